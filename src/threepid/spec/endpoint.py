@@ -1,0 +1,213 @@
+"""An endpoint as a declaration: all path versions, authentication, errors and types of one operation on one screen.
+
+From the declarations come the routes, the documentation's table and the conformance test against the specification.
+A declaration that contradicts itself is refused when its module is imported.
+"""
+
+import inspect
+import re
+import typing
+from collections.abc import Awaitable, Callable, Iterable
+from enum import Enum
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from threepid.spec.errors import MatrixError
+
+Handler = Callable[..., Awaitable[Any]]
+
+
+class BadDeclarationError(Exception):
+    """An endpoint declaration that contradicts itself."""
+
+
+class Auth(Enum):
+    """Who may call an endpoint."""
+
+    NONE = "none"
+    ACCESS_TOKEN = "access token"  # noqa: S105 - the name of a kind of authentication
+    OPTIONAL_ACCESS_TOKEN = "optional access token"  # noqa: S105 - likewise
+    IDENTITY_TOKEN = "identity token"  # noqa: S105 - likewise
+
+
+class Accepts(Enum):
+    """How the parameters of a POST may arrive."""
+
+    JSON = "json"
+    ANY = "json, urlencoded or query"
+    """What the Identity Service API v1 took."""
+    FORM = "urlencoded"
+    """What a page's form sends."""
+
+
+class Path(Struct, frozen=True):
+    """One version of an endpoint's path; variables stand in braces."""
+
+    family: str
+    template: str
+
+
+def client(path: str, *families: str) -> tuple[Path, ...]:
+    """Paths of the Client-Server API: `/_matrix/client/<family><path>`; without families, the unversioned one."""
+    if not families:
+        return (Path("client", f"/_matrix/client{path}"),)
+    return tuple(Path(family, f"/_matrix/client/{family}{path}") for family in families)
+
+
+def identity(path: str) -> tuple[Path, ...]:
+    """The path of the Identity Service API v2."""
+    return (Path("identity_v2", f"/_matrix/identity/v2{path}"),)
+
+
+def identity_v1(path: str) -> tuple[Path, ...]:
+    """The path of the Identity Service API v1."""
+    return (Path("identity_v1", f"/_matrix/identity/api/v1{path}"),)
+
+
+def other(*paths: str) -> tuple[Path, ...]:
+    """Paths outside the versioned families, given whole."""
+    return tuple(Path("other", path) for path in paths)
+
+
+class Endpoint:
+    """One operation: see `endpoint`, which makes it."""
+
+    def __init__(
+        self,
+        method: str,
+        paths: tuple[Path, ...],
+        handler: Handler,
+        *,
+        auth: Auth,
+        errors: tuple[type[MatrixError], ...],
+        status: HTTPStatus,
+        accepts: Accepts,
+        uia: bool,
+        deprecated: bool,
+        max_body: int,
+        switch: str | None,
+    ) -> None:
+        """Read the types of the call, body, query and answer from the handler's annotations."""
+        self.method = method
+        self.paths = paths
+        self.handler = handler
+        self.auth = auth
+        self.errors = errors
+        self.status = status
+        self.accepts = accepts
+        self.uia = uia
+        self.deprecated = deprecated
+        self.max_body = max_body
+        self.switch = switch
+        self.name = handler.__name__
+        self.doc = inspect.getdoc(handler) or ""
+        hints = typing.get_type_hints(handler, include_extras=True)
+        self.answer_type: Any = hints.pop("return", None)
+        self.call_type: Any = hints.pop("call", None)
+        self.body_type: Any = hints.pop("body", None)
+        self.query_type: Any = hints.pop("query", None)
+        self.variable_types: dict[str, Any] = hints
+        _refuse_contradictions(self)
+
+    def __repr__(self) -> str:
+        """The method and the newest path."""
+        return f"{self.method} {self.paths[-1].template}"
+
+
+def endpoint(
+    method: str,
+    paths: tuple[Path, ...],
+    *,
+    auth: Auth,
+    errors: tuple[type[MatrixError], ...] = (),
+    status: HTTPStatus = HTTPStatus.OK,
+    accepts: Accepts = Accepts.JSON,
+    uia: bool = False,
+    deprecated: bool = False,
+    max_body: int = 65_536,
+    switch: str | None = None,
+) -> Callable[[Handler], Endpoint]:
+    """Declare that the decorated coroutine function answers `method` on `paths`.
+
+    Its parameters are `call` (who asks, and the services), `body` and `query` (Structs), and one for each path variable.
+    `errors` are those that it may raise beside the ones every endpoint has. `uia` says that it takes `auth` for
+    User-Interactive Authentication. `max_body` is in bytes. `switch` names the setting that turns it on.
+    """
+
+    def declare(handler: Handler) -> Endpoint:
+        return Endpoint(
+            method,
+            paths,
+            handler,
+            auth=auth,
+            errors=errors,
+            status=status,
+            accepts=accepts,
+            uia=uia,
+            deprecated=deprecated,
+            max_body=max_body,
+            switch=switch,
+        )
+
+    return declare
+
+
+METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE"})
+_VARIABLE: Final = re.compile(r"\{([a-z_]+)\}")
+
+
+def _variables(path: Path) -> frozenset[str]:
+    return frozenset(_VARIABLE.findall(path.template))
+
+
+def _refuse_contradictions(declared: Endpoint) -> None:
+    for wrong, why in (
+        (declared.method not in METHODS, f"{declared.method} is not one of {sorted(METHODS)}"),
+        (not declared.paths, "it has no path"),
+        (not inspect.iscoroutinefunction(declared.handler), "its handler is not a coroutine function"),
+        (not declared.doc, "its handler has no docstring"),
+        (declared.call_type is None, "its handler takes no annotated `call`"),
+        (len({_variables(path) for path in declared.paths}) > 1, "its paths have different variables"),
+        (any(not error.errcode for error in declared.errors), "it declares an error without an errcode"),
+        (declared.body_type is not None and declared.method == "GET", "a GET has no body"),
+        (declared.uia and declared.body_type is None, "it uses UIA but takes no body"),
+    ):
+        if wrong:
+            raise BadDeclarationError(f"{declared.handler.__qualname__}: {why}")
+    variables = _variables(declared.paths[0])
+    if variables != declared.variable_types.keys():
+        raise BadDeclarationError(
+            f"{declared.handler.__qualname__}: path variables {sorted(variables)} are not its parameters "
+            f"{sorted(declared.variable_types)}"
+        )
+    wanted = getattr(declared.call_type, "auth", None)
+    if wanted is None or declared.auth not in wanted:
+        raise BadDeclarationError(
+            f"{declared.handler.__qualname__}: its `call` does not come from {declared.auth.value} authentication"
+        )
+    for name in ("body_type", "query_type"):
+        type_ = getattr(declared, name)
+        if type_ is not None and not (isinstance(type_, type) and issubclass(type_, Struct)):
+            raise BadDeclarationError(f"{declared.handler.__qualname__}: {name} is not a Struct")
+    if declared.uia and "auth" not in {field.name for field in msgspec.structs.fields(declared.body_type)}:
+        raise BadDeclarationError(f"{declared.handler.__qualname__}: it uses UIA but its body has no `auth`")
+
+
+def collect(*groups: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+    """All endpoints of `groups`; two on one method and path are refused."""
+    taken: dict[tuple[str, str], Endpoint] = {}
+    endpoints = []
+    for group in groups:
+        for declared in group:
+            endpoints.append(declared)
+            for path in declared.paths:
+                key = (declared.method, _VARIABLE.sub("{}", path.template))
+                if key in taken:
+                    raise BadDeclarationError(
+                        f"{declared.method} {path.template} is declared by both {taken[key].name} and {declared.name}"
+                    )
+                taken[key] = declared
+    return tuple(endpoints)

@@ -1,0 +1,134 @@
+"""JSON as we take it: strict UTF-8 objects, bounded depth, no duplicate keys, no NaN, integers within ±2^53, no coercion.
+
+https://spec.matrix.org/latest/appendices/#canonical-json
+https://spec.matrix.org/latest/client-server-api/#standard-error-response
+"""
+
+import json
+import re
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from threepid.spec.errors import BadJson, InvalidParam, MissingParam, NotJson
+
+T = TypeVar("T")
+
+MAX_DEPTH: Final = 32
+MAX_INT: Final = 2**53
+_MAX_DIGITS: Final = 20
+_ESCAPED_TROUBLE: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
+
+
+class _Refused(Exception):
+    """Something that the JSON grammar allows and we do not."""
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`. Raises NotJson or BadJson."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise NotJson(cause="not UTF-8") from None
+    if "\0" in text or text.startswith("\ufeff"):
+        raise NotJson(cause="NUL or byte order mark")
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+        raise BadJson("The JSON is nested too deeply.")
+    try:
+        value = _decoder.decode(text)
+    except _Refused as error:
+        raise BadJson(str(error)) from None
+    except ValueError:
+        raise NotJson from None
+    if not isinstance(value, dict):
+        raise BadJson("The request body is not a JSON object.")
+    if _ESCAPED_TROUBLE.search(text):
+        _refuse_unusable_strings(value)
+    return value
+
+
+def convert(value: Any, type_: type[T], *, lax: bool = False) -> T:
+    """`value` as `type_`, strictly; `lax` reads numbers and booleans from text (forms have nothing else).
+
+    Raises MissingParam for an absent member, InvalidParam for a value out of its range or pattern, BadJson for a wrong type.
+    """
+    try:
+        return msgspec.convert(value, type_, strict=not lax)
+    except msgspec.ValidationError as error:
+        raise _as_matrix_error(str(error)) from None
+
+
+_PLACE: Final = re.compile(r" - at `\$(?P<path>[^`]*)`$")
+
+
+def _as_matrix_error(message: str) -> Exception:
+    place = _PLACE.search(message)
+    what = _PLACE.sub("", message)
+    where = place["path"].removeprefix(".") if place else ""
+    if missing := re.match(r"Object missing required field `(?P<name>[^`]+)`", what):
+        return MissingParam(f"'{where + '.' if where else ''}{missing['name']}' is missing.")
+    if re.match(r"Expected `?(str|int|float|array|object)`? (matching|of length|<=|>=|<|>|with)", what):
+        return InvalidParam(f"'{where}' has a value that is not allowed.")
+    if what.startswith("Invalid enum value"):
+        return InvalidParam(f"'{where}' has a value that is not allowed.")
+    return BadJson(f"'{where}' is of the wrong type." if where else None)
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _Refused("The JSON has the same key twice.")
+    return members
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS or abs(value := int(digits)) > MAX_INT:
+        raise _Refused("The JSON has an integer beyond 2^53.")
+    return value
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise _Refused("The JSON has a number that is too large.")
+    return value
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+_decoder: Final = json.JSONDecoder(
+    object_pairs_hook=_unique_members, parse_int=_integer, parse_float=_float, parse_constant=_constant
+)
+
+
+def _depth(body: bytes) -> int:
+    deepest = depth = 0
+    for match in _BRACKETS.finditer(body):
+        token = match[0]
+        if token in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _refuse_unusable_strings(value: Any) -> None:
+    if isinstance(value, str):
+        if "\0" in value or not usable(value):
+            raise BadJson("The JSON has a string with a NUL or a lone surrogate.")
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            _refuse_unusable_strings(key)
+            _refuse_unusable_strings(member)
+    elif isinstance(value, list):
+        for member in value:
+            _refuse_unusable_strings(member)
+
+
+def usable(text: str) -> bool:
+    """Can `text` be encoded, and does it hold no NUL?"""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

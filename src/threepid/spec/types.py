@@ -1,0 +1,59 @@
+"""Constrained types: what the specification says that a text or number may be."""
+
+import re
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from threepid.spec.server_name import is_server_name
+
+MAX_INTEGER: Final = 2**53 - 1
+
+# msgspec searches for a pattern: \A and \Z hold it to the whole text ($ would let a line feed through).
+ClientSecret = Annotated[str, Meta(pattern=r"\A[0-9a-zA-Z.=_-]{1,255}\Z")]
+"""https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2validateemailrequesttoken"""
+SessionId = Annotated[str, Meta(pattern=r"\A[0-9a-zA-Z.=_-]{1,255}\Z")]
+"""An opaque identifier. https://spec.matrix.org/latest/appendices/#opaque-identifiers"""
+Token = Annotated[str, Meta(min_length=1, max_length=1024)]
+"""A token that somebody was given."""
+SendAttempt = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
+"""Which try of the client's to have a message sent this is."""
+NextLink = Annotated[str, Meta(max_length=2000)]
+"""Where the client wants the person to be sent on to."""
+IdServer = Annotated[str, Meta(min_length=1, max_length=255)]
+"""The name of an identity server, with a port where it needs one."""
+ServerName = Annotated[str, Meta(min_length=1, max_length=255)]
+"""The name of a homeserver."""
+UserId = Annotated[str, Meta(min_length=4, max_length=255, pattern=r"\A@[^\x00-\x20\x7f:]*:[^\x00-\x20\x7f]+\Z")]
+"""A user ID, historical ones too. https://spec.matrix.org/latest/appendices/#user-identifiers"""
+DeviceId = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\A[^\x00-\x1f\x7f-\x9f]+\Z")]
+"""What a client calls its device."""
+DisplayName = Annotated[str, Meta(max_length=256, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
+"""What people call a device."""
+Password = Annotated[str, Meta(max_length=4096)]
+"""A password as it came; how long a new one may be is the domain's business."""
+
+_LOCALPART: Final = re.compile(r"[a-z0-9._=/+-]+")
+_MAX_USER_ID: Final = 255
+
+
+class ParsedUserId(Struct, frozen=True):
+    """The parts of a user ID."""
+
+    localpart: str
+    server_name: str
+
+
+def parse_user_id(text: str) -> ParsedUserId:
+    """The parts of `text`. Raises ValueError if it is no user ID. https://spec.matrix.org/latest/appendices/#user-identifiers."""
+    localpart, colon, server_name = text.removeprefix("@").partition(":")
+    if not text.startswith("@") or not colon or not is_server_name(server_name) or len(text.encode()) > _MAX_USER_ID:
+        raise ValueError("not a user ID")
+    if not localpart.isascii() or not localpart.isprintable() or " " in localpart:
+        raise ValueError("not a user ID")
+    return ParsedUserId(localpart, server_name)
+
+
+def valid_localpart(text: str) -> bool:
+    """May a new account be called `text`? https://spec.matrix.org/latest/appendices/#user-identifiers."""
+    return _LOCALPART.fullmatch(text) is not None

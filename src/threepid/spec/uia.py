@@ -1,0 +1,76 @@
+"""User-Interactive Authentication: the data that clients send, flows, and the body of the 401 answer.
+
+https://spec.matrix.org/latest/client-server-api/#user-interactive-authentication-api
+"""
+
+from typing import Any, Final
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+from threepid.spec.errors import MatrixError
+
+DUMMY: Final = "m.login.dummy"
+PASSWORD: Final = "m.login.password"  # noqa: S105 - the name of a stage
+EMAIL_IDENTITY: Final = "m.login.email.identity"
+
+Stage = str
+Flow = tuple[Stage, ...]
+
+
+class Identifier(Struct, frozen=True):
+    """Who logs in: `m.id.user`, `m.id.thirdparty` or `m.id.phone`. https://spec.matrix.org/latest/client-server-api/#identifier-types."""
+
+    type: str
+    user: str | UnsetType = UNSET
+    medium: str | UnsetType = UNSET
+    address: str | UnsetType = UNSET
+    country: str | UnsetType = UNSET
+    phone: str | UnsetType = UNSET
+    number: str | UnsetType = UNSET
+
+
+class AuthData(Struct, frozen=True):
+    """The `auth` of a request. Which members a stage needs, its checker says."""
+
+    type: str | UnsetType = UNSET
+    session: str | UnsetType = UNSET
+    identifier: Identifier | UnsetType = UNSET
+    user: str | UnsetType = UNSET
+    medium: str | UnsetType = UNSET
+    address: str | UnsetType = UNSET
+    password: str | UnsetType = UNSET
+    threepid_creds: Any = UNSET
+    legacy_threepid_creds: Any = field(name="threepidCreds", default=UNSET)
+
+
+class AuthenticationRequiredError(MatrixError):
+    """More authentication is required."""
+
+    errcode = "M_FORBIDDEN"
+    status = 401
+
+    def __init__(
+        self,
+        *,
+        session: str,
+        flows: tuple[Flow, ...],
+        completed: tuple[Stage, ...],
+        params: dict[str, Any],
+        failure: MatrixError | None = None,
+    ) -> None:
+        """The flows that would do, what of them is done, and why the last attempt failed, if there was one."""
+        super().__init__(failure.message if failure else None)
+        self.failure = failure
+        self.answer: dict[str, Any] = {
+            "session": session,
+            "flows": [{"stages": list(stages)} for stages in flows],
+            "params": params,
+        }
+        if completed or failure:
+            self.answer["completed"] = list(completed)
+
+    def body(self) -> dict[str, Any]:
+        """The 401 body; `errcode` and `error` only after a failed attempt."""
+        if self.failure is None:
+            return self.answer
+        return {"errcode": self.failure.errcode, "error": self.failure.message, **self.answer}
