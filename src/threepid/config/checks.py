@@ -1,0 +1,250 @@
+"""What cannot be safe, and what to change."""
+
+import ipaddress
+import re
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+from msgspec import Struct
+
+from threepid.config.load import ConfigError, Listen, database_url, listen_address, tcp_address
+from threepid.config.settings import Config, FileTransport, MailboxTransport, SmtpTransport
+
+_LABEL: Final = r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?"
+_HOST: Final = rf"(?=[^:]{{1,253}}(?::|\Z)){_LABEL}(?:\.{_LABEL})*"
+_SERVER_NAME: Final = re.compile(rf"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|{_HOST})(?::(?P<port>[0-9]{{1,5}}))?")
+_SERVERS: Final = re.compile(rf"(?:\*\.)?{_HOST}(?::(?:[0-9]{{1,5}}|\*))?")
+_DOMAINS: Final = re.compile(rf"(?:\*\.)?{_HOST}")
+_ADDRESS: Final = rf"[^\s<>()\[\]:;@\\,\"\x00-\x1f\x7f-\U0010ffff]+@{_HOST}"
+_SENDER: Final = re.compile(rf"{_ADDRESS}|[^<>\x00-\x1f\x7f-\x9f]*<{_ADDRESS}>")
+_MAX_PORT: Final = 65_535
+
+
+class Problem(Struct, frozen=True):
+    """Something that cannot be safe, where it is set, and what to change."""
+
+    place: str
+    message: str
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.place}: {self.message}"
+
+
+def check(config: Config) -> list[Problem]:
+    """What cannot be safe in `config`."""
+    return [problem for rule in _RULES for problem in rule(config)]
+
+
+def is_loopback(host: str) -> bool:
+    """Is this host this machine, without asking anybody?"""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _public(config: Config) -> bool:
+    """Can others than this machine reach the server?"""
+    try:
+        where = listen_address(config)
+        host = urlsplit(config.server.public_base_url).hostname or ""
+    except (ConfigError, ValueError):
+        return True
+    return not is_loopback(host) or (isinstance(where, Listen) and not is_loopback(where.host))
+
+
+def _is_server_name(text: str) -> bool:
+    match = _SERVER_NAME.fullmatch(text)
+    if match is None or (match["port"] and not 0 < int(match["port"]) <= _MAX_PORT):
+        return False
+    try:
+        return match["v6"] is None or bool(ipaddress.IPv6Address(match["v6"]))
+    except ValueError:
+        return False
+
+
+def _addresses(config: Config) -> Iterator[Problem]:
+    try:
+        listen_address(config)
+    except ConfigError as error:
+        yield Problem("[server] listen", str(error).partition(": ")[2])
+    place, text = "[server] public_base_url", config.server.public_base_url
+    try:
+        base = urlsplit(text)
+    except ValueError:
+        yield Problem(place, "is not a URL")
+        return
+    if "@" in base.netloc or "?" in text or "#" in text:
+        yield Problem(place, "has more than scheme, host, port and path")
+    elif base.scheme not in {"http", "https"} or not re.fullmatch("[!-~]+", text) or not _is_server_name(base.netloc):
+        yield Problem(place, "is not an http or https URL in plain ASCII: links in mails start with it")
+    elif base.scheme == "http" and not is_loopback(base.hostname or ""):
+        yield Problem(place, "people would confirm addresses over plain HTTP: use https")
+    if config.server.metrics_listen:
+        try:
+            tcp_address(config.server.metrics_listen)
+        except ValueError:
+            yield Problem("[server] metrics_listen", "is not host:port")
+
+
+def _networks(config: Config) -> Iterator[Problem]:
+    identity = config.identity
+    for place, networks in (
+        ("[server] trusted_proxies", config.server.trusted_proxies),
+        ("[outbound] allow", config.outbound.allow),
+        ("[identity] v1.validate_from", identity.v1.validate_from if identity else ()),
+    ):
+        for network in networks:
+            try:
+                size = ipaddress.ip_network(network).prefixlen
+            except ValueError:
+                yield Problem(place, f"{network!r} is not a network such as 10.0.0.0/8")
+                continue
+            if size == 0 and not place.startswith("[identity]"):
+                yield Problem(place, f"{network!r} is everybody: name the networks that are meant")
+
+
+def _database(config: Config) -> Iterator[Problem]:
+    try:
+        url = urlsplit(database_url(config))
+        url.port  # noqa: B018 - reading it checks it
+    except ValueError:
+        yield Problem("[database] url", "is not a URL")
+        return
+    if url.scheme not in {"sqlite", "postgresql", "postgres"}:
+        yield Problem("[database] url", "begins neither with sqlite: nor with postgresql://")
+    if url.scheme == "sqlite" and (url.path in {"", "/"} or Path(url.path).is_dir()):
+        yield Problem("[database] url", "names no file after sqlite:")
+    if url.password or "password" in parse_qs(url.query):
+        yield Problem("[database] url", "has a password in it: put it into a file and name that in password_file")
+
+
+def _registration(config: Config) -> Iterator[Problem]:
+    accounts = config.accounts
+    if accounts is None:
+        return
+    if accounts.registration == "open" and not accounts.required_contacts and _public(config):
+        yield Problem(
+            "[accounts] registration",
+            'anybody on the internet could open accounts without any check: set it to "closed", '
+            'or set required_contacts = ["email"]',
+        )
+    if "email" in accounts.required_contacts and config.email is None:
+        yield Problem("[accounts] required_contacts", "needs [email] to send confirmations")
+    if "msisdn" in accounts.required_contacts:
+        # Registration has no such stage yet: this alone would leave it without any check.
+        yield Problem("[accounts] required_contacts", "cannot ask for phone numbers: there is no SMS here yet")
+    place = "[accounts] trusted_identity_servers"
+    for pattern in accounts.trusted_identity_servers:
+        if not re.search("[0-9A-Za-z]", pattern.partition(":")[0]):
+            yield Problem(place, f"{pattern!r} would believe every server about every address")
+        elif not _SERVERS.fullmatch(pattern):
+            yield Problem(place, f"{pattern!r} is neither a name nor a pattern such as *.example.org or localhost:*")
+    for pattern in accounts.identity_servers_allowed:
+        if pattern != "*" and not _SERVERS.fullmatch(pattern):
+            yield Problem(
+                "[accounts] identity_servers_allowed",
+                f"{pattern!r} is neither a name nor a pattern such as *.example.org or localhost:*",
+            )
+
+
+def _limits(config: Config) -> Iterator[Problem]:
+    if config.limits.all == "off" and _public(config):
+        yield Problem("[limits] all", "anybody could have any number of mails sent to anybody: leave it on")
+
+
+def _policy(config: Config) -> Iterator[Problem]:
+    for key in ("email_domains_allowed", "email_domains_denied"):
+        for pattern in getattr(config.policy, key):
+            # Addresses are compared with their domain as A-labels: anything else would silently never match.
+            if not _DOMAINS.fullmatch(pattern):
+                yield Problem(
+                    f"[policy] {key}", f"{pattern!r} is not a domain in ASCII or a pattern like *.example.org"
+                )
+
+
+def _mail(config: Config) -> Iterator[Problem]:
+    if config.email is None:
+        return
+    for index, via in enumerate(config.email.via):
+        place = f"[email] via[{index}]"
+        if isinstance(via, SmtpTransport) and via.tls == "plain" and not is_loopback(via.host):
+            yield Problem(place, f'would send codes to {via.host} in the clear: use tls = "starttls" or "tls"')
+        if isinstance(via, SmtpTransport) and bool(via.username) != bool(via.password_file):
+            yield Problem(place, "needs both username and password_file, or neither")
+        if isinstance(via, MailboxTransport) and _public(config):
+            yield Problem(place, "shows all mails to everybody who reaches the server: use smtp")
+        if isinstance(via, FileTransport) and not via.directory:
+            yield Problem(place, "has no directory")
+    if not config.email.via:
+        yield Problem("[email] via", "has no relay")
+    if not _SENDER.fullmatch(config.email.sender):
+        yield Problem("[email] from", "is not `Name <address>`")
+
+
+def _outbound(config: Config) -> Iterator[Problem]:
+    for pattern in config.outbound.insecure_hosts:
+        if not is_loopback(pattern.rpartition(":")[0]):
+            yield Problem(
+                "[outbound] insecure_hosts",
+                f"{pattern!r} is not host:port on this machine: add its authority with ca_file",
+            )
+
+
+def _files(config: Config) -> Iterator[Problem]:
+    tls = config.server.tls
+    private = [("[server] tls.key_file", tls.key_file)] if tls else []
+    private.append(("[database] password_file", config.database.password_file))
+    public = [("[server] tls.certificate_file", tls.certificate_file)] if tls else []
+    public.append(("[outbound] ca_file", config.outbound.ca_file))
+    for index, via in enumerate(config.email.via if config.email else ()):
+        if isinstance(via, SmtpTransport):
+            private.append((f"[email] via[{index}].password_file", via.password_file))
+            public.append((f"[email] via[{index}].ca_file", via.ca_file))
+    for place, name in [*private, *public]:
+        if name and _mode(name) is None:
+            yield Problem(place, f"there is no file {name} that we can reach")
+    for place, name in private:
+        if name and (_mode(name) or 0) & 0o077:
+            yield Problem(place, f"others can read {name}: chmod 600 {name}")
+    template_dir = config.web.template_dir
+    if template_dir and not Path(template_dir).is_dir():
+        yield Problem("[web] template_dir", f"there is no folder {template_dir}")
+
+
+def _mode(name: str) -> int | None:
+    """The permission bits of a file, None if there is none or its folder cannot be entered."""
+    try:
+        status = Path(name).stat()
+    except OSError:
+        return None
+    return stat.S_IMODE(status.st_mode) if stat.S_ISREG(status.st_mode) else None
+
+
+def _names(config: Config) -> Iterator[Problem]:
+    names = [("[server] name", config.server.name)]
+    if config.identity is not None and config.identity.name:
+        names.append(("[identity] name", config.identity.name))
+    for place, name in names:
+        if not _is_server_name(name):
+            yield Problem(place, f"{name!r} is not the name of a server")
+    if config.accounts is None and config.identity is None:
+        yield Problem("[accounts], [identity]", "both are absent: there would be nothing to serve")
+
+
+_RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
+    _names,
+    _addresses,
+    _networks,
+    _database,
+    _registration,
+    _limits,
+    _policy,
+    _mail,
+    _outbound,
+    _files,
+)

@@ -1,0 +1,135 @@
+"""What can be set: the JSON Schema, every setting with its sentence, and an example file."""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import NODEFAULT, Struct
+
+from threepid.config import settings
+from threepid.config.settings import Config, EmailTransport, Limit, Section
+
+
+class Setting(Struct, frozen=True):
+    """One setting: its table, key, type as people read it, default as TOML (None: required), and what it does."""
+
+    table: str
+    key: str
+    type: str
+    default: str | None
+    sentence: str
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the file."""
+    return msgspec.json.schema(Config)
+
+
+def all_settings() -> list[Setting]:
+    """Every setting of every table, in the order of the file."""
+    sentences = _sentences()
+    found = []
+    for table in msgspec.structs.fields(Config):
+        section = _section(table.type)
+        found += list(_of_table(table.encode_name, section, sentences))
+    return found
+
+
+def transports() -> dict[str, list[Setting]]:
+    """The settings of each e-mail transport."""
+    sentences = _sentences()
+    return {
+        str(kind.__struct_config__.tag): list(_of_table("email.via", kind, sentences))
+        for kind in EmailTransport.__args__
+    }
+
+
+def example() -> str:
+    """A configuration with every setting, its default and what it does."""
+    lines = ["# Every setting with its default. Uncomment what you change.", ""]
+    table = None
+    for setting in all_settings():
+        if setting.table != table:
+            table = setting.table
+            lines += ["", f"# {_doc(table)}", f"{'# ' if _is_optional(table) else ''}[{table}]"]
+        value = setting.default if setting.default is not None else _REQUIRED[f"{setting.table}.{setting.key}"]
+        lines += [f"# {setting.sentence}", f"# {setting.key} = {value}"]
+    return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
+
+
+_REQUIRED = {
+    "server.tls.certificate_file": '"fullchain.pem"',
+    "server.tls.key_file": '"privkey.pem"',
+    "email.from": '"Example <noreply@example.org>"',
+    "email.via": '[{ transport = "smtp", host = "mail.example.org", username = "…", password_file = "…" }]',
+}
+
+
+def _of_table(table: str, section: type[Struct], sentences: dict[tuple[str, str], str]) -> Iterator[Setting]:
+    nested = []
+    for field in msgspec.structs.fields(section):
+        inner = _section(field.type)
+        if issubclass(inner, Section) and field.encode_name != "via":
+            nested.append((f"{table}.{field.encode_name}", inner))
+            continue
+        default = None if field.default is NODEFAULT else _toml(field.default)
+        yield Setting(table, field.encode_name, _readable(field.type), default, sentences[section.__name__, field.name])
+    for name, inner in nested:
+        yield from _of_table(name, inner, sentences)
+
+
+def _section(type_: Any) -> type[Struct]:
+    candidates = [type_, *getattr(type_, "__args__", ())]
+    return next((one for one in candidates if isinstance(one, type) and issubclass(one, Section)), Struct)
+
+
+def _is_optional(table: str) -> bool:
+    return table.split(".", maxsplit=1)[0] in {"accounts", "identity", "email"} or table == "server.tls"
+
+
+def _doc(table: str) -> str:
+    type_: Any = Config
+    for key in table.split("."):
+        type_ = _section(next(field.type for field in msgspec.structs.fields(type_) if field.encode_name == key))
+    return " ".join((inspect.getdoc(type_) or "").split())
+
+
+def _sentences() -> dict[tuple[str, str], str]:
+    """The string that stands under each member in the source: (class, member) → sentence."""
+    found = {}
+    for node in ast.parse(inspect.getsource(settings)).body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for member, following in zip(node.body, node.body[1:], strict=False):
+            if (
+                isinstance(member, ast.AnnAssign)
+                and isinstance(member.target, ast.Name)
+                and isinstance(following, ast.Expr)
+                and isinstance(following.value, ast.Constant)
+            ):
+                found[node.name, member.target.id] = " ".join(str(following.value.value).split())
+    return found
+
+
+def _readable(type_: Any) -> str:
+    origin = getattr(type_, "__origin__", None)
+    if hasattr(type_, "__metadata__"):
+        return _readable(type_.__origin__)
+    if str(origin) == "typing.Literal":
+        return " or ".join(f'"{choice}"' for choice in type_.__args__)
+    if origin is tuple:
+        inner = type_.__args__[0]
+        return "list of transports" if inner is EmailTransport else f"list of {_readable(inner)}"
+    return {Limit: "limit", str: "text", int: "number", float: "number", bool: "true or false"}.get(type_, str(type_))
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Limit):
+        return f"{{ burst = {value.burst}, per_hour = {value.per_hour:g} }}"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(member) for member in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else str(value)

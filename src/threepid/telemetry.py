@@ -1,0 +1,75 @@
+"""Structured logs with secrets masked, and metrics."""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+requests: Final = Counter("threepid_requests_total", "Requests by operation.", ["operation"])
+failed_requests: Final = Counter("threepid_failed_requests_total", "Requests answered with a 5xx.", ["operation"])
+
+database_writes: Final = Counter("threepid_database_writes_total", "Units of work that were committed.")
+database_commits: Final = Counter("threepid_database_commits_total", "Commits; on SQLite one carries several units.")
+messages_sent: Final = Counter("threepid_messages_sent_total", "Messages that a relay took.")
+messages_failed: Final = Counter("threepid_messages_failed_total", "Messages that were given up.")
+messages_waiting: Final = Gauge("threepid_messages_waiting", "Messages in the outbox.", multiprocess_mode="mostrecent")
+
+
+class Counts:
+    """Carries plain running totals over into counters."""
+
+    def __init__(self) -> None:
+        """Nothing was carried yet."""
+        self._seen: dict[tuple[int, str], int] = {}
+
+    def carry(self, counter: Counter, total: int, label: str = "") -> None:
+        """Raise `counter` (with `label`, if it has one) to the running `total`."""
+        key = (id(counter), label)
+        if total != self._seen.get(key, 0):
+            (counter.labels(label) if label else counter).inc(total - self._seen.get(key, 0))
+            self._seen[key] = total
+
+
+_SECRET_NAME: Final = re.compile(r"password|secret|token|code\b|authorization|cookie|auth\b|params", re.IGNORECASE)
+_SECRET_VALUE: Final = re.compile(r"\b(tpi?_)[A-Za-z0-9_-]{16,}|(access_token|client_secret|token)=[^&\s\"']+")
+_EMAIL: Final = re.compile(r"\b([A-Za-z0-9])[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]*@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)")
+
+
+def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: hide what is a secret by its name or its look, and shorten e-mail addresses."""
+    for name, value in event.items():
+        if name == "event":
+            continue
+        if _SECRET_NAME.search(name):
+            event[name] = "***"
+        elif isinstance(value, str):
+            event[name] = mask_text(value)
+    return event
+
+
+def mask_text(text: str) -> str:
+    """`text` without anything that looks like a token, and with e-mail addresses shortened."""
+    return _EMAIL.sub(r"\1***@\2", _SECRET_VALUE.sub("***", text))
+
+
+def configure_logging(*, level: str = "info", json: bool | None = None) -> None:
+    """Log to standard error: coloured lines on a terminal, JSON elsewhere."""
+    as_json = not sys.stderr.isatty() if json is None else json
+    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            mask_secrets,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

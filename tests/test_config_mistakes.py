@@ -1,0 +1,253 @@
+"""What people mistype in a configuration ends in a sentence with the place, never in a traceback."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from threepid import config
+from threepid.config import ConfigError, UnixListen
+from world import settings
+
+SMTP = '{ transport = "smtp", host = "h.example", '
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "threepid.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def problems(tmp_path: Path, **changes: Any) -> list[str]:
+    """The places of the problems that `changes` bring into a configuration that has none."""
+    sound: dict[str, Any] = {
+        "accounts__registration": "closed",
+        "email__via": [{"transport": "smtp", "host": "mail.example.org"}],
+        "limits__all": "on",
+    }
+    assert config.check(settings(tmp_path, **sound)) == []
+    return [problem.place for problem in config.check(settings(tmp_path, **{**sound, **changes}))]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[sever]", "[sever]: there is no such setting; did you mean `server`?"),
+        ("[server]\nnmae = 'x'", "[server] nmae: there is no such setting; did you mean `name`?"),
+        ("[server]\nxyzzy = 1", "[server] xyzzy: there is no such setting"),
+        ("[server]\nworkers = '2'", "[server] workers: Expected `int`, got `str`"),
+        ("[identity.v1]\nlokup = true", "[identity] v1.lokup: there is no such setting; did you mean `lookup`?"),
+        (
+            "[accounts]\nregistration = 'opne'",
+            "[accounts] registration: 'opne' is none of open, closed; did you mean `open`?",
+        ),
+        (
+            f"[email]\nfrom = 'a@b.example'\nvia = [{SMTP} prot = 1 }}]",
+            "[email] via[0].prot: there is no such setting; did you mean `port`?",
+        ),
+        (
+            "[email]\nfrom = 'a@b.example'\nvia = [{ transport = 'smpt' }]",
+            "[email] via[0].transport: 'smpt' is none of smtp, file, mailbox; did you mean `smtp`?",
+        ),
+    ],
+)
+def test_a_mistyped_name_is_named_with_the_one_that_was_meant(tmp_path: Path, text: str, message: str) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        config.load(file, {})
+    assert str(caught.value) == f"{file}: {message}"
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"THREEPID__SERVER__NAME__X": "y"},
+        {"THREEPID__SERVER": "x", "THREEPID__SERVER__NAME": "y"},
+        {"THREEPID__SERVER": "x"},
+        {"THREEPID__": "x"},
+        {"THREEPID__SERVER__": "x"},
+    ],
+)
+@pytest.mark.parametrize("with_file", [True, False])
+def test_a_variable_that_names_no_setting_is_refused(
+    tmp_path: Path, environment: dict[str, str], with_file: bool
+) -> None:
+    file = write(tmp_path, "[server]\nname = 'a.example'\n") if with_file else None
+    with pytest.raises(ConfigError):
+        config.load(file, environment)
+
+
+def test_a_variable_can_switch_a_table_on_that_is_off_in_the_development_server() -> None:
+    environment = {"THREEPID__SERVER__TLS__CERTIFICATE_FILE": "/c.pem", "THREEPID__SERVER__TLS__KEY_FILE": "/k.pem"}
+    assert config.load(None, environment).server.tls == config.Tls(certificate_file="/c.pem", key_file="/k.pem")
+
+
+def test_a_whole_table_in_a_variable_comes_before_its_members_in_others() -> None:
+    environment = {"THREEPID__POLICY__CONTACTS_PER_ACCOUNT": "7", "THREEPID__POLICY": "{ password_min_length = 12 }"}
+    assert config.load(None, environment).policy == config.Policy(contacts_per_account=7, password_min_length=12)
+
+
+def test_the_development_server_is_what_no_file_gives() -> None:
+    made = config.load(None, {})
+    assert (made.server.name, made.server.public_base_url) == ("localhost", "http://localhost:8008")
+    assert made.server.data_dir == str(Path.cwd() / "threepid-data")
+    assert made.accounts is not None
+    assert made.accounts.registration == "open"
+    assert made.identity is not None
+    assert made.email is not None
+    assert made.email.via == (config.MailboxTransport(),)
+    assert config.check(made) == []
+
+
+def test_a_socket_file_is_relative_to_the_files_folder(tmp_path: Path) -> None:
+    made = config.load(write(tmp_path, '[server]\nlisten = "unix:run/x.sock"\n'), {})
+    assert config.listen_address(made) == UnixListen(tmp_path / "run/x.sock")
+
+
+def test_a_secret_that_is_no_text_is_refused_without_showing_it(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(b"hunter2\xff")
+    with pytest.raises(ConfigError) as caught:
+        config.read_secret(file)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a..b",
+        ":8008",
+        "a.example:",
+        "a.example:99999",
+        "a.example:0",
+        "-a.example",
+        "[::1",
+        "[x]",
+        "é.example",
+        "a" * 300,
+    ],
+)
+@pytest.mark.parametrize("place", ["server", "identity"])
+def test_what_is_no_server_name_is_refused(tmp_path: Path, place: str, name: str) -> None:
+    assert problems(tmp_path, **{f"{place}__name": name}) == [f"[{place}] name"]
+
+
+@pytest.mark.parametrize(
+    "name", ["a.example", "A.example:8448", "1.2.3.4", "[::1]:8448", "localhost", "a" * 63 + ".example"]
+)
+def test_a_server_name_may_be_an_address_and_have_a_port(tmp_path: Path, name: str) -> None:
+    assert problems(tmp_path, server__name=name) == []
+
+
+@pytest.mark.parametrize("listen", ["", ":8008", "::1:8008", "8008", "127.0.0.1:²", "[x]:1", "unix:", "a b:1"])
+def test_what_is_no_listener_is_refused(tmp_path: Path, listen: str) -> None:
+    assert problems(tmp_path, server__listen=listen) == ["[server] listen"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://[::1",
+        "https://a.example?",
+        "https://a.example#",
+        "https://u:p@a.example",
+        "https://a.example/b c",
+        "https://a.example/\r\nX: 1",
+        "https://bücher.example",
+        "https://a.example:99999",
+        "https://",
+        "http://localhost.evil.example",
+    ],
+)
+def test_what_links_cannot_begin_with_is_refused(tmp_path: Path, url: str) -> None:
+    assert problems(tmp_path, server__public_base_url=url) == ["[server] public_base_url"]
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://[", "postgresql://h:x/d", "postgresql://h/d?password=hunter2", "sqlite:", "mysql://h/d"]
+)
+def test_a_database_url_that_cannot_be_is_refused_without_showing_it(tmp_path: Path, url: str) -> None:
+    assert problems(tmp_path, database__url=url) == ["[database] url"]
+    found = config.check(settings(tmp_path, database__url=url))
+    assert not any("hunter2" in str(problem) for problem in found)
+
+
+def test_a_folder_is_no_database(tmp_path: Path) -> None:
+    assert problems(tmp_path, database__url=f"sqlite:{tmp_path}") == ["[database] url"]
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
+def test_a_network_of_everybody_is_refused(tmp_path: Path, network: str) -> None:
+    assert problems(tmp_path, server__trusted_proxies=[network]) == ["[server] trusted_proxies"]
+    assert problems(tmp_path, outbound__allow=[network]) == ["[outbound] allow"]
+
+
+@pytest.mark.parametrize("pattern", ["*", "**", "*.*", "*:*", "?*", "*example.org", "a*.example", "[a-z].example", ""])
+def test_a_pattern_that_believes_strangers_is_refused(tmp_path: Path, pattern: str) -> None:
+    place = "[accounts] trusted_identity_servers"
+    assert problems(tmp_path, accounts__trusted_identity_servers=[pattern]) == [place]
+
+
+@pytest.mark.parametrize(
+    "pattern", ["id.example.org", "*.example.org", "localhost:*", "127.0.0.1:8448", "*.example.org:8448"]
+)
+def test_a_pattern_that_names_servers_is_taken(tmp_path: Path, pattern: str) -> None:
+    assert problems(tmp_path, accounts__trusted_identity_servers=[pattern]) == []
+    assert problems(tmp_path, accounts__identity_servers_allowed=[pattern, "*"]) == []
+
+
+@pytest.mark.parametrize(
+    "pattern", ["@example.org", "bücher.example", "example.org.", " example.org", "*example.org", "*"]
+)
+@pytest.mark.parametrize("key", ["email_domains_allowed", "email_domains_denied"])
+def test_a_domain_rule_that_would_never_match_is_refused(tmp_path: Path, key: str, pattern: str) -> None:
+    assert problems(tmp_path, **{f"policy__{key}": [pattern]}) == [f"[policy] {key}"]
+    assert problems(tmp_path, **{f"policy__{key}": ["example.org", "*.xn--bcher-kva.example"]}) == []
+
+
+@pytest.mark.parametrize(
+    "sender",
+    ["", "@", "a@", "@b.example", "a@b c.example", "A <a@b.example", "<a@b.example> A", "A\r\nBcc: x <a@b.example>"],
+)
+def test_what_is_no_sender_is_refused(tmp_path: Path, sender: str) -> None:
+    assert problems(tmp_path, email__from=sender) == ["[email] from"]
+
+
+@pytest.mark.parametrize(
+    "sender", ["a@b.example", "<a@b.example>", "Éxample, Ltd <no-reply@b.example>", '"Ex" <a@localhost>']
+)
+def test_a_sender_may_have_a_name(tmp_path: Path, sender: str) -> None:
+    assert problems(tmp_path, email__from=sender) == []
+
+
+def test_asking_for_phone_numbers_is_no_check_while_there_is_no_sms(tmp_path: Path) -> None:
+    changes = {"accounts__registration": "open", "accounts__required_contacts": ["msisdn"]}
+    assert problems(tmp_path, **changes) == ["[accounts] required_contacts"]
+
+
+def test_open_registration_is_sound_when_it_asks_for_an_address(tmp_path: Path) -> None:
+    assert problems(tmp_path, accounts__registration="open", accounts__required_contacts=["email"]) == []
+
+
+def test_open_registration_is_sound_on_this_machine_alone(tmp_path: Path) -> None:
+    base = "http://localhost:8008"
+    assert problems(tmp_path, accounts__registration="open", server__public_base_url=base) == []
+    public = {"server__public_base_url": base, "server__listen": "0.0.0.0:8008"}
+    assert problems(tmp_path, accounts__registration="open", **public) == ["[accounts] registration"]
+
+
+def test_the_example_is_the_configuration_with_its_defaults(tmp_path: Path) -> None:
+    assert config.load(write(tmp_path, config.example()), {}) == config.load(write(tmp_path, ""), {})
+
+
+def test_the_example_can_be_uncommented_line_by_line(tmp_path: Path) -> None:
+    lines = []
+    for line in config.example().splitlines():
+        bare = line.removeprefix("# ")
+        is_setting = bare.split(" = ")[0].isidentifier() and " = " in bare
+        lines.append(bare if is_setting or bare.startswith("[") else line)
+    made = config.load(write(tmp_path, "\n".join(lines)), {})
+    assert made.accounts == config.Accounts()
+    assert made.identity == config.Identity()
+    assert made.email is not None
+    assert made.server.tls is not None
