@@ -1,0 +1,62 @@
+-- name: bind(medium, canonical, mxid, bound_at, not_before, not_after)!
+-- Publish an association; the last proof wins.
+INSERT INTO associations (medium, canonical, mxid, bound_at, not_before, not_after)
+VALUES (:medium, :canonical, :mxid, :bound_at, :not_before, :not_after)
+ON CONFLICT (medium, canonical) DO UPDATE SET
+    mxid = excluded.mxid, bound_at = excluded.bound_at,
+    not_before = excluded.not_before, not_after = excluded.not_after;
+
+-- name: unbind(medium, canonical, mxid)!
+-- Withdraw an association; by the foreign key, its hashes go too.
+DELETE FROM associations WHERE medium = :medium AND canonical = :canonical AND mxid = :mxid;
+
+-- name: get(medium, canonical, now)^
+-- The association of an address that is in force.
+SELECT medium, canonical, mxid, bound_at, not_before, not_after FROM associations
+WHERE medium = :medium AND canonical = :canonical AND not_before <= :now AND not_after > :now;
+
+-- name: insert_hash(pepper, hash, medium, canonical)!
+-- The address's hash under a pepper.
+INSERT INTO association_hashes (pepper, hash, medium, canonical)
+VALUES (:pepper, :hash, :medium, :canonical)
+ON CONFLICT (pepper, hash) DO NOTHING;
+
+-- name: by_hash(pepper, hash, now)$
+-- The user whose address has this hash.
+SELECT mxid FROM association_hashes AS h
+JOIN associations AS a ON a.medium = h.medium AND a.canonical = h.canonical
+WHERE h.pepper = :pepper AND h.hash = :hash AND a.not_before <= :now AND a.not_after > :now;
+
+-- name: insert_pepper(pepper, created_at)!
+-- The first pepper; touches no row if another process was first.
+INSERT INTO peppers (pepper, created_at) VALUES (:pepper, :created_at) ON CONFLICT DO NOTHING;
+
+-- name: current_pepper()$
+-- The pepper that clients are told.
+SELECT pepper FROM peppers WHERE retired_at IS NULL;
+
+-- name: insert_token(token_hash, user_id, created_at, expires_at)!
+-- An access token of the identity server, as its hash.
+INSERT INTO identity_tokens (token_hash, user_id, created_at, expires_at)
+VALUES (:token_hash, :user_id, :created_at, CAST(:expires_at AS BIGINT));
+
+-- name: token_user(token_hash, now)$
+-- Whose unexpired identity token this is.
+SELECT user_id FROM identity_tokens
+WHERE token_hash = :token_hash AND (expires_at IS NULL OR expires_at > :now);
+
+-- name: delete_token(token_hash)!
+-- Log one identity token out.
+DELETE FROM identity_tokens WHERE token_hash = :token_hash;
+
+-- name: delete_tokens(user_id)!
+-- Log all identity tokens of a user out.
+DELETE FROM identity_tokens WHERE user_id = :user_id;
+
+-- name: ephemeral_key_expiry(public_key)$
+-- Until when a short-lived key is good.
+SELECT expires_at FROM ephemeral_keys WHERE public_key = :public_key;
+
+-- name: insert_ephemeral_key(public_key, created_at, expires_at)!
+-- A short-lived key of an invitation.
+INSERT INTO ephemeral_keys (public_key, created_at, expires_at) VALUES (:public_key, :created_at, :expires_at);

@@ -1,0 +1,87 @@
+-- name: insert(sid, purpose, owner, medium, canonical, address, secret_hash, next_link, created_at, expires_at)!
+-- A new validation session; touches no row if one is open for the same purpose, owner, address and secret.
+INSERT INTO validation_sessions
+    (sid, purpose, owner, medium, canonical, address, secret_hash, send_attempt, wrong_attempts, next_link,
+     created_at, expires_at)
+VALUES
+    (:sid, :purpose, :owner, :medium, :canonical, :address, :secret_hash, -1, 0, CAST(:next_link AS TEXT),
+     :created_at, :expires_at)
+ON CONFLICT (purpose, owner, medium, canonical, secret_hash) WHERE consumed_at IS NULL DO NOTHING;
+
+-- name: close_expired(purpose, owner, medium, canonical, secret_hash, now)!
+-- An expired session makes room for the next one of the same purpose, owner, address and secret.
+UPDATE validation_sessions SET consumed_at = :now
+WHERE purpose = :purpose AND owner = :owner AND medium = :medium AND canonical = :canonical
+    AND secret_hash = :secret_hash AND consumed_at IS NULL AND expires_at <= :now;
+
+-- name: open_session(purpose, owner, medium, canonical, secret_hash)^
+-- The open session of a purpose, owner, address and secret.
+SELECT * FROM validation_sessions
+WHERE purpose = :purpose AND owner = :owner AND medium = :medium AND canonical = :canonical
+    AND secret_hash = :secret_hash AND consumed_at IS NULL;
+
+-- name: by_sid(sid)^
+-- One session.
+SELECT * FROM validation_sessions WHERE sid = :sid;
+
+-- name: by_link(link_hash)^
+-- The session that a mailed link belongs to.
+SELECT * FROM validation_sessions WHERE sid = (SELECT sid FROM validation_tokens WHERE link_hash = :link_hash);
+
+-- name: raise_send_attempt(sid, send_attempt)!
+-- Take a higher send_attempt; touches no row if one as high was taken already.
+UPDATE validation_sessions SET send_attempt = :send_attempt WHERE sid = :sid AND send_attempt < :send_attempt;
+
+-- name: insert_token(sid, send_attempt, link_hash, link_expires_at, code_hash, code_expires_at)!
+-- The link and the code of one message.
+INSERT INTO validation_tokens (sid, send_attempt, link_hash, link_expires_at, code_hash, code_expires_at)
+VALUES (:sid, :send_attempt, :link_hash, :link_expires_at, :code_hash, :code_expires_at);
+
+-- name: tokens(sid)
+-- The links and codes of a session's messages.
+SELECT link_hash, link_expires_at, code_hash, code_expires_at FROM validation_tokens WHERE sid = :sid;
+
+-- name: spend_attempt(sid, attempts)!
+-- Count a try as wrong before it is looked at; touches no row if the budget of the session is spent.
+UPDATE validation_sessions SET wrong_attempts = wrong_attempts + 1
+WHERE sid = :sid AND wrong_attempts < :attempts AND validated_at IS NULL AND consumed_at IS NULL;
+
+-- name: validate(sid, now, expires_at)!
+-- The right token came: give the try back and note the time.
+UPDATE validation_sessions
+SET validated_at = :now, wrong_attempts = wrong_attempts - 1, expires_at = :expires_at
+WHERE sid = :sid AND validated_at IS NULL AND consumed_at IS NULL;
+
+-- name: validate_by_link(sid, now, expires_at, attempts)!
+-- The mailed link was confirmed. Touches no row if the session is finished, dead or expired.
+UPDATE validation_sessions SET validated_at = :now, expires_at = :expires_at
+WHERE sid = :sid AND validated_at IS NULL AND consumed_at IS NULL AND expires_at > :now AND wrong_attempts < :attempts;
+
+-- name: wrong_attempts_at(medium, canonical, since)$
+-- Wrong tries in all sessions of an address that were opened since then.
+SELECT COALESCE(SUM(wrong_attempts), 0) FROM validation_sessions
+WHERE medium = :medium AND canonical = :canonical AND created_at > :since;
+
+-- name: consume(sid, now)!
+-- Use a validated session up; touches no row if it was used, has expired or is not validated.
+UPDATE validation_sessions SET consumed_at = :now
+WHERE sid = :sid AND consumed_at IS NULL AND validated_at IS NOT NULL AND expires_at > :now;
+
+-- name: close_of_address(medium, canonical, purpose, now)!
+-- End the open sessions of an address and purpose: what they would have proven is settled.
+UPDATE validation_sessions SET consumed_at = :now
+WHERE medium = :medium AND canonical = :canonical AND purpose = :purpose AND consumed_at IS NULL;
+
+-- name: close_of_owner(owner, now)!
+-- End the open sessions that an account opened.
+UPDATE validation_sessions SET consumed_at = :now WHERE owner = :owner AND consumed_at IS NULL;
+
+-- name: delete_before(then)!
+-- Sessions that expired before then.
+DELETE FROM validation_sessions WHERE expires_at <= :then;
+
+-- name: use_remote(id_server, sid_hash, user_id, medium, canonical, used_at)!
+-- Remember a session of another identity server as used; touches no row if it was used before.
+INSERT INTO remote_sessions (id_server, sid_hash, user_id, medium, canonical, used_at)
+VALUES (:id_server, :sid_hash, :user_id, :medium, :canonical, :used_at)
+ON CONFLICT (id_server, sid_hash) DO NOTHING;

@@ -1,0 +1,42 @@
+-- name: insert(medium, canonical, address, user_id, validated_at, added_at)!
+-- A contact; touches no row if the address has an owner already, whoever that is.
+INSERT INTO threepids (medium, canonical, address, user_id, validated_at, added_at)
+VALUES (:medium, :canonical, :address, :user_id, :validated_at, :added_at)
+ON CONFLICT (medium, canonical) DO NOTHING;
+
+-- name: refresh(medium, canonical, address, user_id, validated_at)!
+-- The owner has proven the address again.
+UPDATE threepids SET validated_at = :validated_at, address = :address
+WHERE medium = :medium AND canonical = :canonical AND user_id = :user_id;
+
+-- name: of_user(user_id)
+-- The contacts of an account, oldest first.
+SELECT medium, canonical, address, validated_at, added_at FROM threepids
+WHERE user_id = :user_id ORDER BY added_at, medium, canonical;
+
+-- name: count_of_user(user_id)$
+-- How many contacts an account has.
+SELECT COUNT(*) FROM threepids WHERE user_id = :user_id;
+
+-- name: owner(medium, canonical)$
+-- The account that owns an address.
+SELECT user_id FROM threepids WHERE medium = :medium AND canonical = :canonical;
+
+-- name: delete(medium, canonical, user_id)!
+-- Take an address from its owner; nobody else's is touched.
+DELETE FROM threepids WHERE medium = :medium AND canonical = :canonical AND user_id = :user_id;
+
+-- name: delete_bindings(user_id, medium, canonical)!
+-- An address was withdrawn wherever it was published.
+DELETE FROM threepid_bindings WHERE user_id = :user_id AND medium = :medium AND canonical = :canonical;
+
+-- name: insert_binding(user_id, medium, canonical, id_server, bound_at)!
+-- Where an address was published, so that it can be withdrawn there.
+INSERT INTO threepid_bindings (user_id, medium, canonical, id_server, bound_at)
+VALUES (:user_id, :medium, :canonical, :id_server, :bound_at)
+ON CONFLICT (user_id, medium, canonical, id_server) DO UPDATE SET bound_at = excluded.bound_at;
+
+-- name: bindings(user_id, medium, canonical)
+-- The identity servers at which an account's address was published.
+SELECT id_server, bound_at FROM threepid_bindings
+WHERE user_id = :user_id AND medium = :medium AND canonical = :canonical ORDER BY bound_at;

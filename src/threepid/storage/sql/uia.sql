@@ -1,0 +1,32 @@
+-- name: insert(id_hash, operation, subject, request_mac, request, now, expires_at)!
+-- A new authentication session with nothing completed.
+INSERT INTO uia_sessions
+    (id_hash, operation, subject, request_mac, request, completed, created_at, used_at, expires_at)
+VALUES (:id_hash, :operation, :subject, :request_mac, :request, '{}', :now, :now, :expires_at);
+
+-- name: get(id_hash, now, idle_since)^
+-- One session, unless it has expired or lain idle for too long.
+SELECT operation, subject, request_mac, request, completed, created_at, expires_at, consumed_at, result
+FROM uia_sessions WHERE id_hash = :id_hash AND expires_at > :now AND used_at > :idle_since;
+
+-- name: complete(id_hash, before, completed, now)!
+-- A stage is done; touches no row if another stage was completed in between or the session is used up.
+UPDATE uia_sessions SET completed = :completed, used_at = :now
+WHERE id_hash = :id_hash AND completed = :before AND consumed_at IS NULL;
+
+-- name: consume(id_hash, now, result)!
+-- Use the session up and remember what came of it; touches no row if it was used before.
+UPDATE uia_sessions SET consumed_at = :now, result = CAST(:result AS TEXT)
+WHERE id_hash = :id_hash AND consumed_at IS NULL;
+
+-- name: delete(id_hash)!
+-- A session that was misused ends.
+DELETE FROM uia_sessions WHERE id_hash = :id_hash AND consumed_at IS NULL;
+
+-- name: delete_of_user(prefix)!
+-- The authentication sessions that devices of a user began: `prefix` is the user ID and a blank.
+DELETE FROM uia_sessions WHERE substr(subject, 1, length(CAST(:prefix AS TEXT))) = CAST(:prefix AS TEXT);
+
+-- name: delete_expired(now, idle_since)!
+-- Sessions that nobody can go on with.
+DELETE FROM uia_sessions WHERE expires_at <= :now OR (used_at <= :idle_since AND consumed_at IS NULL);

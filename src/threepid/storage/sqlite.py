@@ -1,0 +1,277 @@
+"""SQLite through apsw: one writer thread with group commit, reads inline on the event loop.
+
+https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#pragma_synchronous
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+from msgspec import Struct
+
+from threepid.storage.database import (
+    ONE,
+    Busy,
+    Database,
+    InDoubt,
+    Mapper,
+    StorageError,
+    Tx,
+    UniqueViolation,
+    WrongRowCount,
+    call,
+)
+from threepid.storage.queries import Query
+
+S = TypeVar("S", bound=Struct)
+T = TypeVar("T")
+
+WAIT_SECONDS: Final = 5.0
+"""How long a batch of writes waits for a lock that another process holds."""
+INLINE_WAIT_MS: Final = 20
+"""How long a read may hold the event loop for a lock; then it moves to the reader thread."""
+BATCH: Final = 128
+"""Units of work that one commit carries at most."""
+STATEMENTS: Final = 300
+"""Prepared statements that a connection keeps: more than there are queries."""
+_UNIQUE: Final = {apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY}
+
+
+class SqliteTx(Tx):
+    """A transaction on one connection."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        """Run statements on `connection`."""
+        self.connection = connection
+        self._mapper = Mapper()
+
+    def rows(self, query: Query, as_: type[S], /, **parameters: Any) -> list[S]:
+        """All rows, as Structs by column name."""
+        cursor = self.connection.execute(query.sqlite, parameters)
+        make = self._mapper.known(query, as_)
+        if make is None:
+            try:
+                make = self._mapper.maker(query, as_, cursor.get_description)
+            except apsw.ExecutionCompleteError:  # no row, no description
+                return []
+        return list(map(make, cursor.fetchall()))
+
+    def row(self, query: Query, as_: type[S], /, **parameters: Any) -> S | None:
+        """The only row, or None."""
+        # One step only, not a second to see whether there is another row: in each, the interpreter's lock changes hands.
+        cursor = self.connection.execute(query.sqlite, parameters)
+        found = cursor.fetchone()
+        return None if found is None else self._mapper.maker(query, as_, cursor.get_description)(found)
+
+    def value(self, query: Query, /, **parameters: Any) -> Any:
+        """The first column of the only row, or None."""
+        found = self.connection.execute(query.sqlite, parameters).fetchone()
+        return None if found is None else found[0]
+
+    def run(self, query: Query, touches: range = ONE, /, **parameters: Any) -> int:
+        """Change rows and return their number. Raises WrongRowCount or UniqueViolation."""
+        try:
+            self.connection.execute(query.sqlite, parameters).fetchall()
+        except apsw.ConstraintError as error:
+            if getattr(error, "extendedresult", 0) in _UNIQUE:
+                raise UniqueViolation(query.name) from None
+            raise StorageError(f"{query.name}: a constraint of the schema was violated") from error
+        count = self.connection.changes()
+        if count not in touches:
+            raise WrongRowCount(f"{query.name} touched {count} rows")
+        return count
+
+
+class _Unit:
+    """One unit of work and who waits for it."""
+
+    __slots__ = ("error", "fn", "future", "loop", "result")
+
+    def __init__(self, fn: Callable[[Tx], Any], loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]") -> None:
+        self.fn = fn
+        self.loop = loop
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def answer(self) -> None:
+        if self.future.done():  # the caller was cancelled; its work is done or undone all the same
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class Sqlite(Database):
+    """A database file."""
+
+    engine = "sqlite"
+
+    def __init__(self, path: Path, *, wait_seconds: float = WAIT_SECONDS) -> None:
+        """Open `path`, which `migrate` has made."""
+        super().__init__()
+        self._path = path
+        self._wait_ms = int(wait_seconds * 1000)
+        self._inline = SqliteTx(connect(path, wait_ms=self._wait_ms))
+        self._inline.connection.set_busy_timeout(INLINE_WAIT_MS)
+        self._aside: SqliteTx | None = None
+        self._aside_pool = ThreadPoolExecutor(1, thread_name_prefix="sqlite-reader")
+        self._waiting: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
+        self._closed = False
+        self._writer = threading.Thread(target=self._write_batches, name="sqlite-writer", daemon=True)
+        self._writer.start()
+
+    async def read(self, fn: Callable[[Tx], T]) -> T:
+        """Run `fn` inline; beside the event loop if a lock is in the way."""
+        self.reads += 1
+        try:
+            return fn(self._inline)
+        except apsw.BusyError:
+            return await self._in_reader_thread(fn)
+        except apsw.Error as error:
+            raise StorageError(str(error)) from error
+
+    async def read_aside(self, fn: Callable[[Tx], T]) -> T:
+        """Run `fn` in the reader thread."""
+        self.reads += 1
+        return await self._in_reader_thread(fn)
+
+    async def _in_reader_thread(self, fn: Callable[[Tx], T]) -> T:
+        if self._closed:
+            raise Busy("the database is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._aside_pool, self._read_aside, fn)
+
+    async def write(self, fn: Callable[[Tx], T]) -> T:
+        """Run `fn` in the writer thread; returns when it is durable."""
+        if self._closed:
+            raise Busy("the database is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.put(_Unit(fn, loop, future))
+        return await future
+
+    async def close(self) -> None:
+        """Finish what is waiting and let go of the file."""
+        if self._closed:
+            return
+        self._closed = True
+        self._waiting.put(None)
+        await asyncio.get_running_loop().run_in_executor(None, self._writer.join)
+        self._aside_pool.shutdown(wait=True)
+        if self._aside is not None:
+            self._aside.connection.close()
+        self._inline.connection.close()
+
+    def _read_aside(self, fn: Callable[[Tx], T]) -> T:
+        if self._aside is None:
+            self._aside = SqliteTx(connect(self._path, wait_ms=self._wait_ms))
+        try:
+            self._aside.connection.execute("BEGIN")
+            try:
+                return call(fn, self._aside)
+            finally:
+                self._aside.connection.execute("COMMIT")
+        except apsw.BusyError as error:
+            raise Busy(str(error)) from error
+        except apsw.Error as error:
+            raise StorageError(str(error)) from error
+
+    def _write_batches(self) -> None:
+        tx: SqliteTx | None = None
+        while True:
+            units, last = self._next_batch()
+            if units:
+                try:
+                    tx = tx or SqliteTx(connect(self._path, wait_ms=self._wait_ms))
+                    self._commit(tx, units)
+                except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for an answer and the next batch
+                    # After a failed commit nobody knows what the connection still holds: it is not used again.
+                    if tx is not None:
+                        tx.connection.close(force=True)
+                        tx = None
+                    kind = InDoubt if isinstance(error, InDoubt) else Busy
+                    for unit in units:
+                        unit.error = unit.error or kind(str(error))
+                self._answer(units)
+            if last:
+                if tx is not None:
+                    tx.connection.close()
+                return
+
+    def _next_batch(self) -> tuple[list[_Unit], bool]:
+        units: list[_Unit] = []
+        unit = self._waiting.get()
+        while unit is not None:
+            units.append(unit)
+            if len(units) == BATCH or self._waiting.empty():
+                return units, False
+            unit = self._waiting.get()
+        return units, True
+
+    def _commit(self, tx: SqliteTx, units: list[_Unit]) -> None:
+        execute = tx.connection.execute
+        execute("BEGIN IMMEDIATE")
+        for unit in units:
+            execute("SAVEPOINT unit")
+            try:
+                unit.result = call(unit.fn, tx)
+            except (apsw.FullError, apsw.IOError):
+                raise  # no other unit of the batch would fare better
+            except apsw.Error as error:
+                if not tx.connection.in_transaction:
+                    raise
+                execute("ROLLBACK TO unit")
+                unit.error = StorageError(str(error))
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it goes to the caller
+                execute("ROLLBACK TO unit")
+                unit.error = error
+            execute("RELEASE unit")
+        try:
+            execute("COMMIT")
+        except apsw.IOError as error:
+            # What a failed sync left on the disk is unknown, and trying it again would not tell.
+            raise InDoubt("the commit could not be written") from error
+        self.commits += 1
+        self.writes += sum(unit.error is None for unit in units)
+
+    @staticmethod
+    def _answer(units: list[_Unit]) -> None:
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Unit]] = {}
+        for unit in units:
+            by_loop.setdefault(unit.loop, []).append(unit)
+        for loop, of_loop in by_loop.items():
+            with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+                loop.call_soon_threadsafe(_answer_all, of_loop)
+
+
+def _answer_all(units: list[_Unit]) -> None:
+    for unit in units:
+        unit.answer()
+
+
+def connect(path: Path, *, wait_ms: int) -> apsw.Connection:
+    """A connection with what we rely on: WAL, a sync at every commit, foreign keys. Raises Busy and StorageError."""
+    try:
+        connection = apsw.Connection(str(path), statementcachesize=STATEMENTS)
+        connection.set_busy_timeout(wait_ms)
+        _configure(connection)
+    except apsw.BusyError as error:
+        raise Busy(f"{path}: {error}") from error
+    except apsw.Error as error:
+        raise StorageError(f"{path}: {error}") from error
+    return connection
+
+
+def _configure(connection: apsw.Connection) -> None:
+    for pragma, wanted in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("temp_store", 2)):
+        connection.execute(f"PRAGMA {pragma} = {wanted}")
+        found = connection.execute(f"PRAGMA {pragma}").get
+        if found != wanted:
+            raise StorageError(f"SQLite did not take {pragma} = {wanted}: it is {found}")

@@ -1,0 +1,96 @@
+"""Contacts of accounts, and where they were published."""
+
+from msgspec import Struct
+
+from threepid.storage.database import ANY, AT_MOST_ONE, Tx
+from threepid.storage.queries import Queries
+
+_sql = Queries("threepids")
+
+
+class Threepid(Struct, frozen=True):
+    """One contact of an account. `canonical` is what is compared, `address` what was verified; times in milliseconds."""
+
+    medium: str
+    canonical: str
+    address: str
+    validated_at: int
+    added_at: int
+
+
+class Binding(Struct, frozen=True):
+    """An identity server at which a contact was published, and when."""
+
+    id_server: str
+    bound_at: int
+
+
+def insert(tx: Tx, user_id: str, threepid: Threepid) -> bool:
+    """Give the address to the account; False if it has an owner already."""
+    return (
+        tx.run(
+            _sql.insert,
+            AT_MOST_ONE,
+            user_id=user_id,
+            medium=threepid.medium,
+            canonical=threepid.canonical,
+            address=threepid.address,
+            validated_at=threepid.validated_at,
+            added_at=threepid.added_at,
+        )
+        == 1
+    )
+
+
+def refresh(tx: Tx, user_id: str, threepid: Threepid) -> bool:
+    """Note that its owner has proven the address again; False if the account does not own it."""
+    return (
+        tx.run(
+            _sql.refresh,
+            AT_MOST_ONE,
+            user_id=user_id,
+            medium=threepid.medium,
+            canonical=threepid.canonical,
+            address=threepid.address,
+            validated_at=threepid.validated_at,
+        )
+        == 1
+    )
+
+
+def of_user(tx: Tx, user_id: str) -> list[Threepid]:
+    """The contacts of an account, oldest first."""
+    return tx.rows(_sql.of_user, Threepid, user_id=user_id)
+
+
+def count_of_user(tx: Tx, user_id: str) -> int:
+    """How many contacts an account has."""
+    return int(tx.value(_sql.count_of_user, user_id=user_id))
+
+
+def owner(tx: Tx, medium: str, canonical: str) -> str | None:
+    """The account that owns an address."""
+    user_id: str | None = tx.value(_sql.owner, medium=medium, canonical=canonical)
+    return user_id
+
+
+def delete(tx: Tx, user_id: str, medium: str, canonical: str) -> bool:
+    """Take the address from the account; False if the account does not own it."""
+    return tx.run(_sql.delete, AT_MOST_ONE, user_id=user_id, medium=medium, canonical=canonical) == 1
+
+
+def insert_binding(tx: Tx, *, user_id: str, medium: str, canonical: str, id_server: str, bound_at: int) -> None:
+    """Remember that the account's address was published at `id_server`."""
+    tx.run(
+        _sql.insert_binding, user_id=user_id, medium=medium, canonical=canonical, id_server=id_server, bound_at=bound_at
+    )
+
+
+def delete_bindings(tx: Tx, user_id: str, medium: str, canonical: str) -> None:
+    """Forget where the account's address was published."""
+    tx.run(_sql.delete_bindings, ANY, user_id=user_id, medium=medium, canonical=canonical)
+
+
+def bindings(tx: Tx, user_id: str, medium: str, canonical: str) -> list[Binding]:
+    """The identity servers at which the account's address was published, oldest first."""
+    return tx.rows(_sql.bindings, Binding, user_id=user_id, medium=medium, canonical=canonical)

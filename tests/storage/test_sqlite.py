@@ -1,0 +1,144 @@
+"""What only SQLite does: one writer, one commit for all that waits."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+
+from threepid.clock import Clock
+from threepid.storage import accounts
+from threepid.storage.database import Busy, InDoubt, StorageError, Tx
+from threepid.storage.migrate import migrate
+from threepid.storage.sqlite import Sqlite, connect
+
+SYSTEM = apsw.vfs_names()[0]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    migrate(f"sqlite:{tmp_path / 'x.db'}", password=None, clock=Clock())
+    return tmp_path / "x.db"
+
+
+def account(name: object) -> Callable[[Tx], bool]:
+    return lambda tx: accounts.insert(tx, user_id=f"@u{name}:x", password_hash=None, created_at=1)
+
+
+def test_writes_that_wait_together_share_a_commit(path: Path) -> None:
+    async def run() -> tuple[int, int]:
+        database = Sqlite(path)
+        await asyncio.gather(*(database.write(account(number)) for number in range(256)))
+        await database.close()
+        return database.commits, database.writes
+
+    commits, writes = asyncio.run(run())
+    assert writes == 256
+    assert commits <= 64
+
+
+def test_64_clients_that_write_one_thing_after_the_other_share_commits(path: Path) -> None:
+    async def run() -> tuple[int, int]:
+        database = Sqlite(path)
+
+        async def client(number: int) -> None:
+            for turn in range(20):
+                await database.write(account(f"{number}.{turn}"))
+
+        await asyncio.gather(*(client(number) for number in range(64)))
+        await database.close()
+        return database.commits, database.writes
+
+    commits, writes = asyncio.run(run())
+    assert writes == 64 * 20
+    assert commits * 4 <= writes
+
+
+def test_a_batch_that_was_asked_for_by_a_loop_that_is_gone_does_not_stop_the_writer(path: Path) -> None:
+    database = Sqlite(path)
+
+    def slow(tx: Tx) -> bool:
+        time.sleep(0.2)
+        return account(1)(tx)
+
+    async def ask_and_leave() -> None:
+        asked = database.write(slow)
+        asked.send(None)
+        asked.close()
+
+    async def look() -> bool:
+        await database.write(account(2))
+        found = await database.read(lambda tx: accounts.get(tx, "@u1:x"))
+        await database.close()
+        return found is not None
+
+    asyncio.run(ask_and_leave())
+    assert asyncio.run(asyncio.wait_for(look(), timeout=5))
+
+
+class FailingFile(apsw.VFSFile):
+    """A file whose sync fails when it is told to."""
+
+    fails = False
+
+    def __init__(self, name: apsw.URIFilename | str | None, flags: list[int]) -> None:
+        super().__init__(SYSTEM, name, flags)
+
+    def xSync(self, flags: int) -> None:
+        if FailingFile.fails:
+            raise apsw.IOError("the disk is gone")
+        super().xSync(flags)
+
+
+class FailingDisk(apsw.VFS):
+    """The system's files, whose sync can fail."""
+
+    def __init__(self) -> None:
+        super().__init__("failing", SYSTEM, makedefault=True)
+
+    def xOpen(self, name: apsw.URIFilename | str | None, flags: list[int]) -> apsw.VFSFile:
+        return FailingFile(name, flags)
+
+
+@contextmanager
+def failing_disk() -> Iterator[None]:
+    disk = FailingDisk()
+    try:
+        yield
+    finally:
+        FailingFile.fails = False
+        disk.unregister()
+
+
+def test_a_commit_that_cannot_be_written_is_in_doubt_and_the_next_goes_over_a_new_connection(path: Path) -> None:
+    async def run() -> None:
+        database = Sqlite(path)
+        assert await database.write(account(1))
+        FailingFile.fails = True
+        with pytest.raises(InDoubt):
+            await database.write(account(2))
+        FailingFile.fails = False
+        assert await database.write(account(3))
+        assert await database.read(lambda tx: accounts.get(tx, "@u3:x")) is not None
+        await database.close()
+
+    with failing_disk():
+        asyncio.run(run())
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="missing"):
+        connect(tmp_path / "missing" / "x.db", wait_ms=10)
+
+
+def test_a_database_that_is_held_whole_is_busy(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN EXCLUSIVE; CREATE TABLE x (y)")
+    with pytest.raises(Busy):
+        connect(path, wait_ms=10)
+    other.execute("ROLLBACK")
+    other.close()

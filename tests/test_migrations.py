@@ -1,0 +1,115 @@
+"""The schema comes up to date whatever happens meanwhile."""
+
+import multiprocessing
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from threepid.clock import Clock
+from threepid.storage.database import Busy, SchemaError, StorageError
+from threepid.storage.migrate import Migration, known_migrations, migrate
+
+KILLS = 20
+CHILD = "import sys; from threepid.clock import Clock; from threepid.storage.migrate import migrate; migrate(sys.argv[1], password=None, clock=Clock())"
+
+
+def tables(path: Path) -> list[str]:
+    with sqlite3.connect(path) as connection:
+        found = [
+            row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        ]
+    connection.close()
+    return found
+
+
+def test_a_new_database_gets_everything_and_a_second_run_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path / 'deep' / 'x.db'}"
+    assert migrate(url, password=None, clock=Clock()) == [migration.name for migration in known_migrations()]
+    assert migrate(url, password=None, clock=Clock()) == []
+    assert (tmp_path / "deep" / "x.db").stat().st_mode & 0o077 == 0
+    assert "accounts" in tables(tmp_path / "deep" / "x.db")
+
+
+def test_a_newer_schema_is_refused_and_untouched(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path / 'x.db'}"
+    migrate(url, password=None, clock=Clock())
+    with sqlite3.connect(tmp_path / "x.db") as connection:
+        connection.execute("INSERT INTO schema_migrations VALUES (9999, 'from the future', 1)")
+    connection.close()
+    with pytest.raises(SchemaError, match="9999"):
+        migrate(url, password=None, clock=Clock())
+
+
+def test_a_migration_that_is_killed_anywhere_is_finished_by_the_next(tmp_path: Path) -> None:
+    chance = random.Random(14)
+    whole = tmp_path / "whole.db"
+    migrate(f"sqlite:{whole}", password=None, clock=Clock())
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", CHILD, f"sqlite:{tmp_path / 'timed.db'}"], check=True)
+    duration = time.monotonic() - started
+    for number in range(KILLS):
+        path = tmp_path / f"killed{number}.db"
+        process = subprocess.Popen([sys.executable, "-c", CHILD, f"sqlite:{path}"])
+        time.sleep(duration * (0.5 + 0.55 * chance.random()))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        migrate(f"sqlite:{path}", password=None, clock=Clock())
+        assert tables(path) == tables(whole)
+
+
+def test_servers_that_start_at_once_all_succeed(database_url: str, engine: str, tmp_path: Path) -> None:
+    if engine == "sqlite":
+        url = f"sqlite:{tmp_path / 'together.db'}"
+    else:
+        import psycopg
+
+        url = database_url
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(b"DROP SCHEMA public CASCADE")
+            connection.execute(b"CREATE SCHEMA public")
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_migrate, args=(url,)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert migrate(url, password=None, clock=Clock()) == []
+
+
+def _migrate(url: str) -> None:
+    migrate(url, password=None, clock=Clock())
+
+
+def test_a_script_is_run_as_it_stands_with_the_engines_name_for_bytes() -> None:
+    text = "-- a; comment\nCREATE TABLE a (b TEXT DEFAULT ';', \"c;d\" BYTES); -- x;\nINSERT INTO a VALUES ('it''s; fine', NULL);\n"
+    migration = Migration(1, "x", text)
+    assert "BYTEA" in migration.script("postgresql")
+    with sqlite3.connect(":memory:") as connection:
+        connection.executescript(migration.script("sqlite"))
+        assert connection.execute("SELECT * FROM a").fetchall() == [("it's; fine", None)]
+    connection.close()
+
+
+def test_a_place_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"file/x\.db cannot be made"):
+        migrate(f"sqlite:{tmp_path / 'file' / 'x.db'}", password=None, clock=Clock())
+
+
+def test_a_server_that_does_not_answer_is_busy_and_its_password_is_not_told() -> None:
+    with pytest.raises(Busy) as caught:
+        migrate("postgresql://someone@127.0.0.1:1/x", password="not to be told", clock=Clock())
+    assert "not to be told" not in str(caught.value)
+
+
+def test_a_url_that_cannot_be_read_is_not_quoted() -> None:
+    with pytest.raises(StorageError) as caught:
+        migrate("postgresql://someone:secret@[::1/x", password=None, clock=Clock())
+    assert "secret" not in str(caught.value)
