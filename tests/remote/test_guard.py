@@ -1,0 +1,303 @@
+"""Other servers are reached at checked addresses only, and may neither be endless nor slow."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+import trustme
+
+from threepid.config import Outbound
+from threepid.remote.federation import Federation
+from threepid.remote.guard import Call, Guard, RemoteError, RemoteRefused, is_public
+from threepid.remote.identity import IdentityClient, SessionRefused, matches
+
+PRIVATE = [
+    "127.0.0.1", "127.9.9.9", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254",
+    "100.64.0.1", "192.0.0.8", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "240.0.0.1",
+    "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "fd12::1", "fec0::1", "ff02::1", "::ffff:127.0.0.1", "::127.0.0.1",
+    "::ffff:10.0.0.1", "2002:7f00:1::", "2002:0a00:0001::", "64:ff9b::7f00:1", "64:ff9b::10.0.0.1", "2001::1", "2001:db8::1",
+    "2001:0:53aa:64c:0:fbff:f5ff:fffe", "100::1", "64:ff9b:1::1", "::ffff:0:127.0.0.1", "3fff::1",
+]  # fmt: skip
+PUBLIC = ["1.1.1.1", "8.8.8.8", "9.9.9.9", "2606:4700:4700::1111", "2a00:1450::1", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1"]
+NAMES = [
+    "0x7f.1", "2130706433", "0177.0.0.1", "127.1", "0", "1", "127.0.0.0x1", "localhost/x", "localhost#", "user@localhost",
+    "local host", "localhost:", "localhost:0", "localhost:99999", "localhost:443:443", "[::1", "::1", "[::1]x", "[127.0.0.1]",
+    "", ".", "..", "a..b", "-a.example", "a_b.example", "lo\u0441alhost", "a" * 300, "localhost\n", "http://localhost", "%6c",
+]  # fmt: skip
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.mark.parametrize("text", PRIVATE)
+def test_addresses_that_are_not_of_the_global_internet(text: str) -> None:
+    assert not is_public(ip_address(text))
+
+
+@pytest.mark.parametrize("text", PUBLIC)
+def test_addresses_of_the_global_internet(text: str) -> None:
+    assert is_public(ip_address(text))
+
+
+class Peer:
+    """A TLS server on loopback with a scripted answer."""
+
+    def __init__(self, directory: Path) -> None:
+        self.authority = trustme.CA()
+        self.authority.cert_pem.write_to_path(directory / "ca.pem")
+        self.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.authority.issue_cert("localhost", "peer.example", "127.0.0.1").configure_cert(self.tls)
+        self.ca_file = str(directory / "ca.pem")
+        self.requests: list[bytes] = []
+        self.connections = 0
+
+    @contextlib.asynccontextmanager
+    async def answering(self, talk: Talk | bytes) -> AsyncIterator[int]:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.connections += 1
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+                self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+                if isinstance(talk, bytes):
+                    writer.write(talk)
+                    await writer.drain()
+                else:
+                    await talk(reader, writer)
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=self.tls)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+
+    def guard(self, *addresses: str, allow: tuple[str, ...] = ("127.0.0.0/8",), **more: float) -> Guard:
+        async def resolve(_host: str, _port: int) -> Sequence[str]:
+            return addresses or ("127.0.0.1",)
+
+        return Guard(Outbound(allow=allow, ca_file=self.ca_file), resolve=resolve, **more)
+
+
+@pytest.fixture
+def peer(tmp_path: Path) -> Peer:
+    return Peer(tmp_path)
+
+
+def json(body: bytes, status: str = "200 OK", **headers: str) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return (
+        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
+
+
+def ask(peer: Peer, talk: Talk | bytes, guard: Guard | None = None, host: str = "localhost") -> object:
+    async def run() -> object:
+        used = guard or peer.guard(total_seconds=1.0)
+        try:
+            async with peer.answering(talk) as port:
+                return (await used.call(Call(host=host, port=port, path="/x"))).json()
+        finally:
+            await used.close()
+
+    return asyncio.run(run())
+
+
+def test_an_allowed_server_is_asked_under_its_name_with_a_checked_certificate(peer: Peer) -> None:
+    assert ask(peer, json(b'{"a": 1}'), host="peer.example") == {"a": 1}
+    (request,) = peer.requests
+    assert request.startswith(b"GET /x HTTP/1.1\r\n")
+    assert b"host: peer.example\r\n" in request.lower()
+    assert b"user-agent: threepid/" in request.lower()
+    assert b"accept-encoding" not in request.lower()
+    with pytest.raises(RemoteError):
+        ask(peer, json(b"{}"), host="other.example")
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_a_name_that_leads_to_a_private_address_is_not_connected_to(peer: Peer, address: str) -> None:
+    with pytest.raises(RemoteError):
+        ask(peer, json(b"{}"), peer.guard(address, allow=()))
+    with pytest.raises(RemoteError):
+        ask(peer, json(b"{}"), peer.guard("1.1.1.1", address, allow=()))  # one bad answer spoils the name
+    assert peer.connections == 0
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.0.0.1", "2130706433", "0x7f.1", "127.1"])
+def test_a_private_literal_is_not_connected_to(peer: Peer, address: str) -> None:
+    with pytest.raises(RemoteError):
+        ask(peer, json(b"{}"), peer.guard(allow=()), host=address)
+    assert peer.connections == 0
+
+
+@pytest.mark.parametrize("port", [22, 25, 80, 1023])
+def test_ports_of_other_services_are_not_connected_to(peer: Peer, port: int) -> None:
+    async def run() -> None:
+        guard = peer.guard()
+        with pytest.raises(RemoteError):
+            await guard.call(Call(host="localhost", port=port, path="/"))
+        await guard.close()
+
+    asyncio.run(run())
+
+
+async def endless(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    while True:
+        writer.write(b"x" * 10_000)
+        await writer.drain()
+
+
+async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+    while True:
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(0.1)
+
+
+async def silent(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(10)
+
+
+@pytest.mark.parametrize(
+    "talk",
+    [
+        endless, drip, silent, b"", b"nonsense\r\n\r\n", json(b"[]"), json(b"not json"), json(b'{"a":NaN}'), json(b"<html>"),
+        json(b"{" * 1000), json(b'{"a":"' + b"x" * 60_000 + b'"}'), json(b"{}", "302 Found", Location="https://localhost/"),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", json(b"{}")[:-1],
+    ],
+    ids=lambda talk: getattr(talk, "__name__", repr(talk)[:30]),
+)  # fmt: skip
+def test_nonsense_is_one_clean_error(peer: Peer, talk: Talk | bytes) -> None:
+    if talk == json(b"{}", "302 Found", Location="https://localhost/"):
+        assert ask(peer, talk) == {}  # a redirect is an answer, not a way
+        assert peer.connections == 1
+        return
+    with pytest.raises(RemoteError):
+        ask(peer, talk)
+
+
+@pytest.mark.parametrize(
+    ("name", "patterns", "matched"),
+    [
+        ("id.example.org", ["id.example.org"], True),
+        ("ID.Example.org", ["id.example.ORG"], True),
+        ("a.example.org", ["*.example.org"], True),
+        ("example.org", ["*.example.org"], False),
+        ("evil-example.org", ["*.example.org"], False),
+        ("evilexample.org", ["*example.org.evil"], False),
+        ("localhost:8448", ["localhost:*"], True),
+        ("localhost", ["localhost:*"], False),
+        ("anything.example", ["*"], True),
+        ("any thing", ["*"], False),
+        ("", ["*"], False),
+        ("a.example", [], False),
+    ],
+)
+def test_patterns_of_server_names(name: str, patterns: list[str], matched: bool) -> None:
+    assert matches(name, patterns) is matched
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_is_none_matches_nothing(name: str) -> None:
+    assert not matches(name, ["*"])
+
+
+# -- what is asked of other servers
+
+
+def identity_answer(peer: Peer, *answers: bytes, token: str | None = "token") -> object:
+    remaining = list(answers)
+
+    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(remaining.pop(0))
+        await writer.drain()
+
+    async def run() -> object:
+        guard = peer.guard(total_seconds=1.0)
+        try:
+            async with peer.answering(talk) as port:
+                return await IdentityClient(guard).validated_threepid(f"localhost:{port}", "sid", "secret", token)
+        finally:
+            await guard.close()
+
+    return asyncio.run(run())
+
+
+GOOD = json(b'{"medium": "email", "address": "a@example.com", "validated_at": 1600000000000}')
+
+
+def test_v2_is_asked_with_the_token_and_v1_without(peer: Peer) -> None:
+    identity_answer(peer, GOOD)
+    assert peer.requests[0].startswith(
+        b"GET /_matrix/identity/v2/3pid/getValidated3pid?sid=sid&client_secret=secret HTTP"
+    )
+    assert b"authorization: bearer token" in peer.requests[0].lower()
+    peer.requests.clear()
+    identity_answer(peer, GOOD, token=None)
+    assert peer.requests[0].startswith(b"GET /_matrix/identity/api/v1/3pid/getValidated3pid?")
+    assert b"authorization" not in peer.requests[0].lower()
+
+
+@pytest.mark.parametrize(
+    "first", [json(b"{}", "404 Not Found"), json(b'{"errcode":"M_UNRECOGNIZED"}', "404 X"), json(b"", "401 X")]
+)
+def test_where_v2_is_not_spoken_v1_is(peer: Peer, first: bytes) -> None:
+    assert identity_answer(peer, first, GOOD).address == "a@example.com"  # type: ignore[attr-defined]
+    assert [request.split()[1].split(b"/3pid")[0] for request in peer.requests] == [
+        b"/_matrix/identity/v2",
+        b"/_matrix/identity/api/v1",
+    ]
+
+
+@pytest.mark.parametrize("errcode", ["M_NO_VALID_SESSION", "M_SESSION_NOT_VALIDATED", "M_SESSION_EXPIRED"])
+@pytest.mark.parametrize("status", ["200 OK", "400 Bad", "404 Not Found"])
+def test_a_definite_no_is_told_apart_from_a_failure(peer: Peer, errcode: str, status: str) -> None:
+    with pytest.raises(SessionRefused):
+        identity_answer(peer, json(f'{{"errcode": "{errcode}", "error": "x"}}'.encode(), status))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}", b'{"medium": 1, "address": "a@b.c", "validated_at": 1}', b'{"medium": "email", "address": "a@b.c"}',
+        b'{"medium": "email", "address": ["a@b.c"], "validated_at": 1}', b'{"medium":"email","address":"a@b.c","validated_at":0}',
+        b'{"medium": "email", "address": "a@b.c", "validated_at": "1"}', b'{"errcode": "M_UNKNOWN"}',
+        b'{"medium": "email", "address": "a@b.c", "validated_at": true}',
+    ],
+)  # fmt: skip
+def test_an_answer_with_wrong_types_is_a_failure(peer: Peer, body: bytes) -> None:
+    with pytest.raises(RemoteError):
+        identity_answer(peer, json(body))
+
+
+def userinfo(peer: Peer, answer: bytes) -> str:
+    async def run() -> str:
+        guard = peer.guard(total_seconds=1.0)
+        try:
+            async with peer.answering(answer) as port:
+                return await Federation(guard).openid_userinfo(f"localhost:{port}", "token")
+        finally:
+            await guard.close()
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "sub",
+    [b'"@a:elsewhere.example"', b"1", b"null", b'["@a:x"]', b'"a"', b'""', b'"@a:localhost"', b'"@a:localhost:1"'],
+)
+def test_a_user_of_another_server_is_not_believed(peer: Peer, sub: bytes) -> None:
+    with pytest.raises(RemoteError):
+        userinfo(peer, json(b'{"sub": ' + sub + b"}"))
+
+
+def test_an_unknown_openid_token_is_a_refusal_and_a_failure_is_not(peer: Peer) -> None:
+    with pytest.raises(RemoteRefused):
+        userinfo(peer, json(b'{"errcode": "M_UNKNOWN_TOKEN"}', "401 Unauthorized"))
+    with pytest.raises(RemoteError):
+        userinfo(peer, json(b'{"errcode": "M_UNKNOWN"}', "500 Oh"))
