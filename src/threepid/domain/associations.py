@@ -1,0 +1,234 @@
+"""The identity server: its accounts, the addresses that they publish, and who asks for them.
+
+https://spec.matrix.org/latest/identity-service-api/
+"""
+
+import hashlib
+from typing import Any, Final
+
+from msgspec import Struct
+from unpaddedbase64 import encode_base64
+
+from threepid.clock import DAY
+from threepid.config import Identity
+from threepid.domain.accounts import Accounts
+from threepid.domain.context import Context
+from threepid.domain.keys import Keyring
+from threepid.domain.validation import Consumer, Validation
+from threepid.remote.federation import Federation
+from threepid.remote.guard import RemoteError, RemoteRefused
+from threepid.remote.identity import matches
+from threepid.spec.errors import (
+    Forbidden,
+    InvalidParam,
+    InvalidPepper,
+    MxidNotYours,
+    NoValidSession,
+    TooManyAddresses,
+    Unauthorized,
+    UpstreamFailed,
+)
+from threepid.storage import associations
+from threepid.storage.associations import Association
+from threepid.storage.database import Tx
+
+ASSOCIATION_LIFE: Final = 365 * DAY
+PEPPER_BYTES: Final = 24
+_ALPHANUMERIC: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class HashDetails(Struct, frozen=True):
+    """How addresses are to be hashed for a lookup."""
+
+    algorithms: tuple[str, ...]
+    lookup_pepper: str
+
+
+class Associations:
+    """Which addresses belong to which users, as far as they wanted it known."""
+
+    def __init__(
+        self,
+        context: Context,
+        settings: Identity,
+        name: str,
+        keyring: Keyring,
+        validation: Validation,
+        accounts: Accounts | None,
+        federation: Federation,
+    ) -> None:
+        """Answer as the identity server called `name`; `accounts` are our own homeserver's, if there is one."""
+        self._context = context
+        self.settings = settings
+        self._name = name
+        self._validation = validation
+        self._accounts = accounts
+        self._federation = federation
+        self.keyring = keyring
+
+    def is_named(self, id_server: str) -> bool:
+        """Is `id_server` this server?"""
+        return id_server.lower() == self._name.lower()
+
+    async def start(self) -> None:
+        """Make the first pepper if there is none."""
+        pepper = self._context.entropy.letters(PEPPER_BYTES, _ALPHANUMERIC)
+        now = self._context.clock.now()
+        if await self._context.database.read(associations.current_pepper) is None:
+            await self._context.database.write(lambda tx: associations.insert_pepper(tx, pepper, now))
+
+    async def register(self, server_name: str, openid_token: str) -> str:
+        """An access token for the user whom the homeserver `server_name` names for this OpenID token.
+
+        Raises Unauthorized if it names nobody, UpstreamFailed if it cannot be asked, Forbidden if it may not register here.
+        """
+        allowed = self.settings.homeservers_allowed
+        if allowed and not matches(server_name, allowed):
+            raise Forbidden("Users of this homeserver may not register here.")
+        user_id = await self._openid_user(server_name, openid_token)
+        token = self._context.entropy.token("tpi_")
+        token_hash = self._context.vault.hash_token(token)
+        now = self._context.clock.now()
+
+        def step(tx: Tx) -> None:
+            associations.insert_token(tx, token_hash=token_hash, user_id=user_id, now=now, expires_at=None)
+
+        await self._context.database.write(step)
+        return token
+
+    async def whose_token(self, access_token: str) -> str | None:
+        """The user whose identity token this is, or None."""
+        token_hash = self._context.vault.hash_token(access_token)
+        now = self._context.clock.now()
+        return await self._context.database.read(lambda tx: associations.token_user(tx, token_hash, now))
+
+    async def log_out(self, access_token: str) -> None:
+        """End an identity token."""
+        token_hash = self._context.vault.hash_token(access_token)
+        await self._context.database.write(lambda tx: associations.delete_token(tx, token_hash))
+
+    async def bind(self, sid: str, client_secret: str, mxid: str, *, caller: str | None) -> dict[str, Any]:
+        """Publish the address of a validated session for `mxid`; returns the signed association.
+
+        `caller` may only publish for itself, by its own session; None is the old API, which asks for neither.
+        The same again is answered alike. Raises NoValidSession, SessionExpired, SessionNotValidated, MxidNotYours.
+        """
+
+        def step(tx: Tx) -> Association:
+            session = self._validation.check(tx, sid, client_secret, Consumer.BIND, caller or "")
+            if caller is not None and session.owner != caller:
+                raise NoValidSession(cause="owner")
+            if caller is not None and mxid != caller:
+                raise MxidNotYours
+            if self._validation.consume(tx, session):
+                return self.publish(tx, session.medium, session.canonical, mxid)
+            published = associations.get(tx, session.medium, session.canonical, self._context.clock.now())
+            if published is None or published.mxid != mxid:
+                raise NoValidSession(cause="used up")
+            return published
+
+        return self.signed(await self._context.database.write(step))
+
+    def publish(self, tx: Tx, medium: str, canonical: str, mxid: str) -> Association:
+        """Publish a proven address in the transaction of its proof's use."""
+        now = self._context.clock.now()
+        association = Association(medium, canonical, mxid, now, now, now + ASSOCIATION_LIFE)
+        pepper = associations.current_pepper(tx) or ""
+        associations.bind(tx, association, pepper=pepper, hash_=lookup_hash(canonical, medium, pepper))
+        return association
+
+    @staticmethod
+    def withdraw(tx: Tx, medium: str, canonical: str, mxid: str) -> bool:
+        """Withdraw an association; False if there is none for `mxid`."""
+        return associations.unbind(tx, medium, canonical, mxid)
+
+    @staticmethod
+    def forget(tx: Tx, user_id: str) -> None:
+        """End the tokens of a user whose account has ended."""
+        associations.delete_tokens(tx, user_id)
+
+    def signed(self, association: Association) -> dict[str, Any]:
+        """The association as others get it. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv23pidbind."""
+        return self.keyring.sign(
+            self._name,
+            {
+                "address": association.canonical,
+                "medium": association.medium,
+                "mxid": association.mxid,
+                "not_before": association.not_before,
+                "not_after": association.not_after,
+                "ts": association.bound_at,
+            },
+        )
+
+    async def hash_details(self) -> HashDetails:
+        """How addresses are to be hashed for a lookup."""
+        pepper = await self._context.database.read(associations.current_pepper)
+        return HashDetails(self.settings.lookup_algorithms, pepper or "")
+
+    async def lookup(self, algorithm: str, pepper: str, addresses: list[str]) -> dict[str, str]:
+        """The users who published these (hashed) addresses. Raises InvalidParam, InvalidPepper or TooManyAddresses."""
+        if algorithm not in self.settings.lookup_algorithms:
+            raise InvalidParam("This algorithm is not offered here.")
+        self._check_size(len(addresses))
+        now = self._context.clock.now()
+
+        def step(tx: Tx) -> dict[str, str] | str:
+            current = associations.current_pepper(tx) or ""
+            if pepper != current:
+                return current
+            if algorithm == "sha256":
+                return associations.by_hashes(tx, pepper, addresses, now)
+            hashes = {_hash_of_plain(address, pepper): address for address in addresses}
+            return {hashes[hash_]: mxid for hash_, mxid in associations.by_hashes(tx, pepper, hashes, now).items()}
+
+        found = await self._context.database.read_aside(step)
+        if isinstance(found, str):
+            raise InvalidPepper(algorithm=algorithm, lookup_pepper=found)
+        return found
+
+    async def lookup_plain(self, pairs: list[tuple[str, str]]) -> list[Association]:
+        """The associations of (medium, address) pairs: the old API's lookup in the clear. Raises TooManyAddresses."""
+        self._check_size(len(pairs))
+        now = self._context.clock.now()
+
+        def step(tx: Tx) -> list[Association]:
+            found = (associations.get(tx, medium, address.casefold(), now) for medium, address in pairs)
+            return [association for association in found if association is not None]
+
+        return await self._context.database.read_aside(step)
+
+    async def ephemeral_key_is_valid(self, public_key: str) -> bool:
+        """Is this the public half of an invitation's key that has not expired?"""
+        now = self._context.clock.now()
+        expires_at = await self._context.database.read(lambda tx: associations.ephemeral_key_expiry(tx, public_key))
+        return expires_at is not None and expires_at > now
+
+    def _check_size(self, count: int) -> None:
+        if count > self.settings.lookup_limit:
+            raise TooManyAddresses(f"At most {self.settings.lookup_limit} addresses can be looked up at once.")
+
+    async def _openid_user(self, server_name: str, openid_token: str) -> str:
+        if self._accounts is not None and server_name == self._context.server_name:
+            user_id = await self._accounts.openid_user(openid_token)
+            if user_id is None:
+                raise Unauthorized("The homeserver does not know this OpenID token.")
+            return user_id
+        try:
+            return await self._federation.openid_userinfo(server_name, openid_token)
+        except RemoteRefused as error:
+            raise Unauthorized("The homeserver does not know this OpenID token.", cause=str(error)) from error
+        except RemoteError as error:
+            raise UpstreamFailed("The homeserver could not be asked.", cause=error.cause) from error
+
+
+def lookup_hash(canonical: str, medium: str, pepper: str) -> str:
+    """The sha256 of an address for lookups. https://spec.matrix.org/latest/identity-service-api/#sha256."""
+    digest = hashlib.sha256(f"{canonical} {medium} {pepper}".encode()).digest()
+    return encode_base64(digest, urlsafe=True)
+
+
+def _hash_of_plain(address_and_medium: str, pepper: str) -> str:
+    """The hash that an entry `<address> <medium>` of the algorithm `none` would have had."""
+    address, _, medium = address_and_medium.rpartition(" ")
+    return lookup_hash(address.casefold(), medium, pepper)

@@ -1,0 +1,22 @@
+"""Forgetting what nobody can use any more."""
+
+from threepid.domain.context import Context
+from threepid.domain.uia import IDLE
+from threepid.domain.validation import KEPT_AFTER_EXPIRY
+from threepid.storage import accounts, limits, sessions, uia
+from threepid.storage.database import Tx
+
+
+async def run_once(context: Context) -> int:
+    """Delete expired tokens and sessions; returns how many."""
+    now = context.clock.now()
+
+    def step(tx: Tx) -> int:
+        return (
+            accounts.delete_expired(tx, now)
+            + sessions.delete_before(tx, now - KEPT_AFTER_EXPIRY)
+            + limits.delete_full(tx, now)
+            + uia.delete_expired(tx, now=now, idle_since=now - IDLE)
+        )
+
+    return await context.database.write(step)

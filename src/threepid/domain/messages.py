@@ -1,0 +1,111 @@
+"""The messages that people get: one frozen Struct each; its tag is the name of its template folder.
+
+`enqueue` puts a message into the outbox in the same transaction as its reason, so that neither exists without the other.
+"""
+
+from typing import ClassVar, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from threepid.clock import Entropy
+from threepid.storage import outbox
+from threepid.storage.database import Tx
+
+Channel = Literal["email", "sms"]
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """What every message knows: the name of the server as people see it."""
+
+    template: ClassVar[str]
+    brand: str
+    """The name that people see, e.g. `example.org`."""
+
+    def __repr__(self) -> str:
+        """Without the contents: a link or a code must not get into a log."""
+        return f"{type(self).__name__}()"
+
+
+class ConfirmAddress(Message, frozen=True, kw_only=True):
+    """Somebody wants to prove that this address is theirs: a link to a page with a button, and a code to type in."""
+
+    template = "confirm_address"
+    address: str
+    link: str
+    code: str
+    code_minutes: int
+    """How long the code lives, in minutes."""
+    link_minutes: int
+    """How long the link lives, in minutes."""
+
+
+class RegisterAddress(ConfirmAddress, frozen=True, kw_only=True):
+    """Like ConfirmAddress, for a new account."""
+
+    template = "register_address"
+
+
+class ResetPassword(ConfirmAddress, frozen=True, kw_only=True):
+    """Somebody wants to set a new password for the account that has this address."""
+
+    template = "reset_password"
+    user_id: str
+
+
+class AddressInUse(Message, frozen=True, kw_only=True):
+    """Somebody wanted a new account with this address, which an account has already."""
+
+    template = "address_in_use"
+    address: str
+    user_id: str
+
+
+class AddressUnknown(Message, frozen=True, kw_only=True):
+    """Somebody wanted to reset a password by this address, which no account has."""
+
+    template = "address_unknown"
+    address: str
+
+
+_LINK: Final = "https://matrix.example.org/confirm/tZ3vQk8mW1xYc5nB7sLd9fGh2jKp4rTa"
+EXAMPLES: Final[tuple[Message, ...]] = (
+    ConfirmAddress(
+        brand="example.org", address="alice@example.com", link=_LINK, code="042917", code_minutes=10, link_minutes=60
+    ),
+    RegisterAddress(
+        brand="example.org", address="alice@example.com", link=_LINK, code="042917", code_minutes=10, link_minutes=60
+    ),
+    ResetPassword(
+        brand="example.org",
+        address="alice@example.com",
+        user_id="@alice:example.org",
+        link=_LINK,
+        code="042917",
+        code_minutes=10,
+        link_minutes=60,
+    ),
+    AddressInUse(brand="example.org", address="alice@example.com", user_id="@alice:example.org"),
+    AddressUnknown(brand="example.org", address="alice@example.com"),
+)
+"""One of each message: templates are tried on them."""
+
+
+def enqueue(
+    tx: Tx, entropy: Entropy, message: Message, *, channel: Channel, to: str, language: str, now: int, expires_at: int
+) -> str:
+    """Put `message` to the address `to` into the outbox, to be dropped after `expires_at`; returns the row's id."""
+    order_id = entropy.token(count=18)
+    outbox.insert(
+        tx,
+        order_id=order_id,
+        channel=channel,
+        recipient=to,
+        language=language,
+        template=message.template,
+        params=msgspec.json.encode(message).decode("utf-8"),
+        created_at=now,
+        due_at=now,
+        expires_at=expires_at,
+    )
+    return order_id

@@ -1,0 +1,21 @@
+"""All services together, as the composition root makes them and handlers use them."""
+
+from msgspec import Struct
+
+from threepid.domain.accounts import Accounts
+from threepid.domain.associations import Associations
+from threepid.domain.context import Context
+from threepid.domain.threepids import Threepids
+from threepid.domain.uia import Uia
+from threepid.domain.validation import Validation
+
+
+class Services(Struct, frozen=True):
+    """What handlers may ask for; `associations` is the identity server's side, the others the homeserver's."""
+
+    context: Context
+    validation: Validation
+    accounts: Accounts
+    threepids: Threepids
+    uia: Uia
+    associations: Associations | None

@@ -1,0 +1,262 @@
+"""User-Interactive Authentication: stages, the sessions that collect them, and the permission that comes of it.
+
+https://spec.matrix.org/latest/client-server-api/#user-interactive-authentication-api
+A session belongs to one request (operation, subject, body) and is used up in the transaction of that request's effect.
+Its id is a secret of the client: the database has only its hash, and the remembered request is sealed with it.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from msgspec import UNSET, Struct, UnsetType
+
+from threepid.clock import DAY, MINUTE
+from threepid.domain.context import Context
+from threepid.domain.credentials import same
+from threepid.domain.validation import Consumer, Validation
+from threepid.spec import threepid_creds
+from threepid.spec.errors import (
+    BadJson,
+    Forbidden,
+    LimitExceeded,
+    MatrixError,
+    MissingParam,
+    ThreepidAuthFailed,
+    Unrecognized,
+)
+from threepid.spec.uia import DUMMY, EMAIL_IDENTITY, PASSWORD, AuthData, AuthenticationRequiredError, Flow, Stage
+from threepid.storage import sessions, uia
+from threepid.storage.database import Tx
+from threepid.storage.uia import UiaSession
+
+IDLE: Final = 15 * MINUTE
+LIFE: Final = 2 * DAY
+
+
+class Proof(Struct, frozen=True):
+    """An address that a stage proved, by the validation session `sid`."""
+
+    sid: str
+    medium: str
+    canonical: str
+    address: str
+    validated_at: int
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What is to be authenticated. `subject` is who asks (user and device, '' for nobody); `body` comes without `auth`."""
+
+    operation: str
+    subject: str
+    body: dict[str, Any]
+    flows: tuple[Flow, ...]
+    user_id: str | None = None
+    consumer: Consumer = Consumer.REGISTER_STAGE
+
+
+class Grant(Struct, frozen=True):
+    """Permission for one effect. `result` is what came of it if the session was finished before."""
+
+    now: int
+    id_hash: bytes | None = None
+    proofs: tuple[Proof, ...] = ()
+    result: str | None = None
+
+    def consume(self, tx: Tx, result: str | None = None) -> None:
+        """Use the permission up in the transaction of its effect. Raises Forbidden if somebody else did."""
+        if self.id_hash is not None and not uia.consume(tx, self.id_hash, now=self.now, result=result):
+            raise Forbidden("This authentication session has been used already.")
+        for proof in self.proofs:
+            if not sessions.consume(tx, proof.sid, self.now):
+                raise Forbidden("The validation of the address has been used already.")
+
+
+PasswordCheck = Callable[[str, AuthData], Awaitable[None]]
+"""Raises Forbidden unless the auth data hold the password of the account (first argument)."""
+
+
+class Uia:
+    """Collects stages until one of the offered flows is complete."""
+
+    def __init__(self, context: Context, validation: Validation, check_password: PasswordCheck) -> None:
+        """Check the stages with `validation` and `check_password`."""
+        self._context = context
+        self._validation = validation
+        self._check_password = check_password
+
+    async def recall(self, operation: str, session: str) -> dict[str, Any] | None:
+        """The first body of a session, for clients that do not repeat it; None if there is no such session."""
+        stored = await self._load(session)
+        if stored is None or stored.operation != operation:
+            return None
+        body: dict[str, Any] = json.loads(self._context.vault.unseal(session, stored.request))
+        return body
+
+    async def result_of(self, operation: str, auth: AuthData | UnsetType) -> str | None:
+        """What came of a session that was finished before, for checks that must not be made twice."""
+        if auth is UNSET or auth.session is UNSET:
+            return None
+        stored = await self._load(auth.session)
+        return stored.result if stored is not None and stored.operation == operation else None
+
+    async def authenticate(self, request: Request, auth: AuthData | None) -> Grant:
+        """The permission, once a flow is complete; until then raises AuthenticationRequiredError (401).
+
+        Raises Forbidden for a changed request, after which the session is dead.
+        """
+        if auth is None or (auth.session is UNSET and auth.type is UNSET):
+            raise await self._begin(request)
+        if auth.session is UNSET:
+            return await self._in_one_request(request, auth)
+        stored = await self._load(auth.session)
+        if stored is None:
+            raise await self._begin(request, Forbidden("This authentication session is unknown or has expired."))
+        id_hash = self._context.vault.hash_token(auth.session)
+        if not self._is_same_request(stored, request):
+            await self._context.database.write(lambda tx: uia.delete(tx, id_hash))
+            raise Forbidden("The request is not the one that the authentication was begun for.")
+        if stored.consumed_at is not None:
+            if stored.result is None:
+                raise await self._begin(request, Forbidden("This authentication session has been used already."))
+            return Grant(self._context.clock.now(), id_hash, result=stored.result)
+        completed = json.loads(stored.completed)
+        if auth.type is not UNSET and auth.type not in completed:
+            completed = await self._attempt(request, auth, auth.session, stored)
+        if tuple(completed) not in request.flows:
+            raise self._required(request, auth.session, completed)
+        return Grant(self._context.clock.now(), id_hash, _proofs(completed))
+
+    async def _in_one_request(self, request: Request, auth: AuthData) -> Grant:
+        if auth.type is UNSET or (auth.type,) not in request.flows:
+            raise await self._begin(request, _not_offered())
+        try:
+            detail = await self._stage(request, auth)
+        except _StageFailedError as failed:
+            raise await self._begin(request, failed.failure) from failed
+        return Grant(self._context.clock.now(), proofs=_proofs({auth.type: detail}))
+
+    async def _attempt(self, request: Request, auth: AuthData, session: str, stored: UiaSession) -> dict[Stage, Any]:
+        completed: dict[Stage, Any] = json.loads(stored.completed)
+        stage = str(auth.type)
+        following = (*completed, stage)
+        if not any(flow[: len(following)] == following for flow in request.flows):
+            raise self._required(request, session, completed, _not_offered())
+        try:
+            completed[stage] = await self._stage(request, auth)
+        except _StageFailedError as failed:
+            raise self._required(request, session, completed, failed.failure) from failed
+        now = self._context.clock.now()
+        id_hash = self._context.vault.hash_token(session)
+        text = json.dumps(completed)
+        if not await self._context.database.write(
+            lambda tx: uia.complete(tx, id_hash, before=stored.completed, completed=text, now=now)
+        ):
+            raise self._required(request, session, json.loads(stored.completed), Forbidden("Another stage came first."))
+        return completed
+
+    async def _stage(self, request: Request, auth: AuthData) -> Any:
+        """What the stage proved. Raises _StageFailedError, or what must reach the client as it is."""
+        try:
+            if auth.type == DUMMY:
+                return {}
+            if auth.type == PASSWORD and request.user_id is not None:
+                await self._check_password(request.user_id, auth)
+                return {}
+            if auth.type == EMAIL_IDENTITY:
+                return await self._check_email(request, auth)
+        except (WrongUserError, LimitExceeded):
+            raise
+        except MatrixError as failure:
+            raise _StageFailedError(failure) from failure
+        raise _StageFailedError(_not_offered())
+
+    async def _check_email(self, request: Request, auth: AuthData) -> dict[str, Any]:
+        given = auth.threepid_creds if auth.threepid_creds is not UNSET else auth.legacy_threepid_creds
+        if isinstance(given, list):
+            if len(given) != 1:
+                raise BadJson("Exactly one set of third-party credentials is needed.")
+            given = given[0]
+        if given is UNSET:
+            raise MissingParam("'threepid_creds' is missing.")
+        creds = threepid_creds.read(given, threepid_creds.ThreepidCreds)
+
+        def step(tx: Tx) -> sessions.Session:
+            return self._validation.check(tx, creds.sid, creds.client_secret, request.consumer, request.user_id or "")
+
+        try:
+            session = await self._context.database.read(step)
+        except MatrixError as error:
+            raise ThreepidAuthFailed(
+                "The e-mail address has not been confirmed yet.", cause=type(error).__name__
+            ) from error
+        if session.consumed_at is not None or session.medium != "email" or session.validated_at is None:
+            raise ThreepidAuthFailed("The validation of the address has been used already.")
+        return {
+            "sid": session.sid,
+            "medium": session.medium,
+            "canonical": session.canonical,
+            "address": session.address,
+            "validated_at": session.validated_at,
+        }
+
+    async def _begin(self, request: Request, failure: MatrixError | None = None) -> AuthenticationRequiredError:
+        context = self._context
+        session = context.entropy.token(count=24)
+        now = context.clock.now()
+        id_hash = context.vault.hash_token(session)
+        request_mac = context.vault.mac_request(request.body)
+        sealed = context.vault.seal(session, request.body)
+
+        def step(tx: Tx) -> None:
+            uia.insert(
+                tx,
+                id_hash,
+                operation=request.operation,
+                subject=request.subject,
+                request_mac=request_mac,
+                request=sealed,
+                now=now,
+                expires_at=now + LIFE,
+            )
+
+        await context.database.write(step)
+        return self._required(request, session, {}, failure)
+
+    @staticmethod
+    def _required(
+        request: Request, session: str, completed: dict[Stage, Any], failure: MatrixError | None = None
+    ) -> AuthenticationRequiredError:
+        return AuthenticationRequiredError(
+            session=session, flows=request.flows, completed=tuple(completed), params={}, failure=failure
+        )
+
+    async def _load(self, session: str) -> UiaSession | None:
+        id_hash = self._context.vault.hash_token(session)
+        now = self._context.clock.now()
+        return await self._context.database.read(lambda tx: uia.get(tx, id_hash, now=now, idle_since=now - IDLE))
+
+    def _is_same_request(self, stored: UiaSession, request: Request) -> bool:
+        return (
+            stored.operation == request.operation
+            and stored.subject == request.subject
+            and same(stored.request_mac, self._context.vault.mac_request(request.body))
+        )
+
+
+class WrongUserError(Forbidden):
+    """This is not the account that the request is about."""
+
+
+class _StageFailedError(Exception):
+    def __init__(self, failure: MatrixError) -> None:
+        self.failure = failure
+        super().__init__(failure.message)
+
+
+def _not_offered() -> MatrixError:
+    return Unrecognized("This stage is not offered here, or not in this order.")
+
+
+def _proofs(completed: dict[Stage, Any]) -> tuple[Proof, ...]:
+    return tuple(Proof(**detail) for detail in completed.values() if detail)

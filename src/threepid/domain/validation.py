@@ -1,0 +1,351 @@
+"""Validation sessions: somebody shows that an address is theirs, by a link or a code that was sent to it.
+
+https://spec.matrix.org/latest/identity-service-api/#establishing-associations
+A session is opened for one purpose, by one account where there is one, and is used up by one thing that it is good for.
+"""
+
+from collections.abc import Callable
+from enum import Enum, StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from threepid.clock import DAY, HOUR, MINUTE
+from threepid.domain import messages, policy
+from threepid.domain.addresses import Email
+from threepid.domain.context import Context
+from threepid.domain.credentials import same
+from threepid.domain.limits import take_message
+from threepid.spec.errors import (
+    MatrixError,
+    NoValidSession,
+    SessionExpired,
+    SessionNotValidated,
+    ThreepidInUse,
+    ThreepidNotFound,
+    TokenIncorrect,
+)
+from threepid.storage import sessions, threepids
+from threepid.storage.database import Tx
+from threepid.storage.sessions import Session, Tokens
+
+CODE_LIFE: Final = 10 * MINUTE
+LINK_LIFE: Final = HOUR
+SESSION_LIFE: Final = DAY
+VALIDATED_RESET_LIFE: Final = 15 * MINUTE
+KEPT_AFTER_EXPIRY: Final = DAY
+ATTEMPTS: Final = 5
+"""Wrong tries that a session survives: the fifth is its last."""
+ADDRESS_ATTEMPTS: Final = 100
+"""Wrong codes a day over all sessions of an address; then only links are taken, which nobody can guess."""
+
+
+class Purpose(StrEnum):
+    """Why a session was opened."""
+
+    REGISTER = "register"
+    ADD = "add"
+    RESET = "reset"
+    IDENTITY = "identity"
+
+
+class Consumer(Enum):
+    """What can use a session up, and which purposes it takes."""
+
+    POST_THREEPID = frozenset({Purpose.ADD, Purpose.IDENTITY})
+    ADD_THREEPID = frozenset({Purpose.ADD})
+    REGISTER_STAGE = frozenset({Purpose.REGISTER, Purpose.IDENTITY})
+    RESET_STAGE = frozenset({Purpose.RESET})
+    BIND = frozenset({Purpose.IDENTITY})
+
+    def takes(self, session: Session) -> bool:
+        """Is a session of this purpose good for it?"""
+        return session.purpose in self.value
+
+
+class Verdict(Enum):
+    """What became of a token that somebody handed in, and what they are told."""
+
+    RIGHT = None
+    UNKNOWN = NoValidSession
+    EXPIRED = SessionExpired
+    WRONG = TokenIncorrect
+    OLD = "old"
+    DEAD = "dead"
+
+
+class Confirmation(Enum):
+    """What a mailed link is good for right now."""
+
+    READY = "ready"
+    DONE = "done"
+    GONE = "gone"
+
+
+class LinkView(Struct, frozen=True):
+    """What the page behind a mailed link shows."""
+
+    confirmation: Confirmation
+    session: Session | None
+
+
+class Validation:
+    """Opens sessions, sends their messages, takes their tokens."""
+
+    def __init__(self, context: Context, wake_delivery: Callable[[], None]) -> None:
+        """Call `wake_delivery` when a message waits in the outbox."""
+        self._context = context
+        self._wake_delivery = wake_delivery
+
+    async def request_email_token(
+        self,
+        purpose: Purpose,
+        email: Email,
+        *,
+        owner: str = "",
+        client: str = "",
+        client_secret: str,
+        send_attempt: int,
+        next_link: str | None,
+    ) -> str:
+        """Open a session for `email` (or find the open one), send its message if `send_attempt` is new; returns the sid.
+
+        Whether an account has the address is told to its mailbox; to the caller only if `hide_existence` is off, by
+        ThreepidInUse (register) or ThreepidNotFound (reset). Raises LimitExceeded for too many messages to the address or
+        by the caller, whose IP address is `client`.
+        """
+        context = self._context
+        policy.check_email(context.config, email)
+        key = sessions.Key(purpose, owner, "email", email.canonical, context.vault.hash_client_secret(client_secret))
+        now = context.clock.now()
+        sid = context.entropy.token(count=16)
+        code = context.entropy.digits(6)
+        link = context.entropy.token(count=24)
+
+        def step(tx: Tx) -> str:
+            account = threepids.owner(tx, "email", email.canonical)
+            self._refuse_to_tell_nothing(purpose, account)
+            session = sessions.open_session(
+                tx, key, sid=sid, address=email.address, next_link=next_link, now=now, expires_at=now + SESSION_LIFE
+            )
+            if session.wrong_attempts >= ATTEMPTS:
+                raise SessionExpired("This validation session had too many wrong codes: please start a new one.")
+            if session.validated_at is None and sessions.raise_send_attempt(tx, session.sid, send_attempt):
+                take_message(tx, context, medium="email", canonical=email.canonical, client=client)
+                tokens = self._tokens(session, link, code, now)
+                sessions.insert_tokens(tx, session.sid, send_attempt, tokens)
+                message = self._message(purpose, session, account, link, code)
+                recipient = self._recipient(tx, purpose, session, account)
+                messages.enqueue(
+                    tx,
+                    context.entropy,
+                    message,
+                    channel="email",
+                    to=recipient,
+                    language="en",
+                    now=now,
+                    expires_at=tokens.link_expires_at,
+                )
+            return session.sid
+
+        found = await context.database.write(step)
+        self._wake_delivery()
+        return found
+
+    async def submit_token(self, sid: str, client_secret: str, token: str, *, caller: str | None = "") -> Session:
+        """Validate the session by a link token or code. Handing in a right token again is no error.
+
+        Raises NoValidSession, SessionExpired or TokenIncorrect. `caller` is the account that hands it in, '' for nobody,
+        None where it does not matter: it matters again when the session is used.
+        """
+        secret_hash = self._context.vault.hash_client_secret(client_secret)
+
+        def step(tx: Tx) -> tuple[Verdict, Session | None]:
+            session = sessions.by_sid(tx, sid)
+            if (
+                session is None
+                or not same(session.secret_hash, secret_hash)
+                or (caller is not None and session.owner not in ("", caller))
+            ):
+                return Verdict.UNKNOWN, None
+            return self._judge(tx, session, token), session
+
+        # The verdict is returned, not raised: a wrong try must be counted, and what raises is rolled back.
+        verdict, session = await self._context.database.write(step)
+        if session is None or verdict is not Verdict.RIGHT:
+            raise _refusal(verdict)
+        return session
+
+    async def validated(self, sid: str, client_secret: str) -> Session:
+        """The validated session. Raises NoValidSession, SessionExpired or SessionNotValidated."""
+        session = await self._context.database.read(lambda tx: sessions.by_sid(tx, sid))
+        return self._checked(session, client_secret)
+
+    async def view_link(self, link: str) -> LinkView:
+        """What the page behind a mailed link shows; changes nothing."""
+        link_hash = self._context.vault.hash_token(link)
+
+        def step(tx: Tx) -> LinkView:
+            return self._view(tx, link_hash)
+
+        return await self._context.database.read(step)
+
+    async def confirm_link(self, link: str) -> LinkView:
+        """Validate the session of a mailed link, by the click of a person. A second click is answered like the first."""
+        link_hash = self._context.vault.hash_token(link)
+        now = self._context.clock.now()
+
+        def step(tx: Tx) -> LinkView:
+            view = self._view(tx, link_hash)
+            if view.confirmation is Confirmation.READY and view.session is not None:
+                sessions.validate_by_link(
+                    tx, view.session.sid, now=now, expires_at=_life_after(view.session, now), attempts=ATTEMPTS
+                )
+                view = self._view(tx, link_hash)
+            return view
+
+        return await self._context.database.write(step)
+
+    def known(self, tx: Tx, sid: str) -> bool:
+        """Is this one of our sessions?"""
+        return sessions.by_sid(tx, sid) is not None
+
+    def check(self, tx: Tx, sid: str, client_secret: str, consumer: Consumer, caller: str) -> Session:
+        """The validated session, if `consumer` may use it up for `caller`.
+
+        Raises NoValidSession (unknown sid, wrong secret, purpose or owner: all alike), SessionExpired,
+        SessionNotValidated. A session that was used already is returned with its `consumed_at`.
+        """
+        session = sessions.by_sid(tx, sid)
+        if session is not None and (not consumer.takes(session) or session.owner not in ("", caller)):
+            session = None
+        return self._checked(session, client_secret)
+
+    def consume(self, tx: Tx, session: Session) -> bool:
+        """Use a checked session up; False if it was used up before, be it a moment ago."""
+        return session.consumed_at is None and sessions.consume(tx, session.sid, self._context.clock.now())
+
+    def _checked(self, session: Session | None, client_secret: str) -> Session:
+        if session is None or not same(session.secret_hash, self._context.vault.hash_client_secret(client_secret)):
+            raise NoValidSession
+        if session.validated_at is None and session.consumed_at is not None:
+            raise NoValidSession(cause="closed")
+        if session.expires_at <= self._context.clock.now():
+            raise SessionExpired
+        if session.validated_at is None:
+            raise SessionNotValidated
+        return session
+
+    def _judge(self, tx: Tx, session: Session, token: str) -> Verdict:
+        now = self._context.clock.now()
+        if session.expires_at <= now:
+            return Verdict.EXPIRED
+        if session.validated_at is None:
+            if not sessions.spend_attempt(tx, session.sid, ATTEMPTS):
+                again = sessions.by_sid(tx, session.sid)
+                if again is None or again.validated_at is None:
+                    return Verdict.DEAD
+                return self._compare(tx, again, token, now)  # another request validated it in the meantime
+            verdict = self._compare(tx, session, token, now)
+            if verdict is Verdict.RIGHT:
+                sessions.validate(tx, session.sid, now=now, expires_at=_life_after(session, now))
+            return verdict
+        return self._compare(tx, session, token, now)
+
+    def _compare(self, tx: Tx, session: Session, token: str, now: int) -> Verdict:
+        link_hash = self._context.vault.hash_token(token)
+        code_hash = self._context.vault.hash_code(session.sid, token)
+        since = now - DAY
+        codes_taken = (
+            session.validated_at is not None
+            or sessions.wrong_attempts_at(tx, session.medium, session.canonical, since) <= ADDRESS_ATTEMPTS
+        )
+        verdict = Verdict.WRONG
+        for known in sessions.tokens_of(tx, session.sid):
+            by_link = same(known.link_hash, link_hash)
+            by_code = same(known.code_hash, code_hash) and codes_taken
+            if (by_link and known.link_expires_at > now) or (by_code and known.code_expires_at > now):
+                return Verdict.RIGHT
+            if by_link or by_code:
+                verdict = Verdict.RIGHT if session.validated_at is not None else Verdict.OLD
+        return verdict
+
+    def _view(self, tx: Tx, link_hash: bytes) -> LinkView:
+        now = self._context.clock.now()
+        session = sessions.by_link(tx, link_hash)
+        if session is None or session.expires_at <= now:
+            return LinkView(Confirmation.GONE, None)
+        if session.validated_at is not None:
+            return LinkView(Confirmation.DONE, session)
+        alive = any(
+            same(known.link_hash, link_hash) and known.link_expires_at > now
+            for known in sessions.tokens_of(tx, session.sid)
+        )
+        if not alive or session.consumed_at is not None or session.wrong_attempts >= ATTEMPTS:
+            return LinkView(Confirmation.GONE, None)
+        return LinkView(Confirmation.READY, session)
+
+    def _refuse_to_tell_nothing(self, purpose: Purpose, account: str | None) -> None:
+        accounts = self._context.config.accounts
+        if accounts is None or accounts.hide_existence:
+            return
+        if purpose is Purpose.REGISTER and account is not None:
+            raise ThreepidInUse
+        if purpose is Purpose.RESET and account is None:
+            raise ThreepidNotFound
+
+    def _tokens(self, session: Session, link: str, code: str, now: int) -> Tokens:
+        vault = self._context.vault
+        return Tokens(
+            link_hash=vault.hash_token(link),
+            link_expires_at=min(now + LINK_LIFE, session.expires_at),
+            code_hash=vault.hash_code(session.sid, code),
+            code_expires_at=min(now + CODE_LIFE, session.expires_at),
+        )
+
+    def _message(
+        self, purpose: Purpose, session: Session, account: str | None, link: str, code: str
+    ) -> messages.Message:
+        brand = self._context.brand
+        if purpose is Purpose.REGISTER and account is not None:
+            return messages.AddressInUse(brand=brand, address=session.address, user_id=account)
+        if purpose is Purpose.RESET and account is None:
+            return messages.AddressUnknown(brand=brand, address=session.address)
+        common = {
+            "brand": brand,
+            "address": session.address,
+            "link": f"{self._context.config.server.public_base_url.rstrip('/')}/confirm/{link}",
+            "code": code,
+            "code_minutes": CODE_LIFE // MINUTE,
+            "link_minutes": LINK_LIFE // MINUTE,
+        }
+        if purpose is Purpose.REGISTER:
+            return messages.RegisterAddress(**common)  # type: ignore[arg-type]
+        if purpose is Purpose.RESET and account is not None:
+            return messages.ResetPassword(**common, user_id=account)  # type: ignore[arg-type]
+        return messages.ConfirmAddress(**common)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _recipient(tx: Tx, purpose: Purpose, session: Session, account: str | None) -> str:
+        """The address as it was verified where an account has it, never a look-alike that somebody typed."""
+        if account is not None and purpose in (Purpose.RESET, Purpose.REGISTER):
+            for threepid in threepids.of_user(tx, account):
+                if (threepid.medium, threepid.canonical) == (session.medium, session.canonical):
+                    return threepid.address
+        return session.address
+
+
+def _life_after(session: Session, now: int) -> int:
+    """Until when a session that is validated now can be used."""
+    if session.purpose == Purpose.RESET:
+        return min(session.expires_at, now + VALIDATED_RESET_LIFE)
+    return session.expires_at
+
+
+def _refusal(verdict: Verdict) -> MatrixError:
+    if verdict is Verdict.OLD:
+        return SessionExpired("This code is too old: please ask for a new one.")
+    if verdict is Verdict.DEAD:
+        return SessionExpired("There were too many wrong codes: please start again.")
+    error: type[MatrixError] = verdict.value
+    return error()
