@@ -1,0 +1,1 @@
+"""An order out of the outbox: rendered and handed to a relay."""

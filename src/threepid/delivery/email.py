@@ -1,0 +1,108 @@
+"""Mails: built by the library, never by hand, and given to the first relay that takes them."""
+
+import email.errors
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+from threepid.config import Email, EmailTransport, FileTransport, MailboxTransport, SmtpTransport
+from threepid.delivery.errors import DeliveryError
+from threepid.delivery.local import DevelopmentMailbox, MailFolder
+from threepid.delivery.render import Rendered
+from threepid.delivery.smtp import SmtpRelay
+from threepid.domain.addresses import InvalidAddress, parse_email
+from threepid.storage.database import Database
+from threepid.storage.outbox import Order
+
+_POLICY: Final = SMTP.clone(max_line_length=76, cte_type="7bit")
+
+
+class Transport(Protocol):
+    """One way for a mail to leave."""
+
+    name: str
+    """What operators know it by."""
+
+    async def send(self, order: Order, message: EmailMessage) -> None:
+        """Hand the mail over to be brought to `order.recipient`. Raises DeliveryError."""
+        ...
+
+
+class Mailer:
+    """Builds mails and hands each to the first relay that takes it."""
+
+    def __init__(self, settings: Email, database: Database) -> None:
+        """Use the relays of the configuration in their order. Raises ConfigError for a password that cannot be read."""
+        self._sender = _sender(settings.sender)
+        self._transports: Sequence[Transport] = [_transport(via, self._sender, database) for via in settings.via]
+
+    async def deliver(self, order: Order, rendered: Rendered) -> None:
+        """Send one mail. Raises DeliveryError with what each relay that was tried said.
+
+        Where it is unknown whether a relay took the mail, the next one gets it too: a second copy, known by its
+        Message-ID, does less harm than none, and less than asking the doubtful relay again and again.
+        """
+        message = self.build(order, rendered)
+        causes: list[str] = []
+        after = 0
+        for transport in self._transports:
+            try:
+                await transport.send(order, message)
+            except DeliveryError as failure:
+                causes.append(f"{transport.name}: {failure}")
+                after = max(after, failure.after)
+                if not failure.retry:
+                    raise DeliveryError("; ".join(causes), retry=False) from None
+            else:
+                return
+        raise DeliveryError("; ".join(causes), retry=True, after=after)
+
+    def build(self, order: Order, rendered: Rendered) -> EmailMessage:
+        """The mail; its headers are the same for the same order, so that a second copy can be told as one.
+
+        Raises DeliveryError for a recipient that is no address, whatever brought it into the outbox.
+        """
+        message = EmailMessage(policy=_POLICY)
+        try:
+            # What is parsed is what is written into the header and put on the envelope.
+            if parse_email(order.recipient).address != order.recipient:
+                raise InvalidAddress("not in the form that is stored")
+            message["From"] = self._sender
+            message["To"] = Address(addr_spec=order.recipient)
+            message["Subject"] = _plain(rendered.subject)
+        except (ValueError, email.errors.MessageError) as error:
+            raise DeliveryError(f"a header cannot be built: {type(error).__name__}", retry=False) from None
+        message["Date"] = format_datetime(datetime.fromtimestamp(order.created_at / 1000, UTC))
+        message["Message-ID"] = f"<{order.id}@{self._sender.domain}>"
+        message["Auto-Submitted"] = "auto-generated"  # https://www.rfc-editor.org/rfc/rfc3834#section-5
+        message["X-Auto-Response-Suppress"] = "All"
+        message.set_content(rendered.text)
+        message.add_alternative(rendered.html, subtype="html")
+        # The boundary would otherwise be another one at every try.
+        message.set_boundary(f"=_{order.id}")
+        return message
+
+
+def _sender(text: str) -> Address:
+    name, _, rest = text.rpartition("<")
+    return Address(_plain(name.strip().strip('"')), addr_spec=rest.strip().removesuffix(">"))
+
+
+def _plain(text: str) -> str:
+    """`text` without encoded words: the library decodes them, and a line end in one would begin another header."""
+    return text.replace("=?", "= ?")
+
+
+def _transport(via: EmailTransport, sender: Address, database: Database) -> Transport:
+    if isinstance(via, SmtpTransport):
+        return SmtpRelay(via, sender.addr_spec)
+    if isinstance(via, FileTransport):
+        return MailFolder(Path(via.directory))
+    if isinstance(via, MailboxTransport):
+        return DevelopmentMailbox(database)
+    raise TypeError(via)

@@ -1,0 +1,54 @@
+"""Transports that leave a mail on this machine: a folder, and the development mailbox."""
+
+import asyncio
+import os
+from email.message import EmailMessage
+from pathlib import Path
+
+from threepid.delivery.errors import DeliveryError
+from threepid.storage import mailbox
+from threepid.storage.database import Database, StorageError
+from threepid.storage.outbox import Order
+
+
+class MailFolder:
+    """Writes each mail as `<id>.eml`, readable by the server's user only."""
+
+    def __init__(self, directory: Path) -> None:
+        """Make the folder if there is none."""
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.name = "file"
+        self._directory = directory
+
+    async def send(self, order: Order, message: EmailMessage) -> None:
+        """Write the mail whole or not at all."""
+        try:
+            await asyncio.to_thread(self._write, order.id, message.as_bytes())
+        except OSError as error:
+            raise DeliveryError(f"cannot be written: {type(error).__name__}", retry=True) from None
+
+    def _write(self, order_id: str, content: bytes) -> None:
+        temporary = self._directory / f".{order_id}"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        temporary.rename(self._directory / f"{order_id}.eml")
+
+
+class DevelopmentMailbox:
+    """Keeps mails in the database, for the page `/mailbox/`."""
+
+    def __init__(self, database: Database) -> None:
+        """Keep them in `database`."""
+        self.name = "mailbox"
+        self._database = database
+
+    async def send(self, order: Order, message: EmailMessage) -> None:
+        """Keep one mail."""
+        mail = mailbox.Mail(order.id, order.recipient, order.created_at, message.as_bytes())
+        try:
+            await self._database.write(lambda tx: mailbox.store(tx, mail))
+        except StorageError as error:
+            raise DeliveryError(f"cannot be stored: {type(error).__name__}", retry=True) from None

@@ -1,0 +1,148 @@
+"""Subject, text and HTML of a message, out of its template folder.
+
+`templates/<message>/{subject.txt,body.txt,body.html}` is the message in English, `templates/<message>/<language>/…` in
+another language. A folder of the operator's overrides a whole message at a time: mixing two people's texts in one mail
+would look like a forgery.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import css_inline
+import jinja2
+import msgspec
+from msgspec import Struct
+
+from threepid.clock import MINUTE
+from threepid.domain import messages
+from threepid.storage.outbox import Order
+
+PARTS: Final = ("subject.txt", "body.txt", "body.html")
+DEFAULT_LANGUAGE: Final = "en"
+_OWN: Final = Path(__file__).parent / "templates"
+_LANGUAGE: Final = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
+_RIGHT_TO_LEFT: Final = frozenset({"ar", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
+_LIFETIME: Final = "_minutes"
+
+
+class TemplateError(Exception):
+    """A message that cannot be rendered; the text names the folder and what is wrong with it."""
+
+
+class Rendered(Struct, frozen=True):
+    """A message as people get it."""
+
+    subject: str
+    text: str
+    html: str
+
+    def __repr__(self) -> str:
+        """Without the contents: a code must not get into a log."""
+        return "Rendered()"
+
+
+class Renderer:
+    """Renders messages."""
+
+    def __init__(self, override: str = "") -> None:
+        """Look into the folder `override` first, if there is one.
+
+        Every message is rendered once then, so that a mistake in the operator's folder is found at the start: raises
+        TemplateError.
+        """
+        self._roots = [Path(override), _OWN] if override else [_OWN]
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(self._roots),
+            autoescape=jinja2.select_autoescape(["html"]),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        # The style sheet stays beside the inlined styles: the colours for the dark stand in it.
+        self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False, keep_style_tags=True)
+        if override:
+            self._check(Path(override))
+
+    def render(self, order: Order, age: int = 0) -> Rendered:
+        """The message of an order that was put into the outbox `age` milliseconds ago.
+
+        Lifetimes (`…_minutes`) are told as what is left of them, 0 for nothing: a mail that a relay's failure held up
+        must not promise what is over. Raises jinja2.TemplateError, TemplateError or msgspec.DecodeError.
+        """
+        values = {
+            name: _clean(value, age, lifetime=name.endswith(_LIFETIME))
+            for name, value in msgspec.json.decode(order.params, type=dict[str, str | int]).items()
+        }
+        folder, language = self._find(order.template, order.language)
+        return self._render(folder, language, values)
+
+    def _render(self, folder: str, language: str, values: dict[str, Any]) -> Rendered:
+        direction = "rtl" if language.partition("-")[0] in _RIGHT_TO_LEFT else "ltr"
+        subject, text, html = (
+            self._environment.get_template(f"{folder}/{part}").render(values, language=language, direction=direction)
+            for part in PARTS
+        )
+        return Rendered(_one_line(subject), text.strip() + "\n", self._inliner.inline(html))
+
+    def _find(self, template: str, language: str) -> tuple[str, str]:
+        """The folder of a message and the language it is really in: `de-AT`, `de`, English."""
+        for root in self._roots:
+            for candidate in _languages(language):
+                if (root / template / candidate).is_dir():
+                    return f"{template}/{candidate}", candidate
+            if (root / template / PARTS[0]).is_file():
+                return template, DEFAULT_LANGUAGE
+        raise TemplateError(f"There is no template for {template}.")
+
+    def _check(self, override: Path) -> None:
+        if not override.is_dir():
+            raise TemplateError(f"{override}: there is no such folder.")
+        examples = {example.template: example for example in messages.EXAMPLES}
+        for folder in sorted(path for path in override.iterdir() if path.is_dir()):
+            if folder.name not in examples:
+                raise TemplateError(f"{folder}: there is no message {folder.name}, only {', '.join(sorted(examples))}.")
+            _check_complete(folder)
+        for template, example in examples.items():
+            values = msgspec.to_builtins(example)
+            for root in self._roots:
+                for language in ["", *_subfolders(root / template)]:
+                    if (root / template / language / PARTS[0]).is_file():
+                        self._try(f"{template}/{language}".rstrip("/"), language or DEFAULT_LANGUAGE, values)
+
+    def _try(self, folder: str, language: str, values: dict[str, Any]) -> None:
+        try:
+            self._render(folder, language, values)
+        except (jinja2.TemplateError, css_inline.InlineError) as error:
+            raise TemplateError(f"{folder}: {type(error).__name__}: {error}") from None
+
+
+def _check_complete(folder: Path) -> None:
+    languages = _subfolders(folder)
+    for candidate in [folder, *(folder / language for language in languages)]:
+        missing = [part for part in PARTS if not (candidate / part).is_file()]
+        if missing and not (candidate == folder and languages and len(missing) == len(PARTS)):
+            raise TemplateError(f"{candidate} lacks {', '.join(missing)}: a message is overridden as a whole.")
+
+
+def _subfolders(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def _languages(language: str) -> Iterator[str]:
+    """`language` and what it is a variety of; nothing for a text that is no language tag, and so no part of a path."""
+    while _LANGUAGE.fullmatch(language):
+        yield language
+        language = language.rpartition("-")[0]
+
+
+def _clean(value: str | int, age: int, *, lifetime: bool) -> str | int:
+    if isinstance(value, str):
+        return _one_line(value)
+    return max(0, value - age // MINUTE) if lifetime else value
+
+
+def _one_line(text: str) -> str:
+    """`text` without controls, line ends and invisible marks: nobody adds a line to a mail by a name."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())

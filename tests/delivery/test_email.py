@@ -1,0 +1,203 @@
+"""Mails: their headers, their parts, and the relay that gets them."""
+
+import asyncio
+import email.utils
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from mail_relay import PostOffice, Relay
+from threepid.config import Email, FileTransport, MailboxTransport
+from threepid.delivery.email import Mailer
+from threepid.delivery.errors import DeliveryError
+from threepid.delivery.render import Rendered
+from threepid.storage import mailbox
+from threepid.storage.connect import open_database
+from threepid.storage.outbox import Order
+
+NOW = 1_800_000_000_123
+RENDERED = Rendered("Grüße", "Hello\n.\nFrom here\n", "<p>Hello</p>")
+
+
+def an_order(recipient: str = "bob@example.com") -> Order:
+    return Order("the-id", "email", recipient, "en", "confirm_address", "{}", NOW, NOW + 1, 1)
+
+
+def build(database_url: str, sender: str = "Example <noreply@example.org>", order: Order | None = None) -> EmailMessage:
+    async def run() -> EmailMessage:
+        database = open_database(database_url, pool_size=1, password=None)
+        try:
+            return Mailer(Email(sender=sender, via=()), database).build(order or an_order(), RENDERED)
+        finally:
+            await database.close()
+
+    return asyncio.run(run())
+
+
+def test_the_headers_say_what_the_mail_is(database_url: str) -> None:
+    message = build(database_url)
+    assert message["From"] == "Example <noreply@example.org>"
+    assert message["To"] == "bob@example.com"
+    assert message["Subject"] == "Grüße"
+    assert message["Message-ID"] == "<the-id@example.org>"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert email.utils.parsedate_to_datetime(message["Date"]).timestamp() == NOW // 1000
+    assert message.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
+
+
+def test_a_second_copy_has_the_same_bytes(database_url: str) -> None:
+    assert build(database_url).as_bytes() == build(database_url).as_bytes()
+
+
+def test_a_mail_is_seven_bit_with_short_lines_and_network_line_ends(database_url: str) -> None:
+    raw = build(database_url).as_bytes()
+    assert raw.isascii()
+    assert raw.count(b"\r\n") == raw.count(b"\n") == raw.count(b"\r")
+    assert max(map(len, raw.split(b"\r\n"))) <= 78
+
+
+@pytest.mark.parametrize(
+    ("sender", "shown", "domain"),
+    [
+        ("noreply@example.org", "noreply@example.org", "example.org"),
+        ("<noreply@example.org>", "noreply@example.org", "example.org"),
+        ('"Ex, ample" <noreply@mail.example.org>', '"Ex, ample" <noreply@mail.example.org>', "mail.example.org"),
+        ("Übung <noreply@example.org>", "Übung <noreply@example.org>", "example.org"),
+    ],
+)
+def test_the_sender_may_have_a_name(database_url: str, sender: str, shown: str, domain: str) -> None:
+    message = build(database_url, sender)
+    assert message["From"] == shown
+    assert message["Message-ID"] == f"<the-id@{domain}>"
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        "",
+        "bob",
+        "bob@",
+        "Bob <bob@example.com>",
+        "bob@example.com, eve@evil.example",
+        "bob@EXAMPLE.com",
+        "b@bücher.example",
+        "bob@example.com\0",
+    ],
+)
+def test_a_recipient_that_is_not_as_it_is_stored_fails_for_good(database_url: str, recipient: str) -> None:
+    with pytest.raises(DeliveryError) as caught:
+        build(database_url, order=an_order(recipient))
+    assert not caught.value.retry
+    assert "bob" not in str(caught.value)
+
+
+def test_a_folder_gets_one_private_file_for_each_mail(database_url: str, tmp_path: Path) -> None:
+    async def run() -> None:
+        folder = tmp_path / "out"
+        async with PostOffice(database_url, FileTransport(directory=str(folder))) as office:
+            ids = [await office.order() for _ in range(3)]
+            assert await office.worker.run_once() == 3
+            assert sorted(path.name for path in folder.iterdir()) == sorted(f"{order_id}.eml" for order_id in ids)
+            for path in folder.iterdir():
+                assert path.stat().st_mode & 0o777 == 0o600
+                assert b"Message-ID: <" + path.stem.encode() in path.read_bytes()
+            assert folder.stat().st_mode & 0o777 == 0o700
+
+    asyncio.run(run())
+
+
+def test_a_folder_that_cannot_be_written_means_a_later_mail(database_url: str, tmp_path: Path) -> None:
+    async def run() -> None:
+        folder = tmp_path / "out"
+        async with PostOffice(database_url, FileTransport(directory=str(folder))) as office:
+            folder.rmdir()
+            order_id = await office.order()
+            await office.worker.run_once()
+            assert (await office.row(order_id)).last_error == "file: cannot be written: FileNotFoundError"
+            folder.mkdir()
+            office.clock.advance(5000)
+            await office.worker.run_once()
+            assert (await office.row(order_id)).sent_at is not None
+            assert (folder / f"{order_id}.eml").is_file()
+
+    asyncio.run(run())
+
+
+def test_the_development_mailbox_keeps_the_mail_as_it_would_have_gone_out(database_url: str) -> None:
+    async def run() -> None:
+        async with PostOffice(database_url, MailboxTransport()) as office:
+            order_id = await office.order()
+            await office.worker.run_once()
+            mail = await office.database.read(lambda tx: mailbox.get(tx, order_id))
+            assert mail is not None
+            assert (mail.recipient, mail.received_at) == ("bob@example.com", office.clock.now())
+            assert b"To: bob@example.com\r\n" in mail.message
+
+    asyncio.run(run())
+
+
+def test_the_next_relay_gets_what_the_first_one_cannot_take(database_url: str) -> None:
+    async def run() -> None:
+        async with (
+            Relay({"MAIL": "451 4.3.0 later"}) as first,
+            Relay() as second,
+            PostOffice(database_url, first.transport(), second.transport()) as office,
+        ):
+            order_id = await office.order()
+            await office.worker.run_once()
+            assert (await office.row(order_id)).sent_at is not None
+            assert (len(first.received), len(second.received)) == (0, 1)
+
+    asyncio.run(run())
+
+
+def test_the_first_relay_that_takes_a_mail_is_the_only_one(database_url: str) -> None:
+    async def run() -> None:
+        async with (
+            Relay() as first,
+            Relay() as second,
+            PostOffice(database_url, first.transport(), second.transport()) as office,
+        ):
+            await office.order()
+            await office.worker.run_once()
+            assert (len(first.received), len(second.verbs)) == (1, 0)
+
+    asyncio.run(run())
+
+
+def test_a_recipient_whom_one_relay_refuses_for_good_is_not_offered_to_the_next(database_url: str) -> None:
+    async def run() -> None:
+        async with (
+            Relay({"RCPT": "550 5.1.1 bob@example.com: no such user"}) as first,
+            Relay() as second,
+            PostOffice(database_url, first.transport(), second.transport()) as office,
+        ):
+            order_id = await office.order()
+            await office.worker.run_once()
+            row = await office.row(order_id)
+            assert row.failed_at is not None
+            assert row.last_error == f"localhost:{first.port}: the recipient was refused: 550 5.1.1"
+            assert second.verbs == []
+
+    asyncio.run(run())
+
+
+def test_when_all_relays_fail_the_cause_of_each_is_kept(database_url: str) -> None:
+    async def run() -> None:
+        async with (
+            Relay({"GREETING": "554 go away"}) as first,
+            Relay({"RCPT": "450 4.2.0 bob@example.com is full"}) as second,
+            PostOffice(database_url, first.transport(), second.transport()) as office,
+        ):
+            order_id = await office.order()
+            await office.worker.run_once()
+            row = await office.row(order_id)
+            assert (row.sent_at, row.failed_at) == (None, None)
+            assert row.last_error == (
+                f"localhost:{first.port}: SMTPConnectResponseError 554; "
+                f"localhost:{second.port}: the recipient was refused: 450 4.2.0"
+            )
+
+    asyncio.run(run())

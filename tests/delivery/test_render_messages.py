@@ -1,0 +1,210 @@
+"""Messages as people get them: every one has its templates, says what it must, and can be overridden as a whole."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from threepid.clock import MINUTE
+from threepid.delivery.render import PARTS, Rendered, Renderer, TemplateError
+from threepid.domain import messages
+from threepid.domain.messages import EXAMPLES, ConfirmAddress, Message
+from threepid.storage.outbox import Order
+
+OWN = Path(messages.__file__).parents[1] / "delivery" / "templates"
+PROOFS = [example for example in EXAMPLES if isinstance(example, ConfirmAddress)]
+
+
+def named(example: Message) -> str:
+    return example.template
+
+
+def order(message: Message, language: str = "en", changes: dict[str, str] | None = None) -> Order:
+    params = msgspec.json.encode(msgspec.to_builtins(message) | (changes or {})).decode()
+    return Order("id", "email", "bob@example.com", language, message.template, params, 0, 1, 1)
+
+
+def render(message: Message, *, age: int = 0, language: str = "en", changes: dict[str, str] | None = None) -> Rendered:
+    return Renderer().render(order(message, language, changes), age)
+
+
+class Outline(HTMLParser):
+    """Tags with their attributes, and whether each is closed in its turn."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+
+def descendants(kind: type[Message]) -> set[type[Message]]:
+    return {kind}.union(*(descendants(below) for below in kind.__subclasses__()))
+
+
+def test_every_message_has_an_example_and_a_complete_folder_and_every_folder_a_message() -> None:
+    kinds = descendants(Message) - {Message}
+    assert {type(example) for example in EXAMPLES} == kinds
+    assert {kind.template for kind in kinds} == {path.name for path in OWN.iterdir() if path.is_dir()}
+    for kind in kinds:
+        assert {path.name for path in (OWN / kind.template).iterdir()} == set(PARTS)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=named)
+def test_a_message_names_the_server_and_the_address_and_says_that_nothing_need_be_done(example: Message) -> None:
+    rendered = render(example)
+    assert rendered.subject == " ".join(rendered.subject.split())
+    assert 10 < len(rendered.subject) < 78
+    for part in (rendered.text, Outline(rendered.html).text):
+        words = " ".join(part.split())
+        assert "example.org" in words
+        assert "alice@example.com" in words
+        assert "That was not you? Then do nothing" in words
+    assert all(len(line) < 80 for line in rendered.text.splitlines())
+
+
+@pytest.mark.parametrize("example", PROOFS, ids=named)
+def test_a_proof_has_its_code_and_link_in_both_parts(example: ConfirmAddress) -> None:
+    rendered = render(example)
+    assert re.search(rf"^ {{4}}{example.code}$", rendered.text, re.MULTILINE)
+    assert re.search(rf"^{re.escape(example.link)}$", rendered.text, re.MULTILINE)
+    outline = Outline(rendered.html)
+    assert [attributes["href"] for tag, attributes in outline.tags if tag == "a"] == [example.link] * 2
+    assert outline.text.count(example.link) == 1
+    assert outline.text.count(example.code) == 1
+    assert "60 minutes, the code for 10 minutes" in " ".join(outline.text.split())
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=named)
+def test_the_html_is_well_formed_and_loads_nothing(example: Message) -> None:
+    html = render(example).html
+    outline = Outline(html)
+    assert outline.open == []
+    first, attributes = outline.tags[0]
+    assert (first, attributes["lang"], attributes["dir"]) == ("html", "en", "ltr")
+    assert {tag for tag, _ in outline.tags}.isdisjoint({"img", "script", "link", "iframe", "form", "object", "base"})
+    assert not re.search(r"url\(|@import|src=|http-equiv", html)
+    assert "prefers-color-scheme: dark" in html
+    # The styles stand in the tags as well, for readers of mail that ignore style sheets.
+    assert all("style" in attributes for tag, attributes in outline.tags if tag in ("h1", "p", "a", "body"))
+
+
+@pytest.mark.parametrize("example", PROOFS, ids=named)
+def test_lifetimes_are_told_as_what_is_left_of_them(example: ConfirmAddress) -> None:
+    def told(age: int) -> tuple[list[str], bool]:
+        rendered = render(example, age=age)
+        assert (example.code in rendered.html) == (example.code in rendered.text)
+        return re.findall(r"(\d+) minutes?", rendered.text), example.code in rendered.text
+
+    assert told(0) == (["60", "10"], True)
+    assert told(MINUTE - 1) == (["60", "10"], True)
+    assert told(9 * MINUTE) == (["51", "1"], True)
+    assert "the code for 1 minute." in " ".join(render(example, age=9 * MINUTE).text.split())
+    assert told(10 * MINUTE) == (["50"], False)  # the code is over, and is not offered
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=named)
+def test_no_value_adds_a_line_or_a_tag(example: Message) -> None:
+    nasty = "x\r\n\r\n    999999\u2028y\u0085z\x00\u202e<b>&\"'"
+    plain = render(example)
+    fields = [name for name, value in msgspec.to_builtins(example).items() if isinstance(value, str)]
+    for field in fields:
+        rendered = render(example, changes={field: nasty})
+        assert rendered.text.count("\n") == plain.text.count("\n")
+        assert rendered.subject.isprintable()
+        assert "\x00" not in rendered.html
+        assert [tag for tag, _ in Outline(rendered.html).tags] == [tag for tag, _ in Outline(plain.html).tags]
+
+
+@pytest.mark.parametrize("language", ["de", "de-AT", "", "../confirm_address", "en/..", "..", "/etc", "zh-Hant-TW\n"])
+def test_a_language_without_templates_gets_english_and_says_so(language: str) -> None:
+    assert render(EXAMPLES[0], language=language) == render(EXAMPLES[0])
+
+
+def test_a_message_without_templates_and_a_missing_value_are_errors() -> None:
+    with pytest.raises(TemplateError, match="no_such_message"):
+        Renderer().render(Order("id", "email", "b@example.com", "en", "no_such_message", "{}", 0, 1, 1))
+    with pytest.raises(Exception, match="'address' is undefined"):
+        Renderer().render(Order("id", "email", "b@example.com", "en", "confirm_address", '{"brand": "x"}', 0, 1, 1))
+
+
+def write_message(folder: Path, text: str = "own text {{ brand }}") -> None:
+    folder.mkdir(parents=True)
+    for part in PARTS:
+        (folder / part).write_text(f"<p lang={{{{ language }}}} dir={{{{ direction }}}}>{text}</p>")
+
+
+def test_a_folder_overrides_a_whole_message_and_no_other(tmp_path: Path) -> None:
+    write_message(tmp_path / "confirm_address")
+    renderer = Renderer(str(tmp_path))
+    assert "own text example.org" in renderer.render(order(EXAMPLES[0])).text
+    assert "own text" in renderer.render(order(EXAMPLES[0])).html
+    assert renderer.render(order(EXAMPLES[1])) == Renderer().render(order(EXAMPLES[1]))
+
+
+def test_a_language_is_found_by_its_tag_or_a_wider_one(tmp_path: Path) -> None:
+    write_message(tmp_path / "confirm_address" / "he", "hebrew")
+    write_message(tmp_path / "confirm_address" / "pt-BR", "brazilian")
+    renderer = Renderer(str(tmp_path))
+    for language in ("he", "he-IL"):
+        assert "<p lang=he dir=rtl>hebrew" in renderer.render(order(EXAMPLES[0], language)).text
+    assert "<p lang=pt-BR dir=ltr>brazilian" in renderer.render(order(EXAMPLES[0], "pt-BR")).text
+    for language in ("pt", "en", "pt-PT"):
+        assert renderer.render(order(EXAMPLES[0], language)) == Renderer().render(order(EXAMPLES[0]))
+
+
+def test_a_layout_can_be_overridden_for_all_messages(tmp_path: Path) -> None:
+    (tmp_path / "layout.html").write_text("<html><body>our layout {% block content %}{% endblock %}</body></html>")
+    html = Renderer(str(tmp_path)).render(order(EXAMPLES[0])).html
+    assert "our layout" in html
+    assert "042917" in html
+
+
+def broken(tmp_path: Path, place: str, text: str) -> None:
+    path = tmp_path / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("files", "complaint"),
+    [
+        ({"confirm_address/body.txt": "x"}, r"confirm_address lacks subject.txt, body.html"),
+        ({"confirm_address/de/body.txt": "x"}, r"de lacks subject.txt, body.html"),
+        ({"confirm_adress/body.txt": "x"}, r"there is no message confirm_adress, only .*confirm_address"),
+        ({f"reset_password/{part}": "{{ user }}" for part in PARTS}, r"reset_password: UndefinedError: 'user' is"),
+        ({f"reset_password/fr/{part}": "{% if %}" for part in PARTS}, r"reset_password/fr: TemplateSyntaxError"),
+        ({"layout.html": "{{ nothing }}"}, r"UndefinedError: 'nothing' is undefined"),
+    ],
+)
+def test_a_mistake_in_the_operators_folder_is_found_at_the_start(
+    tmp_path: Path, files: dict[str, str], complaint: str
+) -> None:
+    for place, text in files.items():
+        broken(tmp_path, place, text)
+    with pytest.raises(TemplateError, match=complaint):
+        Renderer(str(tmp_path))
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TemplateError, match="there is no such folder"):
+        Renderer(str(tmp_path / "nowhere"))
+
+
+def test_what_was_rendered_does_not_show_in_a_log() -> None:
+    assert repr(render(EXAMPLES[0])) == "Rendered()"
