@@ -1,0 +1,5 @@
+"""`python -m threepid`."""
+
+from threepid.cli import main
+
+main()

@@ -1,0 +1,123 @@
+"""Who calls, and with what: the first argument of every handler."""
+
+from typing import Any, ClassVar
+
+from msgspec import UNSET, Struct, UnsetType
+
+from threepid.config import Accounts, Config
+from threepid.domain.associations import Associations
+from threepid.domain.services import Services
+from threepid.domain.uia import Grant
+from threepid.domain.uia import Request as UiaRequest
+from threepid.domain.validation import Consumer
+from threepid.spec.endpoint import Auth, Endpoint
+from threepid.spec.errors import Unrecognized
+from threepid.spec.uia import AuthData, Flow
+from threepid.storage.accounts import Requester
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """A call that needs no authentication."""
+
+    auth: ClassVar[frozenset[Auth]] = frozenset({Auth.NONE})
+
+    services: Services
+    endpoint: Endpoint
+    client: str
+    """The caller's IP address."""
+    raw: dict[str, Any]
+    """The body as it came, for the authentication that is bound to it."""
+
+    @property
+    def config(self) -> Config:
+        """The server's configuration."""
+        return self.services.context.config
+
+    @property
+    def accounts_config(self) -> Accounts:
+        """The homeserver side's settings; its endpoints are only served where they exist."""
+        if self.config.accounts is None:
+            raise Unrecognized
+        return self.config.accounts
+
+    @property
+    def associations(self) -> Associations:
+        """The identity server; its endpoints are only served where it exists."""
+        if self.services.associations is None:
+            raise Unrecognized
+        return self.services.associations
+
+    async def authenticate(
+        self,
+        auth: AuthData | UnsetType,
+        flows: tuple[Flow, ...],
+        *,
+        consumer: Consumer = Consumer.REGISTER_STAGE,
+        about: str = "",
+    ) -> Grant:
+        """The permission that User-Interactive Authentication gives; raises the 401 answer until it is complete.
+
+        `about` is what the path names, where it names something: the permission is for that alone.
+        """
+        request = UiaRequest(
+            operation=f"{self.endpoint.name} {about}".rstrip(),
+            subject=self._subject(),
+            body={name: value for name, value in self.raw.items() if name != "auth"},
+            flows=flows,
+            user_id=self._user(),
+            consumer=consumer,
+        )
+        return await self.services.uia.authenticate(request, None if auth is UNSET else auth)
+
+    def _subject(self) -> str:
+        return ""
+
+    def _user(self) -> str | None:
+        return None
+
+
+class MaybeUserCall(Call, frozen=True, kw_only=True):
+    """A call that may have an access token."""
+
+    auth: ClassVar[frozenset[Auth]] = frozenset({Auth.OPTIONAL_ACCESS_TOKEN})
+
+    requester: Requester | None
+
+    @property
+    def user_id(self) -> str:
+        """The account that calls, or ''."""
+        return self.requester.user_id if self.requester else ""
+
+    def _subject(self) -> str:
+        return f"{self.requester.user_id} {self.requester.device_id}" if self.requester else ""
+
+    def _user(self) -> str | None:
+        return self.requester.user_id if self.requester else None
+
+
+class UserCall(Call, frozen=True, kw_only=True):
+    """A call with the access token of an account."""
+
+    auth: ClassVar[frozenset[Auth]] = frozenset({Auth.ACCESS_TOKEN})
+
+    requester: Requester
+
+    @property
+    def user_id(self) -> str:
+        """The account that calls."""
+        return self.requester.user_id
+
+    def _subject(self) -> str:
+        return f"{self.requester.user_id} {self.requester.device_id}"
+
+    def _user(self) -> str | None:
+        return self.requester.user_id
+
+
+class IdentityCall(Call, frozen=True, kw_only=True):
+    """A call with an access token of the identity server."""
+
+    auth: ClassVar[frozenset[Auth]] = frozenset({Auth.IDENTITY_TOKEN})
+
+    user_id: str
+    token: str

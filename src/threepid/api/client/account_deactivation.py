@@ -1,0 +1,51 @@
+"""Ending an account. https://spec.matrix.org/latest/client-server-api/#account-deactivation."""
+
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+from threepid.api.call import MaybeUserCall
+from threepid.api.client.password_management import authenticate_owner
+from threepid.spec import errors
+from threepid.spec.endpoint import Auth, client, endpoint
+from threepid.spec.types import IdServer
+from threepid.spec.uia import AuthData
+from threepid.storage.database import Tx
+
+
+class Deactivate(Struct, frozen=True):
+    """`erase` would also erase what others see of the user: there is nothing of that here yet."""
+
+    auth: AuthData | UnsetType = UNSET
+    id_server: IdServer | UnsetType = UNSET
+    erase: bool = False
+
+
+class Deactivated(Struct, frozen=True):
+    """`success` if all addresses are known to be withdrawn from the identity servers, else `no-support`."""
+
+    id_server_unbind_result: Literal["success", "no-support"]
+
+
+@endpoint(
+    "POST",
+    client("/account/deactivate", "r0", "v3", "unstable"),
+    auth=Auth.OPTIONAL_ACCESS_TOKEN,
+    uia=True,
+    errors=(errors.Forbidden,),
+)
+async def deactivate(call: MaybeUserCall, body: Deactivate) -> Deactivated:
+    """End the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountdeactivate."""
+    user_id, grant = await authenticate_owner(call, body.auth)
+    services = call.services
+
+    def also(tx: Tx) -> bool:
+        if services.associations is not None:
+            services.associations.forget(tx, user_id)
+        return services.threepids.remove_all(tx, user_id)
+
+    withdrawn = await services.accounts.deactivate(user_id, grant, also)
+    return Deactivated("success" if withdrawn else "no-support")
+
+
+ENDPOINTS = (deactivate,)

@@ -1,0 +1,141 @@
+"""Contacts of the account. https://spec.matrix.org/latest/client-server-api/#adding-account-administrative-contact-information."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from threepid.api.call import MaybeUserCall, UserCall
+from threepid.api.client.tokens import EmailTokenRequest, Sid, request_email_token
+from threepid.domain import policy
+from threepid.domain.validation import Purpose
+from threepid.spec import errors, threepid_creds
+from threepid.spec.endpoint import Auth, client, endpoint
+from threepid.spec.threepid_creds import ServedThreepidCreds
+from threepid.spec.types import ClientSecret, IdServer, SessionId
+from threepid.spec.uia import PASSWORD, AuthData
+
+
+class Threepid(Struct, frozen=True):
+    """One contact; `address` in its canonical form, times in milliseconds."""
+
+    medium: str
+    address: str
+    validated_at: int
+    added_at: int
+
+
+class Threepids(Struct, frozen=True):
+    """The contacts of the account."""
+
+    threepids: list[Threepid]
+
+
+class PostThreepids(Struct, frozen=True):
+    """Credentials as today, or in the spelling that clients of 2016 sent; `bind` is of 2016 too."""
+
+    three_pid_creds: dict[str, Any] | UnsetType = UNSET
+    old_three_pid_creds: dict[str, Any] | UnsetType = field(name="threePidCreds", default=UNSET)
+    bind: bool = False
+
+
+@endpoint("GET", client("/account/3pid", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
+async def get_threepids(call: UserCall) -> Threepids:
+    """List the contacts of the account. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3account3pid."""
+    return Threepids(
+        [
+            Threepid(threepid.medium, threepid.canonical, threepid.validated_at, threepid.added_at)
+            for threepid in await call.services.threepids.of(call.user_id)
+        ]
+    )
+
+
+@endpoint(
+    "POST",
+    client("/account/3pid", "r0", "v3", "unstable"),
+    auth=Auth.ACCESS_TOKEN,
+    deprecated=True,
+    errors=(
+        errors.Forbidden,
+        errors.ServerNotTrusted,
+        errors.ThreepidAuthFailed,
+        errors.ThreepidDenied,
+        errors.ThreepidInUse,
+        errors.ThreepidMediumNotSupported,
+        errors.UpstreamFailed,
+    ),
+)
+async def post_threepids(call: UserCall, body: PostThreepids) -> None:
+    """Add the address that a validation session proves. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pid."""
+    given = body.old_three_pid_creds if body.three_pid_creds is UNSET else body.three_pid_creds
+    if given is UNSET:
+        raise errors.MissingParam("'three_pid_creds' is missing.")
+    creds = threepid_creds.read(given, ServedThreepidCreds)
+    await call.services.threepids.add_by_creds(call.user_id, creds, bind=body.bind)
+
+
+class AddThreepid(Struct, frozen=True):
+    """A validation session of this homeserver."""
+
+    sid: SessionId
+    client_secret: ClientSecret
+    auth: AuthData | UnsetType = UNSET
+
+
+class RemoveThreepid(Struct, frozen=True):
+    """An address, and the identity server that it is to be withdrawn from."""
+
+    medium: Literal["email", "msisdn"]
+    address: Annotated[str, Meta(max_length=500)]
+    id_server: IdServer | UnsetType = UNSET
+
+
+class Unbound(Struct, frozen=True):
+    """`success` if the address is known to be withdrawn from the identity server, else `no-support`."""
+
+    id_server_unbind_result: Literal["success", "no-support"]
+
+
+@endpoint(
+    "POST",
+    client("/account/3pid/add", "r0", "v3", "unstable"),
+    auth=Auth.ACCESS_TOKEN,
+    uia=True,
+    errors=(errors.Forbidden, errors.ThreepidAuthFailed, errors.ThreepidInUse),
+)
+async def add_threepid(call: UserCall, body: AddThreepid) -> None:
+    """Add the address that a session of this homeserver proves. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidadd."""
+    policy.check_changes(call.config)
+    grant = await call.authenticate(body.auth, ((PASSWORD,),))
+    await call.services.threepids.add(call.user_id, body.sid, body.client_secret, grant)
+
+
+@endpoint(
+    "POST",
+    client("/account/3pid/delete", "r0", "v3", "unstable"),
+    auth=Auth.ACCESS_TOKEN,
+    errors=(errors.Forbidden,),
+)
+async def delete_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
+    """Remove a contact. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3piddelete."""
+    withdrawn = await call.services.threepids.remove(call.user_id, body.medium, body.address, body.id_server or None)
+    return Unbound("success" if withdrawn else "no-support")
+
+
+@endpoint(
+    "POST",
+    client("/account/3pid/email/requestToken", "r0", "v3", "unstable"),
+    auth=Auth.OPTIONAL_ACCESS_TOKEN,
+    errors=(
+        errors.Forbidden,
+        errors.SessionExpired,
+        errors.ThreepidDenied,
+        errors.ThreepidMediumNotSupported,
+    ),
+)
+async def request_add_email_token(call: MaybeUserCall, body: EmailTokenRequest) -> Sid:
+    """Prove an e-mail address for an account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidemailrequesttoken."""
+    policy.check_changes(call.config)
+    return await request_email_token(call, Purpose.ADD, body, owner=call.user_id)
+
+
+ENDPOINTS = (get_threepids, post_threepids, add_threepid, delete_threepid, request_add_email_token)

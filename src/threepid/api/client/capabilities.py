@@ -1,0 +1,46 @@
+"""What clients can do here. https://spec.matrix.org/latest/client-server-api/#capabilities-negotiation."""
+
+from msgspec import Struct, field
+
+from threepid.api.call import UserCall
+from threepid.spec.endpoint import Auth, client, endpoint
+
+
+class Enabled(Struct, frozen=True):
+    """Is it possible?"""
+
+    enabled: bool
+
+
+class KnownCapabilities(Struct, frozen=True):
+    """Each under the specification's name."""
+
+    change_password: Enabled = field(name="m.change_password")
+    threepid_changes: Enabled = field(name="m.3pid_changes")
+    set_displayname: Enabled = field(name="m.set_displayname")
+    set_avatar_url: Enabled = field(name="m.set_avatar_url")
+    get_login_token: Enabled = field(name="m.get_login_token")
+
+
+class Capabilities(Struct, frozen=True):
+    """What clients can do here."""
+
+    capabilities: KnownCapabilities
+
+
+@endpoint("GET", client("/capabilities", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
+async def capabilities(call: UserCall) -> Capabilities:
+    """What clients can do here. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3capabilities."""
+    no = Enabled(enabled=False)
+    return Capabilities(
+        KnownCapabilities(
+            change_password=Enabled(enabled=True),
+            threepid_changes=Enabled(enabled=call.config.policy.changes_allowed),
+            set_displayname=no,
+            set_avatar_url=no,
+            get_login_token=no,
+        )
+    )
+
+
+ENDPOINTS = (capabilities,)

@@ -1,0 +1,103 @@
+"""Devices of the account. https://spec.matrix.org/latest/client-server-api/#device-management."""
+
+from msgspec import UNSET, Struct, UnsetType
+
+from threepid.api.call import UserCall
+from threepid.spec import errors
+from threepid.spec.endpoint import Auth, client, endpoint
+from threepid.spec.types import DeviceId, DisplayName
+from threepid.spec.uia import PASSWORD, AuthData
+from threepid.storage import accounts
+
+
+class Device(Struct, frozen=True, omit_defaults=True):
+    """One device."""
+
+    device_id: str
+    display_name: str | UnsetType = UNSET
+
+
+class Devices(Struct, frozen=True):
+    """The devices of the account, oldest first."""
+
+    devices: list[Device]
+
+
+class Rename(Struct, frozen=True):
+    """The device's new name; absent: it stays."""
+
+    display_name: DisplayName | UnsetType = UNSET
+
+
+class DeleteDevice(Struct, frozen=True):
+    """Authentication."""
+
+    auth: AuthData | UnsetType = UNSET
+
+
+class DeleteDevices(Struct, frozen=True):
+    """Devices to be logged out."""
+
+    devices: list[DeviceId]
+    auth: AuthData | UnsetType = UNSET
+
+
+def _shown(device: accounts.Device) -> Device:
+    return Device(device.device_id, device.display_name or UNSET)
+
+
+@endpoint("GET", client("/devices", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
+async def get_devices(call: UserCall) -> Devices:
+    """The devices of the account. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3devices."""
+    return Devices([_shown(device) for device in await call.services.accounts.devices(call.user_id)])
+
+
+@endpoint(
+    "GET", client("/devices/{device_id}", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN, errors=(errors.NotFound,)
+)
+async def get_device(call: UserCall, device_id: str) -> Device:
+    """One device. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3devicesdeviceid."""
+    for device in await call.services.accounts.devices(call.user_id):
+        if device.device_id == device_id:
+            return _shown(device)
+    raise errors.NotFound("There is no such device.")
+
+
+@endpoint(
+    "PUT", client("/devices/{device_id}", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN, errors=(errors.NotFound,)
+)
+async def rename_device(call: UserCall, body: Rename, device_id: str) -> None:
+    """Rename a device. https://spec.matrix.org/latest/client-server-api/#put_matrixclientv3devicesdeviceid."""
+    if body.display_name is UNSET:
+        await get_device.handler(call, device_id)
+    elif not await call.services.accounts.rename_device(call.user_id, device_id, body.display_name):
+        raise errors.NotFound("There is no such device.")
+
+
+@endpoint(
+    "DELETE",
+    client("/devices/{device_id}", "r0", "v3", "unstable"),
+    auth=Auth.ACCESS_TOKEN,
+    uia=True,
+    errors=(errors.Forbidden,),
+)
+async def delete_device(call: UserCall, body: DeleteDevice, device_id: str) -> None:
+    """Log a device out. https://spec.matrix.org/latest/client-server-api/#delete_matrixclientv3devicesdeviceid."""
+    grant = await call.authenticate(body.auth, ((PASSWORD,),), about=device_id)
+    await call.services.accounts.delete_devices(call.user_id, [device_id], grant)
+
+
+@endpoint(
+    "POST",
+    client("/delete_devices", "r0", "v3", "unstable"),
+    auth=Auth.ACCESS_TOKEN,
+    uia=True,
+    errors=(errors.Forbidden,),
+)
+async def delete_devices(call: UserCall, body: DeleteDevices) -> None:
+    """Log devices out. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3delete_devices."""
+    grant = await call.authenticate(body.auth, ((PASSWORD,),))
+    await call.services.accounts.delete_devices(call.user_id, body.devices, grant)
+
+
+ENDPOINTS = (get_devices, get_device, rename_device, delete_device, delete_devices)

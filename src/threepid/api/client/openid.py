@@ -1,0 +1,37 @@
+"""OpenID tokens. https://spec.matrix.org/latest/client-server-api/#openid."""
+
+from msgspec import Struct
+
+from threepid.api.call import UserCall
+from threepid.spec import errors
+from threepid.spec.endpoint import Auth, client, endpoint
+
+
+class RequestToken(Struct, frozen=True):
+    """Nothing is asked for."""
+
+
+class OpenIdToken(Struct, frozen=True):
+    """A token with which the user can show others who they are; `expires_in` in seconds."""
+
+    access_token: str
+    token_type: str
+    matrix_server_name: str
+    expires_in: int
+
+
+@endpoint(
+    "POST",
+    client("/user/{user_id}/openid/request_token", "r0", "v3", "unstable"),
+    auth=Auth.ACCESS_TOKEN,
+    errors=(errors.Forbidden,),
+)
+async def request_openid_token(call: UserCall, body: RequestToken, user_id: str) -> OpenIdToken:  # noqa: ARG001 - its object is empty
+    """An OpenID token for oneself. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3useruseridopenidrequest_token."""
+    if user_id != call.user_id:
+        raise errors.Forbidden("You can only ask for a token for yourself.")
+    token, seconds = await call.services.accounts.openid_token(user_id)
+    return OpenIdToken(token, "Bearer", call.config.server.name, seconds)
+
+
+ENDPOINTS = (request_openid_token,)

@@ -1,0 +1,139 @@
+"""Registration. https://spec.matrix.org/latest/client-server-api/#account-registration-and-management."""
+
+from msgspec import UNSET, Struct, UnsetType
+
+from threepid.api.call import Call
+from threepid.api.client.tokens import EmailTokenRequest, Sid, request_email_token
+from threepid.domain.accounts import Device
+from threepid.domain.validation import Consumer, Purpose
+from threepid.spec import errors
+from threepid.spec.endpoint import Auth, client, endpoint
+from threepid.spec.types import DeviceId, DisplayName, Password
+from threepid.spec.uia import DUMMY, EMAIL_IDENTITY, AuthData, Flow
+
+
+class Register(Struct, frozen=True):
+    """The wishes for the new account."""
+
+    auth: AuthData | UnsetType = UNSET
+    username: str | UnsetType = UNSET
+    password: Password | UnsetType = UNSET
+    device_id: DeviceId | UnsetType = UNSET
+    initial_device_display_name: DisplayName | UnsetType = UNSET
+    inhibit_login: bool = False
+
+
+class RegisterQuery(Struct, frozen=True):
+    """The kind of account."""
+
+    kind: str = "user"
+
+
+class Registered(Struct, frozen=True, omit_defaults=True):
+    """The new account, and its first device unless that was not wanted."""
+
+    user_id: str
+    home_server: str
+    access_token: str | UnsetType = UNSET
+    device_id: str | UnsetType = UNSET
+
+
+class AvailableQuery(Struct, frozen=True):
+    """The username asked for."""
+
+    username: str
+
+
+class Available(Struct, frozen=True):
+    """Always true: what is not available is an error."""
+
+    available: bool
+
+
+@endpoint(
+    "POST",
+    client("/register", "r0", "v3", "unstable"),
+    auth=Auth.NONE,
+    uia=True,
+    errors=(
+        errors.Forbidden,
+        errors.GuestAccessForbidden,
+        errors.InvalidUsername,
+        errors.ThreepidInUse,
+        errors.UserInUse,
+        errors.WeakPassword,
+    ),
+)
+async def register(call: Call, body: Register, query: RegisterQuery) -> Registered:
+    """Register an account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3register."""
+    if query.kind == "guest":
+        raise errors.GuestAccessForbidden
+    if query.kind != "user":
+        raise errors.InvalidParam("'kind' is 'user' or 'guest'.")
+    _check_open(call)
+    accounts = call.services.accounts
+    finished = await call.services.uia.result_of(call.endpoint.name, body.auth)
+    username = accounts.generate_username() if body.username is UNSET else body.username
+    if finished is None:
+        user_id = await accounts.check_username(username)
+        if body.password is not UNSET:
+            accounts.check_new_password(body.password)
+    grant = await call.authenticate(body.auth, _flows(call), consumer=Consumer.REGISTER_STAGE)
+    device = Device(body.device_id or None, body.initial_device_display_name or None)
+    if grant.result is not None:
+        login = None if body.inhibit_login else await accounts.log_in_again(grant.result, device)
+        user_id = grant.result
+    else:
+        # Clients ask with an empty body which flows there are, so it is asked for after the authentication only.
+        if body.password is UNSET:
+            raise errors.MissingParam("'password' is missing.")
+        login = await accounts.register(user_id, body.password, None if body.inhibit_login else device, grant)
+    if login is None:
+        return Registered(user_id, call.config.server.name)
+    return Registered(user_id, call.config.server.name, login.access_token, login.device_id)
+
+
+def _check_open(call: Call) -> None:
+    if call.accounts_config.registration == "closed":
+        raise errors.Forbidden("Registration is closed on this server.")
+
+
+def _flows(call: Call) -> tuple[Flow, ...]:
+    if "email" in call.accounts_config.required_contacts:
+        return ((EMAIL_IDENTITY,),)
+    if call.config.email is None:
+        return ((DUMMY,),)
+    return ((DUMMY,), (EMAIL_IDENTITY,))
+
+
+@endpoint(
+    "GET",
+    client("/register/available", "r0", "v3", "unstable"),
+    auth=Auth.NONE,
+    errors=(errors.InvalidUsername, errors.UserInUse),
+)
+async def available(call: Call, query: AvailableQuery) -> Available:
+    """Is this username free? https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3registeravailable."""
+    await call.services.accounts.check_username(query.username)
+    return Available(available=True)
+
+
+@endpoint(
+    "POST",
+    client("/register/email/requestToken", "r0", "v3", "unstable"),
+    auth=Auth.NONE,
+    errors=(
+        errors.Forbidden,
+        errors.SessionExpired,
+        errors.ThreepidDenied,
+        errors.ThreepidInUse,
+        errors.ThreepidMediumNotSupported,
+    ),
+)
+async def request_register_email_token(call: Call, body: EmailTokenRequest) -> Sid:
+    """Prove an e-mail address for a new account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3registeremailrequesttoken."""
+    _check_open(call)
+    return await request_email_token(call, Purpose.REGISTER, body)
+
+
+ENDPOINTS = (register, available, request_register_email_token)

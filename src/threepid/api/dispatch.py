@@ -1,0 +1,229 @@
+"""One request against the declared endpoints: authentication, decoding, the call, encoding, CORS, errors.
+
+It knows no web framework, and it alone makes JSON of an error.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from threepid.api.call import Call, IdentityCall, MaybeUserCall, UserCall
+from threepid.domain.services import Services
+from threepid.spec import errors
+from threepid.spec.endpoint import Accepts, Auth, Endpoint, Path
+from threepid.spec.errors import MatrixError
+from threepid.spec.exchange import Answer, Fallbacks, Handle, Request, Route
+from threepid.spec.parameters import bearer_token, parse_form, parse_parameters
+from threepid.spec.strict_json import convert, parse_object, usable
+from threepid.spec.uia import AuthenticationRequiredError
+from threepid.storage.accounts import Requester
+from threepid.storage.database import Busy, InDoubt
+
+_log = structlog.get_logger()
+_encode: Final = msgspec.json.Encoder().encode
+
+CORS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "Origin, X-Requested-With, Content-Type, Accept, Authorization",
+}
+"""https://spec.matrix.org/latest/client-server-api/#web-browser-clients."""
+_HEADERS: Final = {**CORS, "Cache-Control": "no-store"}
+
+EVERYWHERE: Final = (
+    errors.BadJson,
+    errors.InvalidParam,
+    errors.LimitExceeded,
+    errors.MissingParam,
+    errors.NotJson,
+    errors.TooLarge,
+    errors.Unavailable,
+    errors.Unknown,
+    errors.Unrecognized,
+)
+"""Errors that every endpoint may have, beside those of its authentication."""
+_OF_AUTHENTICATION: Final = {
+    Auth.NONE: (),
+    Auth.ACCESS_TOKEN: (errors.MissingToken, errors.UnknownToken),
+    Auth.OPTIONAL_ACCESS_TOKEN: (errors.UnknownToken,),
+    Auth.IDENTITY_TOKEN: (errors.Unauthorized, errors.TermsNotSigned),
+}
+
+
+class Dispatcher:
+    """The operations of the declared endpoints."""
+
+    def __init__(self, services: Services, endpoints: Iterable[Endpoint], *, strict: bool = False) -> None:
+        """`strict` makes an error that its endpoint does not declare a failure, for tests."""
+        self._operations = [
+            _Operation(services, endpoint, path, strict=strict) for endpoint in endpoints for path in endpoint.paths
+        ]
+
+    def routes(self) -> list[Route]:
+        """A route for each path."""
+        by_template: dict[str, dict[str, Handle]] = {}
+        for operation in self._operations:
+            by_template.setdefault(operation.path.template, {})[operation.endpoint.method] = operation.handle
+        return [Route(template, handlers, preflight) for template, handlers in by_template.items()]
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Requests and failures (5xx) so far, by the endpoint's name."""
+        found: dict[str, tuple[int, int]] = {}
+        for operation in self._operations:
+            requests, failures = found.get(operation.endpoint.name, (0, 0))
+            found[operation.endpoint.name] = (requests + operation.requests, failures + operation.failures)
+        return found
+
+
+def preflight() -> Answer:
+    """The answer to OPTIONS: no authentication, every origin."""
+    return Answer(200, b"{}", headers=_HEADERS)
+
+
+def error_answer(error: MatrixError) -> Answer:
+    """The specification's standard error response."""
+    return Answer(error.status, _encode(error.body()), headers={**_HEADERS, **error.headers()})
+
+
+FALLBACKS: Final = Fallbacks(
+    not_found=lambda _path: error_answer(errors.Unrecognized()),
+    wrong_method=lambda _path: error_answer(errors.MethodNotAllowed()),
+    failure=lambda _path: error_answer(errors.Unknown()),
+)
+
+
+class _Operation:
+    """One path version of one endpoint."""
+
+    def __init__(self, services: Services, endpoint: Endpoint, path: Path, *, strict: bool) -> None:
+        self._services = services
+        self.endpoint = endpoint
+        self.path = path
+        self._strict = strict
+        self._query_token = path.family in services.context.config.server.query_token
+        of_uia = (AuthenticationRequiredError, errors.Forbidden) if endpoint.uia else ()
+        self._expected = (*EVERYWHERE, *_OF_AUTHENTICATION[endpoint.auth], *of_uia, *endpoint.errors)
+        self._takes_body = endpoint.method != "GET"
+        self._needs_query = endpoint.query_type is not None or endpoint.accepts is Accepts.ANY
+        # Plain numbers: a metric that other processes can read costs more than some of the answers.
+        self.requests = 0
+        self.failures = 0
+
+    async def handle(self, request: Request, variables: Mapping[str, str]) -> Answer:
+        """The answer to `request`; every exception becomes one."""
+        self.requests += 1
+        try:
+            return await self._answer(request, variables)
+        except MatrixError as error:
+            return self._refuse(error)
+        except Busy as error:
+            return self._refuse(errors.Unavailable(cause=str(error)))
+        except InDoubt as error:
+            return self._refuse(
+                errors.Unavailable("It is not certain whether this was done: please look.", cause=str(error))
+            )
+        except Exception:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
+            return self._fail()
+
+    async def _answer(self, request: Request, variables: Mapping[str, str]) -> Answer:
+        endpoint = self.endpoint
+        arguments: dict[str, Any] = {}
+        for name, value in variables.items():
+            if not usable(value):
+                raise errors.Unrecognized
+            arguments[name] = convert(value, endpoint.variable_types[name])
+        query = parse_parameters(request.query_string) if request.query_string else {}
+        call = await self._authenticated(request, query)
+        raw = await self._body(request, query) if self._takes_body else {}
+        if endpoint.uia and raw.keys() == {"auth"}:
+            raw = await self._recalled(raw)
+        if endpoint.body_type is not None:
+            arguments["body"] = convert(raw, endpoint.body_type, lax=endpoint.accepts is not Accepts.JSON)
+        if endpoint.query_type is not None:
+            arguments["query"] = convert(query, endpoint.query_type, lax=True)
+        result = await endpoint.handler(call(raw), **arguments)
+        if isinstance(result, Answer):
+            return result
+        return Answer(endpoint.status, b"{}" if result is None else _encode(result), headers=_HEADERS)
+
+    async def _authenticated(self, request: Request, query: dict[str, str]) -> Any:
+        """What makes the `call` out of the raw body, for the kind of authentication that the endpoint has."""
+        services, endpoint, auth = self._services, self.endpoint, self.endpoint.auth
+        client = request.client
+        if auth is Auth.NONE:
+            return lambda raw: Call(services=services, endpoint=endpoint, client=client, raw=raw)
+        token = bearer_token(request)
+        if token is None and self._query_token:
+            token = query.get("access_token") or None
+        if auth is Auth.IDENTITY_TOKEN:
+            identity_user = await self._identity_user(token)
+            return lambda raw: IdentityCall(
+                services=services, endpoint=endpoint, client=client, raw=raw, user_id=identity_user, token=token or ""
+            )
+        requester = await self._requester(token, required=auth is Auth.ACCESS_TOKEN)
+        if requester is None:
+            return lambda raw: MaybeUserCall(
+                services=services, endpoint=endpoint, client=client, raw=raw, requester=None
+            )
+        kind = UserCall if auth is Auth.ACCESS_TOKEN else MaybeUserCall
+        return lambda raw: kind(services=services, endpoint=endpoint, client=client, raw=raw, requester=requester)
+
+    async def _requester(self, token: str | None, *, required: bool) -> Requester | None:
+        if token is None:
+            if required:
+                raise errors.MissingToken
+            return None
+        requester = await self._services.accounts.whose_token(token)
+        if requester is None:
+            raise errors.UnknownToken
+        return requester
+
+    async def _identity_user(self, token: str | None) -> str:
+        associations = self._services.associations
+        user_id = None if token is None or associations is None else await associations.whose_token(token)
+        if user_id is None:
+            raise errors.Unauthorized
+        return user_id
+
+    async def _body(self, request: Request, query: dict[str, str]) -> dict[str, Any]:
+        endpoint = self.endpoint
+        body = await request.body(endpoint.max_body)
+        content_type = (request.header("content-type") or "").partition(";")[0].strip().lower()
+        if endpoint.accepts is Accepts.ANY:
+            if content_type == "application/x-www-form-urlencoded":
+                return {**query, **parse_form(body)}
+            # Old clients send `null` or nothing and put everything into the query.
+            return {**query, **(parse_object(body) if body.strip() not in (b"", b"null") else {})}
+        if not body:
+            return {}
+        return parse_object(body)
+
+    async def _recalled(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """The first body of the authentication, where a client sends only its `auth` again."""
+        auth = raw["auth"]
+        session = auth.get("session") if isinstance(auth, dict) else None
+        if not isinstance(session, str):
+            return raw
+        first = await self._services.uia.recall(self.endpoint.name, session)
+        return raw if first is None else {**first, "auth": auth}
+
+    def _refuse(self, error: MatrixError) -> Answer:
+        if not isinstance(error, self._expected):
+            _log.warning("undeclared_error", endpoint=self.endpoint.name, errcode=error.errcode)
+            if self._strict:
+                raise AssertionError(f"{self.endpoint}: {type(error).__name__} is not declared") from error
+        if error.status >= errors.Unknown.status:
+            self.failures += 1
+            _log.warning("request_failed", endpoint=self.endpoint.name, status=error.status, cause=error.cause)
+        elif error.cause:
+            _log.debug("request_refused", endpoint=self.endpoint.name, errcode=error.errcode, cause=error.cause)
+        return error_answer(error)
+
+    def _fail(self) -> Answer:
+        self.failures += 1
+        # The caller gets a number by which the operator finds the traceback, and nothing of the traceback.
+        incident = self._services.context.entropy.token(count=9)
+        _log.exception("request_crashed", endpoint=self.endpoint.name, incident=incident)
+        return error_answer(errors.Unknown(f"Something went wrong on the server (incident {incident})."))

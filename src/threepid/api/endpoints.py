@@ -1,0 +1,64 @@
+"""All declared endpoints, and which of them a configuration turns on."""
+
+from typing import Final
+
+from threepid.api import federation
+from threepid.api.client import (
+    account_deactivation,
+    administrative_contact,
+    capabilities,
+    device_management,
+    login,
+    logout,
+    openid,
+    password_management,
+    registration,
+    tokens,
+    versions,
+    whoami,
+)
+from threepid.api.identity import associations, auth, legacy, lookup, ping, pubkey, validation
+from threepid.config import Config
+from threepid.spec.endpoint import Endpoint, collect
+
+ACCOUNTS: Final = collect(
+    versions.ENDPOINTS,
+    registration.ENDPOINTS,
+    login.ENDPOINTS,
+    logout.ENDPOINTS,
+    whoami.ENDPOINTS,
+    administrative_contact.ENDPOINTS,
+    tokens.ENDPOINTS,
+    password_management.ENDPOINTS,
+    account_deactivation.ENDPOINTS,
+    device_management.ENDPOINTS,
+    capabilities.ENDPOINTS,
+    openid.ENDPOINTS,
+    federation.ENDPOINTS,
+)
+IDENTITY: Final = collect(
+    ping.ENDPOINTS,
+    auth.ENDPOINTS,
+    validation.ENDPOINTS,
+    associations.ENDPOINTS,
+    lookup.ENDPOINTS,
+    pubkey.ENDPOINTS,
+    legacy.ENDPOINTS,
+)
+ALL: Final = collect(ACCOUNTS, IDENTITY)
+
+
+def served(config: Config) -> list[Endpoint]:
+    """The endpoints that `config` turns on."""
+    endpoints = list(ACCOUNTS) if config.accounts is not None else []
+    if config.identity is not None:
+        v1 = config.identity.v1
+        switches = {
+            None: True,
+            "v1.public_keys": v1.public_keys,
+            "v1.validate": v1.validate,
+            "v1.lookup": v1.lookup,
+            "v1.bind": v1.bind,
+        }
+        endpoints += [endpoint for endpoint in IDENTITY if switches[endpoint.switch]]
+    return endpoints

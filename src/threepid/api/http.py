@@ -1,0 +1,234 @@
+"""The adapter: the only module that knows ASGI and Falcon's router. Requests in, answers out.
+
+Falcon's application around its router costs as much as the rest of a request, so it is left out:
+docs/decisions/0002-asgi-without-falcons-application.md.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any, Final, cast
+from urllib.parse import unquote_to_bytes
+
+import structlog
+from falcon.routing import CompiledRouter
+
+from threepid.spec.errors import RequestTimeout, TooLarge
+from threepid.spec.exchange import Answer, Fallbacks, Handle, Route
+
+_log = structlog.get_logger()
+
+BODY_SECONDS: Final = 20.0
+"""How long a whole body may take to arrive."""
+
+Network = IPv4Network | IPv6Network
+Asgi = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+_ENCODED_SLASH: Final = re.compile(rb"%2f", re.IGNORECASE)
+_SLASH_MARK: Final = "\N{WORD JOINER}%2F"
+"""Stands for an encoded slash until the path is cut into segments."""
+
+
+def build(
+    routes: Iterable[Route],
+    fallbacks: Fallbacks,
+    *,
+    trusted_proxies: Iterable[Network],
+    startup: Callable[[], Awaitable[None]],
+    shutdown: Callable[[], Awaitable[None]],
+) -> Asgi:
+    """The ASGI application that serves `routes`."""
+    router = CompiledRouter()
+    for route in _merged(routes):
+        router.add_route(route.template, _Resource(_handlers(route, fallbacks)))
+    find = router.find
+    proxies = _Proxies(tuple(trusted_proxies))
+
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await _live(receive, send, startup, shutdown)
+            return
+        path: str = scope["path"]
+        if b"%2" in (raw := scope.get("raw_path") or b""):
+            path = _with_marked_slashes(raw)
+        found = find(path)
+        if found is None:
+            answer = fallbacks.not_found(path)
+        else:
+            resource, _, variables, _ = found
+            handle = cast("_Resource", resource).handlers.get(scope["method"])
+            if handle is None:
+                answer = fallbacks.wrong_method(path)
+            else:
+                for name, value in variables.items():
+                    variables[name] = value.replace(_SLASH_MARK, "/")
+                try:
+                    answer = await handle(_Request(scope, receive, proxies), variables)
+                except Exception:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
+                    _log.exception("request_crashed")
+                    answer = fallbacks.failure(path)
+        await _send(send, scope["method"], answer)
+
+    return application
+
+
+class _Resource:
+    """What a path leads to."""
+
+    def __init__(self, handlers: dict[str, Handle]) -> None:
+        self.handlers = handlers
+
+
+def _handlers(route: Route, fallbacks: Fallbacks) -> dict[str, Handle]:
+    handlers = dict(route.handlers)
+    if "GET" in handlers:
+        handlers["HEAD"] = handlers["GET"]
+
+    async def options(request: Any, _variables: Mapping[str, str]) -> Answer:
+        return route.preflight() if route.preflight else fallbacks.wrong_method(request.path)
+
+    handlers["OPTIONS"] = options
+    return handlers
+
+
+async def _live(
+    receive: Any, send: Any, startup: Callable[[], Awaitable[None]], shutdown: Callable[[], Awaitable[None]]
+) -> None:
+    """The lifespan of the process. https://asgi.readthedocs.io/en/latest/specs/lifespan.html."""
+    await receive()
+    try:
+        await startup()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the server does not start
+        _log.exception("start_failed")
+        await send({"type": "lifespan.startup.failed", "message": type(error).__name__})
+        return
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await shutdown()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def _with_marked_slashes(raw_path: bytes) -> str:
+    """The decoded path, in which a slash that was sent encoded is part of a segment, not the border of two."""
+    marked = _ENCODED_SLASH.sub(b"%E2%81%A0%252F", raw_path.partition(b"?")[0])
+    return unquote_to_bytes(marked).decode("utf-8", "surrogateescape")
+
+
+async def _send(send: Any, method: str, answer: Answer) -> None:
+    await send({"type": "http.response.start", "status": answer.status, "headers": _header_list(answer)})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
+
+
+def _header_list(answer: Answer) -> list[tuple[bytes, bytes]]:
+    return [*_encoded(answer.content_type, *answer.headers.items()), (b"content-length", b"%d" % len(answer.body))]
+
+
+@lru_cache(maxsize=64)
+def _encoded(content_type: str, *headers: tuple[str, str]) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"content-type", content_type.encode()),
+        *((name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers),
+    ]
+
+
+def _merged(routes: Iterable[Route]) -> list[Route]:
+    """One route for each path: a path may be an operation of the API for one method and a page for another."""
+    merged: dict[str, Route] = {}
+    for route in routes:
+        first = merged.get(route.template)
+        if first is None:
+            merged[route.template] = route
+            continue
+        if first.handlers.keys() & route.handlers.keys():
+            raise ValueError(f"{route.template} has two handlers for one method")
+        merged[route.template] = Route(
+            route.template, {**first.handlers, **route.handlers}, first.preflight or route.preflight
+        )
+    return list(merged.values())
+
+
+class _Proxies:
+    """Finds the caller's address behind the proxies that we trust."""
+
+    def __init__(self, networks: tuple[Network, ...]) -> None:
+        self._networks = networks
+        # Only of addresses: a header is as long and as varied as strangers like.
+        self._known = lru_cache(maxsize=4096)(self._look_at)
+
+    def client(self, peer: str, forwarded_for: str | None) -> str:
+        """The rightmost address of `X-Forwarded-For` that is no trusted proxy's, if the peer is one; else the peer's."""
+        client, trusted = self._known(peer)
+        for hop in reversed(forwarded_for.split(",")) if forwarded_for and trusted else ():
+            address = _address(hop.strip())
+            if address is None:
+                break
+            client = str(address)
+            if not self._trusts(address):
+                break
+        return client
+
+    def _look_at(self, peer: str) -> tuple[str, bool]:
+        address = _address(peer)
+        return (peer, False) if address is None else (str(address), self._trusts(address))
+
+    def _trusts(self, address: IPv4Address | IPv6Address) -> bool:
+        return any(address in network for network in self._networks)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+class _Request:
+    """An ASGI request in the neutral form."""
+
+    __slots__ = ("_proxies", "_receive", "_scope", "method", "path", "query_string")
+
+    def __init__(self, scope: dict[str, Any], receive: Any, proxies: _Proxies) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._proxies = proxies
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query_string: str = scope["query_string"].decode("latin-1")
+
+    def header(self, name: str) -> str | None:
+        wanted = name.encode("ascii")
+        values = [value for key, value in self._scope["headers"] if key == wanted]
+        if not values:
+            return None
+        return b",".join(values).decode("latin-1")
+
+    @property
+    def client(self) -> str:
+        peer = self._scope.get("client")
+        return self._proxies.client(peer[0] if peer else "", self.header("x-forwarded-for"))
+
+    async def body(self, limit: int) -> bytes:
+        length = self.header("content-length")
+        if length is not None and length.isdigit() and int(length) > limit:
+            raise TooLarge
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await self._read(limit)
+        except TimeoutError:
+            raise RequestTimeout from None
+
+    async def _read(self, limit: int) -> bytes:
+        chunks = []
+        size = 0
+        more = True
+        while more:
+            message = await self._receive()
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge
+            chunks.append(chunk)
+            more = message.get("more_body", False)
+        return b"".join(chunks)

@@ -1,0 +1,47 @@
+"""Hashed lookups. https://spec.matrix.org/latest/identity-service-api/#association-lookup."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from threepid.api.call import IdentityCall
+from threepid.domain.associations import HashDetails
+from threepid.spec import errors
+from threepid.spec.endpoint import Auth, endpoint, identity
+
+_Text = Annotated[str, Meta(max_length=512)]
+
+
+class Lookup(Struct, frozen=True):
+    """(Hashed) addresses that somebody is looking for."""
+
+    algorithm: _Text
+    pepper: _Text
+    addresses: list[_Text]
+
+
+class Mappings(Struct, frozen=True):
+    """The user IDs of those that were found."""
+
+    mappings: dict[str, str]
+
+
+@endpoint("GET", identity("/hash_details"), auth=Auth.IDENTITY_TOKEN)
+async def hash_details(call: IdentityCall) -> HashDetails:
+    """How addresses are to be hashed. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2hash_details."""
+    return await call.associations.hash_details()
+
+
+@endpoint(
+    "POST",
+    identity("/lookup"),
+    auth=Auth.IDENTITY_TOKEN,
+    max_body=1_048_576,
+    errors=(errors.InvalidPepper, errors.TooManyAddresses),
+)
+async def lookup(call: IdentityCall, body: Lookup) -> Mappings:
+    """Find users by their hashed addresses. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2lookup."""
+    return Mappings(await call.associations.lookup(body.algorithm, body.pepper, body.addresses))
+
+
+ENDPOINTS = (hash_details, lookup)

@@ -1,0 +1,77 @@
+"""Validating e-mail addresses. https://spec.matrix.org/latest/identity-service-api/#email-associations."""
+
+from msgspec import Struct
+
+from threepid.api.call import IdentityCall
+from threepid.api.client.tokens import EmailTokenRequest, Sid, SubmitToken, Success, email_of
+from threepid.domain.validation import Purpose
+from threepid.spec import errors
+from threepid.spec.endpoint import Auth, endpoint, identity
+from threepid.spec.types import ClientSecret, SessionId
+
+
+class SessionQuery(Struct, frozen=True):
+    """A session and its secret."""
+
+    sid: SessionId
+    client_secret: ClientSecret
+
+
+class ValidatedThreepid(Struct, frozen=True):
+    """What the session proves; `address` in its canonical form, the time in milliseconds."""
+
+    medium: str
+    address: str
+    validated_at: int
+
+
+@endpoint(
+    "POST",
+    identity("/validate/email/requestToken"),
+    auth=Auth.IDENTITY_TOKEN,
+    errors=(
+        errors.InvalidEmail,
+        errors.SessionExpired,
+        errors.ThreepidDenied,
+        errors.ThreepidMediumNotSupported,
+    ),
+)
+async def request_email_token(call: IdentityCall, body: EmailTokenRequest) -> Sid:
+    """Send a link and a code to an address. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2validateemailrequesttoken."""
+    sid = await call.services.validation.request_email_token(
+        Purpose.IDENTITY,
+        email_of(body, errors.InvalidEmail),
+        owner=call.user_id,
+        client=call.client,
+        client_secret=body.client_secret,
+        send_attempt=body.send_attempt,
+        next_link=body.next_link or None,
+    )
+    return Sid(sid)
+
+
+@endpoint(
+    "POST",
+    identity("/validate/email/submitToken"),
+    auth=Auth.IDENTITY_TOKEN,
+    errors=(errors.NoValidSession, errors.SessionExpired, errors.TokenIncorrect),
+)
+async def submit_email_token(call: IdentityCall, body: SubmitToken) -> Success:
+    """Hand in what came by mail. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2validateemailsubmittoken."""
+    await call.services.validation.submit_token(body.sid, body.client_secret, body.token, caller=call.user_id)
+    return Success(success=True)
+
+
+@endpoint(
+    "GET",
+    identity("/3pid/getValidated3pid"),
+    auth=Auth.IDENTITY_TOKEN,
+    errors=(errors.NoValidSession, errors.SessionExpired, errors.SessionNotValidated),
+)
+async def get_validated_threepid(call: IdentityCall, query: SessionQuery) -> ValidatedThreepid:
+    """What a session proves. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv23pidgetvalidated3pid."""
+    session = await call.services.validation.validated(query.sid, query.client_secret)
+    return ValidatedThreepid(session.medium, session.canonical, session.validated_at or 0)
+
+
+ENDPOINTS = (request_email_token, submit_email_token, get_validated_threepid)

@@ -1,0 +1,205 @@
+"""The composition root: configuration -> clock, database, senders, services -> ASGI application and background work."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from msgspec import Struct
+
+from threepid import config, telemetry
+from threepid.api import dispatch, http
+from threepid.api.endpoints import served
+from threepid.clock import MINUTE, Clock, Entropy
+from threepid.config import Config
+from threepid.delivery.email import Mailer
+from threepid.delivery.render import Renderer
+from threepid.delivery.worker import Worker
+from threepid.domain import housekeeping
+from threepid.domain.accounts import Accounts
+from threepid.domain.associations import Associations
+from threepid.domain.context import Context
+from threepid.domain.credentials import Passwords, Vault
+from threepid.domain.keys import Keyring, ensure_keyring, ensure_secret
+from threepid.domain.services import Services
+from threepid.domain.threepids import Threepids
+from threepid.domain.uia import Uia
+from threepid.domain.validation import Validation
+from threepid.remote.federation import Federation
+from threepid.remote.guard import Guard
+from threepid.remote.identity import IdentityClient
+from threepid.spec.exchange import Answer, Fallbacks
+from threepid.storage import outbox
+from threepid.storage.connect import open_database
+from threepid.storage.database import Database
+from threepid.storage.migrate import migrate
+from threepid.web import site
+from threepid.web.render import Pages
+
+_log = structlog.get_logger()
+HOUSEKEEPING_SECONDS = MINUTE / 1000
+COUNTING_SECONDS = 1.0
+
+
+class Secrets(Struct, frozen=True):
+    """What is kept in files: the vault's secret and the signing keys."""
+
+    vault: bytes
+    keyring: Keyring
+
+
+def load_secrets(settings: Config, entropy: Entropy) -> Secrets:
+    """The server's secrets, made at the first start."""
+    keys = Path(settings.server.data_dir) / "keys"
+    return Secrets(ensure_secret(keys / "vault.secret", entropy), ensure_keyring(keys, entropy))
+
+
+def connect(settings: Config) -> Database:
+    """The database of the configuration."""
+    return open_database(
+        config.database_url(settings),
+        pool_size=settings.database.pool_size,
+        password=_database_password(settings),
+    )
+
+
+def _database_password(settings: Config) -> str | None:
+    password_file = settings.database.password_file
+    return config.read_secret(Path(password_file)).reveal() if password_file else None
+
+
+def run_migrations(settings: Config) -> list[str]:
+    """Bring the database to this version's schema; returns the names of what was applied."""
+    return migrate(config.database_url(settings), password=_database_password(settings), clock=Clock())
+
+
+class Server:
+    """One server process: the application and its background work."""
+
+    def __init__(
+        self,
+        settings: Config,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        database: Database,
+        secrets: Secrets,
+        background: bool = True,
+        strict: bool = False,
+    ) -> None:
+        """`background` runs the outbox and housekeeping; tests do that by hand. `strict` is for tests: see dispatch."""
+        self.context = Context(settings, clock, entropy, database, Vault(secrets.vault, entropy))
+        self._background = background
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._passwords = Passwords(clock, settings.policy.password_min_length)
+        self._guard = Guard(settings.outbound)
+        mailer = None if settings.email is None else Mailer(settings.email, database)
+        self.worker = Worker(database, clock, mailer, Renderer(settings.web.template_dir))
+        self.services = self._services(secrets.keyring)
+        self.asgi = self._asgi(strict=strict)
+
+    async def start(self) -> None:
+        """Make what a new database lacks, and begin the background work."""
+        if self.services.associations is not None:
+            await self.services.associations.start()
+        if self._background:
+            self._tasks = [
+                asyncio.create_task(self.worker.run(self._stop)),
+                asyncio.create_task(self._keep_house()),
+                asyncio.create_task(self._count()),
+            ]
+        _log.info("started", server_name=self.context.server_name)
+
+    async def stop(self) -> None:
+        """Finish what is under way and let go of everything."""
+        self._stop.set()
+        self.worker.wake()
+        await asyncio.gather(*self._tasks)
+        await self._guard.close()
+        self._passwords.close()
+        await self.context.database.close()
+        _log.info("stopped", server_name=self.context.server_name)
+
+    def _services(self, keyring: Keyring) -> Services:
+        context = self.context
+        validation = Validation(context, self.worker.wake)
+        accounts = Accounts(context, self._passwords)
+        associations = None
+        if context.config.identity is not None:
+            associations = Associations(
+                context,
+                context.config.identity,
+                config.identity_name(context.config),
+                keyring,
+                validation,
+                accounts if context.config.accounts is not None else None,
+                Federation(self._guard),
+            )
+        return Services(
+            context=context,
+            validation=validation,
+            accounts=accounts,
+            threepids=Threepids(context, validation, associations, IdentityClient(self._guard)),
+            uia=Uia(context, validation, accounts.check_password_stage),
+            associations=associations,
+        )
+
+    def _asgi(self, *, strict: bool) -> http.Asgi:
+        self._dispatcher = dispatch.Dispatcher(self.services, served(self.context.config), strict=strict)
+        pages = Pages(self.context.brand)
+        routes = [
+            *self._dispatcher.routes(),
+            *site.routes(self.services, pages),
+        ]
+        return http.build(
+            routes,
+            _by_path(dispatch.FALLBACKS, site.fallbacks(pages)),
+            trusted_proxies=config.trusted_proxies(self.context.config),
+            startup=self.start,
+            shutdown=self.stop,
+        )
+
+    async def _keep_house(self) -> None:
+        while not self._stop.is_set():
+            try:
+                await housekeeping.run_once(self.context)
+            except Exception:  # noqa: BLE001 - a failed round is repeated by the next one; the server goes on
+                _log.exception("housekeeping_failed")
+            await self._pause(HOUSEKEEPING_SECONDS)
+
+    async def _count(self) -> None:
+        """Carry plain counters over into the metrics, so that storage and delivery need not know these."""
+        database = self.context.database
+        counts = telemetry.Counts()
+        while not self._stop.is_set():
+            counts.carry(telemetry.database_writes, database.writes)
+            counts.carry(telemetry.database_commits, database.commits)
+            counts.carry(telemetry.messages_sent, self.worker.sent)
+            counts.carry(telemetry.messages_failed, self.worker.failed)
+            for operation, (requests, failures) in self._dispatcher.counts().items():
+                counts.carry(telemetry.requests, requests, operation)
+                counts.carry(telemetry.failed_requests, failures, operation)
+            telemetry.messages_waiting.set(await database.read(outbox.depth))
+            await self._pause(COUNTING_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+
+def _by_path(of_api: Fallbacks, of_site: Fallbacks) -> Fallbacks:
+    """Programs get JSON and people get pages."""
+
+    def choose(path: str) -> Fallbacks:
+        return of_api if path.startswith(("/_", "/.well-known/")) else of_site
+
+    def wrap(pick: Callable[[Fallbacks], Callable[[str], Answer]]) -> Callable[[str], Answer]:
+        return lambda path: pick(choose(path))(path)
+
+    return Fallbacks(
+        not_found=wrap(lambda of: of.not_found),
+        wrong_method=wrap(lambda of: of.wrong_method),
+        failure=wrap(lambda of: of.failure),
+    )

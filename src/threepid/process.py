@@ -1,0 +1,136 @@
+"""The processes of a server: one supervisor, its workers under Granian, and the metrics' listener."""
+
+import fcntl
+import multiprocessing
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from granian.constants import HTTPModes, Interfaces, RuntimeModes, SSLProtocols
+from granian.http import HTTP1Settings
+from granian.server.mp import MPServer as Granian
+
+from threepid import config
+from threepid.app import Server, connect, load_secrets
+from threepid.clock import Clock, Entropy
+from threepid.config import Config, Listen, UnixListen
+from threepid.telemetry import configure_logging
+
+HEADER_MS: Final = 10_000
+"""How long the head of a request may take."""
+STOP_SECONDS: Final = 15
+"""How long workers have to finish what is under way."""
+
+
+class CannotServe(Exception):
+    """Another server works on this data directory, or listens where this one should; the message says which."""
+
+
+def serve(settings: Config, config_file: Path | None) -> None:
+    """Serve until SIGTERM or SIGINT. Raises CannotServe."""
+    _refuse_taken_port(config.listen_address(settings))
+    with ExitStack() as stack:
+        stack.enter_context(_only_one(settings))
+        if settings.server.metrics_listen:
+            stack.enter_context(_metrics(settings.server.metrics_listen, os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+        _granian(settings).serve(target_loader=_Application(config_file), wrap_loader=False)
+
+
+class _Application:
+    """Makes the ASGI application inside a worker process."""
+
+    def __init__(self, config_file: Path | None) -> None:
+        self._config_file = config_file
+
+    def __call__(self) -> Callable[..., Any]:
+        configure_logging()
+        settings = config.load(self._config_file, os.environ)
+        clock, entropy = Clock(), Entropy()
+        server = Server(
+            settings,
+            clock=clock,
+            entropy=entropy,
+            database=connect(settings),
+            secrets=load_secrets(settings, entropy),
+        )
+        return server.asgi
+
+
+def _granian(settings: Config) -> Granian:
+    listen = config.listen_address(settings)
+    tls = settings.server.tls
+    where: dict[str, Any] = (
+        {"address": listen.host, "port": listen.port} if isinstance(listen, Listen) else {"uds": listen.path}
+    )
+    return Granian(
+        "threepid",
+        **where,
+        interface=Interfaces.ASGI,
+        workers=settings.server.workers,
+        runtime_mode=RuntimeModes.st,
+        http=HTTPModes.auto if tls else HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_MS),
+        websockets=False,
+        log_enabled=False,
+        log_access=False,
+        ssl_cert=Path(tls.certificate_file) if tls else None,
+        ssl_key=Path(tls.key_file) if tls else None,
+        ssl_protocol_min=SSLProtocols.tls12,
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_SECONDS,
+    )
+
+
+def _refuse_taken_port(listen: Listen | UnixListen) -> None:
+    """Raise CannotServe if somebody listens there: workers share their port, and so would strangers, unnoticed."""
+    if isinstance(listen, UnixListen):
+        return
+    try:
+        family = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((listen.host, listen.port))
+    except OSError as error:
+        raise CannotServe(f"Cannot listen on {listen.host}:{listen.port}: {error.strerror}.") from None
+
+
+@contextmanager
+def _only_one(settings: Config) -> Iterator[None]:
+    """Hold a lock on the data directory: two servers on one SQLite file would not see each other's limits."""
+    directory = Path(settings.server.data_dir)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (directory / "server.lock").open("w") as file:
+        if config.database_url(settings).startswith("sqlite:"):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CannotServe(f"Another server is running on {directory}.") from None
+        yield
+
+
+@contextmanager
+def _metrics(listen: str, directory: str) -> Iterator[None]:
+    """Serve the metrics that all workers leave in `directory` from a process of its own."""
+    host, _, port = listen.rpartition(":")
+    process = multiprocessing.get_context("spawn").Process(
+        target=_serve_metrics, args=(host.strip("[]"), int(port), directory), daemon=True
+    )
+    process.start()
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _serve_metrics(host: str, port: int, directory: str) -> None:
+    from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415 - reads the environment at import
+    from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415 - likewise
+
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=directory)  # type: ignore[no-untyped-call]
+    _, thread = start_http_server(port, host, registry)
+    thread.join()

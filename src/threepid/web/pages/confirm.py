@@ -1,0 +1,55 @@
+"""The page behind the link in a mail: GET shows what is confirmed and a button, POST confirms.
+
+Mail scanners open links, so opening one changes nothing (unless the operator wants it: `web.link_confirms = "get"`).
+"""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from threepid.domain.services import Services
+from threepid.domain.validation import Confirmation, LinkView
+from threepid.spec.exchange import Answer, Request, Route
+from threepid.web.next_link import target
+from threepid.web.render import Pages, redirect
+
+
+def routes(services: Services, pages: Pages) -> list[Route]:
+    """The route of the page."""
+    confirm = _Confirm(services, pages)
+    return [Route("/confirm/{link}", {"GET": confirm.show, "POST": confirm.confirm})]
+
+
+class _Confirm:
+    def __init__(self, services: Services, pages: Pages) -> None:
+        self._services = services
+        self._pages = pages
+        self._web = services.context.config.web
+        base = urlsplit(services.context.config.server.public_base_url)
+        self._origin = f"{base.scheme}://{base.netloc}"
+
+    async def show(self, _request: Request, variables: Mapping[str, str]) -> Answer:
+        """What the link is for. A HEAD and a scanner's GET come here too."""
+        if self._web.link_confirms == "get":
+            return self._done(await self._services.validation.confirm_link(variables["link"]))
+        view = await self._services.validation.view_link(variables["link"])
+        if view.confirmation is Confirmation.READY and view.session is not None:
+            return self._pages.page("confirm.html", address=view.session.address, purpose=view.session.purpose)
+        return self._done(view)
+
+    async def confirm(self, request: Request, variables: Mapping[str, str]) -> Answer:
+        """The button was pressed."""
+        origin = request.header("origin")
+        if origin is not None and origin not in (self._origin, "null"):
+            return self._pages.message("Not from here", "This form was sent from another site.", status=403)
+        return self._done(await self._services.validation.confirm_link(variables["link"]))
+
+    def _done(self, view: LinkView) -> Answer:
+        if view.confirmation is not Confirmation.DONE or view.session is None:
+            return self._pages.page("link_gone.html", status=404)
+        next_link = view.session.next_link
+        if next_link is None:
+            return self._pages.page("confirmed.html", address=view.session.address, next_link=None)
+        destination = target(self._web, next_link, view.session.sid)
+        if destination is not None:
+            return redirect(destination)
+        return self._pages.page("confirmed.html", address=view.session.address, next_link=next_link)

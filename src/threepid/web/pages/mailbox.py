@@ -1,0 +1,104 @@
+"""The development mailbox: what would have been mailed, to look at. Served only with the `mailbox` transport."""
+
+import email
+import email.policy
+import re
+from collections.abc import Mapping
+from email.message import EmailMessage
+from typing import Final
+
+from msgspec import Struct
+
+from threepid.domain.services import Services
+from threepid.spec.exchange import Answer, Request, Route
+from threepid.storage import mailbox
+from threepid.web.render import HEADERS, Pages
+
+_SHOWN: Final = 50
+
+
+class Line(Struct, frozen=True):
+    """One line of the list."""
+
+    id: str
+    recipient: str
+    subject: str
+
+
+def routes(services: Services, pages: Pages) -> list[Route]:
+    """The routes of the mailbox."""
+    box = _Mailbox(services, pages)
+    return [
+        Route("/mailbox/", {"GET": box.list}),
+        Route("/mailbox/{mail_id}", {"GET": box.show}),
+        Route("/mailbox/{mail_id}/html", {"GET": box.html}),
+        Route("/mailbox/{mail_id}/raw", {"GET": box.raw}),
+    ]
+
+
+class _Mailbox:
+    def __init__(self, services: Services, pages: Pages) -> None:
+        self._database = services.context.database
+        self._base = services.context.config.server.public_base_url.rstrip("/")
+        self._pages = pages
+
+    async def list(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+        """The newest mails."""
+        mails = await self._database.read(lambda tx: mailbox.newest(tx, _SHOWN))
+        lines = [Line(mail.id, mail.recipient, str(_parse(mail.message)["Subject"])) for mail in mails]
+        return self._pages.page("mailbox.html", mails=lines)
+
+    async def show(self, _request: Request, variables: Mapping[str, str]) -> Answer:
+        """One mail."""
+        mail = await self._mail(variables["mail_id"])
+        if mail is None:
+            return self._gone()
+        message = _parse(mail.message)
+        text = _part(message, "plain")
+        link = re.search(re.escape(self._base) + r"/\S+", text)
+        return self._pages.page(
+            "mail.html",
+            id=mail.id,
+            recipient=mail.recipient,
+            subject=str(message["Subject"]),
+            text=text,
+            link=link[0].removeprefix(self._base) if link else None,
+        )
+
+    async def html(self, _request: Request, variables: Mapping[str, str]) -> Answer:
+        """The HTML part, for the frame on the mail's page: nothing in it runs, loads or leads anywhere."""
+        mail = await self._mail(variables["mail_id"])
+        if mail is None:
+            return self._gone()
+        policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
+        return Answer(
+            200,
+            _part(_parse(mail.message), "html").encode("utf-8"),
+            content_type="text/html; charset=utf-8",
+            headers={**HEADERS, "Content-Security-Policy": policy, "X-Frame-Options": "SAMEORIGIN"},
+        )
+
+    async def raw(self, _request: Request, variables: Mapping[str, str]) -> Answer:
+        """The message as it would have been sent."""
+        mail = await self._mail(variables["mail_id"])
+        if mail is None:
+            return self._gone()
+        return Answer(200, mail.message, content_type="text/plain; charset=utf-8", headers=HEADERS)
+
+    async def _mail(self, mail_id: str) -> mailbox.Mail | None:
+        return await self._database.read(lambda tx: mailbox.get(tx, mail_id))
+
+    def _gone(self) -> Answer:
+        return self._pages.message("There is no such mail", "It may have made room for newer ones.", status=404)
+
+
+def _parse(message: bytes) -> EmailMessage:
+    parsed = email.message_from_bytes(message, policy=email.policy.SMTP)
+    if not isinstance(parsed, EmailMessage):
+        raise TypeError(type(parsed))
+    return parsed
+
+
+def _part(message: EmailMessage, subtype: str) -> str:
+    part = message.get_body((subtype,))
+    return str(part.get_content()) if isinstance(part, EmailMessage) else ""

@@ -1,0 +1,65 @@
+"""The specification's GET `submitToken`: it validates at once and answers for people's eyes.
+
+https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2validateemailsubmittoken
+We never mail such a link; clients that call it find it here (`identity.get_submits`).
+"""
+
+from collections.abc import Mapping
+
+from threepid.domain.services import Services
+from threepid.spec.errors import MatrixError, MissingParam, Unauthorized
+from threepid.spec.exchange import Answer, Request, Route
+from threepid.spec.parameters import bearer_token, parse_parameters
+from threepid.web.next_link import target
+from threepid.web.render import Pages, redirect
+
+
+def routes(services: Services, pages: Pages) -> list[Route]:
+    """The routes that the configuration turns on."""
+    identity = services.context.config.identity
+    if identity is None or not identity.get_submits:
+        return []
+    submit = _Submit(services, pages)
+    found = [Route("/_matrix/identity/v2/validate/email/submitToken", {"GET": submit.v2})]
+    if identity.v1.validate:
+        found.append(Route("/_matrix/identity/api/v1/validate/email/submitToken", {"GET": submit.v1}))
+    return found
+
+
+class _Submit:
+    def __init__(self, services: Services, pages: Pages) -> None:
+        self._services = services
+        self._pages = pages
+        self._web = services.context.config.web
+
+    async def v2(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+        """With the access token of the identity server."""
+        associations = self._services.associations
+        token = bearer_token(request)
+        caller = None if token is None or associations is None else await associations.whose_token(token)
+        if caller is None:
+            return self._refused(Unauthorized())
+        return await self._submit(request, caller)
+
+    async def v1(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+        """Without a token."""
+        return await self._submit(request, "")
+
+    async def _submit(self, request: Request, caller: str) -> Answer:
+        try:
+            given = parse_parameters(request.query_string)
+            for name in ("sid", "client_secret", "token"):
+                if name not in given:
+                    raise MissingParam(f"'{name}' is missing.")
+            session = await self._services.validation.submit_token(
+                given["sid"], given["client_secret"], given["token"], caller=caller
+            )
+        except MatrixError as error:
+            return self._refused(error)
+        destination = None if session.next_link is None else target(self._web, session.next_link, session.sid)
+        if destination is not None:
+            return redirect(destination)
+        return self._pages.page("confirmed.html", address=session.address, next_link=session.next_link)
+
+    def _refused(self, error: MatrixError) -> Answer:
+        return self._pages.message("This did not work", error.message, status=error.status)

@@ -1,0 +1,120 @@
+"""The adapter: addresses behind proxies, paths, and failures."""
+
+from ipaddress import ip_network
+
+import pytest
+
+from threepid.api.http import _Proxies
+from world import World
+
+TRUSTED = _Proxies((ip_network("127.0.0.1/32"), ip_network("10.0.0.0/8")))
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded_for", "client"),
+    [
+        ("192.0.2.1", None, "192.0.2.1"),
+        ("192.0.2.1", "198.51.100.7", "192.0.2.1"),
+        ("127.0.0.1", None, "127.0.0.1"),
+        ("127.0.0.1", "198.51.100.7", "198.51.100.7"),
+        ("127.0.0.1", "6.6.6.6, 198.51.100.7", "198.51.100.7"),
+        ("127.0.0.1", "198.51.100.7, 10.1.1.1", "198.51.100.7"),
+        ("127.0.0.1", "10.2.2.2, 10.1.1.1", "10.2.2.2"),
+        ("127.0.0.1", "nonsense", "127.0.0.1"),
+        ("127.0.0.1", "198.51.100.7, nonsense", "127.0.0.1"),
+        ("::ffff:127.0.0.1", "2001:db8::1", "2001:db8::1"),
+        ("127.0.0.1", "::ffff:198.51.100.7", "198.51.100.7"),
+        ("", None, ""),
+    ],
+)
+def test_forwarded_addresses_are_believed_from_trusted_proxies_only(
+    peer: str, forwarded_for: str | None, client: str
+) -> None:
+    assert TRUSTED.client(peer, forwarded_for) == client
+
+
+@pytest.mark.parametrize("family", ["r0", "v3", "unstable"])
+def test_the_token_is_taken_from_the_query_on_the_old_families_only(world: World, family: str) -> None:
+    token = world.register()
+    answer = world.get(f"/_matrix/client/{family}/account/whoami?access_token={token}")
+    if family == "v3":
+        assert (answer.status_code, answer.json()["errcode"]) == (401, "M_MISSING_TOKEN")
+    else:
+        assert answer.json()["user_id"] == "@alice:example.org"
+    wrong = world.get(f"/_matrix/client/{family}/account/whoami", token="wrong")
+    assert (wrong.status_code, wrong.json()["errcode"]) == (401, "M_UNKNOWN_TOKEN")
+
+
+def test_the_identity_api_takes_neither_query_tokens_nor_the_homeservers(world: World) -> None:
+    token = world.register()
+    identity = world.identity_token(token)
+    for answer in (
+        world.get("/_matrix/identity/v2/account"),
+        world.get("/_matrix/identity/v2/account", token=token),
+        world.get(f"/_matrix/identity/v2/account?access_token={identity}"),
+    ):
+        assert (answer.status_code, answer.json()["errcode"]) == (401, "M_UNAUTHORIZED")
+    assert world.get("/_matrix/identity/v2/account", token=identity).json() == {"user_id": "@alice:example.org"}
+    assert world.post("/_matrix/identity/v2/account/logout", b"", token=identity).json() == {}
+    assert world.get("/_matrix/identity/v2/account", token=identity).status_code == 401
+
+
+def test_an_encoded_slash_is_part_of_a_segment(world: World) -> None:
+    token = world.register("a/b")
+    path = "/_matrix/client/v3/user/@a%2Fb:example.org/openid/request_token"
+    assert world.post(path, {}, token=token).status_code == 200
+    assert world.get("/_matrix/client/v3/account%2F3pid", token=token).status_code == 404
+
+
+def test_a_failure_of_our_own_shows_nothing_of_itself(world: World) -> None:
+    token = world.register()
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("canary in the traceback")
+
+    world.server.services.accounts.whose_token = broken  # type: ignore[method-assign, assignment]
+    answer = world.get("/_matrix/client/v3/account/whoami", token=token)
+    assert answer.status_code == 500
+    assert answer.json()["errcode"] == "M_UNKNOWN"
+    assert "canary" not in answer.text
+
+
+def test_roles_that_are_off_are_not_served(database_url: str, tmp_path: object) -> None:
+    from pathlib import Path
+
+    with World(database_url, Path(str(tmp_path)), identity=None) as world:
+        assert world.get("/_matrix/identity/v2").status_code == 404
+        assert world.get("/_matrix/client/versions").status_code == 200
+
+
+def test_v1_is_off_but_for_the_public_keys(world: World) -> None:
+    v1 = "/_matrix/identity/api/v1"
+    assert world.get(f"{v1}/pubkey/ed25519:0").json() == world.get("/_matrix/identity/v2/pubkey/ed25519:0").json()
+    assert world.get(f"{v1}/pubkey/ed25519:9").json()["errcode"] == "M_NOT_FOUND"
+    key = world.get(f"{v1}/pubkey/ed25519:0").json()["public_key"]
+    for base in (v1, "/_matrix/identity/v2"):
+        assert world.get(f"{base}/pubkey/isvalid", params={"public_key": key}).json() == {"valid": True}
+        assert world.get(f"{base}/pubkey/isvalid", params={"public_key": "x"}).json() == {"valid": False}
+        assert world.get(f"{base}/pubkey/ephemeral/isvalid", params={"public_key": key}).json() == {"valid": False}
+    for method, path in (
+        ("POST", "validate/email/requestToken"),
+        ("POST", "validate/email/submitToken"),
+        ("GET", "validate/email/submitToken"),
+        ("GET", "3pid/getValidated3pid"),
+        ("POST", "3pid/bind"),
+        ("GET", "lookup"),
+        ("POST", "bulk_lookup"),
+    ):
+        assert world.call(method, f"{v1}/{path}").status_code == 404, path
+
+
+def test_v1_from_listed_addresses_only(database_url: str, tmp_path: object) -> None:
+    from pathlib import Path
+
+    switches = {"validate": True, "validate_from": ["203.0.113.0/24"]}
+    with World(database_url, Path(str(tmp_path)), identity__v1=switches) as world:
+        path = "/_matrix/identity/api/v1/validate/email/requestToken"
+        body = {"client_secret": "s", "email": "a@example.com", "send_attempt": 1}
+        assert world.post(path, body).status_code == 403
+        allowed = world.post(path, body, headers={"X-Forwarded-For": "203.0.113.9"})
+        assert list(allowed.json()) == ["sid"]

@@ -1,0 +1,65 @@
+"""Fixtures: a fresh database for each test, on SQLite and with `--postgres` on a real PostgreSQL as well."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from postgres import PostgresServer
+from threepid.clock import Clock
+from threepid.storage.migrate import migrate
+from world import World
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--postgres", action="store_true", help="run on a real PostgreSQL as well")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "engine" in metafunc.fixturenames:
+        engines = ["sqlite", "postgresql"] if metafunc.config.getoption("postgres") else ["sqlite"]
+        metafunc.parametrize("engine", engines, scope="function")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return "databases: SQLite" + (" and PostgreSQL" if config.getoption("postgres") else " (PostgreSQL: --postgres)")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    server = PostgresServer(tmp_path_factory.mktemp("postgresql"))
+    server.start()
+    try:
+        migrate(server.create_database("template_threepid"), password=None, clock=Clock())
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    migrate(f"sqlite:{path}", password=None, clock=Clock())
+    return path
+
+
+@pytest.fixture
+def database_url(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a fresh migrated database."""
+    if engine == "sqlite":
+        path = tmp_path / "threepid.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:{path}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    name, url = server.copy_database("template_threepid")
+    yield url
+    server.drop_database(name)
+
+
+@pytest.fixture
+def world(database_url: str, tmp_path: Path) -> Iterator[World]:
+    """The real application with a hand on the clock."""
+    with World(database_url, tmp_path) as made:
+        yield made

@@ -1,0 +1,116 @@
+"""The commands, as an operator types them."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+
+def threepid(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "threepid", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **environment},
+    )
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    (tmp_path / "threepid.toml").write_text(
+        '[server]\nname = "example.org"\npublic_base_url = "https://matrix.example.org"\n[accounts]\n[identity]\n'
+    )
+    (tmp_path / "password").write_text("a long password\n")
+    return tmp_path
+
+
+def test_accounts_are_made_listed_and_shown(directory: Path) -> None:
+    made = threepid(
+        "account", "create", "alice", "--password-file", "password", "--config", "threepid.toml", cwd=directory
+    )
+    assert made.stdout == "created @alice:example.org\n"
+    again = threepid("account", "create", "alice", "--password-file", "password", "-c", "threepid.toml", cwd=directory)
+    assert again.returncode == 1
+    assert again.stderr == "This user ID is already taken.\n"
+    bad = threepid("account", "create", "No Name", "--password-file", "password", "-c", "threepid.toml", cwd=directory)
+    assert bad.returncode == 1
+    listed = threepid("account", "list", "-c", "threepid.toml", cwd=directory)
+    assert [line.split() for line in listed.stdout.splitlines()][1][0] == "@alice:example.org"
+    assert "active" in listed.stdout
+    assert threepid("account", "contacts", "alice", "-c", "threepid.toml", cwd=directory).returncode == 0
+    nobody = threepid("account", "contacts", "nobody", "-c", "threepid.toml", cwd=directory)
+    assert (nobody.returncode, nobody.stderr) == (1, "There is no account @nobody:example.org.\n")
+
+
+def test_a_password_that_is_too_short_is_refused(directory: Path) -> None:
+    (directory / "short").write_text("short\n")
+    made = threepid("account", "create", "alice", "--password-file", "short", "-c", "threepid.toml", cwd=directory)
+    assert made.returncode == 1
+    assert "at least 8" in made.stderr
+
+
+def test_migrate_says_what_it_did(directory: Path) -> None:
+    first = threepid("migrate", "-c", "threepid.toml", cwd=directory)
+    assert first.stdout == "applied 0001_initial\n"
+    assert threepid("migrate", "-c", "threepid.toml", cwd=directory).stdout == "The database is up to date.\n"
+    assert (directory / "data" / "threepid.db").exists()
+
+
+def test_keys_are_made_rotated_and_listed(directory: Path) -> None:
+    missing = threepid("keys", "list", "-c", "threepid.toml", cwd=directory)
+    assert missing.returncode == 1
+    assert "keys generate" in missing.stderr
+    made = threepid("keys", "generate", "-c", "threepid.toml", cwd=directory)
+    assert "ed25519:0" in made.stdout
+    assert "in force" in made.stdout
+    same = threepid("keys", "generate", "-c", "threepid.toml", cwd=directory)
+    assert same.stdout == made.stdout
+    rotated = threepid("keys", "rotate", "-c", "threepid.toml", cwd=directory).stdout
+    assert "ed25519:1" in rotated
+    assert rotated.count("in force") == 1
+    assert rotated.count("retired") == 1
+    key = directory / "data" / "keys" / "ed25519_1.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    seed = key.read_text().split()[2]
+    assert seed not in rotated
+    key.chmod(0o644)
+    open_to_all = threepid("keys", "list", "-c", "threepid.toml", cwd=directory)
+    assert open_to_all.returncode == 1
+    assert "chmod 600" in open_to_all.stderr
+
+
+def test_the_configuration_commands(directory: Path) -> None:
+    assert threepid("config", "check", "-c", "threepid.toml", cwd=directory).stdout == "The configuration is good.\n"
+    assert json.loads(threepid("config", "schema", cwd=directory).stdout)["$defs"]["Config"]
+    assert tomllib.loads(threepid("config", "example", cwd=directory).stdout)["server"] == {}
+    assert threepid("--version", cwd=directory).stdout.startswith("threepid ")
+    (directory / "threepid.toml").write_text('[server]\nname = "example.org"\nport = 1\n')
+    wrong = threepid("config", "check", "-c", "threepid.toml", cwd=directory)
+    assert wrong.returncode == 1
+    assert "[server]" in wrong.stderr
+    assert "port" in wrong.stderr
+    assert threepid("serve", "-c", "nosuch.toml", cwd=directory).returncode == 1
+
+
+def test_a_database_that_is_not_there_is_one_sentence(directory: Path) -> None:
+    url = "postgresql://nobody@127.0.0.1:1/nothing"
+    answer = threepid("migrate", "-c", "threepid.toml", cwd=directory, THREEPID__DATABASE__URL=url)
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("PostgreSQL cannot be used")
+    assert "Traceback" not in answer.stderr
+
+
+def test_serve_refuses_what_cannot_be_safe(directory: Path) -> None:
+    (directory / "threepid.toml").write_text(
+        '[server]\nname = "example.org"\npublic_base_url = "http://matrix.example.org"\n[accounts]\nregistration = "open"\n'
+    )
+    refused = threepid("serve", "-c", "threepid.toml", cwd=directory)
+    assert refused.returncode == 1
+    assert "[server] public_base_url" in refused.stderr
+    assert "[accounts] registration" in refused.stderr

@@ -1,0 +1,113 @@
+"""People are sent on to listed places only."""
+
+import pytest
+
+from threepid.config import Web
+from threepid.web.next_link import target
+from world import World
+
+WEB = Web(next_link_hosts=("good.example",), next_link_schemes=("element",))
+EVIL = [
+    "javascript:alert(1)",
+    "data:text/html,x",
+    "//evil.example",
+    "https:evil.example",
+    "https:/evil.example",
+    "/\\evil.example",
+    "https://good.example@evil.example",
+    "https://good.example.evil.example",
+    "https://good%2eexample",
+    "https://good.example:8443/",
+    "https://good.example\\.evil.example",
+    "https://good.example\t.evil.example",
+    "https://good.example\n",
+    "https://g\u043eod.example",
+    "http://good.example",
+    "file:///etc/passwd",
+    "vbscript:x",
+    "https://" + "x" * 2000,
+    "https://[::1",
+    "",
+]
+
+
+@pytest.mark.parametrize("link", EVIL)
+def test_anything_else_than_a_listed_place_is_only_shown(link: str) -> None:
+    assert target(WEB, link, "sid1") is None
+    assert target(Web(), "https://good.example/", "sid1") is None
+
+
+def test_the_sid_is_added_to_a_listed_place() -> None:
+    assert target(WEB, "https://good.example/a?b=c#d", "s&id") == "https://good.example/a?b=c&sid=s%26id#d"
+    assert target(WEB, "https://GOOD.example", "1") == "https://GOOD.example?sid=1"
+    assert target(WEB, "element://open", "1") == "element://open?sid=1"
+
+
+def test_after_the_button_the_person_is_sent_on_or_shown_where(database_url: str, tmp_path: object) -> None:
+    from pathlib import Path
+
+    with World(database_url, Path(str(tmp_path)), web__next_link_hosts=["good.example"]) as world:
+        identity = world.identity_token(world.register())
+        path = "/_matrix/identity/v2/validate/email/requestToken"
+
+        def ask(next_link: str, secret: str) -> str:
+            body = {
+                "client_secret": secret,
+                "email": f"{secret}@example.com",
+                "send_attempt": 1,
+                "next_link": next_link,
+            }
+            assert world.post(path, body, token=identity).status_code == 200
+            world.clock.advance(1)
+            return world.mail().link
+
+        sent_on = world.post(ask("https://good.example/done", "one"))
+        assert sent_on.status_code == 303
+        assert sent_on.headers["Location"].startswith("https://good.example/done?sid=")
+        shown = world.post(ask("https://evil.example/<script>", "two"))
+        assert shown.status_code == 200
+        assert "https://evil.example/&lt;script&gt;" in shown.text
+        assert "Location" not in shown.headers
+
+
+def test_every_page_has_its_headers(world: World) -> None:
+    identity = world.identity_token(world.register())
+    world.request_token(identity)
+    mail = world.mail()
+    list_ = world.get("/mailbox/")
+    one = "/mailbox/" + list_.text.partition('href="/mailbox/')[2].partition('"')[0]
+    for path in (
+        mail.link,
+        "/confirm/nothing",
+        "/mailbox/",
+        one,
+        f"{one}/html",
+        f"{one}/raw",
+        "/nothing",
+        "/mailbox/none",
+    ):
+        answer = world.get(path)
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy, path
+        assert "script-src" not in policy, path
+        assert answer.headers["X-Frame-Options"] in {"DENY", "SAMEORIGIN"}, path
+        assert answer.headers["Referrer-Policy"] == "no-referrer", path
+        assert answer.headers["Cache-Control"] == "no-store", path
+        assert "Access-Control-Allow-Origin" not in answer.headers, path
+        assert "<script" not in answer.text, path
+    assert world.get("/static/threepid.css").headers["Content-Type"].startswith("text/css")
+
+
+def test_the_specifications_get_submits_at_once_with_a_token_only(world: World) -> None:
+    identity = world.identity_token(world.register())
+    sid = world.request_token(identity)
+    query = f"sid={sid}&client_secret=secret&token={world.mail().code}"
+    path = f"/_matrix/identity/v2/validate/email/submitToken?{query}"
+    assert world.get(path).status_code == 401
+    wrong = world.get(path.replace(world.mail().code, "000000"), token=identity)
+    assert wrong.status_code == 400
+    assert wrong.headers["Content-Type"].startswith("text/html")
+    assert world.get(path, token=identity).status_code == 200
+    assert world.get(f"/_matrix/identity/v2/validate/email/submitToken?sid={sid}", token=identity).status_code == 400
+    check = f"/_matrix/identity/v2/3pid/getValidated3pid?sid={sid}&client_secret=secret"
+    assert world.get(check, token=identity).status_code == 200

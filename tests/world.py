@@ -1,0 +1,276 @@
+"""The test world: the real application with a hand on the clock, seeded chance, and its mails in a list."""
+
+import asyncio
+import email
+import email.policy
+import hashlib
+import re
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from email.message import EmailMessage
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+import httpx
+import msgspec
+
+from threepid import config
+from threepid.app import Secrets, Server
+from threepid.clock import Clock, Entropy
+from threepid.config import Config, MailboxTransport
+from threepid.domain.keys import ensure_keyring
+from threepid.storage import mailbox
+from threepid.storage.connect import open_database
+
+T = TypeVar("T")
+BASE = "https://matrix.example.org"
+PASSWORD = "correct horse battery"
+
+
+class HandClock(Clock):
+    """A clock that moves when the test says so."""
+
+    def __init__(self, now: int = 1_800_000_000_000) -> None:
+        self._now = now
+
+    def now(self) -> int:
+        return self._now
+
+    def advance(self, milliseconds: int) -> None:
+        self._now += milliseconds
+
+
+class SeededEntropy(Entropy):
+    """Chance that repeats itself: the same test sees the same values."""
+
+    def __init__(self, seed: str = "test") -> None:
+        self._state = hashlib.sha256(seed.encode())
+        self._count = 0
+
+    def bytes(self, count: int) -> bytes:
+        found = b""
+        while len(found) < count:
+            self._count += 1
+            block = self._state.copy()
+            block.update(self._count.to_bytes(8, "big"))
+            found += block.digest()
+        return found[:count]
+
+
+def settings(data_dir: Path, **changes: Any) -> Config:
+    """A configuration with both roles; `changes` are members by dotted name with `__`: `identity__v1__validate=True`."""
+    tree: dict[str, Any] = {
+        "server": {"name": "example.org", "public_base_url": BASE, "data_dir": str(data_dir)},
+        "accounts": {"registration": "open"},
+        "identity": {},
+        "email": {"from": "Example <noreply@example.org>", "via": [{"transport": "mailbox"}]},
+        "limits": {"all": "off"},
+    }
+    for name, value in changes.items():
+        place = tree
+        *path, last = name.split("__")
+        for part in path:
+            place = place.setdefault(part, {})
+        if value is None:
+            place.pop(last, None)
+        else:
+            place[last] = value
+    return msgspec.convert(tree, Config)
+
+
+class World:
+    """One server process on one database."""
+
+    def __init__(
+        self, database_url: str, directory: Path, *, clock: HandClock | None = None, seed: str = "test", **changes: Any
+    ) -> None:
+        self.database_url = database_url
+        self.directory = directory
+        self.config = settings(directory, **changes)
+        self.clock = clock or HandClock()
+        self.entropy = SeededEntropy(seed)
+        self._changes = changes
+        self._loop = asyncio.new_event_loop()
+
+    def __enter__(self) -> Self:
+        self.server = self.run(self._open())
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app=cast(Any, self.server.asgi)), base_url=BASE)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.run(self.http.aclose())
+        self.run(self.server.stop())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+    async def _open(self) -> Server:
+        secrets = Secrets(b"s" * 32, ensure_keyring(self.directory / "keys", SeededEntropy("keys")))
+        server = Server(
+            self.config,
+            clock=self.clock,
+            entropy=self.entropy,
+            database=open_database(self.database_url, pool_size=8, password=None),
+            secrets=secrets,
+            background=False,
+            strict=True,
+        )
+        await server.start()
+        return server
+
+    def again(self, **changes: Any) -> "World":
+        """Another process of the same server: the same database, keys and clock."""
+        return World(self.database_url, self.directory, clock=self.clock, seed="again", **{**self._changes, **changes})
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._loop.run_until_complete(work)
+
+    def together(self, *work: Callable[[], Awaitable[T]]) -> list[T]:
+        """All at the same time; their results in order."""
+
+        async def gather() -> list[T]:
+            return list(await asyncio.gather(*(one() for one in work)))
+
+        return self.run(gather())
+
+    # -- HTTP
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, token: str | None = None, **more: Any
+    ) -> httpx.Response:
+        return self.run(self.acall(method, path, body, token=token, **more))
+
+    async def acall(
+        self, method: str, path: str, body: Any = None, *, token: str | None = None, **more: Any
+    ) -> httpx.Response:
+        headers = dict(more.pop("headers", {}))
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        if isinstance(body, bytes | str):
+            more["content"] = body
+        elif body is not None:
+            more["json"] = body
+        return await self.http.request(method, path, headers=headers, **more)
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return self.call("GET", path, **more)
+
+    def post(self, path: str, body: Any = None, **more: Any) -> httpx.Response:
+        return self.call("POST", path, {} if body is None else body, **more)
+
+    # -- people
+
+    def register(self, username: str = "alice", password: str = PASSWORD) -> str:
+        """A new account; returns its access token."""
+        answer = self.post(
+            "/_matrix/client/v3/register",
+            {"username": username, "password": password, "auth": {"type": "m.login.dummy"}},
+        )
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["access_token"])
+
+    def identity_token(self, token: str, username: str = "alice") -> str:
+        """An access token of the identity server for the account whose access token is given."""
+        openid = self.post(f"/_matrix/client/v3/user/@{username}:example.org/openid/request_token", token=token)
+        assert openid.status_code == 200, openid.text
+        answer = self.post("/_matrix/identity/v2/account/register", openid.json())
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["token"])
+
+    def request_token(
+        self, identity_token: str, address: str = "alice@example.com", *, secret: str = "secret", attempt: int = 1
+    ) -> str:
+        """A validation session of the identity server; returns its sid."""
+        answer = self.post(
+            "/_matrix/identity/v2/validate/email/requestToken",
+            {"client_secret": secret, "email": address, "send_attempt": attempt},
+            token=identity_token,
+        )
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["sid"])
+
+    def validated(self, identity_token: str, address: str = "alice@example.com", *, secret: str = "secret") -> str:
+        """A validated session of the identity server; returns its sid."""
+        sid = self.request_token(identity_token, address, secret=secret)
+        answer = self.post(
+            "/_matrix/identity/v2/validate/email/submitToken",
+            {"sid": sid, "client_secret": secret, "token": self.mail().code},
+            token=identity_token,
+        )
+        assert answer.json() == {"success": True}, answer.text
+        return sid
+
+    def add(self, token: str, sid: str, *, secret: str = "secret", bind: bool = False) -> httpx.Response:
+        """POST /account/3pid."""
+        return self.post(
+            "/_matrix/client/v3/account/3pid",
+            {
+                "three_pid_creds": {"sid": sid, "client_secret": secret, "id_server": "matrix.example.org"},
+                "bind": bind,
+            },
+            token=token,
+        )
+
+    def contacts(self, token: str) -> list[str]:
+        """The addresses of the account."""
+        answer = self.get("/_matrix/client/v3/account/3pid", token=token)
+        assert answer.status_code == 200, answer.text
+        return [threepid["address"] for threepid in answer.json()["threepids"]]
+
+    # -- mails
+
+    def mails(self) -> "list[Mail]":
+        """All mails so far, oldest first."""
+        self.run(self.server.worker.run_once())
+        found = self.run(self.server.context.database.read(lambda tx: mailbox.newest(tx, 1000)))
+        # Mails of one millisecond are told apart by the outbox only: the sort is stable by its order of insertion.
+        return [Mail(mail) for mail in sorted(found, key=lambda mail: mail.received_at)]
+
+    def mail(self) -> "Mail":
+        """The newest mail."""
+        return self.mails()[-1]
+
+
+class Mail:
+    """A mail as it would have gone out."""
+
+    def __init__(self, mail: mailbox.Mail) -> None:
+        self.recipient = mail.recipient
+        self.raw = mail.message
+        message = email.message_from_bytes(mail.message, policy=email.policy.SMTP)
+        assert isinstance(message, EmailMessage)
+        self.message = message
+        plain = message.get_body(("plain",))
+        assert isinstance(plain, EmailMessage)
+        self.text = str(plain.get_content())
+
+    @property
+    def code(self) -> str:
+        found = re.search(r"^ {4}(\d{6})\r?$", self.text, re.MULTILINE)
+        assert found, self.text
+        return found[1]
+
+    @property
+    def link(self) -> str:
+        found = re.search(rf"{re.escape(BASE)}(/confirm/\S+)", self.text)
+        assert found, self.text
+        return found[1]
+
+
+def normalised(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers without what differs between any two answers."""
+    return {name: value for name, value in headers.items() if name != "date"}
+
+
+__all__ = [
+    "BASE",
+    "PASSWORD",
+    "HandClock",
+    "Mail",
+    "MailboxTransport",
+    "SeededEntropy",
+    "World",
+    "config",
+    "normalised",
+]
