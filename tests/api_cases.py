@@ -1,0 +1,103 @@
+"""A valid request for each operation with a body, to be spoilt one field at a time."""
+
+from typing import Any
+
+import httpx
+
+from threepid.api.endpoints import ALL
+from world import World
+
+CREDS = {"sid": "nosuch", "client_secret": "secret", "id_server": "matrix.example.org"}
+TOKEN_REQUEST = {
+    "client_secret": "secret",
+    "email": "new@example.com",
+    "send_attempt": 1,
+    "next_link": "https://app.example/",
+    "id_server": "matrix.example.org",
+    "id_access_token": "x",
+}
+WRONG_PASSWORD = {
+    "type": "m.login.password",
+    "identifier": {"type": "m.id.user", "user": "alice"},
+    "password": "wrong password",
+}
+SUBMIT = {"sid": "nosuch", "client_secret": "secret", "token": "123456"}
+# fmt: off
+CASES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
+    "register": ("/_matrix/client/v3/register", None, {
+        "username": "somebody", "password": "long enough", "device_id": "D", "initial_device_display_name": "N",
+        "inhibit_login": False, "auth": {"type": "m.login.dummy"},
+    }),
+    "request_register_email_token": ("/_matrix/client/v3/register/email/requestToken", None, TOKEN_REQUEST),
+    "post_login": ("/_matrix/client/v3/login", None, {
+        "type": "m.login.password", "identifier": {"type": "m.id.user", "user": "nobody"}, "password": "x",
+        "user": "nobody", "medium": "email", "address": "a@b.example", "device_id": "D",
+        "initial_device_display_name": "N",
+    }),
+    "post_threepids": ("/_matrix/client/v3/account/3pid", "client", {
+        "three_pid_creds": CREDS, "bind": False, "threePidCreds": CREDS,
+    }),
+    "add_threepid": ("/_matrix/client/v3/account/3pid/add", "client", {
+        "sid": "nosuch", "client_secret": "secret", "auth": WRONG_PASSWORD,
+    }),
+    "delete_threepid": ("/_matrix/client/v3/account/3pid/delete", "client", {
+        "medium": "email", "address": "nobody@example.com", "id_server": "matrix.example.org",
+    }),
+    "request_add_email_token": ("/_matrix/client/v3/account/3pid/email/requestToken", "client", TOKEN_REQUEST),
+    "submit_token": ("/_threepid/client/v1/submit_token", None, SUBMIT),
+    "change_password": ("/_matrix/client/v3/account/password", "client", {
+        "new_password": "another one", "logout_devices": False, "auth": WRONG_PASSWORD,
+    }),
+    "request_reset_email_token": ("/_matrix/client/v3/account/password/email/requestToken", None, TOKEN_REQUEST),
+    "deactivate": ("/_matrix/client/v3/account/deactivate", "client", {
+        "id_server": "matrix.example.org", "erase": False, "auth": WRONG_PASSWORD,
+    }),
+    "rename_device": ("/_matrix/client/v3/devices/NOSUCH", "client", {"display_name": "N"}),
+    "delete_device": ("/_matrix/client/v3/devices/NOSUCH", "client", {"auth": WRONG_PASSWORD}),
+    "delete_devices": ("/_matrix/client/v3/delete_devices", "client", {"devices": ["NOSUCH"], "auth": WRONG_PASSWORD}),
+    "request_openid_token": ("/_matrix/client/v3/user/@alice:example.org/openid/request_token", "client", {}),
+    "register_account": ("/_matrix/identity/v2/account/register", None, {
+        "access_token": "x", "matrix_server_name": "example.org", "token_type": "Bearer", "expires_in": 3600,
+    }),
+    "request_email_token": ("/_matrix/identity/v2/validate/email/requestToken", "identity", TOKEN_REQUEST),
+    "submit_email_token": ("/_matrix/identity/v2/validate/email/submitToken", "identity", SUBMIT),
+    "bind": ("/_matrix/identity/v2/3pid/bind", "identity", {
+        "sid": "nosuch", "client_secret": "secret", "mxid": "@alice:example.org",
+    }),
+    "lookup": ("/_matrix/identity/v2/lookup", "identity", {
+        "algorithm": "sha256", "pepper": "wrong", "addresses": ["x"],
+    }),
+    "request_email_token_v1": ("/_matrix/identity/api/v1/validate/email/requestToken", None, TOKEN_REQUEST),
+    "submit_email_token_v1": ("/_matrix/identity/api/v1/validate/email/submitToken", None, SUBMIT),
+    "bind_v1": ("/_matrix/identity/api/v1/3pid/bind", None, {
+        "sid": "nosuch", "client_secret": "secret", "mxid": "@alice:example.org",
+    }),
+    "bulk_lookup_v1": ("/_matrix/identity/api/v1/bulk_lookup", None, {"threepids": [["email", "a@b.example"]]}),
+}
+# fmt: on
+EVERYTHING_ON: dict[str, Any] = {"identity__v1": {"public_keys": True, "validate": True, "lookup": True, "bind": True}}
+
+
+METHODS = {endpoint.name: endpoint.method for endpoint in ALL}
+
+
+class People:
+    """An account of each side, with its tokens."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.client = world.register()
+        self.identity = world.identity_token(self.client)
+
+    def send(self, name: str, body: Any, **more: Any) -> httpx.Response:
+        """The operation called `name` with this body, and the token that it needs."""
+        path, kind, _ = CASES[name]
+        return self.world.call(METHODS[name], path, body, token=self.token(kind), **more)
+
+    def token(self, kind: str | None) -> str | None:
+        return None if kind is None else str(getattr(self, kind))
+
+    def state(self) -> object:
+        """What must not change."""
+        summaries = self.world.run(self.world.server.services.accounts.list_after("", 100))
+        return self.world.contacts(self.client), summaries, len(self.world.mails())

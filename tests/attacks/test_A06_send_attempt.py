@@ -1,0 +1,49 @@
+"""A06: a message goes out only for a send_attempt that is higher than any before."""
+
+import pytest
+
+from world import World
+
+PATH = "/_matrix/identity/v2/validate/email/requestToken"
+
+
+def body(attempt: object, **more: object) -> dict[str, object]:
+    return {"client_secret": "secret", "email": "alice@example.com", "send_attempt": attempt, **more}
+
+
+def test_six_attempts_of_which_three_are_new_send_three_mails(world: World) -> None:
+    identity = world.identity_token(world.register())
+    sids = {world.request_token(identity, attempt=attempt) for attempt in (1, 1, 1, 2, 1, 3)}
+    assert len(sids) == 1
+    assert len(world.mails()) == 3
+
+
+def test_equal_attempts_at_the_same_time_send_one_mail(world: World) -> None:
+    identity = world.identity_token(world.register())
+    answers = world.together(*(lambda: world.acall("POST", PATH, body(1), token=identity) for _ in range(50)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["sid"] for answer in answers}) == 1
+    assert len(world.mails()) == 1
+
+
+def test_attempt_zero_sends_the_first_mail(world: World) -> None:
+    identity = world.identity_token(world.register())
+    world.request_token(identity, attempt=0)
+    assert len(world.mails()) == 1
+
+
+def test_spellings_of_one_address_are_one_session(world: World) -> None:
+    identity = world.identity_token(world.register())
+    sids = {world.request_token(identity, spelling) for spelling in ("alice@example.com", "ALICE@EXAMPLE.COM")}
+    assert len(sids) == 1
+    assert [mail.recipient for mail in world.mails()] == ["alice@example.com"]
+
+
+@pytest.mark.parametrize("attempt", ["true", '"1"', "1.0", "-1", "1e9", "9" * 400, "null", "[1]", "9007199254740993"])
+def test_an_attempt_that_is_no_number_of_its_range_is_refused(world: World, attempt: str) -> None:
+    identity = world.identity_token(world.register())
+    text = f'{{"client_secret": "secret", "email": "alice@example.com", "send_attempt": {attempt}}}'
+    answer = world.post(PATH, text, token=identity)
+    assert answer.status_code == 400
+    assert answer.json()["errcode"] in {"M_BAD_JSON", "M_INVALID_PARAM"}
+    assert world.mails() == []

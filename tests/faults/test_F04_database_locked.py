@@ -1,0 +1,143 @@
+"""F04: a lock that somebody else holds means a bounded wait, then 503 with Retry-After; reading goes on."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+import psycopg
+import pytest
+
+from threepid.clock import Clock
+from threepid.storage import accounts
+from threepid.storage.database import Busy, Database, Tx
+from threepid.storage.migrate import migrate
+from threepid.storage.sqlite import Sqlite
+from world import World
+
+
+def insert(number: int) -> Callable[[Tx], bool]:
+    return lambda tx: accounts.insert(tx, user_id=f"@u{number}:x", password_hash=None, created_at=1)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    migrate(f"sqlite:{tmp_path / 'x.db'}", password=None, clock=Clock())
+    return tmp_path / "x.db"
+
+
+async def longest_stall(stop: asyncio.Event) -> float:
+    worst = 0.0
+    while not stop.is_set():
+        start = time.perf_counter()
+        await asyncio.sleep(0.005)
+        worst = max(worst, time.perf_counter() - start - 0.005)
+    return worst
+
+
+def test_a_short_lock_is_waited_for(path: Path) -> None:
+    async def run() -> bool:
+        database = Sqlite(path, wait_seconds=2)
+        with locked(path):
+            write = asyncio.create_task(database.write(insert(1)))
+            await asyncio.sleep(0.1)
+            assert not write.done()
+        result = await write
+        await database.close()
+        return bool(result)
+
+    assert asyncio.run(run())
+
+
+def test_a_long_lock_ends_in_busy_while_reading_goes_on_and_the_loop_is_free(path: Path) -> None:
+    async def run() -> tuple[float, float]:
+        database = Sqlite(path, wait_seconds=0.4)
+        await database.write(insert(0))
+        stop = asyncio.Event()
+        stall = asyncio.create_task(longest_stall(stop))
+        with locked(path):
+            start = time.perf_counter()
+            writes = [asyncio.create_task(database.write(insert(number))) for number in range(1, 20)]
+            while not all(write.done() for write in writes):
+                assert await database.read(lambda tx: accounts.get(tx, "@u0:x")) is not None
+                await asyncio.sleep(0.02)
+            waited = time.perf_counter() - start
+            for write in writes:
+                with pytest.raises(Busy):
+                    await write
+        stop.set()
+        assert await database.read(lambda tx: accounts.get(tx, "@u1:x")) is None
+        assert await database.write(insert(1))
+        await database.close()
+        return waited, await stall
+
+    waited, stall = asyncio.run(run())
+    assert 0.3 < waited < 3
+    assert stall < 0.25
+
+
+def test_the_api_answers_503_with_retry_after_and_recovers(database_url: str, tmp_path: Path, engine: str) -> None:
+    with World(database_url, tmp_path) as world:
+        shorten_wait(world.server.context.database)
+        token = world.register()
+        with hold(database_url, engine):
+            answer = world.post("/_matrix/client/v3/logout", token=token)
+            assert answer.status_code == 503
+            assert answer.json()["errcode"] == "M_UNKNOWN"
+            assert int(answer.headers["Retry-After"]) > 0
+            assert world.get("/_matrix/client/v3/account/whoami", token=token).status_code == 200
+        assert world.post("/_matrix/client/v3/logout", token=token).status_code == 200
+
+
+def shorten_wait(database: Database) -> None:
+    if isinstance(database, Sqlite):
+        database._wait_ms = 200
+
+
+@contextmanager
+def hold(database_url: str, engine: str) -> Iterator[None]:
+    if engine == "sqlite":
+        with locked(Path(database_url.removeprefix("sqlite:"))):
+            yield
+        return
+    with psycopg.connect(database_url) as connection:
+        connection.execute(b"LOCK TABLE devices IN ACCESS SHARE MODE")
+        connection.execute(b"SELECT 1 FROM devices FOR UPDATE")
+        yield
+        connection.rollback()
+
+
+def test_a_full_disk_is_an_error_and_no_half_state(tmp_path: Path) -> None:
+    migrate(f"sqlite:{tmp_path / 'x.db'}", password=None, clock=Clock())
+
+    async def run() -> None:
+        database = Sqlite(tmp_path / "x.db", wait_seconds=0.2)
+
+        def too_much(tx: Tx) -> None:
+            connection = tx.connection  # type: ignore[attr-defined]
+            connection.execute("PRAGMA max_page_count = 60")
+            for number in range(5_000):
+                accounts.insert(tx, user_id=f"@user{number}:{'x' * 100}", password_hash="y" * 100, created_at=1)
+
+        with pytest.raises(Busy):
+            await database.write(too_much)
+        assert await database.read(lambda tx: accounts.after(tx, "", 10)) == []
+        assert await database.write(insert(1))
+        await database.close()
+
+    asyncio.run(run())
+    assert threading.active_count() < 20

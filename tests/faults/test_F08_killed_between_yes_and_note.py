@@ -1,0 +1,134 @@
+"""F08: a worker killed between the relay's 250 and our note: nothing is lost, and each kill doubles one mail at most."""
+
+import asyncio
+import re
+import sys
+from collections import Counter
+
+import msgspec
+import pytest
+
+from mail_relay import TAKEN, PostOffice, Relay
+from threepid.clock import MINUTE, Clock
+from threepid.delivery.worker import LEASE
+from threepid.domain.messages import EXAMPLES, ConfirmAddress
+from world import HandClock
+
+MAILS = 48
+KILLS = 4
+MAILS_OF_A_WORKER = 4
+WORKER = """
+import asyncio, sys
+from mail_relay import PostOffice
+from threepid.clock import Clock
+from threepid.config import SmtpTransport
+
+async def work():
+    relay = SmtpTransport(host="localhost", port=int(sys.argv[2]), tls="plain")
+    async with PostOffice(sys.argv[1], relay, clock=Clock()) as office:
+        await office.worker.run(asyncio.Event())
+
+asyncio.run(work())
+"""
+
+
+def message(number: int) -> ConfirmAddress:
+    example = EXAMPLES[0]
+    assert isinstance(example, ConfirmAddress)
+    return msgspec.structs.replace(example, code=f"{100_000 + number}")
+
+
+class Killer:
+    """Lets a relay take one mail after the other, and kills each worker at its fourth: now before, now after the 250."""
+
+    def __init__(self) -> None:
+        self._worker: asyncio.subprocess.Process | None = None
+        self._one = asyncio.Lock()
+        self._taken = 0
+        self._kills = 0
+
+    async def watch(self, worker: asyncio.subprocess.Process | None) -> None:
+        """Wait until `worker` is killed; None is one that lives."""
+        self._worker, self._taken = worker, 0
+        if worker is not None:
+            await worker.wait()
+
+    async def accept(self, _content: bytes) -> None:
+        worker = self._worker
+        async with self._one:
+            if worker is None:
+                return
+            if worker is not self._worker or self._taken == MAILS_OF_A_WORKER:
+                raise ConnectionResetError  # whoever offered this mail is dead or dying: it is not taken
+            self._taken += 1
+            if self._taken == MAILS_OF_A_WORKER:
+                await asyncio.sleep(0.3)  # the mails before this one are noted by now
+                self._kills += 1
+                if self._kills % 2:
+                    worker.kill()
+                else:
+                    asyncio.get_running_loop().call_later(0.001 * self._kills, worker.kill)
+
+
+@pytest.mark.timeout(60)
+def test_kills_lose_nothing_and_double_one_mail_each_at_most(database_url: str) -> None:
+    async def run() -> None:
+        killer = Killer()
+        async with (
+            Relay(accept=killer.accept) as relay,
+            PostOffice(database_url, relay.transport(), clock=HandClock(Clock().now())) as office,
+        ):
+            ids = [await office.order(message=message(number)) for number in range(MAILS)]
+            for _ in range(KILLS):
+                worker = await asyncio.create_subprocess_exec(
+                    sys.executable, "-c", WORKER, database_url, str(relay.port), env={"PYTHONPATH": ":".join(sys.path)}
+                )
+                await killer.watch(worker)
+            await killer.watch(None)
+            office.clock.advance(Clock().now() - office.clock.now() + LEASE)
+            await office.worker.run_once()
+            copies = Counter(str(mail.message["Message-ID"]) for mail in relay.received)
+            assert set(copies) == {f"<{order_id}@example.org>" for order_id in ids}
+            assert 1 <= copies.total() - MAILS <= KILLS
+            for mail in relay.received:
+                number = ids.index(str(mail.message["Message-ID"])[1:].partition("@")[0])
+                plain = mail.message.get_body(("plain",))
+                assert plain is not None
+                assert re.findall(r"^ {4}(\d{6})\r?$", str(plain.get_content()), re.MULTILINE) == [
+                    str(100_000 + number)
+                ]
+
+    asyncio.run(run())
+
+
+def test_the_second_copy_has_the_same_id_date_and_code(database_url: str) -> None:
+    async def run() -> None:
+        async with (
+            Relay({"END": TAKEN}) as relay,
+            PostOffice(database_url, relay.transport()) as office,
+        ):
+            await office.order()
+            await office.worker.run_once()
+            relay.script.clear()
+            office.clock.advance(2 * MINUTE)
+            await office.worker.run_once()
+            first, second = (mail.message for mail in relay.received)
+            assert first.items() == second.items()
+            codes = [re.findall(rb"\b042917\b", mail.content) for mail in relay.received]
+            assert codes[0] == codes[1] != []
+
+    asyncio.run(run())
+
+
+def test_a_message_whose_worker_died_is_dropped_and_not_sent_when_its_lease_outlived_it(database_url: str) -> None:
+    async def run() -> None:
+        async with Relay() as relay, PostOffice(database_url, relay.transport()) as office:
+            order_id = await office.order(life=MINUTE)
+            await office.worker._claim(1)  # and its worker dies
+            office.clock.advance(LEASE)
+            assert await office.worker.run_once() == 0
+            assert relay.verbs == []
+            row = await office.row(order_id)
+            assert (row.last_error, row.params) == ("expired: never tried", "")
+
+    asyncio.run(run())
