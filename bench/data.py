@@ -1,0 +1,79 @@
+"""A database of many accounts, made with the storage's own functions."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.progress import track
+
+from threepid.clock import DAY, Clock
+from threepid.domain.credentials import Vault
+from threepid.storage import accounts, sessions, threepids
+from threepid.storage.connect import open_database
+from threepid.storage.database import Tx
+from threepid.storage.migrate import migrate
+from threepid.storage.threepids import Threepid
+
+BATCH = 2_000
+
+
+def token(number: int) -> str:
+    """The access token of the account with this number."""
+    return "tp_" + hashlib.sha256(f"bench {number}".encode()).hexdigest()
+
+
+def user_id(number: int) -> str:
+    return f"@user{number:07}:bench.example"
+
+
+def make(path: Path, *, count: int, posts: int, vault: Vault) -> None:
+    """`count` accounts with a device and two contacts each, and `posts` validated sessions that wait to be added."""
+    migrate(f"sqlite:{path}", password=None, clock=Clock())
+    asyncio.run(_fill(path, count, posts, vault))
+
+
+async def _fill(path: Path, count: int, posts: int, vault: Vault) -> None:
+    database = open_database(f"sqlite:{path}", pool_size=1, password=None)
+    now = Clock().now()
+
+    def account(tx: Tx, number: int) -> None:
+        user = user_id(number)
+        accounts.insert(tx, user_id=user, password_hash=None, created_at=now)
+        accounts.open_device(
+            tx,
+            user_id=user,
+            device_id="BENCH",
+            display_name=None,
+            token_hash=vault.hash_token(token(number)),
+            now=now,
+        )
+        for kind in ("home", "work"):
+            address = f"user{number:07}@{kind}.example.com"
+            threepids.insert(tx, user, Threepid("email", address, address, now, now))
+
+    secret_hash = vault.hash_client_secret("bench")
+
+    def session(tx: Tx, number: int) -> None:
+        address = f"post{number:07}@new.example.com"
+        key = sessions.Key("add", "", "email", address, secret_hash)
+        sessions.open_session(
+            tx, key, sid=f"bench{number:07}", address=address, next_link=None, now=now, expires_at=now + DAY
+        )
+        sessions.validate_by_link(tx, f"bench{number:07}", now=now, expires_at=now + DAY, attempts=5)
+
+    try:
+        await _in_batches(database.write, account, count, "accounts")
+        await _in_batches(database.write, session, posts, "validated sessions")
+    finally:
+        await database.close()
+
+
+async def _in_batches(write, one: Callable[[Tx, int], None], count: int, what: str) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    for start in track(range(0, count, BATCH), description=f"making {what}"):
+
+        def batch(tx: Tx, start: int = start) -> None:
+            for number in range(start, min(start + BATCH, count)):
+                one(tx, number)
+
+        await write(batch)
