@@ -1,0 +1,153 @@
+"""What the documentation says is so."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rig import ServerProcess, free_port, wait_for
+from threepid import config
+from threepid.api.endpoints import ALL
+from threepid.cli import app as commands
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(text: str, info: str) -> list[str]:
+    return re.findall(rf"^```{info}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is missing: run scripts/system-packages curl")
+def test_every_line_of_the_walk_runs(tmp_path: Path) -> None:
+    import sys
+
+    port = free_port()
+    environment = {
+        **os.environ,
+        "THREEPID__SERVER__LISTEN": f"127.0.0.1:{port}",
+        "THREEPID__SERVER__PUBLIC_BASE_URL": f"http://localhost:{port}",
+    }
+    with (tmp_path / "banner").open("wb") as banner_file:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "threepid", "serve"],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=banner_file,
+        )
+    try:
+        wait_for(lambda: subprocess.run(["curl", "-sf", f"http://localhost:{port}/_matrix/client/versions"], capture_output=True).returncode == 0)  # fmt: skip
+        walk = blocks(README, "sh walk")
+        assert len(walk) >= 7
+        script = "\n".join(walk).replace("localhost:8008", f"localhost:{port}")
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert (
+            '{"success":true}{}{"threepids":[{"medium":"email","address":"alice@example.com","validated_at":'
+            in done.stdout
+        )
+        assert '"user_id":"@alice:localhost"' in done.stdout
+        banner = (tmp_path / "banner").read_text()
+        assert f"http://localhost:{port}/mailbox/" in banner
+        assert "Not for the internet" in banner
+    finally:
+        server.terminate()
+        assert server.wait(20) == 0
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?://)([^)#]+)\)", README))))
+def test_the_readmes_links_lead_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
+
+
+def headings(name: str) -> list[str]:
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    return re.findall(r"^### `(.+)`$", text, re.MULTILINE)
+
+
+def test_every_setting_has_its_heading_and_no_heading_is_made_up() -> None:
+    settings = [f"{setting.table}.{setting.key}" for setting in config.all_settings()]
+    for name, of_transport in config.transports().items():
+        settings += [f"email.via.{name}.{setting.key}" for setting in of_transport]
+    assert headings("configuration.md") == settings
+
+
+def test_every_setting_says_what_it_does() -> None:
+    for setting in config.all_settings():
+        assert setting.sentence.endswith((".", "?")), setting
+
+
+def test_every_command_has_its_heading_and_no_heading_is_made_up() -> None:
+    found = [
+        str(command.name or command.callback.__name__) for command in commands.registered_commands if command.callback
+    ]
+    for group in commands.registered_groups:
+        assert group.typer_instance is not None
+        found += [f"{group.name} {command.name}" for command in group.typer_instance.registered_commands]
+    assert sorted(headings("commands.md")) == sorted(f"threepid {name}" for name in found)
+
+
+def test_every_endpoint_is_listed_with_all_its_paths() -> None:
+    text = (ROOT / "docs" / "endpoints.md").read_text(encoding="utf-8")
+    for endpoint in ALL:
+        for path in endpoint.paths:
+            assert f"`{endpoint.method} {path.template}`" in text, path.template
+
+
+def test_the_reference_pages_are_as_the_program_writes_them() -> None:
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "generate-docs", "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_metric_is_described() -> None:
+    from prometheus_client import REGISTRY
+
+    text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    names = [metric.name for metric in REGISTRY.collect() if metric.name.startswith("threepid_")]
+    assert len(names) >= 5
+    for name in names:
+        assert f"`{name}" in text, name
+
+
+def test_every_named_attack_and_fault_has_a_test_and_every_test_is_named() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`tests/((?:attacks|faults)/test_\w+\.py)`", text))
+    there = {f"{file.parent.name}/{file.name}" for folder in ("attacks", "faults") for file in (ROOT / "tests" / folder).glob("test_*.py")}  # fmt: skip
+    assert named == there
+
+
+def test_the_example_configuration_is_read_back() -> None:
+    import tomllib
+
+    text = re.sub(r"^# (\[[\w.]+\]|[\w]+ = .+)$", r"\1", config.example(), flags=re.MULTILINE)
+    tree = tomllib.loads(text)
+    assert tree["server"]["name"] == "localhost"
+    assert tree["email"]["via"][0]["transport"] == "smtp"
+    assert tree["identity"]["v1"]["public_keys"] is True
+
+
+def test_a_server_process_writes_no_secret_into_its_log(tmp_path: Path) -> None:
+    from rig import identity_token, register, request_token
+
+    server = ServerProcess(tmp_path / "server").start()
+    with server.client() as http:
+        token = register(http, "alice")
+        identity = identity_token(http, token)
+        request_token(http, identity, "canary@example.com", secret="canary-secret")
+        http.get(f"/_matrix/client/r0/account/3pid?access_token={token}")
+        http.post(
+            "/_matrix/client/v3/login",
+            content=b'{"type":"m.login.password","user":"alice","password":"canary-password"',
+        )
+    server.stop()
+    log = (tmp_path / "server" / "log").read_text()
+    for secret in (token, identity, "canary@example.com", "canary-secret", "canary-password", "long enough"):
+        assert secret not in log
