@@ -15,7 +15,7 @@ from threepid.domain.credentials import Passwords
 from threepid.domain.uia import Grant, Proof, WrongUserError
 from threepid.domain.validation import Purpose
 from threepid.spec.errors import Forbidden, InvalidUsername, ThreepidInUse, UserInUse
-from threepid.spec.types import parse_user_id, valid_localpart
+from threepid.spec.types import valid_localpart
 from threepid.spec.uia import AuthData, Identifier
 from threepid.storage import accounts, sessions, threepids, uia
 from threepid.storage.accounts import Account, AccountSummary, Requester
@@ -260,13 +260,6 @@ class Accounts:
         token_hash = self._context.vault.hash_token(token)
         now = self._context.clock.now()
         return await self._context.database.read(lambda tx: accounts.openid_user(tx, token_hash, now))
-
-    def is_ours(self, user_id: str) -> bool:
-        """Does this user ID belong to this server?"""
-        try:
-            return parse_user_id(user_id).server_name == self._context.server_name
-        except ValueError:
-            return False
 
     async def _by_name(self, user: str | object) -> Account | None:
         if not isinstance(user, str) or "user" not in self._ways:

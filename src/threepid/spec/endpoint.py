@@ -39,8 +39,6 @@ class Accepts(Enum):
     JSON = "json"
     ANY = "json, urlencoded or query"
     """What the Identity Service API v1 took."""
-    FORM = "urlencoded"
-    """What a page's form sends."""
 
 
 class Path(Struct, frozen=True):

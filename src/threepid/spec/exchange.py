@@ -1,7 +1,7 @@
 """A request and its answer, free of any web framework: what the adapter hands in and takes back."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -56,6 +56,3 @@ class Fallbacks(Struct, frozen=True):
     not_found: Callable[[str], Answer]
     wrong_method: Callable[[str], Answer]
     failure: Callable[[str], Answer]
-
-
-Json = dict[str, Any]

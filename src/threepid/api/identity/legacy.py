@@ -10,9 +10,8 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from threepid.api.call import Call
-from threepid.api.client.tokens import EmailTokenRequest, Sid, SubmitToken, Success, email_of
-from threepid.api.identity.validation import SessionQuery, ValidatedThreepid
-from threepid.domain.validation import Purpose
+from threepid.api.client.tokens import EmailTokenRequest, Sid, SubmitToken, Success
+from threepid.api.identity.validation import SessionQuery, ValidatedThreepid, open_session
 from threepid.spec import errors
 from threepid.spec.endpoint import Accepts, Auth, endpoint, identity_v1
 from threepid.spec.types import ClientSecret, SessionId, UserId
@@ -71,15 +70,7 @@ def _check_caller(call: Call) -> None:
 async def request_email_token_v1(call: Call, body: EmailTokenRequest) -> Sid:
     """Send a link and a code to an address. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-validate-email-requesttoken."""
     _check_caller(call)
-    sid = await call.services.validation.request_email_token(
-        Purpose.IDENTITY,
-        email_of(body, errors.InvalidEmail),
-        client=call.client,
-        client_secret=body.client_secret,
-        send_attempt=body.send_attempt,
-        next_link=body.next_link or None,
-    )
-    return Sid(sid)
+    return await open_session(call, body, owner="")
 
 
 @endpoint(

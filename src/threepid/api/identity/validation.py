@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from threepid.api.call import IdentityCall
+from threepid.api.call import Call, IdentityCall
 from threepid.api.client.tokens import EmailTokenRequest, Sid, SubmitToken, Success, email_of
 from threepid.domain.validation import Purpose
 from threepid.spec import errors
@@ -25,6 +25,20 @@ class ValidatedThreepid(Struct, frozen=True):
     validated_at: int
 
 
+async def open_session(call: Call, body: EmailTokenRequest, *, owner: str) -> Sid:
+    """Open a session of the identity server's for the address in `body`, in either version of the API."""
+    sid = await call.services.validation.request_email_token(
+        Purpose.IDENTITY,
+        email_of(body, errors.InvalidEmail),
+        owner=owner,
+        client=call.client,
+        client_secret=body.client_secret,
+        send_attempt=body.send_attempt,
+        next_link=body.next_link or None,
+    )
+    return Sid(sid)
+
+
 @endpoint(
     "POST",
     identity("/validate/email/requestToken"),
@@ -38,16 +52,7 @@ class ValidatedThreepid(Struct, frozen=True):
 )
 async def request_email_token(call: IdentityCall, body: EmailTokenRequest) -> Sid:
     """Send a link and a code to an address. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2validateemailrequesttoken."""
-    sid = await call.services.validation.request_email_token(
-        Purpose.IDENTITY,
-        email_of(body, errors.InvalidEmail),
-        owner=call.user_id,
-        client=call.client,
-        client_secret=body.client_secret,
-        send_attempt=body.send_attempt,
-        next_link=body.next_link or None,
-    )
-    return Sid(sid)
+    return await open_session(call, body, owner=call.user_id)
 
 
 @endpoint(
