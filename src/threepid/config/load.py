@@ -12,7 +12,18 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from threepid.config.settings import Accounts, Config, Email, Identity, Limits, MailboxTransport, Section, Server
+from threepid.config.settings import (
+    Accounts,
+    Config,
+    ConsoleTransport,
+    Email,
+    Identity,
+    Limits,
+    MailboxTransport,
+    Section,
+    Server,
+    Sms,
+)
 
 
 class ConfigError(Exception):
@@ -50,6 +61,12 @@ class UnixListen(Struct, frozen=True):
     path: Path
 
 
+_DEVELOPMENT_COUNTRIES: Final = (
+    *("AT", "AU", "BE", "CA", "CH", "DE", "DK", "ES", "FI", "FR"),
+    *("GB", "IE", "IN", "IT", "NL", "NO", "PL", "PT", "SE", "US"),
+)
+
+
 def development() -> Config:
     """The server that starts without a configuration."""
     return Config(
@@ -57,6 +74,7 @@ def development() -> Config:
         accounts=Accounts(registration="open"),
         identity=Identity(),
         email=Email(sender="threepid <noreply@localhost.test>", via=(MailboxTransport(),)),
+        sms=Sms(via=(ConsoleTransport(),), countries=_DEVELOPMENT_COUNTRIES),
         limits=Limits(all="off"),
     )
 
@@ -90,7 +108,18 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
 
 _ENVIRONMENT: Final = "THREEPID__"
 _PATHS: Final = frozenset(
-    {"data_dir", "certificate_file", "key_file", "password_file", "ca_file", "directory", "template_dir"}
+    {
+        "data_dir",
+        "certificate_file",
+        "key_file",
+        "password_file",
+        "ca_file",
+        "directory",
+        "template_dir",
+        "secret_file",
+        "passwords_denied_file",
+        "email_domains_denied_file",
+    }
 )
 _PREFIXED_PATHS: Final = {"url": "sqlite:", "listen": "unix:"}
 

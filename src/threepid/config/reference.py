@@ -9,7 +9,7 @@ import msgspec
 from msgspec import NODEFAULT, Struct
 
 from threepid.config import settings
-from threepid.config.settings import Config, EmailTransport, Limit, Section
+from threepid.config.settings import Config, EmailTransport, Limit, Section, SmsTransport, TermsDocument
 
 
 class Setting(Struct, frozen=True):
@@ -37,12 +37,12 @@ def all_settings() -> list[Setting]:
     return found
 
 
-def transports() -> dict[str, list[Setting]]:
-    """The settings of each e-mail transport."""
+def transports(table: str) -> dict[str, list[Setting]]:
+    """The settings of each transport of `email` or `sms`."""
     sentences = _sentences()
     return {
-        str(kind.__struct_config__.tag): list(_of_table("email.via", kind, sentences))
-        for kind in EmailTransport.__args__
+        str(kind.__struct_config__.tag): list(_of_table(f"{table}.via", kind, sentences))
+        for kind in _TRANSPORTS[table].__args__
     }
 
 
@@ -59,7 +59,11 @@ def example() -> str:
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
 
 
+_TRANSPORTS: dict[str, Any] = {"email": EmailTransport, "sms": SmsTransport}
 _REQUIRED = {
+    "accounts.captcha.site_key": '"…"',
+    "accounts.captcha.secret_file": '"captcha.secret"',
+    "sms.via": '[{ transport = "http", url = "https://…", body = "…", secret_file = "…" }]',
     "server.tls.certificate_file": '"fullchain.pem"',
     "server.tls.key_file": '"privkey.pem"',
     "email.from": '"Example <noreply@example.org>"',
@@ -74,7 +78,8 @@ def _of_table(table: str, section: type[Struct], sentences: dict[tuple[str, str]
         if issubclass(inner, Section) and field.encode_name != "via":
             nested.append((f"{table}.{field.encode_name}", inner))
             continue
-        default = None if field.default is NODEFAULT else _toml(field.default)
+        made = field.default_factory() if field.default_factory is not NODEFAULT else field.default
+        default = None if made is NODEFAULT else _toml(made)
         yield Setting(table, field.encode_name, _readable(field.type), default, sentences[section.__name__, field.name])
     for name, inner in nested:
         yield from _of_table(name, inner, sentences)
@@ -86,7 +91,7 @@ def _section(type_: Any) -> type[Struct]:
 
 
 def _is_optional(table: str) -> bool:
-    return table.split(".", maxsplit=1)[0] in {"accounts", "identity", "email"} or table == "server.tls"
+    return table.split(".", maxsplit=1)[0] in {"accounts", "identity", "email", "sms"} or table == "server.tls"
 
 
 def _doc(table: str) -> str:
@@ -121,8 +126,13 @@ def _readable(type_: Any) -> str:
         return " or ".join(f'"{choice}"' for choice in type_.__args__)
     if origin is tuple:
         inner = type_.__args__[0]
-        return "list of transports" if inner is EmailTransport else f"list of {_readable(inner)}"
+        return f"list of {_LISTED.get(inner) or _readable(inner)}"
+    if origin is dict:
+        return "table of texts"
     return {Limit: "limit", str: "text", int: "number", float: "number", bool: "true or false"}.get(type_, str(type_))
+
+
+_LISTED: dict[Any, str] = {EmailTransport: "transports", SmsTransport: "transports", TermsDocument: "documents"}
 
 
 def _toml(value: Any) -> str:
@@ -132,4 +142,4 @@ def _toml(value: Any) -> str:
         return f"{{ burst = {value.burst}, per_hour = {value.per_hour:g} }}"
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(member) for member in value) + "]"
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return f'"{value}"' if isinstance(value, str) else "{}" if isinstance(value, dict) else str(value)

@@ -52,13 +52,66 @@ class Database(Section, frozen=True):
     """PostgreSQL connections of each server process."""
 
 
+class TermsText(Section, frozen=True):
+    """A document in one language."""
+
+    name: str
+    """What people see."""
+    url: str
+    """Where it can be read."""
+
+
+class TermsDocument(Struct, frozen=True, kw_only=True):
+    """A document that people accept, in one or more languages."""
+
+    id: Annotated[str, Meta(pattern=r"\A[a-z0-9_]{1,64}\Z")]
+    version: Annotated[str, Meta(min_length=1, max_length=64)]
+    languages: dict[Annotated[str, Meta(pattern=r"\A[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*\Z")], TermsText]
+
+
+class Captcha(Section, frozen=True):
+    """`[accounts.captcha]`: any captcha with a `siteverify` interface (reCAPTCHA, hCaptcha, Turnstile)."""
+
+    site_key: str
+    """The public key that the widget in the browser gets."""
+    secret_file: str
+    """A file that holds the secret key."""
+    verify_url: str = "https://www.google.com/recaptcha/api/siteverify"
+    """Where answers are checked."""
+    script_url: str = "https://www.google.com/recaptcha/api.js"
+    """The script of the widget."""
+    widget_class: str = "g-recaptcha"
+    """The class of the element that the script turns into the widget."""
+    frame_hosts: tuple[str, ...] = ("https://www.google.com", "https://www.gstatic.com")
+    """Origins that the widget loads frames and further scripts from."""
+
+
 class Accounts(Section, frozen=True):
     """`[accounts]`: the homeserver's side. Absent = off."""
 
-    registration: Literal["open", "closed"] = "closed"
-    """Who may register: anybody, or nobody (accounts are made with `threepid account create`)."""
+    registration: Literal["open", "token", "closed"] = "closed"
+    """Who may register: anybody, whoever has a token of `threepid registration-token create`, or nobody."""
     required_contacts: tuple[Literal["email", "msisdn"], ...] = ()
     """Media of which a new account must prove an address."""
+    reserved_usernames: tuple[str, ...] = ()
+    """Usernames that nobody may register, also as patterns such as `_irc_*`."""
+    terms: tuple[TermsDocument, ...] = ()
+    """Documents that a new account must accept: `{ id = "privacy", version = "1.0", languages = { en = { name, url } } }`."""
+    captcha: Captcha | None = None
+    """Absent: no captcha at registration."""
+    access_token_minutes: Annotated[int, Meta(ge=1, le=525_600)] = 60
+    """How long an access token lives that can be refreshed; others do not expire."""
+    refresh_token_days: Annotated[int, Meta(ge=1, le=3_650)] = 90
+    """How long a refresh token lives; each refresh begins anew."""
+    login_token_seconds: Annotated[int, Meta(ge=10, le=3_600)] = 120
+    """How long a token of `login/get_token` lives; it is good for one login."""
+    notices: tuple[Literal["contact_added", "contact_removed", "password_changed", "deactivated"], ...] = (
+        "contact_added",
+        "contact_removed",
+        "password_changed",
+        "deactivated",
+    )
+    """What the other contacts of an account are told of."""
     login_with: tuple[Literal["user", "email", "msisdn"], ...] = ("user", "email", "msisdn")
     """What identifies an account at login."""
     trusted_identity_servers: tuple[str, ...] = ()
@@ -143,6 +196,41 @@ class Email(Section, frozen=True):
     """Relays in the order in which they are tried."""
 
 
+class ConsoleTransport(Section, frozen=True, tag_field="transport", tag="console"):
+    """Writes each message to standard error: development only."""
+
+
+class HttpTransport(Section, frozen=True, tag_field="transport", tag="http"):
+    """An SMS gateway over HTTPS: `{to}`, `{text}` and `{secret}` are filled in, escaped for where they stand."""
+
+    url: str
+    """Where the request goes."""
+    method: Literal["GET", "POST", "PUT"] = "POST"
+    """The method of the request."""
+    headers: dict[str, str] = {}
+    """Headers of the request."""
+    body: str = ""
+    """The body of the request, e.g. `{"to": "{to}", "text": "{text}"}`."""
+    secret_file: str = ""
+    """A file that holds what stands for `{secret}`."""
+    timeout: Annotated[float, Meta(gt=0, le=300)] = 15.0
+    """Seconds for one whole delivery."""
+    countries: tuple[str, ...] = ()
+    """ISO codes of the countries that go this way; empty = all."""
+
+
+SmsTransport = ConsoleTransport | HttpTransport
+
+
+class Sms(Section, frozen=True):
+    """`[sms]`: how texts leave. Absent = no phone numbers."""
+
+    via: tuple[SmsTransport, ...]
+    """Gateways in the order in which they are tried."""
+    countries: tuple[Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z")], ...] = ()
+    """ISO codes of the countries whose numbers may be texted; empty = none."""
+
+
 class Outbound(Section, frozen=True):
     """`[outbound]`: what calls to other servers may reach."""
 
@@ -172,6 +260,24 @@ class Limits(Section, frozen=True):
     """Messages that one caller causes: an IPv4 address or an IPv6 network of 64 bits."""
     message_total: Limit = Limit(burst=1000, per_hour=5000)
     """Messages of the whole server."""
+    notice_to_address: Limit = Limit(burst=10, per_hour=2)
+    """Notices to one contact of what happened to its account; more are left out."""
+    sms_to_prefix: Limit = Limit(burst=30, per_hour=5)
+    """Texts to numbers that begin with the same seven digits."""
+    sms_to_country: Limit = Limit(burst=500, per_hour=50)
+    """Texts to the numbers of one country."""
+    sms_total: Limit = Limit(burst=1000, per_hour=100)
+    """Texts of the whole server."""
+    guesses_from_client: Limit = Limit(burst=30, per_hour=120)
+    """Wrong passwords and tokens of one caller."""
+    guesses_at_account_from_client: Limit = Limit(burst=10, per_hour=60)
+    """Wrong passwords for one account by one caller."""
+    guesses_at_account: Limit = Limit(burst=100, per_hour=200)
+    """Wrong passwords for one account by callers that it has never logged in from."""
+    registration_from_client: Limit = Limit(burst=10, per_hour=20)
+    """Accounts that one caller opens."""
+    authentication_from_client: Limit = Limit(burst=300, per_hour=3000)
+    """User-Interactive Authentication sessions that one caller begins."""
 
 
 class Policy(Section, frozen=True):
@@ -179,6 +285,16 @@ class Policy(Section, frozen=True):
 
     password_min_length: Annotated[int, Meta(ge=1, le=512)] = 8
     """Characters that a new password has at least."""
+    password_min_classes: Annotated[int, Meta(ge=1, le=4)] = 1
+    """Of lower-case letters, capitals, digits and others, how many a new password has at least."""
+    passwords_denied_file: str = ""
+    """A file of passwords that nobody may choose, one a line, compared without regard to case."""
+    reset_contact_max_age_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
+    """A contact that was confirmed longer ago cannot recover the account; 0 = any can."""
+    email_domains_denied_file: str = ""
+    """A file of further domains (and of those below them) of which addresses may not be contacts, one a line."""
+    register_email_domains_allowed: tuple[str, ...] = ()
+    """Like `email_domains_allowed`, for new accounts only; empty = no further rule."""
     contacts_per_account: Annotated[int, Meta(ge=1, le=10_000)] = 20
     """Contacts that an account has at most."""
     changes_allowed: bool = True
@@ -212,6 +328,7 @@ class Config(Section, frozen=True):
     accounts: Accounts | None = None
     identity: Identity | None = None
     email: Email | None = None
+    sms: Sms | None = None
     outbound: Outbound = field(default_factory=Outbound)
     limits: Limits = field(default_factory=Limits)
     policy: Policy = field(default_factory=Policy)

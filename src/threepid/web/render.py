@@ -5,14 +5,27 @@ from typing import Any, Final
 
 import jinja2
 
+from threepid.spec.errors import MatrixError
 from threepid.spec.exchange import Answer
 
-CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-src 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'"
-)
+_POLICY: Final[Mapping[str, str]] = {
+    "default-src": "'none'",
+    "style-src": "'self'",
+    "form-action": "'self'",
+    "frame-ancestors": "'none'",
+    "base-uri": "'none'",
+}
+SCRIPT: Final[Mapping[str, str]] = {"script-src": "'self'"}
+"""What a page allows beside the rest that has a script of ours."""
+
+
+def content_security_policy(allow: Mapping[str, str] | None = None) -> str:
+    """The policy of every page, with the directives in `allow` instead of its own."""
+    return "; ".join(f"{directive} {sources}" for directive, sources in {**_POLICY, **(allow or {})}.items())
+
+
 HEADERS: Final[Mapping[str, str]] = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Content-Security-Policy": content_security_policy(),
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -35,20 +48,32 @@ class Pages:
         self._environment.globals["brand"] = brand
 
     def page(
-        self, template: str, /, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
+        self,
+        template: str,
+        /,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        allow: Mapping[str, str] | None = None,
+        **values: Any,
     ) -> Answer:
-        """The page that `template` makes of `values`."""
+        """The page that `template` makes of `values`; `allow` has directives of the policy that it needs."""
+        own = {"Content-Security-Policy": content_security_policy(allow)} if allow else {}
         html = self._environment.get_template(template).render(**values)
         return Answer(
             status,
             html.encode("utf-8"),
             content_type="text/html; charset=utf-8",
-            headers={**HEADERS, **(headers or {})},
+            headers={**HEADERS, **own, **(headers or {})},
         )
 
-    def message(self, title: str, text: str, *, status: int) -> Answer:
+    def message(self, title: str, text: str, *, status: int, headers: Mapping[str, str] | None = None) -> Answer:
         """A page that only says something."""
-        return self.page("message.html", status=status, title=title, text=text)
+        return self.page("message.html", status=status, headers=headers, title=title, text=text)
+
+    def error(self, error: MatrixError) -> Answer:
+        """The page of an error that people are told."""
+        return self.message("This did not work", error.message, status=error.status, headers=error.headers())
 
 
 def redirect(target: str) -> Answer:

@@ -1,19 +1,29 @@
 """All pages, and which of them a configuration turns on."""
 
+from collections.abc import Mapping
+
+import structlog
+
 from threepid.config import MailboxTransport
 from threepid.domain.services import Services
-from threepid.spec.exchange import Answer, Fallbacks, Route
-from threepid.web.pages import confirm, mailbox, static, submit_token
+from threepid.spec.errors import MatrixError, Unavailable
+from threepid.spec.exchange import Answer, Fallbacks, Handle, Request, Route
+from threepid.storage.database import Busy, InDoubt
+from threepid.web.pages import confirm, login, mailbox, static, submit_token
 from threepid.web.render import Pages
+
+_log = structlog.get_logger()
 
 
 def routes(services: Services, pages: Pages) -> list[Route]:
     """The routes of the pages that the configuration turns on."""
     config = services.context.config
-    found = [*static.routes(), *confirm.routes(services, pages), *submit_token.routes(services, pages)]
+    found = [*confirm.routes(services, pages), *submit_token.routes(services, pages)]
+    if config.accounts is not None:
+        found += login.routes(pages)
     if config.email is not None and any(isinstance(via, MailboxTransport) for via in config.email.via):
         found += mailbox.routes(services, pages)
-    return found
+    return [*static.routes(), *(_kind(route, pages) for route in found)]
 
 
 def fallbacks(pages: Pages) -> Fallbacks:
@@ -26,6 +36,32 @@ def fallbacks(pages: Pages) -> Fallbacks:
         return pages.message("This does not work here", "This page cannot be used in that way.", status=405)
 
     def failure(_path: str) -> Answer:
-        return pages.message("Something went wrong", "That was our fault. Please try again in a moment.", status=500)
+        return _failure(pages)
 
     return Fallbacks(not_found, wrong_method, failure)
+
+
+def _failure(pages: Pages) -> Answer:
+    return pages.message("Something went wrong", "That was our fault. Please try again in a moment.", status=500)
+
+
+def _kind(route: Route, pages: Pages) -> Route:
+    """`route`, with pages for its errors too, also below `/_matrix/` where programs get JSON."""
+    return Route(route.template, {method: _kindly(handle, pages) for method, handle in route.handlers.items()})
+
+
+def _kindly(handle: Handle, pages: Pages) -> Handle:
+    async def answer(request: Request, variables: Mapping[str, str]) -> Answer:
+        try:
+            return await handle(request, variables)
+        except MatrixError as error:
+            return pages.error(error)
+        except Busy:
+            return pages.error(Unavailable())
+        except InDoubt:
+            return pages.error(Unavailable("It is not certain whether this was done: please look."))
+        except Exception:  # noqa: BLE001 - the last resort: nothing of it may reach the person
+            _log.exception("page_crashed")
+            return _failure(pages)
+
+    return answer

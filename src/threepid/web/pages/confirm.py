@@ -4,11 +4,11 @@ Mail scanners open links, so opening one changes nothing (unless the operator wa
 """
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from threepid.domain.services import Services
 from threepid.domain.validation import Confirmation, LinkView
 from threepid.spec.exchange import Answer, Request, Route
+from threepid.web import forms
 from threepid.web.next_link import target
 from threepid.web.render import Pages, redirect
 
@@ -23,9 +23,8 @@ class _Confirm:
     def __init__(self, services: Services, pages: Pages) -> None:
         self._services = services
         self._pages = pages
-        self._web = services.context.config.web
-        base = urlsplit(services.context.config.server.public_base_url)
-        self._origin = f"{base.scheme}://{base.netloc}"
+        self._config = services.context.config
+        self._web = self._config.web
 
     async def show(self, _request: Request, variables: Mapping[str, str]) -> Answer:
         """What the link is for. A HEAD and a scanner's GET come here too."""
@@ -38,9 +37,7 @@ class _Confirm:
 
     async def confirm(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """The button was pressed."""
-        origin = request.header("origin")
-        if origin is not None and origin not in (self._origin, "null"):
-            return self._pages.message("Not from here", "This form was sent from another site.", status=403)
+        forms.refuse_foreign(request, self._config)
         return self._done(await self._services.validation.confirm_link(variables["link"]))
 
     def _done(self, view: LinkView) -> Answer:

@@ -63,6 +63,7 @@ class _Mailbox:
             subject=str(message["Subject"]),
             text=text,
             link=link[0].removeprefix(self._base) if link else None,
+            allow={"frame-src": "'self'"},
         )
 
     async def html(self, _request: Request, variables: Mapping[str, str]) -> Answer:

@@ -1,26 +1,30 @@
-"""The styles of the pages."""
+"""The styles and scripts of the pages."""
 
 from collections.abc import Mapping
 from importlib import resources
+from pathlib import PurePath
+from typing import Final
 
 from threepid.spec.exchange import Answer, Request, Route
+
+_TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
 
 def routes() -> list[Route]:
     """The route of each file in `web/static`."""
     return [
-        Route(f"/static/{file.name}", {"GET": _Style(file.read_bytes()).get})
+        Route(f"/static/{file.name}", {"GET": _File(file.read_bytes(), _TYPES[PurePath(file.name).suffix]).get})
         for file in resources.files("threepid.web").joinpath("static").iterdir()
-        if file.name.endswith(".css")
+        if file.is_file()
     ]
 
 
-class _Style:
-    def __init__(self, text: bytes) -> None:
+class _File:
+    def __init__(self, text: bytes, content_type: str) -> None:
         self._answer = Answer(
             200,
             text,
-            content_type="text/css; charset=utf-8",
+            content_type=content_type,
             headers={"Cache-Control": "max-age=300", "X-Content-Type-Options": "nosniff"},
         )
 

@@ -7,7 +7,7 @@ We never mail such a link; clients that call it find it here (`identity.get_subm
 from collections.abc import Mapping
 
 from threepid.domain.services import Services
-from threepid.spec.errors import MatrixError, MissingParam, Unauthorized
+from threepid.spec.errors import MissingParam, Unauthorized
 from threepid.spec.exchange import Answer, Request, Route
 from threepid.spec.parameters import bearer_token, parse_parameters
 from threepid.web.next_link import target
@@ -38,7 +38,7 @@ class _Submit:
         token = bearer_token(request)
         caller = None if token is None or associations is None else await associations.whose_token(token)
         if caller is None:
-            return self._refused(Unauthorized())
+            raise Unauthorized
         return await self._submit(request, caller)
 
     async def v1(self, request: Request, _variables: Mapping[str, str]) -> Answer:
@@ -46,20 +46,14 @@ class _Submit:
         return await self._submit(request, "")
 
     async def _submit(self, request: Request, caller: str) -> Answer:
-        try:
-            given = parse_parameters(request.query_string)
-            for name in ("sid", "client_secret", "token"):
-                if name not in given:
-                    raise MissingParam(f"'{name}' is missing.")
-            session = await self._services.validation.submit_token(
-                given["sid"], given["client_secret"], given["token"], caller=caller
-            )
-        except MatrixError as error:
-            return self._refused(error)
+        given = parse_parameters(request.query_string)
+        for name in ("sid", "client_secret", "token"):
+            if name not in given:
+                raise MissingParam(f"'{name}' is missing.")
+        session = await self._services.validation.submit_token(
+            given["sid"], given["client_secret"], given["token"], caller=caller
+        )
         destination = None if session.next_link is None else target(self._web, session.next_link, session.sid)
         if destination is not None:
             return redirect(destination)
         return self._pages.page("confirmed.html", address=session.address, next_link=session.next_link)
-
-    def _refused(self, error: MatrixError) -> Answer:
-        return self._pages.message("This did not work", error.message, status=error.status)

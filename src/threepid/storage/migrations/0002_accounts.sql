@@ -1,0 +1,74 @@
+-- The whole account API: refresh and login tokens, when devices were seen, profiles, registration tokens, accepted terms,
+-- what an authentication session offers, and how many of the codes sent to a phone prefix came back.
+
+-- `first_use_spends`: the refresh token (hash) that this access token was got with, until the first use of this one.
+ALTER TABLE access_tokens ADD COLUMN refresh_hash BYTES;
+ALTER TABLE access_tokens ADD COLUMN first_use_spends BYTES;
+CREATE INDEX access_tokens_by_refresh ON access_tokens (refresh_hash) WHERE refresh_hash IS NOT NULL;
+CREATE INDEX access_tokens_by_expiry ON access_tokens (expires_at) WHERE expires_at IS NOT NULL;
+
+ALTER TABLE devices ADD COLUMN seen_at BIGINT;
+ALTER TABLE devices ADD COLUMN seen_from TEXT;
+ALTER TABLE devices ADD COLUMN user_agent TEXT;
+
+-- One row for each refresh token of a device. `parent_hash` is the one it was got with: a spent one that comes again was stolen.
+CREATE TABLE refresh_tokens (
+    token_hash BYTES NOT NULL PRIMARY KEY,
+    user_id TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    parent_hash BYTES,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    spent_at BIGINT,
+    FOREIGN KEY (user_id, device_id) REFERENCES devices (user_id, device_id) ON DELETE CASCADE
+);
+CREATE INDEX refresh_tokens_by_device ON refresh_tokens (user_id, device_id);
+CREATE INDEX refresh_tokens_by_parent ON refresh_tokens (parent_hash) WHERE parent_hash IS NOT NULL;
+CREATE INDEX refresh_tokens_by_expiry ON refresh_tokens (expires_at);
+
+-- `m.login.token`: good for one login of the account that made it.
+CREATE TABLE login_tokens (
+    token_hash BYTES NOT NULL PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES accounts (user_id) ON DELETE CASCADE,
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX login_tokens_by_user ON login_tokens (user_id);
+CREATE INDEX login_tokens_by_expiry ON login_tokens (expires_at);
+
+CREATE TABLE profiles (
+    user_id TEXT NOT NULL PRIMARY KEY REFERENCES accounts (user_id) ON DELETE CASCADE,
+    displayname TEXT,
+    avatar_url TEXT
+);
+
+-- `hint` is the beginning of the token, by which operators know it; the token itself is kept as a keyed hash.
+CREATE TABLE registration_tokens (
+    token_hash TEXT NOT NULL PRIMARY KEY,
+    hint TEXT NOT NULL,
+    uses_allowed BIGINT,
+    used BIGINT NOT NULL DEFAULT 0,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT
+);
+
+-- Who accepted which version of which document; users of other homeservers too, on the identity server's side.
+CREATE TABLE accepted_terms (
+    user_id TEXT NOT NULL,
+    document TEXT NOT NULL,
+    version TEXT NOT NULL,
+    accepted_at BIGINT NOT NULL,
+    PRIMARY KEY (user_id, document, version)
+);
+
+-- What the session's request offers, for the pages on which a stage can be completed.
+ALTER TABLE uia_sessions ADD COLUMN flows TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE uia_sessions ADD COLUMN consumer TEXT NOT NULL DEFAULT '';
+
+-- Codes sent to the numbers of a prefix on one day, and how many were handed in: one that nobody reads is being milked.
+CREATE TABLE sms_prefixes (
+    prefix TEXT NOT NULL,
+    day BIGINT NOT NULL,
+    sent BIGINT NOT NULL DEFAULT 0,
+    confirmed BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (prefix, day)
+);

@@ -1,0 +1,104 @@
+// The login fallback: sends the form to /login and hands the answer to the app that embeds this page.
+// https://spec.matrix.org/latest/client-server-api/#login-fallback
+"use strict";
+
+// Apps set `matrixLogin.onLogin`, as they have since 2015, or the specification's `onLogin`.
+window.matrixLogin = window.matrixLogin || {};
+
+(() => {
+  const API = "/_matrix/client/v3";
+  const form = document.getElementById("login");
+  const button = form.querySelector("button");
+  const problem = document.getElementById("problem");
+  const done = document.getElementById("done");
+
+  function identifier(text) {
+    if (/^\+[0-9 ()./-]+$/.test(text)) {
+      return { type: "m.id.thirdparty", medium: "msisdn", address: text.replace(/[^0-9]/g, "") };
+    }
+    if (text.indexOf("@") > 0) {
+      return { type: "m.id.thirdparty", medium: "email", address: text };
+    }
+    return { type: "m.id.user", user: text };
+  }
+
+  // What the specification lets an app give to the login by way of this page's address: nothing that is secret.
+  function wishes() {
+    const query = new URLSearchParams(window.location.search);
+    const found = {};
+    for (const name of ["device_id", "initial_device_display_name"]) {
+      if (query.get(name)) {
+        found[name] = query.get(name);
+      }
+    }
+    if (query.get("refresh_token") === "true") {
+      found.refresh_token = true;
+    }
+    return found;
+  }
+
+  async function post(path, body, token) {
+    const headers = { "Content-Type": "application/json" };
+    if (token) {
+      headers.Authorization = `Bearer ${token}`;
+    }
+    const answer = await fetch(API + path, { method: "POST", headers, body: JSON.stringify(body), credentials: "omit" });
+    return { ok: answer.ok, body: await answer.json() };
+  }
+
+  function receiver() {
+    if (typeof window.matrixLogin.onLogin === "function") {
+      return window.matrixLogin.onLogin.bind(window.matrixLogin);
+    }
+    return typeof window.onLogin === "function" ? window.onLogin.bind(window) : null;
+  }
+
+  function complain(text) {
+    problem.textContent = text;
+    problem.hidden = false;
+    for (const field of [form.elements.user, form.elements.password]) {
+      field.setAttribute("aria-invalid", "true");
+    }
+    form.elements.password.value = "";
+    form.elements.password.focus();
+  }
+
+  async function logIn() {
+    const { ok, body } = await post("/login", {
+      ...wishes(),
+      type: "m.login.password",
+      identifier: identifier(form.elements.user.value.trim()),
+      password: form.elements.password.value,
+    });
+    if (!ok) {
+      complain(body.error || "That did not work. Please try again.");
+      return;
+    }
+    const onLogin = receiver();
+    if (!onLogin) {
+      // Nobody takes the token, so nobody could ever log this device out.
+      await post("/logout", {}, body.access_token);
+      complain("No app is waiting for this login. Please open this page from your app.");
+      return;
+    }
+    form.hidden = true;
+    done.hidden = false;
+    done.focus();
+    onLogin(body);
+  }
+
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    problem.hidden = true;
+    button.disabled = true;
+    try {
+      await logIn();
+    } catch {
+      complain("The server could not be reached. Please try again.");
+    } finally {
+      button.disabled = false;
+    }
+  });
+  form.hidden = false;
+  form.elements.user.focus();
+})();
