@@ -93,7 +93,7 @@ class Server:
         self._background = background
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._passwords = Passwords(clock, settings.policy.password_min_length)
+        self._passwords = Passwords(clock, settings.policy)
         self._guard = Guard(settings.outbound)
         mailer = None if settings.email is None else Mailer(settings.email, database)
         self.worker = Worker(database, clock, mailer, Renderer(settings.web.template_dir))

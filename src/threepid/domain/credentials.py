@@ -8,20 +8,36 @@ import asyncio
 import hashlib
 import hmac
 import os
+import sys
 import unicodedata
+from array import array
+from bisect import bisect_left
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Final
 
 import argon2
+import bcrypt
 import nacl.secret
+import structlog
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 from canonicaljson import encode_canonical_json
 
 from threepid.clock import Clock, Entropy
+from threepid.config import ConfigError, Policy
 from threepid.spec.errors import InvalidParam, LimitExceeded, WeakPassword
+from threepid.spec.strict_json import usable
+
+_log = structlog.get_logger()
 
 PASSWORD_MAX_LENGTH: Final = 512
+"""Code points of a password in its normal form."""
+PASSWORD_MAX_BYTES: Final = 4096
+"""UTF-8 bytes of a password as it came."""
 QUEUE_SECONDS: Final = 2.0
 """How long a password may wait for its turn to be hashed."""
+_BCRYPT: Final = ("$2a$", "$2b$", "$2y$")
+_BCRYPT_BYTES: Final = 72
 
 
 class Vault:
@@ -87,30 +103,46 @@ class Passwords:
     """Hashes passwords with argon2id in a pool as wide as the machine, with a short queue.
 
     m = 19 MiB, t = 2, p = 1, as https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html advises.
+    bcrypt hashes that other servers made are verified, and should be replaced then.
     """
 
-    def __init__(self, clock: Clock, min_length: int) -> None:
-        """Refuse new passwords shorter than `min_length` code points."""
+    def __init__(self, clock: Clock, policy: Policy) -> None:
+        """Refuse new passwords that `policy` does not allow. Raises ConfigError if its file cannot be read."""
         self._clock = clock
-        self._min_length = min_length
+        self._policy = policy
+        self._denied = _Denied(policy.passwords_denied_file)
         self._hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-        self._width = os.cpu_count() or 1
+        self._width = _cores()
         self._pool = ThreadPoolExecutor(self._width, thread_name_prefix="argon2")
         self._waiting = 0
-        self._seconds_each = 0.05
         # Verified when there is no hash to verify, so that "no such account" costs what "wrong password" costs.
+        # Making it says how long one takes on this machine.
+        start = clock.monotonic()
         self._nobody = self._hasher.hash("nobody has this password")
+        self._seconds_each = self._seconds_since(start)
 
-    async def hash(self, password: str) -> str:
-        """The hash of a new password. Raises WeakPassword, InvalidParam if it is too long, LimitExceeded when overloaded."""
-        hashed: str = await self._in_turn(self._hasher.hash, self.check(password))
+    async def hash(self, password: str, *, username: str | None = None) -> str:
+        """The hash of a new password. Raises what `check` raises, and LimitExceeded when overloaded."""
+        hashed: str = await self._in_turn(self._hasher.hash, self.check(password, username=username))
         return hashed
 
-    def check(self, password: str) -> str:
-        """The new password in its normal form. Raises WeakPassword, InvalidParam if it is too long."""
+    def check(self, password: str, *, username: str | None = None) -> str:
+        """The new password in its normal form; `username` (or user ID) is whose it would be.
+
+        Raises WeakPassword, InvalidParam if it is too long or no text.
+        """
         normalised = self.normalise(password)
-        if len(normalised) < self._min_length:
-            raise WeakPassword(f"A password has at least {self._min_length} characters.")
+        if len(normalised) < self._policy.password_min_length:
+            raise WeakPassword(f"A password has at least {self._policy.password_min_length} characters.")
+        if len({_class_of(character) for character in normalised}) < self._policy.password_min_classes:
+            raise WeakPassword(
+                f"A password has at least {self._policy.password_min_classes} of these: "
+                "small letters, capital letters, digits, other characters."
+            )
+        if username is not None and normalised.casefold() in _names(username):
+            raise WeakPassword("A password is something else than the username.")
+        if normalised in self._denied:
+            raise WeakPassword("Many people use this password, so it is easily guessed: please choose another.")
         return normalised
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
@@ -120,12 +152,24 @@ class Passwords:
         except InvalidParam:
             return False
         right = await self._in_turn(self._matches, normalised, password_hash or self._nobody)
-        return right and password_hash is not None
+        return right and bool(password_hash)
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Was it made in another way than `hash` would make it now? To be replaced when the password is at hand."""
+        try:
+            return self._hasher.check_needs_rehash(password_hash)
+        except InvalidHashError:
+            return True
 
     @staticmethod
     def normalise(password: str) -> str:
-        """NFKC, so that one keyboard's password works on another. Raises InvalidParam if it is too long."""
-        if len(password) > PASSWORD_MAX_LENGTH:
+        """NFKC, so that one keyboard's password works on another. Raises InvalidParam if it is too long or no text."""
+        # Before anything else, so that a longer one costs no more.
+        if len(password) > PASSWORD_MAX_BYTES:
+            raise InvalidParam(f"A password has at most {PASSWORD_MAX_LENGTH} characters.")
+        if not usable(password):
+            raise InvalidParam("The password has characters that are not allowed.")
+        if len(password.encode()) > PASSWORD_MAX_BYTES:
             raise InvalidParam(f"A password has at most {PASSWORD_MAX_LENGTH} characters.")
         normalised = unicodedata.normalize("NFKC", password)
         if len(normalised) > PASSWORD_MAX_LENGTH:
@@ -138,8 +182,14 @@ class Passwords:
 
     def _matches(self, password: str, password_hash: str) -> bool:
         try:
+            if password_hash.startswith(_BCRYPT):
+                # It never looked at more than this; the servers that made the hash cut the rest off in silence.
+                return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES], password_hash.encode())
             return self._hasher.verify(password_hash, password)
-        except (argon2.exceptions.VerifyMismatchError, argon2.exceptions.InvalidHashError):
+        except VerifyMismatchError:
+            return False
+        except (VerificationError, ValueError) as error:
+            _log.warning("password_hash_unusable", reason=str(error) or type(error).__name__)
             return False
 
     async def _in_turn(self, work: Any, *arguments: str) -> Any:
@@ -154,10 +204,56 @@ class Passwords:
     def _timed(self, work: Any, *arguments: str) -> Any:
         start = self._clock.monotonic()
         result = work(*arguments)
-        self._seconds_each += (self._clock.monotonic() - start - self._seconds_each) / 8
+        self._seconds_each += (self._seconds_since(start) - self._seconds_each) / 8
         return result
+
+    def _seconds_since(self, start: float) -> float:
+        # A machine that slept meanwhile says nothing of how long a hash takes.
+        return min(self._clock.monotonic() - start, QUEUE_SECONDS)
 
     def _leave(self, future: asyncio.Future[Any]) -> None:
         self._waiting -= 1
         if not future.cancelled():
             future.exception()  # the waiter may be gone: the exception counts as seen
+
+
+class _Denied:
+    """Passwords of a file, without regard to case: 64 bits of each, so that a million of them take 8 MB."""
+
+    def __init__(self, file: str) -> None:
+        self._hashes = array("q")
+        if not file:
+            return
+        try:
+            # Such lists come from everywhere: a line that is no text matches nothing.
+            with Path(file).open(encoding="utf-8", errors="replace") as lines:
+                self._hashes = array("q", sorted({self._hash(line.rstrip("\n")) for line in lines}))
+        except OSError as error:
+            raise ConfigError(f"[policy] passwords_denied_file: {file}: {error.strerror}") from None
+
+    def __contains__(self, password: str) -> bool:
+        wanted = self._hash(password)
+        place = bisect_left(self._hashes, wanted)
+        return place < len(self._hashes) and self._hashes[place] == wanted
+
+    @staticmethod
+    def _hash(password: str) -> int:
+        return hash(unicodedata.normalize("NFKC", password).casefold())
+
+
+def _class_of(character: str) -> str:
+    if character.isdecimal():
+        return "digit"
+    return "small" if character.islower() else "capital" if character.isupper() else "other"
+
+
+def _names(username: str) -> set[str]:
+    """How people write the username or the user ID that they have."""
+    whole = username.casefold()
+    localpart = whole.removeprefix("@").partition(":")[0]
+    return {whole, localpart, f"@{localpart}"}
+
+
+def _cores() -> int:
+    """The cores that this process may use: in a container they may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
