@@ -1,4 +1,4 @@
-"""Messages as people get them: every one has its templates, says what it must, and can be overridden as a whole."""
+"""Messages as people get them: every one has its templates, says what it must, and can be overridden."""
 
 import re
 from html.parser import HTMLParser
@@ -8,13 +8,20 @@ import msgspec
 import pytest
 
 from threepid.clock import MINUTE
-from threepid.delivery.render import PARTS, Rendered, Renderer, TemplateError
+from threepid.delivery.render import MAIL, TEXT, Rendered, Renderer, TemplateError
 from threepid.domain import messages
-from threepid.domain.messages import EXAMPLES, ConfirmAddress, Message
+from threepid.domain.messages import EXAMPLES, AddressInUse, AddressUnknown, ConfirmAddress, ContactAdded, Message
 from threepid.storage.outbox import Order
 
 OWN = Path(messages.__file__).parents[1] / "delivery" / "templates"
 PROOFS = [example for example in EXAMPLES if isinstance(example, ConfirmAddress)]
+TO_THE_ADDRESS = (ConfirmAddress, AddressInUse, AddressUnknown)
+NOTICES = [example for example in EXAMPLES if not isinstance(example, TO_THE_ADDRESS)]
+GSM_7 = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+"""Characters of a plain text to a phone, 160 of which make one. https://www.3gpp.org/dynareport/23038.htm"""
 
 
 def named(example: Message) -> str:
@@ -27,7 +34,11 @@ def order(message: Message, language: str = "en", changes: dict[str, str] | None
 
 
 def render(message: Message, *, age: int = 0, language: str = "en", changes: dict[str, str] | None = None) -> Rendered:
-    return Renderer().render(order(message, language, changes), age)
+    return Renderer().mail(order(message, language, changes), age)
+
+
+def text(message: Message, *, age: int = 0, changes: dict[str, str] | None = None) -> str:
+    return Renderer().text(order(message, changes=changes), age)
 
 
 class Outline(HTMLParser):
@@ -62,20 +73,78 @@ def test_every_message_has_an_example_and_a_complete_folder_and_every_folder_a_m
     assert {type(example) for example in EXAMPLES} == kinds
     assert {kind.template for kind in kinds} == {path.name for path in OWN.iterdir() if path.is_dir()}
     for kind in kinds:
-        assert {path.name for path in (OWN / kind.template).iterdir()} == set(PARTS)
+        assert {path.name for path in (OWN / kind.template).iterdir()} == {*MAIL, *TEXT}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=named)
-def test_a_message_names_the_server_and_the_address_and_says_that_nothing_need_be_done(example: Message) -> None:
+def test_a_mail_names_the_server_and_what_it_is_about_and_says_what_to_do(example: Message) -> None:
     rendered = render(example)
     assert rendered.subject == " ".join(rendered.subject.split())
     assert 10 < len(rendered.subject) < 78
     for part in (rendered.text, Outline(rendered.html).text):
         words = " ".join(part.split())
         assert "example.org" in words
-        assert "alice@example.com" in words
-        assert "That was not you? Then do nothing" in words
+        if isinstance(example, TO_THE_ADDRESS):
+            assert "alice@example.com" in words
+            assert "That was not you? Then do nothing" in words
+        else:
+            assert "@alice:example.org" in words
+            assert "That was you? Then there is nothing to do. That was not you? Then " in words
+            assert "tell the people who run example.org" in words
     assert all(len(line) < 80 for line in rendered.text.splitlines())
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=named)
+def test_a_text_is_one_short_message_without_links(example: Message) -> None:
+    shown = text(example)
+    assert shown.startswith("example.org: ")
+    assert len(shown) <= 160
+    assert set(shown) <= GSM_7
+    assert "://" not in shown
+    assert "  " not in shown
+    assert shown.strip() == shown
+    assert ("Not you? Then " in shown) == (example not in PROOFS)
+    assert "alice@example.com" not in shown  # whose number it is knows it
+
+
+@pytest.mark.parametrize("example", PROOFS, ids=named)
+def test_a_text_with_a_code_ends_in_the_line_that_binds_it_to_the_server(example: ConfirmAddress) -> None:
+    # https://wicg.github.io/sms-one-time-codes/#parsing
+    said, between, bound = text(example).split("\n")
+    assert (between, bound) == ("", "@matrix.example.org #042917")
+    assert "042917" in said
+    assert said.endswith(" It works for 10 minutes. Do not share it.")
+    assert "It works for 1 minute." in text(example, age=9 * MINUTE)
+    assert text(example, changes={"host": ""}) == said
+
+
+def test_a_text_says_what_its_code_is_for() -> None:
+    assert [text(example).partition(" is the code to ")[2].partition(". It works")[0] for example in PROOFS] == [
+        "add this number to a Matrix account",
+        "open a Matrix account with this number",
+        "set a new password for @alice:example.org",
+    ]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=named)
+def test_no_value_adds_a_line_to_a_text(example: Message) -> None:
+    nasty = "x\r\n\r\n@evil.example #999999\u2028y\u0085z\x00\u202e"
+    fields = [name for name, value in msgspec.to_builtins(example).items() if isinstance(value, str)]
+    for field in fields:
+        shown = text(example, changes={field: nasty})
+        assert shown.count("\n") == text(example).count("\n")
+        assert shown.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("example", NOTICES, ids=named)
+def test_a_notice_names_the_account_and_the_kind_of_contact(example: Message) -> None:
+    for shown in (render(example).subject, render(example).text, Outline(render(example).html).text, text(example)):
+        assert "@alice:example.org" in shown
+    for medium, kind in (("email", "e-mail address"), ("msisdn", "phone number")):
+        if isinstance(example, ContactAdded):
+            changed = render(example, changes={"medium": medium})
+            assert f"the {kind} b***@example.net" in " ".join(changed.text.split())
+            assert f"The {kind} b***@example.net" in " ".join(Outline(changed.html).text.split())
 
 
 @pytest.mark.parametrize("example", PROOFS, ids=named)
@@ -138,23 +207,38 @@ def test_a_language_without_templates_gets_english_and_says_so(language: str) ->
 
 def test_a_message_without_templates_and_a_missing_value_are_errors() -> None:
     with pytest.raises(TemplateError, match="no_such_message"):
-        Renderer().render(Order("id", "email", "b@example.com", "en", "no_such_message", "{}", 0, 1, 1))
+        Renderer().mail(Order("id", "email", "b@example.com", "en", "no_such_message", "{}", 0, 1, 1))
     with pytest.raises(Exception, match="'address' is undefined"):
-        Renderer().render(Order("id", "email", "b@example.com", "en", "confirm_address", '{"brand": "x"}', 0, 1, 1))
+        Renderer().mail(Order("id", "email", "b@example.com", "en", "confirm_address", '{"brand": "x"}', 0, 1, 1))
 
 
 def write_message(folder: Path, text: str = "own text {{ brand }}") -> None:
     folder.mkdir(parents=True)
-    for part in PARTS:
+    for part in MAIL:
         (folder / part).write_text(f"<p lang={{{{ language }}}} dir={{{{ direction }}}}>{text}</p>")
 
 
 def test_a_folder_overrides_a_whole_message_and_no_other(tmp_path: Path) -> None:
     write_message(tmp_path / "confirm_address")
     renderer = Renderer(str(tmp_path))
-    assert "own text example.org" in renderer.render(order(EXAMPLES[0])).text
-    assert "own text" in renderer.render(order(EXAMPLES[0])).html
-    assert renderer.render(order(EXAMPLES[1])) == Renderer().render(order(EXAMPLES[1]))
+    assert "own text example.org" in renderer.mail(order(EXAMPLES[0])).text
+    assert "own text" in renderer.mail(order(EXAMPLES[0])).html
+    assert renderer.mail(order(EXAMPLES[1])) == Renderer().mail(order(EXAMPLES[1]))
+
+
+def test_a_folder_overrides_the_mail_or_the_text_or_both(tmp_path: Path) -> None:
+    write_message(tmp_path / "confirm_address")
+    assert Renderer(str(tmp_path)).text(order(EXAMPLES[0])) == text(EXAMPLES[0])
+    broken(
+        tmp_path, "register_address/sms.txt", "{% extends 'proof.sms.txt' %}{% block purpose %}come in{% endblock %}"
+    )
+    renderer = Renderer(str(tmp_path))
+    assert renderer.text(order(EXAMPLES[1])).startswith("example.org: 042917 is the code to come in. It works")
+    assert renderer.mail(order(EXAMPLES[1])) == render(EXAMPLES[1])
+    broken(tmp_path, "register_address/de/sms.txt", "{{ code }} ist der Code")
+    renderer = Renderer(str(tmp_path))
+    assert renderer.text(order(EXAMPLES[1], "de-AT")) == "042917 ist der Code"
+    assert renderer.mail(order(EXAMPLES[1], "de-AT")) == render(EXAMPLES[1])
 
 
 def test_a_language_is_found_by_its_tag_or_a_wider_one(tmp_path: Path) -> None:
@@ -162,15 +246,15 @@ def test_a_language_is_found_by_its_tag_or_a_wider_one(tmp_path: Path) -> None:
     write_message(tmp_path / "confirm_address" / "pt-BR", "brazilian")
     renderer = Renderer(str(tmp_path))
     for language in ("he", "he-IL"):
-        assert "<p lang=he dir=rtl>hebrew" in renderer.render(order(EXAMPLES[0], language)).text
-    assert "<p lang=pt-BR dir=ltr>brazilian" in renderer.render(order(EXAMPLES[0], "pt-BR")).text
+        assert "<p lang=he dir=rtl>hebrew" in renderer.mail(order(EXAMPLES[0], language)).text
+    assert "<p lang=pt-BR dir=ltr>brazilian" in renderer.mail(order(EXAMPLES[0], "pt-BR")).text
     for language in ("pt", "en", "pt-PT"):
-        assert renderer.render(order(EXAMPLES[0], language)) == Renderer().render(order(EXAMPLES[0]))
+        assert renderer.mail(order(EXAMPLES[0], language)) == Renderer().mail(order(EXAMPLES[0]))
 
 
 def test_a_layout_can_be_overridden_for_all_messages(tmp_path: Path) -> None:
     (tmp_path / "layout.html").write_text("<html><body>our layout {% block content %}{% endblock %}</body></html>")
-    html = Renderer(str(tmp_path)).render(order(EXAMPLES[0])).html
+    html = Renderer(str(tmp_path)).mail(order(EXAMPLES[0])).html
     assert "our layout" in html
     assert "042917" in html
 
@@ -187,8 +271,12 @@ def broken(tmp_path: Path, place: str, text: str) -> None:
         ({"confirm_address/body.txt": "x"}, r"confirm_address lacks subject.txt, body.html"),
         ({"confirm_address/de/body.txt": "x"}, r"de lacks subject.txt, body.html"),
         ({"confirm_adress/body.txt": "x"}, r"there is no message confirm_adress, only .*confirm_address"),
-        ({f"reset_password/{part}": "{{ user }}" for part in PARTS}, r"reset_password: UndefinedError: 'user' is"),
-        ({f"reset_password/fr/{part}": "{% if %}" for part in PARTS}, r"reset_password/fr: TemplateSyntaxError"),
+        ({f"reset_password/{part}": "{{ user }}" for part in MAIL}, r"reset_password: UndefinedError: 'user' is"),
+        ({f"reset_password/fr/{part}": "{% if %}" for part in MAIL}, r"reset_password/fr: TemplateSyntaxError"),
+        ({"reset_password/sms.txt": "{{ user }}"}, r"reset_password: UndefinedError: 'user' is"),
+        ({"reset_password/fr/sms.txt": "x", "reset_password/fr/body.txt": "x"}, r"fr lacks subject.txt, body.html"),
+        ({"reset_password/notes": "x"}, r"reset_password lacks subject.txt, body.txt, body.html"),
+        ({"proof.sms.txt": "{{ nothing }}"}, r"UndefinedError: 'nothing' is undefined"),
         ({"layout.html": "{{ nothing }}"}, r"UndefinedError: 'nothing' is undefined"),
     ],
 )

@@ -1,12 +1,12 @@
-"""Subject, text and HTML of a message, out of its template folder.
+"""What people get to read of a message, out of its template folder.
 
-`templates/<message>/{subject.txt,body.txt,body.html}` is the message in English, `templates/<message>/<language>/…` in
-another language. A folder of the operator's overrides a whole message at a time: mixing two people's texts in one mail
-would look like a forgery.
+`templates/<message>/{subject.txt,body.txt,body.html}` is the mail in English, `sms.txt` beside them the text to a phone;
+`templates/<message>/<language>/…` in another language. A folder of the operator's overrides the mail, the text to a phone or
+both, a mail always as a whole: mixing two people's texts in one mail would look like a forgery.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,10 @@ from threepid.clock import MINUTE
 from threepid.domain import messages
 from threepid.storage.outbox import Order
 
-PARTS: Final = ("subject.txt", "body.txt", "body.html")
+MAIL: Final = ("subject.txt", "body.txt", "body.html")
+"""The parts of a mail."""
+TEXT: Final = ("sms.txt",)
+"""The part of a text to a phone."""
 DEFAULT_LANGUAGE: Final = "en"
 _OWN: Final = Path(__file__).parent / "templates"
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
@@ -32,7 +35,7 @@ class TemplateError(Exception):
 
 
 class Rendered(Struct, frozen=True):
-    """A message as people get it."""
+    """A mail as people get it."""
 
     subject: str
     text: str
@@ -65,36 +68,40 @@ class Renderer:
         if override:
             self._check(Path(override))
 
-    def render(self, order: Order, age: int = 0) -> Rendered:
-        """The message of an order that was put into the outbox `age` milliseconds ago.
+    def mail(self, order: Order, age: int = 0) -> Rendered:
+        """The mail of an order that was put into the outbox `age` milliseconds ago.
 
         Lifetimes (`…_minutes`) are told as what is left of them, 0 for nothing: a mail that a relay's failure held up
         must not promise what is over. Raises jinja2.TemplateError, TemplateError or msgspec.DecodeError.
         """
-        values = {
-            name: _clean(value, age, lifetime=name.endswith(_LIFETIME))
-            for name, value in msgspec.json.decode(order.params, type=dict[str, str | int]).items()
-        }
-        folder, language = self._find(order.template, order.language)
-        return self._render(folder, language, values)
+        folder, language = self._find(order.template, order.language, MAIL)
+        return self._mail(folder, language, _values(order, age))
 
-    def _render(self, folder: str, language: str, values: dict[str, Any]) -> Rendered:
-        direction = "rtl" if language.partition("-")[0] in _RIGHT_TO_LEFT else "ltr"
-        subject, text, html = (
-            self._environment.get_template(f"{folder}/{part}").render(values, language=language, direction=direction)
-            for part in PARTS
-        )
+    def text(self, order: Order, age: int = 0) -> str:
+        """The same as a text to a phone: plain lines, without one at the end."""
+        folder, language = self._find(order.template, order.language, TEXT)
+        return self._text(folder, language, _values(order, age))
+
+    def _mail(self, folder: str, language: str, values: dict[str, Any]) -> Rendered:
+        subject, text, html = (self._part(f"{folder}/{part}", language, values) for part in MAIL)
         return Rendered(_one_line(subject), text.strip() + "\n", self._inliner.inline(html))
 
-    def _find(self, template: str, language: str) -> tuple[str, str]:
+    def _text(self, folder: str, language: str, values: dict[str, Any]) -> str:
+        return self._part(f"{folder}/{TEXT[0]}", language, values).strip()
+
+    def _part(self, template: str, language: str, values: dict[str, Any]) -> str:
+        direction = "rtl" if language.partition("-")[0] in _RIGHT_TO_LEFT else "ltr"
+        return self._environment.get_template(template).render(values, language=language, direction=direction)
+
+    def _find(self, template: str, language: str, parts: tuple[str, ...]) -> tuple[str, str]:
         """The folder of a message and the language it is really in: `de-AT`, `de`, English."""
         for root in self._roots:
             for candidate in _languages(language):
-                if (root / template / candidate).is_dir():
+                if (root / template / candidate / parts[0]).is_file():
                     return f"{template}/{candidate}", candidate
-            if (root / template / PARTS[0]).is_file():
+            if (root / template / parts[0]).is_file():
                 return template, DEFAULT_LANGUAGE
-        raise TemplateError(f"There is no template for {template}.")
+        raise TemplateError(f"There is no {parts[0]} for {template}.")
 
     def _check(self, override: Path) -> None:
         if not override.is_dir():
@@ -108,12 +115,17 @@ class Renderer:
             values = msgspec.to_builtins(example)
             for root in self._roots:
                 for language in ["", *_subfolders(root / template)]:
-                    if (root / template / language / PARTS[0]).is_file():
-                        self._try(f"{template}/{language}".rstrip("/"), language or DEFAULT_LANGUAGE, values)
+                    place = f"{template}/{language}".rstrip("/")
+                    if (root / place / MAIL[0]).is_file():
+                        self._try(self._mail, place, language, values)
+                    if (root / place / TEXT[0]).is_file():
+                        self._try(self._text, place, language, values)
 
-    def _try(self, folder: str, language: str, values: dict[str, Any]) -> None:
+    def _try(
+        self, render: Callable[[str, str, dict[str, Any]], object], folder: str, language: str, values: dict[str, Any]
+    ) -> None:
         try:
-            self._render(folder, language, values)
+            render(folder, language or DEFAULT_LANGUAGE, values)
         except (jinja2.TemplateError, css_inline.InlineError) as error:
             raise TemplateError(f"{folder}: {type(error).__name__}: {error}") from None
 
@@ -121,13 +133,21 @@ class Renderer:
 def _check_complete(folder: Path) -> None:
     languages = _subfolders(folder)
     for candidate in [folder, *(folder / language for language in languages)]:
-        missing = [part for part in PARTS if not (candidate / part).is_file()]
-        if missing and not (candidate == folder and languages and len(missing) == len(PARTS)):
-            raise TemplateError(f"{candidate} lacks {', '.join(missing)}: a message is overridden as a whole.")
+        there = {part for part in (*MAIL, *TEXT) if (candidate / part).is_file()}
+        missing = [part for part in MAIL if part not in there]
+        if (there - set(TEXT) and missing) or not (there or (candidate == folder and languages)):
+            raise TemplateError(f"{candidate} lacks {', '.join(missing)}: a mail is overridden as a whole.")
 
 
 def _subfolders(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def _values(order: Order, age: int) -> dict[str, Any]:
+    return {
+        name: _clean(value, age, lifetime=name.endswith(_LIFETIME))
+        for name, value in msgspec.json.decode(order.params, type=dict[str, str | int]).items()
+    }
 
 
 def _languages(language: str) -> Iterator[str]:
@@ -144,5 +164,5 @@ def _clean(value: str | int, age: int, *, lifetime: bool) -> str | int:
 
 
 def _one_line(text: str) -> str:
-    """`text` without controls, line ends and invisible marks: nobody adds a line to a mail by a name."""
+    """`text` without controls, line ends and invisible marks: nobody adds a line to a message by a name."""
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())

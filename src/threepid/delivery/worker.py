@@ -149,7 +149,7 @@ class Worker:
     async def _send(self, order: Order) -> None:
         if order.channel != "email" or self._mailer is None:
             raise DeliveryError(f"there is no transport for {order.channel}", retry=True)
-        rendered = self._renderer.render(order, self._clock.now() - order.created_at)
+        rendered = self._renderer.mail(order, self._clock.now() - order.created_at)
         await self._mailer.deliver(order, rendered)
 
     async def _note_sent(self, order: Order) -> None:

@@ -38,6 +38,8 @@ class ConfirmAddress(Message, frozen=True, kw_only=True):
     """How long the code lives, in minutes."""
     link_minutes: int
     """How long the link lives, in minutes."""
+    host: str = ""
+    """The server's host name, by which a phone knows where the code of a text belongs."""
 
 
 class RegisterAddress(ConfirmAddress, frozen=True, kw_only=True):
@@ -68,25 +70,71 @@ class AddressUnknown(Message, frozen=True, kw_only=True):
     address: str
 
 
+class ContactAdded(Message, frozen=True, kw_only=True):
+    """A contact was added to this account."""
+
+    template = "contact_added"
+    user_id: str
+    medium: str
+    contact: str
+    """The contact that it is about, as `addresses.mask` shows it.
+
+    Who it belongs to knows it by that, and a notice may reach a mailbox or a phone that has changed hands.
+    """
+
+
+class ContactRemoved(Message, frozen=True, kw_only=True):
+    """A contact of this account was removed."""
+
+    template = "contact_removed"
+    user_id: str
+    medium: str
+    contact: str
+    """The contact that it is about, as `addresses.mask` shows it."""
+
+
+class PasswordChanged(Message, frozen=True, kw_only=True):
+    """The password of this account was changed."""
+
+    template = "password_changed"
+    user_id: str
+
+
+class AccountDeactivated(Message, frozen=True, kw_only=True):
+    """This account was closed for good."""
+
+    template = "account_deactivated"
+    user_id: str
+
+
+_BRAND: Final = "example.org"
+_USER: Final = "@alice:example.org"
+_ADDRESS: Final = "alice@example.com"
 _LINK: Final = "https://matrix.example.org/confirm/tZ3vQk8mW1xYc5nB7sLd9fGh2jKp4rTa"
+_HOST: Final = "matrix.example.org"
 EXAMPLES: Final[tuple[Message, ...]] = (
     ConfirmAddress(
-        brand="example.org", address="alice@example.com", link=_LINK, code="042917", code_minutes=10, link_minutes=60
+        brand=_BRAND, address=_ADDRESS, link=_LINK, code="042917", code_minutes=10, link_minutes=60, host=_HOST
     ),
     RegisterAddress(
-        brand="example.org", address="alice@example.com", link=_LINK, code="042917", code_minutes=10, link_minutes=60
+        brand=_BRAND, address=_ADDRESS, link=_LINK, code="042917", code_minutes=10, link_minutes=60, host=_HOST
     ),
     ResetPassword(
-        brand="example.org",
-        address="alice@example.com",
-        user_id="@alice:example.org",
+        brand=_BRAND,
+        address=_ADDRESS,
+        user_id=_USER,
         link=_LINK,
         code="042917",
         code_minutes=10,
         link_minutes=60,
+        host=_HOST,
     ),
-    AddressInUse(brand="example.org", address="alice@example.com", user_id="@alice:example.org"),
-    AddressUnknown(brand="example.org", address="alice@example.com"),
+    AddressInUse(brand=_BRAND, address=_ADDRESS, user_id=_USER),
+    AddressUnknown(brand=_BRAND, address=_ADDRESS),
+    ContactAdded(brand=_BRAND, user_id=_USER, medium="email", contact="b***@example.net"),
+    ContactRemoved(brand=_BRAND, user_id=_USER, medium="msisdn", contact="+4479***23"),
+    PasswordChanged(brand=_BRAND, user_id=_USER),
+    AccountDeactivated(brand=_BRAND, user_id=_USER),
 )
 """One of each message: templates are tried on them."""
 
