@@ -22,6 +22,7 @@ from threepid.domain.associations import Associations
 from threepid.domain.context import Context
 from threepid.domain.credentials import Passwords, Vault
 from threepid.domain.keys import Keyring, ensure_keyring, ensure_secret
+from threepid.domain.registration_tokens import RegistrationTokens
 from threepid.domain.services import Services
 from threepid.domain.threepids import Threepids
 from threepid.domain.uia import Uia
@@ -143,6 +144,7 @@ class Server:
             accounts=accounts,
             threepids=Threepids(context, validation, associations, IdentityClient(self._guard)),
             uia=Uia(context, validation, accounts.check_password_stage),
+            registration_tokens=RegistrationTokens(context),
             associations=associations,
         )
 

@@ -13,6 +13,7 @@ from threepid.api.client import (
     openid,
     password_management,
     registration,
+    registration_tokens,
     tokens,
     versions,
     whoami,
@@ -24,6 +25,7 @@ from threepid.spec.endpoint import Endpoint, collect
 ACCOUNTS: Final = collect(
     versions.ENDPOINTS,
     registration.ENDPOINTS,
+    registration_tokens.ENDPOINTS,
     login.ENDPOINTS,
     logout.ENDPOINTS,
     whoami.ENDPOINTS,

@@ -50,6 +50,7 @@ class Vault:
         self._client_secret_key = self._derive(secret, b"client_secret")
         self._limit_key = self._derive(secret, b"limit")
         self._request_key = self._derive(secret, b"uia request")
+        self._registration_token_key = self._derive(secret, b"registration token")
 
     @staticmethod
     def _derive(secret: bytes, purpose: bytes) -> bytes:
@@ -71,6 +72,10 @@ class Vault:
     def hash_limit_key(self, key: str) -> str:
         """What is kept of the name of a limit, which may hold an address."""
         return hmac.digest(self._limit_key, key.encode("utf-8", "surrogatepass"), "sha256").hex()
+
+    def hash_registration_token(self, token: str) -> str:
+        """What is kept of a registration token, which an operator may have chosen."""
+        return hmac.digest(self._registration_token_key, token.encode("utf-8", "surrogatepass"), "sha256").hex()
 
     def mac_request(self, request: dict[str, Any]) -> bytes:
         """What is compared of a request whose authentication takes several steps."""
@@ -160,6 +165,11 @@ class Passwords:
             return self._hasher.check_needs_rehash(password_hash)
         except InvalidHashError:
             return True
+
+    async def rehash(self, password: str) -> str:
+        """The hash of a password that is in use, whatever the policy says of it by now. Raises LimitExceeded."""
+        hashed: str = await self._in_turn(self._hasher.hash, self.normalise(password))
+        return hashed
 
     @staticmethod
     def normalise(password: str) -> str:

@@ -5,6 +5,7 @@ from msgspec import Struct
 from threepid.domain.accounts import Accounts
 from threepid.domain.associations import Associations
 from threepid.domain.context import Context
+from threepid.domain.registration_tokens import RegistrationTokens
 from threepid.domain.threepids import Threepids
 from threepid.domain.uia import Uia
 from threepid.domain.validation import Validation
@@ -18,4 +19,5 @@ class Services(Struct, frozen=True):
     accounts: Accounts
     threepids: Threepids
     uia: Uia
+    registration_tokens: RegistrationTokens
     associations: Associations | None

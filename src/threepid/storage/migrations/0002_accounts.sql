@@ -44,7 +44,7 @@ CREATE TABLE profiles (
 -- `hint` is the beginning of the token, by which operators know it; the token itself is kept as a keyed hash.
 CREATE TABLE registration_tokens (
     token_hash TEXT NOT NULL PRIMARY KEY,
-    hint TEXT NOT NULL,
+    hint TEXT NOT NULL UNIQUE,
     uses_allowed BIGINT,
     used BIGINT NOT NULL DEFAULT 0,
     created_at BIGINT NOT NULL,
