@@ -1,0 +1,26 @@
+"""Who accepted which version of which document."""
+
+from msgspec import Struct
+
+from threepid.storage.database import AT_MOST_ONE, Tx
+from threepid.storage.queries import Queries
+
+_sql = Queries("terms")
+
+
+class Acceptance(Struct, frozen=True):
+    """One version of one document that somebody accepted; the time in milliseconds."""
+
+    document: str
+    version: str
+    accepted_at: int
+
+
+def accept(tx: Tx, user_id: str, *, document: str, version: str, now: int) -> None:
+    """Remember that they accepted it; the first time counts."""
+    tx.run(_sql.accept, AT_MOST_ONE, user_id=user_id, document=document, version=version, now=now)
+
+
+def accepted(tx: Tx, user_id: str) -> list[Acceptance]:
+    """What they accepted, in the order of time."""
+    return tx.rows(_sql.accepted, Acceptance, user_id=user_id)
