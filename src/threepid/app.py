@@ -21,19 +21,23 @@ from threepid.domain.accounts import Accounts
 from threepid.domain.associations import Associations
 from threepid.domain.context import Context
 from threepid.domain.credentials import Passwords, Vault
+from threepid.domain.devices import Devices
 from threepid.domain.keys import Keyring, ensure_keyring, ensure_secret
+from threepid.domain.notices import Notices
 from threepid.domain.registration_tokens import RegistrationTokens
 from threepid.domain.services import Services
+from threepid.domain.stages import Stages
 from threepid.domain.threepids import Threepids
 from threepid.domain.uia import Uia
 from threepid.domain.validation import Validation
+from threepid.remote.captcha import Captcha
 from threepid.remote.federation import Federation
 from threepid.remote.guard import Guard
 from threepid.remote.identity import IdentityClient
 from threepid.spec.exchange import Answer, Fallbacks
 from threepid.storage import outbox
 from threepid.storage.connect import open_database
-from threepid.storage.database import Database
+from threepid.storage.database import Database, StorageError
 from threepid.storage.migrate import migrate
 from threepid.web import site
 from threepid.web.render import Pages
@@ -126,7 +130,10 @@ class Server:
     def _services(self, keyring: Keyring) -> Services:
         context = self.context
         validation = Validation(context, self.worker.wake)
-        accounts = Accounts(context, self._passwords)
+        notices = Notices(context)
+        devices = Devices(context)
+        registration_tokens = RegistrationTokens(context)
+        accounts = Accounts(context, self._passwords, devices, notices, registration_tokens)
         associations = None
         if context.config.identity is not None:
             associations = Associations(
@@ -135,18 +142,28 @@ class Server:
                 config.identity_name(context.config),
                 keyring,
                 validation,
-                accounts if context.config.accounts is not None else None,
+                devices if context.config.accounts is not None else None,
                 Federation(self._guard),
             )
         return Services(
             context=context,
             validation=validation,
             accounts=accounts,
-            threepids=Threepids(context, validation, associations, IdentityClient(self._guard)),
-            uia=Uia(context, validation, accounts.check_password_stage),
-            registration_tokens=RegistrationTokens(context),
+            devices=devices,
+            threepids=Threepids(context, validation, notices, associations, IdentityClient(self._guard)),
+            uia=Uia(
+                context,
+                Stages(context, validation, accounts.check_password_stage, registration_tokens, self._captcha()),
+            ),
+            registration_tokens=registration_tokens,
             associations=associations,
         )
+
+    def _captcha(self) -> Captcha | None:
+        settings = self.context.config.accounts.captcha if self.context.config.accounts else None
+        if settings is None:
+            return None
+        return Captcha(self._guard, settings, config.read_secret(Path(settings.secret_file)))
 
     def _asgi(self, *, strict: bool) -> http.Asgi:
         self._dispatcher = dispatch.Dispatcher(self.services, served(self.context.config), strict=strict)
@@ -183,7 +200,11 @@ class Server:
             for operation, (requests, failures) in self._dispatcher.counts().items():
                 counts.carry(telemetry.requests, requests, operation)
                 counts.carry(telemetry.failed_requests, failures, operation)
-            telemetry.messages_waiting.set(await database.read(outbox.depth))
+            try:
+                telemetry.messages_waiting.set(await database.read(outbox.depth))
+                await self.services.devices.note_seen()
+            except StorageError as error:
+                _log.warning("not_counted", cause=type(error).__name__)
             await self._pause(COUNTING_SECONDS)
 
     async def _pause(self, seconds: float) -> None:

@@ -23,7 +23,7 @@ def open_validated(world: World, purpose: Purpose, owner: str = "") -> str:
     if purpose is Purpose.RESET:
         world.add(token := world.register("owner"), world.validated(world.identity_token(token, "owner")))
     sid = world.run(
-        validation.request_email_token(
+        validation.request_token(
             purpose, parse_email("alice@example.com"), owner=owner, client_secret="s", send_attempt=1, next_link=None
         )
     )

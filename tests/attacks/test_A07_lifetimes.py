@@ -90,7 +90,7 @@ def test_a_validated_reset_session_lives_15_minutes(world: World) -> None:
     world.add(token, world.validated(world.identity_token(token)))
     validation = world.server.services.validation
     sid = world.run(
-        validation.request_email_token(
+        validation.request_token(
             Purpose.RESET, parse_email("alice@example.com"), client_secret="s", send_attempt=1, next_link=None
         )
     )

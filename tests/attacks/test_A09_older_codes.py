@@ -13,7 +13,7 @@ from world import World
 def reset(world: World, secret: str) -> str:
     world.clock.advance(1)
     return world.run(
-        world.server.services.validation.request_email_token(
+        world.server.services.validation.request_token(
             Purpose.RESET, parse_email("alice@example.com"), client_secret=secret, send_attempt=1, next_link=None
         )
     )

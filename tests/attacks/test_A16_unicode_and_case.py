@@ -67,7 +67,7 @@ def test_a_reset_goes_to_the_spelling_that_was_verified(world: World) -> None:
     for number, typed in enumerate(["MIKE@EXAMPLE.COM", "mike@example.com", "mIkE@ExAmPlE.cOm"]):
         world.clock.advance(1)
         world.run(
-            world.server.services.validation.request_email_token(
+            world.server.services.validation.request_token(
                 Purpose.RESET, parse_email(typed), client_secret=f"s{number}", send_attempt=1, next_link=None
             )
         )

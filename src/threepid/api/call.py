@@ -6,14 +6,15 @@ from msgspec import UNSET, Struct, UnsetType
 
 from threepid.config import Accounts, Config
 from threepid.domain.associations import Associations
+from threepid.domain.devices import Device
 from threepid.domain.services import Services
+from threepid.domain.stages import Request as UiaRequest
 from threepid.domain.uia import Grant
-from threepid.domain.uia import Request as UiaRequest
 from threepid.domain.validation import Consumer
 from threepid.spec.endpoint import Auth, Endpoint
 from threepid.spec.errors import Unrecognized
 from threepid.spec.uia import AuthData, Flow
-from threepid.storage.accounts import Requester
+from threepid.storage.devices import Requester
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -25,6 +26,8 @@ class Call(Struct, frozen=True, kw_only=True):
     endpoint: Endpoint
     client: str
     """The caller's IP address."""
+    user_agent: str
+    """What the caller's software calls itself."""
     raw: dict[str, Any]
     """The body as it came, for the authentication that is bound to it."""
 
@@ -66,8 +69,25 @@ class Call(Struct, frozen=True, kw_only=True):
             flows=flows,
             user_id=self._user(),
             consumer=consumer,
+            client=self.client,
         )
         return await self.services.uia.authenticate(request, None if auth is UNSET else auth)
+
+    def device(
+        self,
+        device_id: str | UnsetType,
+        display_name: str | UnsetType,
+        *,
+        refreshes: bool,
+    ) -> Device:
+        """The device that logs in by this call."""
+        return Device(
+            device_id=device_id or None,
+            display_name=display_name or None,
+            refreshes=refreshes,
+            client=self.client,
+            user_agent=self.user_agent,
+        )
 
     def _subject(self) -> str:
         return ""

@@ -18,8 +18,8 @@ from threepid.spec.exchange import Answer, Fallbacks, Handle, Request, Route
 from threepid.spec.parameters import bearer_token, parse_form, parse_parameters
 from threepid.spec.strict_json import convert, parse_object, usable
 from threepid.spec.uia import AuthenticationRequiredError
-from threepid.storage.accounts import Requester
 from threepid.storage.database import Busy, InDoubt
+from threepid.storage.devices import Requester
 
 _log = structlog.get_logger()
 _encode: Final = msgspec.json.Encoder().encode
@@ -151,31 +151,31 @@ class _Operation:
     async def _authenticated(self, request: Request, query: dict[str, str]) -> Any:
         """What makes the `call` out of the raw body, for the kind of authentication that the endpoint has."""
         services, endpoint, auth = self._services, self.endpoint, self.endpoint.auth
-        client = request.client
+        common: dict[str, Any] = {"services": services, "endpoint": endpoint, "client": request.client}
         if auth is Auth.NONE:
-            return lambda raw: Call(services=services, endpoint=endpoint, client=client, raw=raw)
+            agent = request.header("user-agent") or ""
+            return lambda raw: Call(**common, user_agent=agent, raw=raw)
         token = bearer_token(request)
         if token is None and self._query_token:
             token = query.get("access_token") or None
         if auth is Auth.IDENTITY_TOKEN:
-            identity_user = await self._identity_user(token)
-            return lambda raw: IdentityCall(
-                services=services, endpoint=endpoint, client=client, raw=raw, user_id=identity_user, token=token or ""
-            )
+            user_id = await self._identity_user(token)
+            return lambda raw: IdentityCall(**common, user_agent="", raw=raw, user_id=user_id, token=token or "")
         requester = await self._requester(token, required=auth is Auth.ACCESS_TOKEN)
         if requester is None:
-            return lambda raw: MaybeUserCall(
-                services=services, endpoint=endpoint, client=client, raw=raw, requester=None
-            )
+            return lambda raw: MaybeUserCall(**common, user_agent="", raw=raw, requester=None)
+        if services.devices.unnoticed(requester):
+            agent = request.header("user-agent") or ""
+            services.devices.notice(requester, client=common["client"], user_agent=agent)
         kind = UserCall if auth is Auth.ACCESS_TOKEN else MaybeUserCall
-        return lambda raw: kind(services=services, endpoint=endpoint, client=client, raw=raw, requester=requester)
+        return lambda raw: kind(**common, user_agent="", raw=raw, requester=requester)
 
     async def _requester(self, token: str | None, *, required: bool) -> Requester | None:
         if token is None:
             if required:
                 raise errors.MissingToken
             return None
-        requester = await self._services.accounts.whose_token(token)
+        requester = await self._services.devices.whose_token(token)
         if requester is None:
             raise errors.UnknownToken
         return requester

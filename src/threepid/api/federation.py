@@ -37,7 +37,7 @@ class ServerVersion(Struct, frozen=True):
 @endpoint("GET", other("/_matrix/federation/v1/openid/userinfo"), auth=Auth.NONE, errors=(errors.UnknownToken,))
 async def openid_userinfo(call: Call, query: UserinfoQuery) -> Userinfo:
     """Whose OpenID token this is. https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1openiduserinfo."""
-    user_id = await call.services.accounts.openid_user(query.access_token)
+    user_id = await call.services.devices.openid_user(query.access_token)
     if user_id is None:
         raise errors.UnknownToken
     return Userinfo(user_id)

@@ -11,6 +11,7 @@ from threepid.config.load import (
     identity_name,
     listen_address,
     load,
+    read_lines,
     read_secret,
     trusted_proxies,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "identity_name",
     "listen_address",
     "load",
+    "read_lines",
     "read_secret",
     "schema",
     "transports",

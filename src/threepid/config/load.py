@@ -1,5 +1,6 @@
 """Reading the configuration: TOML and the environment into Structs, and what is derived from them."""
 
+import functools
 import ipaddress
 import re
 import tomllib
@@ -214,6 +215,16 @@ def read_secret(path: Path) -> Secret:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text") from None
+
+
+@functools.cache
+def read_lines(file: str) -> frozenset[str]:
+    """The lines of a file in lower case, without blank ones and comments (`#`); read once. Raises ConfigError."""
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read: {type(error).__name__}") from None
+    return frozenset(line.strip().lower() for line in lines if line.strip() and not line.startswith("#"))
 
 
 def listen_address(config: Config) -> Listen | UnixListen:

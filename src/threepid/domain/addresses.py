@@ -1,14 +1,16 @@
-"""E-mail addresses: one strict grammar, one canonical form.
+"""E-mail addresses and phone numbers: one strict grammar, one canonical form of each.
 
 What is parsed here is what is stored, put on the envelope and written into the header, byte for byte.
-https://spec.matrix.org/latest/appendices/#e-mail-addresses
+https://spec.matrix.org/latest/appendices/#3pid-types
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
-from typing import Final
+from typing import ClassVar, Final, Literal
 
 import idna
+import phonenumbers
 from msgspec import Struct
 
 _ATEXT: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -19,6 +21,19 @@ _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _MAX_LOCAL: Final = 64
 _MAX_ADDRESS: Final = 254
 _MIN_MASKED: Final = 10
+_PHONE: Final = re.compile(r"\+?[0-9][0-9 ().\-/]*")
+_MAX_PHONE: Final = 40
+_COUNTRY: Final = re.compile(r"[A-Z]{2}")
+_PREFIX_DIGITS: Final = 7
+_TEXTED: Final = frozenset(
+    {
+        phonenumbers.PhoneNumberType.MOBILE,
+        phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE,
+        phonenumbers.PhoneNumberType.FIXED_LINE,
+        phonenumbers.PhoneNumberType.VOIP,
+    }
+)
+"""Kinds of numbers that are people's and cost what a text costs."""
 
 
 class InvalidAddress(ValueError):
@@ -28,12 +43,87 @@ class InvalidAddress(ValueError):
 class Email(Struct, frozen=True):
     """An e-mail address."""
 
+    medium: ClassVar[str] = "email"
+    channel: ClassVar[Literal["email", "sms"]] = "email"
+
     address: str
     """As it was given, with the domain as A-labels: mails go there."""
     canonical: str
     """What is compared: everything folded."""
     domain: str
     """The domain as lower-case A-labels."""
+
+
+class Phone(Struct, frozen=True):
+    """A phone number."""
+
+    medium: ClassVar[str] = "msisdn"
+    channel: ClassVar[Literal["email", "sms"]] = "sms"
+
+    address: str
+    """In E.164 with the plus, e.g. `+447700900123`: texts go there."""
+    canonical: str
+    """The same without the plus, as Matrix wants it."""
+    region: str
+    """The ISO code of the country that the number belongs to, whatever was said; '' for none, e.g. satellites."""
+    texted: bool
+    """Is it of a kind that may be texted? Premium, shared-cost and personal numbers are not."""
+
+    @property
+    def prefix(self) -> str:
+        """The first seven digits: numbers that are pumped stand side by side."""
+        return self.canonical[:_PREFIX_DIGITS]
+
+
+Address = Email | Phone
+
+
+def parse_address(medium: str, text: str, country: str | None = None) -> Address:
+    """The address of a medium in `text`; `country` is that of a national phone number. Raises InvalidAddress."""
+    if medium == Email.medium:
+        return parse_email(text)
+    if medium == Phone.medium:
+        return parse_phone(text, country)
+    raise InvalidAddress("not a medium")
+
+
+def parse_phone(text: str, country: str | None = None) -> Phone:
+    """The number in `text`: international, or national of `country` (ISO code). Raises InvalidAddress.
+
+    Without a country, a number without plus is taken for an international one, as Matrix writes them. Digits of other
+    scripts are digits; letters, extensions and parameters are refused.
+    """
+    if len(text) > _MAX_PHONE or (country is not None and not _COUNTRY.fullmatch(country)):
+        raise InvalidAddress("not a phone number")
+    plain = "".join(map(_plain, text)).strip()
+    if not _PHONE.fullmatch(plain):
+        raise InvalidAddress("not a phone number")
+    if plain.startswith("00"):
+        plain = "+" + plain[2:]
+    elif country is None:
+        plain = "+" + plain.removeprefix("+")
+    try:
+        number = phonenumbers.parse(plain, country)
+    except phonenumbers.NumberParseException:
+        raise InvalidAddress("not a phone number") from None
+    if not phonenumbers.is_valid_number(number):
+        raise InvalidAddress("not a phone number")
+    address = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    region = phonenumbers.region_code_for_number(number) or ""
+    texted = phonenumbers.number_type(number) in _TEXTED
+    return Phone(address, address.removeprefix("+"), region if len(region) == 2 and region.isalpha() else "", texted)  # noqa: PLR2004 - an ISO code has two letters; "001" is no country
+
+
+def _plain(character: str) -> str:
+    """A digit of any script as ASCII, a wide plus as plus, what looks like a blank or a dash as that."""
+    if character.isascii():
+        return character
+    if character == "\N{FULLWIDTH PLUS SIGN}":
+        return "+"
+    category = unicodedata.category(character)
+    if category == "Nd":
+        return str(unicodedata.digit(character))
+    return {"Zs": " ", "Pd": "-"}.get(category, character)
 
 
 def parse_email(text: str) -> Email:

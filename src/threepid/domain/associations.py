@@ -11,8 +11,8 @@ from unpaddedbase64 import encode_base64
 
 from threepid.clock import DAY
 from threepid.config import Identity
-from threepid.domain.accounts import Accounts
 from threepid.domain.context import Context
+from threepid.domain.devices import Devices
 from threepid.domain.keys import Keyring
 from threepid.domain.validation import Consumer, Validation
 from threepid.remote.federation import Federation
@@ -54,15 +54,15 @@ class Associations:
         name: str,
         keyring: Keyring,
         validation: Validation,
-        accounts: Accounts | None,
+        devices: Devices | None,
         federation: Federation,
     ) -> None:
-        """Answer as the identity server called `name`; `accounts` are our own homeserver's, if there is one."""
+        """Answer as the identity server called `name`; `devices` are our own homeserver's, if there is one."""
         self._context = context
         self.settings = settings
         self._name = name
         self._validation = validation
-        self._accounts = accounts
+        self._devices = devices
         self._federation = federation
         self.keyring = keyring
 
@@ -209,8 +209,8 @@ class Associations:
             raise TooManyAddresses(f"At most {self.settings.lookup_limit} addresses can be looked up at once.")
 
     async def _openid_user(self, server_name: str, openid_token: str) -> str:
-        if self._accounts is not None and server_name == self._context.server_name:
-            user_id = await self._accounts.openid_user(openid_token)
+        if self._devices is not None and server_name == self._context.server_name:
+            user_id = await self._devices.openid_user(openid_token)
             if user_id is None:
                 raise Unauthorized("The homeserver does not know this OpenID token.")
             return user_id

@@ -1,9 +1,10 @@
 """Forgetting what nobody can use any more."""
 
+from threepid.clock import DAY
 from threepid.domain.context import Context
 from threepid.domain.uia import IDLE
 from threepid.domain.validation import KEPT_AFTER_EXPIRY
-from threepid.storage import accounts, limits, sessions, uia
+from threepid.storage import devices, limits, sessions, uia
 from threepid.storage.database import Tx
 
 
@@ -13,9 +14,10 @@ async def run_once(context: Context) -> int:
 
     def step(tx: Tx) -> int:
         return (
-            accounts.delete_expired(tx, now)
+            devices.delete_expired(tx, now)
             + sessions.delete_before(tx, now - KEPT_AFTER_EXPIRY)
             + limits.delete_full(tx, now)
+            + limits.delete_texts_before(tx, now // DAY - 1)
             + uia.delete_expired(tx, now=now, idle_since=now - IDLE)
         )
 

@@ -1,10 +1,12 @@
 """How much is too much: the limits of the configuration, by what they are about."""
 
+from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
-from threepid.clock import HOUR
+from threepid.clock import DAY, HOUR
 from threepid.config import Limit
+from threepid.domain.addresses import Address, Phone
 from threepid.domain.context import Context
 from threepid.spec.errors import LimitExceeded
 from threepid.storage import limits
@@ -12,17 +14,88 @@ from threepid.storage.database import Tx
 
 _NETWORK_BITS: Final = 64
 """What one IPv6 customer has at least: single addresses of it are not told apart."""
+_MILKED_AFTER: Final = 50
+_CONFIRMED_PART: Final = 10
+"""A prefix is closed when, of 50 texts or more within two days, fewer than one in ten was confirmed."""
+_OPENED_AGAIN: Final = HOUR
+
+TOO_MANY_MESSAGES: Final = "There were too many messages lately: please wait a little."
 
 
-def take_message(tx: Tx, context: Context, *, medium: str, canonical: str, client: str) -> None:
+def take_message(tx: Tx, context: Context, address: Address, *, client: str) -> None:
     """Count a message to an address that a caller causes. Raises LimitExceeded; then nothing is counted."""
     settings = context.config.limits
-    for key, limit in (
-        (f"message to {medium} {canonical}", settings.message_to_address),
+    counted = [
+        (f"message to {address.medium} {address.canonical}", settings.message_to_address),
         (f"message from {network_of(client)}", settings.message_from_client),
         ("message", settings.message_total),
-    ):
-        _take(tx, context, key, limit)
+    ]
+    if isinstance(address, Phone):
+        counted += [
+            (f"sms to {address.prefix}", settings.sms_to_prefix),
+            (f"sms to {address.region}", settings.sms_to_country),
+            ("sms", settings.sms_total),
+        ]
+    for key, limit in counted:
+        _take(tx, context, key, limit, TOO_MANY_MESSAGES)
+    if isinstance(address, Phone):
+        _count_text(tx, context, address)
+
+
+def count_confirmed(tx: Tx, context: Context, canonical: str) -> None:
+    """A phone number's code came back: somebody reads what is sent to its prefix."""
+    prefix = Phone("", canonical, "", texted=True).prefix
+    limits.count_confirmed(tx, prefix, context.clock.now() // DAY)
+
+
+def take_notice(tx: Tx, context: Context, *, medium: str, canonical: str) -> bool:
+    """Count a notice to a contact; False if it had too many lately, and should not get this one."""
+    try:
+        _take(tx, context, f"notice to {medium} {canonical}", context.config.limits.notice_to_address)
+    except LimitExceeded:
+        return False
+    return True
+
+
+def take_registration(tx: Tx, context: Context, *, client: str) -> None:
+    """Count a new account of a caller's. Raises LimitExceeded."""
+    _take(tx, context, f"registration from {network_of(client)}", context.config.limits.registration_from_client)
+
+
+def take_authentication(tx: Tx, context: Context, *, client: str) -> None:
+    """Count an authentication session that a caller begins. Raises LimitExceeded."""
+    _take(tx, context, f"authentication from {network_of(client)}", context.config.limits.authentication_from_client)
+
+
+class Guess:
+    """A password or token that somebody tries: counted as wrong before it is looked at, and given back when it was right."""
+
+    def __init__(self, context: Context, *, client: str, account: str = "", known_clients: Iterable[str] = ()) -> None:
+        """A guess of the caller `client`, about `account` where it is about one.
+
+        Callers in a network that the account has logged in from (`known_clients`, IP addresses) are not held up by what
+        strangers try.
+        """
+        settings = context.config.limits
+        network = network_of(client)
+        self._context = context
+        self._counted = [(f"guess from {network}", settings.guesses_from_client)]
+        if account:
+            self._counted.append((f"guess at {account} from {network}", settings.guesses_at_account_from_client))
+            if network not in {network_of(known) for known in known_clients}:
+                self._counted.append((f"guess at {account}", settings.guesses_at_account))
+
+    def take(self, tx: Tx) -> None:
+        """Count it. Raises LimitExceeded; then nothing is counted."""
+        for key, limit in self._counted:
+            _take(tx, self._context, key, limit, "There were too many wrong tries lately: please wait a little.")
+
+    def give_back(self, tx: Tx) -> None:
+        """It was right."""
+        if self._context.config.limits.all == "off":
+            return
+        for key, limit in self._counted:
+            limits.give_back(tx, self._context.vault.hash_limit_key(key), interval=_interval(limit))
 
 
 def network_of(client: str) -> str:
@@ -32,19 +105,36 @@ def network_of(client: str) -> str:
     except ValueError:
         return client
     if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
         return str(ip_network((address, _NETWORK_BITS), strict=False))
     return str(address)
 
 
-def _take(tx: Tx, context: Context, key: str, limit: Limit) -> None:
+def _count_text(tx: Tx, context: Context, phone: Phone) -> None:
+    if context.config.limits.all == "off":
+        return
+    today = context.clock.now() // DAY
+    sent, confirmed = limits.texts_of_prefix(tx, phone.prefix, since_day=today - 1)
+    if sent >= _MILKED_AFTER and confirmed * _CONFIRMED_PART < sent:
+        raise LimitExceeded(_OPENED_AGAIN, TOO_MANY_MESSAGES, cause="prefix closed")
+    limits.count_text(tx, phone.prefix, today)
+
+
+def _interval(limit: Limit) -> int:
+    """The milliseconds after which there is one more."""
+    return max(1, round(HOUR / limit.per_hour))
+
+
+def _take(tx: Tx, context: Context, key: str, limit: Limit, message: str | None = None) -> None:
     if context.config.limits.all == "off":
         return
     wait = limits.take(
         tx,
         context.vault.hash_limit_key(key),
         now=context.clock.now(),
-        interval=max(1, round(HOUR / limit.per_hour)),
+        interval=_interval(limit),
         burst=limit.burst,
     )
     if wait:
-        raise LimitExceeded(wait, "There were too many messages lately: please wait a little.")
+        raise LimitExceeded(wait, message)

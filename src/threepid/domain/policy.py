@@ -1,22 +1,53 @@
 """What may be a contact here."""
 
+from threepid import config as settings
 from threepid.config import Config
-from threepid.domain.addresses import Email, domain_matches
+from threepid.domain.addresses import Address, Email, Phone, domain_matches
 from threepid.spec.errors import Forbidden, ThreepidDenied, ThreepidMediumNotSupported
 
 
-def check_email(config: Config, email: Email) -> None:
-    """Raise ThreepidMediumNotSupported or ThreepidDenied if this address may not be a contact here."""
-    if config.email is None:
-        raise ThreepidMediumNotSupported("This server has no e-mail.")
-    policy = config.policy
-    if policy.email_domains_allowed and not domain_matches(email.domain, policy.email_domains_allowed):
-        raise ThreepidDenied("E-mail addresses of this domain are not allowed here.")
-    if domain_matches(email.domain, policy.email_domains_denied):
-        raise ThreepidDenied("E-mail addresses of this domain are not allowed here.")
+def check_address(config: Config, address: Address, *, new_account: bool = False) -> None:
+    """Raise ThreepidMediumNotSupported or ThreepidDenied if this address may not be a contact here.
+
+    `new_account` adds the rules for registration.
+    """
+    if isinstance(address, Phone):
+        _check_phone(config, address)
+    else:
+        _check_email(config, address, new_account=new_account)
 
 
 def check_changes(config: Config) -> None:
     """Raise Forbidden if people may not change their contacts here."""
     if not config.policy.changes_allowed:
         raise Forbidden("Contacts cannot be changed on this server.")
+
+
+def _check_email(config: Config, email: Email, *, new_account: bool) -> None:
+    if config.email is None:
+        raise ThreepidMediumNotSupported("This server has no e-mail.")
+    policy = config.policy
+    allowed = [policy.email_domains_allowed, *([policy.register_email_domains_allowed] if new_account else [])]
+    if any(patterns and not domain_matches(email.domain, patterns) for patterns in allowed):
+        raise ThreepidDenied("E-mail addresses of this domain are not allowed here.")
+    if domain_matches(email.domain, policy.email_domains_denied) or _in_file(
+        email.domain, policy.email_domains_denied_file
+    ):
+        raise ThreepidDenied("E-mail addresses of this domain are not allowed here.")
+
+
+def _in_file(domain: str, file: str) -> bool:
+    if not file:
+        return False
+    denied = settings.read_lines(file)
+    labels = domain.split(".")
+    return any(".".join(labels[start:]) in denied for start in range(len(labels)))
+
+
+def _check_phone(config: Config, phone: Phone) -> None:
+    if config.sms is None or not config.sms.countries:
+        raise ThreepidMediumNotSupported("This server has no text messages.")
+    if phone.region not in config.sms.countries:
+        raise ThreepidDenied("Phone numbers of this country are not allowed here.")
+    if not phone.texted:
+        raise ThreepidDenied("Phone numbers of this kind are not allowed here.")

@@ -5,6 +5,7 @@ from msgspec import Struct
 from threepid.domain.accounts import Accounts
 from threepid.domain.associations import Associations
 from threepid.domain.context import Context
+from threepid.domain.devices import Devices
 from threepid.domain.registration_tokens import RegistrationTokens
 from threepid.domain.threepids import Threepids
 from threepid.domain.uia import Uia
@@ -17,6 +18,7 @@ class Services(Struct, frozen=True):
     context: Context
     validation: Validation
     accounts: Accounts
+    devices: Devices
     threepids: Threepids
     uia: Uia
     registration_tokens: RegistrationTokens

@@ -6,9 +6,10 @@ https://spec.matrix.org/latest/client-server-api/#adding-account-administrative-
 import structlog
 
 from threepid.domain import policy
-from threepid.domain.addresses import InvalidAddress, parse_email
+from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.associations import Associations
 from threepid.domain.context import Context
+from threepid.domain.notices import Notices
 from threepid.domain.uia import Grant
 from threepid.domain.validation import Consumer, Purpose, Validation
 from threepid.remote.guard import RemoteError, RemoteRefused
@@ -33,10 +34,16 @@ class Threepids:
     """The contacts of this server's accounts."""
 
     def __init__(
-        self, context: Context, validation: Validation, associations: Associations | None, identity: IdentityClient
+        self,
+        context: Context,
+        validation: Validation,
+        notices: Notices,
+        associations: Associations | None,
+        identity: IdentityClient,
     ) -> None:
         """`associations` is our own identity server, if there is one; `identity` calls others."""
         self._context = context
+        self._notices = notices
         self._validation = validation
         self._associations = associations
         self._identity = identity
@@ -86,14 +93,16 @@ class Threepids:
         Somebody else's address, and one that nobody has, change nothing.
         """
         try:
-            canonical = parse_email(address).canonical
+            canonical = parse_address(medium, address).canonical
         except InvalidAddress:
             return False
 
         def step(tx: Tx) -> bool:
             published = {binding.id_server for binding in threepids.bindings(tx, user_id, medium, canonical)}
-            if not threepids.delete(tx, user_id, medium, canonical):
+            removed = threepids.get(tx, medium, canonical)
+            if removed is None or not threepids.delete(tx, user_id, medium, canonical):
                 return False
+            self._notices.contact_removed(tx, user_id, removed)
             for purpose in (Purpose.ADD, Purpose.RESET):
                 sessions.close_of_address(
                     tx, medium=medium, canonical=canonical, purpose=purpose, now=self._context.clock.now()
@@ -190,15 +199,13 @@ class Threepids:
         return threepid
 
     def _as_threepid(self, validated: ValidatedThreepid) -> Threepid:
-        if validated.medium != "email":
-            raise ThreepidAuthFailed(cause="medium")
         try:
-            email = parse_email(validated.address)
+            address = parse_address(validated.medium, validated.address)
         except InvalidAddress as error:
             raise ThreepidAuthFailed(cause="address") from error
-        policy.check_email(self._context.config, email)
+        policy.check_address(self._context.config, address)
         now = self._context.clock.now()
-        return Threepid("email", email.canonical, email.address, min(validated.validated_at, now), now)
+        return Threepid(address.medium, address.canonical, address.address, min(validated.validated_at, now), now)
 
     def _own(self, tx: Tx, user_id: str, threepid: Threepid) -> None:
         """Give the address to the account. Raises ThreepidInUse if somebody else owns it, Forbidden if there are too many."""
@@ -208,6 +215,7 @@ class Threepids:
             raise Forbidden("This account has as many contacts as it may have.")
         if not threepids.insert(tx, user_id, threepid):
             raise ThreepidInUse
+        self._notices.contact_added(tx, user_id, threepid)
 
     async def _publish(self, user_id: str, creds: ServedThreepidCreds, threepid: Threepid) -> None:
         accounts = self._context.config.accounts

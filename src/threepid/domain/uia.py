@@ -6,7 +6,6 @@ Its id is a secret of the client: the database has only its hash, and the rememb
 """
 
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from msgspec import UNSET, Struct, UnsetType
@@ -14,18 +13,11 @@ from msgspec import UNSET, Struct, UnsetType
 from threepid.clock import DAY, MINUTE
 from threepid.domain.context import Context
 from threepid.domain.credentials import same
-from threepid.domain.validation import Consumer, Validation
-from threepid.spec import threepid_creds
-from threepid.spec.errors import (
-    BadJson,
-    Forbidden,
-    LimitExceeded,
-    MatrixError,
-    MissingParam,
-    ThreepidAuthFailed,
-    Unrecognized,
-)
-from threepid.spec.uia import DUMMY, EMAIL_IDENTITY, PASSWORD, AuthData, AuthenticationRequiredError, Flow, Stage
+from threepid.domain.limits import take_authentication
+from threepid.domain.stages import Request, Stages
+from threepid.domain.validation import Consumer, Purpose
+from threepid.spec.errors import Forbidden, LimitExceeded, MatrixError, NotFound, Unrecognized, UpstreamFailed
+from threepid.spec.uia import AuthData, AuthenticationRequiredError, Flow, Stage
 from threepid.storage import sessions, uia
 from threepid.storage.database import Tx
 from threepid.storage.uia import UiaSession
@@ -44,24 +36,18 @@ class Proof(Struct, frozen=True):
     validated_at: int
 
 
-class Request(Struct, frozen=True, kw_only=True):
-    """What is to be authenticated. `subject` is who asks (user and device, '' for nobody); `body` comes without `auth`."""
-
-    operation: str
-    subject: str
-    body: dict[str, Any]
-    flows: tuple[Flow, ...]
-    user_id: str | None = None
-    consumer: Consumer = Consumer.REGISTER_STAGE
-
-
 class Grant(Struct, frozen=True):
-    """Permission for one effect. `result` is what came of it if the session was finished before."""
+    """Permission for one effect. `result` is what came of it if the session was finished before.
+
+    `registration_token` is the hash of one that is to be used up, `terms` the documents and versions that were accepted.
+    """
 
     now: int
     id_hash: bytes | None = None
     proofs: tuple[Proof, ...] = ()
     result: str | None = None
+    registration_token: str | None = None
+    terms: tuple[tuple[str, str], ...] = ()
 
     def consume(self, tx: Tx, result: str | None = None) -> None:
         """Use the permission up in the transaction of its effect. Raises Forbidden if somebody else did."""
@@ -72,18 +58,24 @@ class Grant(Struct, frozen=True):
                 raise Forbidden("The validation of the address has been used already.")
 
 
-PasswordCheck = Callable[[str, AuthData], Awaitable[None]]
-"""Raises Forbidden unless the auth data hold the password of the account (first argument)."""
+class View(Struct, frozen=True):
+    """An authentication session as a page shows it. `purpose` is that of validation sessions for its stages."""
+
+    operation: str
+    user_id: str | None
+    flows: tuple[Flow, ...]
+    completed: tuple[Stage, ...]
+    params: dict[str, Any]
+    purpose: Purpose
 
 
 class Uia:
     """Collects stages until one of the offered flows is complete."""
 
-    def __init__(self, context: Context, validation: Validation, check_password: PasswordCheck) -> None:
-        """Check the stages with `validation` and `check_password`."""
+    def __init__(self, context: Context, stages: Stages) -> None:
+        """Check the stages with `stages`."""
         self._context = context
-        self._validation = validation
-        self._check_password = check_password
+        self._stages = stages
 
     async def recall(self, operation: str, session: str) -> dict[str, Any] | None:
         """The first body of a session, for clients that do not repeat it; None if there is no such session."""
@@ -99,6 +91,38 @@ class Uia:
             return None
         stored = await self._load(auth.session)
         return stored.result if stored is not None and stored.operation == operation else None
+
+    async def view(self, session: str) -> View | None:
+        """What a session is for and what of it is done; None if there is no such session, or it was used."""
+        stored = await self._load(session)
+        if stored is None or stored.consumed_at is not None:
+            return None
+        request = _request_of(stored)
+        return View(
+            operation=stored.operation,
+            user_id=request.user_id,
+            flows=request.flows,
+            completed=tuple(json.loads(stored.completed)),
+            params=self._stages.params(request.flows),
+            purpose=Purpose.REGISTER if request.consumer is Consumer.REGISTER_STAGE else Purpose.RESET,
+        )
+
+    async def complete(self, session: str, auth: AuthData, *, client: str) -> tuple[Stage, ...]:
+        """Complete a stage outside its request, on a page; returns all stages that are done.
+
+        Raises NotFound if there is no such session, else what the stage raises.
+        https://spec.matrix.org/latest/client-server-api/#fallback
+        """
+        stored = await self._load(session)
+        if stored is None or stored.consumed_at is not None:
+            raise NotFound("This authentication session is unknown or has expired.")
+        completed = json.loads(stored.completed)
+        if auth.type not in completed:
+            try:
+                completed = await self._attempt(_request_of(stored, client), auth, session, stored)
+            except AuthenticationRequiredError as error:
+                raise error.failure or error from error
+        return tuple(completed)
 
     async def authenticate(self, request: Request, auth: AuthData | None) -> Grant:
         """The permission, once a flow is complete; until then raises AuthenticationRequiredError (401).
@@ -125,7 +149,7 @@ class Uia:
             completed = await self._attempt(request, auth, auth.session, stored)
         if tuple(completed) not in request.flows:
             raise self._required(request, auth.session, completed)
-        return Grant(self._context.clock.now(), id_hash, _proofs(completed))
+        return _grant(self._context.clock.now(), id_hash, completed)
 
     async def _in_one_request(self, request: Request, auth: AuthData) -> Grant:
         if auth.type is UNSET or (auth.type,) not in request.flows:
@@ -134,7 +158,7 @@ class Uia:
             detail = await self._stage(request, auth)
         except _StageFailedError as failed:
             raise await self._begin(request, failed.failure) from failed
-        return Grant(self._context.clock.now(), proofs=_proofs({auth.type: detail}))
+        return _grant(self._context.clock.now(), None, {auth.type: detail})
 
     async def _attempt(self, request: Request, auth: AuthData, session: str, stored: UiaSession) -> dict[Stage, Any]:
         completed: dict[Stage, Any] = json.loads(stored.completed)
@@ -158,47 +182,11 @@ class Uia:
     async def _stage(self, request: Request, auth: AuthData) -> Any:
         """What the stage proved. Raises _StageFailedError, or what must reach the client as it is."""
         try:
-            if auth.type == DUMMY:
-                return {}
-            if auth.type == PASSWORD and request.user_id is not None:
-                await self._check_password(request.user_id, auth)
-                return {}
-            if auth.type == EMAIL_IDENTITY:
-                return await self._check_email(request, auth)
-        except (WrongUserError, LimitExceeded):
+            return await self._stages.check(request, auth)
+        except (WrongUserError, LimitExceeded, UpstreamFailed):
             raise
         except MatrixError as failure:
             raise _StageFailedError(failure) from failure
-        raise _StageFailedError(_not_offered())
-
-    async def _check_email(self, request: Request, auth: AuthData) -> dict[str, Any]:
-        given = auth.threepid_creds if auth.threepid_creds is not UNSET else auth.legacy_threepid_creds
-        if isinstance(given, list):
-            if len(given) != 1:
-                raise BadJson("Exactly one set of third-party credentials is needed.")
-            given = given[0]
-        if given is UNSET:
-            raise MissingParam("'threepid_creds' is missing.")
-        creds = threepid_creds.read(given, threepid_creds.ThreepidCreds)
-
-        def step(tx: Tx) -> sessions.Session:
-            return self._validation.check(tx, creds.sid, creds.client_secret, request.consumer, request.user_id or "")
-
-        try:
-            session = await self._context.database.read(step)
-        except MatrixError as error:
-            raise ThreepidAuthFailed(
-                "The e-mail address has not been confirmed yet.", cause=type(error).__name__
-            ) from error
-        if session.consumed_at is not None or session.medium != "email" or session.validated_at is None:
-            raise ThreepidAuthFailed("The validation of the address has been used already.")
-        return {
-            "sid": session.sid,
-            "medium": session.medium,
-            "canonical": session.canonical,
-            "address": session.address,
-            "validated_at": session.validated_at,
-        }
 
     async def _begin(self, request: Request, failure: MatrixError | None = None) -> AuthenticationRequiredError:
         context = self._context
@@ -209,11 +197,14 @@ class Uia:
         sealed = context.vault.seal(session, request.body)
 
         def step(tx: Tx) -> None:
+            take_authentication(tx, context, client=request.client)
             uia.insert(
                 tx,
                 id_hash,
                 operation=request.operation,
                 subject=request.subject,
+                flows=json.dumps(request.flows),
+                consumer=request.consumer.name,
                 request_mac=request_mac,
                 request=sealed,
                 now=now,
@@ -223,12 +214,15 @@ class Uia:
         await context.database.write(step)
         return self._required(request, session, {}, failure)
 
-    @staticmethod
     def _required(
-        request: Request, session: str, completed: dict[Stage, Any], failure: MatrixError | None = None
+        self, request: Request, session: str, completed: dict[Stage, Any], failure: MatrixError | None = None
     ) -> AuthenticationRequiredError:
         return AuthenticationRequiredError(
-            session=session, flows=request.flows, completed=tuple(completed), params={}, failure=failure
+            session=session,
+            flows=request.flows,
+            completed=tuple(completed),
+            params=self._stages.params(request.flows),
+            failure=failure,
         )
 
     async def _load(self, session: str) -> UiaSession | None:
@@ -258,5 +252,25 @@ def _not_offered() -> MatrixError:
     return Unrecognized("This stage is not offered here, or not in this order.")
 
 
-def _proofs(completed: dict[Stage, Any]) -> tuple[Proof, ...]:
-    return tuple(Proof(**detail) for detail in completed.values() if detail)
+def _request_of(stored: UiaSession, client: str = "") -> Request:
+    """The request that a session belongs to, as far as its stages need to know it."""
+    return Request(
+        operation=stored.operation,
+        subject=stored.subject,
+        body={},
+        flows=tuple(map(tuple, json.loads(stored.flows))),
+        user_id=stored.subject.partition(" ")[0] or None,
+        consumer=Consumer[stored.consumer],
+        client=client,
+    )
+
+
+def _grant(now: int, id_hash: bytes | None, completed: dict[Stage, Any]) -> Grant:
+    details = completed.values()
+    return Grant(
+        now,
+        id_hash,
+        proofs=tuple(Proof(**detail) for detail in details if "sid" in detail),
+        registration_token=next((one["registration_token"] for one in details if "registration_token" in one), None),
+        terms=tuple((document, version) for detail in details for document, version in detail.get("terms", ())),
+    )

@@ -7,15 +7,16 @@ A session is opened for one purpose, by one account where there is one, and is u
 from collections.abc import Callable
 from enum import Enum, StrEnum
 from typing import Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from threepid.clock import DAY, HOUR, MINUTE
 from threepid.domain import messages, policy
-from threepid.domain.addresses import Email
+from threepid.domain.addresses import Address, Phone
 from threepid.domain.context import Context
 from threepid.domain.credentials import same
-from threepid.domain.limits import take_message
+from threepid.domain.limits import count_confirmed, take_message
 from threepid.spec.errors import (
     MatrixError,
     NoValidSession,
@@ -97,54 +98,53 @@ class Validation:
         self._context = context
         self._wake_delivery = wake_delivery
 
-    async def request_email_token(
+    async def request_token(
         self,
         purpose: Purpose,
-        email: Email,
+        address: Address,
         *,
         owner: str = "",
         client: str = "",
         client_secret: str,
         send_attempt: int,
-        next_link: str | None,
+        next_link: str | None = None,
     ) -> str:
-        """Open a session for `email` (or find the open one), send its message if `send_attempt` is new; returns the sid.
+        """Open a session for `address` (or find the open one), send its message if `send_attempt` is new; returns the sid.
 
-        Whether an account has the address is told to its mailbox; to the caller only if `hide_existence` is off, by
-        ThreepidInUse (register) or ThreepidNotFound (reset). Raises LimitExceeded for too many messages to the address or
-        by the caller, whose IP address is `client`.
+        Whether an account has the address is told to its owner; to the caller only if `hide_existence` is off, by
+        ThreepidInUse (register) or ThreepidNotFound (reset). Raises ThreepidDenied, ThreepidMediumNotSupported, and
+        LimitExceeded for too many messages to the address or by the caller, whose IP address is `client`.
         """
         context = self._context
-        policy.check_email(context.config, email)
-        key = sessions.Key(purpose, owner, "email", email.canonical, context.vault.hash_client_secret(client_secret))
+        policy.check_address(context.config, address, new_account=purpose is Purpose.REGISTER)
+        secret_hash = context.vault.hash_client_secret(client_secret)
+        key = sessions.Key(purpose, owner, address.medium, address.canonical, secret_hash)
         now = context.clock.now()
         sid = context.entropy.token(count=16)
         code = context.entropy.digits(6)
         link = context.entropy.token(count=24)
 
         def step(tx: Tx) -> str:
-            account = threepids.owner(tx, "email", email.canonical)
+            account = threepids.owner(tx, address.medium, address.canonical)
             self._refuse_to_tell_nothing(purpose, account)
             session = sessions.open_session(
-                tx, key, sid=sid, address=email.address, next_link=next_link, now=now, expires_at=now + SESSION_LIFE
+                tx, key, sid=sid, address=address.address, next_link=next_link, now=now, expires_at=now + SESSION_LIFE
             )
             if session.wrong_attempts >= ATTEMPTS:
                 raise SessionExpired("This validation session had too many wrong codes: please start a new one.")
             if session.validated_at is None and sessions.raise_send_attempt(tx, session.sid, send_attempt):
-                take_message(tx, context, medium="email", canonical=email.canonical, client=client)
+                take_message(tx, context, address, client=client)
                 tokens = self._tokens(session, link, code, now)
                 sessions.insert_tokens(tx, session.sid, send_attempt, tokens)
-                message = self._message(purpose, session, account, link, code)
-                recipient = self._recipient(tx, purpose, session, account)
                 messages.enqueue(
                     tx,
                     context.entropy,
-                    message,
-                    channel="email",
-                    to=recipient,
+                    self._message(purpose, session, account, link, code),
+                    channel=address.channel,
+                    to=self._recipient(tx, purpose, session, account),
                     language="en",
                     now=now,
-                    expires_at=tokens.link_expires_at,
+                    expires_at=tokens.code_expires_at if isinstance(address, Phone) else tokens.link_expires_at,
                 )
             return session.sid
 
@@ -249,6 +249,8 @@ class Validation:
             verdict = self._compare(tx, session, token, now)
             if verdict is Verdict.RIGHT:
                 sessions.validate(tx, session.sid, now=now, expires_at=_life_after(session, now))
+                if session.medium == Phone.medium:
+                    count_confirmed(tx, self._context, session.canonical)
             return verdict
         return self._compare(tx, session, token, now)
 
@@ -311,10 +313,12 @@ class Validation:
             return messages.AddressInUse(brand=brand, address=session.address, user_id=account)
         if purpose is Purpose.RESET and account is None:
             return messages.AddressUnknown(brand=brand, address=session.address)
+        base = self._context.config.server.public_base_url.rstrip("/")
         common = {
             "brand": brand,
             "address": session.address,
-            "link": f"{self._context.config.server.public_base_url.rstrip('/')}/confirm/{link}",
+            "host": urlsplit(base).hostname or "",
+            "link": f"{base}/confirm/{link}",
             "code": code,
             "code_minutes": CODE_LIFE // MINUTE,
             "link_minutes": LINK_LIFE // MINUTE,

@@ -20,6 +20,10 @@ SendAttempt = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 """Which try of the client's to have a message sent this is."""
 NextLink = Annotated[str, Meta(max_length=2000)]
 """Where the client wants the person to be sent on to."""
+Country = Annotated[str, Meta(pattern=r"\A[A-Za-z]{2}\Z")]
+"""A country by its ISO 3166-1 alpha-2 code."""
+PhoneNumber = Annotated[str, Meta(min_length=1, max_length=255)]
+"""A phone number as somebody typed it."""
 IdServer = Annotated[str, Meta(min_length=1, max_length=255)]
 """The name of an identity server, with a port where it needs one."""
 ServerName = Annotated[str, Meta(min_length=1, max_length=255)]

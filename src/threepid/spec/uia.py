@@ -12,6 +12,10 @@ from threepid.spec.errors import MatrixError
 DUMMY: Final = "m.login.dummy"
 PASSWORD: Final = "m.login.password"  # noqa: S105 - the name of a stage
 EMAIL_IDENTITY: Final = "m.login.email.identity"
+MSISDN: Final = "m.login.msisdn"
+TERMS: Final = "m.login.terms"
+REGISTRATION_TOKEN: Final = "m.login.registration_token"  # noqa: S105 - the name of a stage
+RECAPTCHA: Final = "m.login.recaptcha"
 
 Stage = str
 Flow = tuple[Stage, ...]
@@ -39,6 +43,8 @@ class AuthData(Struct, frozen=True):
     medium: str | UnsetType = UNSET
     address: str | UnsetType = UNSET
     password: str | UnsetType = UNSET
+    token: str | UnsetType = UNSET
+    response: str | UnsetType = UNSET
     threepid_creds: Any = UNSET
     legacy_threepid_creds: Any = field(name="threepidCreds", default=UNSET)
 

@@ -1,8 +1,8 @@
-"""Accounts, their devices and their tokens."""
+"""Accounts."""
 
 from msgspec import Struct
 
-from threepid.storage.database import ANY, AT_MOST_ONE, Tx
+from threepid.storage.database import AT_MOST_ONE, Tx
 from threepid.storage.queries import Queries
 
 _sql = Queries("accounts")
@@ -24,21 +24,6 @@ class AccountSummary(Struct, frozen=True):
     created_at: int
     deactivated_at: int | None
     contacts: int
-
-
-class Device(Struct, frozen=True):
-    """One device of an account; the time in milliseconds."""
-
-    device_id: str
-    display_name: str | None
-    created_at: int
-
-
-class Requester(Struct, frozen=True):
-    """Whose access token it is, and of which device."""
-
-    user_id: str
-    device_id: str
 
 
 def insert(tx: Tx, *, user_id: str, password_hash: str | None, created_at: int) -> bool:
@@ -69,69 +54,6 @@ def set_password_hash(tx: Tx, user_id: str, password_hash: str) -> bool:
     return tx.run(_sql.set_password_hash, AT_MOST_ONE, user_id=user_id, password_hash=password_hash) == 1
 
 
-def open_device(
-    tx: Tx,
-    *,
-    user_id: str,
-    device_id: str,
-    display_name: str | None,
-    token_hash: bytes,
-    now: int,
-    expires_at: int | None = None,
-) -> None:
-    """Log a device in: a new one, or one that is there already, whose older tokens die."""
-    device = {"user_id": user_id, "device_id": device_id}
-    if tx.run(_sql.insert_device, AT_MOST_ONE, **device, display_name=display_name, created_at=now) == 0:
-        tx.run(_sql.delete_access_tokens_of_device, ANY, **device)
-    tx.run(_sql.insert_access_token, **device, token_hash=token_hash, created_at=now, expires_at=expires_at)
-
-
-def delete_device(tx: Tx, user_id: str, device_id: str) -> None:
-    """Log one device out."""
-    tx.run(_sql.delete_device, AT_MOST_ONE, user_id=user_id, device_id=device_id)
-
-
-def delete_devices(tx: Tx, user_id: str, *, but: str | None = None) -> None:
-    """Log all devices of an account out, but one if it is given."""
-    if but is None:
-        tx.run(_sql.delete_devices, ANY, user_id=user_id)
-    else:
-        tx.run(_sql.delete_other_devices, ANY, user_id=user_id, device_id=but)
-
-
-def devices(tx: Tx, user_id: str) -> list[Device]:
-    """The devices of an account, oldest first."""
-    return tx.rows(_sql.devices, Device, user_id=user_id)
-
-
-def rename_device(tx: Tx, user_id: str, device_id: str, display_name: str | None) -> bool:
-    """Give a device another name; False if the account has no such device."""
-    return tx.run(_sql.rename_device, AT_MOST_ONE, user_id=user_id, device_id=device_id, display_name=display_name) == 1
-
-
 def deactivate(tx: Tx, user_id: str, now: int) -> bool:
-    """End the account, its devices and its tokens; False if it was ended before."""
-    delete_devices(tx, user_id)
-    tx.run(_sql.delete_openid_tokens, ANY, user_id=user_id)
+    """End the account; False if it was ended before."""
     return tx.run(_sql.deactivate, AT_MOST_ONE, user_id=user_id, now=now) == 1
-
-
-def requester(tx: Tx, token_hash: bytes, now: int) -> Requester | None:
-    """Whose access token this is, if it is one and has not expired."""
-    return tx.row(_sql.requester, Requester, token_hash=token_hash, now=now)
-
-
-def insert_openid_token(tx: Tx, *, token_hash: bytes, user_id: str, expires_at: int) -> None:
-    """Remember an OpenID token."""
-    tx.run(_sql.insert_openid_token, token_hash=token_hash, user_id=user_id, expires_at=expires_at)
-
-
-def openid_user(tx: Tx, token_hash: bytes, now: int) -> str | None:
-    """Whose OpenID token this is, if it is one and has not expired."""
-    user_id: str | None = tx.value(_sql.openid_user, token_hash=token_hash, now=now)
-    return user_id
-
-
-def delete_expired(tx: Tx, now: int) -> int:
-    """Forget tokens that nobody can use any more."""
-    return tx.run(_sql.delete_expired_openid_tokens, ANY, now=now)

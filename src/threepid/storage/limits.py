@@ -3,10 +3,17 @@
 It is the generic cell rate algorithm: https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm.
 """
 
+from msgspec import Struct
+
 from threepid.storage.database import ANY, AT_MOST_ONE, Tx
 from threepid.storage.queries import Queries
 
 _sql = Queries("limits")
+
+
+class _Texts(Struct, frozen=True):
+    sent: int
+    confirmed: int
 
 
 def take(tx: Tx, key: str, *, now: int, interval: int, burst: int) -> int:
@@ -15,6 +22,32 @@ def take(tx: Tx, key: str, *, now: int, interval: int, burst: int) -> int:
         return 0
     full_at = int(tx.value(_sql.full_at, key=key))
     return max(1, full_at - interval * (burst - 1) - now)
+
+
+def give_back(tx: Tx, key: str, *, interval: int) -> None:
+    """Give one back of what was taken."""
+    tx.run(_sql.give_back, AT_MOST_ONE, key=key, interval=interval)
+
+
+def count_text(tx: Tx, prefix: str, day: int) -> None:
+    """A text was sent to a number that begins with `prefix`; `day` counts from the epoch."""
+    tx.run(_sql.count_text, prefix=prefix, day=day)
+
+
+def count_confirmed(tx: Tx, prefix: str, day: int) -> None:
+    """The code of such a text came back."""
+    tx.run(_sql.count_confirmed, prefix=prefix, day=day)
+
+
+def texts_of_prefix(tx: Tx, prefix: str, *, since_day: int) -> tuple[int, int]:
+    """How many texts went to numbers of the prefix since that day, and how many of their codes came back."""
+    texts = tx.row(_sql.texts_of_prefix, _Texts, prefix=prefix, since_day=since_day)
+    return (texts.sent, texts.confirmed) if texts else (0, 0)
+
+
+def delete_texts_before(tx: Tx, day: int) -> int:
+    """Forget the counts of the days before `day`."""
+    return tx.run(_sql.delete_texts_before, ANY, day=day)
 
 
 def delete_full(tx: Tx, now: int) -> int:

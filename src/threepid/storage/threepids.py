@@ -74,6 +74,11 @@ def owner(tx: Tx, medium: str, canonical: str) -> str | None:
     return user_id
 
 
+def get(tx: Tx, medium: str, canonical: str) -> Threepid | None:
+    """The contact with an address, whosever it is."""
+    return tx.row(_sql.get, Threepid, medium=medium, canonical=canonical)
+
+
 def delete(tx: Tx, user_id: str, medium: str, canonical: str) -> bool:
     """Take the address from the account; False if the account does not own it."""
     return tx.run(_sql.delete, AT_MOST_ONE, user_id=user_id, medium=medium, canonical=canonical) == 1

@@ -9,13 +9,15 @@ _sql = Queries("uia")
 
 
 class UiaSession(Struct, frozen=True):
-    """One session. `completed` is a JSON object of stages and what they proved; times in milliseconds."""
+    """One session. `completed` is a JSON object of stages and what they proved, `flows` a JSON array; times in milliseconds."""
 
     operation: str
     subject: str
     request_mac: bytes
     request: bytes
     completed: str
+    flows: str
+    consumer: str
     created_at: int
     expires_at: int
     consumed_at: int | None
@@ -30,6 +32,8 @@ def insert(
     subject: str,
     request_mac: bytes,
     request: bytes,
+    flows: str,
+    consumer: str,
     now: int,
     expires_at: int,
 ) -> None:
@@ -41,6 +45,8 @@ def insert(
         subject=subject,
         request_mac=request_mac,
         request=request,
+        flows=flows,
+        consumer=consumer,
         now=now,
         expires_at=expires_at,
     )

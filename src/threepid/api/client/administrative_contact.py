@@ -1,11 +1,11 @@
 """Contacts of the account. https://spec.matrix.org/latest/client-server-api/#adding-account-administrative-contact-information."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from threepid.api.call import MaybeUserCall, UserCall
-from threepid.api.client.tokens import EmailTokenRequest, Sid, request_email_token
+from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
 from threepid.domain import policy
 from threepid.domain.validation import Purpose
 from threepid.spec import errors, threepid_creds
@@ -121,21 +121,43 @@ async def delete_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
     return Unbound("success" if withdrawn else "no-support")
 
 
+_REQUEST_ERRORS: Final = (
+    errors.Forbidden,
+    errors.SessionExpired,
+    errors.ThreepidDenied,
+    errors.ThreepidMediumNotSupported,
+)
+
+
 @endpoint(
     "POST",
     client("/account/3pid/email/requestToken", "r0", "v3", "unstable"),
     auth=Auth.OPTIONAL_ACCESS_TOKEN,
-    errors=(
-        errors.Forbidden,
-        errors.SessionExpired,
-        errors.ThreepidDenied,
-        errors.ThreepidMediumNotSupported,
-    ),
+    errors=_REQUEST_ERRORS,
 )
 async def request_add_email_token(call: MaybeUserCall, body: EmailTokenRequest) -> Sid:
     """Prove an e-mail address for an account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidemailrequesttoken."""
     policy.check_changes(call.config)
-    return await request_email_token(call, Purpose.ADD, body, owner=call.user_id)
+    return await request_token(call, Purpose.ADD, body, owner=call.user_id)
 
 
-ENDPOINTS = (get_threepids, post_threepids, add_threepid, delete_threepid, request_add_email_token)
+@endpoint(
+    "POST",
+    client("/account/3pid/msisdn/requestToken", "r0", "v3", "unstable"),
+    auth=Auth.OPTIONAL_ACCESS_TOKEN,
+    errors=_REQUEST_ERRORS,
+)
+async def request_add_msisdn_token(call: MaybeUserCall, body: MsisdnTokenRequest) -> Sid:
+    """Prove a phone number for an account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidmsisdnrequesttoken."""
+    policy.check_changes(call.config)
+    return await request_token(call, Purpose.ADD, body, owner=call.user_id)
+
+
+ENDPOINTS = (
+    get_threepids,
+    post_threepids,
+    add_threepid,
+    delete_threepid,
+    request_add_email_token,
+    request_add_msisdn_token,
+)

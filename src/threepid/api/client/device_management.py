@@ -7,14 +7,16 @@ from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import DeviceId, DisplayName
 from threepid.spec.uia import PASSWORD, AuthData
-from threepid.storage import accounts
+from threepid.storage import devices
 
 
 class Device(Struct, frozen=True, omit_defaults=True):
-    """One device."""
+    """One device, and when and from where it was heard of last."""
 
     device_id: str
     display_name: str | UnsetType = UNSET
+    last_seen_ip: str | UnsetType = UNSET
+    last_seen_ts: int | UnsetType = UNSET
 
 
 class Devices(Struct, frozen=True):
@@ -42,14 +44,14 @@ class DeleteDevices(Struct, frozen=True):
     auth: AuthData | UnsetType = UNSET
 
 
-def _shown(device: accounts.Device) -> Device:
-    return Device(device.device_id, device.display_name or UNSET)
+def _shown(device: devices.Device) -> Device:
+    return Device(device.device_id, device.display_name or UNSET, device.seen_from or UNSET, device.seen_at or UNSET)
 
 
 @endpoint("GET", client("/devices", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
 async def get_devices(call: UserCall) -> Devices:
     """The devices of the account. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3devices."""
-    return Devices([_shown(device) for device in await call.services.accounts.devices(call.user_id)])
+    return Devices([_shown(device) for device in await call.services.devices.of(call.user_id)])
 
 
 @endpoint(
@@ -57,7 +59,7 @@ async def get_devices(call: UserCall) -> Devices:
 )
 async def get_device(call: UserCall, device_id: str) -> Device:
     """One device. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3devicesdeviceid."""
-    for device in await call.services.accounts.devices(call.user_id):
+    for device in await call.services.devices.of(call.user_id):
         if device.device_id == device_id:
             return _shown(device)
     raise errors.NotFound("There is no such device.")
@@ -70,7 +72,7 @@ async def rename_device(call: UserCall, body: Rename, device_id: str) -> None:
     """Rename a device. https://spec.matrix.org/latest/client-server-api/#put_matrixclientv3devicesdeviceid."""
     if body.display_name is UNSET:
         await get_device.handler(call, device_id)
-    elif not await call.services.accounts.rename_device(call.user_id, device_id, body.display_name):
+    elif not await call.services.devices.rename(call.user_id, device_id, body.display_name):
         raise errors.NotFound("There is no such device.")
 
 
@@ -84,7 +86,7 @@ async def rename_device(call: UserCall, body: Rename, device_id: str) -> None:
 async def delete_device(call: UserCall, body: DeleteDevice, device_id: str) -> None:
     """Log a device out. https://spec.matrix.org/latest/client-server-api/#delete_matrixclientv3devicesdeviceid."""
     grant = await call.authenticate(body.auth, ((PASSWORD,),), about=device_id)
-    await call.services.accounts.delete_devices(call.user_id, [device_id], grant)
+    await call.services.devices.delete(call.user_id, [device_id], grant)
 
 
 @endpoint(
@@ -97,7 +99,7 @@ async def delete_device(call: UserCall, body: DeleteDevice, device_id: str) -> N
 async def delete_devices(call: UserCall, body: DeleteDevices) -> None:
     """Log devices out. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3delete_devices."""
     grant = await call.authenticate(body.auth, ((PASSWORD,),))
-    await call.services.accounts.delete_devices(call.user_id, body.devices, grant)
+    await call.services.devices.delete(call.user_id, body.devices, grant)
 
 
 ENDPOINTS = (get_devices, get_device, rename_device, delete_device, delete_devices)

@@ -2,18 +2,21 @@
 
 from msgspec import UNSET, Struct, UnsetType
 
-from threepid.api.call import Call
-from threepid.domain.accounts import Device
+from threepid.api.call import Call, UserCall
+from threepid.domain.devices import Login
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
-from threepid.spec.types import DeviceId, DisplayName, Password
-from threepid.spec.uia import PASSWORD, Identifier
+from threepid.spec.types import DeviceId, DisplayName, Password, Token
+from threepid.spec.uia import PASSWORD, AuthData, Identifier
+
+LOGIN_TOKEN = "m.login.token"  # noqa: S105 - the name of a login type
 
 
-class LoginFlow(Struct, frozen=True):
+class LoginFlow(Struct, frozen=True, omit_defaults=True):
     """One way to log in."""
 
     type: str
+    get_login_token: bool | UnsetType = UNSET
 
 
 class LoginFlows(Struct, frozen=True):
@@ -31,23 +34,40 @@ class LoginRequest(Struct, frozen=True):
     medium: str | UnsetType = UNSET
     address: str | UnsetType = UNSET
     password: Password | UnsetType = UNSET
+    token: Token | UnsetType = UNSET
     device_id: DeviceId | UnsetType = UNSET
     initial_device_display_name: DisplayName | UnsetType = UNSET
+    refresh_token: bool = False
 
 
-class LoggedIn(Struct, frozen=True):
+class LoggedIn(Struct, frozen=True, omit_defaults=True):
     """The new session. `home_server` is for clients of 2016."""
 
     user_id: str
     access_token: str
     device_id: str
     home_server: str
+    refresh_token: str | UnsetType = UNSET
+    expires_in_ms: int | UnsetType = UNSET
+
+
+class GetToken(Struct, frozen=True):
+    """Authentication."""
+
+    auth: AuthData | UnsetType = UNSET
+
+
+class LoginToken(Struct, frozen=True):
+    """A token that is good for one login, and its life in milliseconds."""
+
+    login_token: str
+    expires_in_ms: int
 
 
 @endpoint("GET", client("/login", "r0", "v3", "unstable"), auth=Auth.NONE)
 async def get_login(call: Call) -> LoginFlows:  # noqa: ARG001 - the flows are the same for everybody
     """How one can log in here. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3login."""
-    return LoginFlows([LoginFlow(PASSWORD)])
+    return LoginFlows([LoginFlow(PASSWORD), LoginFlow(LOGIN_TOKEN, get_login_token=True)])
 
 
 @endpoint(
@@ -58,17 +78,39 @@ async def get_login(call: Call) -> LoginFlows:  # noqa: ARG001 - the flows are t
 )
 async def post_login(call: Call, body: LoginRequest) -> LoggedIn:
     """Log in. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3login."""
+    login = await _login(call, body)
+    return LoggedIn(
+        login.user_id,
+        login.access_token,
+        login.device_id,
+        call.config.server.name,
+        login.refresh_token or UNSET,
+        login.expires_in_ms or UNSET,
+    )
+
+
+async def _login(call: Call, body: LoginRequest) -> Login:
+    accounts = call.services.accounts
+    device = call.device(body.device_id, body.initial_device_display_name, refreshes=body.refresh_token)
+    if body.type == LOGIN_TOKEN:
+        if body.token is UNSET:
+            raise errors.MissingParam("'token' is missing.")
+        return await accounts.log_in_by_token(body.token, device)
     if body.type != PASSWORD:
         raise errors.UnknownLoginType
     if body.password is UNSET:
         raise errors.MissingParam("'password' is missing.")
     if body.identifier is UNSET and body.user is UNSET and body.address is UNSET:
         raise errors.MissingParam("'identifier' is missing.")
-    accounts = call.services.accounts
-    account = await accounts.find(body.identifier, user=body.user, medium=body.medium, address=body.address)
-    device = Device(body.device_id or None, body.initial_device_display_name or None)
-    login = await accounts.log_in(account, body.password, device)
-    return LoggedIn(login.user_id, login.access_token, login.device_id, call.config.server.name)
+    named = await accounts.find(body.identifier, user=body.user, medium=body.medium, address=body.address)
+    return await accounts.log_in(named, body.password, device)
 
 
-ENDPOINTS = (get_login, post_login)
+@endpoint("POST", client("/login/get_token", "v1"), auth=Auth.ACCESS_TOKEN, uia=True)
+async def get_login_token(call: UserCall, body: GetToken) -> LoginToken:
+    """A token by which another device can log in. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv1loginget_token."""
+    grant = await call.authenticate(body.auth, ((PASSWORD,),))
+    return LoginToken(*await call.services.devices.login_token(call.user_id, grant))
+
+
+ENDPOINTS = (get_login, post_login, get_login_token)

@@ -1,15 +1,17 @@
 """Registration. https://spec.matrix.org/latest/client-server-api/#account-registration-and-management."""
 
+from typing import Final
+
 from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import Call
-from threepid.api.client.tokens import EmailTokenRequest, Sid, request_email_token
-from threepid.domain.accounts import Device
+from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
+from threepid.domain import flows
 from threepid.domain.validation import Consumer, Purpose
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import DeviceId, DisplayName, Password
-from threepid.spec.uia import DUMMY, EMAIL_IDENTITY, AuthData, Flow
+from threepid.spec.uia import AuthData
 
 
 class Register(Struct, frozen=True):
@@ -21,6 +23,7 @@ class Register(Struct, frozen=True):
     device_id: DeviceId | UnsetType = UNSET
     initial_device_display_name: DisplayName | UnsetType = UNSET
     inhibit_login: bool = False
+    refresh_token: bool = False
 
 
 class RegisterQuery(Struct, frozen=True):
@@ -36,6 +39,8 @@ class Registered(Struct, frozen=True, omit_defaults=True):
     home_server: str
     access_token: str | UnsetType = UNSET
     device_id: str | UnsetType = UNSET
+    refresh_token: str | UnsetType = UNSET
+    expires_in_ms: int | UnsetType = UNSET
 
 
 class AvailableQuery(Struct, frozen=True):
@@ -56,10 +61,12 @@ class Available(Struct, frozen=True):
     auth=Auth.NONE,
     uia=True,
     errors=(
+        errors.Exclusive,
         errors.Forbidden,
         errors.GuestAccessForbidden,
         errors.InvalidUsername,
         errors.ThreepidInUse,
+        errors.UpstreamFailed,
         errors.UserInUse,
         errors.WeakPassword,
     ),
@@ -77,9 +84,9 @@ async def register(call: Call, body: Register, query: RegisterQuery) -> Register
     if finished is None:
         user_id = await accounts.check_username(username)
         if body.password is not UNSET:
-            accounts.check_new_password(body.password)
-    grant = await call.authenticate(body.auth, _flows(call), consumer=Consumer.REGISTER_STAGE)
-    device = Device(body.device_id or None, body.initial_device_display_name or None)
+            accounts.check_new_password(body.password, user_id)
+    grant = await call.authenticate(body.auth, flows.of_registration(call.config), consumer=Consumer.REGISTER_STAGE)
+    device = call.device(body.device_id, body.initial_device_display_name, refreshes=body.refresh_token)
     if grant.result is not None:
         login = None if body.inhibit_login else await accounts.log_in_again(grant.result, device)
         user_id = grant.result
@@ -87,10 +94,18 @@ async def register(call: Call, body: Register, query: RegisterQuery) -> Register
         # Clients ask with an empty body which flows there are, so it is asked for after the authentication only.
         if body.password is UNSET:
             raise errors.MissingParam("'password' is missing.")
-        login = await accounts.register(user_id, body.password, None if body.inhibit_login else device, grant)
+        wanted = None if body.inhibit_login else device
+        login = await accounts.register(user_id, body.password, wanted, grant, client=call.client)
     if login is None:
         return Registered(user_id, call.config.server.name)
-    return Registered(user_id, call.config.server.name, login.access_token, login.device_id)
+    return Registered(
+        user_id,
+        call.config.server.name,
+        login.access_token,
+        login.device_id,
+        login.refresh_token or UNSET,
+        login.expires_in_ms or UNSET,
+    )
 
 
 def _check_open(call: Call) -> None:
@@ -98,19 +113,11 @@ def _check_open(call: Call) -> None:
         raise errors.Forbidden("Registration is closed on this server.")
 
 
-def _flows(call: Call) -> tuple[Flow, ...]:
-    if "email" in call.accounts_config.required_contacts:
-        return ((EMAIL_IDENTITY,),)
-    if call.config.email is None:
-        return ((DUMMY,),)
-    return ((DUMMY,), (EMAIL_IDENTITY,))
-
-
 @endpoint(
     "GET",
     client("/register/available", "r0", "v3", "unstable"),
     auth=Auth.NONE,
-    errors=(errors.InvalidUsername, errors.UserInUse),
+    errors=(errors.Exclusive, errors.InvalidUsername, errors.UserInUse),
 )
 async def available(call: Call, query: AvailableQuery) -> Available:
     """Is this username free? https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3registeravailable."""
@@ -118,22 +125,37 @@ async def available(call: Call, query: AvailableQuery) -> Available:
     return Available(available=True)
 
 
+_REQUEST_ERRORS: Final = (
+    errors.Forbidden,
+    errors.SessionExpired,
+    errors.ThreepidDenied,
+    errors.ThreepidInUse,
+    errors.ThreepidMediumNotSupported,
+)
+
+
 @endpoint(
     "POST",
     client("/register/email/requestToken", "r0", "v3", "unstable"),
     auth=Auth.NONE,
-    errors=(
-        errors.Forbidden,
-        errors.SessionExpired,
-        errors.ThreepidDenied,
-        errors.ThreepidInUse,
-        errors.ThreepidMediumNotSupported,
-    ),
+    errors=_REQUEST_ERRORS,
 )
 async def request_register_email_token(call: Call, body: EmailTokenRequest) -> Sid:
     """Prove an e-mail address for a new account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3registeremailrequesttoken."""
     _check_open(call)
-    return await request_email_token(call, Purpose.REGISTER, body)
+    return await request_token(call, Purpose.REGISTER, body)
 
 
-ENDPOINTS = (register, available, request_register_email_token)
+@endpoint(
+    "POST",
+    client("/register/msisdn/requestToken", "r0", "v3", "unstable"),
+    auth=Auth.NONE,
+    errors=_REQUEST_ERRORS,
+)
+async def request_register_msisdn_token(call: Call, body: MsisdnTokenRequest) -> Sid:
+    """Prove a phone number for a new account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3registermsisdnrequesttoken."""
+    _check_open(call)
+    return await request_token(call, Purpose.REGISTER, body)
+
+
+ENDPOINTS = (register, available, request_register_email_token, request_register_msisdn_token)

@@ -5,16 +5,16 @@ from typing import Final
 from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import Call
-from threepid.domain.addresses import Email, InvalidAddress, parse_email
+from threepid.domain.addresses import Address, InvalidAddress, parse_email, parse_phone
 from threepid.domain.validation import Purpose
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, other
 from threepid.spec.errors import MatrixError
-from threepid.spec.types import ClientSecret, IdServer, NextLink, SendAttempt, SessionId, Token
+from threepid.spec.types import ClientSecret, Country, IdServer, NextLink, PhoneNumber, SendAttempt, SessionId, Token
 
 
 class EmailTokenRequest(Struct, frozen=True):
-    """An address to be validated."""
+    """An e-mail address to be validated."""
 
     client_secret: ClientSecret
     email: str
@@ -22,6 +22,21 @@ class EmailTokenRequest(Struct, frozen=True):
     next_link: NextLink | UnsetType = UNSET
     id_server: IdServer | UnsetType = UNSET
     id_access_token: Token | UnsetType = UNSET
+
+
+class MsisdnTokenRequest(Struct, frozen=True):
+    """A phone number to be validated: as dialled in `country`, or international."""
+
+    client_secret: ClientSecret
+    country: Country
+    phone_number: PhoneNumber
+    send_attempt: SendAttempt
+    next_link: NextLink | UnsetType = UNSET
+    id_server: IdServer | UnsetType = UNSET
+    id_access_token: Token | UnsetType = UNSET
+
+
+TokenRequest = EmailTokenRequest | MsisdnTokenRequest
 
 
 class Sid(Struct, frozen=True, omit_defaults=True):
@@ -32,7 +47,7 @@ class Sid(Struct, frozen=True, omit_defaults=True):
 
 
 class SubmitToken(Struct, frozen=True):
-    """What the person got by mail, and the session that it belongs to."""
+    """What the person got by mail or text, and the session that it belongs to."""
 
     sid: SessionId
     client_secret: ClientSecret
@@ -55,7 +70,7 @@ SUBMIT_PATH: Final = "/_threepid/client/v1/submit_token"
     errors=(errors.NoValidSession, errors.SessionExpired, errors.TokenIncorrect),
 )
 async def submit_token(call: Call, body: SubmitToken) -> Success:
-    """Hand in what came by mail, without an access token: the `submit_url` of the homeserver's sessions.
+    """Hand in what came by mail or text, without an access token: the `submit_url` of the homeserver's sessions.
 
     https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3registeremailrequesttoken
     """
@@ -63,26 +78,42 @@ async def submit_token(call: Call, body: SubmitToken) -> Success:
     return Success(success=True)
 
 
-async def request_email_token(call: Call, purpose: Purpose, body: EmailTokenRequest, *, owner: str = "") -> Sid:
+async def request_token(call: Call, purpose: Purpose, body: TokenRequest, *, owner: str = "") -> Sid:
     """Open a session of the homeserver's for the address in `body`."""
-    sid = await call.services.validation.request_email_token(
+    sid = await open_session(call, purpose, body, owner=owner)
+    return Sid(sid, f"{call.config.server.public_base_url.rstrip('/')}{SUBMIT_PATH}")
+
+
+async def open_session(
+    call: Call,
+    purpose: Purpose,
+    body: TokenRequest,
+    *,
+    owner: str,
+    invalid_email: type[MatrixError] = errors.InvalidParam,
+    invalid_phone: type[MatrixError] = errors.InvalidParam,
+) -> str:
+    """Open a session for the address in `body` and return its sid; the given errors if it is no address."""
+    return await call.services.validation.request_token(
         purpose,
-        email_of(body),
+        _address_of(body, invalid_email, invalid_phone),
         owner=owner,
         client=call.client,
         client_secret=body.client_secret,
         send_attempt=body.send_attempt,
         next_link=body.next_link or None,
     )
-    return Sid(sid, f"{call.config.server.public_base_url.rstrip('/')}{SUBMIT_PATH}")
 
 
-def email_of(body: EmailTokenRequest, refusal: type[MatrixError] = errors.InvalidParam) -> Email:
-    """The address of the request; `refusal` if it is none."""
+def _address_of(body: TokenRequest, invalid_email: type[MatrixError], invalid_phone: type[MatrixError]) -> Address:
     try:
-        return parse_email(body.email)
+        if isinstance(body, EmailTokenRequest):
+            return parse_email(body.email)
+        return parse_phone(body.phone_number, body.country.upper())
     except InvalidAddress:
-        raise refusal("This is not a valid e-mail address.") from None
+        if isinstance(body, EmailTokenRequest):
+            raise invalid_email("This is not a valid e-mail address.") from None
+        raise invalid_phone("This is not a valid phone number.") from None
 
 
 ENDPOINTS = (submit_token,)

@@ -1,9 +1,10 @@
-"""Validating e-mail addresses. https://spec.matrix.org/latest/identity-service-api/#email-associations."""
+"""Validating addresses. https://spec.matrix.org/latest/identity-service-api/#establishing-associations."""
 
 from msgspec import Struct
 
 from threepid.api.call import Call, IdentityCall
-from threepid.api.client.tokens import EmailTokenRequest, Sid, SubmitToken, Success, email_of
+from threepid.api.client import tokens
+from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, SubmitToken, Success, TokenRequest
 from threepid.domain.validation import Purpose
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, identity
@@ -25,18 +26,22 @@ class ValidatedThreepid(Struct, frozen=True):
     validated_at: int
 
 
-async def open_session(call: Call, body: EmailTokenRequest, *, owner: str) -> Sid:
+async def open_session(call: Call, body: TokenRequest, *, owner: str) -> Sid:
     """Open a session of the identity server's for the address in `body`, in either version of the API."""
-    sid = await call.services.validation.request_email_token(
+    sid = await tokens.open_session(
+        call,
         Purpose.IDENTITY,
-        email_of(body, errors.InvalidEmail),
+        body,
         owner=owner,
-        client=call.client,
-        client_secret=body.client_secret,
-        send_attempt=body.send_attempt,
-        next_link=body.next_link or None,
+        invalid_email=errors.InvalidEmail,
+        invalid_phone=errors.InvalidAddress,
     )
     return Sid(sid)
+
+
+async def _submit(call: IdentityCall, body: SubmitToken) -> Success:
+    await call.services.validation.submit_token(body.sid, body.client_secret, body.token, caller=call.user_id)
+    return Success(success=True)
 
 
 @endpoint(
@@ -57,14 +62,40 @@ async def request_email_token(call: IdentityCall, body: EmailTokenRequest) -> Si
 
 @endpoint(
     "POST",
+    identity("/validate/msisdn/requestToken"),
+    auth=Auth.IDENTITY_TOKEN,
+    errors=(
+        errors.InvalidAddress,
+        errors.SessionExpired,
+        errors.ThreepidDenied,
+        errors.ThreepidMediumNotSupported,
+    ),
+)
+async def request_msisdn_token(call: IdentityCall, body: MsisdnTokenRequest) -> Sid:
+    """Send a code to a phone number. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2validatemsisdnrequesttoken."""
+    return await open_session(call, body, owner=call.user_id)
+
+
+@endpoint(
+    "POST",
     identity("/validate/email/submitToken"),
     auth=Auth.IDENTITY_TOKEN,
     errors=(errors.NoValidSession, errors.SessionExpired, errors.TokenIncorrect),
 )
 async def submit_email_token(call: IdentityCall, body: SubmitToken) -> Success:
     """Hand in what came by mail. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2validateemailsubmittoken."""
-    await call.services.validation.submit_token(body.sid, body.client_secret, body.token, caller=call.user_id)
-    return Success(success=True)
+    return await _submit(call, body)
+
+
+@endpoint(
+    "POST",
+    identity("/validate/msisdn/submitToken"),
+    auth=Auth.IDENTITY_TOKEN,
+    errors=(errors.NoValidSession, errors.SessionExpired, errors.TokenIncorrect),
+)
+async def submit_msisdn_token(call: IdentityCall, body: SubmitToken) -> Success:
+    """Hand in what came by text. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2validatemsisdnsubmittoken."""
+    return await _submit(call, body)
 
 
 @endpoint(
@@ -79,4 +110,10 @@ async def get_validated_threepid(call: IdentityCall, query: SessionQuery) -> Val
     return ValidatedThreepid(session.medium, session.canonical, session.validated_at or 0)
 
 
-ENDPOINTS = (request_email_token, submit_email_token, get_validated_threepid)
+ENDPOINTS = (
+    request_email_token,
+    request_msisdn_token,
+    submit_email_token,
+    submit_msisdn_token,
+    get_validated_threepid,
+)

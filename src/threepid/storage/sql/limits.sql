@@ -13,3 +13,26 @@ SELECT full_at FROM limits WHERE key = :key;
 -- name: delete_full(now)!
 -- Limits of which everything is there again.
 DELETE FROM limits WHERE full_at <= :now;
+
+-- name: give_back(key, interval)!
+-- Give one back of what was taken; touches no row if everything is there again.
+UPDATE limits SET full_at = full_at - CAST(:interval AS BIGINT) WHERE key = :key;
+
+-- name: count_text(prefix, day)!
+-- A text was sent to a number that begins with these digits.
+INSERT INTO sms_prefixes (prefix, day, sent) VALUES (:prefix, :day, 1)
+ON CONFLICT (prefix, day) DO UPDATE SET sent = sms_prefixes.sent + 1;
+
+-- name: count_confirmed(prefix, day)!
+-- The code of a text came back.
+INSERT INTO sms_prefixes (prefix, day, confirmed) VALUES (:prefix, :day, 1)
+ON CONFLICT (prefix, day) DO UPDATE SET confirmed = sms_prefixes.confirmed + 1;
+
+-- name: texts_of_prefix(prefix, since_day)^
+-- How many texts went to numbers that begin with these digits, and how many of their codes came back.
+SELECT CAST(COALESCE(SUM(sent), 0) AS BIGINT) AS sent, CAST(COALESCE(SUM(confirmed), 0) AS BIGINT) AS confirmed
+FROM sms_prefixes WHERE prefix = :prefix AND day >= :since_day;
+
+-- name: delete_texts_before(day)!
+-- Forget the counts of long ago.
+DELETE FROM sms_prefixes WHERE day < :day;

@@ -40,3 +40,8 @@ ON CONFLICT (user_id, medium, canonical, id_server) DO UPDATE SET bound_at = exc
 -- The identity servers at which an account's address was published.
 SELECT id_server, bound_at FROM threepid_bindings
 WHERE user_id = :user_id AND medium = :medium AND canonical = :canonical ORDER BY bound_at;
+
+-- name: get(medium, canonical)^
+-- The contact with an address, whosever it is.
+SELECT medium, canonical, address, validated_at, added_at FROM threepids
+WHERE medium = :medium AND canonical = :canonical;

@@ -1,12 +1,12 @@
--- name: insert(id_hash, operation, subject, request_mac, request, now, expires_at)!
+-- name: insert(id_hash, operation, subject, request_mac, request, flows, consumer, now, expires_at)!
 -- A new authentication session with nothing completed.
 INSERT INTO uia_sessions
-    (id_hash, operation, subject, request_mac, request, completed, created_at, used_at, expires_at)
-VALUES (:id_hash, :operation, :subject, :request_mac, :request, '{}', :now, :now, :expires_at);
+    (id_hash, operation, subject, request_mac, request, flows, consumer, completed, created_at, used_at, expires_at)
+VALUES (:id_hash, :operation, :subject, :request_mac, :request, :flows, :consumer, '{}', :now, :now, :expires_at);
 
 -- name: get(id_hash, now, idle_since)^
 -- One session, unless it has expired or lain idle for too long.
-SELECT operation, subject, request_mac, request, completed, created_at, expires_at, consumed_at, result
+SELECT operation, subject, request_mac, request, completed, flows, consumer, created_at, expires_at, consumed_at, result
 FROM uia_sessions WHERE id_hash = :id_hash AND expires_at > :now AND used_at > :idle_since;
 
 -- name: complete(id_hash, before, completed, now)!

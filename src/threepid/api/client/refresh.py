@@ -1,0 +1,47 @@
+"""Refreshing access tokens. https://spec.matrix.org/latest/client-server-api/#refreshing-access-tokens."""
+
+from msgspec import UNSET, Struct, UnsetType
+
+from threepid.api.call import Call
+from threepid.domain.devices import Login
+from threepid.spec import errors
+from threepid.spec.endpoint import Auth, client, endpoint
+from threepid.spec.types import Token
+
+
+class Refresh(Struct, frozen=True):
+    """A refresh token that came with a login or with another refresh."""
+
+    refresh_token: Token
+
+
+class Refreshed(Struct, frozen=True, omit_defaults=True):
+    """The new tokens; the first use of either ends the old ones."""
+
+    access_token: str
+    refresh_token: str
+    expires_in_ms: int | UnsetType = UNSET
+
+
+async def _refresh(call: Call, body: Refresh) -> Login:
+    return await call.services.devices.refresh(body.refresh_token, client=call.client, user_agent=call.user_agent)
+
+
+@endpoint("POST", client("/refresh", "r0", "v3", "unstable", "v1"), auth=Auth.NONE, errors=(errors.UnknownToken,))
+async def refresh(call: Call, body: Refresh) -> Refreshed:
+    """Exchange a refresh token. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3refresh."""
+    login = await _refresh(call, body)
+    return Refreshed(login.access_token, login.refresh_token or "", login.expires_in_ms or UNSET)
+
+
+@endpoint("POST", client("/tokenrefresh", "r0", "v3", "unstable"), auth=Auth.NONE, errors=(errors.UnknownToken,))
+async def token_refresh(call: Call, body: Refresh) -> Refreshed:
+    """The same as clients of 2016 ask for it: also with an expired access token, which is not looked at.
+
+    https://spec.matrix.org/historical/client_server/r0.1.0.html#post-matrix-client-r0-tokenrefresh
+    """
+    login = await _refresh(call, body)
+    return Refreshed(login.access_token, login.refresh_token or "")
+
+
+ENDPOINTS = (refresh, token_refresh)

@@ -1,0 +1,237 @@
+"""Devices of accounts and their tokens: login, refresh, logout, and tokens by which an account shows who it is.
+
+https://spec.matrix.org/latest/client-server-api/#login
+https://spec.matrix.org/latest/client-server-api/#refreshing-access-tokens
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct
+
+from threepid.clock import DAY, HOUR, MINUTE, SECOND
+from threepid.domain.context import Context
+from threepid.domain.limits import take_authentication
+from threepid.domain.uia import Grant
+from threepid.spec.errors import UnknownToken
+from threepid.storage import devices
+from threepid.storage.database import Tx
+from threepid.storage.devices import Requester, Tokens
+
+OPENID_LIFE: Final = HOUR
+_SEEN_EVERY: Final = HOUR
+_MOST_SEEN: Final = 50_000
+"""Devices that a process remembers to have heard of, at most."""
+_USER_AGENT_LENGTH: Final = 256
+
+
+class Device(Struct, frozen=True, kw_only=True):
+    """What a client says of the device that logs in, and from where it calls."""
+
+    device_id: str | None = None
+    display_name: str | None = None
+    refreshes: bool = False
+    """Does it want tokens that are refreshed?"""
+    client: str = ""
+    """Its IP address."""
+    user_agent: str = ""
+
+
+class Login(Struct, frozen=True):
+    """A device that was logged in: its secret tokens are here and nowhere else."""
+
+    user_id: str
+    device_id: str
+    access_token: str
+    refresh_token: str | None = None
+    expires_in_ms: int | None = None
+
+
+class Devices:
+    """The devices of this server's accounts."""
+
+    def __init__(self, context: Context) -> None:
+        """No device was seen yet."""
+        self._context = context
+        settings = context.config.accounts
+        self._access_life = settings.access_token_minutes * MINUTE if settings else 0
+        self._refresh_life = settings.refresh_token_days * DAY if settings else 0
+        self._login_token_life = settings.login_token_seconds * SECOND if settings else 0
+        self._seen: set[tuple[str, str]] = set()
+        self._seen_since = 0
+        self._to_note: dict[tuple[str, str], tuple[str, str]] = {}
+
+    # -- tokens
+
+    async def whose_token(self, access_token: str) -> Requester | None:
+        """The account and device of an access token, or None: the one place that knows.
+
+        Raises UnknownToken with `soft_logout` if the token has expired and a refresh can help.
+        """
+        token_hash = self._context.vault.hash_token(access_token)
+        found = await self._context.database.read(lambda tx: devices.requester(tx, token_hash))
+        if found is None:
+            return None
+        if found.expires_at is not None:
+            now = self._context.clock.now()
+            if found.expires_at <= now:
+                if await self._context.database.read(lambda tx: devices.can_refresh(tx, token_hash, now)):
+                    raise UnknownToken("The access token has expired.", soft_logout=True)
+                return None
+            if found.first_use_spends is not None and not await self._context.database.write(
+                lambda tx: devices.use_access_token(tx, token_hash, now)
+            ):
+                return None
+        return found
+
+    async def refresh(self, refresh_token: str, *, client: str, user_agent: str) -> Login:
+        """Exchange a refresh token. Raises UnknownToken; one that was spent ends all tokens of its device.
+
+        https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3refresh
+        """
+        token_hash = self._context.vault.hash_token(refresh_token)
+        now = self._context.clock.now()
+
+        def step(tx: Tx) -> Login | None:
+            known = devices.refresh_token(tx, token_hash)
+            if known is None or known.expires_at <= now:
+                return None
+            if known.spent_at is not None:
+                devices.delete_tokens(tx, known.user_id, known.device_id)
+                return None
+            if not devices.use_refresh_token(tx, token_hash, known.parent_hash, now):
+                return None
+            take_authentication(tx, self._context, client=client)
+            login, tokens = self._new_tokens(known.user_id, known.device_id, refreshes=True)
+            devices.insert_tokens(tx, known.user_id, known.device_id, tokens, parent_hash=token_hash, now=now)
+            agent = user_agent[:_USER_AGENT_LENGTH]
+            devices.seen(tx, known.user_id, known.device_id, now=now, seen_from=client, user_agent=agent)
+            return login
+
+        # The end of a stolen family is a change that must stay, so it is returned and not raised.
+        refreshed = await self._context.database.write(step)
+        if refreshed is None:
+            raise UnknownToken(
+                "The refresh token is not known here, has expired or was used before.", soft_logout=False
+            )
+        return refreshed
+
+    async def log_out(self, requester: Requester) -> None:
+        """End the device that asks."""
+        await self._context.database.write(lambda tx: devices.delete(tx, requester.user_id, requester.device_id))
+
+    async def log_out_everywhere(self, user_id: str) -> None:
+        """End all devices of the account."""
+        await self._context.database.write(lambda tx: devices.delete_all(tx, user_id))
+
+    def open(self, tx: Tx, user_id: str, device: Device) -> Login:
+        """Log a device in, in the transaction of the reason."""
+        device_id = device.device_id or self._context.entropy.letters(10)
+        login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes)
+        devices.open_device(
+            tx,
+            user_id=user_id,
+            device_id=device_id,
+            display_name=device.display_name,
+            seen_from=device.client,
+            user_agent=device.user_agent[:_USER_AGENT_LENGTH],
+            tokens=tokens,
+            now=self._context.clock.now(),
+        )
+        return login
+
+    async def login_token(self, user_id: str, grant: Grant) -> tuple[str, int]:
+        """A token that is good for one login as `user_id`, and its life in milliseconds.
+
+        https://spec.matrix.org/latest/client-server-api/#post_matrixclientv1loginget_token
+        """
+        token = self._context.entropy.token("tpl_")
+        token_hash = self._context.vault.hash_token(token)
+        expires_at = self._context.clock.now() + self._login_token_life
+
+        def step(tx: Tx) -> None:
+            grant.consume(tx)
+            devices.insert_login_token(tx, token_hash=token_hash, user_id=user_id, expires_at=expires_at)
+
+        await self._context.database.write(step)
+        return token, self._login_token_life
+
+    def take_login_token(self, tx: Tx, token: str) -> str | None:
+        """Use a login token up; whose it was, or None."""
+        return devices.take_login_token(tx, self._context.vault.hash_token(token), self._context.clock.now())
+
+    async def openid_token(self, user_id: str) -> tuple[str, int]:
+        """A token with which the user can show others who they are, and its life in seconds."""
+        token = self._context.entropy.token()
+        token_hash = self._context.vault.hash_token(token)
+        expires_at = self._context.clock.now() + OPENID_LIFE
+
+        def step(tx: Tx) -> None:
+            devices.insert_openid_token(tx, token_hash=token_hash, user_id=user_id, expires_at=expires_at)
+
+        await self._context.database.write(step)
+        return token, OPENID_LIFE // SECOND
+
+    async def openid_user(self, token: str) -> str | None:
+        """The user whose OpenID token this is, or None."""
+        token_hash = self._context.vault.hash_token(token)
+        now = self._context.clock.now()
+        return await self._context.database.read(lambda tx: devices.openid_user(tx, token_hash, now))
+
+    # -- the list of them
+
+    async def of(self, user_id: str) -> list[devices.Device]:
+        """The devices of the account, oldest first."""
+        return await self._context.database.read(lambda tx: devices.of_user(tx, user_id))
+
+    async def rename(self, user_id: str, device_id: str, display_name: str | None) -> bool:
+        """Give a device another name; False if the account has no such device."""
+        return await self._context.database.write(lambda tx: devices.rename(tx, user_id, device_id, display_name))
+
+    async def delete(self, user_id: str, device_ids: Iterable[str], grant: Grant) -> None:
+        """Log devices out; those that are not there are no error."""
+
+        def step(tx: Tx) -> None:
+            grant.consume(tx)
+            for device_id in device_ids:
+                devices.delete(tx, user_id, device_id)
+
+        await self._context.database.write(step)
+
+    def unnoticed(self, requester: Requester) -> bool:
+        """Was this device not heard of in the last hour, as far as this process knows?"""
+        return (requester.user_id, requester.device_id) not in self._seen
+
+    def notice(self, requester: Requester, *, client: str, user_agent: str) -> None:
+        """A device was heard of: to be noted by the next `note_seen`."""
+        device = requester.user_id, requester.device_id
+        self._seen.add(device)
+        self._to_note[device] = client, user_agent[:_USER_AGENT_LENGTH]
+
+    async def note_seen(self) -> None:
+        """Write down which devices were heard of: not in their requests, which may be readings of a full disk."""
+        now = self._context.clock.now()
+        if now - self._seen_since >= _SEEN_EVERY or len(self._seen) >= _MOST_SEEN:
+            self._seen_since = now
+            self._seen.clear()
+        noted, self._to_note = self._to_note, {}
+        if not noted:
+            return
+
+        def step(tx: Tx) -> None:
+            for (user_id, device_id), (client, user_agent) in noted.items():
+                devices.seen(tx, user_id, device_id, now=now, seen_from=client, user_agent=user_agent)
+
+        await self._context.database.write(step)
+
+    def _new_tokens(self, user_id: str, device_id: str, *, refreshes: bool) -> tuple[Login, Tokens]:
+        entropy, hash_token = self._context.entropy, self._context.vault.hash_token
+        access_token = entropy.token("tp_")
+        if not refreshes:
+            return Login(user_id, device_id, access_token), Tokens(hash_token(access_token))
+        refresh_token = entropy.token("tpr_")
+        now = self._context.clock.now()
+        tokens = Tokens(
+            hash_token(access_token), now + self._access_life, hash_token(refresh_token), now + self._refresh_life
+        )
+        return Login(user_id, device_id, access_token, refresh_token, self._access_life), tokens

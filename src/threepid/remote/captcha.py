@@ -1,0 +1,44 @@
+"""Asks a captcha's provider whether an answer is right: any `siteverify` interface.
+
+https://developers.google.com/recaptcha/docs/verify
+"""
+
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlencode, urlsplit
+
+from threepid.config import Captcha as Settings
+from threepid.config import Secret
+from threepid.remote.guard import Call, Guard, RemoteError
+
+_MAX_RESPONSE: Final = 8_192
+_HTTPS_PORT: Final = 443
+
+
+class Captcha:
+    """One provider."""
+
+    def __init__(self, guard: Guard, settings: Settings, secret: Secret) -> None:
+        """Show `secret` to the provider of the settings."""
+        self._guard = guard
+        self._url = urlsplit(settings.verify_url)
+        self._secret = secret
+
+    async def verify(self, response: str, *, client: str) -> bool:
+        """Is `response`, from a browser at the IP address `client`, right? Raises RemoteError if the provider does not say."""
+        if not response or len(response) > _MAX_RESPONSE:
+            return False
+        form = {"secret": self._secret.reveal(), "response": response, "remoteip": client}
+        answer = await self._guard.call(
+            Call(
+                method="POST",
+                host=self._url.hostname or "",
+                port=self._url.port or _HTTPS_PORT,
+                path=self._url.path or "/",
+                headers={"Content-Type": "application/x-www-form-urlencoded"},
+                body=urlencode(form).encode(),
+            )
+        )
+        if answer.status != HTTPStatus.OK:
+            raise RemoteError(f"status {answer.status}")
+        return answer.json().get("success") is True

@@ -1,0 +1,139 @@
+-- name: insert_device(user_id, device_id, display_name, now, seen_from, user_agent)!
+-- A device; touches no row if it is there already.
+INSERT INTO devices (user_id, device_id, display_name, created_at, seen_at, seen_from, user_agent)
+VALUES (:user_id, :device_id, CAST(:display_name AS TEXT), :now, :now, :seen_from, :user_agent)
+ON CONFLICT (user_id, device_id) DO NOTHING;
+
+-- name: seen(user_id, device_id, now, seen_from, user_agent)!
+-- A device was heard of again.
+UPDATE devices SET seen_at = :now, seen_from = :seen_from, user_agent = :user_agent
+WHERE user_id = :user_id AND device_id = :device_id;
+
+-- name: delete_device(user_id, device_id)!
+-- A device and, by the foreign key, its tokens.
+DELETE FROM devices WHERE user_id = :user_id AND device_id = :device_id;
+
+-- name: delete_devices(user_id)!
+-- All devices of an account and, by the foreign key, their tokens.
+DELETE FROM devices WHERE user_id = :user_id;
+
+-- name: delete_other_devices(user_id, device_id)!
+-- All devices of an account but one and, by the foreign key, their tokens.
+DELETE FROM devices WHERE user_id = :user_id AND device_id <> :device_id;
+
+-- name: devices(user_id)
+-- The devices of an account, oldest first.
+SELECT device_id, display_name, created_at, seen_at, seen_from, user_agent FROM devices
+WHERE user_id = :user_id ORDER BY created_at, device_id;
+
+-- name: rename_device(user_id, device_id, display_name)!
+-- Another name for a device.
+UPDATE devices SET display_name = CAST(:display_name AS TEXT) WHERE user_id = :user_id AND device_id = :device_id;
+
+-- name: requester(token_hash)^
+-- Whose access token this is, be it expired, and the refresh token that its first use spends.
+SELECT user_id, device_id, expires_at, first_use_spends FROM access_tokens WHERE token_hash = :token_hash;
+
+-- name: insert_access_token(token_hash, user_id, device_id, now, expires_at, refresh_hash, first_use_spends)!
+-- An access token, as its hash.
+INSERT INTO access_tokens (token_hash, user_id, device_id, created_at, expires_at, refresh_hash, first_use_spends)
+VALUES (:token_hash, :user_id, :device_id, :now, CAST(:expires_at AS BIGINT), :refresh_hash,
+    :first_use_spends);
+
+-- name: delete_access_tokens_of_device(user_id, device_id)!
+-- All access tokens of a device.
+DELETE FROM access_tokens WHERE user_id = :user_id AND device_id = :device_id;
+
+-- name: delete_refresh_tokens_of_device(user_id, device_id)!
+-- All refresh tokens of a device, the spent ones too.
+DELETE FROM refresh_tokens WHERE user_id = :user_id AND device_id = :device_id;
+
+-- name: can_refresh(token_hash, now)$
+-- Is there a refresh token that belongs to this access token?
+SELECT 1 FROM access_tokens AS a JOIN refresh_tokens AS r ON r.token_hash = a.refresh_hash
+WHERE a.token_hash = :token_hash AND r.expires_at > :now;
+
+-- name: insert_refresh_token(token_hash, user_id, device_id, parent_hash, now, expires_at)!
+-- A refresh token, as its hash.
+INSERT INTO refresh_tokens (token_hash, user_id, device_id, parent_hash, created_at, expires_at)
+VALUES (:token_hash, :user_id, :device_id, :parent_hash, :now, :expires_at);
+
+-- name: refresh_token(token_hash)^
+-- One refresh token.
+SELECT user_id, device_id, parent_hash, expires_at, spent_at FROM refresh_tokens WHERE token_hash = :token_hash;
+
+-- name: spend(token_hash, now)!
+-- What a refresh token was exchanged for came into use; touches no row if that is so already.
+UPDATE refresh_tokens SET spent_at = :now WHERE token_hash = :token_hash AND spent_at IS NULL;
+
+-- name: confirm(refresh_hash, parent_hash)!
+-- The access tokens that came with this refresh token spend nothing any more.
+UPDATE access_tokens SET first_use_spends = NULL WHERE refresh_hash = :refresh_hash AND first_use_spends = :parent_hash;
+
+-- name: delete_older_access_tokens(parent_hash)!
+-- The access tokens that came with a refresh token itself.
+DELETE FROM access_tokens WHERE refresh_hash = :parent_hash;
+
+-- name: delete_sibling_access_tokens(parent_hash, refresh_hash)!
+-- The access tokens of other answers to the same refresh.
+DELETE FROM access_tokens WHERE refresh_hash IN (
+    SELECT token_hash FROM refresh_tokens WHERE parent_hash = :parent_hash AND token_hash <> :refresh_hash
+);
+
+-- name: delete_sibling_refresh_tokens(parent_hash, refresh_hash)!
+-- The refresh tokens of other answers to the same refresh.
+DELETE FROM refresh_tokens WHERE parent_hash = :parent_hash AND token_hash <> :refresh_hash;
+
+-- name: access_token(token_hash)^
+-- With which refresh token this access token came, and which one its first use spends.
+SELECT refresh_hash, first_use_spends FROM access_tokens WHERE token_hash = :token_hash;
+
+-- name: is_unconfirmed(refresh_hash)$
+-- Is there an access token that came with this refresh token and waits for its first use?
+SELECT 1 FROM access_tokens WHERE refresh_hash = :refresh_hash AND first_use_spends IS NOT NULL LIMIT 1;
+
+-- name: delete_refresh_token(token_hash)!
+-- One refresh token.
+DELETE FROM refresh_tokens WHERE token_hash = :token_hash;
+
+-- name: insert_login_token(token_hash, user_id, expires_at)!
+-- A token that is good for one login.
+INSERT INTO login_tokens (token_hash, user_id, expires_at) VALUES (:token_hash, :user_id, :expires_at);
+
+-- name: take_login_token(token_hash, now)$
+-- Use a login token up, and whose it was.
+DELETE FROM login_tokens WHERE token_hash = :token_hash AND expires_at > :now RETURNING user_id;
+
+-- name: delete_login_tokens(user_id)!
+-- The login tokens of an account.
+DELETE FROM login_tokens WHERE user_id = :user_id;
+
+-- name: insert_openid_token(token_hash, user_id, expires_at)!
+-- A token with which the account can show who it is.
+INSERT INTO openid_tokens (token_hash, user_id, expires_at) VALUES (:token_hash, :user_id, :expires_at);
+
+-- name: openid_user(token_hash, now)$
+-- Whose unexpired OpenID token this is.
+SELECT user_id FROM openid_tokens WHERE token_hash = :token_hash AND expires_at > :now;
+
+-- name: delete_openid_tokens(user_id)!
+-- The OpenID tokens of an account.
+DELETE FROM openid_tokens WHERE user_id = :user_id;
+
+-- name: delete_expired_openid_tokens(now)!
+-- OpenID tokens that nobody can use any more.
+DELETE FROM openid_tokens WHERE expires_at <= :now;
+
+-- name: delete_expired_login_tokens(now)!
+-- Login tokens that nobody can use any more.
+DELETE FROM login_tokens WHERE expires_at <= :now;
+
+-- name: delete_expired_refresh_tokens(now)!
+-- Refresh tokens that nobody can use any more, and that nobody needs to be known as stolen by.
+DELETE FROM refresh_tokens WHERE expires_at <= :now;
+
+-- name: delete_expired_access_tokens(now)!
+-- Access tokens that have expired and that no refresh can follow.
+DELETE FROM access_tokens WHERE expires_at <= :now AND NOT EXISTS (
+    SELECT 1 FROM refresh_tokens WHERE refresh_tokens.token_hash = access_tokens.refresh_hash
+);
