@@ -8,7 +8,7 @@ from threepid.spec.errors import Forbidden, InvalidParam
 from threepid.spec.exchange import Request
 from threepid.spec.parameters import parse_form
 
-_MAX_FORM: Final = 16_384
+_MAX_FORM: Final = 65_536
 
 
 async def read(request: Request, config: Config) -> dict[str, str]:

@@ -9,7 +9,7 @@ from threepid.domain.services import Services
 from threepid.spec.errors import MatrixError, Unavailable
 from threepid.spec.exchange import Answer, Fallbacks, Handle, Request, Route
 from threepid.storage.database import Busy, InDoubt
-from threepid.web.pages import confirm, login, mailbox, static, submit_token
+from threepid.web.pages import confirm, fallback, login, mailbox, static, submit_token
 from threepid.web.render import Pages
 
 _log = structlog.get_logger()
@@ -20,7 +20,7 @@ def routes(services: Services, pages: Pages) -> list[Route]:
     config = services.context.config
     found = [*confirm.routes(services, pages), *submit_token.routes(services, pages)]
     if config.accounts is not None:
-        found += login.routes(pages)
+        found += [*login.routes(pages), *fallback.routes(services, pages)]
     if config.email is not None and any(isinstance(via, MailboxTransport) for via in config.email.via):
         found += mailbox.routes(services, pages)
     return [*static.routes(), *(_kind(route, pages) for route in found)]

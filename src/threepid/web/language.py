@@ -1,0 +1,51 @@
+"""Which languages a person wants, as the browser says. https://www.rfc-editor.org/rfc/rfc9110#name-accept-language."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+_MAX_HEADER: Final = 500
+_MAX_TAG: Final = 35
+_DEFAULT: Final = "en"
+
+
+def wanted(header: str | None) -> tuple[str, ...]:
+    """The language tags of an Accept-Language header in lower case, the dearest first."""
+    ranked = []
+    for place, part in enumerate((header or "")[:_MAX_HEADER].split(",")):
+        tag, _, parameter = part.partition(";")
+        quality = _quality(parameter)
+        if quality > 0 and _is_tag(tag.strip()):
+            ranked.append((-quality, place, tag.strip().lower()))
+    return tuple(tag for _, _, tag in sorted(ranked))
+
+
+def best(wishes: Iterable[str], available: Sequence[str]) -> str:
+    """The tag in `available` (one or more) that comes closest to the wishes; else English, else the first."""
+    by_tag = {tag.lower(): tag for tag in reversed(available)}
+    by_language = {tag.lower().partition("-")[0]: tag for tag in reversed(available)}
+    for wish in (*wishes, _DEFAULT):
+        found = by_tag.get(wish) or by_tag.get(wish.partition("-")[0]) or by_language.get(wish.partition("-")[0])
+        if found:
+            return found
+    return available[0]
+
+
+def country(wishes: Iterable[str], available: Iterable[str]) -> str | None:
+    """The ISO code in `available` of a country that the wishes name, as `de-AT` does."""
+    codes = set(available)
+    named = (part.upper() for wish in wishes for part in wish.split("-")[1:])
+    return next((code for code in named if code in codes), None)
+
+
+def _is_tag(text: str) -> bool:
+    return text.isascii() and 0 < len(text) <= _MAX_TAG and text.replace("-", "").isalnum()
+
+
+def _quality(parameter: str) -> float:
+    name, _, value = parameter.strip().partition("=")
+    if name.strip().lower() != "q":
+        return 1.0
+    try:
+        return min(max(float(value), 0.0), 1.0)
+    except ValueError:
+        return 0.0
