@@ -20,6 +20,7 @@ from threepid.clock import HOUR
 from threepid.config import Email, EmailTransport, SmtpTransport
 from threepid.delivery.email import Mailer
 from threepid.delivery.render import Renderer
+from threepid.delivery.senders import by_mail
 from threepid.delivery.worker import Worker
 from threepid.domain import messages
 from threepid.storage import outbox
@@ -214,7 +215,8 @@ class PostOffice:
         self.database = open_database(database_url, pool_size=4, password=None)
         self.mailer = Mailer(Email(sender="Example <noreply@example.org>", via=via), self.database)
         self.renderer = Renderer()
-        self.worker = Worker(self.database, self.clock, self.mailer, self.renderer)
+        self.senders = {"email": by_mail(self.mailer, self.renderer, self.clock)}
+        self.worker = Worker(self.database, self.clock, self.senders)
         self._count = itertools.count()
 
     async def __aenter__(self) -> Self:

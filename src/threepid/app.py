@@ -13,8 +13,7 @@ from threepid.api import dispatch, http
 from threepid.api.endpoints import served
 from threepid.clock import MINUTE, Clock, Entropy
 from threepid.config import Config
-from threepid.delivery.email import Mailer
-from threepid.delivery.render import Renderer
+from threepid.delivery.senders import senders
 from threepid.delivery.worker import Worker
 from threepid.domain import housekeeping
 from threepid.domain.accounts import Accounts
@@ -100,8 +99,7 @@ class Server:
         self._tasks: list[asyncio.Task[None]] = []
         self._passwords = Passwords(clock, settings.policy)
         self._guard = Guard(settings.outbound)
-        mailer = None if settings.email is None else Mailer(settings.email, database)
-        self.worker = Worker(database, clock, mailer, Renderer(settings.web.template_dir))
+        self.worker = Worker(database, clock, senders(settings, database, clock))
         self.services = self._services(secrets.keyring)
         self.asgi = self._asgi(strict=strict)
 

@@ -11,7 +11,6 @@ import structlog
 from mail_relay import HANG, PostOffice, Relay
 from threepid.clock import HOUR, MINUTE, SECOND
 from threepid.config import FileTransport, MailboxTransport
-from threepid.delivery.render import Renderer
 from threepid.delivery.worker import AT_ONCE, DELIVERY, KEPT, LEASE, RETRY_AFTER, Worker
 from threepid.storage import mailbox, outbox
 from threepid.storage.database import Busy, Database, Tx
@@ -130,7 +129,7 @@ def test_a_stopping_worker_does_not_wait_for_ever_and_the_message_comes_back(dat
 
         async with Relay(accept=accept) as relay, PostOffice(database_url, relay.transport(timeout=60.0)) as office:
             order_id = await office.order()
-            worker = Worker(office.database, office.clock, office.mailer, office.renderer, stop_seconds=0.05)
+            worker = Worker(office.database, office.clock, office.senders, stop_seconds=0.05)
             stop = asyncio.Event()
             running = asyncio.create_task(worker.run(stop))
             await reached.wait()
@@ -198,7 +197,7 @@ def test_the_log_shows_neither_address_nor_contents(database_url: str) -> None:
 def test_without_a_mailer_messages_wait_for_one(database_url: str) -> None:
     async def run() -> None:
         async with PostOffice(database_url) as office:
-            worker = Worker(office.database, office.clock, None, Renderer())
+            worker = Worker(office.database, office.clock, {})
             order_id = await office.order()
             assert await worker.run_once() == 1
             row = await office.row(order_id)
@@ -248,7 +247,7 @@ def test_a_result_that_the_database_cannot_take_is_noted_later(database_url: str
 
         async with Relay(accept=accept) as relay, PostOffice(database_url, relay.transport()) as office:
             databases.append(Flaky(office.database))
-            worker = Worker(databases[0], office.clock, office.mailer, office.renderer)
+            worker = Worker(databases[0], office.clock, office.senders)
             order_id = await office.order()
             await worker.run_once()
             assert (await office.row(order_id)).sent_at is not None
@@ -261,7 +260,7 @@ def test_run_goes_on_when_the_database_is_gone_for_a_while(database_url: str) ->
     async def run() -> None:
         async with PostOffice(database_url, MailboxTransport()) as office:
             database = Flaky(office.database)
-            worker = Worker(database, office.clock, office.mailer, office.renderer)
+            worker = Worker(database, office.clock, office.senders)
             await office.order()
             database.refusals = 2
             stop = asyncio.Event()

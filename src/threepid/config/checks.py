@@ -3,15 +3,24 @@
 import ipaddress
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
+import phonenumbers
 from msgspec import Struct
 
+from threepid.config import gateway
 from threepid.config.load import ConfigError, Listen, database_url, listen_address, tcp_address
-from threepid.config.settings import Config, FileTransport, MailboxTransport, SmtpTransport
+from threepid.config.settings import (
+    Config,
+    ConsoleTransport,
+    FileTransport,
+    HttpTransport,
+    MailboxTransport,
+    SmtpTransport,
+)
 
 _LABEL: Final = r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?"
 _HOST: Final = rf"(?=[^:]{{1,253}}(?::|\Z)){_LABEL}(?:\.{_LABEL})*"
@@ -20,6 +29,7 @@ _SERVERS: Final = re.compile(rf"(?:\*\.)?{_HOST}(?::(?:[0-9]{{1,5}}|\*))?")
 _DOMAINS: Final = re.compile(rf"(?:\*\.)?{_HOST}")
 _ADDRESS: Final = rf"[^\s<>()\[\]:;@\\,\"\x00-\x1f\x7f-\U0010ffff]+@{_HOST}"
 _SENDER: Final = re.compile(rf"{_ADDRESS}|[^<>\x00-\x1f\x7f-\x9f]*<{_ADDRESS}>")
+_USERNAMES: Final = re.compile(r"[a-z0-9._=/+*?-]+")
 _MAX_PORT: Final = 65_535
 
 
@@ -65,6 +75,18 @@ def _is_server_name(text: str) -> bool:
         return match["v6"] is None or bool(ipaddress.IPv6Address(match["v6"]))
     except ValueError:
         return False
+
+
+def _is_web_url(text: str) -> bool:
+    """Is this an https URL, or an http one of this machine, in plain ASCII and without a password?"""
+    try:
+        url = urlsplit(text)
+        host = url.hostname or ""
+    except ValueError:
+        return False
+    if not re.fullmatch("[!-~]+", text) or not _is_server_name(url.netloc):
+        return False
+    return url.scheme == "https" or (url.scheme == "http" and is_loopback(host))
 
 
 def _addresses(config: Config) -> Iterator[Problem]:
@@ -127,17 +149,28 @@ def _registration(config: Config) -> Iterator[Problem]:
     accounts = config.accounts
     if accounts is None:
         return
-    if accounts.registration == "open" and not accounts.required_contacts and _public(config):
+    checked = accounts.required_contacts or accounts.captcha is not None
+    if accounts.registration == "open" and not checked and _public(config):
         yield Problem(
             "[accounts] registration",
-            'anybody on the internet could open accounts without any check: set it to "closed", '
-            'or set required_contacts = ["email"]',
+            'anybody on the internet could open accounts without any check: set it to "closed" or "token", '
+            'set required_contacts = ["email"], or add [accounts.captcha]',
         )
     if "email" in accounts.required_contacts and config.email is None:
         yield Problem("[accounts] required_contacts", "needs [email] to send confirmations")
-    if "msisdn" in accounts.required_contacts:
-        # Registration has no such stage yet: this alone would leave it without any check.
-        yield Problem("[accounts] required_contacts", "cannot ask for phone numbers: there is no SMS here yet")
+    if "msisdn" in accounts.required_contacts and (config.sms is None or not config.sms.countries):
+        yield Problem("[accounts] required_contacts", "needs [sms] with countries to send codes to")
+
+
+def _patterns(config: Config) -> Iterator[Problem]:
+    accounts = config.accounts
+    if accounts is None:
+        return
+    for pattern in accounts.reserved_usernames:
+        if not _USERNAMES.fullmatch(pattern):
+            yield Problem(
+                "[accounts] reserved_usernames", f"{pattern!r} is not a username in lower case or a pattern like _irc_*"
+            )
     place = "[accounts] trusted_identity_servers"
     for pattern in accounts.trusted_identity_servers:
         if not re.search("[0-9A-Za-z]", pattern.partition(":")[0]):
@@ -152,13 +185,44 @@ def _registration(config: Config) -> Iterator[Problem]:
             )
 
 
+def _terms(config: Config) -> Iterator[Problem]:
+    seen = set()
+    for index, document in enumerate(config.accounts.terms if config.accounts else ()):
+        place = f"[accounts] terms[{index}]"
+        if document.id in seen:
+            yield Problem(place, f"there are two documents {document.id}")
+        seen.add(document.id)
+        if not document.languages:
+            yield Problem(place, "is in no language: nobody could read what they accept")
+        for language, text in document.languages.items():
+            if not _is_web_url(text.url):
+                yield Problem(f"{place}.languages.{language}", "is not at an https URL")
+
+
+def _captcha(config: Config) -> Iterator[Problem]:
+    captcha = config.accounts.captcha if config.accounts else None
+    if captcha is None:
+        return
+    if not captcha.secret_file:
+        yield Problem("[accounts] captcha.secret_file", "names no file")
+    for key in ("verify_url", "script_url"):
+        if not _is_web_url(getattr(captcha, key)):
+            yield Problem(f"[accounts] captcha.{key}", "is not an https URL")
+    for host in captcha.frame_hosts:
+        # Each becomes a source of a Content-Security-Policy, which nothing else may stand in.
+        if not _is_web_url(host.replace("://*.", "://", 1)) or urlsplit(host).path or {*host} & {"?", "#"}:
+            yield Problem(
+                "[accounts] captcha.frame_hosts", f"{host!r} is not an origin such as https://www.example.org"
+            )
+
+
 def _limits(config: Config) -> Iterator[Problem]:
     if config.limits.all == "off" and _public(config):
         yield Problem("[limits] all", "anybody could have any number of mails sent to anybody: leave it on")
 
 
 def _policy(config: Config) -> Iterator[Problem]:
-    for key in ("email_domains_allowed", "email_domains_denied"):
+    for key in ("email_domains_allowed", "email_domains_denied", "register_email_domains_allowed"):
         for pattern in getattr(config.policy, key):
             # Addresses are compared with their domain as A-labels: anything else would silently never match.
             if not _DOMAINS.fullmatch(pattern):
@@ -186,6 +250,37 @@ def _mail(config: Config) -> Iterator[Problem]:
         yield Problem("[email] from", "is not `Name <address>`")
 
 
+def _sms(config: Config) -> Iterator[Problem]:
+    if config.sms is None:
+        return
+    if not config.sms.via:
+        yield Problem("[sms] via", "has no gateway")
+    yield from _countries("[sms] countries", config.sms.countries)
+    taken = set()
+    for index, via in enumerate(config.sms.via):
+        place = f"[sms] via[{index}]"
+        if isinstance(via, ConsoleTransport):
+            taken |= set(config.sms.countries)
+            if _public(config):
+                yield Problem(place, "would write codes to standard error and send nothing: use http")
+        else:
+            taken |= set(via.countries or config.sms.countries)
+            yield from _countries(f"{place}.countries", via.countries)
+            if not _is_web_url(via.url):
+                yield Problem(f"{place}.url", "is not an https URL: codes would travel in the clear, or nowhere")
+            for key, message in gateway.problems(via):
+                yield Problem(f"{place}.{key}", message)
+    for country in config.sms.countries:
+        if config.sms.via and country not in taken:
+            yield Problem("[sms] countries", f"no gateway takes {country}")
+
+
+def _countries(place: str, codes: Iterable[str]) -> Iterator[Problem]:
+    for code in codes:
+        if code not in phonenumbers.SUPPORTED_REGIONS:
+            yield Problem(place, f"{code!r} is not the ISO code of a country with phone numbers, such as DE")
+
+
 def _outbound(config: Config) -> Iterator[Problem]:
     for pattern in config.outbound.insecure_hosts:
         if not is_loopback(pattern.rpartition(":")[0]):
@@ -195,17 +290,36 @@ def _outbound(config: Config) -> Iterator[Problem]:
             )
 
 
+def _private_files(config: Config) -> Iterator[tuple[str, str]]:
+    """Where files are named that hold secrets."""
+    if config.server.tls is not None:
+        yield "[server] tls.key_file", config.server.tls.key_file
+    yield "[database] password_file", config.database.password_file
+    if config.accounts is not None and config.accounts.captcha is not None:
+        yield "[accounts] captcha.secret_file", config.accounts.captcha.secret_file
+    for index, relay in enumerate(config.email.via if config.email else ()):
+        if isinstance(relay, SmtpTransport):
+            yield f"[email] via[{index}].password_file", relay.password_file
+    for index, way in enumerate(config.sms.via if config.sms else ()):
+        if isinstance(way, HttpTransport):
+            yield f"[sms] via[{index}].secret_file", way.secret_file
+
+
+def _public_files(config: Config) -> Iterator[tuple[str, str]]:
+    """Where files are named that anybody may read."""
+    if config.server.tls is not None:
+        yield "[server] tls.certificate_file", config.server.tls.certificate_file
+    yield "[outbound] ca_file", config.outbound.ca_file
+    for index, relay in enumerate(config.email.via if config.email else ()):
+        if isinstance(relay, SmtpTransport):
+            yield f"[email] via[{index}].ca_file", relay.ca_file
+    yield "[policy] passwords_denied_file", config.policy.passwords_denied_file
+    yield "[policy] email_domains_denied_file", config.policy.email_domains_denied_file
+
+
 def _files(config: Config) -> Iterator[Problem]:
-    tls = config.server.tls
-    private = [("[server] tls.key_file", tls.key_file)] if tls else []
-    private.append(("[database] password_file", config.database.password_file))
-    public = [("[server] tls.certificate_file", tls.certificate_file)] if tls else []
-    public.append(("[outbound] ca_file", config.outbound.ca_file))
-    for index, via in enumerate(config.email.via if config.email else ()):
-        if isinstance(via, SmtpTransport):
-            private.append((f"[email] via[{index}].password_file", via.password_file))
-            public.append((f"[email] via[{index}].ca_file", via.ca_file))
-    for place, name in [*private, *public]:
+    private = [*_private_files(config)]
+    for place, name in [*private, *_public_files(config)]:
         if name and _mode(name) is None:
             yield Problem(place, f"there is no file {name} that we can reach")
     for place, name in private:
@@ -242,9 +356,13 @@ _RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _networks,
     _database,
     _registration,
+    _patterns,
+    _terms,
+    _captcha,
     _limits,
     _policy,
     _mail,
+    _sms,
     _outbound,
     _files,
 )

@@ -3,15 +3,13 @@
 import asyncio
 import contextlib
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import structlog
 
 from threepid.clock import DAY, MINUTE, SECOND, Clock
-from threepid.delivery.email import Mailer
 from threepid.delivery.errors import DeliveryError
-from threepid.delivery.render import Renderer
 from threepid.domain.addresses import mask
 from threepid.storage import outbox
 from threepid.storage.database import Database, StorageError, Tx
@@ -22,7 +20,7 @@ _log = structlog.get_logger()
 RETRY_AFTER: Final = (5 * SECOND, 15 * SECOND, 30 * SECOND, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE)
 """Pauses between tries; the last one repeats until the message expires."""
 DELIVERY: Final = 5 * MINUTE
-"""How long one try may last, over all relays."""
+"""How long one try may last, over all relays or gateways."""
 LEASE: Final = DELIVERY + MINUTE
 """How long a message belongs to the worker that took it: longer than its try, and the note of its result, may last."""
 AT_ONCE: Final = 8
@@ -37,6 +35,10 @@ NOTE_AGAIN_SECONDS: Final = (0.2, 1.0, 5.0)
 """Pauses before the result of a delivery is noted again when the database could not take it."""
 
 
+Send = Callable[[Order], Awaitable[None]]
+"""Brings one order to its recipient. Raises DeliveryError, which decides whether it is tried again."""
+
+
 class Worker:
     """Delivers what is due. A slow or broken message keeps no other waiting."""
 
@@ -44,23 +46,22 @@ class Worker:
         self,
         database: Database,
         clock: Clock,
-        mailer: Mailer | None,
-        renderer: Renderer,
+        senders: Mapping[str, Send],
         *,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
-        """Deliver mails with `mailer`; without one they wait until they expire."""
+        """Deliver with the sender of an order's channel; where there is none it waits until it expires."""
+        self.senders = dict(senders)
+        """How orders leave, by their channel."""
         self._database = database
         self._clock = clock
-        self._mailer = mailer
-        self._renderer = renderer
         self._stop_seconds = stop_seconds
         self._woken = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
         self.sent = 0
         """Messages delivered so far."""
         self.failed = 0
-        """Messages given up so far because a relay refused them for good."""
+        """Messages given up so far because they were refused for good, or perhaps sent."""
         self.retried = 0
         """Tries so far after which another one was planned."""
         self.dropped = 0
@@ -147,10 +148,10 @@ class Worker:
             await self._note_sent(order)
 
     async def _send(self, order: Order) -> None:
-        if order.channel != "email" or self._mailer is None:
+        sender = self.senders.get(order.channel)
+        if sender is None:
             raise DeliveryError(f"there is no transport for {order.channel}", retry=True)
-        rendered = self._renderer.mail(order, self._clock.now() - order.created_at)
-        await self._mailer.deliver(order, rendered)
+        await sender(order)
 
     async def _note_sent(self, order: Order) -> None:
         now = self._clock.now()

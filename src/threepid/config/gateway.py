@@ -1,0 +1,76 @@
+"""The request that an SMS gateway wants, written with placeholders: what kind of body it has, and what cannot be."""
+
+import re
+from collections.abc import Iterator
+from typing import Final, Literal
+
+import msgspec
+
+from threepid.config.settings import HttpTransport
+
+PLACEHOLDER: Final = re.compile(r"\{(to|text|secret)\}")
+_ANY_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][0-9A-Za-z_]*)\}")
+_KNOWN: Final = frozenset({"to", "text", "secret"})
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE: Final = re.compile(r"[ -~]*")
+
+
+def body_format(via: HttpTransport) -> Literal["json", "form"]:
+    """How the body is written, and so how values are escaped in it: as the header Content-Type says, else by its look.
+
+    Raises ValueError, which says what to change.
+    """
+    given = next((value for name, value in via.headers.items() if name.lower() == "content-type"), "")
+    kind = given.partition(";")[0].strip().lower()
+    is_json = _is_json(via.body)
+    if kind == "application/json" or kind.endswith("+json"):
+        if not is_json:
+            raise ValueError('is not JSON, which its Content-Type says: write placeholders in quotes, e.g. "{to}"')
+        return "json"
+    if kind not in {"", "application/x-www-form-urlencoded"}:
+        raise ValueError(f"values cannot be escaped in {kind}, only in JSON and in application/x-www-form-urlencoded")
+    return "json" if is_json and not kind else "form"
+
+
+def problems(via: HttpTransport) -> Iterator[tuple[str, str]]:
+    """What cannot be in the request: the setting, and what to change."""
+    parts = {"url": via.url, "headers": "\n".join(via.headers.values()), "body": via.body}
+    for key, text in parts.items():
+        for name in dict.fromkeys(_ANY_PLACEHOLDER.findall(text)):
+            if name not in _KNOWN:
+                yield key, f"{{{name}}} stands for nothing: there are {{to}}, {{text}} and {{secret}}"
+    if "#" in via.url:
+        yield "url", "what follows a # is not sent"
+    filled = set(PLACEHOLDER.findall("\n".join(parts.values())))
+    for name in ("to", "text"):
+        if name not in filled:
+            yield ("url" if via.method == "GET" else "body"), f"{{{name}}} stands nowhere in the request"
+    if ("secret" in filled) != bool(via.secret_file):
+        yield "secret_file", "needs both a file and a place for {secret} in the request, or neither"
+    yield from _of_headers(via.headers)
+    yield from _of_body(via)
+
+
+def _of_headers(headers: dict[str, str]) -> Iterator[tuple[str, str]]:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            yield "headers", f"{name!r} is not a header in plain ASCII"
+        if "{text}" in value:
+            yield "headers", "{text} has several lines, which a header cannot have"
+
+
+def _of_body(via: HttpTransport) -> Iterator[tuple[str, str]]:
+    if via.method == "GET" and via.body:
+        yield "body", "a GET has none"
+    elif via.body:
+        try:
+            body_format(via)
+        except ValueError as error:
+            yield "body", str(error)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(text), dict | list)
+    except msgspec.DecodeError:
+        return False

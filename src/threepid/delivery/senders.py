@@ -1,0 +1,39 @@
+"""How messages leave, by channel: what the configuration has, with the texts that belong to it."""
+
+from threepid.clock import Clock
+from threepid.config import Config
+from threepid.delivery.email import Mailer
+from threepid.delivery.render import Renderer
+from threepid.delivery.sms import Texter
+from threepid.delivery.worker import Send
+from threepid.storage.database import Database
+from threepid.storage.outbox import Order
+
+
+def senders(settings: Config, database: Database, clock: Clock) -> dict[str, Send]:
+    """The senders of the configuration. Raises ConfigError or TemplateError for what cannot be used."""
+    renderer = Renderer(settings.web.template_dir)
+    found = {}
+    if settings.email is not None:
+        found["email"] = by_mail(Mailer(settings.email, database), renderer, clock)
+    if settings.sms is not None:
+        found["sms"] = by_text(Texter(settings.sms), renderer, clock)
+    return found
+
+
+def by_mail(mailer: Mailer, renderer: Renderer, clock: Clock) -> Send:
+    """Renders and sends mails."""
+
+    async def send(order: Order) -> None:
+        await mailer.deliver(order, renderer.mail(order, clock.now() - order.created_at))
+
+    return send
+
+
+def by_text(texter: Texter, renderer: Renderer, clock: Clock) -> Send:
+    """Renders and sends texts to phones."""
+
+    async def send(order: Order) -> None:
+        await texter.deliver(order, renderer.text(order, clock.now() - order.created_at))
+
+    return send
