@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -57,7 +58,7 @@ def test_a_password_that_is_too_short_is_refused(directory: Path) -> None:
 
 def test_migrate_says_what_it_did(directory: Path) -> None:
     first = threepid("migrate", "-c", "threepid.toml", cwd=directory)
-    assert first.stdout == "applied 0001_initial\n"
+    assert first.stdout == "applied 0001_initial\napplied 0002_accounts\n"
     assert threepid("migrate", "-c", "threepid.toml", cwd=directory).stdout == "The database is up to date.\n"
     assert (directory / "data" / "threepid.db").exists()
 
@@ -114,3 +115,53 @@ def test_serve_refuses_what_cannot_be_safe(directory: Path) -> None:
     assert refused.returncode == 1
     assert "[server] public_base_url" in refused.stderr
     assert "[accounts] registration" in refused.stderr
+
+
+def test_registration_tokens_are_made_listed_and_ended(directory: Path) -> None:
+    def tokens(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return threepid("registration-token", *arguments, cwd=directory, THREEPID_CONFIG="threepid.toml")
+
+    made = tokens("create")
+    assert re.fullmatch(r"[a-z0-9]{26}\n", made.stdout)
+    chosen = tokens("create", "--token", "event-berlin", "--uses", "3", "--expires", "30d")
+    assert chosen.stdout == "event-berlin\n"
+    dated = tokens("create", "--token=-x-", "--expires", "2999-12-31")
+    assert dated.stdout == "-x-\n"
+    listed = tokens("list").stdout
+    rows = [re.split(r" {2,}", line.strip()) for line in listed.splitlines()]
+    assert rows[0] == ["hint", "used", "uses allowed", "created", "expires", "state"]
+    assert rows[1][:3] == [made.stdout[:6], "0", "any number"]
+    assert rows[1][4:] == ["never", "usable"]
+    assert rows[2][:3] == ["even", "0", "3"]
+    assert rows[3][:3] == ["-", "0", "any number"]
+    assert rows[3][4] == "2999-12-31 00:00"
+    assert made.stdout.strip() not in listed
+    assert "event-berlin" not in listed
+    kept = b"".join(file.read_bytes() for file in (directory / "data").glob("threepid.db*"))
+    assert made.stdout.strip().encode() not in kept
+    assert b"event-berlin" not in kept
+    assert tokens("delete", "even").stdout == "deleted even\n"
+    assert tokens("delete", made.stdout.strip()).stdout == f"deleted {made.stdout[:6]}\n"
+    assert tokens("delete", "--", "-x-").stdout == "deleted -\n"
+    again = tokens("delete", "event-berlin")
+    assert (again.returncode, again.stderr) == (1, "There is no such token.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--expires", "soon"), "--expires takes"),
+        (("--expires", "2020-01-01"), "in the future"),
+        (("--expires", "0d"), "in the future"),
+        (("--uses", "0"), "once or more"),
+        (("--token", "with space"), "1 to 64 characters"),
+    ],
+)
+def test_a_registration_token_that_makes_no_sense_is_one_sentence(
+    directory: Path, arguments: tuple[str, str], sentence: str
+) -> None:
+    refused = threepid("registration-token", "create", *arguments, "-c", "threepid.toml", cwd=directory)
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    assert sentence in refused.stderr
+    assert refused.stderr.count("\n") == 1

@@ -1,0 +1,32 @@
+"""The command line: one module for each noun."""
+
+from typing import Annotated
+
+import typer
+
+from threepid import __version__
+from threepid.cli import accounts, configuration, keys, registration_tokens, serving
+from threepid.cli.common import out
+
+app = typer.Typer(
+    help="Contacts of Matrix accounts, and an identity server.", no_args_is_help=True, add_completion=False
+)
+app.command()(serving.serve)
+app.command()(serving.migrate)
+app.add_typer(configuration.app, name="config")
+app.add_typer(accounts.app, name="account")
+app.add_typer(registration_tokens.app, name="registration-token")
+app.add_typer(keys.app, name="keys")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def version(*, show: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
+    """Contacts of Matrix accounts, and an identity server."""
+    if show:
+        out.print(f"threepid {__version__}")
+        raise typer.Exit

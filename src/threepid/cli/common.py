@@ -1,0 +1,104 @@
+"""What all commands share: reading the configuration, a server that does not listen, and how to end badly."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+
+from threepid import config
+from threepid.config import Config, ConfigError
+
+T = TypeVar("T")
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", envvar="THREEPID_CONFIG", help="The TOML file. Without it: a development server."),
+]
+
+
+def load(config_file: Path | None) -> Config:
+    """The configuration; ends with what is wrong in it."""
+    try:
+        return config.load(config_file, os.environ)
+    except ConfigError as error:
+        die(str(error))
+
+
+def refuse_problems(settings: Config) -> None:
+    """End with what cannot be safe, if there is any of it."""
+    problems = config.check(settings)
+    for problem in problems:
+        err.print(str(problem), markup=False)
+    if problems:
+        raise typer.Exit(1)
+
+
+def migrate_database(settings: Config) -> list[str]:
+    """Bring the database to this version's schema; returns the names of what was applied."""
+    from threepid.app import run_migrations  # noqa: PLC0415 - see serving.py
+    from threepid.storage.database import StorageError  # noqa: PLC0415 - see serving.py
+
+    try:
+        return run_migrations(settings)
+    except StorageError as error:
+        die(str(error))
+
+
+def with_server(settings: Config, work: Callable[[Any], Awaitable[T]]) -> T:
+    """What `work` returns for a server that does not listen."""
+    from threepid.app import Server, connect, load_secrets  # noqa: PLC0415 - see serving.py
+    from threepid.clock import Clock, Entropy  # noqa: PLC0415 - see serving.py
+    from threepid.spec.errors import MatrixError  # noqa: PLC0415 - see serving.py
+    from threepid.telemetry import configure_logging  # noqa: PLC0415 - see serving.py
+
+    configure_logging(level="warning")
+    migrate_database(settings)
+    clock, entropy = Clock(), Entropy()
+
+    async def run() -> T:
+        server = Server(
+            settings,
+            clock=clock,
+            entropy=entropy,
+            database=connect(settings),
+            secrets=load_secrets(settings, entropy),
+            background=False,
+        )
+        try:
+            return await work(server)
+        finally:
+            await server.stop()
+
+    try:
+        return asyncio.run(run())
+    except MatrixError as error:
+        die(error.message)
+
+
+def with_key_errors(work: Callable[[], T]) -> T:
+    """What `work` returns; ends with what is wrong with the key files."""
+    from threepid.domain.keys import KeyFileError  # noqa: PLC0415 - see serving.py
+
+    try:
+        return work()
+    except KeyFileError as error:
+        die(str(error))
+
+
+def format_time(milliseconds: int) -> str:
+    """The time as people read it, in UTC."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def die(message: str) -> NoReturn:
+    """End the program with one sentence."""
+    err.print(message, markup=False)
+    raise typer.Exit(1)

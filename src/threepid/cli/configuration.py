@@ -1,0 +1,31 @@
+"""`threepid config …`."""
+
+import json
+import sys
+
+import typer
+
+from threepid import config
+from threepid.cli.common import ConfigFile, load, out, refuse_problems
+
+app = typer.Typer(help="Check and explain the configuration.", no_args_is_help=True)
+
+
+@app.command("check")
+def check(config_file: ConfigFile = None) -> None:
+    """Say what is wrong with the configuration, and what to change."""
+    settings = load(config_file)
+    refuse_problems(settings)
+    out.print("The configuration is good.")
+
+
+@app.command("schema")
+def schema() -> None:
+    """The JSON Schema of the configuration."""
+    out.print_json(json.dumps(config.schema()))
+
+
+@app.command("example")
+def example() -> None:
+    """A configuration with every setting, its default and what it does."""
+    sys.stdout.write(config.example())

@@ -1,0 +1,80 @@
+"""`threepid registration-token …`."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import typer
+from rich.table import Table
+
+from threepid.cli.common import ConfigFile, die, format_time, load, out, with_server
+from threepid.clock import DAY, HOUR, MINUTE
+
+app = typer.Typer(help="Tokens that let people register.", no_args_is_help=True)
+
+_DURATION: Final = re.compile(r"(\d{1,5})([mhdw])")
+_UNITS: Final = {"m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
+
+
+@app.command("create")
+def create(
+    config_file: ConfigFile = None,
+    token: Annotated[str | None, typer.Option(help="The token itself; without it, a random one.")] = None,
+    uses: Annotated[int | None, typer.Option(help="How many people may use it; without it, any number.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="How long (90m, 12h, 30d, 2w) or until when (2027-12-31, in UTC) it is good.")
+    ] = None,
+) -> None:
+    """Make a registration token and print it, this once: what is kept cannot be read."""
+
+    async def make(server: Any) -> str:
+        expires_at = None if expires is None else _end(expires, server.context.clock.now())
+        made: str = await server.services.registration_tokens.create(token, uses_allowed=uses, expires_at=expires_at)
+        return made
+
+    out.print(with_server(load(config_file), make), markup=False)
+
+
+@app.command("list")
+def list_tokens(config_file: ConfigFile = None) -> None:
+    """List the registration tokens by their hints."""
+
+    async def collect(server: Any) -> list[tuple[Any, str]]:
+        tokens = server.services.registration_tokens
+        return [(token, tokens.state(token)) for token in await tokens.all_tokens()]
+
+    table = Table("hint", "used", "uses allowed", "created", "expires", "state", box=None)
+    for token, state in with_server(load(config_file), collect):
+        table.add_row(
+            token.hint,
+            str(token.used),
+            "any number" if token.uses_allowed is None else str(token.uses_allowed),
+            format_time(token.created_at),
+            "never" if token.expires_at is None else format_time(token.expires_at),
+            state,
+        )
+    out.print(table)
+
+
+@app.command("delete")
+def delete(name: str, config_file: ConfigFile = None) -> None:
+    """End a registration token, given by its hint or by itself."""
+
+    async def end(server: Any) -> str:
+        hint: str = (await server.services.registration_tokens.delete(name)).hint
+        return hint
+
+    out.print(f"deleted {with_server(load(config_file), end)}", markup=False)
+
+
+def _end(text: str, now: int) -> int:
+    """When a token ends that is good for a duration or until a moment."""
+    if match := _DURATION.fullmatch(text):
+        return now + int(match[1]) * _UNITS[match[2]]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        die("--expires takes a duration such as 90m, 12h, 30d or 2w, or a date such as 2027-12-31.")
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,66 @@
+"""`threepid serve` and `threepid migrate`."""
+
+import os
+import tempfile
+from typing import Annotated
+
+import typer
+
+from threepid import __version__
+from threepid.cli.common import ConfigFile, die, err, load, migrate_database, out, refuse_problems, with_key_errors
+from threepid.config import Config, MailboxTransport
+
+
+def serve(
+    config_file: ConfigFile = None,
+    workers: Annotated[int | None, typer.Option(help="Number of server processes.")] = None,
+) -> None:
+    """Serve until SIGTERM. Without a configuration: a development server on http://localhost:8008."""
+    if workers is not None:
+        os.environ["THREEPID__SERVER__WORKERS"] = str(workers)
+    settings = load(config_file)
+    refuse_problems(settings)
+    with tempfile.TemporaryDirectory(prefix="threepid-metrics-") as metrics:
+        if settings.server.metrics_listen:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
+        # Imported here: the metrics library reads its environment when it is imported, and other commands start faster.
+        from threepid import process  # noqa: PLC0415
+
+        migrate_database(settings)
+        _prepare_secrets(settings)
+        _banner(settings, development=config_file is None)
+        try:
+            process.serve(settings, config_file)
+        except process.CannotServe as error:
+            die(str(error))
+
+
+def migrate(config_file: ConfigFile = None) -> None:
+    """Bring the database to this version's schema."""
+    applied = migrate_database(load(config_file))
+    for name in applied:
+        out.print(f"applied {name}")
+    if not applied:
+        out.print("The database is up to date.")
+
+
+def _prepare_secrets(settings: Config) -> None:
+    from threepid.app import load_secrets  # noqa: PLC0415 - see above
+    from threepid.clock import Entropy  # noqa: PLC0415 - see above
+
+    with_key_errors(lambda: load_secrets(settings, Entropy()))
+
+
+def _banner(settings: Config, *, development: bool) -> None:
+    base = settings.server.public_base_url.rstrip("/")
+    title = "threepid development server" if development else "threepid"
+    lines = [f"[bold]{title}[/bold] {__version__} for [bold]{settings.server.name}[/bold]", ""]
+    if settings.accounts is not None:
+        lines.append(f"  accounts          {base}/_matrix/client/versions")
+    if settings.identity is not None:
+        lines.append(f"  identity server   {base}/_matrix/identity/versions")
+    if settings.email is not None and any(isinstance(via, MailboxTransport) for via in settings.email.via):
+        lines.append(f"  mailbox           {base}/mailbox/   (mails are kept here, none is sent)")
+    if development:
+        lines += ["", f"  Data is in {settings.server.data_dir}/. Registration is open. Not for the internet."]
+    err.print("\n".join(["", *lines, ""]))
