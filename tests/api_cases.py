@@ -16,6 +16,15 @@ TOKEN_REQUEST = {
     "id_server": "matrix.example.org",
     "id_access_token": "x",
 }
+PHONE_REQUEST = {
+    "client_secret": "secret",
+    "country": "GB",
+    "phone_number": "07400 123456",
+    "send_attempt": 1,
+    "next_link": "https://app.example/",
+    "id_server": "matrix.example.org",
+    "id_access_token": "x",
+}
 WRONG_PASSWORD = {
     "type": "m.login.password",
     "identifier": {"type": "m.id.user", "user": "alice"},
@@ -26,13 +35,21 @@ SUBMIT = {"sid": "nosuch", "client_secret": "secret", "token": "123456"}
 CASES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "register": ("/_matrix/client/v3/register", None, {
         "username": "somebody", "password": "long enough", "device_id": "D", "initial_device_display_name": "N",
-        "inhibit_login": False, "auth": {"type": "m.login.dummy"},
+        "inhibit_login": False, "refresh_token": True, "auth": {"type": "m.login.dummy"},
     }),
+    "request_register_msisdn_token": ("/_matrix/client/v3/register/msisdn/requestToken", None, PHONE_REQUEST),
+    "request_add_msisdn_token": ("/_matrix/client/v3/account/3pid/msisdn/requestToken", "client", PHONE_REQUEST),
+    "request_reset_msisdn_token": ("/_matrix/client/v3/account/password/msisdn/requestToken", None, PHONE_REQUEST),
+    "request_msisdn_token": ("/_matrix/identity/v2/validate/msisdn/requestToken", "identity", PHONE_REQUEST),
+    "submit_msisdn_token": ("/_matrix/identity/v2/validate/msisdn/submitToken", "identity", SUBMIT),
+    "get_login_token": ("/_matrix/client/v1/login/get_token", "client", {"auth": WRONG_PASSWORD}),
+    "refresh": ("/_matrix/client/v3/refresh", None, {"refresh_token": "nosuch"}),
+    "token_refresh": ("/_matrix/client/r0/tokenrefresh", None, {"refresh_token": "nosuch"}),
     "request_register_email_token": ("/_matrix/client/v3/register/email/requestToken", None, TOKEN_REQUEST),
     "post_login": ("/_matrix/client/v3/login", None, {
         "type": "m.login.password", "identifier": {"type": "m.id.user", "user": "nobody"}, "password": "x",
         "user": "nobody", "medium": "email", "address": "a@b.example", "device_id": "D",
-        "initial_device_display_name": "N",
+        "initial_device_display_name": "N", "token": "x", "refresh_token": False,
     }),
     "post_threepids": ("/_matrix/client/v3/account/3pid", "client", {
         "three_pid_creds": CREDS, "bind": False, "threePidCreds": CREDS,
@@ -75,7 +92,10 @@ CASES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "bulk_lookup_v1": ("/_matrix/identity/api/v1/bulk_lookup", None, {"threepids": [["email", "a@b.example"]]}),
 }
 # fmt: on
-EVERYTHING_ON: dict[str, Any] = {"identity__v1": {"public_keys": True, "validate": True, "lookup": True, "bind": True}}
+EVERYTHING_ON: dict[str, Any] = {
+    "identity__v1": {"public_keys": True, "validate": True, "lookup": True, "bind": True},
+    "sms": {"via": [{"transport": "console"}], "countries": ["GB", "US"]},
+}
 
 
 METHODS = {endpoint.name: endpoint.method for endpoint in ALL}

@@ -150,12 +150,13 @@ def test_devices_are_listed_renamed_and_ended(world: World, alice: str) -> None:
     login = {"device_id": "PHONE", "initial_device_display_name": "My phone"}
     phone = log_in(world, PASSWORD, **login).json()["access_token"]
     devices = world.get("/_matrix/client/v3/devices", token=alice).json()["devices"]
-    assert {"device_id": "PHONE", "display_name": "My phone"} in devices
+    seen = {"last_seen_ip": "127.0.0.1", "last_seen_ts": world.clock.now()}
+    assert {"device_id": "PHONE", "display_name": "My phone", **seen} in devices
     assert len(devices) == 2
     path = "/_matrix/client/v3/devices/PHONE"
     assert world.call("PUT", path, {"display_name": "Old phone"}, token=alice).json() == {}
     assert world.call("PUT", path, {}, token=alice).json() == {}
-    assert world.get(path, token=alice).json() == {"device_id": "PHONE", "display_name": "Old phone"}
+    assert world.get(path, token=alice).json() == {"device_id": "PHONE", "display_name": "Old phone", **seen}
     for method in ("GET", "PUT"):
         missing = world.call(method, "/_matrix/client/v3/devices/NONE", {"display_name": "x"}, token=alice)
         assert (missing.status_code, missing.json()["errcode"]) == (404, "M_NOT_FOUND")

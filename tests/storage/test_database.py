@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from threepid.storage import accounts, threepids
+from threepid.storage import accounts, devices, threepids
 from threepid.storage.connect import open_database
 from threepid.storage.database import (
     AT_MOST_ONE,
@@ -125,15 +125,22 @@ def test_deleting_an_account_takes_all_that_is_its(database_url: str) -> None:
     async def work(database: Database) -> None:
         def make(tx: Tx) -> None:
             account(1)(tx)
-            accounts.open_device(
-                tx, user_id="@u0001:x", device_id="D", display_name=None, token_hash=b"t", now=1, expires_at=None
+            devices.open_device(
+                tx,
+                user_id="@u0001:x",
+                device_id="D",
+                display_name=None,
+                seen_from="",
+                user_agent="",
+                tokens=devices.Tokens(b"t"),
+                now=1,
             )
             threepids.insert(tx, "@u0001:x", threepids.Threepid("email", "a@b", "A@b", 1, 1))
 
         await database.write(make)
-        assert await database.read(lambda tx: accounts.requester(tx, b"t", 2)) is not None
+        assert await database.read(lambda tx: devices.requester(tx, b"t")) is not None
         await database.write(lambda tx: tx.run(gone, user="@u0001:x"))
-        assert await database.read(lambda tx: accounts.requester(tx, b"t", 2)) is None
+        assert await database.read(lambda tx: devices.requester(tx, b"t")) is None
         assert await database.read(lambda tx: threepids.owner(tx, "email", "a@b")) is None
 
     on(database_url, work)
