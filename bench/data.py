@@ -16,6 +16,15 @@ from threepid.storage.migrate import migrate
 from threepid.storage.threepids import Threepid
 
 BATCH = 2_000
+GET = """
+local tokens = {{ {tokens} }}
+local i = 0
+request = function()
+  i = i % #tokens + 1
+  return wrk.format("GET", "{path}", {{ ["Authorization"] = "Bearer " .. tokens[i] }})
+end
+"""
+"""A script for wrk that asks on behalf of many accounts."""
 
 
 def token(number: int) -> str:
@@ -23,23 +32,31 @@ def token(number: int) -> str:
     return "tp_" + hashlib.sha256(f"bench {number}".encode()).hexdigest()
 
 
+def lua_tokens(accounts: int) -> str:
+    """The tokens of about 5,000 accounts, for a script."""
+    return ",".join(f'"{token(number)}"' for number in range(0, accounts, max(1, accounts // 5_000)))
+
+
 def user_id(number: int) -> str:
     return f"@user{number:07}:bench.example"
 
 
-def make(path: Path, *, count: int, posts: int, vault: Vault) -> None:
-    """`count` accounts with a device and two contacts each, and `posts` validated sessions that wait to be added."""
+def make(path: Path, *, count: int, posts: int, vault: Vault, password_hash: str) -> None:
+    """`count` accounts with a device and two contacts each, and `posts` validated sessions that wait to be added.
+
+    All have the same password: making a hash for each would take longer than everything else.
+    """
     migrate(f"sqlite:{path}", password=None, clock=Clock())
-    asyncio.run(_fill(path, count, posts, vault))
+    asyncio.run(_fill(path, count, posts, vault, password_hash))
 
 
-async def _fill(path: Path, count: int, posts: int, vault: Vault) -> None:
+async def _fill(path: Path, count: int, posts: int, vault: Vault, password_hash: str) -> None:
     database = open_database(f"sqlite:{path}", pool_size=1, password=None)
     now = Clock().now()
 
     def account(tx: Tx, number: int) -> None:
         user = user_id(number)
-        accounts.insert(tx, user_id=user, password_hash=None, created_at=now)
+        accounts.insert(tx, user_id=user, password_hash=password_hash, created_at=now)
         accounts.open_device(
             tx,
             user_id=user,

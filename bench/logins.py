@@ -1,0 +1,89 @@
+"""Logins are bounded by the hash alone, and a crowd that logs in keeps nobody else waiting."""
+
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+from clients import PASSWORD
+from tools import HERE, Figures, Setup, bare, memory, serving
+
+VERSIONS = "/_matrix/client/versions"
+CROWD = 300
+PAUSE = 2.5
+"""Seconds in which the queue of the last crowd empties."""
+
+
+def measure(setup: Setup) -> Figures:
+    """Logins per second, and how long others wait while 300 clients log in."""
+    seconds = setup.seconds
+    hashes = [_hashes(setup, seconds / 2)]
+    with serving(setup) as (worker, _):
+        _crowd(setup, 8, 1)
+        idle = memory(worker)
+        logins = _logins_per_second(_crowd(setup, 32, seconds), seconds)
+        hashes.append(_hashes(setup, seconds / 2))
+        polite = _beside(setup.port, VERSIONS, seconds, _start_crowd(setup, CROWD, seconds))
+        time.sleep(PAUSE)
+        hurried = _beside(setup.port, VERSIONS, seconds, _start_crowd(setup, CROWD, seconds, "hurried"))
+        peak = memory(worker, peak=True)
+    with bare(2) as port:
+        beside_hashes = _beside(port, "/", seconds, _start_hashes(setup, seconds))
+    floor = sum(hashes) / len(hashes)
+    return {
+        "hashes in a bare loop (1/s)": (floor, ""),
+        "logins, 32 clients (1/s)": (logins, ""),
+        "logins / hashes": (logins / floor, ">= 0.9"),
+        f"GET /versions while {CROWD} clients log in, median (ms)": (_quantile(polite, 0.5), ""),
+        f"GET /versions while {CROWD} clients log in, p99 (ms)": (_quantile(polite, 0.99), "< 20"),
+        f"… while {CROWD} clients do not wait as told, p99 (ms)": (_quantile(hurried, 0.99), ""),
+        "floor beside the bare loop, p99 (ms)": (_quantile(beside_hashes, 0.99), ""),
+        "memory before the crowds (MB)": (idle, ""),
+        "memory of the server process at most (MB)": (peak, ""),
+    }
+
+
+def _hashes(setup: Setup, seconds: float) -> float:
+    return float(_result(_start_hashes(setup, seconds)))
+
+
+def _start_hashes(setup: Setup, seconds: float) -> subprocess.Popen[str]:
+    return _start("hashes.py", setup.password_hash, PASSWORD, str(seconds))
+
+
+def _crowd(setup: Setup, clients: int, seconds: float) -> dict[str, int]:
+    counts: dict[str, int] = _result(_start_crowd(setup, clients, seconds))
+    return counts
+
+
+def _start_crowd(setup: Setup, clients: int, seconds: float, *manners: str) -> subprocess.Popen[str]:
+    return _start("clients.py", "crowd", str(setup.port), str(clients), str(seconds), str(setup.accounts), *manners)
+
+
+def _logins_per_second(counts: dict[str, int], seconds: float) -> float:
+    if counts.keys() != {"200"}:
+        raise SystemExit(f"logins were not all answered with 200: {counts}")
+    return counts["200"] / seconds
+
+
+def _beside(port: int, path: str, seconds: float, load: subprocess.Popen[str]) -> list[float]:
+    """The milliseconds of answers while something else goes on."""
+    took: list[float] = _result(_start("clients.py", "probe", str(port), path, str(seconds)))
+    _result(load)
+    return took
+
+
+def _quantile(values: list[float], part: float) -> float:
+    return sorted(values)[int(len(values) * part)]
+
+
+def _start(script: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, HERE / script, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+def _result(running: subprocess.Popen[str]) -> Any:
+    output, _ = running.communicate(timeout=120)
+    if running.returncode:
+        raise SystemExit(f"{running.args} ended with {running.returncode}")
+    return json.loads(output)
