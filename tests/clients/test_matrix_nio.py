@@ -1,0 +1,410 @@
+"""matrix-nio does with accounts what it can, and sends the rest through its own transport."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Self
+
+import nio  # type: ignore[import-untyped] # it has annotations, but does not say so
+import pytest
+
+from clients.people import (
+    NEW_PASSWORD,
+    PASSWORD,
+    SECRET,
+    Phone,
+    by_contact,
+    by_email,
+    by_password,
+    by_phone,
+    fresh_email,
+    fresh_name,
+    fresh_phone,
+    hashed,
+)
+from clients.post import Post
+from rig import ServerProcess
+
+ACCOUNT = "/_matrix/client/v3/account"
+IDENTITY = "/_matrix/identity/v2"
+
+
+@dataclass
+class Answer(nio.Response):  # type: ignore[misc] # see the import
+    """An answer that the library has no class for."""
+
+    content: dict[str, Any]
+
+    @classmethod
+    def from_dict(cls, parsed_dict: dict[str, Any]) -> Any:
+        return nio.ErrorResponse.from_dict(parsed_dict) if "errcode" in parsed_dict else cls(parsed_dict)
+
+
+class Crowd:
+    """People with clients, all of which are closed at the end."""
+
+    def __init__(self, base: str, post: Post) -> None:
+        self.base = base
+        self.post = post
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._stack.aclose()
+
+    def client(self, user: str = "", token: str = "") -> Any:
+        client = nio.AsyncClient(self.base, user)
+        client.access_token = token
+        self._stack.push_async_callback(client.close)
+        return client
+
+    async def somebody(self) -> Any:
+        client = self.client()
+        answer = await client.register(fresh_name(), PASSWORD, device_name="Laptop")
+        assert isinstance(answer, nio.RegisterResponse), answer
+        return client
+
+    async def log_in(self, user_id: str, password: str = PASSWORD) -> Any:
+        client = self.client(user_id)
+        answer = await client.login(password, device_name="Phone")
+        assert isinstance(answer, nio.LoginResponse), answer
+        return client
+
+    async def add_email(self, client: Any, address: str) -> None:
+        asked = {"client_secret": SECRET, "email": address, "send_attempt": 1}
+        sid = (await ok(client, "POST", f"{ACCOUNT}/3pid/email/requestToken", asked))["sid"]
+        await asyncio.to_thread(self.post.confirm, address)
+        await add(client, sid)
+
+    async def request_sms(self, client: Any, path: str, phone: Phone) -> str:
+        """The session that the texted code validated, at the place that the server named."""
+        body = {
+            "client_secret": SECRET,
+            "country": phone.country,
+            "phone_number": phone.national,
+            "send_attempt": 1,
+        }
+        asked = await ok(client, "POST", path, body)
+        code = await asyncio.to_thread(self.post.code, phone.msisdn)
+        submitted = {"sid": asked["sid"], "client_secret": SECRET, "token": code}
+        place = asked["submit_url"].removeprefix(self.base)
+        assert await ok(self.client(), "POST", place, submitted) == {"success": True}
+        return str(asked["sid"])
+
+    async def add_phone(self, client: Any, phone: Phone) -> None:
+        await add(client, await self.request_sms(client, f"{ACCOUNT}/3pid/msisdn/requestToken", phone))
+
+
+async def ask(client: Any, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """Through the library's transport: its address, token, retries and errors."""
+    return await client._send(Answer, method, path, None if body is None else json.dumps(body))
+
+
+async def ok(client: Any, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    answer = await ask(client, method, path, body)
+    assert isinstance(answer, Answer), answer
+    assert answer.transport_response.status == 200, answer
+    return answer.content
+
+
+async def with_password(client: Any, path: str, body: dict[str, Any], password: str = PASSWORD) -> dict[str, Any]:
+    """Asked for authentication, and then authenticated."""
+    first = await ask(client, "POST", path, body)
+    assert first.transport_response.status == 401, first
+    assert {"stages": ["m.login.password"]} in first.content["flows"]
+    session = first.content["session"]
+    return await ok(client, "POST", path, {**body, "auth": by_password(client.user_id, password, session=session)})
+
+
+async def add(client: Any, sid: str) -> None:
+    assert await with_password(client, f"{ACCOUNT}/3pid/add", {"sid": sid, "client_secret": SECRET}) == {}
+
+
+async def contacts(client: Any) -> list[tuple[str, str]]:
+    found = await ok(client, "GET", f"{ACCOUNT}/3pid")
+    return [(threepid["medium"], threepid["address"]) for threepid in found["threepids"]]
+
+
+async def is_out(client: Any) -> bool:
+    answer = await client.whoami()
+    return isinstance(answer, nio.WhoamiError) and answer.status_code == "M_UNKNOWN_TOKEN" and not answer.soft_logout
+
+
+Story = Callable[[Callable[[Crowd], Coroutine[Any, Any, None]]], None]
+
+
+@pytest.fixture
+def play(server: ServerProcess, post: Post) -> Story:
+    def run(story: Callable[[Crowd], Coroutine[Any, Any, None]]) -> None:
+        async def whole() -> None:
+            async with Crowd(server.base, post) as crowd:
+                await story(crowd)
+
+        asyncio.run(whole())
+
+    return run
+
+
+def test_it_finds_out_what_the_server_can_do(play: Story) -> None:
+    async def story(crowd: Crowd) -> None:
+        info = await crowd.client().login_info()
+        assert isinstance(info, nio.LoginInfoResponse), info
+        assert "m.login.password" in info.flows
+        assert "v1.11" in (await ok(crowd.client(), "GET", "/_matrix/client/versions"))["versions"]
+
+    play(story)
+
+
+def test_it_discovers_the_server(play: Story) -> None:
+    async def story(crowd: Crowd) -> None:
+        found = await crowd.client().discovery_info()
+        assert isinstance(found, nio.DiscoveryInfoResponse), found
+        assert found.homeserver_url.rstrip("/") == crowd.base
+        assert found.identity_server_url.rstrip("/") == crowd.base
+
+    play(story)
+
+
+def test_it_registers_and_knows_who_it_is(play: Story) -> None:
+    async def story(crowd: Crowd) -> None:
+        client = await crowd.somebody()
+        me = await client.whoami()
+        assert isinstance(me, nio.WhoamiResponse), me
+        assert (me.user_id, me.device_id, me.is_guest) == (client.user_id, client.device_id, False)
+        name = client.user_id.partition(":")[0].removeprefix("@")
+        again = await crowd.client().register(name, PASSWORD)
+        assert isinstance(again, nio.ErrorResponse)
+        assert again.status_code == "M_USER_IN_USE"
+
+    play(story)
+
+
+def test_it_registers_with_an_e_mail_address(play: Story) -> None:
+    async def story(crowd: Crowd) -> None:
+        address, name, client = fresh_email(), fresh_name(), crowd.client()
+        first = await client.register_interactive(name, PASSWORD, {"initial_device_display_name": "x"})
+        assert isinstance(first, nio.responses.RegisterInteractiveResponse), first
+        asked = {"client_secret": SECRET, "email": address, "send_attempt": 1}
+        sid = (await ok(client, "POST", "/_matrix/client/v3/register/email/requestToken", asked))["sid"]
+        await asyncio.to_thread(crowd.post.confirm, address)
+        auth = {**by_contact("m.login.email.identity", sid), "session": first.session}
+        method, path, data = nio.Api.register(name, PASSWORD, auth_dict=auth)
+        answer = await client._send(nio.RegisterResponse, method, path, data)
+        assert isinstance(answer, nio.RegisterResponse), answer
+        assert await contacts(client) == [("email", address)]
+
+    play(story)
+
+
+def test_it_logs_in_by_name_e_mail_and_phone(play: Story) -> None:
+    async def story(crowd: Crowd) -> None:
+        client, address, phone = await crowd.somebody(), fresh_email(), fresh_phone()
+        await crowd.add_email(client, address)
+        # With an address for a name the library takes the form for e-mail addresses by itself.
+        for user in (client.user_id, client.user_id.partition(":")[0].removeprefix("@"), address):
+            assert (await crowd.log_in(user)).user_id == client.user_id
+        await crowd.add_phone(client, phone)
+        for identifier in (by_email(address), by_phone(phone)):
+            raw = {"type": "m.login.password", "identifier": identifier, "password": PASSWORD}
+            answer = await crowd.client().login_raw(raw)
+            assert isinstance(answer, nio.LoginResponse), answer
+            assert answer.user_id == client.user_id
+        wrong = await crowd.client(client.user_id).login("wrong password")
+        assert isinstance(wrong, nio.LoginError)
+        assert wrong.status_code == "M_FORBIDDEN"
+
+    play(story)
+
+
+def test_an_e_mail_address_comes_and_goes(play: Story) -> None:
+    async def story(crowd: Crowd) -> None:
+        client, address = await crowd.somebody(), fresh_email()
+        await crowd.add_email(client, address)
+        assert await contacts(client) == [("email", address)]
+        await ok(client, "POST", f"{ACCOUNT}/3pid/delete", {"medium": "email", "address": address})
+        assert await contacts(client) == []
+
+    play(story)
+
+
+def test_a_phone_number_comes_and_goes(play: Story) -> None:
+    async def story(crowd: Crowd) -> None:
+        client, phone = await crowd.somebody(), fresh_phone()
+        await crowd.add_phone(client, phone)
+        assert await contacts(client) == [("msisdn", phone.msisdn)]
+        await ok(client, "POST", f"{ACCOUNT}/3pid/delete", {"medium": "msisdn", "address": phone.msisdn})
+        assert await contacts(client) == []
+
+    play(story)
+
+
+async def identity_client(crowd: Crowd, client: Any) -> Any:
+    """A client of the identity server, with a token that the homeserver vouched for."""
+    openid = await client.get_openid_token(client.user_id)
+    assert isinstance(openid, nio.GetOpenIDTokenResponse), openid
+    vouched = {
+        "access_token": openid.access_token,
+        "expires_in": openid.expires_in,
+        "matrix_server_name": openid.matrix_server_name,
+        "token_type": openid.token_type,
+    }
+    token = (await ok(crowd.client(), "POST", f"{IDENTITY}/account/register", vouched))["token"]
+    return crowd.client(token=token)
+
+
+def test_an_e_mail_address_is_bound_and_unbound(play: Story) -> None:
+    async def story(crowd: Crowd) -> None:
+        client, address = await crowd.somebody(), fresh_email()
+        identity = await identity_client(crowd, client)
+        asked = {"client_secret": SECRET, "email": address, "send_attempt": 1}
+        sid = (await ok(identity, "POST", f"{IDENTITY}/validate/email/requestToken", asked))["sid"]
+        await asyncio.to_thread(crowd.post.confirm, address)
+        id_server = crowd.base.partition("//")[2]
+        creds = {"sid": sid, "client_secret": SECRET, "id_server": id_server, "id_access_token": identity.access_token}
+        assert await ok(client, "POST", f"{ACCOUNT}/3pid/bind", creds) == {}
+        pepper = (await ok(identity, "GET", f"{IDENTITY}/hash_details"))["lookup_pepper"]
+        lookup = {"addresses": [hashed(address, pepper)], "algorithm": "sha256", "pepper": pepper}
+        found = await ok(identity, "POST", f"{IDENTITY}/lookup", lookup)
+        assert list(found["mappings"].values()) == [client.user_id]
+        given = {"medium": "email", "address": address, "id_server": id_server}
+        unbound = await ok(client, "POST", f"{ACCOUNT}/3pid/unbind", given)
+        assert unbound == {"id_server_unbind_result": "success"}
+        found = await ok(identity, "POST", f"{IDENTITY}/lookup", lookup)
+        assert found["mappings"] == {}
+
+    play(story)
+
+
+def test_the_password_is_changed(play: Story) -> None:
+    async def story(crowd: Crowd) -> None:
+        client = await crowd.somebody()
+        other = await crowd.log_in(client.user_id)
+        await with_password(client, f"{ACCOUNT}/password", {"new_password": NEW_PASSWORD})
+        assert await is_out(other)
+        assert not await is_out(client)
+        await crowd.log_in(client.user_id, NEW_PASSWORD)
+
+    play(story)
+
+
+def test_a_forgotten_password_is_reset(play: Story) -> None:
+    async def story(crowd: Crowd) -> None:
+        client, address = await crowd.somebody(), fresh_email()
+        await crowd.add_email(client, address)
+        nobody = crowd.client()
+        asked = {"client_secret": SECRET, "email": address, "send_attempt": 2}
+        sid = (await ok(nobody, "POST", f"{ACCOUNT}/password/email/requestToken", asked))["sid"]
+        await asyncio.to_thread(crowd.post.confirm, address)
+        body = {"new_password": NEW_PASSWORD, "auth": by_contact("m.login.email.identity", sid)}
+        assert await ok(nobody, "POST", f"{ACCOUNT}/password", body) == {}
+        assert await is_out(client)
+        client = await crowd.log_in(client.user_id, NEW_PASSWORD)
+
+    play(story)
+
+
+def test_devices_are_listed_renamed_and_deleted(play: Story) -> None:
+    async def story(crowd: Crowd) -> None:
+        client = await crowd.somebody()
+        other = await crowd.log_in(client.user_id)
+        listed = await client.devices()
+        assert isinstance(listed, nio.DevicesResponse), listed
+        assert {device.id: device.display_name for device in listed.devices} == {
+            client.device_id: "Laptop",
+            other.device_id: "Phone",
+        }
+        renamed = await client.update_device(other.device_id, {"display_name": "Old phone"})
+        assert isinstance(renamed, nio.UpdateDeviceResponse), renamed
+        first = await client.delete_devices([other.device_id])
+        assert isinstance(first, nio.DeleteDevicesAuthResponse), first
+        auth = by_password(client.user_id, session=first.session)
+        deleted = await client.delete_devices([other.device_id], auth)
+        assert isinstance(deleted, nio.DeleteDevicesResponse), deleted
+        assert await is_out(other)
+
+    play(story)
+
+
+def test_a_device_without_a_name_is_listed(play: Story) -> None:
+    async def story(crowd: Crowd) -> None:
+        client = crowd.client()
+        await client.register(fresh_name(), PASSWORD)
+        listed = await client.devices()
+        assert isinstance(listed, nio.DevicesResponse), listed
+        assert [device.id for device in listed.devices] == [client.device_id]
+
+    play(story)
+
+
+def test_it_has_a_profile(play: Story) -> None:
+    async def story(crowd: Crowd) -> None:
+        client = await crowd.somebody()
+        assert isinstance(await client.set_displayname("Alice Åström"), nio.ProfileSetDisplayNameResponse)
+        assert isinstance(await client.set_avatar("mxc://example.org/cat"), nio.ProfileSetAvatarResponse)
+        profile = await crowd.client().get_profile(client.user_id)
+        assert (profile.displayname, profile.avatar_url) == ("Alice Åström", "mxc://example.org/cat")
+        assert (await client.get_displayname()).displayname == "Alice Åström"
+        assert (await client.get_avatar()).avatar_url == "mxc://example.org/cat"
+
+    play(story)
+
+
+def test_it_syncs_until_it_is_logged_out(play: Story) -> None:
+    async def story(crowd: Crowd) -> None:
+        client = await crowd.somebody()
+        other = await crowd.log_in(client.user_id)
+        first = await other.sync()
+        assert isinstance(first, nio.SyncResponse), first
+        assert first.rooms.join == {}
+        waiting = asyncio.create_task(other.sync(timeout=20_000))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        auth = by_password(client.user_id)
+        assert isinstance(await client.delete_devices([other.device_id], auth), nio.DeleteDevicesResponse)
+        ended = await asyncio.wait_for(waiting, 10)
+        assert isinstance(ended, nio.SyncError)
+        assert ended.status_code == "M_UNKNOWN_TOKEN"
+
+    play(story)
+
+
+def test_it_syncs_with_a_filter(play: Story) -> None:
+    async def story(crowd: Crowd) -> None:
+        client = await crowd.somebody()
+        uploaded = await client.upload_filter(room={"timeline": {"limit": 1}})
+        assert isinstance(uploaded, nio.UploadFilterResponse), uploaded
+        assert isinstance(await client.sync(sync_filter=uploaded.filter_id), nio.SyncResponse)
+        assert isinstance(await client.sync(sync_filter={"room": {"timeline": {"limit": 1}}}), nio.SyncResponse)
+
+    play(story)
+
+
+def test_it_logs_out_here_and_everywhere(play: Story) -> None:
+    async def story(crowd: Crowd) -> None:
+        client = await crowd.somebody()
+        other, third = await crowd.log_in(client.user_id), await crowd.log_in(client.user_id)
+        token = other.access_token
+        assert isinstance(await other.logout(), nio.LogoutResponse)
+        assert await is_out(crowd.client(token=token))
+        assert not await is_out(third)
+        assert isinstance(await client.logout(all_devices=True), nio.LogoutResponse)
+        assert await is_out(third)
+
+    play(story)
+
+
+def test_it_deactivates(play: Story) -> None:
+    async def story(crowd: Crowd) -> None:
+        client = await crowd.somebody()
+        answer = await with_password(client, f"{ACCOUNT}/deactivate", {"erase": True})
+        assert answer["id_server_unbind_result"] in {"success", "no-support"}
+        assert await is_out(client)
+        again = await crowd.client(client.user_id).login(PASSWORD)
+        assert isinstance(again, nio.LoginError)
+        assert again.status_code == "M_FORBIDDEN"
+
+    play(story)
