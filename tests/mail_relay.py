@@ -229,6 +229,7 @@ class PostOffice:
         self,
         recipient: str = "bob@example.com",
         *,
+        channel: str = "email",
         life: int = HOUR,
         template: str = "",
         params: str = "",
@@ -241,7 +242,7 @@ class PostOffice:
             lambda tx: outbox.insert(
                 tx,
                 order_id=order_id,
-                channel="email",
+                channel=channel,
                 recipient=recipient,
                 language="en",
                 template=template or message.template,
