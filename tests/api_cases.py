@@ -72,6 +72,9 @@ CASES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "rename_device": ("/_matrix/client/v3/devices/NOSUCH", "client", {"display_name": "N"}),
     "delete_device": ("/_matrix/client/v3/devices/NOSUCH", "client", {"auth": WRONG_PASSWORD}),
     "delete_devices": ("/_matrix/client/v3/delete_devices", "client", {"devices": ["NOSUCH"], "auth": WRONG_PASSWORD}),
+    "set_profile_field": ("/_matrix/client/v3/profile/@alice:example.org/displayname", "client", {
+        "displayname": "Alice", "avatar_url": "mxc://example.org/picture",
+    }),
     "request_openid_token": ("/_matrix/client/v3/user/@alice:example.org/openid/request_token", "client", {}),
     "register_account": ("/_matrix/identity/v2/account/register", None, {
         "access_token": "x", "matrix_server_name": "example.org", "token_type": "Bearer", "expires_in": 3600,

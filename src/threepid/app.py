@@ -23,6 +23,7 @@ from threepid.domain.credentials import Passwords, Vault
 from threepid.domain.devices import Devices
 from threepid.domain.keys import Keyring, ensure_keyring, ensure_secret
 from threepid.domain.notices import Notices
+from threepid.domain.profiles import Profiles
 from threepid.domain.registration_tokens import RegistrationTokens
 from threepid.domain.services import Services
 from threepid.domain.stages import Stages
@@ -154,6 +155,7 @@ class Server:
                 Stages(context, validation, accounts.check_password_stage, registration_tokens, self._captcha()),
             ),
             registration_tokens=registration_tokens,
+            profiles=Profiles(context),
             associations=associations,
         )
 

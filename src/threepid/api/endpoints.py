@@ -12,6 +12,7 @@ from threepid.api.client import (
     logout,
     openid,
     password_management,
+    profile,
     refresh,
     registration,
     registration_tokens,
@@ -37,6 +38,7 @@ ACCOUNTS: Final = collect(
     account_deactivation.ENDPOINTS,
     device_management.ENDPOINTS,
     capabilities.ENDPOINTS,
+    profile.ENDPOINTS,
     openid.ENDPOINTS,
     federation.ENDPOINTS,
 )

@@ -6,6 +6,7 @@ from threepid.domain.accounts import Accounts
 from threepid.domain.associations import Associations
 from threepid.domain.context import Context
 from threepid.domain.devices import Devices
+from threepid.domain.profiles import Profiles
 from threepid.domain.registration_tokens import RegistrationTokens
 from threepid.domain.threepids import Threepids
 from threepid.domain.uia import Uia
@@ -22,4 +23,5 @@ class Services(Struct, frozen=True):
     threepids: Threepids
     uia: Uia
     registration_tokens: RegistrationTokens
+    profiles: Profiles
     associations: Associations | None

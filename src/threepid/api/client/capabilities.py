@@ -3,6 +3,7 @@
 from msgspec import Struct, field
 
 from threepid.api.call import UserCall
+from threepid.domain.profiles import FIELDS
 from threepid.spec.endpoint import Auth, client, endpoint
 
 
@@ -10,6 +11,13 @@ class Enabled(Struct, frozen=True):
     """Is it possible?"""
 
     enabled: bool
+
+
+class ProfileFields(Struct, frozen=True):
+    """Which members of a profile can be set."""
+
+    enabled: bool
+    allowed: tuple[str, ...]
 
 
 class KnownCapabilities(Struct, frozen=True):
@@ -20,6 +28,7 @@ class KnownCapabilities(Struct, frozen=True):
     set_displayname: Enabled = field(name="m.set_displayname")
     set_avatar_url: Enabled = field(name="m.set_avatar_url")
     get_login_token: Enabled = field(name="m.get_login_token")
+    profile_fields: ProfileFields = field(name="m.profile_fields")
 
 
 class Capabilities(Struct, frozen=True):
@@ -31,14 +40,15 @@ class Capabilities(Struct, frozen=True):
 @endpoint("GET", client("/capabilities", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
 async def capabilities(call: UserCall) -> Capabilities:
     """What clients can do here. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3capabilities."""
-    no = Enabled(enabled=False)
+    yes = Enabled(enabled=True)
     return Capabilities(
         KnownCapabilities(
-            change_password=Enabled(enabled=True),
+            change_password=yes,
             threepid_changes=Enabled(enabled=call.config.policy.changes_allowed),
-            set_displayname=no,
-            set_avatar_url=no,
-            get_login_token=no,
+            set_displayname=yes,
+            set_avatar_url=yes,
+            get_login_token=yes,
+            profile_fields=ProfileFields(enabled=True, allowed=FIELDS),
         )
     )
 
