@@ -39,7 +39,7 @@ def problems(tmp_path: Path, **changes: Any) -> list[str]:
         ("[identity.v1]\nlokup = true", "[identity] v1.lokup: there is no such setting; did you mean `lookup`?"),
         (
             "[accounts]\nregistration = 'opne'",
-            "[accounts] registration: 'opne' is none of open, closed; did you mean `open`?",
+            "[accounts] registration: 'opne' is none of open, token, closed; did you mean `open`?",
         ),
         (
             f"[email]\nfrom = 'a@b.example'\nvia = [{SMTP} prot = 1 }}]",
@@ -48,6 +48,14 @@ def problems(tmp_path: Path, **changes: Any) -> list[str]:
         (
             "[email]\nfrom = 'a@b.example'\nvia = [{ transport = 'smpt' }]",
             "[email] via[0].transport: 'smpt' is none of smtp, file, mailbox; did you mean `smtp`?",
+        ),
+        (
+            "[sms]\nvia = [{ transport = 'htpp', url = 'https://h.example' }]",
+            "[sms] via[0].transport: 'htpp' is none of console, http; did you mean `http`?",
+        ),
+        (
+            "[accounts.captcha]\nsite_kye = 'x'",
+            "[accounts] captcha.site_kye: there is no such setting; did you mean `site_key`?",
         ),
     ],
 )
@@ -199,7 +207,7 @@ def test_a_pattern_that_names_servers_is_taken(tmp_path: Path, pattern: str) -> 
 @pytest.mark.parametrize(
     "pattern", ["@example.org", "bücher.example", "example.org.", " example.org", "*example.org", "*"]
 )
-@pytest.mark.parametrize("key", ["email_domains_allowed", "email_domains_denied"])
+@pytest.mark.parametrize("key", ["email_domains_allowed", "email_domains_denied", "register_email_domains_allowed"])
 def test_a_domain_rule_that_would_never_match_is_refused(tmp_path: Path, key: str, pattern: str) -> None:
     assert problems(tmp_path, **{f"policy__{key}": [pattern]}) == [f"[policy] {key}"]
     assert problems(tmp_path, **{f"policy__{key}": ["example.org", "*.xn--bcher-kva.example"]}) == []
@@ -220,13 +228,19 @@ def test_a_sender_may_have_a_name(tmp_path: Path, sender: str) -> None:
     assert problems(tmp_path, email__from=sender) == []
 
 
-def test_asking_for_phone_numbers_is_no_check_while_there_is_no_sms(tmp_path: Path) -> None:
+def test_phone_numbers_are_asked_for_only_where_they_can_be_texted(tmp_path: Path) -> None:
     changes = {"accounts__registration": "open", "accounts__required_contacts": ["msisdn"]}
-    assert problems(tmp_path, **changes) == ["[accounts] required_contacts"]
+    place = "[accounts] required_contacts"
+    assert problems(tmp_path, **changes) == [place]
+    assert problems(tmp_path, **changes, sms__via=[http()]) == [place]
+    assert problems(tmp_path, **changes, sms__via=[http()], sms__countries=["DE"]) == []
 
 
-def test_open_registration_is_sound_when_it_asks_for_an_address(tmp_path: Path) -> None:
+def test_open_registration_is_sound_when_it_asks_for_something(tmp_path: Path) -> None:
+    assert problems(tmp_path, accounts__registration="open") == ["[accounts] registration"]
     assert problems(tmp_path, accounts__registration="open", accounts__required_contacts=["email"]) == []
+    assert problems(tmp_path, accounts__registration="open", accounts__captcha=captcha(tmp_path)) == []
+    assert problems(tmp_path, accounts__registration="token") == []
 
 
 def test_open_registration_is_sound_on_this_machine_alone(tmp_path: Path) -> None:
@@ -234,6 +248,157 @@ def test_open_registration_is_sound_on_this_machine_alone(tmp_path: Path) -> Non
     assert problems(tmp_path, accounts__registration="open", server__public_base_url=base) == []
     public = {"server__public_base_url": base, "server__listen": "0.0.0.0:8008"}
     assert problems(tmp_path, accounts__registration="open", **public) == ["[accounts] registration"]
+
+
+def http(**changes: Any) -> dict[str, Any]:
+    """A sound gateway."""
+    sound = {"transport": "http", "url": "https://sms.example/send", "body": '{"to": "{to}", "text": "{text}"}'}
+    return {**sound, **changes}
+
+
+def secret(tmp_path: Path, mode: int = 0o600) -> str:
+    file = tmp_path / f"secret{mode}"
+    file.write_text("secret")
+    file.chmod(mode)
+    return str(file)
+
+
+def captcha(tmp_path: Path, **changes: Any) -> dict[str, Any]:
+    """A sound captcha."""
+    return {"site_key": "key", "secret_file": secret(tmp_path), **changes}
+
+
+LOCAL = {"server__public_base_url": "http://localhost:8008"}
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        {},
+        {"url": "https://[::1]:8443/{to}?a=%20&t={text}"},
+        {"url": "http://127.0.0.1:8080/send", "method": "PUT"},
+        {"url": "https://sms.example/?to={to}&text={text}", "body": "", "method": "GET"},
+        {"url": "https://sms.example/{to}", "body": "{text}"},
+        {"headers": {"Content-Type": "application/json; charset=utf-8", "X-To": "{to}"}},
+        {"headers": {"CONTENT-TYPE": "application/x-www-form-urlencoded"}, "body": "to={to}&text={text}"},
+        {"countries": ["DE", "FR"]},
+    ],
+)
+def test_a_gateway_may_be_spoken_to_in_many_ways(tmp_path: Path, way: dict[str, Any]) -> None:
+    assert problems(tmp_path, sms__via=[http(**way)], sms__countries=["DE"]) == []
+
+
+@pytest.mark.parametrize(
+    ("way", "key"),
+    [
+        ({"url": "http://sms.example/send"}, "url"),
+        ({"url": "http://localhost.sms.example/send"}, "url"),
+        ({"url": "ftp://sms.example/send"}, "url"),
+        ({"url": "sms.example/send"}, "url"),
+        ({"url": "https://user:password@sms.example/send"}, "url"),
+        ({"url": "https://{to}.sms.example/"}, "url"),
+        ({"url": "https://sms.example:{to}/"}, "url"),
+        ({"url": "https://sms.example/a b"}, "url"),
+        ({"url": "https://sms.example/#{to}"}, "url"),
+        ({"url": "https://[::1/"}, "url"),
+        ({"url": "https://sms.example/{number}"}, "url"),
+        ({"body": '{"to": "{to}"}'}, "body"),
+        ({"body": '{"text": "{text}"}'}, "body"),
+        ({"url": "https://sms.example/?to={to}", "body": "", "method": "GET"}, "url"),
+        ({"url": "https://sms.example/?to={to}&text={text}", "method": "GET"}, "body"),
+        ({"body": '{"to": "{to}", "text": "{text}", "from": "{sender}"}'}, "body"),
+        ({"body": '{"to": {to}, "text": {text}}', "headers": {"Content-Type": "application/json"}}, "body"),
+        ({"body": "<sms to='{to}'>{text}</sms>", "headers": {"Content-Type": "text/xml"}}, "body"),
+        ({"headers": {"X-Text": "{text}"}}, "headers"),
+        ({"headers": {"X-Key": "{key}"}}, "headers"),
+        ({"headers": {"X: Y": "x"}}, "headers"),
+        ({"headers": {"X-Key": "a\r\nX-Evil: b"}}, "headers"),
+        ({"headers": {"X-Key": "schlüssel"}}, "headers"),
+        ({"headers": {"Authorization": "Bearer {secret}"}}, "secret_file"),
+        ({"countries": ["UK", "DE"]}, "countries"),
+        ({"countries": ["de", "DE"]}, "countries"),
+    ],
+)
+def test_a_gateway_that_cannot_be_spoken_to_is_refused(tmp_path: Path, way: dict[str, Any], key: str) -> None:
+    assert problems(tmp_path, sms__via=[http(**way)], sms__countries=["DE"]) == [f"[sms] via[0].{key}"]
+
+
+def test_a_secret_is_used_private_and_there(tmp_path: Path) -> None:
+    place = "[sms] via[0].secret_file"
+    used = {"headers": {"Authorization": "Bearer {secret}"}}
+    assert problems(tmp_path, sms__via=[http(**used, secret_file=secret(tmp_path))]) == []
+    for mistake in (
+        {"secret_file": secret(tmp_path)},
+        {**used, "secret_file": secret(tmp_path, 0o644)},
+        {**used, "secret_file": str(tmp_path / "nothing")},
+        {**used, "secret_file": str(tmp_path)},
+    ):
+        assert problems(tmp_path, sms__via=[http(**mistake)]) == [place]
+
+
+def test_texts_need_a_gateway_for_each_country_and_may_be_off(tmp_path: Path) -> None:
+    assert problems(tmp_path, sms__via=[]) == ["[sms] via"]
+    assert problems(tmp_path, sms__via=[http()]) == []
+    assert problems(tmp_path, sms__via=[http()], sms__countries=["DE", "UK"]) == ["[sms] countries"]
+    french = http(countries=["FR"])
+    assert problems(tmp_path, sms__via=[french], sms__countries=["DE", "FR"]) == ["[sms] countries"]
+    assert problems(tmp_path, sms__via=[french, http()], sms__countries=["DE", "FR"]) == []
+
+
+def test_the_console_is_for_this_machine_alone(tmp_path: Path) -> None:
+    console = {"sms__via": [{"transport": "console"}], "sms__countries": ["DE"]}
+    assert problems(tmp_path, **console) == ["[sms] via[0]"]
+    assert problems(tmp_path, **console, **LOCAL) == []
+
+
+@pytest.mark.parametrize("url", ["http://captcha.example/", "captcha.example", "https://u:p@captcha.example/", ""])
+@pytest.mark.parametrize("key", ["verify_url", "script_url"])
+def test_a_captcha_is_asked_in_private(tmp_path: Path, key: str, url: str) -> None:
+    assert problems(tmp_path, accounts__captcha=captcha(tmp_path, **{key: url})) == [f"[accounts] captcha.{key}"]
+    assert problems(tmp_path, accounts__captcha=captcha(tmp_path, **{key: "http://127.0.0.1:8080/x"})) == []
+
+
+@pytest.mark.parametrize(
+    "host", ["captcha.example", "https://captcha.example/", "https://a.example;", "https://a.example x", "*", "https:"]
+)
+def test_what_is_no_origin_gets_into_no_policy_of_a_page(tmp_path: Path, host: str) -> None:
+    place = "[accounts] captcha.frame_hosts"
+    assert problems(tmp_path, accounts__captcha=captcha(tmp_path, frame_hosts=[host])) == [place]
+    sound = ["https://captcha.example", "https://*.captcha.example:8443"]
+    assert problems(tmp_path, accounts__captcha=captcha(tmp_path, frame_hosts=sound)) == []
+
+
+def test_a_captcha_has_a_private_secret(tmp_path: Path) -> None:
+    for file in ("", secret(tmp_path, 0o640), str(tmp_path / "nothing")):
+        changed = captcha(tmp_path, secret_file=file)
+        assert problems(tmp_path, accounts__captcha=changed) == ["[accounts] captcha.secret_file"]
+
+
+@pytest.mark.parametrize("key", ["passwords_denied_file", "email_domains_denied_file"])
+def test_a_list_of_what_is_denied_is_there(tmp_path: Path, key: str) -> None:
+    assert problems(tmp_path, **{f"policy__{key}": str(tmp_path / "nothing")}) == [f"[policy] {key}"]
+    assert problems(tmp_path, **{f"policy__{key}": str(tmp_path)}) == [f"[policy] {key}"]
+    assert problems(tmp_path, **{f"policy__{key}": secret(tmp_path, 0o644)}) == []
+
+
+def document(url: str = "https://example.org/privacy#en", **changes: Any) -> dict[str, Any]:
+    return {"id": "privacy", "version": "1.0", "languages": {"en": {"name": "Privacy", "url": url}}, **changes}
+
+
+def test_documents_can_be_read(tmp_path: Path) -> None:
+    assert problems(tmp_path, accounts__terms=[document(), document(id="terms")]) == []
+    assert problems(tmp_path, accounts__terms=[document("http://localhost:8008/terms")]) == []
+    for url in ("http://example.org/", "example.org", "javascript:alert(1)", "https://example.org/a b", ""):
+        place = "[accounts] terms[1].languages.en"
+        assert problems(tmp_path, accounts__terms=[document(id="terms"), document(url)]) == [place]
+    assert problems(tmp_path, accounts__terms=[document(languages={})]) == ["[accounts] terms[0]"]
+    assert problems(tmp_path, accounts__terms=[document(), document()]) == ["[accounts] terms[1]"]
+
+
+@pytest.mark.parametrize("pattern", ["Admin", "@admin", "admin:example.org", "[a-z]*", "ädmin", "", "ad min", "a{b}"])
+def test_a_reserved_username_that_would_never_match_is_refused(tmp_path: Path, pattern: str) -> None:
+    assert problems(tmp_path, accounts__reserved_usernames=[pattern]) == ["[accounts] reserved_usernames"]
+    assert problems(tmp_path, accounts__reserved_usernames=["admin", "_irc_*", "a=b/c+d.e-f", "bot?"]) == []
 
 
 def test_the_example_is_the_configuration_with_its_defaults(tmp_path: Path) -> None:
@@ -247,7 +412,8 @@ def test_the_example_can_be_uncommented_line_by_line(tmp_path: Path) -> None:
         is_setting = bare.split(" = ")[0].isidentifier() and " = " in bare
         lines.append(bare if is_setting or bare.startswith("[") else line)
     made = config.load(write(tmp_path, "\n".join(lines)), {})
-    assert made.accounts == config.Accounts()
+    assert made.accounts == config.Accounts(captcha=made.accounts.captcha if made.accounts else None)
+    assert made.sms is not None
     assert made.identity == config.Identity()
     assert made.email is not None
     assert made.server.tls is not None

@@ -71,8 +71,9 @@ def headings(name: str) -> list[str]:
 
 def test_every_setting_has_its_heading_and_no_heading_is_made_up() -> None:
     settings = [f"{setting.table}.{setting.key}" for setting in config.all_settings()]
-    for name, of_transport in config.transports("email").items():
-        settings += [f"email.via.{name}.{setting.key}" for setting in of_transport]
+    for table in ("email", "sms"):
+        for name, of_transport in config.transports(table).items():
+            settings += [f"{table}.via.{name}.{setting.key}" for setting in of_transport]
     assert headings("configuration.md") == settings
 
 
