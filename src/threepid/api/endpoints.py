@@ -18,6 +18,7 @@ from threepid.api.client import (
     registration_tokens,
     tokens,
     versions,
+    well_known,
     whoami,
 )
 from threepid.api.identity import associations, auth, legacy, lookup, ping, pubkey, validation
@@ -26,6 +27,7 @@ from threepid.spec.endpoint import Endpoint, collect
 
 ACCOUNTS: Final = collect(
     versions.ENDPOINTS,
+    well_known.ENDPOINTS,
     registration.ENDPOINTS,
     registration_tokens.ENDPOINTS,
     login.ENDPOINTS,

@@ -1,0 +1,52 @@
+"""Where this server is: for clients and servers that know its name only.
+
+An operator whose server name is another host than this one has `/.well-known/matrix/` forwarded from there.
+https://spec.matrix.org/latest/client-server-api/#well-known-uris
+"""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+from threepid.api.call import Call
+from threepid.spec.endpoint import Auth, endpoint, other
+
+_PORTS: Final = {"https": 443, "http": 80}
+
+
+class Base(Struct, frozen=True):
+    """Where an API begins."""
+
+    base_url: str
+
+
+class ForClients(Struct, frozen=True, omit_defaults=True):
+    """Each under the specification's name."""
+
+    homeserver: Base = field(name="m.homeserver")
+    identity_server: Base | UnsetType = field(name="m.identity_server", default=UNSET)
+
+
+class ForServers(Struct, frozen=True):
+    """The host and port that other servers call."""
+
+    server: str = field(name="m.server")
+
+
+@endpoint("GET", other("/.well-known/matrix/client"), auth=Auth.NONE)
+async def well_known_client(call: Call) -> ForClients:
+    """Where clients find the homeserver and the identity server. https://spec.matrix.org/latest/client-server-api/#getwell-knownmatrixclient."""
+    here = Base(call.config.server.public_base_url.rstrip("/"))
+    return ForClients(here, here if call.config.identity is not None else UNSET)
+
+
+@endpoint("GET", other("/.well-known/matrix/server"), auth=Auth.NONE)
+async def well_known_server(call: Call) -> ForServers:
+    """Where other servers find this one. https://spec.matrix.org/latest/server-server-api/#getwell-knownmatrixserver."""
+    here = urlsplit(call.config.server.public_base_url)
+    host = here.hostname or ""
+    return ForServers(f"{f'[{host}]' if ':' in host else host}:{here.port or _PORTS[here.scheme]}")
+
+
+ENDPOINTS = (well_known_client, well_known_server)
