@@ -18,9 +18,11 @@ from threepid import config
 from threepid.app import Secrets, Server
 from threepid.clock import Clock, Entropy
 from threepid.config import Config, MailboxTransport
+from threepid.delivery.render import Renderer
 from threepid.domain.keys import ensure_keyring
 from threepid.storage import mailbox
 from threepid.storage.connect import open_database
+from threepid.storage.outbox import Order
 
 T = TypeVar("T")
 BASE = "https://matrix.example.org"
@@ -58,7 +60,10 @@ class SeededEntropy(Entropy):
 
 
 def settings(data_dir: Path, **changes: Any) -> Config:
-    """A configuration with both roles; `changes` are members by dotted name with `__`: `identity__v1__validate=True`."""
+    """A configuration with both roles; `changes` are members by dotted name with `__`: `identity__v1__validate=True`.
+
+    `sms__countries=["GB"]` adds phone numbers: then flows differ.
+    """
     tree: dict[str, Any] = {
         "server": {"name": "example.org", "public_base_url": BASE, "data_dir": str(data_dir)},
         "accounts": {"registration": "open"},
@@ -75,6 +80,8 @@ def settings(data_dir: Path, **changes: Any) -> Config:
             place.pop(last, None)
         else:
             place[last] = value
+    if "sms" in tree:
+        tree["sms"].setdefault("via", [{"transport": "console"}])
     return msgspec.convert(tree, Config)
 
 
@@ -90,6 +97,8 @@ class World:
         self.clock = clock or HandClock()
         self.entropy = SeededEntropy(seed)
         self._changes = changes
+        self._renderer = Renderer()
+        self._texts: list[Text] = []
         self._loop = asyncio.new_event_loop()
 
     def __enter__(self) -> Self:
@@ -116,8 +125,14 @@ class World:
             background=False,
             strict=True,
         )
+        if "sms" in server.worker.senders:
+            server.worker.senders["sms"] = self._keep_text
         await server.start()
         return server
+
+    async def _keep_text(self, order: Order) -> None:
+        text = self._renderer.text(order, self.clock.now() - order.created_at)
+        self._texts.append(Text(order.recipient, text))
 
     def again(self, **changes: Any) -> "World":
         """Another process of the same server: the same database, keys and clock."""
@@ -231,6 +246,30 @@ class World:
         """The newest mail."""
         return self.mails()[-1]
 
+    # -- texts to phones
+
+    def texts(self) -> "list[Text]":
+        """All texts that this process delivered, oldest first."""
+        self.run(self.server.worker.run_once())
+        return list(self._texts)
+
+    def text(self) -> "Text":
+        """The newest text."""
+        return self.texts()[-1]
+
+
+class Text(msgspec.Struct, frozen=True):
+    """A text as it would have reached a phone."""
+
+    recipient: str
+    text: str
+
+    @property
+    def code(self) -> str:
+        found = re.search(r": (\d{6}) is the code", self.text)
+        assert found, self.text
+        return found[1]
+
 
 class Mail:
     """A mail as it would have gone out."""
@@ -270,6 +309,7 @@ __all__ = [
     "Mail",
     "MailboxTransport",
     "SeededEntropy",
+    "Text",
     "World",
     "config",
     "normalised",
