@@ -49,6 +49,7 @@ class ServerProcess:
         server: str = "",
         scheme: str = "http",
         name: str | None = None,
+        registration: str = "open",
         accounts: str = "",
         sender: str = "Test <noreply@example.org>",
         via: str = '{ transport = "mailbox" }',
@@ -70,7 +71,7 @@ metrics_listen = "127.0.0.1:{self.metrics_port}"
 data_dir = "{directory / "data"}"
 {server}
 [accounts]
-registration = "open"
+registration = "{registration}"
 {accounts}
 [identity]
 [email]

@@ -1,13 +1,18 @@
-"""What all clients of the tests need: names, addresses and numbers that nobody has yet."""
+"""What all clients of the tests need: names, addresses and numbers that nobody has yet, and how a story is told."""
 
+import asyncio
 import base64
 import hashlib
 import itertools
 import re
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
+
+from clients.post import Post
+from rig import ServerProcess
 
 PASSWORD: Final = "correct horse battery"
 NEW_PASSWORD: Final = "staple and then some"
@@ -63,3 +68,35 @@ def hashed(address: str, pepper: str, medium: str = "email") -> str:
     """What a client looks up. https://spec.matrix.org/latest/identity-service-api/#sha256."""
     digest = hashlib.sha256(f"{address} {medium} {pepper}".encode()).digest()
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+class Crowd:
+    """The people of one story; what is on `stack` is closed at its end."""
+
+    def __init__(self, base: str, post: Post, stack: AsyncExitStack) -> None:
+        self.base = base
+        self.post = post
+        self.stack = stack
+
+
+C = TypeVar("C", bound=Crowd)
+Test = Callable[[ServerProcess, Post], None]
+
+
+def teller(
+    people: Callable[[str, Post, AsyncExitStack], C],
+) -> Callable[[Callable[[C], Coroutine[Any, Any, None]]], Test]:
+    """What makes a test of a story about `people`."""
+
+    def tell(story: Callable[[C], Coroutine[Any, Any, None]]) -> Test:
+        def test(server: ServerProcess, post: Post) -> None:
+            async def whole() -> None:
+                async with AsyncExitStack() as stack:
+                    await story(people(server.base, post, stack))
+
+            asyncio.run(whole())
+
+        test.__name__ = story.__name__
+        return test
+
+    return tell

@@ -22,6 +22,7 @@ STEPS: Final = (
     "register with the old call",
     "register with an e-mail address",
     "register with a phone number",
+    "register where much is asked",
     "be refused a name that is taken, and a guest",
     "log in by name",
     "log in by e-mail",
@@ -82,8 +83,8 @@ def node() -> str:
 
 
 @pytest.fixture(scope="module")
-def told(node: str, server: ServerProcess, post: Post) -> Told:
-    command = [node, str(FOLDER / "story.mjs"), server.base, post.url]
+def told(node: str, server: ServerProcess, strict_server: ServerProcess, post: Post) -> Told:
+    command = [node, str(FOLDER / "story.mjs"), server.base, post.url, strict_server.base]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return Told([line for line in done.stdout.splitlines() if re.match("ok |failed ", line)], done.stderr)

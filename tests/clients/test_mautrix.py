@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import pytest
 from mautrix.api import HTTPAPI, Method, Path
@@ -27,6 +25,7 @@ from clients.people import (
     NEW_PASSWORD,
     PASSWORD,
     SECRET,
+    Crowd,
     Phone,
     by_contact,
     by_password,
@@ -34,32 +33,20 @@ from clients.people import (
     fresh_name,
     fresh_phone,
     hashed,
+    teller,
 )
-from clients.post import Post
-from rig import ServerProcess
 
 CLIENT = "/_matrix/client/v3"
 ACCOUNT = f"{CLIENT}/account"
 IDENTITY = "/_matrix/identity/v2"
 
 
-class Crowd:
-    """People with clients, all of which are closed at the end."""
-
-    def __init__(self, base: str, post: Post) -> None:
-        self.base = base
-        self.post = post
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self._stack.aclose()
+class People(Crowd):
+    """With clients of the library, all of which are closed at the end."""
 
     def api(self, token: str = "") -> HTTPAPI:
         api = HTTPAPI(self.base, token)
-        self._stack.push_async_callback(api.session.close)
+        self.stack.push_async_callback(api.session.close)
         return api
 
     def client(self) -> Client:
@@ -145,271 +132,227 @@ async def is_out(client: Client) -> bool:
     return False
 
 
-Story = Callable[[Callable[[Crowd], Coroutine[Any, Any, None]]], None]
+told = teller(People)
 
 
-@pytest.fixture
-def play(server: ServerProcess, post: Post) -> Story:
-    def run(story: Callable[[Crowd], Coroutine[Any, Any, None]]) -> None:
-        async def whole() -> None:
-            async with Crowd(server.base, post) as crowd:
-                await story(crowd)
-
-        asyncio.run(whole())
-
-    return run
+@told
+async def test_it_finds_out_what_the_server_can_do(crowd: People) -> None:
+    client = crowd.client()
+    assert (await client.get_login_flows()).supports_type(LoginType.PASSWORD)
+    assert (await client.versions()).supports(SpecVersions.V111)
 
 
-def test_it_finds_out_what_the_server_can_do(play: Story) -> None:
-    async def story(crowd: Crowd) -> None:
-        client = crowd.client()
-        assert (await client.get_login_flows()).supports_type(LoginType.PASSWORD)
-        assert (await client.versions()).supports(SpecVersions.V111)
-
-    play(story)
-
-
-def test_it_registers_and_knows_who_it_is(play: Story) -> None:
-    async def story(crowd: Crowd) -> None:
-        client = await crowd.somebody()
-        me = await client.whoami()
-        assert (me.user_id, me.device_id, me.is_guest) == (client.mxid, client.device_id, False)
-        with pytest.raises(MUserInUse):
-            await ask(crowd.api(), f"{CLIENT}/register", {"username": client.localpart, "password": PASSWORD})
-
-    play(story)
+@told
+async def test_it_registers_and_knows_who_it_is(crowd: People) -> None:
+    client = await crowd.somebody()
+    me = await client.whoami()
+    assert (me.user_id, me.device_id, me.is_guest) == (client.mxid, client.device_id, False)
+    with pytest.raises(MUserInUse):
+        await ask(crowd.api(), f"{CLIENT}/register", {"username": client.localpart, "password": PASSWORD})
 
 
-def test_it_registers_with_an_e_mail_address(play: Story) -> None:
-    async def story(crowd: Crowd) -> None:
-        client, address = crowd.client(), fresh_email()
-        body = {"username": fresh_name(), "password": PASSWORD}
-        first = await asked_to_authenticate(client.api, f"{CLIENT}/register", body)
-        assert {"stages": ["m.login.email.identity"]} in first["flows"]
-        asked = {"client_secret": SECRET, "email": address, "send_attempt": 1}
-        sid = (await ask(client.api, f"{CLIENT}/register/email/requestToken", asked))["sid"]
-        await asyncio.to_thread(crowd.post.confirm, address)
-        auth = {**by_contact("m.login.email.identity", sid), "session": first["session"]}
-        use(client, await ask(client.api, f"{CLIENT}/register", {**body, "auth": auth}))
-        assert await contacts(client) == [("email", address)]
-
-    play(story)
+@told
+async def test_it_registers_with_an_e_mail_address(crowd: People) -> None:
+    client, address = crowd.client(), fresh_email()
+    body = {"username": fresh_name(), "password": PASSWORD}
+    first = await asked_to_authenticate(client.api, f"{CLIENT}/register", body)
+    assert {"stages": ["m.login.email.identity"]} in first["flows"]
+    asked = {"client_secret": SECRET, "email": address, "send_attempt": 1}
+    sid = (await ask(client.api, f"{CLIENT}/register/email/requestToken", asked))["sid"]
+    await asyncio.to_thread(crowd.post.confirm, address)
+    auth = {**by_contact("m.login.email.identity", sid), "session": first["session"]}
+    use(client, await ask(client.api, f"{CLIENT}/register", {**body, "auth": auth}))
+    assert await contacts(client) == [("email", address)]
 
 
-def test_it_logs_in_by_name_e_mail_and_phone(play: Story) -> None:
-    async def story(crowd: Crowd) -> None:
-        client, address, phone = await crowd.somebody(), fresh_email(), fresh_phone()
-        for user in (client.mxid, client.localpart):
-            assert (await crowd.log_in(user)).mxid == client.mxid
-        with pytest.raises(MForbidden):
-            await crowd.log_in(client.mxid, "wrong password")
-        await crowd.add_email(client, address)
-        other = crowd.client()
-        await other.login(cast(UserIdentifier, ThirdPartyIdentifier("email", address)), password=PASSWORD)
-        assert other.mxid == client.mxid
-        await crowd.add_phone(client, phone)
-        third = crowd.client()
-        await third.login(cast(UserIdentifier, PhoneIdentifier(phone.country, phone.national)), password=PASSWORD)
-        assert third.mxid == client.mxid
-
-    play(story)
+@told
+async def test_it_logs_in_by_name_e_mail_and_phone(crowd: People) -> None:
+    client, address, phone = await crowd.somebody(), fresh_email(), fresh_phone()
+    for user in (client.mxid, client.localpart):
+        assert (await crowd.log_in(user)).mxid == client.mxid
+    with pytest.raises(MForbidden):
+        await crowd.log_in(client.mxid, "wrong password")
+    await crowd.add_email(client, address)
+    other = crowd.client()
+    await other.login(cast(UserIdentifier, ThirdPartyIdentifier("email", address)), password=PASSWORD)
+    assert other.mxid == client.mxid
+    await crowd.add_phone(client, phone)
+    third = crowd.client()
+    await third.login(cast(UserIdentifier, PhoneIdentifier(phone.country, phone.national)), password=PASSWORD)
+    assert third.mxid == client.mxid
 
 
-def test_a_device_that_logs_in_again_is_the_same(play: Story) -> None:
-    async def story(crowd: Crowd) -> None:
-        client = await crowd.somebody()
-        old = client.api.token
-        # The library names its device by itself.
-        await client.login(password=PASSWORD)
-        assert client.api.token != old
-        devices = cast(dict[str, Any], await client.api.request(Method.GET, Path.v3.devices))["devices"]
-        assert [device["device_id"] for device in devices] == [client.device_id]
-
-    play(story)
+@told
+async def test_a_device_that_logs_in_again_is_the_same(crowd: People) -> None:
+    client = await crowd.somebody()
+    old = client.api.token
+    # The library names its device by itself.
+    await client.login(password=PASSWORD)
+    assert client.api.token != old
+    devices = cast(dict[str, Any], await client.api.request(Method.GET, Path.v3.devices))["devices"]
+    assert [device["device_id"] for device in devices] == [client.device_id]
 
 
-def test_an_e_mail_address_comes_and_goes(play: Story) -> None:
-    async def story(crowd: Crowd) -> None:
-        client, address = await crowd.somebody(), fresh_email()
-        await crowd.add_email(client, address)
-        assert await contacts(client) == [("email", address)]
-        await ask(client.api, f"{ACCOUNT}/3pid/delete", {"medium": "email", "address": address})
-        assert await contacts(client) == []
-
-    play(story)
+@told
+async def test_an_e_mail_address_comes_and_goes(crowd: People) -> None:
+    client, address = await crowd.somebody(), fresh_email()
+    await crowd.add_email(client, address)
+    assert await contacts(client) == [("email", address)]
+    await ask(client.api, f"{ACCOUNT}/3pid/delete", {"medium": "email", "address": address})
+    assert await contacts(client) == []
 
 
-def test_a_phone_number_comes_and_goes(play: Story) -> None:
-    async def story(crowd: Crowd) -> None:
-        client, phone = await crowd.somebody(), fresh_phone()
-        await crowd.add_phone(client, phone)
-        assert await contacts(client) == [("msisdn", phone.msisdn)]
-        await ask(client.api, f"{ACCOUNT}/3pid/delete", {"medium": "msisdn", "address": phone.msisdn})
-        assert await contacts(client) == []
-
-    play(story)
+@told
+async def test_a_phone_number_comes_and_goes(crowd: People) -> None:
+    client, phone = await crowd.somebody(), fresh_phone()
+    await crowd.add_phone(client, phone)
+    assert await contacts(client) == [("msisdn", phone.msisdn)]
+    await ask(client.api, f"{ACCOUNT}/3pid/delete", {"medium": "msisdn", "address": phone.msisdn})
+    assert await contacts(client) == []
 
 
-async def identity_api(crowd: Crowd, client: Client) -> HTTPAPI:
+async def identity_api(crowd: People, client: Client) -> HTTPAPI:
     """The identity server, with a token that the homeserver vouched for."""
     openid = await ask(client.api, str(Path.v3.user[client.mxid].openid.request_token), {})
     return crowd.api((await ask(crowd.api(), f"{IDENTITY}/account/register", openid))["token"])
 
 
-def test_a_phone_number_is_bound_and_unbound(play: Story) -> None:
-    async def story(crowd: Crowd) -> None:
-        client, phone = await crowd.somebody(), fresh_phone()
-        identity = await identity_api(crowd, client)
-        body = {
-            "client_secret": SECRET,
-            "country": phone.country,
-            "phone_number": phone.national,
-            "send_attempt": 1,
-        }
-        sid = (await ask(identity, f"{IDENTITY}/validate/msisdn/requestToken", body))["sid"]
-        code = await asyncio.to_thread(crowd.post.code, phone.msisdn)
-        submitted = {"sid": sid, "client_secret": SECRET, "token": code}
-        assert await ask(identity, f"{IDENTITY}/validate/msisdn/submitToken", submitted) == {"success": True}
-        id_server = crowd.base.partition("//")[2]
-        creds = {"sid": sid, "client_secret": SECRET, "id_server": id_server, "id_access_token": identity.token}
-        assert await ask(client.api, f"{ACCOUNT}/3pid/bind", creds) == {}
-        details = cast(dict[str, Any], await identity.request(Method.GET, f"{IDENTITY}/hash_details"))
-        pepper = details["lookup_pepper"]
-        lookup = {"addresses": [hashed(phone.msisdn, pepper, "msisdn")], "algorithm": "sha256", "pepper": pepper}
-        assert list((await ask(identity, f"{IDENTITY}/lookup", lookup))["mappings"].values()) == [client.mxid]
-        given = {"medium": "msisdn", "address": phone.msisdn, "id_server": id_server}
-        unbound = await ask(client.api, f"{ACCOUNT}/3pid/unbind", given)
-        assert unbound == {"id_server_unbind_result": "success"}
-        assert (await ask(identity, f"{IDENTITY}/lookup", lookup))["mappings"] == {}
-
-    play(story)
+@told
+async def test_a_phone_number_is_bound_and_unbound(crowd: People) -> None:
+    client, phone = await crowd.somebody(), fresh_phone()
+    identity = await identity_api(crowd, client)
+    body = {
+        "client_secret": SECRET,
+        "country": phone.country,
+        "phone_number": phone.national,
+        "send_attempt": 1,
+    }
+    sid = (await ask(identity, f"{IDENTITY}/validate/msisdn/requestToken", body))["sid"]
+    code = await asyncio.to_thread(crowd.post.code, phone.msisdn)
+    submitted = {"sid": sid, "client_secret": SECRET, "token": code}
+    assert await ask(identity, f"{IDENTITY}/validate/msisdn/submitToken", submitted) == {"success": True}
+    id_server = crowd.base.partition("//")[2]
+    creds = {"sid": sid, "client_secret": SECRET, "id_server": id_server, "id_access_token": identity.token}
+    assert await ask(client.api, f"{ACCOUNT}/3pid/bind", creds) == {}
+    details = cast(dict[str, Any], await identity.request(Method.GET, f"{IDENTITY}/hash_details"))
+    pepper = details["lookup_pepper"]
+    lookup = {"addresses": [hashed(phone.msisdn, pepper, "msisdn")], "algorithm": "sha256", "pepper": pepper}
+    assert list((await ask(identity, f"{IDENTITY}/lookup", lookup))["mappings"].values()) == [client.mxid]
+    given = {"medium": "msisdn", "address": phone.msisdn, "id_server": id_server}
+    unbound = await ask(client.api, f"{ACCOUNT}/3pid/unbind", given)
+    assert unbound == {"id_server_unbind_result": "success"}
+    assert (await ask(identity, f"{IDENTITY}/lookup", lookup))["mappings"] == {}
 
 
-def test_the_password_is_changed(play: Story) -> None:
-    async def story(crowd: Crowd) -> None:
-        client = await crowd.somebody()
-        other = await crowd.log_in(client.mxid)
-        await with_password(client, f"{ACCOUNT}/password", {"new_password": NEW_PASSWORD, "logout_devices": False})
-        assert not await is_out(other)
-        await with_password(client, f"{ACCOUNT}/password", {"new_password": PASSWORD}, NEW_PASSWORD)
-        assert await is_out(other)
+@told
+async def test_the_password_is_changed(crowd: People) -> None:
+    client = await crowd.somebody()
+    other = await crowd.log_in(client.mxid)
+    await with_password(client, f"{ACCOUNT}/password", {"new_password": NEW_PASSWORD, "logout_devices": False})
+    assert not await is_out(other)
+    await with_password(client, f"{ACCOUNT}/password", {"new_password": PASSWORD}, NEW_PASSWORD)
+    assert await is_out(other)
+    await crowd.log_in(client.mxid)
+
+
+@told
+async def test_a_forgotten_password_is_reset_by_e_mail(crowd: People) -> None:
+    client, address, nobody = await crowd.somebody(), fresh_email(), crowd.api()
+    await crowd.add_email(client, address)
+    asked = {"client_secret": SECRET, "email": address, "send_attempt": 2}
+    sid = (await ask(nobody, f"{ACCOUNT}/password/email/requestToken", asked))["sid"]
+    await asyncio.to_thread(crowd.post.confirm, address)
+    body = {"new_password": NEW_PASSWORD, "auth": by_contact("m.login.email.identity", sid)}
+    assert await ask(nobody, f"{ACCOUNT}/password", body) == {}
+    assert await is_out(client)
+    await crowd.log_in(client.mxid, NEW_PASSWORD)
+
+
+@told
+async def test_a_forgotten_password_is_reset_by_phone(crowd: People) -> None:
+    client, phone, nobody = await crowd.somebody(), fresh_phone(), crowd.api()
+    await crowd.add_phone(client, phone)
+    sid = await crowd.request_sms(nobody, f"{ACCOUNT}/password/msisdn/requestToken", phone, attempt=2)
+    body = {"new_password": NEW_PASSWORD, "auth": by_contact("m.login.msisdn", sid)}
+    assert await ask(nobody, f"{ACCOUNT}/password", body) == {}
+    await crowd.log_in(client.mxid, NEW_PASSWORD)
+
+
+@told
+async def test_devices_are_listed_renamed_and_deleted(crowd: People) -> None:
+    client = await crowd.somebody()
+    other = await crowd.log_in(client.mxid)
+    place = Path.v3.devices[other.device_id]
+    await client.api.request(Method.PUT, place, {"display_name": "Old phone"})
+    listed = cast(dict[str, Any], await client.api.request(Method.GET, Path.v3.devices))["devices"]
+    assert {device["device_id"]: device["display_name"] for device in listed} == {
+        client.device_id: "Laptop",
+        other.device_id: "Old phone",
+    }
+    with pytest.raises(MatrixUnknownRequestError) as refusal:
+        await client.api.request(Method.DELETE, place)
+    session = json.loads(refusal.value.text)["session"]
+    await client.api.request(Method.DELETE, place, {"auth": by_password(client.mxid, session=session)})
+    assert await is_out(other)
+    with pytest.raises(MNotFound):
+        await client.api.request(Method.GET, place)
+
+
+@told
+async def test_it_has_a_profile(crowd: People) -> None:
+    client = await crowd.somebody()
+    await client.set_displayname("Alice Åström")
+    await client.set_avatar_url(ContentURI("mxc://example.org/cat"))
+    profile = await crowd.client().get_profile(client.mxid)
+    assert (profile.displayname, profile.avatar_url) == ("Alice Åström", "mxc://example.org/cat")
+    assert await client.get_displayname(client.mxid) == "Alice Åström"
+    assert await client.get_avatar_url(client.mxid) == "mxc://example.org/cat"
+    await client.set_displayname("")
+    assert not await client.get_displayname(client.mxid)
+
+
+@told
+async def test_it_syncs_until_it_is_logged_out(crowd: People) -> None:
+    client = await crowd.somebody()
+    other = await crowd.log_in(client.mxid)
+    synced, stopped = asyncio.Event(), asyncio.Event()
+    reasons = []
+
+    async def on_sync(_event: Any) -> None:
+        synced.set()
+
+    async def on_stop(event: Any) -> None:
+        reasons.append(event["error"])
+        stopped.set()
+
+    other.add_event_handler(InternalEventType.SYNC_SUCCESSFUL, on_sync)
+    other.add_event_handler(InternalEventType.SYNC_STOPPED, on_stop)
+    task = other.start(Filter(room=RoomFilter(timeline=RoomEventFilter(limit=1))))
+    await asyncio.wait_for(synced.wait(), 10)
+    await asyncio.sleep(0.2)
+    assert not task.done()
+    await client.logout_all()
+    await asyncio.wait_for(stopped.wait(), 10)
+    assert isinstance(reasons[0], MUnknownToken)
+
+
+@told
+async def test_it_logs_out_here_and_everywhere(crowd: People) -> None:
+    client = await crowd.somebody()
+    other, third = await crowd.log_in(client.mxid), await crowd.log_in(client.mxid)
+    await other.logout(clear_access_token=False)
+    assert await is_out(other)
+    assert not await is_out(third)
+    await client.logout_all(clear_access_token=False)
+    assert await is_out(client)
+    assert await is_out(third)
+
+
+@told
+async def test_it_deactivates(crowd: People) -> None:
+    client = await crowd.somebody()
+    answer = await with_password(client, f"{ACCOUNT}/deactivate", {"erase": True})
+    assert answer["id_server_unbind_result"] in {"success", "no-support"}
+    assert await is_out(client)
+    with pytest.raises(MForbidden):
         await crowd.log_in(client.mxid)
-
-    play(story)
-
-
-def test_a_forgotten_password_is_reset_by_e_mail(play: Story) -> None:
-    async def story(crowd: Crowd) -> None:
-        client, address, nobody = await crowd.somebody(), fresh_email(), crowd.api()
-        await crowd.add_email(client, address)
-        asked = {"client_secret": SECRET, "email": address, "send_attempt": 2}
-        sid = (await ask(nobody, f"{ACCOUNT}/password/email/requestToken", asked))["sid"]
-        await asyncio.to_thread(crowd.post.confirm, address)
-        body = {"new_password": NEW_PASSWORD, "auth": by_contact("m.login.email.identity", sid)}
-        assert await ask(nobody, f"{ACCOUNT}/password", body) == {}
-        assert await is_out(client)
-        await crowd.log_in(client.mxid, NEW_PASSWORD)
-
-    play(story)
-
-
-def test_a_forgotten_password_is_reset_by_phone(play: Story) -> None:
-    async def story(crowd: Crowd) -> None:
-        client, phone, nobody = await crowd.somebody(), fresh_phone(), crowd.api()
-        await crowd.add_phone(client, phone)
-        sid = await crowd.request_sms(nobody, f"{ACCOUNT}/password/msisdn/requestToken", phone, attempt=2)
-        body = {"new_password": NEW_PASSWORD, "auth": by_contact("m.login.msisdn", sid)}
-        assert await ask(nobody, f"{ACCOUNT}/password", body) == {}
-        await crowd.log_in(client.mxid, NEW_PASSWORD)
-
-    play(story)
-
-
-def test_devices_are_listed_renamed_and_deleted(play: Story) -> None:
-    async def story(crowd: Crowd) -> None:
-        client = await crowd.somebody()
-        other = await crowd.log_in(client.mxid)
-        place = Path.v3.devices[other.device_id]
-        await client.api.request(Method.PUT, place, {"display_name": "Old phone"})
-        listed = cast(dict[str, Any], await client.api.request(Method.GET, Path.v3.devices))["devices"]
-        assert {device["device_id"]: device["display_name"] for device in listed} == {
-            client.device_id: "Laptop",
-            other.device_id: "Old phone",
-        }
-        with pytest.raises(MatrixUnknownRequestError) as refusal:
-            await client.api.request(Method.DELETE, place)
-        session = json.loads(refusal.value.text)["session"]
-        await client.api.request(Method.DELETE, place, {"auth": by_password(client.mxid, session=session)})
-        assert await is_out(other)
-        with pytest.raises(MNotFound):
-            await client.api.request(Method.GET, place)
-
-    play(story)
-
-
-def test_it_has_a_profile(play: Story) -> None:
-    async def story(crowd: Crowd) -> None:
-        client = await crowd.somebody()
-        await client.set_displayname("Alice Åström")
-        await client.set_avatar_url(ContentURI("mxc://example.org/cat"))
-        profile = await crowd.client().get_profile(client.mxid)
-        assert (profile.displayname, profile.avatar_url) == ("Alice Åström", "mxc://example.org/cat")
-        assert await client.get_displayname(client.mxid) == "Alice Åström"
-        assert await client.get_avatar_url(client.mxid) == "mxc://example.org/cat"
-        await client.set_displayname("")
-        assert not await client.get_displayname(client.mxid)
-
-    play(story)
-
-
-def test_it_syncs_until_it_is_logged_out(play: Story) -> None:
-    async def story(crowd: Crowd) -> None:
-        client = await crowd.somebody()
-        other = await crowd.log_in(client.mxid)
-        synced, stopped = asyncio.Event(), asyncio.Event()
-        reasons = []
-
-        async def on_sync(_event: Any) -> None:
-            synced.set()
-
-        async def on_stop(event: Any) -> None:
-            reasons.append(event["error"])
-            stopped.set()
-
-        other.add_event_handler(InternalEventType.SYNC_SUCCESSFUL, on_sync)
-        other.add_event_handler(InternalEventType.SYNC_STOPPED, on_stop)
-        task = other.start(Filter(room=RoomFilter(timeline=RoomEventFilter(limit=1))))
-        await asyncio.wait_for(synced.wait(), 10)
-        await asyncio.sleep(0.2)
-        assert not task.done()
-        await client.logout_all()
-        await asyncio.wait_for(stopped.wait(), 10)
-        assert isinstance(reasons[0], MUnknownToken)
-
-    play(story)
-
-
-def test_it_logs_out_here_and_everywhere(play: Story) -> None:
-    async def story(crowd: Crowd) -> None:
-        client = await crowd.somebody()
-        other, third = await crowd.log_in(client.mxid), await crowd.log_in(client.mxid)
-        await other.logout(clear_access_token=False)
-        assert await is_out(other)
-        assert not await is_out(third)
-        await client.logout_all(clear_access_token=False)
-        assert await is_out(client)
-        assert await is_out(third)
-
-    play(story)
-
-
-def test_it_deactivates(play: Story) -> None:
-    async def story(crowd: Crowd) -> None:
-        client = await crowd.somebody()
-        answer = await with_password(client, f"{ACCOUNT}/deactivate", {"erase": True})
-        assert answer["id_server_unbind_result"] in {"success", "no-support"}
-        assert await is_out(client)
-        with pytest.raises(MForbidden):
-            await crowd.log_in(client.mxid)
-
-    play(story)

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createClient, InteractiveAuth } from "matrix-js-sdk";
 import { logger } from "matrix-js-sdk/lib/logger.js";
 
-const [base, post] = process.argv.slice(2);
+const [base, post, strict] = process.argv.slice(2);
 const chatty = process.env.VERBOSE === "1";
 if (!chatty) logger.disableAll();
 const quiet = { debug() {}, error() {}, info() {}, log() {}, trace() {}, warn() {}, getChild: () => quiet };
@@ -27,6 +27,9 @@ export function freshPhone() {
 /** A client, of nobody unless `more` says so. */
 export const client = (more = {}) =>
     createClient({ baseUrl: base, idBaseUrl: base, localTimeoutMs: 20_000, ...(chatty ? {} : { logger: quiet }), ...more });
+
+/** A client of nobody at the server that asks much of those who register. */
+export const strictClient = (more = {}) => client({ baseUrl: strict, idBaseUrl: strict, ...more });
 
 /** A client with the session that a login or a registration opened. */
 export const clientOf = (login) =>

@@ -1,6 +1,6 @@
 // What an app built on matrix-js-sdk does with accounts. Prints `ok <step>` or `failed <step>` for each step.
 //
-//     node story.mjs <base URL of the server> <URL of the post>
+//     node story.mjs <base URL of the server> <URL of the post> <base URL of a server that asks much>
 
 import assert from "node:assert/strict";
 import { ClientEvent, HttpApiEvent, InteractiveAuth, Method, SyncState } from "matrix-js-sdk";
@@ -22,6 +22,7 @@ import {
     readCode,
     refused,
     somebody,
+    strictClient,
     submit,
     withPassword,
 } from "./people.mjs";
@@ -47,8 +48,7 @@ steps["ask what the server can do"] = async () => {
 
 // -- Registration
 
-function register(inputs, stages) {
-    const nobody = client();
+function register(inputs, stages, nobody = client()) {
     const username = fresh();
     let giveUp;
     const failed = new Promise((_, reject) => (giveUp = reject));
@@ -93,21 +93,57 @@ steps["register with an e-mail address"] = async () => {
     assert.deepEqual(await contacts({ client: clientOf(answer) }), [`email ${emailAddress}`]);
 };
 
+/** The stage of a phone number, as an app leads through it. */
+const provePhone = (nobody, phone) => async (auth) => {
+    const secret = auth.getClientSecret();
+    const asked = await nobody.requestRegisterMsisdnToken(phone.country, phone.national, secret, 1);
+    await submit(asked, secret, phone);
+    await auth.submitAuthDict(contactAuth("m.login.msisdn", asked.sid, secret));
+};
+
 steps["register with a phone number"] = async () => {
     const phone = freshPhone();
-    const { login } = register(
-        { phoneCountry: phone.country, phoneNumber: phone.national },
-        {
-            "m.login.msisdn": async (auth) => {
-                const secret = auth.getClientSecret();
-                const asked = await client().requestRegisterMsisdnToken(phone.country, phone.national, secret, 1);
-                await submit(asked, secret, phone);
-                await auth.submitAuthDict(contactAuth("m.login.msisdn", asked.sid, secret));
-            },
-        },
-    );
+    const inputs = { phoneCountry: phone.country, phoneNumber: phone.national };
+    const { login } = register(inputs, { "m.login.msisdn": provePhone(client(), phone) });
     const answer = await login;
     assert.deepEqual(await contacts({ client: clientOf(answer) }), [`msisdn ${phone.msisdn}`]);
+};
+
+steps["register where much is asked"] = async () => {
+    const emailAddress = freshEmail();
+    const phone = freshPhone();
+    const nobody = strictClient();
+    const asked = [];
+    const stage = (name, step) => ({
+        [name]: async (auth) => {
+            asked.push(name);
+            await step(auth);
+        },
+    });
+    const { login } = register(
+        { emailAddress, phoneCountry: phone.country, phoneNumber: phone.national },
+        {
+            ...stage("m.login.registration_token", (auth) =>
+                auth.submitAuthDict({ type: "m.login.registration_token", token: "welcome" }),
+            ),
+            ...stage("m.login.terms", (auth) => {
+                const { policies } = auth.getStageParams("m.login.terms");
+                assert.equal(policies.privacy.version, "1.0");
+                assert.equal(policies.privacy.en.url, "https://example.com/privacy");
+                return auth.submitAuthDict({ type: "m.login.terms" });
+            }),
+            ...stage("m.login.email.identity", async (auth) => {
+                await pressButton(emailAddress);
+                await auth.poll();
+            }),
+            ...stage("m.login.msisdn", provePhone(nobody, phone)),
+        },
+        nobody,
+    );
+    const answer = await login;
+    assert.equal(new Set(asked).size, 4, String(asked));
+    const person = strictClient({ userId: answer.user_id, accessToken: answer.access_token });
+    assert.deepEqual(await contacts({ client: person }), [`email ${emailAddress}`, `msisdn ${phone.msisdn}`]);
 };
 
 steps["be refused a name that is taken, and a guest"] = async () => {
