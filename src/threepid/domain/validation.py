@@ -228,10 +228,10 @@ class Validation:
     def _checked(self, session: Session | None, client_secret: str) -> Session:
         if session is None or not same(session.secret_hash, self._context.vault.hash_client_secret(client_secret)):
             raise NoValidSession
-        if session.validated_at is None and session.consumed_at is not None:
-            raise NoValidSession(cause="closed")
         if session.expires_at <= self._context.clock.now():
             raise SessionExpired
+        if session.validated_at is None and session.consumed_at is not None:
+            raise NoValidSession(cause="closed")
         if session.validated_at is None:
             raise SessionNotValidated
         return session
