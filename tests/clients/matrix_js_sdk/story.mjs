@@ -3,6 +3,7 @@
 //     node story.mjs <base URL of the server> <URL of the post> <base URL of a server that asks much>
 
 import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ClientEvent, HttpApiEvent, InteractiveAuth, Method, SyncState } from "matrix-js-sdk";
 import {
     addEmail,
@@ -86,10 +87,19 @@ steps["register with the old call"] = async () => {
 steps["register with an e-mail address"] = async () => {
     const emailAddress = freshEmail();
     const { auth, login } = register({ emailAddress }, {});
+    // While the person reads the mail, the app looks again and again whether the link was opened.
+    let done = false;
+    login.finally(() => (done = true)).catch(() => {});
+    const looking = (async () => {
+        while (!done) {
+            await auth.poll();
+            await sleep(50);
+        }
+    })();
+    await sleep(300);
     await pressButton(emailAddress);
-    // The mail was opened: the app looks whether that is so.
-    await auth.poll();
     const answer = await login;
+    await looking;
     assert.deepEqual(await contacts({ client: clientOf(answer) }), [`email ${emailAddress}`]);
 };
 
