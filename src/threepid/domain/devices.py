@@ -93,6 +93,10 @@ class Devices:
         now = self._context.clock.now()
 
         def step(tx: Tx) -> Login | None:
+            owner = devices.refresh_token(tx, token_hash)
+            if owner is None or not devices.hold_device(tx, owner.user_id, owner.device_id):
+                return None
+            # Only now is it certain that the device is not logged in anew or out in the meantime.
             known = devices.refresh_token(tx, token_hash)
             if known is None or known.expires_at <= now:
                 return None

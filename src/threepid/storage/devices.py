@@ -56,6 +56,16 @@ class Tokens(Struct, frozen=True):
     refresh_expires_at: int = 0
 
 
+def hold_account(tx: Tx, user_id: str) -> bool:
+    """Keep others from changing or ending the account until `tx` ends; False if there is none or it has ended."""
+    return tx.run(_sql.hold_account, AT_MOST_ONE, user_id=user_id) == 1
+
+
+def hold_device(tx: Tx, user_id: str, device_id: str) -> bool:
+    """Keep others from opening, refreshing or ending the device until `tx` ends; False if there is none."""
+    return tx.run(_sql.hold_device, AT_MOST_ONE, user_id=user_id, device_id=device_id) == 1
+
+
 def open_device(
     tx: Tx,
     *,
@@ -68,11 +78,17 @@ def open_device(
     now: int,
 ) -> None:
     """Log a device in: a new one, or one that is there already, which keeps its name and whose older tokens die."""
-    device = {"user_id": user_id, "device_id": device_id}
-    seen = {"now": now, "seen_from": seen_from, "user_agent": user_agent}
-    if tx.run(_sql.insert_device, AT_MOST_ONE, **device, **seen, display_name=display_name) == 0:
-        delete_tokens(tx, user_id, device_id)
-        tx.run(_sql.seen, AT_MOST_ONE, **device, **seen)
+    # First, so that of two who log in as one device the second waits, and then ends what the first was given.
+    tx.run(
+        _sql.open_device,
+        user_id=user_id,
+        device_id=device_id,
+        display_name=display_name,
+        now=now,
+        seen_from=seen_from,
+        user_agent=user_agent,
+    )
+    delete_tokens(tx, user_id, device_id)
     insert_tokens(tx, user_id, device_id, tokens, parent_hash=None, now=now)
 
 

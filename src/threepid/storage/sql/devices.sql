@@ -1,8 +1,17 @@
--- name: insert_device(user_id, device_id, display_name, now, seen_from, user_agent)!
--- A device; touches no row if it is there already.
+-- name: hold_account(user_id)!
+-- Until the transaction ends, nobody else changes or ends this account; touches no row if it has ended.
+UPDATE accounts SET created_at = created_at WHERE user_id = :user_id AND deactivated_at IS NULL;
+
+-- name: hold_device(user_id, device_id)!
+-- Until the transaction ends, nobody else opens, refreshes or ends this device; touches no row if there is none.
+UPDATE devices SET seen_at = seen_at WHERE user_id = :user_id AND device_id = :device_id;
+
+-- name: open_device(user_id, device_id, display_name, now, seen_from, user_agent)!
+-- A device: a new one, or one that is there already and keeps its name.
 INSERT INTO devices (user_id, device_id, display_name, created_at, seen_at, seen_from, user_agent)
 VALUES (:user_id, :device_id, CAST(:display_name AS TEXT), :now, :now, :seen_from, :user_agent)
-ON CONFLICT (user_id, device_id) DO NOTHING;
+ON CONFLICT (user_id, device_id) DO UPDATE SET
+    seen_at = excluded.seen_at, seen_from = excluded.seen_from, user_agent = excluded.user_agent;
 
 -- name: seen(user_id, device_id, now, seen_from, user_agent)!
 -- A device was heard of again.
@@ -129,8 +138,10 @@ DELETE FROM openid_tokens WHERE expires_at <= :now;
 DELETE FROM login_tokens WHERE expires_at <= :now;
 
 -- name: delete_expired_refresh_tokens(now)!
--- Refresh tokens that nobody can use any more, and that nobody needs to be known as stolen by.
-DELETE FROM refresh_tokens WHERE expires_at <= :now;
+-- Refresh tokens that nobody can use any more, and that no first use of what was got with them will spend.
+DELETE FROM refresh_tokens WHERE expires_at <= :now AND (spent_at IS NOT NULL OR NOT EXISTS (
+    SELECT 1 FROM refresh_tokens AS child WHERE child.parent_hash = refresh_tokens.token_hash
+));
 
 -- name: delete_expired_access_tokens(now)!
 -- Access tokens that have expired and that no refresh can follow.
