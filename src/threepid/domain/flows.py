@@ -4,14 +4,15 @@ https://spec.matrix.org/latest/client-server-api/#user-interactive-api-in-the-re
 """
 
 from threepid.config import Config
+from threepid.domain.stages import MEDIA
 from threepid.spec.uia import DUMMY, EMAIL_IDENTITY, MSISDN, PASSWORD, RECAPTCHA, REGISTRATION_TOKEN, TERMS, Flow
 
 
 def of_registration(config: Config) -> tuple[Flow, ...]:
-    """What a new account takes: what every flow asks for first, then contacts, where they are optional one flow for each choice.
+    """What a new account takes: what every flow asks for first, then the contacts that are required, or one that is wished.
 
-    A flow without contacts ends in `m.login.dummy`: else whoever completed the others' common stages would be done before
-    the first contact.
+    No flow is the beginning of another, or the longer one could never be completed: the one without contacts ends in
+    `m.login.dummy`, and of two media that are optional the second is added later.
     """
     settings = config.accounts
     if settings is None:
@@ -23,29 +24,18 @@ def of_registration(config: Config) -> tuple[Flow, ...]:
         first.append(REGISTRATION_TOKEN)
     if settings.terms:
         first.append(TERMS)
-    email = (EMAIL_IDENTITY,) if config.email is not None else ()
-    phone = (MSISDN,) if _has_phones(config) else ()
-    choices: list[Flow] = []
-    if not settings.required_contacts:
-        choices = [(DUMMY,), email, phone, (*email, *phone) if email and phone else ()]
-    elif settings.required_contacts == ("email",):
-        choices = [(EMAIL_IDENTITY,), (EMAIL_IDENTITY, *phone) if phone else ()]
-    elif settings.required_contacts == ("msisdn",):
-        choices = [(MSISDN,), (*email, MSISDN) if email else ()]
-    else:
-        choices = [(EMAIL_IDENTITY, MSISDN)]
-    return tuple((*first, *choice) for choice in choices if choice)
+    if settings.required_contacts:
+        contacts = [stage for stage, medium in MEDIA.items() if medium in settings.required_contacts]
+        return ((*first, *contacts),)
+    return tuple((*first, stage) for stage in (DUMMY, *_offered(config)))
 
 
 def of_owner(config: Config, *, has_token: bool) -> tuple[Flow, ...]:
     """What shows that an account is the caller's own: its password where there is a token, or one of its contacts."""
-    flows: list[Flow] = [(PASSWORD,)] if has_token else []
-    if config.email is not None:
-        flows.append((EMAIL_IDENTITY,))
-    if _has_phones(config):
-        flows.append((MSISDN,))
-    return tuple(flows)
+    return tuple((stage,) for stage in (*((PASSWORD,) if has_token else ()), *_offered(config)))
 
 
-def _has_phones(config: Config) -> bool:
-    return config.sms is not None and bool(config.sms.countries)
+def _offered(config: Config) -> tuple[str, ...]:
+    """The stages that prove an address of a medium that is on."""
+    phones = config.sms is not None and bool(config.sms.countries)
+    return (*((EMAIL_IDENTITY,) if config.email is not None else ()), *((MSISDN,) if phones else ()))
