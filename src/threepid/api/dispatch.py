@@ -38,6 +38,7 @@ EVERYWHERE: Final = (
     errors.LimitExceeded,
     errors.MissingParam,
     errors.NotJson,
+    errors.RequestTimeout,
     errors.TooLarge,
     errors.Unavailable,
     errors.Unknown,
