@@ -30,6 +30,7 @@ from threepid.domain.stages import Stages
 from threepid.domain.threepids import Threepids
 from threepid.domain.uia import Uia
 from threepid.domain.validation import Validation
+from threepid.domain.waiting import Waiting
 from threepid.remote.captcha import Captcha
 from threepid.remote.federation import Federation
 from threepid.remote.guard import Guard
@@ -116,9 +117,14 @@ class Server:
             ]
         _log.info("started", server_name=self.context.server_name)
 
+    def end_waiting(self) -> None:
+        """Answer clients that wait for news: the server is about to stop."""
+        self.services.waiting.end()
+
     async def stop(self) -> None:
         """Finish what is under way and let go of everything."""
         self._stop.set()
+        self.end_waiting()
         self.worker.wake()
         await asyncio.gather(*self._tasks)
         await self._guard.close()
@@ -156,6 +162,7 @@ class Server:
             ),
             registration_tokens=registration_tokens,
             profiles=Profiles(context),
+            waiting=Waiting(context, devices),
             associations=associations,
         )
 

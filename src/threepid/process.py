@@ -1,8 +1,10 @@
 """The processes of a server: one supervisor, its workers under Granian, and the metrics' listener."""
 
+import asyncio
 import fcntl
 import multiprocessing
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -39,6 +41,18 @@ def serve(settings: Config, config_file: Path | None) -> None:
         _granian(settings).serve(target_loader=_Application(config_file), wrap_loader=False)
 
 
+class _Worker(Server):
+    """A server that learns of its end in time: Granian tells it only after the last answer, for which a client may wait."""
+
+    async def start(self) -> None:
+        """Start, and answer who waits as soon as the process is told to end."""
+        await super().start()
+        loop = asyncio.get_running_loop()
+        # Granian has its handlers in the event loop, which hears of signals by another way: both are called.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(self.end_waiting))
+
+
 class _Application:
     """Makes the ASGI application inside a worker process."""
 
@@ -49,7 +63,7 @@ class _Application:
         configure_logging()
         settings = config.load(self._config_file, os.environ)
         clock, entropy = Clock(), Entropy()
-        server = Server(
+        server = _Worker(
             settings,
             clock=clock,
             entropy=entropy,

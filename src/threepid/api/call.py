@@ -121,6 +121,7 @@ class UserCall(Call, frozen=True, kw_only=True):
     auth: ClassVar[frozenset[Auth]] = frozenset({Auth.ACCESS_TOKEN})
 
     requester: Requester
+    token: str
 
     @property
     def user_id(self) -> str:

@@ -168,8 +168,9 @@ class _Operation:
         if services.devices.unnoticed(requester):
             agent = request.header("user-agent") or ""
             services.devices.notice(requester, client=common["client"], user_agent=agent)
-        kind = UserCall if auth is Auth.ACCESS_TOKEN else MaybeUserCall
-        return lambda raw: kind(**common, user_agent="", raw=raw, requester=requester)
+        if auth is Auth.ACCESS_TOKEN:
+            return lambda raw: UserCall(**common, user_agent="", raw=raw, requester=requester, token=token or "")
+        return lambda raw: MaybeUserCall(**common, user_agent="", raw=raw, requester=requester)
 
     async def _requester(self, token: str | None, *, required: bool) -> Requester | None:
         if token is None:

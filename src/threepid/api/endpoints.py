@@ -16,6 +16,7 @@ from threepid.api.client import (
     refresh,
     registration,
     registration_tokens,
+    sync,
     tokens,
     versions,
     well_known,
@@ -41,6 +42,7 @@ ACCOUNTS: Final = collect(
     device_management.ENDPOINTS,
     capabilities.ENDPOINTS,
     profile.ENDPOINTS,
+    sync.ENDPOINTS,
     openid.ENDPOINTS,
     federation.ENDPOINTS,
 )

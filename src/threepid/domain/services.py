@@ -11,6 +11,7 @@ from threepid.domain.registration_tokens import RegistrationTokens
 from threepid.domain.threepids import Threepids
 from threepid.domain.uia import Uia
 from threepid.domain.validation import Validation
+from threepid.domain.waiting import Waiting
 
 
 class Services(Struct, frozen=True):
@@ -24,4 +25,5 @@ class Services(Struct, frozen=True):
     uia: Uia
     registration_tokens: RegistrationTokens
     profiles: Profiles
+    waiting: Waiting
     associations: Associations | None

@@ -1,0 +1,67 @@
+"""An honest empty sync: there are no rooms here. https://spec.matrix.org/latest/client-server-api/#syncing."""
+
+from typing import Annotated, Final
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from threepid.api.call import UserCall
+from threepid.spec.endpoint import Auth, client, endpoint
+from threepid.spec.types import MAX_INTEGER
+
+_NEXT_BATCH: Final = "empty"
+
+
+class SyncQuery(Struct, frozen=True):
+    """Where the client is, and how many milliseconds it waits; the rest is about what there is not here."""
+
+    since: str | UnsetType = UNSET
+    timeout: Annotated[int, Meta(ge=0, le=MAX_INTEGER)] = 0
+    full_state: bool = False
+    filter: str | UnsetType = UNSET
+    set_presence: str | UnsetType = UNSET
+    use_state_after: str | UnsetType = UNSET
+
+
+class Events(Struct, frozen=True):
+    """No events."""
+
+    events: tuple[()] = ()
+
+
+class DeviceLists(Struct, frozen=True):
+    """Nobody's devices."""
+
+    changed: tuple[()] = ()
+    left: tuple[()] = ()
+
+
+class Rooms(Struct, frozen=True):
+    """No rooms."""
+
+    join: dict[str, None] = {}
+    invite: dict[str, None] = {}
+    knock: dict[str, None] = {}
+    leave: dict[str, None] = {}
+
+
+class Sync(Struct, frozen=True):
+    """Nothing, and where to go on from."""
+
+    next_batch: str
+    account_data: Events = Events()
+    presence: Events = Events()
+    to_device: Events = Events()
+    device_lists: DeviceLists = DeviceLists()
+    device_one_time_keys_count: dict[str, int] = field(default_factory=dict)
+    rooms: Rooms = field(default_factory=Rooms)
+
+
+@endpoint("GET", client("/sync", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
+async def sync(call: UserCall, query: SyncQuery) -> Sync:
+    """What is new, which is nothing; tells a waiting client of the end of its token. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3sync."""
+    if query.since is not UNSET and query.timeout and not query.full_state:
+        await call.services.waiting.wait(call.user_id, call.token, query.timeout)
+    return Sync(_NEXT_BATCH)
+
+
+ENDPOINTS = (sync,)
