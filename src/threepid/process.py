@@ -4,10 +4,12 @@ import asyncio
 import fcntl
 import multiprocessing
 import os
+import resource
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +24,17 @@ from threepid.config import Config, Listen, UnixListen
 from threepid.telemetry import configure_logging
 
 HEADER_MS: Final = 10_000
-"""How long the head of a request may take."""
+"""How long the head of a request may take, from the end of the last one: a connection that idles is closed, too."""
+HEADER_BYTES: Final = 32_768
+"""How much of a head is waited for; it may be twice as long if it comes at once."""
+UNREAD_MS: Final = 20_000
+"""How long the other side may leave answers in our buffers."""
+UNREAD_BYTES: Final = 131_072
+"""How much of them there may be: as much as the largest answers together, not the megabytes that the kernel would give."""
+CONNECTIONS: Final = 4096
+"""Connections that a worker holds at the same time; more wait in the kernel's queue."""
+SPARE_FILES: Final = 128
+"""Files that a worker opens beside its connections."""
 STOP_SECONDS: Final = 15
 """How long workers have to finish what is under way."""
 
@@ -62,6 +74,8 @@ class _Application:
     def __call__(self) -> Callable[..., Any]:
         configure_logging()
         settings = config.load(self._config_file, os.environ)
+        if hasattr(socket, "TCP_USER_TIMEOUT") and isinstance(config.listen_address(settings), Listen):
+            threading.Thread(target=_end_what_nobody_reads, daemon=True).start()
         clock, entropy = Clock(), Entropy()
         server = _Worker(
             settings,
@@ -85,8 +99,10 @@ def _granian(settings: Config) -> Granian:
         interface=Interfaces.ASGI,
         workers=settings.server.workers,
         runtime_mode=RuntimeModes.st,
-        http=HTTPModes.auto if tls else HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_MS),
+        # Granian has no time limit for a client of HTTP/2, nor for one that has not yet said which HTTP it speaks.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_MS, max_buffer_size=HEADER_BYTES),
+        backpressure=_room_for_connections(),
         websockets=False,
         log_enabled=False,
         log_access=False,
@@ -96,6 +112,44 @@ def _granian(settings: Config) -> Granian:
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS,
     )
+
+
+def _room_for_connections() -> int:
+    """How many connections a worker may hold: no more than it may open files for."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed != resource.RLIM_INFINITY and allowed < CONNECTIONS + SPARE_FILES:
+        wanted = CONNECTIONS + SPARE_FILES
+        allowed = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
+    return CONNECTIONS if allowed == resource.RLIM_INFINITY else max(1, min(CONNECTIONS, allowed - SPARE_FILES))
+
+
+def _end_what_nobody_reads() -> None:
+    """Limit for how long answers lie unread, and how many: neither Granian nor hyper does.
+
+    The listening socket hands the limits down to what it accepts. Granian opens it after the application is made and shows
+    it to nobody, so it is looked for among the open files.
+    """
+    pause = threading.Event()
+    while not (listeners := _listeners()):
+        pause.wait(0.01)
+    for listener in listeners:
+        with listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
+
+
+def _listeners() -> list[socket.socket]:
+    found = []
+    for file in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # it was closed in between
+            if file.is_socket():
+                candidate = socket.socket(fileno=os.dup(int(file.name)))
+                if candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    found.append(candidate)
+                else:
+                    candidate.close()
+    return found
 
 
 def _refuse_taken_port(listen: Listen | UnixListen) -> None:
