@@ -27,6 +27,7 @@ NOT_IN_TODAYS = {
     "get_profile": "of the Client-Server API, but its bundle here has not got it",
     "get_profile_field": "of the Client-Server API, but its bundle here has not got it",
     "set_profile_field": "of the Client-Server API, but its bundle here has not got it",
+    "whois": "of the Client-Server API, but its bundle here has not got it",
     "sync": "of the Client-Server API, but its bundle here has not got it",
     "delete_profile_field": "of the Client-Server API, but its bundle here has not got it",
     "well_known_server": "Server-Server API, which has no bundle here",

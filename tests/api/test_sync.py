@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def timed(world: World, *work: Callable[[], Awaitable[Any]]) -> tuple[list[Any],
     return world.together(*work), time.monotonic() - start
 
 
-def waiting(world: World, token: str, milliseconds: int = 30_000) -> Callable[[], Awaitable[httpx.Response]]:
+def waiting(world: World, token: str, milliseconds: int = 30_000) -> Callable[[], Coroutine[Any, Any, httpx.Response]]:
     return lambda: world.acall("GET", f"{PATH}?since=empty&timeout={milliseconds}", token=token)
 
 
@@ -51,7 +52,7 @@ def test_the_first_is_answered_at_once(world: World) -> None:
         "?since=empty",
         "?since=&timeout=0",
     ):
-        (answer,), seconds = timed(world, lambda query=query: world.acall("GET", PATH + query, token=token))
+        (answer,), seconds = timed(world, partial(world.acall, "GET", PATH + query, token=token))
         assert (answer.status_code, answer.json()) == (200, EMPTY)
         assert seconds < 0.5
 

@@ -21,6 +21,7 @@ from threepid.api.client import (
     versions,
     well_known,
     whoami,
+    whois,
 )
 from threepid.api.identity import associations, auth, legacy, lookup, ping, pubkey, validation
 from threepid.config import Config
@@ -43,6 +44,7 @@ ACCOUNTS: Final = collect(
     capabilities.ENDPOINTS,
     profile.ENDPOINTS,
     sync.ENDPOINTS,
+    whois.ENDPOINTS,
     openid.ENDPOINTS,
     federation.ENDPOINTS,
 )
