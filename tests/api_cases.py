@@ -31,6 +31,7 @@ WRONG_PASSWORD = {
     "password": "wrong password",
 }
 SUBMIT = {"sid": "nosuch", "client_secret": "secret", "token": "123456"}
+ON_BIND = {"medium": "email", "address": "nobody@example.com", "mxid": "@alice:example.org", "invites": []}
 # fmt: off
 CASES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "register": ("/_matrix/client/v3/register", None, {
@@ -60,6 +61,12 @@ CASES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "delete_threepid": ("/_matrix/client/v3/account/3pid/delete", "client", {
         "medium": "email", "address": "nobody@example.com", "id_server": "matrix.example.org",
     }),
+    "bind_threepid": ("/_matrix/client/v3/account/3pid/bind", "client", {
+        "sid": "nosuch", "client_secret": "secret", "id_server": "matrix.example.org", "id_access_token": "x",
+    }),
+    "unbind_threepid": ("/_matrix/client/v3/account/3pid/unbind", "client", {
+        "medium": "email", "address": "nobody@example.com", "id_server": "matrix.example.org",
+    }),
     "request_add_email_token": ("/_matrix/client/v3/account/3pid/email/requestToken", "client", TOKEN_REQUEST),
     "submit_token": ("/_threepid/client/v1/submit_token", None, SUBMIT),
     "change_password": ("/_matrix/client/v3/account/password", "client", {
@@ -79,11 +86,19 @@ CASES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "register_account": ("/_matrix/identity/v2/account/register", None, {
         "access_token": "x", "matrix_server_name": "example.org", "token_type": "Bearer", "expires_in": 3600,
     }),
+    "accept_terms": ("/_matrix/identity/v2/terms", "identity", {"user_accepts": ["https://example.org/rules"]}),
+    "define_filter": ("/_matrix/client/v3/user/@alice:example.org/filter", "client", {}),
     "request_email_token": ("/_matrix/identity/v2/validate/email/requestToken", "identity", TOKEN_REQUEST),
     "submit_email_token": ("/_matrix/identity/v2/validate/email/submitToken", "identity", SUBMIT),
     "bind": ("/_matrix/identity/v2/3pid/bind", "identity", {
         "sid": "nosuch", "client_secret": "secret", "mxid": "@alice:example.org",
     }),
+    "unbind": ("/_matrix/identity/v2/3pid/unbind", None, {
+        "mxid": "@alice:example.org", "threepid": {"medium": "email", "address": "nobody@example.com"},
+        "sid": "nosuch", "client_secret": "secret",
+    }),
+    "put_on_bind": ("/_matrix/federation/v1/3pid/onbind", None, ON_BIND),
+    "post_on_bind": ("/_matrix/federation/v1/3pid/onbind", None, ON_BIND),
     "lookup": ("/_matrix/identity/v2/lookup", "identity", {
         "algorithm": "sha256", "pepper": "wrong", "addresses": ["x"],
     }),

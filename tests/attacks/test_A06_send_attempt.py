@@ -39,7 +39,10 @@ def test_spellings_of_one_address_are_one_session(world: World) -> None:
     assert [mail.recipient for mail in world.mails()] == ["alice@example.com"]
 
 
-@pytest.mark.parametrize("attempt", ["true", '"1"', "1.0", "-1", "1e9", "9" * 400, "null", "[1]", "9007199254740993"])
+@pytest.mark.parametrize(
+    "attempt",
+    ["true", '"one"', '"1.0"', '"-1"', '""', "1.0", "-1", "1e9", "9" * 400, "null", "[1]", "9007199254740993"],
+)
 def test_an_attempt_that_is_no_number_of_its_range_is_refused(world: World, attempt: str) -> None:
     identity = world.identity_token(world.register())
     text = f'{{"client_secret": "secret", "email": "alice@example.com", "send_attempt": {attempt}}}'
@@ -47,3 +50,15 @@ def test_an_attempt_that_is_no_number_of_its_range_is_refused(world: World, atte
     assert answer.status_code == 400
     assert answer.json()["errcode"] in {"M_BAD_JSON", "M_INVALID_PARAM"}
     assert world.mails() == []
+
+
+def test_identity_servers_take_the_number_as_text_as_matrix_js_sdk_sends_it(world: World) -> None:
+    token = world.register()
+    identity = world.identity_token(token)
+    body = {"client_secret": "secret", "email": "alice@example.com", "send_attempt": "1"}
+    first = world.post(PATH, body, token=identity)
+    again = world.post(PATH, {**body, "send_attempt": 1}, token=identity)
+    assert first.json() == again.json()
+    assert len(world.mails()) == 1
+    homeserver = world.post("/_matrix/client/v3/account/3pid/email/requestToken", body, token=token)
+    assert (homeserver.status_code, homeserver.json()["errcode"]) == (400, "M_BAD_JSON")

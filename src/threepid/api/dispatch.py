@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from threepid.api.call import Call, IdentityCall, MaybeUserCall, UserCall
+from threepid.api.call import Call, IdentityCall, MaybeUserCall, SignedCall, UserCall
 from threepid.domain.services import Services
 from threepid.spec import errors
 from threepid.spec.endpoint import Accepts, Auth, Endpoint, Path
@@ -50,6 +50,7 @@ _OF_AUTHENTICATION: Final = {
     Auth.ACCESS_TOKEN: (errors.MissingToken, errors.UnknownToken),
     Auth.OPTIONAL_ACCESS_TOKEN: (errors.UnknownToken,),
     Auth.IDENTITY_TOKEN: (errors.Unauthorized, errors.TermsNotSigned),
+    Auth.OPTIONAL_SIGNATURE: (errors.Unauthorized,),
 }
 
 
@@ -138,6 +139,8 @@ class _Operation:
         query = parse_parameters(request.query_string) if request.query_string else {}
         call = await self._authenticated(request, query)
         raw = await self._body(request, query) if self._takes_body else {}
+        if endpoint.uia and raw.get("auth", raw) is None:
+            del raw["auth"]  # some clients say in this way that they have none yet
         if endpoint.uia and raw.keys() == {"auth"}:
             raw = await self._recalled(raw)
         if endpoint.body_type is not None:
@@ -156,6 +159,10 @@ class _Operation:
         if auth is Auth.NONE:
             agent = request.header("user-agent") or ""
             return lambda raw: Call(**common, user_agent=agent, raw=raw)
+        if auth is Auth.OPTIONAL_SIGNATURE:
+            header = request.header("authorization")
+            uri = f"{request.path}?{request.query_string}" if request.query_string else request.path
+            return lambda raw: SignedCall(**common, user_agent="", raw=raw, authorization=header, uri=uri)
         token = bearer_token(request)
         if token is None and self._query_token:
             token = query.get("access_token") or None
@@ -187,6 +194,8 @@ class _Operation:
         user_id = None if token is None or associations is None else await associations.whose_token(token)
         if user_id is None:
             raise errors.Unauthorized
+        if not self.endpoint.before_terms and not await self._services.terms.are_accepted(user_id):
+            raise errors.TermsNotSigned
         return user_id
 
     async def _body(self, request: Request, query: dict[str, str]) -> dict[str, Any]:

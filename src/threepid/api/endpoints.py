@@ -8,11 +8,13 @@ from threepid.api.client import (
     administrative_contact,
     capabilities,
     device_management,
+    filters,
     login,
     logout,
     openid,
     password_management,
     profile,
+    push_rules,
     refresh,
     registration,
     registration_tokens,
@@ -23,7 +25,7 @@ from threepid.api.client import (
     whoami,
     whois,
 )
-from threepid.api.identity import associations, auth, legacy, lookup, ping, pubkey, validation
+from threepid.api.identity import associations, auth, legacy, lookup, ping, pubkey, terms, validation
 from threepid.config import Config
 from threepid.spec.endpoint import Endpoint, collect
 
@@ -42,6 +44,8 @@ ACCOUNTS: Final = collect(
     account_deactivation.ENDPOINTS,
     device_management.ENDPOINTS,
     capabilities.ENDPOINTS,
+    push_rules.ENDPOINTS,
+    filters.ENDPOINTS,
     profile.ENDPOINTS,
     sync.ENDPOINTS,
     whois.ENDPOINTS,
@@ -51,6 +55,7 @@ ACCOUNTS: Final = collect(
 IDENTITY: Final = collect(
     ping.ENDPOINTS,
     auth.ENDPOINTS,
+    terms.ENDPOINTS,
     validation.ENDPOINTS,
     associations.ENDPOINTS,
     lookup.ENDPOINTS,

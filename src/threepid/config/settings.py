@@ -150,6 +150,8 @@ class Identity(Section, frozen=True):
     """Serve the specification's `GET submitToken`, which validates at once. We never mail such a link."""
     homeservers_allowed: tuple[str, ...] = ()
     """Homeservers whose users may register here; empty = any."""
+    terms: tuple[TermsDocument, ...] = ()
+    """Documents that users must accept, like those of `accounts.terms`; a new version must be accepted anew."""
     v1: IdentityV1 = field(default_factory=IdentityV1)
     """The switches of the old API."""
 

@@ -12,6 +12,7 @@ from threepid.clock import DAY
 from threepid.config import Accounts
 from threepid.domain.context import Context
 from threepid.domain.registration_tokens import RegistrationTokens
+from threepid.domain.terms import policies
 from threepid.domain.validation import Consumer, Validation
 from threepid.remote.captcha import Captcha
 from threepid.remote.guard import RemoteError
@@ -101,7 +102,7 @@ class Stages:
         found: dict[str, Any] = {}
         stages = {stage for flow in flows for stage in flow}
         if TERMS in stages:
-            found[TERMS] = {"policies": _policies(self._settings)}
+            found[TERMS] = {"policies": policies(self._settings.terms)}
         if RECAPTCHA in stages and self._settings.captcha is not None:
             found[RECAPTCHA] = {"public_key": self._settings.captcha.site_key}
         return found
@@ -170,13 +171,3 @@ class Stages:
             raise UpstreamFailed("The captcha could not be checked.", cause=error.cause) from error
         if not right:
             raise Forbidden("The captcha was not solved.")
-
-
-def _policies(settings: Accounts) -> dict[str, Any]:
-    return {
-        document.id: {
-            "version": document.version,
-            **{language: {"name": text.name, "url": text.url} for language, text in document.languages.items()},
-        }
-        for document in settings.terms
-    }

@@ -31,6 +31,7 @@ class Auth(Enum):
     ACCESS_TOKEN = "access token"  # noqa: S105 - the name of a kind of authentication
     OPTIONAL_ACCESS_TOKEN = "optional access token"  # noqa: S105 - likewise
     IDENTITY_TOKEN = "identity token"  # noqa: S105 - likewise
+    OPTIONAL_SIGNATURE = "optional server signature"
 
 
 class Accepts(Enum):
@@ -84,6 +85,7 @@ class Endpoint:
         status: HTTPStatus,
         accepts: Accepts,
         uia: bool,
+        before_terms: bool,
         deprecated: bool,
         max_body: int,
         switch: str | None,
@@ -97,6 +99,7 @@ class Endpoint:
         self.status = status
         self.accepts = accepts
         self.uia = uia
+        self.before_terms = before_terms
         self.deprecated = deprecated
         self.max_body = max_body
         self.switch = switch
@@ -124,6 +127,7 @@ def endpoint(
     status: HTTPStatus = HTTPStatus.OK,
     accepts: Accepts = Accepts.JSON,
     uia: bool = False,
+    before_terms: bool = False,
     deprecated: bool = False,
     max_body: int = 65_536,
     switch: str | None = None,
@@ -132,7 +136,8 @@ def endpoint(
 
     Its parameters are `call` (who asks, and the services), `body` and `query` (Structs), and one for each path variable.
     `errors` are those that it may raise beside the ones every endpoint has. `uia` says that it takes `auth` for
-    User-Interactive Authentication. `max_body` is in bytes. `switch` names the setting that turns it on.
+    User-Interactive Authentication, `before_terms` that terms need not be accepted for it. `max_body` is in bytes. `switch`
+    names the setting that turns it on.
     """
 
     def declare(handler: Handler) -> Endpoint:
@@ -145,6 +150,7 @@ def endpoint(
             status=status,
             accepts=accepts,
             uia=uia,
+            before_terms=before_terms,
             deprecated=deprecated,
             max_body=max_body,
             switch=switch,

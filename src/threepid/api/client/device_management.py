@@ -10,13 +10,13 @@ from threepid.spec.uia import PASSWORD, AuthData
 from threepid.storage import devices
 
 
-class Device(Struct, frozen=True, omit_defaults=True):
-    """One device, and when and from where it was heard of last."""
+class Device(Struct, frozen=True):
+    """One device, and when and from where it was heard of last; all members, because some clients want them all."""
 
     device_id: str
-    display_name: str | UnsetType = UNSET
-    last_seen_ip: str | UnsetType = UNSET
-    last_seen_ts: int | UnsetType = UNSET
+    display_name: str
+    last_seen_ip: str
+    last_seen_ts: int
 
 
 class Devices(Struct, frozen=True):
@@ -45,7 +45,9 @@ class DeleteDevices(Struct, frozen=True):
 
 
 def _shown(device: devices.Device) -> Device:
-    return Device(device.device_id, device.display_name or UNSET, device.seen_from or UNSET, device.seen_at or UNSET)
+    return Device(
+        device.device_id, device.display_name or "", device.seen_from or "", device.seen_at or device.created_at
+    )
 
 
 @endpoint("GET", client("/devices", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)

@@ -13,30 +13,38 @@ from threepid.spec.errors import MatrixError
 from threepid.spec.types import ClientSecret, Country, IdServer, NextLink, PhoneNumber, SendAttempt, SessionId, Token
 
 
-class EmailTokenRequest(Struct, frozen=True):
+class _Request(Struct, frozen=True, kw_only=True):
+    """What every request for a message has; `id_server` and `id_access_token` are of the time when others could be asked."""
+
+    client_secret: ClientSecret
+    next_link: NextLink | UnsetType = UNSET
+    id_server: IdServer | UnsetType = UNSET
+    id_access_token: Token | UnsetType = UNSET
+
+
+class EmailRequest(_Request, frozen=True, kw_only=True):
     """An e-mail address to be validated."""
 
-    client_secret: ClientSecret
     email: str
-    send_attempt: SendAttempt
-    next_link: NextLink | UnsetType = UNSET
-    id_server: IdServer | UnsetType = UNSET
-    id_access_token: Token | UnsetType = UNSET
 
 
-class MsisdnTokenRequest(Struct, frozen=True):
+class MsisdnRequest(_Request, frozen=True, kw_only=True):
     """A phone number to be validated: as dialled in `country`, or international."""
 
-    client_secret: ClientSecret
     country: Country
     phone_number: PhoneNumber
+
+
+class EmailTokenRequest(EmailRequest, frozen=True, kw_only=True):
+    """The same with the number of the client's try."""
+
     send_attempt: SendAttempt
-    next_link: NextLink | UnsetType = UNSET
-    id_server: IdServer | UnsetType = UNSET
-    id_access_token: Token | UnsetType = UNSET
 
 
-TokenRequest = EmailTokenRequest | MsisdnTokenRequest
+class MsisdnTokenRequest(MsisdnRequest, frozen=True, kw_only=True):
+    """The same with the number of the client's try."""
+
+    send_attempt: SendAttempt
 
 
 class Sid(Struct, frozen=True, omit_defaults=True):
@@ -78,16 +86,19 @@ async def submit_token(call: Call, body: SubmitToken) -> Success:
     return Success(success=True)
 
 
-async def request_token(call: Call, purpose: Purpose, body: TokenRequest, *, owner: str = "") -> Sid:
+async def request_token(
+    call: Call, purpose: Purpose, body: EmailTokenRequest | MsisdnTokenRequest, *, owner: str = ""
+) -> Sid:
     """Open a session of the homeserver's for the address in `body`."""
-    sid = await open_session(call, purpose, body, owner=owner)
+    sid = await open_session(call, purpose, body, body.send_attempt, owner=owner)
     return Sid(sid, f"{call.config.server.public_base_url.rstrip('/')}{SUBMIT_PATH}")
 
 
 async def open_session(
     call: Call,
     purpose: Purpose,
-    body: TokenRequest,
+    body: EmailRequest | MsisdnRequest,
+    send_attempt: int,
     *,
     owner: str,
     invalid_email: type[MatrixError] = errors.InvalidParam,
@@ -100,18 +111,20 @@ async def open_session(
         owner=owner,
         client=call.client,
         client_secret=body.client_secret,
-        send_attempt=body.send_attempt,
+        send_attempt=send_attempt,
         next_link=body.next_link or None,
     )
 
 
-def _address_of(body: TokenRequest, invalid_email: type[MatrixError], invalid_phone: type[MatrixError]) -> Address:
+def _address_of(
+    body: EmailRequest | MsisdnRequest, invalid_email: type[MatrixError], invalid_phone: type[MatrixError]
+) -> Address:
     try:
-        if isinstance(body, EmailTokenRequest):
+        if isinstance(body, EmailRequest):
             return parse_email(body.email)
         return parse_phone(body.phone_number, body.country.upper())
     except InvalidAddress:
-        if isinstance(body, EmailTokenRequest):
+        if isinstance(body, EmailRequest):
             raise invalid_email("This is not a valid e-mail address.") from None
         raise invalid_phone("This is not a valid phone number.") from None
 

@@ -48,7 +48,7 @@ async def get_account(call: IdentityCall) -> Account:
     return Account(call.user_id)
 
 
-@endpoint("POST", identity("/account/logout"), auth=Auth.IDENTITY_TOKEN)
+@endpoint("POST", identity("/account/logout"), auth=Auth.IDENTITY_TOKEN, before_terms=True)
 async def logout_account(call: IdentityCall) -> None:
     """End this token. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2accountlogout."""
     await call.associations.log_out(call.token)

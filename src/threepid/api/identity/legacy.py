@@ -70,7 +70,7 @@ def _check_caller(call: Call) -> None:
 async def request_email_token_v1(call: Call, body: EmailTokenRequest) -> Sid:
     """Send a link and a code to an address. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-validate-email-requesttoken."""
     _check_caller(call)
-    return await open_session(call, body, owner="")
+    return await open_session(call, body, body.send_attempt, owner="")
 
 
 @endpoint(

@@ -1,14 +1,31 @@
 """Validating addresses. https://spec.matrix.org/latest/identity-service-api/#establishing-associations."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from threepid.api.call import Call, IdentityCall
 from threepid.api.client import tokens
-from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, SubmitToken, Success, TokenRequest
+from threepid.api.client.tokens import EmailRequest, MsisdnRequest, Sid, SubmitToken, Success
 from threepid.domain.validation import Purpose
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, identity
-from threepid.spec.types import ClientSecret, SessionId
+from threepid.spec.types import ClientSecret, SendAttempt, SessionId
+
+_Attempt = SendAttempt | Annotated[str, Meta(pattern=r"\A[0-9]{1,15}\Z")]
+"""Clients built on matrix-js-sdk send the number of their try to identity servers as text."""
+
+
+class IdentityEmailTokenRequest(EmailRequest, frozen=True, kw_only=True):
+    """An e-mail address to be validated."""
+
+    send_attempt: _Attempt
+
+
+class IdentityMsisdnTokenRequest(MsisdnRequest, frozen=True, kw_only=True):
+    """A phone number to be validated."""
+
+    send_attempt: _Attempt
 
 
 class SessionQuery(Struct, frozen=True):
@@ -26,12 +43,13 @@ class ValidatedThreepid(Struct, frozen=True):
     validated_at: int
 
 
-async def open_session(call: Call, body: TokenRequest, *, owner: str) -> Sid:
+async def open_session(call: Call, body: EmailRequest | MsisdnRequest, send_attempt: int | str, *, owner: str) -> Sid:
     """Open a session of the identity server's for the address in `body`, in either version of the API."""
     sid = await tokens.open_session(
         call,
         Purpose.IDENTITY,
         body,
+        int(send_attempt),
         owner=owner,
         invalid_email=errors.InvalidEmail,
         invalid_phone=errors.InvalidAddress,
@@ -55,9 +73,9 @@ async def _submit(call: IdentityCall, body: SubmitToken) -> Success:
         errors.ThreepidMediumNotSupported,
     ),
 )
-async def request_email_token(call: IdentityCall, body: EmailTokenRequest) -> Sid:
+async def request_email_token(call: IdentityCall, body: IdentityEmailTokenRequest) -> Sid:
     """Send a link and a code to an address. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2validateemailrequesttoken."""
-    return await open_session(call, body, owner=call.user_id)
+    return await open_session(call, body, body.send_attempt, owner=call.user_id)
 
 
 @endpoint(
@@ -71,9 +89,9 @@ async def request_email_token(call: IdentityCall, body: EmailTokenRequest) -> Si
         errors.ThreepidMediumNotSupported,
     ),
 )
-async def request_msisdn_token(call: IdentityCall, body: MsisdnTokenRequest) -> Sid:
+async def request_msisdn_token(call: IdentityCall, body: IdentityMsisdnTokenRequest) -> Sid:
     """Send a code to a phone number. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2validatemsisdnrequesttoken."""
-    return await open_session(call, body, owner=call.user_id)
+    return await open_session(call, body, body.send_attempt, owner=call.user_id)
 
 
 @endpoint(
