@@ -12,10 +12,11 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any, Final, cast
 from urllib.parse import unquote_to_bytes
 
+import msgspec
 import structlog
 from falcon.routing import CompiledRouter
 
-from threepid.spec.errors import RequestTimeout, TooLarge
+from threepid.spec.errors import NotJson, RequestTimeout, TooLarge
 from threepid.spec.exchange import Answer, Fallbacks, Handle, Route
 
 _log = structlog.get_logger()
@@ -28,6 +29,11 @@ Asgi = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 _ENCODED_SLASH: Final = re.compile(rb"%2f", re.IGNORECASE)
 _SLASH_MARK: Final = "\N{WORD JOINER}%2F"
 """Stands for an encoded slash until the path is cut into segments."""
+_HOST: Final = re.compile(rb"[A-Za-z0-9._~%:\[\]-]+")
+_BEFORE_HOST: Final = frozenset({"1", "1.0"})
+"""Versions of HTTP that know no Host, as ASGI servers call them."""
+_MALFORMED: Final = Answer(400, b"", content_type="text/plain", headers={"Connection": "close"})
+"""The answer to what nobody sends in good faith: the parser beneath us has no other for what it refuses."""
 
 
 def build(
@@ -41,13 +47,16 @@ def build(
     """The ASGI application that serves `routes`."""
     router = CompiledRouter()
     for route in _merged(routes):
-        router.add_route(route.template, _Resource(_handlers(route, fallbacks)))
+        router.add_route(route.template, _Resource(_handlers(route)))
     find = router.find
     proxies = _Proxies(tuple(trusted_proxies))
 
     async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await _live(receive, send, startup, shutdown)
+            return
+        if _is_doubtful(scope):
+            await _send(send, scope["method"], _MALFORMED)
             return
         path: str = scope["path"]
         if b"%2" in (raw := scope.get("raw_path") or b""):
@@ -59,7 +68,7 @@ def build(
             resource, _, variables, _ = found
             handle = cast("_Resource", resource).handlers.get(scope["method"])
             if handle is None:
-                answer = fallbacks.wrong_method(path)
+                answer = _allowing(cast("_Resource", resource), fallbacks.wrong_method(path))
             else:
                 for name, value in variables.items():
                     variables[name] = value.replace(_SLASH_MARK, "/")
@@ -80,16 +89,36 @@ class _Resource:
         self.handlers = handlers
 
 
-def _handlers(route: Route, fallbacks: Fallbacks) -> dict[str, Handle]:
+def _handlers(route: Route) -> dict[str, Handle]:
     handlers = dict(route.handlers)
     if "GET" in handlers:
         handlers["HEAD"] = handlers["GET"]
+    if route.preflight is not None:
+        preflight = route.preflight
 
-    async def options(request: Any, _variables: Mapping[str, str]) -> Answer:
-        return route.preflight() if route.preflight else fallbacks.wrong_method(request.path)
+        async def options(_request: Any, _variables: Mapping[str, str]) -> Answer:
+            return preflight()
 
-    handlers["OPTIONS"] = options
+        handlers["OPTIONS"] = options
     return handlers
+
+
+def _allowing(resource: _Resource, answer: Answer) -> Answer:
+    """`answer` with the methods that there are. https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6."""
+    return msgspec.structs.replace(answer, headers={**answer.headers, "Allow": ", ".join(sorted(resource.handlers))})
+
+
+def _is_doubtful(scope: dict[str, Any]) -> bool:
+    """Could a proxy before us have read this request differently? https://www.rfc-editor.org/rfc/rfc9112#section-11.2.
+
+    The parser refuses most of that. It takes several hosts, none, and codings beside `chunked`.
+    """
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    hosts = [value for name, value in headers if name == b"host"]
+    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+    is_named = len(hosts) == 1 and _HOST.fullmatch(hosts[0]) is not None
+    needs_no_name = hosts == [b""] and scope["http_version"] in _BEFORE_HOST
+    return not (is_named or needs_no_name) or codings not in ([], [b"chunked"])
 
 
 async def _live(
@@ -169,8 +198,9 @@ class _Proxies:
         return client
 
     def _look_at(self, peer: str) -> tuple[str, bool]:
+        # Who comes over a Unix socket has no address: it is a proxy, and the socket's permissions are the trust in it.
         address = _address(peer)
-        return (peer, False) if address is None else (str(address), self._trusts(address))
+        return (peer, not peer) if address is None else (str(address), self._trusts(address))
 
     def _trusts(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._networks)
@@ -225,6 +255,8 @@ class _Request:
         more = True
         while more:
             message = await self._receive()
+            if message["type"] != "http.request":  # the connection broke, or what came is no chunk
+                raise NotJson("The request ended early.")
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > limit:
