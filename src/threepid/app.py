@@ -14,10 +14,12 @@ from threepid.api.endpoints import served
 from threepid.clock import MINUTE, Clock, Entropy
 from threepid.config import Config
 from threepid.delivery.senders import senders
+from threepid.delivery.withdrawals import by_signed_request
 from threepid.delivery.worker import Worker
 from threepid.domain import housekeeping
 from threepid.domain.accounts import Accounts
 from threepid.domain.associations import Associations
+from threepid.domain.bindings import CHANNEL, Bindings
 from threepid.domain.context import Context
 from threepid.domain.credentials import Passwords, Vault
 from threepid.domain.devices import Devices
@@ -27,6 +29,7 @@ from threepid.domain.profiles import Profiles
 from threepid.domain.registration_tokens import RegistrationTokens
 from threepid.domain.services import Services
 from threepid.domain.stages import Stages
+from threepid.domain.terms import Terms
 from threepid.domain.threepids import Threepids
 from threepid.domain.uia import Uia
 from threepid.domain.validation import Validation
@@ -103,6 +106,7 @@ class Server:
         self._guard = Guard(settings.outbound)
         self.worker = Worker(database, clock, senders(settings, database, clock))
         self.services = self._services(secrets.keyring)
+        self.worker.senders[CHANNEL] = by_signed_request(self.services.bindings)
         self.asgi = self._asgi(strict=strict)
 
     async def start(self) -> None:
@@ -150,17 +154,22 @@ class Server:
                 devices if context.config.accounts is not None else None,
                 Federation(self._guard),
             )
+        identity = IdentityClient(self._guard)
+        bindings = Bindings(context, keyring.signer(context.server_name), associations, identity)
         return Services(
             context=context,
             validation=validation,
             accounts=accounts,
             devices=devices,
-            threepids=Threepids(context, validation, notices, associations, IdentityClient(self._guard)),
+            threepids=Threepids(context, validation, notices, bindings, identity),
+            bindings=bindings,
+            keyring=keyring,
             uia=Uia(
                 context,
                 Stages(context, validation, accounts.check_password_stage, registration_tokens, self._captcha()),
             ),
             registration_tokens=registration_tokens,
+            terms=Terms(context),
             profiles=Profiles(context),
             waiting=Waiting(context, devices),
             associations=associations,

@@ -13,6 +13,7 @@ from threepid.domain.uia import Grant
 from threepid.domain.validation import Consumer
 from threepid.spec.endpoint import Auth, Endpoint
 from threepid.spec.errors import Unrecognized
+from threepid.spec.signing import SignedRequest
 from threepid.spec.uia import AuthData, Flow
 from threepid.storage.devices import Requester
 
@@ -133,6 +134,22 @@ class UserCall(Call, frozen=True, kw_only=True):
 
     def _user(self) -> str | None:
         return self.requester.user_id
+
+
+class SignedCall(Call, frozen=True, kw_only=True):
+    """A call that another server may have signed."""
+
+    auth: ClassVar[frozenset[Auth]] = frozenset({Auth.OPTIONAL_SIGNATURE})
+
+    authorization: str | None
+    """The `Authorization` header, which nobody has looked at yet."""
+    uri: str
+    """The path with the query, as it was called."""
+
+    @property
+    def signed(self) -> SignedRequest:
+        """What a signature must be of."""
+        return SignedRequest(self.endpoint.method, self.uri, self.raw)
 
 
 class IdentityCall(Call, frozen=True, kw_only=True):

@@ -1,12 +1,18 @@
-"""What other servers ask of the homeserver's side. https://spec.matrix.org/latest/server-server-api/#openid."""
+"""What other servers ask of the homeserver's side. https://spec.matrix.org/latest/server-server-api/."""
 
-from msgspec import Struct
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Struct
 
 from threepid import __version__
 from threepid.api.call import Call
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, other
-from threepid.spec.types import Token
+from threepid.spec.types import Token, UserId
+
+_Text = Annotated[str, Meta(min_length=1, max_length=1024)]
+_ON_BIND: Final = "/_matrix/federation/v1/3pid/onbind"
+_MAX_INVITATIONS: Final = 262_144
 
 
 class UserinfoQuery(Struct, frozen=True):
@@ -49,4 +55,67 @@ async def federation_version(call: Call) -> ServerVersion:  # noqa: ARG001 - the
     return ServerVersion(Implementation("threepid", __version__))
 
 
-ENDPOINTS = (openid_userinfo, federation_version)
+def _server_keys(call: Call) -> dict[str, Any]:
+    context = call.services.context
+    return call.services.keyring.published(context.server_name, context.clock.now())
+
+
+# Identity servers of the Sydent family ask with the slash and no key.
+@endpoint("GET", other("/_matrix/key/v2/server", "/_matrix/key/v2/server/"), auth=Auth.NONE)
+async def get_server_keys(call: Call) -> dict[str, Any]:
+    """The keys that sign this server's requests. https://spec.matrix.org/latest/server-server-api/#get_matrixkeyv2server."""
+    return _server_keys(call)
+
+
+@endpoint("GET", other("/_matrix/key/v2/server/{key_id}"), auth=Auth.NONE, deprecated=True)
+async def get_server_key(call: Call, key_id: _Text) -> dict[str, Any]:  # noqa: ARG001 - all of them are the answer
+    """The same for servers that ask for one key. https://spec.matrix.org/v1.5/server-server-api/#get_matrixkeyv2serverkeyid."""
+    return _server_keys(call)
+
+
+class InvitationSignature(Struct, frozen=True):
+    """What the identity server says of the user, signed."""
+
+    mxid: UserId
+    token: _Text
+    signatures: dict[str, dict[str, str]]
+
+
+class PendingInvitation(Struct, frozen=True):
+    """An invitation that an address got before its owner was known."""
+
+    medium: _Text
+    address: _Text
+    mxid: UserId
+    room_id: _Text
+    sender: _Text
+    signed: InvitationSignature
+
+
+class OnBind(Struct, frozen=True):
+    """An address that was published for a user of this server, and the invitations that waited for that."""
+
+    medium: _Text
+    address: _Text
+    mxid: UserId
+    invites: list[PendingInvitation]
+
+
+@endpoint("PUT", other(_ON_BIND), auth=Auth.NONE, max_body=_MAX_INVITATIONS)
+async def put_on_bind(call: Call, body: OnBind) -> None:
+    """Take note of a published address: there are no rooms here to join. https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv13pidonbind."""
+
+
+@endpoint("POST", other(_ON_BIND), auth=Auth.NONE, max_body=_MAX_INVITATIONS)
+async def post_on_bind(call: Call, body: OnBind) -> None:
+    """The same as identity servers of the Sydent family call it. https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv13pidonbind."""
+
+
+ENDPOINTS = (
+    openid_userinfo,
+    federation_version,
+    get_server_keys,
+    get_server_key,
+    put_on_bind,
+    post_on_bind,
+)

@@ -3,9 +3,9 @@
 https://spec.matrix.org/latest/client-server-api/#account-registration-and-management
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from msgspec import UNSET, Struct
 
@@ -26,7 +26,10 @@ from threepid.storage.accounts import Account, AccountSummary
 from threepid.storage.database import Tx
 from threepid.storage.threepids import Threepid
 
+T = TypeVar("T")
+
 _MAX_USER_ID: Final = 255
+_EVERY_WAY: Final = ("user", "email", "msisdn")
 
 
 class Named(Struct, frozen=True):
@@ -65,7 +68,10 @@ class Accounts:
         if nobody_named:
             named = Named(await self._context.database.read(lambda tx: accounts.get(tx, user_id)), user_id)
         else:
-            named = await self.find(auth.identifier, user=auth.user, medium=auth.medium, address=auth.address)
+            # Who is logged in already may name themselves in every way, whatever identifies at login.
+            named = await self.find(
+                auth.identifier, user=auth.user, medium=auth.medium, address=auth.address, ways=_EVERY_WAY
+            )
         password = auth.password if isinstance(auth.password, str) else ""
         guess = await self._try(named, password, client)
         if guess is None:
@@ -103,23 +109,26 @@ class Accounts:
         user: str | object = UNSET,
         medium: str | object = UNSET,
         address: str | object = UNSET,
+        ways: Container[str] | None = None,
     ) -> Named:
         """The account that an identifier, or the older `user` or `medium` and `address`, stands for.
 
+        `ways` are those that are taken; by default what identifies at login.
         https://spec.matrix.org/latest/client-server-api/#identifier-types
         """
+        taken = self._ways if ways is None else ways
         if isinstance(identifier, Identifier):
             if identifier.type == "m.id.user":
-                return await self._by_name(identifier.user)
+                return await self._by_name(identifier.user, taken)
             if identifier.type == "m.id.thirdparty":
-                return await self._by_threepid(identifier.medium, identifier.address)
+                return await self._by_threepid(identifier.medium, identifier.address, taken)
             if identifier.type == "m.id.phone":
                 number = identifier.number if identifier.phone is UNSET else identifier.phone
-                return await self._by_threepid("msisdn", number, identifier.country)
+                return await self._by_threepid("msisdn", number, taken, identifier.country)
             return Named(None, "")
         if user is not UNSET:
-            return await self._by_name(user)
-        return await self._by_threepid(medium, address)
+            return await self._by_name(user, taken)
+        return await self._by_threepid(medium, address, taken)
 
     async def get(self, user_id: str) -> Account | None:
         """The account called `user_id`."""
@@ -138,9 +147,10 @@ class Accounts:
 
         def step(tx: Tx) -> Login:
             guess.give_back(tx)
-            # The password was checked outside the transaction: it must still be the one.
+            # The password was checked outside the transaction: it must still be the one, and stay it until the end.
+            held = devices.hold_account(tx, account.user_id)
             now = accounts.get(tx, account.user_id)
-            if now is None or now.deactivated_at is not None or now.password_hash != old_hash:
+            if not held or now is None or now.password_hash != old_hash:
                 raise Forbidden("The name or the password is not right.")
             if new_hash is not None:
                 accounts.set_password_hash(tx, account.user_id, new_hash)
@@ -155,11 +165,10 @@ class Accounts:
         def step(tx: Tx) -> Login | None:
             guess.take(tx)
             user_id = self._devices.take_login_token(tx, token)
-            account = None if user_id is None else accounts.get(tx, user_id)
-            if account is None or account.deactivated_at is not None:
+            if user_id is None or not devices.hold_account(tx, user_id):
                 return None
             guess.give_back(tx)
-            return self._devices.open(tx, account.user_id, device)
+            return self._devices.open(tx, user_id, device)
 
         # What raises is rolled back: a wrong try must be counted.
         login = await self._context.database.write(step)
@@ -171,8 +180,7 @@ class Accounts:
         """Log in the account that a finished registration made, for a client that asks again."""
 
         def step(tx: Tx) -> Login:
-            account = accounts.get(tx, user_id)
-            if account is None or account.deactivated_at is not None:
+            if not devices.hold_account(tx, user_id):
                 raise Forbidden
             return self._devices.open(tx, user_id, device)
 
@@ -270,20 +278,20 @@ class Accounts:
 
         await self._context.database.write(step)
 
-    async def deactivate(self, user_id: str, grant: Grant, also: Callable[[Tx], bool]) -> bool:
+    async def deactivate(self, user_id: str, grant: Grant, also: Callable[[Tx], T]) -> T:
         """End the account and all that belongs to it, in one transaction with `also`, whose result is returned."""
         now = self._context.clock.now()
 
-        def step(tx: Tx) -> bool:
+        def step(tx: Tx) -> T:
             grant.consume(tx)
-            self._notices.deactivated(tx, user_id)
-            result = also(tx)
-            sessions.close_of_owner(tx, user_id, now)
-            uia.delete_of_user(tx, user_id)
-            devices.delete_all(tx, user_id)
+            # First, so that who logs in at this moment is done before the devices are ended, or finds the account so.
             if not accounts.deactivate(tx, user_id, now):
                 raise Forbidden("This account has ended already.")
-            return result
+            devices.delete_all(tx, user_id)
+            uia.delete_of_user(tx, user_id)
+            sessions.close_of_owner(tx, user_id, now)
+            self._notices.deactivated(tx, user_id)
+            return also(tx)
 
         return await self._context.database.write(step)
 
@@ -298,16 +306,18 @@ class Accounts:
         """The next `count` accounts after `user_id` in alphabetical order."""
         return await self._context.database.read(lambda tx: accounts.after(tx, user_id, count))
 
-    async def _by_name(self, user: str | object) -> Named:
+    async def _by_name(self, user: str | object, ways: Container[str]) -> Named:
         if not isinstance(user, str):
             return Named(None, "")
         user_id = user if user.startswith("@") else f"@{user}:{self._context.server_name}"
-        if "user" not in self._ways:
+        if "user" not in ways:
             return Named(None, user_id)
         return Named(await self.get(user_id), user_id)
 
-    async def _by_threepid(self, medium: str | object, address: str | object, country: str | object = UNSET) -> Named:
-        if not isinstance(medium, str) or not isinstance(address, str) or medium not in self._ways:
+    async def _by_threepid(
+        self, medium: str | object, address: str | object, ways: Container[str], country: str | object = UNSET
+    ) -> Named:
+        if not isinstance(medium, str) or not isinstance(address, str) or medium not in ways:
             return Named(None, "")
         try:
             canonical = parse_address(medium, address, country.upper() if isinstance(country, str) else None).canonical

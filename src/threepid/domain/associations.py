@@ -11,6 +11,7 @@ from unpaddedbase64 import encode_base64
 
 from threepid.clock import DAY
 from threepid.config import Identity
+from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.context import Context
 from threepid.domain.devices import Devices
 from threepid.domain.keys import Keyring
@@ -28,6 +29,7 @@ from threepid.spec.errors import (
     Unauthorized,
     UpstreamFailed,
 )
+from threepid.spec.signing import BadSignature, Signature, SignedRequest, parse_authorization, verify
 from threepid.storage import associations
 from threepid.storage.associations import Association
 from threepid.storage.database import Tx
@@ -113,21 +115,81 @@ class Associations:
         `caller` may only publish for itself, by its own session; None is the old API, which asks for neither.
         The same again is answered alike. Raises NoValidSession, SessionExpired, SessionNotValidated, MxidNotYours.
         """
+        association = await self._context.database.write(
+            lambda tx: self.bind_in(tx, sid, client_secret, mxid, caller=caller)
+        )
+        return self.signed(association)
 
-        def step(tx: Tx) -> Association:
-            session = self._validation.check(tx, sid, client_secret, Consumer.BIND, caller or "")
-            if caller is not None and session.owner != caller:
-                raise NoValidSession(cause="owner")
-            if caller is not None and mxid != caller:
-                raise MxidNotYours
-            if self._validation.consume(tx, session):
-                return self.publish(tx, session.medium, session.canonical, mxid)
-            published = associations.get(tx, session.medium, session.canonical, self._context.clock.now())
-            if published is None or published.mxid != mxid:
+    def bind_in(self, tx: Tx, sid: str, client_secret: str, mxid: str, *, caller: str | None) -> Association:
+        """The same in the transaction of a caller on this server."""
+        session = self._validation.check(tx, sid, client_secret, Consumer.BIND, caller or "")
+        if caller is not None and session.owner != caller:
+            raise NoValidSession(cause="owner")
+        if caller is not None and mxid != caller:
+            raise MxidNotYours
+        if self._validation.consume(tx, session):
+            return self.publish(tx, session.medium, session.canonical, mxid)
+        published = associations.get(tx, session.medium, session.canonical, self._context.clock.now())
+        if published is None or published.mxid != mxid:
+            raise NoValidSession(cause="used up")
+        return published
+
+    async def unbind_proven(self, mxid: str, medium: str, address: str, sid: str, client_secret: str) -> None:
+        """Withdraw an address from `mxid` by a validated session of it, whoever opened that; the same again is no error.
+
+        Raises InvalidParam, NoValidSession, SessionExpired, SessionNotValidated.
+        """
+        canonical = _canonical(medium, address)
+        session = await self._validation.validated(sid, client_secret)
+        if (session.medium, session.canonical) != (medium, canonical):
+            raise InvalidParam("The session is for another address.")
+
+        def step(tx: Tx) -> None:
+            checked = self._validation.check(tx, sid, client_secret, Consumer.BIND, session.owner)
+            if self._validation.consume(tx, checked):
+                associations.unbind(tx, medium, canonical, mxid)
+                return
+            published = associations.get(tx, medium, canonical, self._context.clock.now())
+            if published is not None and published.mxid == mxid:
                 raise NoValidSession(cause="used up")
-            return published
 
-        return self.signed(await self._context.database.write(step))
+        await self._context.database.write(step)
+
+    async def unbind_signed(
+        self, mxid: str, medium: str, address: str, authorization: str | None, request: SignedRequest
+    ) -> None:
+        """Withdraw an address from `mxid` because its homeserver, which signed the request, wants it.
+
+        Raises InvalidParam, Unauthorized, Forbidden, UpstreamFailed.
+        """
+        canonical = _canonical(medium, address)
+        if authorization is None:
+            raise Unauthorized("A validated session or a signature of the homeserver is required.")
+        try:
+            signature = parse_authorization(authorization)
+            if signature.destination is not None and not self.is_named(signature.destination):
+                raise Unauthorized("This request was signed for another server.")
+            if mxid.partition(":")[2] != signature.origin:
+                raise Forbidden("Only the user's own homeserver can do this.")
+            key = await self._public_key(signature)
+            verify(signature, key, request, signature.destination or self._name)
+        except BadSignature as error:
+            raise Forbidden("The homeserver's signature is not valid.", cause=str(error)) from error
+        await self._context.database.write(lambda tx: associations.unbind(tx, medium, canonical, mxid))
+
+    async def _public_key(self, signature: Signature) -> bytes:
+        if self._devices is not None and signature.origin == self._context.server_name:
+            own = self.keyring.get(signature.key_id)
+            key = None if own is None or own.retired_at is not None else bytes(own.key.verify_key)
+        else:
+            try:
+                now = self._context.clock.now()
+                key = await self._federation.public_key(signature.origin, signature.key_id, now)
+            except RemoteError as error:
+                raise UpstreamFailed("The homeserver could not be asked for its keys.", cause=error.cause) from error
+        if key is None:
+            raise BadSignature("not a key of that server")
+        return key
 
     def publish(self, tx: Tx, medium: str, canonical: str, mxid: str) -> Association:
         """Publish a proven address in the transaction of its proof's use."""
@@ -141,6 +203,11 @@ class Associations:
     def withdraw(tx: Tx, medium: str, canonical: str, mxid: str) -> bool:
         """Withdraw an association; False if there is none for `mxid`."""
         return associations.unbind(tx, medium, canonical, mxid)
+
+    @staticmethod
+    def withdraw_all(tx: Tx, mxid: str) -> None:
+        """Withdraw everything that is published of `mxid`."""
+        associations.unbind_all(tx, mxid)
 
     @staticmethod
     def forget(tx: Tx, user_id: str) -> None:
@@ -220,6 +287,13 @@ class Associations:
             raise Unauthorized("The homeserver does not know this OpenID token.", cause=str(error)) from error
         except RemoteError as error:
             raise UpstreamFailed("The homeserver could not be asked.", cause=error.cause) from error
+
+
+def _canonical(medium: str, address: str) -> str:
+    try:
+        return parse_address(medium, address).canonical
+    except InvalidAddress:
+        raise InvalidParam("This is not a valid address.") from None
 
 
 def lookup_hash(canonical: str, medium: str, pepper: str) -> str:

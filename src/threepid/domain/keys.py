@@ -16,10 +16,13 @@ from signedjson.key import decode_signing_key_base64, encode_signing_key_base64
 from signedjson.sign import sign_json
 from unpaddedbase64 import decode_base64, encode_base64
 
-from threepid.clock import Clock, Entropy
+from threepid.clock import DAY, Clock, Entropy
+from threepid.spec.signing import Signer
 
 _ALGORITHM: Final = "ed25519"
 _SECRET_BYTES: Final = 32
+PUBLISHED_LIFE: Final = DAY
+"""How long others may keep our public keys before they ask again."""
 
 
 class KeyFileError(Exception):
@@ -65,6 +68,26 @@ class Keyring(Struct, frozen=True):
         except ValueError:
             return False
         return any(bytes(key.key.verify_key) == wanted for key in self.keys if key.retired_at is None)
+
+    def signer(self, server_name: str) -> Signer:
+        """What signs the requests of the homeserver `server_name`."""
+        return Signer(server_name, self.current.key)
+
+    def published(self, server_name: str, now: int) -> dict[str, Any]:
+        """The keys as other servers get them. https://spec.matrix.org/latest/server-server-api/#publishing-keys."""
+        in_force = {key.key_id: {"key": key.public_key} for key in self.keys if key.retired_at is None}
+        retired = {
+            key.key_id: {"key": key.public_key, "expired_ts": key.retired_at}
+            for key in self.keys
+            if key.retired_at is not None
+        }
+        body = {
+            "server_name": server_name,
+            "verify_keys": in_force,
+            "old_verify_keys": retired,
+            "valid_until_ts": now + PUBLISHED_LIFE,
+        }
+        return self.sign(server_name, body)
 
     def sign(self, server_name: str, body: dict[str, Any]) -> dict[str, Any]:
         """`body` with a signature of `server_name`. https://spec.matrix.org/latest/appendices/#signing-json."""

@@ -4,10 +4,13 @@ from msgspec import Struct
 
 from threepid.domain.accounts import Accounts
 from threepid.domain.associations import Associations
+from threepid.domain.bindings import Bindings
 from threepid.domain.context import Context
 from threepid.domain.devices import Devices
+from threepid.domain.keys import Keyring
 from threepid.domain.profiles import Profiles
 from threepid.domain.registration_tokens import RegistrationTokens
+from threepid.domain.terms import Terms
 from threepid.domain.threepids import Threepids
 from threepid.domain.uia import Uia
 from threepid.domain.validation import Validation
@@ -22,6 +25,9 @@ class Services(Struct, frozen=True):
     accounts: Accounts
     devices: Devices
     threepids: Threepids
+    terms: Terms
+    bindings: Bindings
+    keyring: Keyring
     uia: Uia
     registration_tokens: RegistrationTokens
     profiles: Profiles

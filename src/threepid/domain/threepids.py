@@ -3,16 +3,14 @@
 https://spec.matrix.org/latest/client-server-api/#adding-account-administrative-contact-information
 """
 
-import structlog
-
 from threepid.domain import policy
 from threepid.domain.addresses import InvalidAddress, parse_address
-from threepid.domain.associations import Associations
+from threepid.domain.bindings import Bindings, Plan
 from threepid.domain.context import Context
 from threepid.domain.notices import Notices
 from threepid.domain.uia import Grant
 from threepid.domain.validation import Consumer, Purpose, Validation
-from threepid.remote.guard import RemoteError, RemoteRefused
+from threepid.remote.guard import RemoteError
 from threepid.remote.identity import IdentityClient, SessionRefused, ValidatedThreepid, matches
 from threepid.spec.errors import (
     Forbidden,
@@ -23,11 +21,9 @@ from threepid.spec.errors import (
     UpstreamFailed,
 )
 from threepid.spec.threepid_creds import ServedThreepidCreds, ThreepidCreds
-from threepid.storage import sessions, threepids
+from threepid.storage import devices, sessions, threepids
 from threepid.storage.database import Tx
 from threepid.storage.threepids import Threepid
-
-_log = structlog.get_logger()
 
 
 class Threepids:
@@ -38,14 +34,14 @@ class Threepids:
         context: Context,
         validation: Validation,
         notices: Notices,
-        associations: Associations | None,
+        bindings: Bindings,
         identity: IdentityClient,
     ) -> None:
-        """`associations` is our own identity server, if there is one; `identity` calls others."""
+        """`bindings` publishes them and withdraws them; `identity` calls other identity servers."""
         self._context = context
         self._notices = notices
         self._validation = validation
-        self._associations = associations
+        self._bindings = bindings
         self._identity = identity
 
     async def of(self, user_id: str) -> list[Threepid]:
@@ -59,19 +55,25 @@ class Threepids:
         Raises ThreepidAuthFailed, ServerNotTrusted, ThreepidInUse, ThreepidDenied, UpstreamFailed.
         """
         policy.check_changes(self._context.config)
-        ours = self._associations is not None and self._associations.is_named(creds.id_server)
+        ours = self._bindings.is_ours(creds.id_server)
         publish_at = creds.id_server if bind and ours else None
 
         def step(tx: Tx) -> Threepid | None:
             if not self._validation.known(tx, creds.sid):
                 return None
+            _hold(tx, user_id)
             return self._add_own(tx, user_id, creds, publish_at=publish_at)
 
-        threepid = await self._context.database.write(step)
-        if threepid is None:
-            threepid = await self._add_remote(user_id, creds, ours=ours)
+        if await self._context.database.write(step) is None:
+            await self._add_remote(user_id, creds, ours=ours)
         if bind and not ours:
-            await self._publish(user_id, creds, threepid)
+            await self._bindings.try_bind(
+                user_id,
+                id_server=creds.id_server,
+                sid=creds.sid,
+                client_secret=creds.client_secret,
+                id_access_token=creds.id_access_token or None,
+            )
 
     async def add(self, user_id: str, sid: str, client_secret: str, grant: Grant) -> None:
         """Add the address that a validation session of this homeserver proves.
@@ -81,6 +83,7 @@ class Threepids:
         creds = ThreepidCreds(sid, client_secret)
 
         def step(tx: Tx) -> None:
+            _hold(tx, user_id)
             grant.consume(tx)
             self._add_own(tx, user_id, creds, consumer=Consumer.ADD_THREEPID)
 
@@ -89,53 +92,41 @@ class Threepids:
     async def remove(self, user_id: str, medium: str, address: str, id_server: str | None) -> bool:
         """Take an address from the account, and with it what would prove it once more.
 
-        True if it is known to be withdrawn from the identity server `id_server` (None: wherever it was published).
-        Somebody else's address, and one that nobody has, change nothing.
+        True if it is known to be withdrawn from the identity server `id_server` (None: wherever it was published), after
+        waiting for others for a few seconds at most. Somebody else's address, and one that nobody has, change nothing.
         """
         try:
             canonical = parse_address(medium, address).canonical
         except InvalidAddress:
             return False
 
-        def step(tx: Tx) -> bool:
-            published = {binding.id_server for binding in threepids.bindings(tx, user_id, medium, canonical)}
+        def step(tx: Tx) -> Plan:
             removed = threepids.get(tx, medium, canonical)
             if removed is None or not threepids.delete(tx, user_id, medium, canonical):
-                return False
+                return Plan(known=False)
             self._notices.contact_removed(tx, user_id, removed)
             for purpose in (Purpose.ADD, Purpose.RESET):
                 sessions.close_of_address(
                     tx, medium=medium, canonical=canonical, purpose=purpose, now=self._context.clock.now()
                 )
-            return self._withdraw(tx, user_id, medium, canonical, published, id_server)
+            return self._bindings.withdraw(tx, user_id, medium, canonical, id_server)
 
         policy.check_changes(self._context.config)
-        return await self._context.database.write(step)
+        return await self._bindings.carry_out(await self._context.database.write(step))
 
-    def remove_all(self, tx: Tx, user_id: str) -> bool:
-        """Take all addresses from the account; True if none is known to be published any more."""
-        withdrawn = True
+    def remove_all(self, tx: Tx, user_id: str, id_server: str | None) -> Plan:
+        """Take all addresses from an account that ends; what other identity servers must be asked is in the plan."""
+        plan = self._bindings.withdraw_all(tx, user_id, id_server)
         for threepid in threepids.of_user(tx, user_id):
-            key = threepid.medium, threepid.canonical
-            published = {binding.id_server for binding in threepids.bindings(tx, user_id, *key)}
-            threepids.delete(tx, user_id, *key)
+            threepids.delete(tx, user_id, threepid.medium, threepid.canonical)
             sessions.close_of_address(
-                tx, medium=key[0], canonical=key[1], purpose=Purpose.RESET, now=self._context.clock.now()
+                tx,
+                medium=threepid.medium,
+                canonical=threepid.canonical,
+                purpose=Purpose.RESET,
+                now=self._context.clock.now(),
             )
-            if published:
-                withdrawn = self._withdraw(tx, user_id, *key, published, None) and withdrawn
-        return withdrawn
-
-    def _withdraw(
-        self, tx: Tx, user_id: str, medium: str, canonical: str, published: set[str], id_server: str | None
-    ) -> bool:
-        """Withdraw an address from our own identity server. Others must be asked, with a signature: that comes later."""
-        wanted = published if id_server is None else {id_server.lower()}
-        ours = {name for name in wanted if self._associations is not None and self._associations.is_named(name)}
-        if ours and self._associations is not None:
-            self._associations.withdraw(tx, medium, canonical, user_id)
-            threepids.delete_bindings(tx, user_id, medium, canonical)
-        return bool(ours) and ours == wanted
+        return plan
 
     def _add_own(
         self,
@@ -158,12 +149,11 @@ class Threepids:
                 raise ThreepidAuthFailed(cause="used up")
             return threepid
         self._own(tx, user_id, threepid)
-        if publish_at is not None and self._associations is not None:
-            self._associations.publish(tx, threepid.medium, threepid.canonical, user_id)
-            self._note_binding(tx, user_id, threepid, publish_at)
+        if publish_at is not None:
+            self._bindings.publish(tx, user_id, threepid.medium, threepid.canonical, publish_at)
         return threepid
 
-    async def _add_remote(self, user_id: str, creds: ServedThreepidCreds, *, ours: bool) -> Threepid:
+    async def _add_remote(self, user_id: str, creds: ServedThreepidCreds, *, ours: bool) -> None:
         accounts = self._context.config.accounts
         if ours:
             raise ThreepidAuthFailed(cause="unknown session")
@@ -181,6 +171,7 @@ class Threepids:
         sid_hash = self._context.vault.hash_token(creds.sid)
 
         def step(tx: Tx) -> None:
+            _hold(tx, user_id)
             first_use = sessions.use_remote(
                 tx,
                 id_server=creds.id_server.lower(),
@@ -196,7 +187,6 @@ class Threepids:
                 raise ThreepidAuthFailed(cause="used up")
 
         await self._context.database.write(step)
-        return threepid
 
     def _as_threepid(self, validated: ValidatedThreepid) -> Threepid:
         try:
@@ -217,26 +207,8 @@ class Threepids:
             raise ThreepidInUse
         self._notices.contact_added(tx, user_id, threepid)
 
-    async def _publish(self, user_id: str, creds: ServedThreepidCreds, threepid: Threepid) -> None:
-        accounts = self._context.config.accounts
-        if accounts is None or not matches(creds.id_server, accounts.identity_servers_allowed):
-            _log.info("bind_refused", id_server=creds.id_server, cause="not allowed")
-            return
-        try:
-            await self._identity.bind(
-                creds.id_server, creds.sid, creds.client_secret, user_id, creds.id_access_token or None
-            )
-        except (RemoteError, RemoteRefused) as error:
-            _log.warning("bind_failed", id_server=creds.id_server, cause=str(error))
-            return
-        await self._context.database.write(lambda tx: self._note_binding(tx, user_id, threepid, creds.id_server))
 
-    def _note_binding(self, tx: Tx, user_id: str, threepid: Threepid, id_server: str) -> None:
-        threepids.insert_binding(
-            tx,
-            user_id=user_id,
-            medium=threepid.medium,
-            canonical=threepid.canonical,
-            id_server=id_server.lower(),
-            bound_at=self._context.clock.now(),
-        )
+def _hold(tx: Tx, user_id: str) -> None:
+    """Keep the account from ending until `tx` does: an address must not be added to one that has. Raises Forbidden."""
+    if not devices.hold_account(tx, user_id):
+        raise Forbidden("This account has ended.")

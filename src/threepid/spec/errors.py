@@ -5,7 +5,7 @@ https://spec.matrix.org/latest/client-server-api/#standard-error-response
 https://spec.matrix.org/latest/identity-service-api/#standard-error-response
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 
 class MatrixError(Exception):
@@ -14,8 +14,8 @@ class MatrixError(Exception):
     `cause` is for the log only: many causes there, one answer to the world.
     """
 
-    errcode: ClassVar[str] = ""
-    status: ClassVar[int] = 400
+    errcode: str = ""
+    status: int = 400
 
     def __init__(self, message: str | None = None, *, cause: str | None = None, **fields: Any) -> None:
         """Use `message` (default: the class's sentence) and add `fields` to the JSON body."""
@@ -282,6 +282,18 @@ class UpstreamFailed(MatrixError):
 
     errcode = "M_UNKNOWN"
     status = 502
+
+
+class PassedOn(MatrixError):
+    """The other server refused this."""
+
+    errcode = "M_UNKNOWN"
+
+    def __init__(self, errcode: str, message: str | None, *, status: int, cause: str | None = None) -> None:
+        """Tell the caller what the other server said: its `errcode` and sentence."""
+        super().__init__(message, cause=cause)
+        self.errcode = errcode
+        self.status = status
 
 
 class MxidNotYours(Unauthorized):

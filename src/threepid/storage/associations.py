@@ -40,6 +40,11 @@ def unbind(tx: Tx, medium: str, canonical: str, mxid: str) -> bool:
     return tx.run(_sql.unbind, AT_MOST_ONE, medium=medium, canonical=canonical, mxid=mxid) == 1
 
 
+def unbind_all(tx: Tx, mxid: str) -> None:
+    """Withdraw all associations with `mxid`."""
+    tx.run(_sql.unbind_all, ANY, mxid=mxid)
+
+
 def get(tx: Tx, medium: str, canonical: str, now: int) -> Association | None:
     """The association of an address, if one is in force."""
     return tx.row(_sql.get, Association, medium=medium, canonical=canonical, now=now)

@@ -105,6 +105,11 @@ def drop_expired(tx: Tx, now: int) -> int:
     return tx.run(_sql.drop_expired, ANY, now=now)
 
 
+def waiting_withdrawal(tx: Tx, recipient: str, params: str) -> Order | None:
+    """The newest request to the identity server `recipient` with these `params` that waits already."""
+    return tx.row(_sql.waiting_withdrawal, Order, recipient=recipient, params=params)
+
+
 def depth(tx: Tx) -> int:
     """How many messages wait."""
     return int(tx.value(_sql.depth))

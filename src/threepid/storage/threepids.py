@@ -19,8 +19,10 @@ class Threepid(Struct, frozen=True):
 
 
 class Binding(Struct, frozen=True):
-    """An identity server at which a contact was published, and when."""
+    """An address, the identity server at which it was published, and when."""
 
+    medium: str
+    canonical: str
     id_server: str
     bound_at: int
 
@@ -91,9 +93,35 @@ def insert_binding(tx: Tx, *, user_id: str, medium: str, canonical: str, id_serv
     )
 
 
-def delete_bindings(tx: Tx, user_id: str, medium: str, canonical: str) -> None:
-    """Forget where the account's address was published."""
-    tx.run(_sql.delete_bindings, ANY, user_id=user_id, medium=medium, canonical=canonical)
+def delete_binding(tx: Tx, *, user_id: str, medium: str, canonical: str, id_server: str, bound_until: int) -> bool:
+    """Forget that the account's address was published at `id_server`; False if it was not, or later than `bound_until`."""
+    return (
+        tx.run(
+            _sql.delete_binding,
+            AT_MOST_ONE,
+            user_id=user_id,
+            medium=medium,
+            canonical=canonical,
+            id_server=id_server,
+            bound_until=bound_until,
+        )
+        == 1
+    )
+
+
+def delete_bindings_of_user(tx: Tx, user_id: str) -> None:
+    """Forget everything that the account has published."""
+    tx.run(_sql.delete_bindings_of_user, ANY, user_id=user_id)
+
+
+def bindings_of_user(tx: Tx, user_id: str) -> list[Binding]:
+    """Everything that the account has published, oldest first."""
+    return tx.rows(_sql.bindings_of_user, Binding, user_id=user_id)
+
+
+def count_bindings(tx: Tx, user_id: str) -> int:
+    """How much the account has published."""
+    return int(tx.value(_sql.count_bindings, user_id=user_id))
 
 
 def bindings(tx: Tx, user_id: str, medium: str, canonical: str) -> list[Binding]:

@@ -6,6 +6,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import MaybeUserCall
 from threepid.api.client.password_management import authenticate_owner
+from threepid.domain.bindings import Plan
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import IdServer
@@ -14,7 +15,7 @@ from threepid.storage.database import Tx
 
 
 class Deactivate(Struct, frozen=True):
-    """`erase` would also erase what others see of the user: there is nothing of that here yet."""
+    """`id_server` is to forget the contacts too; `erase` also erases what others see of the user."""
 
     auth: AuthData | UnsetType = UNSET
     id_server: IdServer | UnsetType = UNSET
@@ -39,12 +40,15 @@ async def deactivate(call: MaybeUserCall, body: Deactivate) -> Deactivated:
     user_id, grant = await authenticate_owner(call, body.auth)
     services = call.services
 
-    def also(tx: Tx) -> bool:
+    def also(tx: Tx) -> Plan:
         if services.associations is not None:
             services.associations.forget(tx, user_id)
-        return services.threepids.remove_all(tx, user_id)
+        if body.erase:
+            services.profiles.erase(tx, user_id)
+        return services.threepids.remove_all(tx, user_id, body.id_server or None)
 
-    withdrawn = await services.accounts.deactivate(user_id, grant, also)
+    plan = await services.accounts.deactivate(user_id, grant, also)
+    withdrawn = await services.bindings.carry_out(plan)
     return Deactivated("success" if withdrawn else "no-support")
 
 

@@ -11,7 +11,7 @@ from threepid.domain.validation import Purpose
 from threepid.spec import errors, threepid_creds
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.threepid_creds import ServedThreepidCreds
-from threepid.spec.types import ClientSecret, IdServer, SessionId
+from threepid.spec.types import ClientSecret, IdServer, SessionId, Token
 from threepid.spec.uia import PASSWORD, AuthData
 
 
@@ -89,6 +89,15 @@ class RemoveThreepid(Struct, frozen=True):
     id_server: IdServer | UnsetType = UNSET
 
 
+class BindThreepid(Struct, frozen=True):
+    """A validation session of an identity server; clients of before 2019 had no token for it."""
+
+    sid: SessionId
+    client_secret: ClientSecret
+    id_server: IdServer
+    id_access_token: Token | UnsetType = UNSET
+
+
 class Unbound(Struct, frozen=True):
     """`success` if the address is known to be withdrawn from the identity server, else `no-support`."""
 
@@ -118,6 +127,38 @@ async def add_threepid(call: UserCall, body: AddThreepid) -> None:
 async def delete_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
     """Remove a contact. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3piddelete."""
     withdrawn = await call.services.threepids.remove(call.user_id, body.medium, body.address, body.id_server or None)
+    return Unbound("success" if withdrawn else "no-support")
+
+
+@endpoint(
+    "POST",
+    client("/account/3pid/bind", "r0", "v3", "unstable"),
+    auth=Auth.ACCESS_TOKEN,
+    errors=(
+        errors.Forbidden,
+        errors.NoValidSession,
+        errors.PassedOn,
+        errors.ServerNotTrusted,
+        errors.SessionExpired,
+        errors.SessionNotValidated,
+        errors.UpstreamFailed,
+    ),
+)
+async def bind_threepid(call: UserCall, body: BindThreepid) -> None:
+    """Publish an address at an identity server. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidbind."""
+    await call.services.bindings.bind(
+        call.user_id,
+        id_server=body.id_server,
+        sid=body.sid,
+        client_secret=body.client_secret,
+        id_access_token=body.id_access_token or None,
+    )
+
+
+@endpoint("POST", client("/account/3pid/unbind", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
+async def unbind_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
+    """Withdraw an address from an identity server. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidunbind."""
+    withdrawn = await call.services.bindings.unbind(call.user_id, body.medium, body.address, body.id_server or None)
     return Unbound("success" if withdrawn else "no-support")
 
 
@@ -158,6 +199,8 @@ ENDPOINTS = (
     post_threepids,
     add_threepid,
     delete_threepid,
+    bind_threepid,
+    unbind_threepid,
     request_add_email_token,
     request_add_msisdn_token,
 )

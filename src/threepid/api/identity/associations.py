@@ -1,10 +1,10 @@
 """Publishing addresses. https://spec.matrix.org/latest/identity-service-api/#establishing-associations."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from threepid.api.call import IdentityCall
+from threepid.api.call import IdentityCall, SignedCall
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, identity
 from threepid.spec.types import ClientSecret, SessionId, UserId
@@ -29,4 +29,45 @@ async def bind(call: IdentityCall, body: Bind) -> dict[str, Any]:
     return await call.associations.bind(body.sid, body.client_secret, body.mxid, caller=call.user_id)
 
 
-ENDPOINTS = (bind,)
+class PublishedThreepid(Struct, frozen=True):
+    """An address."""
+
+    medium: Annotated[str, Meta(max_length=32)]
+    address: Annotated[str, Meta(max_length=500)]
+
+
+class Unbind(Struct, frozen=True):
+    """Whose address it is to be no more; a validated session of the address, unless the user's homeserver signed this."""
+
+    mxid: UserId
+    threepid: PublishedThreepid
+    sid: SessionId | UnsetType = UNSET
+    client_secret: ClientSecret | UnsetType = UNSET
+
+
+@endpoint(
+    "POST",
+    identity("/3pid/unbind"),
+    auth=Auth.OPTIONAL_SIGNATURE,
+    errors=(
+        errors.Forbidden,
+        errors.NoValidSession,
+        errors.SessionExpired,
+        errors.SessionNotValidated,
+        errors.UpstreamFailed,
+    ),
+)
+async def unbind(call: SignedCall, body: Unbind) -> None:
+    """Withdraw an address, by a proof of it or by the user's homeserver. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv23pidunbind."""
+    threepid = body.threepid
+    if body.sid is UNSET and body.client_secret is UNSET:
+        await call.associations.unbind_signed(
+            body.mxid, threepid.medium, threepid.address, call.authorization, call.signed
+        )
+        return
+    if body.sid is UNSET or body.client_secret is UNSET:
+        raise errors.MissingParam("'sid' and 'client_secret' belong together.")
+    await call.associations.unbind_proven(body.mxid, threepid.medium, threepid.address, body.sid, body.client_secret)
+
+
+ENDPOINTS = (bind, unbind)

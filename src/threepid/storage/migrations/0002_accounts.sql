@@ -72,3 +72,6 @@ CREATE TABLE sms_prefixes (
     confirmed BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (prefix, day)
 );
+
+-- Requests to identity servers that wait.
+CREATE INDEX outbox_withdrawals ON outbox (recipient) WHERE channel = 'unbind' AND sent_at IS NULL AND failed_at IS NULL;

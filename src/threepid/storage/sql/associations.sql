@@ -10,6 +10,10 @@ ON CONFLICT (medium, canonical) DO UPDATE SET
 -- Withdraw an association; by the foreign key, its hashes go too.
 DELETE FROM associations WHERE medium = :medium AND canonical = :canonical AND mxid = :mxid;
 
+-- name: unbind_all(mxid)!
+-- Withdraw everything that is published of a user.
+DELETE FROM associations WHERE mxid = :mxid;
+
 -- name: get(medium, canonical, now)^
 -- The association of an address that is in force.
 SELECT medium, canonical, mxid, bound_at, not_before, not_after FROM associations

@@ -48,6 +48,12 @@ WHERE expires_at <= :now AND due_at <= :now AND sent_at IS NULL AND failed_at IS
 -- Is there anything to do, delivering or dropping?
 SELECT 1 FROM outbox WHERE due_at <= :now AND sent_at IS NULL AND failed_at IS NULL LIMIT 1;
 
+-- name: waiting_withdrawal(recipient, params)^
+-- The newest request to an identity server that waits already: to ask the same twice is of no use.
+SELECT id, channel, recipient, language, template, params, created_at, expires_at, attempts FROM outbox
+WHERE channel = 'unbind' AND recipient = :recipient AND params = :params AND sent_at IS NULL AND failed_at IS NULL
+ORDER BY created_at DESC LIMIT 1;
+
 -- name: depth()$
 -- How many messages wait.
 SELECT COUNT(*) FROM outbox WHERE sent_at IS NULL AND failed_at IS NULL;

@@ -26,9 +26,15 @@ SELECT user_id FROM threepids WHERE medium = :medium AND canonical = :canonical;
 -- Take an address from its owner; nobody else's is touched.
 DELETE FROM threepids WHERE medium = :medium AND canonical = :canonical AND user_id = :user_id;
 
--- name: delete_bindings(user_id, medium, canonical)!
--- An address was withdrawn wherever it was published.
-DELETE FROM threepid_bindings WHERE user_id = :user_id AND medium = :medium AND canonical = :canonical;
+-- name: delete_binding(user_id, medium, canonical, id_server, bound_until)!
+-- An address was withdrawn from an identity server, unless it was published there anew since `bound_until`.
+DELETE FROM threepid_bindings
+WHERE user_id = :user_id AND medium = :medium AND canonical = :canonical AND id_server = :id_server
+    AND bound_at <= :bound_until;
+
+-- name: delete_bindings_of_user(user_id)!
+-- An account has ended.
+DELETE FROM threepid_bindings WHERE user_id = :user_id;
 
 -- name: insert_binding(user_id, medium, canonical, id_server, bound_at)!
 -- Where an address was published, so that it can be withdrawn there.
@@ -38,8 +44,17 @@ ON CONFLICT (user_id, medium, canonical, id_server) DO UPDATE SET bound_at = exc
 
 -- name: bindings(user_id, medium, canonical)
 -- The identity servers at which an account's address was published.
-SELECT id_server, bound_at FROM threepid_bindings
-WHERE user_id = :user_id AND medium = :medium AND canonical = :canonical ORDER BY bound_at;
+SELECT medium, canonical, id_server, bound_at FROM threepid_bindings
+WHERE user_id = :user_id AND medium = :medium AND canonical = :canonical ORDER BY bound_at, id_server;
+
+-- name: bindings_of_user(user_id)
+-- Everything that an account has published.
+SELECT medium, canonical, id_server, bound_at FROM threepid_bindings
+WHERE user_id = :user_id ORDER BY bound_at, medium, canonical, id_server;
+
+-- name: count_bindings(user_id)$
+-- How much an account has published.
+SELECT COUNT(*) FROM threepid_bindings WHERE user_id = :user_id;
 
 -- name: get(medium, canonical)^
 -- The contact with an address, whosever it is.
