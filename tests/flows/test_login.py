@@ -79,6 +79,17 @@ def test_what_is_off_does_not_identify(database_url: str, tmp_path: Path) -> Non
         assert world.post(f"{C}/login", STAGE).status_code == 403
         by_mail = {"type": "m.login.password", "medium": "email", "address": "alice@example.com", "password": PASSWORD}
         assert world.post(f"{C}/login", by_mail).status_code == 200
+        # Who is logged in may still say who they are by their name.
+        assert world.post(GET_TOKEN, {"auth": STAGE}, token=alice).status_code == 200
+
+
+def test_the_contacts_that_recover_an_account_are_chosen(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, accounts__recover_with=["email"], sms={"countries": ["GB"]}) as world:
+        answer = world.post(f"{C}/account/password", {"new_password": "another password"})
+        assert [flow["stages"] for flow in answer.json()["flows"]] == [["m.login.email.identity"]]
+    with World(database_url, tmp_path, accounts__recover_with=[]) as world:
+        answer = world.post(f"{C}/account/password", {"new_password": "another password"})
+        assert (answer.status_code, answer.json()["errcode"]) == (403, "M_FORBIDDEN")
 
 
 def test_a_login_token_logs_another_device_in_once(world: World) -> None:

@@ -114,6 +114,8 @@ class Accounts(Section, frozen=True):
     """What the other contacts of an account are told of."""
     login_with: tuple[Literal["user", "email", "msisdn"], ...] = ("user", "email", "msisdn")
     """What identifies an account at login."""
+    recover_with: tuple[Literal["email", "msisdn"], ...] = ("email", "msisdn")
+    """Contacts that can set a new password or end the account without the old password; a phone number is the weaker one."""
     trusted_identity_servers: tuple[str, ...] = ()
     """Identity servers whose word is taken by `POST /account/3pid`: names or patterns such as `*.example.org`."""
     identity_servers_allowed: tuple[str, ...] = ("*",)

@@ -31,8 +31,10 @@ def of_registration(config: Config) -> tuple[Flow, ...]:
 
 
 def of_owner(config: Config, *, has_token: bool) -> tuple[Flow, ...]:
-    """What shows that an account is the caller's own: its password where there is a token, or one of its contacts."""
-    return tuple((stage,) for stage in (*((PASSWORD,) if has_token else ()), *_offered(config)))
+    """What shows that an account is the caller's own: its password where there is a token, or a contact that may recover it."""
+    recover_with = config.accounts.recover_with if config.accounts else ()
+    by_contact = [stage for stage in _offered(config) if MEDIA[stage] in recover_with]
+    return tuple((stage,) for stage in (*((PASSWORD,) if has_token else ()), *by_contact))
 
 
 def _offered(config: Config) -> tuple[str, ...]:
