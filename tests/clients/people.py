@@ -42,7 +42,7 @@ def fresh_email() -> str:
 
 def fresh_phone() -> Phone:
     """An American number of those that are kept for films."""
-    return Phone("US", f"202-555-{next(_films):04}")
+    return Phone("US", f"(202) 555-{next(_films):04}")
 
 
 def by_password(user_id: str, password: str = PASSWORD, **more: Any) -> dict[str, Any]:

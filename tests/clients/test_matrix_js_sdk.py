@@ -36,6 +36,7 @@ STEPS: Final = (
     "bind, look up and unbind an e-mail address",
     "bind, look up and unbind a phone number",
     "look up a deleted address in vain",
+    "read the terms of the identity server",
     "change the password",
     "reset a forgotten password by e-mail",
     "reset a forgotten password by phone",

@@ -21,7 +21,7 @@ export const freshEmail = () => `${fresh()}@example.com`;
 /** An American phone number for films that nobody has yet: as people write it, and as accounts keep it. */
 export function freshPhone() {
     const digits = String(film++).padStart(4, "0");
-    return { country: "US", national: `201-555-${digits}`, msisdn: `1201555${digits}` };
+    return { country: "US", national: `(201) 555-${digits}`, msisdn: `1201555${digits}` };
 }
 
 /** A client, of nobody unless `more` says so. */
@@ -79,7 +79,7 @@ export async function pressButton(to) {
 export function withPassword(person, request, password = PASSWORD) {
     const auth = new InteractiveAuth({
         matrixClient: person.client,
-        doRequest: (auth) => request(auth ?? undefined),
+        doRequest: request, // the first time with null, which goes to the server as it is
         supportedStages: ["m.login.password"],
         stateUpdated(stage, status) {
             if (status.errcode) throw new Error(status.error);

@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ClientEvent, HttpApiEvent, InteractiveAuth, Method, SyncState } from "matrix-js-sdk";
+import { ClientEvent, HttpApiEvent, InteractiveAuth, Method, SERVICE_TYPES, SyncState } from "matrix-js-sdk";
 import {
     addEmail,
     addPhone,
@@ -317,6 +317,11 @@ steps["look up a deleted address in vain"] = async () => {
     const deleted = await person.client.deleteThreePid("email", email);
     assert.equal(deleted.id_server_unbind_result, "success");
     assert.deepEqual(await found(person, token, [[email, "email"]]), {});
+};
+
+steps["read the terms of the identity server"] = async () => {
+    const { policies } = await client().getTerms(SERVICE_TYPES.IS, new URL(client().getHomeserverUrl()).origin);
+    assert.deepEqual(policies, {});
 };
 
 // -- Passwords
