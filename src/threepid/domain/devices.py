@@ -14,7 +14,7 @@ from threepid.domain.context import Context
 from threepid.domain.limits import take_authentication
 from threepid.domain.uia import Grant
 from threepid.spec.errors import UnknownToken
-from threepid.storage import devices
+from threepid.storage import devices, uia
 from threepid.storage.database import Tx
 from threepid.storage.devices import Requester, Tokens
 
@@ -125,8 +125,13 @@ class Devices:
         await self._context.database.write(lambda tx: devices.delete(tx, requester.user_id, requester.device_id))
 
     async def log_out_everywhere(self, user_id: str) -> None:
-        """End all devices of the account."""
-        await self._context.database.write(lambda tx: devices.delete_all(tx, user_id))
+        """End all devices of the account, and what else could log in again without the password."""
+
+        def step(tx: Tx) -> None:
+            devices.delete_all(tx, user_id)
+            uia.delete_of_user(tx, user_id)
+
+        await self._context.database.write(step)
 
     def open(self, tx: Tx, user_id: str, device: Device) -> Login:
         """Log a device in, in the transaction of the reason."""
@@ -165,12 +170,17 @@ class Devices:
         return devices.take_login_token(tx, self._context.vault.hash_token(token), self._context.clock.now())
 
     async def openid_token(self, user_id: str) -> tuple[str, int]:
-        """A token with which the user can show others who they are, and its life in seconds."""
+        """A token with which the user can show others who they are, and its life in seconds.
+
+        Raises UnknownToken if the account has ended.
+        """
         token = self._context.entropy.token()
         token_hash = self._context.vault.hash_token(token)
         expires_at = self._context.clock.now() + OPENID_LIFE
 
         def step(tx: Tx) -> None:
+            if not devices.hold_account(tx, user_id):
+                raise UnknownToken
             devices.insert_openid_token(tx, token_hash=token_hash, user_id=user_id, expires_at=expires_at)
 
         await self._context.database.write(step)

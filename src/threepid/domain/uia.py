@@ -16,9 +16,17 @@ from threepid.domain.credentials import same
 from threepid.domain.limits import take_authentication
 from threepid.domain.stages import Request, Stages
 from threepid.domain.validation import Consumer, Purpose
-from threepid.spec.errors import Forbidden, LimitExceeded, MatrixError, NotFound, Unrecognized, UpstreamFailed
+from threepid.spec.errors import (
+    Forbidden,
+    LimitExceeded,
+    MatrixError,
+    NotFound,
+    UnknownToken,
+    Unrecognized,
+    UpstreamFailed,
+)
 from threepid.spec.uia import AuthData, AuthenticationRequiredError, Flow, Stage
-from threepid.storage import sessions, uia
+from threepid.storage import devices, sessions, uia
 from threepid.storage.database import Tx
 from threepid.storage.uia import UiaSession
 
@@ -40,6 +48,7 @@ class Grant(Struct, frozen=True):
     """Permission for one effect. `result` is what came of it if the session was finished before.
 
     `registration_token` is the hash of one that is to be used up, `terms` the documents and versions that were accepted.
+    `device` are the user and device that it was given to, if it was given to one: it ends with that.
     """
 
     now: int
@@ -48,9 +57,17 @@ class Grant(Struct, frozen=True):
     result: str | None = None
     registration_token: str | None = None
     terms: tuple[tuple[str, str], ...] = ()
+    device: tuple[str, str] | None = None
 
     def consume(self, tx: Tx, result: str | None = None) -> None:
-        """Use the permission up in the transaction of its effect. Raises Forbidden if somebody else did."""
+        """Use the permission up in the transaction of its effect.
+
+        Raises Forbidden if somebody else did, UnknownToken if the device was logged out in the meantime.
+        """
+        if self.device is not None:
+            user_id, device_id = self.device
+            if not devices.hold_account(tx, user_id) or not devices.hold_device(tx, user_id, device_id):
+                raise UnknownToken
         if self.id_hash is not None and not uia.consume(tx, self.id_hash, now=self.now, result=result):
             raise Forbidden("This authentication session has been used already.")
         for proof in self.proofs:
@@ -149,7 +166,7 @@ class Uia:
             completed = await self._attempt(request, auth, auth.session, stored)
         if tuple(completed) not in request.flows:
             raise self._required(request, auth.session, completed)
-        return _grant(self._context.clock.now(), id_hash, completed)
+        return _grant(self._context.clock.now(), id_hash, request, completed)
 
     async def _in_one_request(self, request: Request, auth: AuthData) -> Grant:
         if auth.type is UNSET or (auth.type,) not in request.flows:
@@ -158,7 +175,7 @@ class Uia:
             detail = await self._stage(request, auth)
         except _StageFailedError as failed:
             raise await self._begin(request, failed.failure) from failed
-        return _grant(self._context.clock.now(), None, {auth.type: detail})
+        return _grant(self._context.clock.now(), None, request, {auth.type: detail})
 
     async def _attempt(self, request: Request, auth: AuthData, session: str, stored: UiaSession) -> dict[Stage, Any]:
         completed: dict[Stage, Any] = json.loads(stored.completed)
@@ -265,12 +282,14 @@ def _request_of(stored: UiaSession, client: str = "") -> Request:
     )
 
 
-def _grant(now: int, id_hash: bytes | None, completed: dict[Stage, Any]) -> Grant:
+def _grant(now: int, id_hash: bytes | None, request: Request, completed: dict[Stage, Any]) -> Grant:
     details = completed.values()
+    user_id, blank, device_id = request.subject.partition(" ")
     return Grant(
         now,
         id_hash,
         proofs=tuple(Proof(**detail) for detail in details if "sid" in detail),
         registration_token=next((one["registration_token"] for one in details if "registration_token" in one), None),
         terms=tuple((document, version) for detail in details for document, version in detail.get("terms", ())),
+        device=(user_id, device_id) if blank else None,
     )

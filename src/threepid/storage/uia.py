@@ -73,8 +73,8 @@ def delete(tx: Tx, id_hash: bytes) -> None:
 
 
 def delete_of_user(tx: Tx, user_id: str) -> None:
-    """End the sessions that devices of a user began."""
-    tx.run(_sql.delete_of_user, ANY, prefix=f"{user_id} ")
+    """End the sessions that devices of a user began, and the finished one by which the user was registered."""
+    tx.run(_sql.delete_of_user, ANY, user_id=user_id, prefix=f"{user_id} ")
 
 
 def delete_expired(tx: Tx, *, now: int, idle_since: int) -> int:

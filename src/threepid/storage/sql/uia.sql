@@ -23,9 +23,10 @@ WHERE id_hash = :id_hash AND consumed_at IS NULL;
 -- A session that was misused ends.
 DELETE FROM uia_sessions WHERE id_hash = :id_hash AND consumed_at IS NULL;
 
--- name: delete_of_user(prefix)!
--- The authentication sessions that devices of a user began: `prefix` is the user ID and a blank.
-DELETE FROM uia_sessions WHERE substr(subject, 1, length(CAST(:prefix AS TEXT))) = CAST(:prefix AS TEXT);
+-- name: delete_of_user(user_id, prefix)!
+-- The authentication sessions that devices of a user began (`prefix` is the user ID and a blank), and that which made the user.
+DELETE FROM uia_sessions
+WHERE result = CAST(:user_id AS TEXT) OR substr(subject, 1, length(CAST(:prefix AS TEXT))) = CAST(:prefix AS TEXT);
 
 -- name: delete_expired(now, idle_since)!
 -- Sessions that nobody can go on with.

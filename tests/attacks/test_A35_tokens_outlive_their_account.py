@@ -1,0 +1,389 @@
+"""A35: what ends a session ends everything that could continue it, at once and in every process."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from threepid.domain.devices import Device, Login
+from threepid.domain.stages import Request
+from threepid.domain.uia import Grant
+from threepid.spec.errors import Forbidden, MatrixError, ThreepidAuthFailed, UnknownToken
+from threepid.spec.uia import PASSWORD as PASSWORD_STAGE
+from threepid.spec.uia import AuthData
+from threepid.storage.database import Tx
+from world import BASE, PASSWORD, World
+
+C: Final = "/_matrix/client/v3"
+ALICE: Final = "@alice:example.org"
+NEW: Final = "another long password"
+PHONE: Final = "07400 123456"
+Operation = Callable[["Alice"], httpx.Response]
+
+
+def password(word: str = PASSWORD) -> dict[str, Any]:
+    return {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": ALICE}, "password": word}
+
+
+@pytest.fixture
+def world(database_url: str, tmp_path: Path) -> Iterator[World]:
+    with World(database_url, tmp_path, sms__countries=["GB"]) as made:
+        yield made
+
+
+class Alice:
+    """An account with two devices, two contacts, and everything by which somebody could go on."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.registration: dict[str, Any] = {"username": "alice", "password": PASSWORD, "device_id": "THIS"}
+        self.registration["refresh_token"] = True
+        session = world.post(f"{C}/register", self.registration).json()["session"]
+        self.registration["auth"] = {"type": "m.login.dummy", "session": session}
+        self.this = world.post(f"{C}/register", self.registration).json()
+        self.other = world.post(f"{C}/login", {**password(), "device_id": "OTHER", "refresh_token": True}).json()
+        self.token = str(self.this["access_token"])
+        self.identity = world.identity_token(self.token)
+        world.add(self.token, world.validated(self.identity))
+        self.add_phone()
+        self.reset_by_mail = self.reset_proof("email", {"email": "alice@example.com"})
+        self.reset_by_text = self.reset_proof("msisdn", {"country": "GB", "phone_number": PHONE})
+        self.openid = world.post(f"{C}/user/{ALICE}/openid/request_token", token=self.token).json()
+        self.login_token = world.post(
+            "/_matrix/client/v1/login/get_token", {"auth": password()}, token=self.token
+        ).json()["login_token"]
+        self.uia = world.post(f"{C}/delete_devices", {"devices": ["NONE"]}, token=self.token).json()["session"]
+
+    def add_phone(self) -> None:
+        sid = self.world.post(
+            f"{C}/account/3pid/msisdn/requestToken",
+            {"client_secret": "p", "country": "GB", "phone_number": PHONE, "send_attempt": 1},
+            token=self.token,
+        ).json()["sid"]
+        self.submit(sid, "p", self.world.text().code)
+        body = {"sid": sid, "client_secret": "p", "auth": password()}
+        assert self.world.post(f"{C}/account/3pid/add", body, token=self.token).status_code == 200
+
+    def reset_proof(self, medium: str, address: dict[str, str]) -> dict[str, Any]:
+        """The stage of a validated session by which the password can be set."""
+        body = {"client_secret": f"reset-{medium}", "send_attempt": 1, **address}
+        self.world.clock.advance(1)
+        sid = self.world.post(f"{C}/account/password/{medium}/requestToken", body).json()["sid"]
+        code = self.world.mail().code if medium == "email" else self.world.text().code
+        self.submit(sid, f"reset-{medium}", code)
+        stage = "m.login.email.identity" if medium == "email" else "m.login.msisdn"
+        return {"type": stage, "threepid_creds": {"sid": sid, "client_secret": f"reset-{medium}"}}
+
+    def submit(self, sid: str, secret: str, code: str) -> None:
+        body = {"sid": sid, "client_secret": secret, "token": code}
+        assert self.world.post("/_threepid/client/v1/submit_token", body).json() == {"success": True}
+
+
+# Each tells in one process whether something still works that was made in another.
+PROBES: Final[dict[str, Callable[[Alice, World], bool]]] = {
+    "this access token": lambda a, at: ok(at.get(f"{C}/account/whoami", token=a.token)),
+    "this refresh token": lambda a, at: ok(at.post(f"{C}/refresh", {"refresh_token": a.this["refresh_token"]})),
+    "other access token": lambda a, at: ok(at.get(f"{C}/account/whoami", token=a.other["access_token"])),
+    "other refresh token": lambda a, at: ok(at.post(f"{C}/refresh", {"refresh_token": a.other["refresh_token"]})),
+    "begun authentication": lambda a, at: ok(
+        at.post(
+            f"{C}/delete_devices",
+            {"devices": ["NONE"], "auth": {**password(), "session": a.uia}},
+            token=a.token,
+        )
+    ),
+    "OpenID token": lambda a, at: ok(
+        at.get(f"/_matrix/federation/v1/openid/userinfo?access_token={a.openid['access_token']}")
+    ),
+    "OpenID token at the identity server": lambda a, at: ok(at.post("/_matrix/identity/v2/account/register", a.openid)),
+    "identity token": lambda a, at: ok(at.get("/_matrix/identity/v2/account", token=a.identity)),
+    "proven mail": lambda a, at: proves(at, a.reset_by_mail),
+    "proven phone": lambda a, at: proves(at, a.reset_by_text),
+    "login token": lambda a, at: ok(at.post(f"{C}/login", {"type": "m.login.token", "token": a.login_token})),
+    "finished registration": lambda a, at: ok(at.post(f"{C}/register", {"auth": a.registration["auth"]})),
+}
+THIS: Final = {"this access token", "this refresh token", "begun authentication"}
+OTHER: Final = {"other access token", "other refresh token"}
+OPENID: Final = {"OpenID token", "OpenID token at the identity server"}
+RESETS: Final = {"proven mail", "proven phone"}
+
+
+def ok(answer: httpx.Response) -> bool:
+    assert answer.status_code in (200, 400, 401, 403), answer.text
+    return answer.status_code == 200
+
+
+def proves(at: World, stage: dict[str, Any]) -> bool:
+    """Is the proof still taken, by a request that never gets its effect?"""
+    session = at.post(f"{C}/account/deactivate", {}).json()["session"]
+    auth = AuthData(type=stage["type"], threepid_creds=stage["threepid_creds"])
+    try:
+        at.run(at.server.services.uia.complete(session, auth, client="192.0.2.1"))
+    except ThreepidAuthFailed:
+        return False
+    return True
+
+
+def change(alice: Alice, **more: Any) -> httpx.Response:
+    body = {"new_password": NEW, "auth": password(), **more}
+    return alice.world.post(f"{C}/account/password", body, token=alice.token)
+
+
+def remove(alice: Alice, medium: str, address: str) -> httpx.Response:
+    return alice.world.post(f"{C}/account/3pid/delete", {"medium": medium, "address": address}, token=alice.token)
+
+
+# What is done, and what goes on afterwards.
+EVERYTHING: Final = set(PROBES)
+WITH_OLD_PASSWORD: Final = {"begun authentication"}
+OPERATIONS: Final[dict[str, tuple[Operation, set[str]]]] = {
+    "logout": (
+        lambda a: a.world.post(f"{C}/logout", token=a.token),
+        EVERYTHING - THIS,
+    ),
+    "logout everywhere": (
+        lambda a: a.world.post(f"{C}/logout/all", token=a.token),
+        {"identity token"} | RESETS,
+    ),
+    "another device deleted": (
+        lambda a: a.world.post(f"{C}/delete_devices", {"devices": ["OTHER"], "auth": password()}, token=a.token),
+        EVERYTHING - OTHER,
+    ),
+    "password changed": (
+        change,
+        THIS - WITH_OLD_PASSWORD,
+    ),
+    "password changed, devices kept": (
+        lambda a: change(a, logout_devices=False),
+        EVERYTHING - WITH_OLD_PASSWORD - RESETS - {"finished registration"},
+    ),
+    "password reset": (
+        lambda a: a.world.post(f"{C}/account/password", {"new_password": NEW, "auth": a.reset_by_mail}),
+        set(),
+    ),
+    "password reset by phone": (
+        lambda a: a.world.post(f"{C}/account/password", {"new_password": NEW, "auth": a.reset_by_text}),
+        set(),
+    ),
+    "mail address removed": (
+        lambda a: remove(a, "email", "alice@example.com"),
+        EVERYTHING - {"proven mail"},
+    ),
+    "phone number removed": (
+        lambda a: remove(a, "msisdn", "+44 7400 123456"),
+        EVERYTHING - {"proven phone"},
+    ),
+    "deactivated": (
+        lambda a: a.world.post(f"{C}/account/deactivate", {"auth": password()}, token=a.token),
+        set(),
+    ),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_goes_on_after_an_operation_in_another_process_is_what_the_table_says(
+    world: World, operation: str
+) -> None:
+    alice = Alice(world)
+    perform, survivors = OPERATIONS[operation]
+    with world.again() as other:
+        answer = perform(alice)
+        assert answer.status_code == 200, answer.text
+        found = {name for name, works in PROBES.items() if works(alice, other)}
+    assert found == survivors
+
+
+def test_all_of_it_works_before(world: World) -> None:
+    alice = Alice(world)
+    with world.again() as other:
+        assert {name for name, works in PROBES.items() if works(alice, other)} == EVERYTHING
+
+
+@pytest.mark.parametrize("operation", ["logout everywhere", "password reset", "deactivated"])
+def test_no_use_that_begins_after_the_answer_is_answered(world: World, operation: str) -> None:
+    alice = Alice(world)
+    tokens = [alice.token, str(alice.other["access_token"])]
+    tokens += [str(world.post(f"{C}/login", password()).json()["access_token"]) for _ in range(8)]
+    paths = {
+        "logout everywhere": ("/logout/all", {}, alice.token),
+        "password reset": ("/account/password", {"new_password": NEW, "auth": alice.reset_by_mail}, None),
+        "deactivated": ("/account/deactivate", {"auth": password()}, alice.token),
+    }
+    path, body, token = paths[operation]
+    answered = False
+    after: list[int] = []
+
+    async def use(http: httpx.AsyncClient, one: str) -> None:
+        late = 0
+        while late < 5:
+            began_after = answered
+            await asyncio.sleep(0)
+            answer = await http.get(f"{C}/account/whoami", headers={"Authorization": f"Bearer {one}"})
+            if began_after:
+                late += 1
+                after.append(answer.status_code)
+
+    async def run() -> None:
+        nonlocal answered
+        server = await world._open()
+        transport = httpx.ASGITransport(app=server.asgi)
+        async with httpx.AsyncClient(transport=transport, base_url=BASE) as elsewhere:
+            users = [
+                asyncio.create_task(use((world.http, elsewhere)[number % 2], one)) for number, one in enumerate(tokens)
+            ]
+            await asyncio.sleep(0.05)
+            answer = await world.acall("POST", C + path, body, token=token)
+            answered = True
+            assert answer.status_code == 200, answer.text
+            await asyncio.gather(*users)
+        await server.stop()
+
+    world.run(run())
+    assert len(after) == 50
+    assert set(after) == {401}
+
+
+def test_an_ended_account_is_refused_alike_by_every_way_and_its_contacts_are_free(world: World) -> None:
+    alice = Alice(world)
+    assert OPERATIONS["deactivated"][0](alice).status_code == 200
+    identifiers: list[dict[str, Any]] = [
+        {"type": "m.id.user", "user": "alice"},
+        {"type": "m.id.user", "user": "nobody"},
+        {"type": "m.id.thirdparty", "medium": "email", "address": "alice@example.com"},
+        {"type": "m.id.thirdparty", "medium": "msisdn", "address": "447400123456"},
+        {"type": "m.id.phone", "country": "GB", "phone": PHONE},
+    ]
+    answers = [
+        world.post(f"{C}/login", {"type": "m.login.password", "identifier": identifier, "password": PASSWORD})
+        for identifier in identifiers
+    ]
+    assert {answer.status_code for answer in answers} == {403}
+    assert len({answer.text for answer in answers}) == 1
+    for medium, address in (
+        ("email", {"email": "alice@example.com"}),
+        ("msisdn", {"country": "GB", "phone_number": PHONE}),
+    ):
+        body = {"client_secret": "late", "send_attempt": 1, **address}
+        assert world.post(f"{C}/account/password/{medium}/requestToken", body).status_code == 200
+    world.clock.advance(1)
+    assert "/confirm/" not in world.mail().text
+    assert "no Matrix account" in world.text().text
+    bob = world.register("bob")
+    body = {"client_secret": "b", "country": "GB", "phone_number": PHONE, "send_attempt": 1}
+    sid = world.post(f"{C}/account/3pid/msisdn/requestToken", body, token=bob).json()["sid"]
+    alice.submit(sid, "b", world.text().code)
+    auth = {"type": "m.login.password", "user": "bob", "password": PASSWORD}
+    added = world.post(f"{C}/account/3pid/add", {"sid": sid, "client_secret": "b", "auth": auth}, token=bob)
+    assert added.status_code == 200, added.text
+    assert world.contacts(bob) == ["447400123456"]
+
+
+# -- what is under way when it happens
+
+
+class Pause:
+    """Work in the operation's transaction that lets a rival go first, if the rival can."""
+
+    def __init__(self, world: World, rival: Callable[[], Any]) -> None:
+        self.world = world
+        self.rival = rival
+        self.begun = asyncio.Event()
+
+    async def against(self, operation: Callable[[Callable[[Tx], bool]], Any]) -> Any:
+        """What became of the rival."""
+        loop = asyncio.get_running_loop()
+        done = threading.Event()
+
+        def also(_tx: Tx) -> bool:
+            loop.call_soon_threadsafe(self.begun.set)
+            done.wait(0.5)  # on SQLite, and where the rival waits for this transaction, it cannot be done by then
+            return True
+
+        work = asyncio.create_task(operation(also))
+        await self.begun.wait()
+        try:
+            return await self.rival()
+        except MatrixError as error:
+            return error
+        finally:
+            done.set()
+            await work
+
+
+def grant(world: World) -> Grant:
+    return Grant(world.clock.now())
+
+
+RIVALS: Final = {
+    "login": lambda world, alice: log_in(world),
+    "login by token": lambda world, alice: world.server.services.accounts.log_in_by_token(
+        alice.login_token, Device(device_id="RIVAL", refreshes=True)
+    ),
+    "refresh": lambda world, alice: world.server.services.devices.refresh(
+        alice.other["refresh_token"], client="192.0.2.1", user_agent=""
+    ),
+    "finished registration": lambda world, alice: world.server.services.accounts.log_in_again(
+        ALICE, Device(device_id="RIVAL", refreshes=True)
+    ),
+}
+
+
+async def log_in(world: World) -> Login:
+    accounts = world.server.services.accounts
+    return await accounts.log_in(await accounts.find(user="alice"), PASSWORD, Device(device_id="RIVAL", refreshes=True))
+
+
+@pytest.mark.parametrize(
+    ("operation", "rival"),
+    [
+        *(("password changed", rival) for rival in ("login", "login by token", "refresh")),
+        *(("deactivated", rival) for rival in RIVALS),
+    ],
+)
+def test_nobody_slips_in_while_it_happens(world: World, operation: str, rival: str) -> None:
+    alice = Alice(world)
+    accounts = world.server.services.accounts
+
+    async def run() -> Any:
+        def perform(also: Callable[[Tx], bool]) -> Any:
+            if operation == "deactivated":
+                return accounts.deactivate(ALICE, grant(world), also)
+            return accounts.change_password(ALICE, NEW, grant(world), log_out_devices=True, device_id="THIS", also=also)
+
+        return await Pause(world, lambda: RIVALS[rival](world, alice)).against(perform)
+
+    got = world.run(run())
+    assert isinstance(got, (Login, Forbidden, UnknownToken))
+    left = {device.device_id for device in world.run(world.server.services.devices.of(ALICE))}
+    assert left == (set() if operation == "deactivated" else {"THIS"})
+    if isinstance(got, Login):
+        assert world.get(f"{C}/account/whoami", token=got.access_token).status_code == 401
+
+
+@pytest.mark.parametrize("end", ["logout", "logout everywhere", "deactivated", "password reset"])
+def test_a_permission_ends_with_the_device_that_it_was_given_to(world: World, end: str) -> None:
+    alice = Alice(world)
+    request = Request(
+        operation="get_login_token",
+        subject=f"{ALICE} THIS",
+        body={},
+        flows=((PASSWORD_STAGE,),),
+        user_id=ALICE,
+        client="192.0.2.1",
+    )
+    auth = AuthData(type=PASSWORD_STAGE, user=ALICE, password=PASSWORD)
+    permission = world.run(world.server.services.uia.authenticate(request, auth))
+    assert OPERATIONS[end][0](alice).status_code == 200
+    with pytest.raises(UnknownToken):
+        world.run(world.server.services.devices.login_token(ALICE, permission))
+
+
+def test_an_ended_account_is_given_no_more_openid_tokens(world: World) -> None:
+    alice = Alice(world)
+    assert OPERATIONS["deactivated"][0](alice).status_code == 200
+    with pytest.raises(UnknownToken):
+        world.run(world.server.services.devices.openid_token(ALICE))
