@@ -70,34 +70,6 @@ def test_after_the_button_the_person_is_sent_on_or_shown_where(database_url: str
         assert "Location" not in shown.headers
 
 
-def test_every_page_has_its_headers(world: World) -> None:
-    identity = world.identity_token(world.register())
-    world.request_token(identity)
-    mail = world.mail()
-    list_ = world.get("/mailbox/")
-    one = "/mailbox/" + list_.text.partition('href="/mailbox/')[2].partition('"')[0]
-    for path in (
-        mail.link,
-        "/confirm/nothing",
-        "/mailbox/",
-        one,
-        f"{one}/html",
-        f"{one}/raw",
-        "/nothing",
-        "/mailbox/none",
-    ):
-        answer = world.get(path)
-        policy = answer.headers["Content-Security-Policy"]
-        assert "default-src 'none'" in policy, path
-        assert "script-src" not in policy, path
-        assert answer.headers["X-Frame-Options"] in {"DENY", "SAMEORIGIN"}, path
-        assert answer.headers["Referrer-Policy"] == "no-referrer", path
-        assert answer.headers["Cache-Control"] == "no-store", path
-        assert "Access-Control-Allow-Origin" not in answer.headers, path
-        assert "<script" not in answer.text, path
-    assert world.get("/static/threepid.css").headers["Content-Type"].startswith("text/css")
-
-
 def test_the_specifications_get_submits_at_once_with_a_token_only(world: World) -> None:
     identity = world.identity_token(world.register())
     sid = world.request_token(identity)

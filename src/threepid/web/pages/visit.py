@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from threepid.domain.uia import View
 
-_PURPOSES: Final[Mapping[str, str]] = {
+PURPOSES: Final[Mapping[str, str]] = {
     "register": "open an account",
     "change_password": "set a new password",
     "deactivate": "close your account for good",
@@ -44,4 +44,4 @@ class Visit(Struct, frozen=True, kw_only=True):
     @property
     def purpose(self) -> str:
         """What the person is about to do, '' if there are no words for it: nobody should confirm they know not what."""
-        return _PURPOSES.get(self.view.operation.partition(" ")[0], "")
+        return PURPOSES.get(self.view.operation.partition(" ")[0], "")

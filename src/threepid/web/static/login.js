@@ -14,7 +14,7 @@ window.matrixLogin = window.matrixLogin || {};
 
   function identifier(text) {
     if (/^\+[0-9 ()./-]+$/.test(text)) {
-      return { type: "m.id.thirdparty", medium: "msisdn", address: text.replace(/[^0-9]/g, "") };
+      return { type: "m.id.thirdparty", medium: "msisdn", address: text };
     }
     if (text.indexOf("@") > 0) {
       return { type: "m.id.thirdparty", medium: "email", address: text };
@@ -58,6 +58,7 @@ window.matrixLogin = window.matrixLogin || {};
     problem.hidden = false;
     for (const field of [form.elements.user, form.elements.password]) {
       field.setAttribute("aria-invalid", "true");
+      field.setAttribute("aria-describedby", `problem ${field.id}-hint`);
     }
     form.elements.password.value = "";
     form.elements.password.focus();

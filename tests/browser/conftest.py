@@ -1,0 +1,61 @@
+"""A real Chromium, and two running servers."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from browser.served import OPEN, Site, guarded_tables
+from browser.window import Window, new_context
+from captcha_provider import CaptchaProvider
+from rig import ServerProcess
+
+
+# For a module only: while it lives, Playwright's event loop runs in this thread, and the World of other tests has its own.
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("there is no Chromium: scripts/system-packages chromium")
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox does not work for root, as containers have it; the pages are ours.
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def window(chromium: Browser) -> Iterator[Window]:
+    with new_context(chromium) as context:
+        made = Window(context)
+        yield made
+        assert made.trouble == []
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server where anybody may register: with nothing, an e-mail address or a phone number."""
+    with Site(ServerProcess(tmp_path_factory.mktemp("site"), tables=OPEN)) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server where a new account takes a captcha, a token and two documents."""
+    with CaptchaProvider(tmp_path_factory.mktemp("captcha")) as captcha:
+        process = ServerProcess(tmp_path_factory.mktemp("guarded"), tables=guarded_tables(captcha))
+        with Site(process, THREEPID__ACCOUNTS__REGISTRATION="token") as made:
+            yield made
+
+
+@pytest.fixture(scope="session")
+def registration_token(guarded: Site) -> str:
+    command = [sys.executable, "-m", "threepid", "registration-token", "create", "--config"]
+    made = subprocess.run([*command, str(guarded.process.config)], capture_output=True, text=True, check=True)
+    found = re.search(r"[a-z0-9]{26}", made.stdout)
+    assert found, made.stdout
+    return found[0]

@@ -1,0 +1,156 @@
+"""Somebody who reads pages, fills in forms and presses buttons, without a browser and without JavaScript."""
+
+from html.parser import HTMLParser
+from typing import Any, Self
+from urllib.parse import quote, urlencode, urljoin
+
+import httpx
+
+from world import World
+
+VOID = frozenset({"meta", "link", "input", "br"})
+
+
+class Page(HTMLParser):
+    """A page as it was answered, with the form that is on it."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        super().__init__()
+        self.status = answer.status_code
+        self.headers = answer.headers
+        self.html = answer.text
+        self.fields: dict[str, str] = {}
+        self.attributes: dict[str, dict[str, str | None]] = {}
+        """The attributes of each field, by its name."""
+        self.checkboxes: dict[str, str] = {}
+        self.options: list[str] = []
+        self.buttons: dict[str, tuple[str, str] | None] = {}
+        self.links: dict[str, dict[str, str | None]] = {}
+        self.scripts: list[str | None] = []
+        self.texts: dict[str, str] = {}
+        """The text of each element with an id."""
+        self.structure: list[tuple[str, tuple[str, ...]]] = []
+        """All tags with the names of their attributes: what is only text changes nothing of it."""
+        self.heading = self.problem = self.text = ""
+        self._open: list[tuple[str, dict[str, str | None], list[str]]] = []
+        self._select = ""
+        self.feed(self.html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.structure.append((tag, tuple(given)))
+        name = given.get("name") or ""
+        if tag == "input" and given.get("type") == "checkbox":
+            self.checkboxes[name] = given["value"] or ""
+        elif tag == "input" and name:
+            self.fields[name] = given.get("value") or ""
+            self.attributes[name] = given
+        elif tag == "select":
+            self._select = name
+        elif tag == "option":
+            self.options.append(given["value"] or "")
+            if "selected" in given or self._select not in self.fields:
+                self.fields[self._select] = self.options[-1]
+        elif tag == "script":
+            self.scripts.append(given.get("src"))
+        if tag not in VOID:
+            self._open.append((tag, given, []))
+
+    def handle_data(self, data: str) -> None:
+        for _, _, text in self._open:
+            text.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        opened, given, pieces = self._open.pop()
+        assert opened == tag, f"<{opened}> is closed by </{tag}>"
+        text = " ".join("".join(pieces).split())
+        if tag == "h1":
+            self.heading = text
+        elif tag == "button":
+            name = given.get("name")
+            self.buttons[text] = (name, given.get("value") or "") if name else None
+        elif tag == "a":
+            self.links[text] = given
+        elif tag == "main":
+            self.text = text
+        if given.get("role") == "alert":
+            self.problem = text
+        if identifier := given.get("id"):
+            self.texts[identifier] = text
+
+
+class Visitor:
+    """Reads one page after the other."""
+
+    def __init__(self, world: World, path: str, **headers: str) -> None:
+        self._world = world
+        self._headers = headers
+        self.path = path
+        self.open(path)
+
+    @classmethod
+    def at_stage(cls, world: World, stage: str, session: str, *, version: str = "v3", **headers: str) -> Self:
+        """A visitor whom an app has sent to the page of a stage."""
+        path = f"/_matrix/client/{version}/auth/{cls.escaped(stage)}/fallback/web?session={cls.escaped(session)}"
+        return cls(world, path, **headers)
+
+    @staticmethod
+    def escaped(text: str) -> str:
+        """`text` as one segment of a path."""
+        return quote(text, safe="")
+
+    def open(self, path: str) -> None:
+        self.path = path
+        self.page = Page(self._world.get(path, headers=self._headers))
+
+    def follow(self, link: str) -> None:
+        self.open(urljoin(self.path, self.page.links[link]["href"] or ""))
+
+    def press(self, button: str, *, check: tuple[str, ...] = (), **typed: str) -> Page:
+        """Type into fields, check checkboxes, press a button; what else is in the form goes along."""
+        assert typed.keys() <= self.page.fields.keys(), self.page.html
+        fields = {**self.page.fields, **typed, **{name: self.page.checkboxes[name] for name in check}}
+        pressed = self.page.buttons[button]
+        if pressed is not None:
+            fields[pressed[0]] = pressed[1]
+        return self.send(fields)
+
+    def send(self, fields: dict[str, str], **headers: str) -> Page:
+        """Send a form as a browser does."""
+        answer = self._world.post(
+            self.path,
+            urlencode(fields),
+            headers={
+                "Content-Type": "application/x-www-form-urlencoded",
+                "Origin": "null",
+                "Sec-Fetch-Site": "same-origin",
+                **self._headers,
+                **headers,
+            },
+        )
+        self.page = Page(answer)
+        return self.page
+
+
+def begin(
+    world: World, path: str = "/register", body: Any = None, *, access_token: str | None = None, **auth: Any
+) -> dict[str, Any]:
+    """The 401 answer of a request that needs authentication; `auth` completes a stage of it."""
+    given = {**(body or {}), **({"auth": auth} if auth else {})}
+    answer = world.post(f"/_matrix/client/v3{path}", given, token=access_token)
+    assert answer.status_code == 401, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def completed(world: World, session: str) -> list[str]:
+    """What a registration session has complete, as the app sees it; all of it is shown by the next error."""
+    answer = world.post("/_matrix/client/v3/register", {"auth": {"session": session}})
+    if answer.status_code == 401:
+        return list(answer.json().get("completed", ()))
+    # Everything is there but the password of the account.
+    assert answer.json()["errcode"] == "M_MISSING_PARAM", answer.text
+    return ["all"]
+
+
+DONE = "✓ Thank you, that worked"
