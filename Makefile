@@ -47,8 +47,10 @@ lock:
 	    --group build pyproject.toml -o requirements/run.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 	    --group build --group dev pyproject.toml -o requirements/dev.txt
+	cd tests/clients/matrix_js_sdk && npm update --package-lock-only --ignore-scripts --no-audit --no-fund
 
 clean:
+	rm -rf tests/clients/matrix_js_sdk/node_modules
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/.run: requirements/run.txt pyproject.toml
