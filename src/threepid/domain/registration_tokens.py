@@ -34,17 +34,12 @@ class RegistrationTokens:
         """What `use` knows the token by."""
         return self._context.vault.hash_registration_token(token)
 
-    async def usable(self, token: str) -> str | None:
-        """What `use` knows the token by, if somebody could register with it now."""
-        token_hash = self.hash(token)
-        return await self._context.database.read(lambda tx: self._usable(tx, token_hash))
-
-    async def guess(self, token: str, *, client: str) -> str | None:
-        """The same for the caller `client`, whose wrong tries are counted. Raises LimitExceeded."""
+    async def guess(self, token: str, *, client: str) -> bool:
+        """Could somebody register with it now? Wrong tries of the caller `client` are counted. Raises LimitExceeded."""
         token_hash = self.hash(token)
         guess = Guess(self._context, client=client)
 
-        def step(tx: Tx) -> str | None:
+        def step(tx: Tx) -> bool:
             guess.take(tx)
             usable = self._usable(tx, token_hash)
             if usable:
@@ -120,9 +115,9 @@ class RegistrationTokens:
             return "expired"
         return "usable" if token.uses_allowed is None or token.used < token.uses_allowed else "used up"
 
-    def _usable(self, tx: Tx, token_hash: str) -> str | None:
+    def _usable(self, tx: Tx, token_hash: str) -> bool:
         token = registration_tokens.get(tx, token_hash)
-        return token_hash if token is not None and self.state(token) == "usable" else None
+        return token is not None and self.state(token) == "usable"
 
 
 def _hints(token: str) -> Iterator[str]:

@@ -29,8 +29,7 @@ async def registration_token_validity(call: Call, query: ValidityQuery) -> Valid
     """Is the token good? Wrong ones are counted. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv1registermloginregistration_tokenvalidity."""
     if call.accounts_config.registration == "closed":
         raise errors.Forbidden("Registration is closed on this server.")
-    usable = await call.services.registration_tokens.guess(query.token, client=call.client)
-    return Validity(usable is not None)
+    return Validity(await call.services.registration_tokens.guess(query.token, client=call.client))
 
 
 ENDPOINTS = (registration_token_validity,)
