@@ -25,6 +25,8 @@ TRUSTED = _Proxies((ip_network("127.0.0.1/32"), ip_network("10.0.0.0/8")))
         ("::ffff:127.0.0.1", "2001:db8::1", "2001:db8::1"),
         ("127.0.0.1", "::ffff:198.51.100.7", "198.51.100.7"),
         ("", None, ""),
+        ("", "198.51.100.7", "198.51.100.7"),  # over a Unix socket
+        ("", "6.6.6.6, 198.51.100.7, 10.1.1.1", "198.51.100.7"),
     ],
 )
 def test_forwarded_addresses_are_believed_from_trusted_proxies_only(
