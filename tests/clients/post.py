@@ -14,7 +14,7 @@ import httpx
 
 from rig import Sink, sink
 
-PATIENCE = 5.0
+PATIENCE = 10.0
 
 
 class Post:

@@ -1,4 +1,5 @@
 // What an app built on matrix-js-sdk does with accounts. Prints `ok <step>` or `failed <step>` for each step.
+// VERBOSE=1 adds what the library itself has to say.
 //
 //     node story.mjs <base URL of the server> <URL of the post> <base URL of a server that asks much>
 
@@ -447,7 +448,7 @@ steps["deactivate"] = async () => {
     assert.deepEqual(await contacts(next), [`email ${email}`]);
 };
 
-const PATIENCE = 10_000;
+const PATIENCE = 20_000;
 for (const [name, step] of Object.entries(steps)) {
     let clock;
     const late = new Promise((_, reject) => {
