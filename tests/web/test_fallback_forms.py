@@ -7,7 +7,7 @@ import pytest
 
 from captcha_provider import RIGHT, SITE_KEY, CaptchaProvider
 from threepid.api.endpoints import ACCOUNTS
-from threepid.web.pages import visit
+from threepid.web.pages.fallback_visit import PURPOSES
 from web.visitor import DONE, Visitor, begin, completed
 from world import PASSWORD, World
 
@@ -203,4 +203,4 @@ def test_an_endless_form_is_refused(world: World) -> None:
 
 def test_every_operation_with_authentication_has_words_for_people() -> None:
     asked = {endpoint.name for endpoint in ACCOUNTS if endpoint.uia}
-    assert asked == visit.PURPOSES.keys()
+    assert asked == PURPOSES.keys()

@@ -1,5 +1,6 @@
 """What the forms of pages send, and whether it was a form of ours."""
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -8,10 +9,12 @@ from threepid.spec.errors import Forbidden, InvalidParam
 from threepid.spec.exchange import Request
 from threepid.spec.parameters import parse_form
 
+Form = Mapping[str, str]
+"""The fields of a form."""
 _MAX_FORM: Final = 65_536
 
 
-async def read(request: Request, config: Config) -> dict[str, str]:
+async def read(request: Request, config: Config) -> Form:
     """The fields of a form of ours. Raises Forbidden for another site's, InvalidParam for what is no form."""
     refuse_foreign(request, config)
     content_type = (request.header("content-type") or "").partition(";")[0].strip().lower()

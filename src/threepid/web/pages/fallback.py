@@ -16,7 +16,7 @@ from threepid.spec.parameters import parse_parameters
 from threepid.web import forms, language
 from threepid.web.pages.fallback_contact import ContactStage
 from threepid.web.pages.fallback_forms import FormStage, form_stages
-from threepid.web.pages.visit import Visit
+from threepid.web.pages.fallback_visit import Visit
 from threepid.web.render import SCRIPT, Pages
 
 _PATH: Final = "/_matrix/client/{version}/auth/{{stage}}/fallback/web"

@@ -1,6 +1,5 @@
 """The stages that prove an address: first it is named and sent a code, then the code comes back."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import Struct
@@ -22,10 +21,10 @@ from threepid.spec.errors import (
 from threepid.spec.exchange import Answer
 from threepid.spec.uia import AuthData
 from threepid.web import countries, language
-from threepid.web.pages.visit import Visit
+from threepid.web.forms import Form
+from threepid.web.pages.fallback_visit import Visit
 from threepid.web.render import Pages
 
-Form = Mapping[str, str]
 _MAX_ATTEMPT_DIGITS: Final = 6
 _WRONG_ADDRESS: Final = {
     "email": "This is not an e-mail address that we can send to: please look at it again.",
@@ -86,7 +85,7 @@ class ContactStage:
                 sent = await self._request(visit, address)
         except MatrixError as error:
             return self._ask_code(visit, sent, error)
-        return self._ask_code(visit, sent)
+        return self._ask_code(visit, sent, again=True)
 
     async def _take_code(self, visit: Visit, sent: _Sent, code: str) -> Answer | None:
         try:
@@ -143,7 +142,13 @@ class ContactStage:
         )
 
     def _ask_code(
-        self, visit: Visit, sent: _Sent, error: MatrixError | None = None, *, at_code: MatrixError | None = None
+        self,
+        visit: Visit,
+        sent: _Sent,
+        error: MatrixError | None = None,
+        *,
+        at_code: MatrixError | None = None,
+        again: bool = False,
     ) -> Answer:
         return self._page(
             "auth_code.html",
@@ -153,6 +158,7 @@ class ContactStage:
             sent=sent,
             code_minutes=CODE_LIFE // MINUTE,
             at_code=at_code is not None,
+            again=again,
         )
 
     def _page(self, template: str, visit: Visit, error: MatrixError | None, **values: Any) -> Answer:

@@ -12,10 +12,10 @@ from threepid.spec.errors import InvalidParam, MatrixError, NotFound, Unrecogniz
 from threepid.spec.exchange import Answer
 from threepid.spec.uia import DUMMY, PASSWORD, RECAPTCHA, REGISTRATION_TOKEN, TERMS, AuthData
 from threepid.web import language
-from threepid.web.pages.visit import Visit
+from threepid.web.forms import Form
+from threepid.web.pages.fallback_visit import Visit
 from threepid.web.render import Pages
 
-Form = Mapping[str, str]
 _CAPTCHA_ANSWERS: Final = ("g-recaptcha-response", "h-captcha-response", "cf-turnstile-response")
 """What the widgets of the known providers call their answer."""
 
