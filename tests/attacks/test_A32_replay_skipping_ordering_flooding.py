@@ -81,7 +81,7 @@ def test_a_token_without_uses_left_registers_nobody_however_many_try_at_once(dat
             # Each of them was told that the token is good: nobody has used it up yet.
             assert world.post(f"{C}/register", {**body, "auth": auth}).json()["completed"] == [auth["type"]]
             sessions.append({**body, "auth": {"type": "m.login.dummy", "session": session}})
-        answers = world.together(*(lambda one=one: world.acall("POST", f"{C}/register", one) for one in sessions))  # type: ignore[misc]
+        answers = world.together(*(lambda one=one: world.acall("POST", f"{C}/register", one) for one in sessions))
         assert sorted(answer.status_code for answer in answers) == [200, 200, 403, 403, 403, 403]
         assert rows(world, "accounts") == 2
 

@@ -1,6 +1,7 @@
 """A39: passwords, tokens and codes are nowhere in the database, not even half-way through a request."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def everything(world: World) -> bytes:
 
 @pytest.mark.parametrize("hexadecimal", [False, True])
 def test_no_secret_is_kept_in_the_clear(database_url: str, tmp_path: Path, hexadecimal: bool) -> None:
-    changes = {"accounts__terms": [TERMS], "accounts__registration": "token"}
+    changes: dict[str, Any] = {"accounts__terms": [TERMS], "accounts__registration": "token"}
     with World(database_url, tmp_path, **changes) as world:
         secrets: dict[str, str] = {}
         token = secrets["registration token"] = world.run(world.server.services.registration_tokens.create())

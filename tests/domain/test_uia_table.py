@@ -81,7 +81,7 @@ EVENTS: dict[str, Callable[[Session], httpx.Response]] = {
 # What is answered (status, errcode, completed) and the state after it. NEW: another session was begun.
 NEW = "new"
 T = ["m.login.terms"]
-GONE = {event: (401, "M_FORBIDDEN", [], NEW) for event in EVENTS}
+GONE: dict[str, tuple[int, str | None, list[str], str]] = {event: (401, "M_FORBIDDEN", [], NEW) for event in EVENTS}
 TABLE: dict[str, dict[str, tuple[int, str | None, list[str], str]]] = {
     "begun": {
         "poll": (401, None, [], "begun"),

@@ -107,7 +107,7 @@ def test_a_token_lets_in_and_counts(database_url: str, tmp_path: Path) -> None:
 
 @pytest.fixture
 def strict(database_url: str, tmp_path: Path) -> Iterator[World]:
-    changes = {"accounts__required_contacts": ["email", "msisdn"], "sms": SMS}
+    changes: dict[str, Any] = {"accounts__required_contacts": ["email", "msisdn"], "sms": SMS}
     with World(database_url, tmp_path, **changes) as world:
         yield world
 
@@ -150,7 +150,7 @@ def test_reserved_names_are_for_operators_only(database_url: str, tmp_path: Path
 def test_domains_that_may_register_are_not_those_that_may_be_added(database_url: str, tmp_path: Path) -> None:
     denied = tmp_path / "disposable.txt"
     denied.write_text("# throw-away mailboxes\ntrash.example\n")
-    changes = {
+    changes: dict[str, Any] = {
         "policy": {"register_email_domains_allowed": ["school.example"], "email_domains_denied_file": str(denied)}
     }
     with World(database_url, tmp_path, **changes) as world:
