@@ -12,7 +12,7 @@ from unpaddedbase64 import decode_base64
 from fake_identity_server import DROP, V1, V2, Asked, FakeIdentityServer, identity_server
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
 from threepid.spec.signing import BadSignature, Signer, verify
-from threepid.storage import outbox, queries, threepids
+from threepid.storage import outbox, threepids
 from threepid.storage.queries import Query
 from world import PASSWORD, World
 
@@ -516,8 +516,8 @@ def test_an_account_that_published_nothing_ends_with_success(home: World, other:
 
 
 def kept_name(home: World) -> object:
-    text = "-- name: x()\n-- Says it.\nSELECT displayname FROM profiles LIMIT 1;\n"
-    query = Query("x", *(queries._statements("t", text, driver)["x"] for driver in ("apsw", "psycopg")))
+    statement = "SELECT displayname FROM profiles LIMIT 1"
+    query = Query("test", statement, statement)
     return home.run(home.server.context.database.read(lambda tx: tx.value(query)))
 
 

@@ -35,6 +35,7 @@ class Pair:
         self.ca_file = str(directory / "ca.pem")
 
 
+SUCCESS = {"id_server_unbind_result": "success"}
 V1_ON = "[identity.v1]\nvalidate = true\nbind = true\n"
 
 
@@ -90,6 +91,43 @@ def test_a_session_of_a_trusted_server_is_asked_for_added_and_published(pair: tu
         # The same again is no error, and the association was published at the peer.
         assert home.post(PATH, json=body, headers=headers).status_code == 200
         assert lookup(peer, identity, "alice@example.com") == user_id
+
+
+def test_what_is_published_is_withdrawn_by_a_signature_that_the_peer_verifies(pair: tuple[Pair, Any]) -> None:
+    import ssl
+
+    from rig import wait_for
+
+    servers, taken = pair
+    verify = ssl.create_default_context(cafile=servers.ca_file)
+    with servers.home.client(verify=verify) as home, servers.peer.client(verify=verify) as peer:
+        token = register(home, "alice")
+        headers = {"Authorization": f"Bearer {token}"}
+        user_id = f"@alice:localhost:{servers.home.port}"
+        openid = home.post(f"/_matrix/client/v3/user/{user_id}/openid/request_token", json={}, headers=headers).json()
+        identity = peer.post("/_matrix/identity/v2/account/register", json=openid).json()["token"]
+        id_server = f"localhost:{servers.peer.port}"
+
+        def publish(secret: str) -> None:
+            sid = request_token(peer, identity, "alice@example.com", secret=secret).json()["sid"]
+            bind = {"sid": sid, "client_secret": secret, "id_server": id_server, "id_access_token": identity}
+            early = home.post(f"{PATH}/bind", json=bind, headers=headers)
+            assert (early.status_code, early.json()["errcode"]) == (400, "M_SESSION_NOT_VALIDATED")
+            mail = wait_for(lambda: taken.mails and taken.mails.pop())
+            assert peer.post(mail.path).status_code == 200
+            assert home.post(f"{PATH}/bind", json=bind, headers=headers).json() == {}
+            assert lookup(peer, identity, "alice@example.com") == user_id
+
+        publish("first")
+        address = {"medium": "email", "address": "alice@example.com"}
+        assert home.post(f"{PATH}/unbind", json=address, headers=headers).json() == SUCCESS
+        assert lookup(peer, identity, "alice@example.com") is None
+        publish("second")
+        auth = {"type": "m.login.password", "user": "alice", "password": "long enough"}
+        ended = home.post("/_matrix/client/v3/account/deactivate", json={"auth": auth}, headers=headers)
+        assert ended.json() == SUCCESS
+        reader = identity_token(peer, register(peer, "reader"))
+        assert lookup(peer, reader, "alice@example.com") is None
 
 
 def test_a_client_of_2016_without_a_token_is_served_over_v1(pair: tuple[Pair, Any]) -> None:

@@ -1,0 +1,233 @@
+"""F10: another identity server that is down, hangs, fails or lies hinders nobody here, and nothing false is remembered."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fake_identity_server import DROP, HANG, V2, FakeIdentityServer, identity_server
+from threepid.clock import DAY, MINUTE
+from threepid.storage import outbox, threepids
+from world import PASSWORD, World
+
+ALICE = "@alice:example.org"
+ADDRESS = {"medium": "email", "address": "alice@example.com"}
+ASSOCIATION = {**ADDRESS, "mxid": ALICE}
+NO_SUPPORT = {"id_server_unbind_result": "no-support"}
+DEACTIVATE = "/_matrix/client/v3/account/deactivate"
+AUTH = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}, "password": PASSWORD}
+Work = Callable[[World, str], Any]
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[FakeIdentityServer]:
+    with identity_server(tmp_path) as made:
+        made.binds("email", "alice@example.com")
+        yield made
+
+
+@pytest.fixture
+def home(database_url: str, tmp_path: Path, other: FakeIdentityServer) -> Iterator[World]:
+    with World(database_url, tmp_path, **other.settings) as made:
+        yield made
+
+
+def bind(home: World, token: str, other: FakeIdentityServer) -> Any:
+    body = {"sid": "1", "client_secret": "secret", "id_server": other.name, "id_access_token": "token"}
+    return home.post("/_matrix/client/v3/account/3pid/bind", body, token=token)
+
+
+def hang_up(home: World, other: FakeIdentityServer) -> None:
+    """Let the connections end that were given up: TLS waits for the other side to say so too."""
+    other.stop()
+    home.run(asyncio.sleep(0.3))
+
+
+def bound(home: World) -> int:
+    return len(home.run(home.server.context.database.read(lambda tx: threepids.bindings_of_user(tx, ALICE))))
+
+
+def waiting(home: World) -> int:
+    home.mails()  # what is for people has gone out then
+    return home.run(home.server.context.database.read(outbox.depth))
+
+
+FAULTS: dict[str, Any] = {
+    "drops": DROP,
+    "status 500": (500, b"<h1>Oh</h1>"),
+    "status 503 with a Matrix error": (503, {"errcode": "M_UNKNOWN", "error": "Down."}),
+    "a page": (200, b"<h1>Welcome</h1>"),
+    "nothing": (200, b""),
+    "no object": (200, b"[]"),
+    "not UTF-8": (200, b'{"a": "\xff"}'),
+    "too deep": (200, b'{"a":' * 500 + b"1" + b"}" * 500),
+    "too large": (200, json.dumps({**ASSOCIATION, "x": "x" * 60_000}).encode()),
+}
+LIES: dict[str, Any] = {
+    "an empty object": (200, {}),
+    "somebody else": (200, {**ASSOCIATION, "mxid": "@mallory:example.org"}),
+    "no address": (200, {**ASSOCIATION, "address": "alice"}),
+    "an address of many": (200, {**ASSOCIATION, "address": ["alice@example.com"]}),
+    "another medium": (200, {**ASSOCIATION, "medium": "pigeon"}),
+    "a number": (200, {**ASSOCIATION, "mxid": 1}),
+}
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, *LIES, "refuses"])
+def test_a_bind_fails_with_a_sentence_and_nothing_is_recorded(
+    home: World, other: FakeIdentityServer, fault: str
+) -> None:
+    token = home.register()
+    if fault == "refuses":
+        other.stop()
+    else:
+        other.replies[f"{V2}/3pid/bind"] = {**FAULTS, **LIES}[fault]
+    answer = bind(home, token, other)
+    assert answer.status_code == 502
+    assert answer.json() == {"errcode": "M_UNKNOWN", "error": "The identity server could not be reached."}
+    assert (bound(home), waiting(home), home.contacts(token)) == (0, 0, [])
+
+
+def test_a_bind_at_a_server_that_hangs_ends_and_keeps_nobody_else_waiting(
+    home: World, other: FakeIdentityServer
+) -> None:
+    token = home.register()
+    other.replies[f"{V2}/3pid/bind"] = HANG
+
+    async def hanging() -> float:
+        body = {"sid": "1", "client_secret": "secret", "id_server": other.name, "id_access_token": "token"}
+        start = time.monotonic()
+        answer = await home.acall("POST", "/_matrix/client/v3/account/3pid/bind", body, token=token)
+        assert (answer.status_code, answer.json()["errcode"]) == (502, "M_UNKNOWN")
+        return time.monotonic() - start
+
+    async def another() -> float:
+        start = time.monotonic()
+        assert (await home.acall("GET", "/_matrix/client/v3/account/3pid", token=token)).status_code == 200
+        return time.monotonic() - start
+
+    held, free = home.together(hanging, another)
+    assert held < 20
+    assert free < 3
+    assert bound(home) == 0
+    hang_up(home, other)
+
+
+def unbind(home: World, token: str) -> Any:
+    return home.post("/_matrix/client/v3/account/3pid/unbind", ADDRESS, token=token).json()
+
+
+def delete(home: World, token: str) -> Any:
+    answer = home.post("/_matrix/client/v3/account/3pid/delete", ADDRESS, token=token).json()
+    assert home.contacts(token) == []
+    return answer
+
+
+def deactivate(home: World, token: str) -> Any:
+    answer = home.post(DEACTIVATE, {"auth": AUTH}, token=token)
+    assert answer.status_code == 200
+    assert home.get("/_matrix/client/v3/account/whoami", token=token).status_code == 401
+    login = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}, "password": PASSWORD}
+    assert home.post("/_matrix/client/v3/login", login).status_code == 403
+    # The address is free for somebody else at once.
+    home.clock.advance(1)
+    bob = home.register("bob")
+    assert home.add(bob, home.validated(home.identity_token(bob, "bob"), secret="b"), secret="b").status_code == 200
+    return answer.json()
+
+
+def published_there(home: World, other: FakeIdentityServer) -> str:
+    token = home.register()
+    home.add(token, home.validated(home.identity_token(token)))
+    assert bind(home, token, other).json() == {}
+    return token
+
+
+@pytest.mark.parametrize("work", [unbind, delete, deactivate])
+@pytest.mark.parametrize("fault", [*FAULTS, "refuses"])
+def test_what_is_to_be_withdrawn_is_done_here_at_once_and_there_when_the_server_is_well(
+    home: World, other: FakeIdentityServer, fault: str, work: Work
+) -> None:
+    token = published_there(home, other)
+    if fault == "refuses":
+        other.stop()
+    else:
+        other.replies[f"{V2}/3pid/unbind"] = FAULTS[fault]
+    assert work(home, token) == NO_SUPPORT
+    assert waiting(home) == 1
+    other.unbinds()
+    if fault == "refuses":
+        other.start()
+    count = len(other.asked)
+    home.clock.advance(MINUTE)
+    home.run(home.server.worker.run_once())
+    assert [asked.body for asked in other.asked[count:]] == [{"mxid": ALICE, "threepid": ADDRESS}]
+    assert (waiting(home), bound(home)) == (0, 0)
+
+
+@pytest.mark.parametrize("work", [unbind, delete, deactivate])
+def test_a_server_that_hangs_is_waited_for_five_seconds_and_no_longer(
+    home: World, other: FakeIdentityServer, work: Work
+) -> None:
+    token = published_there(home, other)
+    other.replies[f"{V2}/3pid/unbind"] = HANG
+    start = time.monotonic()
+    path = f"/_matrix/client/v3/account/{'deactivate' if work is deactivate else '3pid/' + work.__name__}"
+    body = {"auth": AUTH} if work is deactivate else ADDRESS
+    assert home.post(path, body, token=token).json() == NO_SUPPORT
+    assert 4.5 < time.monotonic() - start < 8
+    assert waiting(home) == 1
+    other.unbinds()
+    home.clock.advance(MINUTE)
+    home.run(home.server.worker.run_once())
+    assert (waiting(home), bound(home)) == (0, 0)
+    hang_up(home, other)
+
+
+def test_many_servers_that_hang_are_waited_for_together(home: World, other: FakeIdentityServer) -> None:
+    token = home.register()
+    for number in range(12):
+        other.binds("email", f"a{number}@example.com")
+        bind(home, token, other)
+    other.replies[f"{V2}/3pid/unbind"] = HANG
+    start = time.monotonic()
+    assert deactivate_only(home, token) == NO_SUPPORT
+    assert time.monotonic() - start < 8
+    assert waiting(home) == 12
+    other.unbinds()
+    home.clock.advance(DAY)
+    home.run(home.server.worker.run_once())
+    assert waiting(home) == 0
+    hang_up(home, other)
+
+
+def deactivate_only(home: World, token: str) -> Any:
+    return home.post(DEACTIVATE, {"auth": AUTH}, token=token).json()
+
+
+def test_a_server_that_says_success_and_did_nothing_is_believed_and_nothing_more(
+    home: World, other: FakeIdentityServer
+) -> None:
+    token = published_there(home, other)
+    other.replies[f"{V2}/3pid/unbind"] = 200, {"errcode": "", "id_server_unbind_result": "success"}
+    assert unbind(home, token) == NO_SUPPORT  # an error, whatever else it says
+    other.unbinds()
+    assert unbind(home, token) == {"id_server_unbind_result": "success"}
+    assert home.contacts(token) == ["alice@example.com"]
+
+
+def test_a_publication_that_fails_does_not_undo_the_addition(home: World, other: FakeIdentityServer) -> None:
+    with home.again(accounts__trusted_identity_servers=["localhost:*"]) as trusting:
+        token = trusting.register()
+        validated = {**ADDRESS, "validated_at": 1_700_000_000_000}
+        other.replies[f"{V2}/3pid/getValidated3pid"] = 200, validated
+        other.replies[f"{V2}/3pid/bind"] = 500, b""
+        creds = {"sid": "1", "client_secret": "secret", "id_server": other.name, "id_access_token": "token"}
+        body = {"three_pid_creds": creds, "bind": True}
+        assert trusting.post("/_matrix/client/r0/account/3pid", body, token=token).json() == {}
+        assert trusting.contacts(token) == ["alice@example.com"]
+        assert bound(trusting) == 0
