@@ -64,6 +64,7 @@ def test_the_code_of_a_mail_is_typed(window: Window, site: Site) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_have_text("This code is not correct.")
     window.check_looks(page)
+    expect(page.get_by_label("The code in it")).to_be_focused()
     page.keyboard.type(site.code("code@example.com"))
     page.keyboard.press("Enter")
     check_told(window, site, page)
