@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpx
 import pytest
@@ -230,7 +230,7 @@ def test_no_use_that_begins_after_the_answer_is_answered(world: World, operation
     async def run() -> None:
         nonlocal answered
         server = await world._open()
-        transport = httpx.ASGITransport(app=server.asgi)
+        transport = httpx.ASGITransport(app=cast(Any, server.asgi))
         async with httpx.AsyncClient(transport=transport, base_url=BASE) as elsewhere:
             users = [
                 asyncio.create_task(use((world.http, elsewhere)[number % 2], one)) for number, one in enumerate(tokens)
@@ -318,7 +318,7 @@ def grant(world: World) -> Grant:
     return Grant(world.clock.now())
 
 
-RIVALS: Final = {
+RIVALS: Final[dict[str, Callable[[World, Alice], Awaitable[Login]]]] = {
     "login": lambda world, alice: log_in(world),
     "login by token": lambda world, alice: world.server.services.accounts.log_in_by_token(
         alice.login_token, Device(device_id="RIVAL", refreshes=True)

@@ -1,8 +1,21 @@
 """One grammar and one canonical form; hostile texts are in tests/attacks/test_A15 and test_A16."""
 
+import phonenumbers
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from threepid.domain.addresses import Email, InvalidAddress, domain_matches, mask, parse_email
+from data.phone_spellings import CANONICAL, INTERNATIONAL, NATIONAL, REFUSED
+from threepid.domain.addresses import (
+    Email,
+    InvalidAddress,
+    Phone,
+    domain_matches,
+    mask,
+    parse_address,
+    parse_email,
+    parse_phone,
+)
 
 
 def test_the_local_part_keeps_its_spelling_and_the_domain_becomes_lower_case_a_labels() -> None:
@@ -114,3 +127,135 @@ def test_a_log_shows_the_domain_or_the_two_ends_of_a_number(address: str, masked
 )
 def test_a_pattern_is_a_domain_or_all_below_it(domain: str, patterns: list[str], answer: bool) -> None:
     assert domain_matches(domain, patterns) is answer
+
+
+# -- phone numbers
+
+
+def example(region: str, kind: int) -> str:
+    number = phonenumbers.example_number_for_type(region, kind)
+    assert number is not None
+    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+
+
+def test_there_are_forty_spellings_of_one_number() -> None:
+    assert len(set(INTERNATIONAL + NATIONAL)) >= 40
+
+
+@pytest.mark.parametrize("text", INTERNATIONAL)
+def test_an_international_spelling_is_the_same_number_with_and_without_its_country(text: str) -> None:
+    expected = Phone(f"+{CANONICAL}", CANONICAL, "GB", texted=True)
+    assert parse_phone(text) == parse_phone(text, "GB") == expected
+
+
+@pytest.mark.parametrize("text", [text for text in INTERNATIONAL if "4" not in text.strip()[:1]])
+@pytest.mark.parametrize("country", ["US", "DE", "JP", "ZZ"])
+def test_a_plus_or_two_zeros_count_more_than_the_country(text: str, country: str) -> None:
+    assert parse_phone(text, country).canonical == CANONICAL
+
+
+@pytest.mark.parametrize("text", NATIONAL)
+def test_a_national_spelling_needs_its_country(text: str) -> None:
+    assert parse_phone(text, "GB").canonical == CANONICAL
+    for country in (None, "ZZ"):
+        with pytest.raises(InvalidAddress):
+            parse_phone(text, country)
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_is_no_plain_number_is_refused_with_and_without_a_country(text: str) -> None:
+    for country in (None, "GB"):
+        with pytest.raises(InvalidAddress):
+            parse_phone(text, country)
+
+
+@pytest.mark.parametrize("country", ["", "G", "GBR", "gb", "G1", "GB ", "\N{FULLWIDTH LATIN CAPITAL LETTER G}B"])
+def test_a_country_is_two_capitals(country: str) -> None:
+    with pytest.raises(InvalidAddress):
+        parse_phone(f"+{CANONICAL}", country)
+
+
+@pytest.mark.parametrize("kind", ["PREMIUM_RATE", "SHARED_COST", "PERSONAL_NUMBER", "TOLL_FREE", "PAGER", "UAN"])
+def test_numbers_that_cost_more_or_nobody_carries_are_not_texted(kind: str) -> None:
+    number = getattr(phonenumbers.PhoneNumberType, kind)
+    found = [
+        parse_phone(example(region, number))
+        for region in ("GB", "DE", "AT", "US", "FR", "IT", "NL")
+        if phonenumbers.example_number_for_type(region, number) is not None
+    ]
+    assert found
+    assert not any(phone.texted for phone in found)
+
+
+@pytest.mark.parametrize("region", ["GB", "DE", "AT", "US", "FR", "IT", "JP", "BR", "IN"])
+def test_mobile_numbers_are_texted(region: str) -> None:
+    phone = parse_phone(example(region, phonenumbers.PhoneNumberType.MOBILE))
+    assert (phone.region, phone.texted) == (region, True)
+
+
+@pytest.mark.parametrize("code", [800, 808, 870, 878, 881, 882, 883, 888, 979])
+def test_numbers_of_no_country_have_no_region_whatever_country_is_said(code: int) -> None:
+    number = phonenumbers.example_number_for_non_geo_entity(code)
+    assert number is not None
+    text = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    assert parse_phone(text, "GB").region == parse_phone(text).region == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "region"),
+    [("+441481960194", "GG"), ("+447797712345", "JE"), ("+441624756789", "IM"), ("+18762101234", "JM")],
+)
+def test_countries_that_share_a_code_are_told_apart(text: str, region: str) -> None:
+    assert parse_phone(text, "GB").region == region
+
+
+def test_the_prefix_has_seven_digits() -> None:
+    assert parse_phone(f"+{CANONICAL}").prefix == "4474001"
+
+
+REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
+
+
+@settings(max_examples=1000)
+@given(st.sampled_from(REGIONS), st.integers(min_value=0, max_value=10**10 - 1), st.integers(4, 10))
+def test_parsing_what_was_parsed_changes_nothing(region: str, digits: int, length: int) -> None:
+    try:
+        phone = parse_phone(str(digits).zfill(10)[:length], region)
+    except InvalidAddress:
+        return
+    assert parse_phone(phone.address) == phone
+    assert parse_phone(phone.canonical) == phone
+    assert parse_phone(phone.address, region) == phone
+    assert phone.address == f"+{phone.canonical}"
+    assert phone.canonical.isdecimal()
+    assert phone.canonical.isascii()
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("form", ["E164", "INTERNATIONAL", "NATIONAL"])
+def test_every_countrys_own_way_of_writing_is_the_same_number(region: str, form: str) -> None:
+    number = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
+    if number is None:
+        number = phonenumbers.example_number(region)
+    assert number is not None
+    text = phonenumbers.format_number(number, getattr(phonenumbers.PhoneNumberFormat, form))
+    phone = parse_phone(text, region)
+    assert phone.address == phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    assert parse_phone(phone.canonical) == phone
+
+
+@given(st.text(max_size=60), st.sampled_from([None, "GB", "DE", "US", "ZZ"]))
+def test_any_text_is_a_number_or_refused(text: str, country: str | None) -> None:
+    try:
+        phone = parse_phone(text, country)
+    except InvalidAddress:
+        return
+    assert parse_phone(phone.canonical) == phone
+
+
+def test_an_address_is_of_its_medium() -> None:
+    assert isinstance(parse_address("email", "a@b.example"), Email)
+    assert isinstance(parse_address("msisdn", "07400 123456", "GB"), Phone)
+    for medium, text in (("email", CANONICAL), ("msisdn", "a@b.example"), ("fax", CANONICAL), ("", "a@b.example")):
+        with pytest.raises(InvalidAddress):
+            parse_address(medium, text)

@@ -3,6 +3,7 @@
 https://spec.matrix.org/latest/client-server-api/#account-registration-and-management
 """
 
+import contextlib
 from collections.abc import Callable, Container
 from fnmatch import fnmatchcase
 from typing import Any, Final, TypeVar
@@ -18,7 +19,14 @@ from threepid.domain.notices import Notices
 from threepid.domain.registration_tokens import RegistrationTokens
 from threepid.domain.uia import Grant, Proof, WrongUserError
 from threepid.domain.validation import Purpose
-from threepid.spec.errors import Exclusive, Forbidden, InvalidUsername, ThreepidInUse, UserInUse
+from threepid.spec.errors import (
+    Exclusive,
+    Forbidden,
+    InvalidUsername,
+    LimitExceeded,
+    ThreepidInUse,
+    UserInUse,
+)
 from threepid.spec.types import valid_localpart
 from threepid.spec.uia import AuthData, Identifier
 from threepid.storage import accounts, devices, sessions, terms, threepids, uia
@@ -73,14 +81,14 @@ class Accounts:
                 auth.identifier, user=auth.user, medium=auth.medium, address=auth.address, ways=_EVERY_WAY
             )
         password = auth.password if isinstance(auth.password, str) else ""
-        guess = await self._try(named, password, client)
+        guess = await self._try(named, password, client, logged_in=named.name == user_id)
         if guess is None:
             raise Forbidden("The password is not right.")
         await self._context.database.write(guess.give_back)
         if named.account is None or named.account.user_id != user_id:
             raise WrongUserError
 
-    async def _try(self, named: Named, password: str, client: str) -> Guess | None:
+    async def _try(self, named: Named, password: str, client: str, *, logged_in: bool = False) -> Guess | None:
         """The guess to be given back if this is their password, else None: the one place that knows.
 
         Takes as long for nobody as for somebody. Raises LimitExceeded before the password is looked at.
@@ -89,7 +97,13 @@ class Accounts:
 
         def step(tx: Tx) -> Guess:
             known = [device.seen_from for device in devices.of_user(tx, account.user_id)] if account else []
-            guess = Guess(self._context, client=client, account=named.name, known_clients=[one for one in known if one])
+            guess = Guess(
+                self._context,
+                client=client,
+                account=named.name,
+                known_clients=[one for one in known if one],
+                logged_in=logged_in,
+            )
             guess.take(tx)
             return guess
 
@@ -99,7 +113,11 @@ class Accounts:
             guess = await self._context.database.write(step)
         usable = account is not None and account.deactivated_at is None
         password_hash = account.password_hash if account and usable else None
-        right = await self._passwords.verify(password, password_hash)
+        try:
+            right = await self._passwords.verify(password, password_hash)
+        except LimitExceeded:  # nobody looked at it: the owner must not pay for what keeps the server busy
+            await self._context.database.write(guess.give_back)
+            raise
         return guess if right and usable else None
 
     async def find(
@@ -143,7 +161,10 @@ class Accounts:
         if guess is None or account is None or account.password_hash is None:
             raise Forbidden("The name or the password is not right.")
         old_hash = account.password_hash
-        new_hash = await self._passwords.rehash(password) if self._passwords.needs_rehash(old_hash) else None
+        new_hash = None
+        if self._passwords.needs_rehash(old_hash):
+            with contextlib.suppress(LimitExceeded):  # there is another time for it
+                new_hash = await self._passwords.rehash(password)
 
         def step(tx: Tx) -> Login:
             guess.give_back(tx)

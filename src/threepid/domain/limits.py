@@ -5,8 +5,8 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 from threepid.clock import DAY, HOUR
-from threepid.config import Limit
-from threepid.domain.addresses import Address, Phone
+from threepid.config import Limit, Limits
+from threepid.domain.addresses import Address, InvalidAddress, Phone, parse_phone
 from threepid.domain.context import Context
 from threepid.spec.errors import LimitExceeded
 from threepid.storage import limits
@@ -31,11 +31,7 @@ def take_message(tx: Tx, context: Context, address: Address, *, client: str) -> 
         ("message", settings.message_total),
     ]
     if isinstance(address, Phone):
-        counted += [
-            (f"sms to {address.prefix}", settings.sms_to_prefix),
-            (f"sms to {address.region}", settings.sms_to_country),
-            ("sms", settings.sms_total),
-        ]
+        counted += _of_texts("sms", address, settings)
     for key, limit in counted:
         _take(tx, context, key, limit, TOO_MANY_MESSAGES)
     if isinstance(address, Phone):
@@ -48,11 +44,30 @@ def count_confirmed(tx: Tx, context: Context, canonical: str) -> None:
     limits.count_confirmed(tx, prefix, context.clock.now() // DAY)
 
 
+async def closed_prefixes(context: Context) -> int:
+    """How many phone prefixes are sent nothing, because almost nobody hands in the codes that are sent there."""
+    since_day = context.clock.now() // DAY - 1
+    return await context.database.read(
+        lambda tx: limits.closed_prefixes(
+            tx, since_day=since_day, least_sent=_MILKED_AFTER, confirmed_part=_CONFIRMED_PART
+        )
+    )
+
+
 def take_notice(tx: Tx, context: Context, *, medium: str, canonical: str) -> bool:
-    """Count a notice to a contact; False if it had too many lately, and should not get this one."""
+    """Count a notice to a contact; False if it had too many lately, and should not get this one.
+
+    Texts are counted by prefix, country and in all as well, apart from those with codes: whoever asks for many of these
+    must not thereby keep a notice from its owner.
+    """
+    settings = context.config.limits
+    counted = [(f"notice to {medium} {canonical}", settings.notice_to_address)]
     try:
-        _take(tx, context, f"notice to {medium} {canonical}", context.config.limits.notice_to_address)
-    except LimitExceeded:
+        if medium == Phone.medium:
+            counted += _of_texts("sms notice", parse_phone(canonical), settings)
+        for key, limit in counted:
+            _take(tx, context, key, limit)
+    except (InvalidAddress, LimitExceeded):
         return False
     return True
 
@@ -70,11 +85,19 @@ def take_authentication(tx: Tx, context: Context, *, client: str) -> None:
 class Guess:
     """A password or token that somebody tries: counted as wrong before it is looked at, and given back when it was right."""
 
-    def __init__(self, context: Context, *, client: str, account: str = "", known_clients: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        client: str,
+        account: str = "",
+        known_clients: Iterable[str] = (),
+        logged_in: bool = False,
+    ) -> None:
         """A guess of the caller `client`, about `account` where it is about one.
 
-        Callers in a network that the account has logged in from (`known_clients`, IP addresses) are not held up by what
-        strangers try.
+        Callers who are `logged_in` to the account, or in a network that it has logged in from (`known_clients`, IP
+        addresses), are not held up by what strangers try.
         """
         settings = context.config.limits
         network = network_of(client)
@@ -82,7 +105,9 @@ class Guess:
         self._counted = [(f"guess from {network}", settings.guesses_from_client)]
         if account:
             self._counted.append((f"guess at {account} from {network}", settings.guesses_at_account_from_client))
-            if network not in {network_of(known) for known in known_clients}:
+            if logged_in:
+                self._counted.append((f"guess at {account} by its devices", settings.guesses_at_account))
+            elif network not in {network_of(known) for known in known_clients}:
                 self._counted.append((f"guess at {account}", settings.guesses_at_account))
 
     def take(self, tx: Tx) -> None:
@@ -109,6 +134,14 @@ def network_of(client: str) -> str:
             return str(address.ipv4_mapped)
         return str(ip_network((address, _NETWORK_BITS), strict=False))
     return str(address)
+
+
+def _of_texts(kind: str, phone: Phone, settings: Limits) -> list[tuple[str, Limit]]:
+    return [
+        (f"{kind} to {phone.prefix}", settings.sms_to_prefix),
+        (f"{kind} to {phone.region}", settings.sms_to_country),
+        (kind, settings.sms_total),
+    ]
 
 
 def _count_text(tx: Tx, context: Context, phone: Phone) -> None:

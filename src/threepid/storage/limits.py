@@ -45,6 +45,12 @@ def texts_of_prefix(tx: Tx, prefix: str, *, since_day: int) -> tuple[int, int]:
     return (texts.sent, texts.confirmed) if texts else (0, 0)
 
 
+def closed_prefixes(tx: Tx, *, since_day: int, least_sent: int, confirmed_part: int) -> int:
+    """How many prefixes had `least_sent` texts or more since that day, and fewer than one in `confirmed_part` confirmed."""
+    parameters = {"since_day": since_day, "least_sent": least_sent, "confirmed_part": confirmed_part}
+    return int(tx.value(_sql.closed_prefixes, **parameters))
+
+
 def delete_texts_before(tx: Tx, day: int) -> int:
     """Forget the counts of the days before `day`."""
     return tx.run(_sql.delete_texts_before, ANY, day=day)

@@ -33,6 +33,13 @@ ON CONFLICT (prefix, day) DO UPDATE SET confirmed = sms_prefixes.confirmed + 1;
 SELECT CAST(COALESCE(SUM(sent), 0) AS BIGINT) AS sent, CAST(COALESCE(SUM(confirmed), 0) AS BIGINT) AS confirmed
 FROM sms_prefixes WHERE prefix = :prefix AND day >= :since_day;
 
+-- name: closed_prefixes(since_day, least_sent, confirmed_part)$
+-- How many prefixes had many texts and too few confirmations.
+SELECT COUNT(*) FROM (
+    SELECT prefix FROM sms_prefixes WHERE day >= :since_day GROUP BY prefix
+    HAVING SUM(sent) >= :least_sent AND SUM(confirmed) * :confirmed_part < SUM(sent)
+) AS closed;
+
 -- name: delete_texts_before(day)!
 -- Forget the counts of long ago.
 DELETE FROM sms_prefixes WHERE day < :day;

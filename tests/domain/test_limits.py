@@ -1,0 +1,283 @@
+"""Limits: what is counted together, what is given back, and which phone prefixes are closed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from threepid.clock import DAY, HOUR
+from threepid.domain import housekeeping, limits
+from threepid.domain.addresses import Phone, parse_address
+from threepid.domain.limits import Guess, network_of
+from threepid.spec.errors import LimitExceeded
+from threepid.storage.database import Tx
+from world import World
+
+PLENTY = {"burst": 1_000_000, "per_hour": 1}
+ONE = {"burst": 1, "per_hour": 1}
+NAMES = [
+    "message_to_address",
+    "message_from_client",
+    "message_total",
+    "notice_to_address",
+    "sms_to_prefix",
+    "sms_to_country",
+    "sms_total",
+    "guesses_from_client",
+    "guesses_at_account_from_client",
+    "guesses_at_account",
+]
+
+
+def only(**narrow: dict[str, Any]) -> dict[str, Any]:
+    """Limits of which only these can be felt."""
+    return {"all": "on", **dict.fromkeys(NAMES, PLENTY), **narrow}
+
+
+@pytest.fixture
+def world(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
+    with World(database_url, tmp_path, limits=only(**getattr(request, "param", {}))) as made:
+        yield made
+
+
+def message(world: World, address: str, client: str = "192.0.2.1") -> bool:
+    """Is one more message to the address allowed?"""
+    parsed = parse_address("email" if "@" in address else "msisdn", address)
+    context = world.server.context
+    try:
+        world.run(context.database.write(lambda tx: limits.take_message(tx, context, parsed, client=client)))
+    except LimitExceeded:
+        return False
+    return True
+
+
+def guess(world: World, client: str, account: str = "", **more: Any) -> Guess | None:
+    """One more guess, or None if it is refused."""
+    made = Guess(world.server.context, client=client, account=account, **more)
+    try:
+        world.run(world.server.context.database.write(made.take))
+    except LimitExceeded:
+        return None
+    return made
+
+
+def give_back(world: World, made: Guess | None) -> None:
+    assert made is not None
+    world.run(world.server.context.database.write(made.give_back))
+
+
+def notice(world: World, medium: str, canonical: str) -> bool:
+    context = world.server.context
+    return world.run(
+        context.database.write(lambda tx: limits.take_notice(tx, context, medium=medium, canonical=canonical))
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", True),
+        ("2001:db8:1:2::1", "2001:DB8:1:2::1", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("not an address", "not an address", True),
+        ("", "192.0.2.1", False),
+    ],
+)
+def test_callers_are_told_apart_by_address_or_network(one: str, other: str, together: bool) -> None:
+    assert (network_of(one) == network_of(other)) is together
+
+
+@pytest.mark.parametrize(
+    ("world", "first", "shared", "apart"),
+    [
+        ({"message_to_address": ONE}, "a@b.example", ["A@B.example"], ["c@b.example", "+447400123456"]),
+        ({"message_to_address": ONE}, "+447400123456", ["0044 7400 123456"], ["+447400123457"]),
+        ({"message_total": ONE}, "a@b.example", ["c@d.example", "+447400123456"], []),
+        ({"sms_to_prefix": ONE}, "+447400123456", ["+447400199999"], ["+447400200000", "a@b.example"]),
+        ({"sms_to_country": ONE}, "+447400123456", ["+447500123456"], ["+4915123456789", "a@b.example"]),
+        ({"sms_total": ONE}, "+447400123456", ["+4915123456789"], ["a@b.example"]),
+    ],
+    indirect=["world"],
+)
+def test_each_limit_counts_what_belongs_together(world: World, first: str, shared: list[str], apart: list[str]) -> None:
+    assert message(world, first)
+    assert [message(world, address) for address in shared] == [False] * len(shared)
+    assert [message(world, address) for address in apart] == [True] * len(apart)
+    world.clock.advance(HOUR)
+    assert message(world, first)
+
+
+@pytest.mark.parametrize("world", [{"message_from_client": ONE}], indirect=True)
+def test_a_caller_is_counted_over_all_addresses(world: World) -> None:
+    assert message(world, "a@b.example", "2001:db8::1")
+    assert not message(world, "+447400123456", "2001:db8::2")
+    assert message(world, "+447400123456", "2001:db8:0:1::1")
+
+
+@pytest.mark.parametrize("world", [{"sms_total": ONE}], indirect=True)
+def test_a_refused_message_costs_nothing_of_the_other_limits(world: World) -> None:
+    narrow = world.server.context.config.limits
+    assert narrow.message_to_address.burst > 1
+    assert message(world, "+447400123456")
+    before = rows(world)
+    assert not message(world, "+4915123456789")
+    assert rows(world) == before
+
+
+def rows(world: World) -> int:
+    from threepid.storage.queries import Query
+
+    query = Query("test", "SELECT COUNT(*) FROM limits", "SELECT COUNT(*) FROM limits")
+    return int(world.run(world.server.context.database.read(lambda tx: tx.value(query))))
+
+
+# -- notices
+
+
+@pytest.mark.parametrize("world", [{"notice_to_address": {"burst": 2, "per_hour": 1}}], indirect=True)
+def test_more_notices_than_allowed_are_left_out(world: World) -> None:
+    assert [notice(world, "email", "a@b.example") for _ in range(3)] == [True, True, False]
+    assert notice(world, "email", "c@b.example")
+    world.clock.advance(HOUR)
+    assert notice(world, "email", "a@b.example")
+
+
+@pytest.mark.parametrize("world", [{"sms_to_prefix": ONE}, {"sms_to_country": ONE}, {"sms_total": ONE}], indirect=True)
+def test_notices_by_text_have_the_caps_of_codes_but_apart_from_these(world: World) -> None:
+    assert message(world, "+447400123456")
+    assert not message(world, "+447400123457")
+    assert notice(world, "msisdn", "447400123456")
+    assert not notice(world, "msisdn", "447400123457")
+    assert notice(world, "email", "a@b.example")
+    world.clock.advance(HOUR)
+    assert message(world, "+447400123457")
+
+
+# -- guesses
+
+
+@pytest.mark.parametrize("world", [{"guesses_from_client": ONE}], indirect=True)
+def test_guesses_of_one_caller_count_over_all_accounts(world: World) -> None:
+    assert guess(world, "192.0.2.1", "@alice:example.org")
+    assert not guess(world, "192.0.2.1", "@bob:example.org")
+    assert not guess(world, "192.0.2.1")
+    assert guess(world, "192.0.2.2", "@bob:example.org")
+
+
+@pytest.mark.parametrize("world", [{"guesses_at_account_from_client": ONE}], indirect=True)
+def test_guesses_of_one_caller_at_one_account_are_fewer(world: World) -> None:
+    assert guess(world, "192.0.2.1", "@alice:example.org")
+    assert not guess(world, "192.0.2.1", "@alice:example.org")
+    assert guess(world, "192.0.2.1", "@bob:example.org")
+    assert guess(world, "192.0.2.2", "@alice:example.org")
+
+
+@pytest.mark.parametrize("world", [{"guesses_at_account": ONE}], indirect=True)
+def test_strangers_hold_up_strangers_only(world: World) -> None:
+    assert guess(world, "192.0.2.1", "@alice:example.org")
+    assert not guess(world, "192.0.2.2", "@alice:example.org")
+    for _ in range(3):
+        assert guess(world, "198.51.100.7", "@alice:example.org", known_clients=["198.51.100.7"])
+        assert guess(world, "2001:db8::7", "@alice:example.org", known_clients=["192.0.2.9", "2001:db8::1"])
+    assert guess(world, "203.0.113.1", "@alice:example.org", logged_in=True)
+    assert not guess(world, "203.0.113.2", "@alice:example.org", logged_in=True)
+    assert guess(world, "203.0.113.1", "@bob:example.org", logged_in=True)
+
+
+@pytest.mark.parametrize(
+    "world",
+    [{"guesses_at_account": ONE, "guesses_from_client": ONE, "guesses_at_account_from_client": ONE}],
+    indirect=True,
+)
+def test_a_right_guess_costs_nothing(world: World) -> None:
+    for _ in range(3):
+        give_back(world, guess(world, "192.0.2.1", "@alice:example.org"))
+    assert guess(world, "192.0.2.1", "@alice:example.org")
+    assert not guess(world, "192.0.2.1", "@alice:example.org")
+
+
+@pytest.mark.parametrize("world", [{"guesses_from_client": {"burst": 2, "per_hour": 1}}], indirect=True)
+def test_giving_back_saves_nothing_up(world: World) -> None:
+    for _ in range(5):
+        give_back(world, guess(world, "192.0.2.1"))
+    assert [guess(world, "192.0.2.1") is not None for _ in range(3)] == [True, True, False]
+
+
+# -- prefixes that are milked
+
+
+def send(world: World, count: int, *, start: int = 0) -> list[bool]:
+    return [message(world, f"+447400{100_000 + number:06}") for number in range(start, start + count)]
+
+
+def confirm(world: World, count: int) -> None:
+    context = world.server.context
+
+    def step(tx: Tx) -> None:
+        for number in range(count):
+            limits.count_confirmed(tx, context, f"447400{100_000 + number:06}")
+
+    world.run(context.database.write(step))
+
+
+def closed(world: World) -> int:
+    return world.run(limits.closed_prefixes(world.server.context))
+
+
+def test_a_prefix_is_closed_after_fifty_texts_of_which_fewer_than_one_in_ten_was_confirmed(world: World) -> None:
+    confirm(world, 4)
+    assert send(world, 51) == [True] * 50 + [False]
+    assert closed(world) == 1
+    assert message(world, "+447500123456")
+    confirm(world, 1)
+    assert closed(world) == 0
+    assert message(world, "+447400123456")
+    assert not message(world, "+447400123457")
+
+
+def test_a_closed_prefix_says_when_to_come_back_and_is_not_counted_on(world: World) -> None:
+    send(world, 50)
+    context = world.server.context
+    before = rows(world)
+    with pytest.raises(LimitExceeded) as refused:
+        world.run(
+            context.database.write(
+                lambda tx: limits.take_message(tx, context, Phone("", "447400199999", "GB", texted=True), client="x")
+            )
+        )
+    assert refused.value.retry_after_ms == HOUR
+    assert refused.value.cause == "prefix closed"
+    assert rows(world) == before
+
+
+def test_a_prefix_opens_again_when_two_days_have_passed_and_the_counts_are_forgotten(world: World) -> None:
+    world.clock.advance(DAY - world.clock.now() % DAY)
+    send(world, 50)
+    world.clock.advance(2 * DAY - 1)
+    world.run(housekeeping.run_once(world.server.context))
+    assert closed(world) == 1
+    assert not message(world, "+447400123456")
+    world.clock.advance(1)
+    assert closed(world) == 0
+    assert message(world, "+447400123456")
+    world.clock.advance(5 * DAY)
+    world.run(housekeeping.run_once(world.server.context))
+    assert world.run(world.server.context.database.read(_counted)) == 0
+
+
+def _counted(tx: Tx) -> int:
+    from threepid.storage.queries import Query
+
+    return int(tx.value(Query("test", "SELECT COUNT(*) FROM sms_prefixes", "SELECT COUNT(*) FROM sms_prefixes")))
+
+
+def test_nothing_is_counted_where_limits_are_off(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path) as world:
+        assert all(send(world, 60))
+        assert closed(world) == 0
+        assert rows(world) == 0
