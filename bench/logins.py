@@ -10,6 +10,7 @@ from clients import PASSWORD
 from tools import HERE, Figures, Setup, bare, memory, serving
 
 VERSIONS = "/_matrix/client/versions"
+FEW = 16
 CROWD = 300
 PAUSE = 2.5
 """Seconds in which the queue of the last crowd empties."""
@@ -22,7 +23,7 @@ def measure(setup: Setup) -> Figures:
     with serving(setup) as (worker, _):
         _crowd(setup, 8, 1)
         idle = memory(worker)
-        logins = _logins_per_second(_crowd(setup, 32, seconds), seconds)
+        logins = _logins_per_second(_crowd(setup, FEW, seconds), seconds)
         hashes.append(_hashes(setup, seconds / 2))
         polite = _beside(setup.port, VERSIONS, seconds, _start_crowd(setup, CROWD, seconds))
         time.sleep(PAUSE)
@@ -33,7 +34,7 @@ def measure(setup: Setup) -> Figures:
     floor = sum(hashes) / len(hashes)
     return {
         "hashes in a bare loop (1/s)": (floor, ""),
-        "logins, 32 clients (1/s)": (logins, ""),
+        f"logins, {FEW} clients (1/s)": (logins, ""),
         "logins / hashes": (logins / floor, ">= 0.9"),
         f"GET /versions while {CROWD} clients log in, median (ms)": (_quantile(polite, 0.5), ""),
         f"GET /versions while {CROWD} clients log in, p99 (ms)": (_quantile(polite, 0.99), "< 20"),
@@ -62,8 +63,8 @@ def _start_crowd(setup: Setup, clients: int, seconds: float, *manners: str) -> s
 
 
 def _logins_per_second(counts: dict[str, int], seconds: float) -> float:
-    if counts.keys() != {"200"}:
-        raise SystemExit(f"logins were not all answered with 200: {counts}")
+    if not {"200"} <= counts.keys() <= {"200", "429"}:
+        raise SystemExit(f"logins were answered with {counts}")
     return counts["200"] / seconds
 
 

@@ -1,8 +1,8 @@
 """A38: a crowd that logs in and leaves at once costs bounded memory, and keeps nobody else waiting for long.
 
-Bounds on a machine that does nothing else: /versions within 50 ms (p99) meanwhile, full service within 3 s after the crowd.
-Here other tests may run beside, so five times as much is allowed for the one and twice as much for the other; the figures are
-printed.
+Bounds on a machine that does nothing else: /versions within 50 ms (p99) meanwhile, full service within 3 s after the last crowd.
+Here other tests may run beside, so ten times as much is allowed for the one, on top of four times what it takes before the
+crowds come, and twice as much for the other; the figures are printed.
 """
 
 import json
@@ -84,10 +84,14 @@ def log_in_and_leave(server: ServerProcess) -> None:
 def test_a_crowd_that_logs_in_and_leaves_is_borne(server: ServerProcess) -> None:
     pid = worker(server)
     before = megabytes(pid, "VmRSS")
-    watch = Watch(server)
+    quiet, watch = Watch(server), Watch(server)
+    quiet.start()
+    time.sleep(1.5)
+    quiet.over.set()
+    quiet.join()
     watch.start()
     try:
-        for _ in range(3):
+        for _ in range(8):
             log_in_and_leave(server)
             time.sleep(0.3)
         left = time.monotonic()
@@ -103,13 +107,14 @@ def test_a_crowd_that_logs_in_and_leaves_is_borne(server: ServerProcess) -> None
         watch.over.set()
         watch.join()
     rise = megabytes(pid, "VmHWM") - before
-    bound = (os.cpu_count() or 1) * HASH_MIB * 1.048576 + 30
+    most = (os.cpu_count() or 1) * HASH_MIB * 1.048576 + 30
+    allowed = 0.5 + 4 * quiet.p99()
     print(
-        f"memory rose by {rise:.0f} MB (bound {bound:.0f}), /versions p99 {watch.p99() * 1000:.0f} ms of "
-        f"{len(watch.took)} (bound 250), full service after {recovered:.1f} s (bound 6)"
+        f"memory rose by {rise:.0f} MB (bound {most:.0f}); /versions p99 of {len(watch.took)}: {watch.p99() * 1000:.0f} ms "
+        f"(before {quiet.p99() * 1000:.0f}, bound {allowed * 1000:.0f}); full service after {recovered:.1f} s (bound 6)"
     )
-    assert rise < bound
-    assert watch.p99() < 0.25
+    assert rise < most
+    assert watch.p99() < allowed
     assert recovered < 6
 
 

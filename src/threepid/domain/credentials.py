@@ -207,12 +207,16 @@ class Passwords:
         if self._waiting * self._seconds_each / self._width > QUEUE_SECONDS:
             raise LimitExceeded(int(QUEUE_SECONDS * 1000))
         self._waiting += 1
-        future = asyncio.get_running_loop().run_in_executor(self._pool, self._timed, work, *arguments)
+        asked = self._clock.monotonic()
+        future = asyncio.get_running_loop().run_in_executor(self._pool, self._timed, asked, work, *arguments)
         future.add_done_callback(self._leave)
         return await asyncio.shield(future)
 
-    def _timed(self, work: Any, *arguments: str) -> Any:
+    def _timed(self, asked: float, work: Any, *arguments: str) -> Any:
         start = self._clock.monotonic()
+        if start - asked > QUEUE_SECONDS:
+            # The machine has become slower since the queue was joined: who waited this long does so for nothing.
+            raise LimitExceeded(int(QUEUE_SECONDS * 1000))
         result = work(*arguments)
         self._seconds_each += (self._seconds_since(start) - self._seconds_each) / 8
         return result
