@@ -97,6 +97,14 @@ def test_a_script_is_run_as_it_stands_with_the_engines_name_for_bytes() -> None:
     connection.close()
 
 
+def test_a_table_in_the_order_of_its_key_is_one_where_the_engine_has_such() -> None:
+    migration = Migration(1, "x", "-- BYTES and CLUSTERED are words.\nCREATE TABLE a (b BYTES PRIMARY KEY) CLUSTERED;")
+    assert migration.script("sqlite") == (
+        "-- BYTES and CLUSTERED are words.\nCREATE TABLE a (b BLOB PRIMARY KEY) WITHOUT ROWID;"
+    )
+    assert migration.script("postgresql").endswith("(b BYTEA PRIMARY KEY) ;")
+
+
 def test_a_place_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"file/x\.db cannot be made"):

@@ -68,6 +68,10 @@ class Tx(ABC):
         there already is no surprise, use `ON CONFLICT DO NOTHING` and the row count.
         """
 
+    @abstractmethod
+    def array(self, texts: Sequence[str]) -> Any:
+        """A parameter that holds many texts, for a query that has a text for each engine."""
+
 
 def call(fn: Callable[[Tx], T], tx: Tx) -> T:
     """`fn(tx)`, but never a StopIteration: a future of Python 3.11 refuses it, and its caller would wait for ever."""

@@ -17,6 +17,11 @@ from threepid.storage.sqlite import connect
 _WAIT_MS: Final = 60_000
 _ADVISORY_LOCK: Final = 0x3F1D
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+_WORDS: Final = {
+    "sqlite": {"BYTES": "BLOB", "CLUSTERED": "WITHOUT ROWID"},
+    "postgresql": {"BYTES": "BYTEA", "CLUSTERED": ""},
+}
+"""What differs between the engines: binary strings, and tables that are kept in the order of their key."""
 _VERSIONS: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT NOT NULL PRIMARY KEY,
@@ -36,7 +41,9 @@ class Migration(Struct, frozen=True):
 
     def script(self, engine: str) -> str:
         """The statements of the step for `engine`; both drivers run them as they stand, so nothing here cuts them up."""
-        return re.sub(r"\bBYTES\b", "BLOB" if engine == "sqlite" else "BYTEA", self.text)
+        words = _WORDS[engine]
+        # A comment may speak of them.
+        return re.sub(r"--[^\n]*|\b(?:BYTES|CLUSTERED)\b", lambda found: words.get(found[0], found[0]), self.text)
 
 
 def known_migrations() -> list[Migration]:

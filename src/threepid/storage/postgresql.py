@@ -6,7 +6,7 @@ https://www.postgresql.org/docs/current/transaction-iso.html
 
 import asyncio
 import time  # noqa: TID251 - only to sleep in a worker thread between two tries
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -77,6 +77,10 @@ class PostgresqlTx(Tx):
         if count not in touches:
             raise WrongRowCount(f"{query.name} touched {count} rows")
         return count
+
+    def array(self, texts: Sequence[str]) -> Any:
+        """A parameter for `ANY(:texts)`."""
+        return list(texts)
 
     def _execute(self, query: Query, parameters: dict[str, Any]) -> psycopg.Cursor[Any]:
         try:

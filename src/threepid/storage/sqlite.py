@@ -6,7 +6,7 @@ https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#pragma_synch
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -86,6 +86,10 @@ class SqliteTx(Tx):
         if count not in touches:
             raise WrongRowCount(f"{query.name} touched {count} rows")
         return count
+
+    def array(self, texts: Sequence[str]) -> Any:
+        """A parameter for `carray(:texts)`. https://sqlite.org/carray.html."""
+        return apsw.carray(tuple(texts))
 
 
 class _Unit:
