@@ -10,13 +10,22 @@ import pytest
 from threepid.clock import MINUTE
 from threepid.delivery.render import MAIL, TEXT, Rendered, Renderer, TemplateError
 from threepid.domain import messages
-from threepid.domain.messages import EXAMPLES, AddressInUse, AddressUnknown, ConfirmAddress, ContactAdded, Message
+from threepid.domain.messages import (
+    EXAMPLES,
+    AddressInUse,
+    AddressUnknown,
+    ConfirmAddress,
+    ContactAdded,
+    Invitation,
+    Message,
+)
 from threepid.storage.outbox import Order
 
 OWN = Path(messages.__file__).parents[1] / "delivery" / "templates"
 PROOFS = [example for example in EXAMPLES if isinstance(example, ConfirmAddress)]
 TO_THE_ADDRESS = (ConfirmAddress, AddressInUse, AddressUnknown)
-NOTICES = [example for example in EXAMPLES if not isinstance(example, TO_THE_ADDRESS)]
+TO_STRANGERS = (Invitation,)
+NOTICES = [example for example in EXAMPLES if not isinstance(example, (*TO_THE_ADDRESS, *TO_STRANGERS))]
 GSM_7 = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
@@ -84,7 +93,10 @@ def test_a_mail_names_the_server_and_what_it_is_about_and_says_what_to_do(exampl
     for part in (rendered.text, Outline(rendered.html).text):
         words = " ".join(part.split())
         assert "example.org" in words
-        if isinstance(example, TO_THE_ADDRESS):
+        if isinstance(example, TO_STRANGERS):
+            assert "alice@example.com" in words
+            assert "You do not know them? Then do nothing" in words
+        elif isinstance(example, TO_THE_ADDRESS):
             assert "alice@example.com" in words
             assert "That was not you? Then do nothing" in words
         else:

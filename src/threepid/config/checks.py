@@ -350,6 +350,12 @@ def _names(config: Config) -> Iterator[Problem]:
         yield Problem("[accounts], [identity]", "both are absent: there would be nothing to serve")
 
 
+def _invitations(config: Config) -> Iterator[Problem]:
+    url = config.identity.invite_url if config.identity else ""
+    if url and (not _is_web_url(url) or {*url} & {"?", "#"}):
+        yield Problem("[identity] invite_url", "is not an https URL without ? and #: links in invitations start with it")
+
+
 _RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _names,
     _addresses,
@@ -363,6 +369,7 @@ _RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _policy,
     _mail,
     _sms,
+    _invitations,
     _outbound,
     _files,
 )

@@ -148,12 +148,24 @@ class Identity(Section, frozen=True):
     """Algorithms of `POST /lookup`."""
     lookup_limit: Annotated[int, Meta(ge=1, le=100_000)] = 5_000
     """Addresses that one lookup may ask for."""
+    lookup_budget_per_day: Annotated[int, Meta(ge=0, le=300_000)] = 20_000
+    """Distinct addresses that one user may look up on a day (UTC); 0 = any number."""
+    lookup_budget_of_network_per_day: Annotated[int, Meta(ge=0, le=100_000_000)] = 60_000
+    """The same for all users of one IPv4 address or IPv6 network of 64 bits together, each address counted for each user."""
+    pepper_days: Annotated[int, Meta(ge=0, le=3_650)] = 30
+    """Days after which the pepper of lookups is replaced; 0 = only by `threepid pepper rotate`."""
+    pepper_overlap_hours: Annotated[int, Meta(ge=1, le=8_760)] = 24
+    """How long lookups with the pepper before are still answered."""
     get_submits: bool = True
     """Serve the specification's `GET submitToken`, which validates at once. We never mail such a link."""
     homeservers_allowed: tuple[str, ...] = ()
     """Homeservers whose users may register here; empty = any."""
     terms: tuple[TermsDocument, ...] = ()
     """Documents that users must accept, like those of `accounts.terms`; a new version must be accepted anew."""
+    invite_days: Annotated[int, Meta(ge=1, le=3_650)] = 90
+    """How long an invitation waits for somebody to publish its address."""
+    invite_url: str = ""
+    """The web client that invitations by mail lead to, e.g. `https://app.example.org`; empty = they say what to do instead."""
     v1: IdentityV1 = field(default_factory=IdentityV1)
     """The switches of the old API."""
 
@@ -278,6 +290,14 @@ class Limits(Section, frozen=True):
     """Wrong passwords for one account by one caller."""
     guesses_at_account: Limit = Limit(burst=100, per_hour=200)
     """Wrong passwords for one account by callers that it has never logged in from."""
+    invites_from_sender: Limit = Limit(burst=20, per_hour=10)
+    """Invitations to addresses that one user sends."""
+    invites_to_address: Limit = Limit(burst=3, per_hour=0.5)
+    """Invitations to one address, over all senders."""
+    invites_from_homeserver: Limit = Limit(burst=200, per_hour=100)
+    """Invitations to addresses that all users of one homeserver send."""
+    invite_signatures_from_caller: Limit = Limit(burst=20, per_hour=60)
+    """Invitations that one user, or one caller of the old API, wants to have signed."""
     registration_from_client: Limit = Limit(burst=10, per_hour=20)
     """Accounts that one caller opens."""
     authentication_from_client: Limit = Limit(burst=300, per_hour=3000)

@@ -72,6 +72,23 @@ def take_notice(tx: Tx, context: Context, *, medium: str, canonical: str) -> boo
     return True
 
 
+def take_invite(tx: Tx, context: Context, *, sender: str, address: Address) -> None:
+    """Count an invitation that `sender` sends to an address. Raises LimitExceeded; then nothing is counted."""
+    settings = context.config.limits
+    for key, limit in (
+        (f"invite from {sender}", settings.invites_from_sender),
+        (f"invite from server {sender.partition(':')[2].lower()}", settings.invites_from_homeserver),
+        (f"invite to {address.medium} {address.canonical}", settings.invites_to_address),
+    ):
+        _take(tx, context, key, limit, "There were too many invitations lately: please wait a little.")
+
+
+def take_signature(tx: Tx, context: Context, *, caller: str | None, client: str) -> None:
+    """Count an invitation that a user, or somebody at `client`, wants to have signed. Raises LimitExceeded."""
+    who = network_of(client) if caller is None else caller
+    _take(tx, context, f"signature for {who}", context.config.limits.invite_signatures_from_caller)
+
+
 def take_registration(tx: Tx, context: Context, *, client: str) -> None:
     """Count a new account of a caller's. Raises LimitExceeded."""
     _take(tx, context, f"registration from {network_of(client)}", context.config.limits.registration_from_client)

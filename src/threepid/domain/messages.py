@@ -107,6 +107,29 @@ class AccountDeactivated(Message, frozen=True, kw_only=True):
     user_id: str
 
 
+class Invitation(Message, frozen=True, kw_only=True):
+    """Somebody invites whoever has this address to a room. The names are those of strangers, made harmless."""
+
+    template = "invitation"
+    address: str
+    id_server: str
+    """Where the address is to be published."""
+    sender: str
+    """The sender's user ID, as `names.harmless_user_id` shows it."""
+    sender_name: str
+    """'' for none."""
+    kind: str
+    """`room` or `space`."""
+    room_name: str
+    """'' for none."""
+    link: str
+    """'' for none."""
+    stop_link: str
+    """Leads to a page that ends invitations to this address."""
+    days: int
+    """How long the invitation waits."""
+
+
 _BRAND: Final = "example.org"
 _USER: Final = "@alice:example.org"
 _ADDRESS: Final = "alice@example.com"
@@ -135,6 +158,18 @@ EXAMPLES: Final[tuple[Message, ...]] = (
     ContactRemoved(brand=_BRAND, user_id=_USER, medium="msisdn", contact="+4479***23"),
     PasswordChanged(brand=_BRAND, user_id=_USER),
     AccountDeactivated(brand=_BRAND, user_id=_USER),
+    Invitation(
+        brand=_BRAND,
+        address=_ADDRESS,
+        id_server=_HOST,
+        sender="@bob:example.org",
+        sender_name="Bob",
+        kind="room",
+        room_name="Garden",
+        link="https://app.example.org/#/room/%21garden%3Aexample%2Eorg?email=alice",
+        stop_link="https://matrix.example.org/invitations/stop/tZ3vQk8mW1xYc5nB7sLd9fGh2",
+        days=90,
+    ),
 )
 """One of each message: templates are tried on them."""
 

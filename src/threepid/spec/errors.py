@@ -258,6 +258,12 @@ class Unrecognized(MatrixError):
     status = 404
 
 
+class UnrecognizedMedium(Unrecognized):
+    """Addresses of this kind cannot be invited here."""
+
+    status = 400
+
+
 class RequestTimeout(MatrixError):
     """The request took too long to arrive."""
 

@@ -1,0 +1,40 @@
+"""The call to a homeserver that an address of one of its users was published, with the invitations that waited for that.
+
+https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv13pidonbind
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from threepid.remote.federation import Federation
+from threepid.remote.guard import Call, Guard, RemoteError
+
+_PATH: Final = "/_matrix/federation/v1/3pid/onbind"
+_SUCCESS: Final = range(200, 300)
+_NO_SUCH_METHOD: Final = frozenset({404, 405})
+
+
+async def tell(guard: Guard, federation: Federation, server_name: str, body: dict[str, Any]) -> None:
+    """Tell `server_name`, which must say yes. Raises RemoteError.
+
+    The specification says PUT, Synapse takes POST only: https://github.com/matrix-org/matrix-spec/issues/524
+    """
+    destination = await federation.find(server_name)
+    for method in ("PUT", "POST"):
+        answer = await guard.call(
+            Call(
+                method=method,
+                host=destination.host,
+                port=destination.port,
+                host_header=destination.host_header,
+                path=_PATH,
+                headers={"Content-Type": "application/json"},
+                body=msgspec.json.encode(body),
+            )
+        )
+        if answer.status in _SUCCESS:
+            return
+        if answer.status not in _NO_SUCH_METHOD:
+            break
+    raise RemoteError(f"status {answer.status}")
