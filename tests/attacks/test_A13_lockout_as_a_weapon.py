@@ -1,0 +1,153 @@
+"""A13: what strangers try does not keep the owner out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from threepid.clock import HOUR, SECOND
+from world import PASSWORD, World
+
+C: Final = "/_matrix/client/v3"
+HOME: Final = "203.0.113.10"
+HOTEL: Final = "203.0.113.99"
+STRANGERS: Final = [f"198.51.100.{number}" for number in range(1, 11)]
+DELAY: Final = 18 * SECOND
+"""What the configuration says: 200 wrong passwords an hour from networks that the account does not know."""
+
+
+def password(word: str = PASSWORD, user: str = "alice") -> dict[str, Any]:
+    return {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": user}, "password": word}
+
+
+class Town:
+    """A world in which every caller has an address."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.alice = self.post("/register", self.registration("alice"), HOME).json()["access_token"]
+        self.mallory = self.post("/register", self.registration("mallory"), STRANGERS[0]).json()["access_token"]
+
+    @staticmethod
+    def registration(username: str) -> dict[str, Any]:
+        return {"username": username, "password": PASSWORD, "auth": {"type": "m.login.dummy"}}
+
+    def post(self, path: str, body: Any, source: str, *, token: str | None = None) -> httpx.Response:
+        return self.world.post(C + path, body, token=token, headers={"X-Forwarded-For": source})
+
+    def log_in(self, source: str, word: str = PASSWORD) -> httpx.Response:
+        return self.post("/login", password(word), source)
+
+    def burn(self) -> list[int]:
+        """Ten strangers guess until nothing is left."""
+
+        def guess(source: str) -> Any:
+            return lambda: self.world.acall(
+                "POST", f"{C}/login", password("wrong password"), headers={"X-Forwarded-For": source}
+            )
+
+        # Ten at a time: more would be turned away because the server is busy.
+        batches = [self.world.together(*(guess(source) for source in STRANGERS)) for _ in range(11)]
+        return [answer.status_code for answers in batches for answer in answers]
+
+
+@pytest.fixture
+def town(database_url: str, tmp_path: Path) -> Iterator[Town]:
+    with World(database_url, tmp_path, limits__all="on", server__trusted_proxies=["127.0.0.1"]) as world:
+        yield Town(world)
+
+
+@pytest.fixture
+def burnt(town: Town) -> Town:
+    statuses = town.burn()
+    assert statuses.count(403) == 100
+    assert statuses.count(429) == 10
+    return town
+
+
+def test_the_owner_goes_on_and_logs_in_from_home_at_once_and_from_elsewhere_after_the_delay(burnt: Town) -> None:
+    world = burnt.world
+    # A session that is there, also for what asks for the password again, also from a new network.
+    assert world.get(f"{C}/account/whoami", token=burnt.alice).status_code == 200
+    for source in (HOME, HOTEL):
+        body = {"devices": ["NONE"], "auth": password()}
+        assert burnt.post("/delete_devices", body, source, token=burnt.alice).status_code == 200
+    # A login from a network that the account knows.
+    assert burnt.log_in(HOME).status_code == 200
+    # A login from a new one.
+    with world.again() as other:  # burnt here is burnt everywhere
+        elsewhere = other.post(f"{C}/login", password(), headers={"X-Forwarded-For": HOTEL})
+        assert elsewhere.status_code == 429
+    refused = burnt.log_in("203.0.113.50")
+    assert (refused.status_code, refused.json()["errcode"]) == (429, "M_LIMIT_EXCEEDED")
+    assert 0 < refused.json()["retry_after_ms"] <= DELAY
+    world.clock.advance(refused.json()["retry_after_ms"])
+    assert burnt.log_in("203.0.113.50").status_code == 200
+    # From then on the account knows it.
+    assert burnt.log_in("203.0.113.50").status_code == 200
+    # Others' accounts are not concerned.
+    assert burnt.post("/login", password(user="mallory"), HOME).status_code == 200
+
+
+def test_a_right_password_costs_nothing(town: Town) -> None:
+    for _ in range(35):
+        assert town.log_in(HOTEL).status_code == 200
+
+
+def test_wrong_passwords_count_alike_at_login_and_in_authentication(town: Town) -> None:
+    source = STRANGERS[3]
+    for number in range(10):
+        body = {"devices": ["NONE"], "auth": password("wrong password")}
+        answer = (
+            town.post("/delete_devices", body, source, token=town.mallory)
+            if number % 2
+            else town.log_in(source, "wrong password")
+        )
+        assert answer.status_code in (401, 403)
+    assert town.log_in(source).status_code == 429
+    body = {"devices": ["NONE"], "auth": password()}
+    assert town.post("/delete_devices", body, source, token=town.mallory).status_code == 429
+
+
+def test_a_stolen_session_guesses_no_more_than_strangers_do(database_url: str, tmp_path: Path) -> None:
+    limits = {"all": "on", "guesses_at_account": {"burst": 5, "per_hour": 1}}
+    with World(database_url, tmp_path, limits=limits, server__trusted_proxies=["127.0.0.1"]) as world:
+        town = Town(world)
+        body = {"devices": ["NONE"], "auth": password("wrong password")}
+        statuses = [
+            town.post("/delete_devices", body, f"192.0.2.{number}", token=town.alice).status_code for number in range(8)
+        ]
+        assert statuses == [401] * 5 + [429] * 3
+        # What the thief burnt is not what logins have.
+        assert town.log_in(HOTEL).status_code == 200
+
+
+def test_a_busy_server_costs_nobody_a_guess(database_url: str, tmp_path: Path) -> None:
+    limits = {"all": "on", "guesses_at_account_from_client": {"burst": 1, "per_hour": 1}}
+    with World(database_url, tmp_path, limits=limits, server__trusted_proxies=["127.0.0.1"]) as world:
+        town = Town(world)
+        passwords = world.server._passwords
+        passwords._waiting, before = 1_000_000, passwords._waiting
+        assert town.log_in(HOTEL).status_code == 429
+        passwords._waiting = before
+        assert town.log_in(HOTEL).status_code == 200
+
+
+def test_strangers_who_ask_for_resets_hold_up_the_owners_for_an_hour_at_most(town: Town) -> None:
+    world = town.world
+    identity = world.identity_token(town.alice)
+    world.add(town.alice, world.validated(identity))
+    path = "/account/password/email/requestToken"
+    for number, source in enumerate(STRANGERS):
+        body = {"client_secret": f"s{number}", "email": "alice@example.com", "send_attempt": 1}
+        town.post(path, body, source)
+    mine = {"client_secret": "mine", "email": "alice@example.com", "send_attempt": 1}
+    refused = town.post(path, mine, HOME)
+    assert refused.status_code == 429
+    assert refused.json()["retry_after_ms"] <= HOUR
+    world.clock.advance(refused.json()["retry_after_ms"])
+    sid = town.post(path, mine, HOME).json()["sid"]
+    code = {"sid": sid, "client_secret": "mine", "token": world.mail().code}
+    assert world.post("/_threepid/client/v1/submit_token", code).json() == {"success": True}
