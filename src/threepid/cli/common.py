@@ -78,7 +78,7 @@ def with_server(settings: Config, work: Callable[[Any], Awaitable[T]]) -> T:
             await server.stop()
 
     try:
-        return asyncio.run(run())
+        return with_key_errors(lambda: asyncio.run(run()))
     except MatrixError as error:
         die(error.message)
 

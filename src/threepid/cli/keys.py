@@ -1,15 +1,17 @@
 """`threepid keys …`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
-from threepid.cli.common import ConfigFile, format_time, load, out, with_key_errors
+from threepid.cli.common import ConfigFile, die, err, format_time, load, out, with_key_errors
 from threepid.config import Config
 
 app = typer.Typer(help="The server's signing keys.", no_args_is_help=True)
+
+_RESTART = "A server that is running takes this after a restart."
 
 
 @app.command("generate")
@@ -28,6 +30,31 @@ def rotate(config_file: ConfigFile = None) -> None:
     from threepid.domain.keys import rotate_keyring  # noqa: PLC0415 - see serving.py
 
     _print_keys(with_key_errors(lambda: rotate_keyring(_keys_directory(load(config_file)), Entropy(), Clock())))
+    err.print(_RESTART)
+
+
+@app.command("import")
+def import_keys(
+    file: Annotated[Path, typer.Argument(help="Sydent's configuration, or a `signing.key` of Synapse.")],
+    *,
+    retired: Annotated[
+        bool, typer.Option("--retired", help="Keep the keys only for the signatures that they made.")
+    ] = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """Take over the keys of another server: the first one signs from now on, all others retire. Restart the server afterwards."""
+    from threepid.clock import Clock  # noqa: PLC0415 - see serving.py
+    from threepid.domain import keys  # noqa: PLC0415 - see serving.py
+
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        die(f"{file} cannot be read: {error.strerror}.")
+    except UnicodeDecodeError:
+        die(f"{file} is not a text file.")
+    directory = _keys_directory(load(config_file))
+    _print_keys(with_key_errors(lambda: keys.import_keys(directory, text, Clock(), retired=retired)))
+    err.print(_RESTART)
 
 
 @app.command("list")
@@ -43,7 +70,7 @@ def _keys_directory(settings: Config) -> Path:
 
 
 def _print_keys(keyring: Any) -> None:
-    table = Table("key", "public key", "state", box=None)
+    table = Table("key", Column("public key", min_width=43), "state", box=None)  # a key is of use as a whole only
     for key in keyring.keys:
         state = "in force" if key.retired_at is None else f"retired {format_time(key.retired_at)}"
         table.add_row(key.key_id, key.public_key, state)

@@ -1,16 +1,19 @@
 """The server's secrets in files: its signing keys, of several generations, and the secret of its vault.
 
 `<data_dir>/keys/ed25519_<version>.key` holds one key as `ed25519 <version> <seed>`, the format that homeservers and identity
-servers use, and after its retirement a second line `retired <milliseconds>`. All files have mode 0600.
+servers use, and after its retirement a second line `retired <milliseconds>`. All files have mode 0600, and keys are nowhere
+else: neither in the configuration nor in the database. They are read when a server starts, so a running one takes what is
+changed after its next start.
 https://spec.matrix.org/latest/appendices/#signing-details
 """
 
 import os
+import re
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-import nacl.signing
 from msgspec import Struct
 from signedjson.key import decode_signing_key_base64, encode_signing_key_base64
 from signedjson.sign import sign_json
@@ -21,6 +24,10 @@ from threepid.spec.signing import Signer
 
 _ALGORITHM: Final = "ed25519"
 _SECRET_BYTES: Final = 32
+_KEY: Final = re.compile(r"ed25519[ \t]+(?P<version>[a-zA-Z0-9_]{1,100})[ \t]+(?P<seed>[a-zA-Z0-9+/]{43}=?)[ \t]*")
+_RETIRED: Final = re.compile(r"retired (?P<at>[0-9]{1,15})")
+_OF_SYDENT: Final = re.compile(r"^[ \t]*ed25519\.signingkey[ \t]*[=:][ \t]*(?P<key>.*)$", re.MULTILINE)
+"""The setting of Sydent's configuration, in its section `crypto`."""
 PUBLISHED_LIFE: Final = DAY
 """How long others may keep our public keys before they ask again."""
 
@@ -97,30 +104,48 @@ class Keyring(Struct, frozen=True):
 
 def load_keyring(directory: Path) -> Keyring:
     """The keys in `directory`. Raises KeyFileError if there is none in force, or one that others can read."""
-    keys = sorted((_read_key(path) for path in directory.glob(f"{_ALGORITHM}_*.key")), key=_by_version)
-    if not any(key.retired_at is None for key in keys):
+    keyring = Keyring(_read_keys(directory))
+    if not any(key.retired_at is None for key in keyring.keys):
         raise KeyFileError(f"There is no signing key in {directory}: make one with `threepid keys generate`.")
-    return Keyring(tuple(keys))
+    return keyring
 
 
 def ensure_keyring(directory: Path, entropy: Entropy) -> Keyring:
-    """The keys in `directory`; the first one is made if there is none."""
-    if not any(directory.glob(f"{_ALGORITHM}_*.key")):
+    """The keys in `directory`; one is made if there is none in force. Raises KeyFileError."""
+    keys = _read_keys(directory)
+    if not any(key.retired_at is None for key in keys):
         _make_directory(directory)
-        _create(_path(directory, "0"), _line("0", entropy))
+        new = _new_key(keys, entropy)
+        _create(_path(directory, new.version), _text(new))
     return load_keyring(directory)
 
 
 def rotate_keyring(directory: Path, entropy: Entropy, clock: Clock) -> Keyring:
-    """Make a new key that signs from now on, and retire the one before."""
+    """Make a new key that signs from now on, and retire the one before. Raises KeyFileError."""
     keyring = load_keyring(directory)
-    version = str(max((int(key.version) for key in keyring.keys if key.version.isdigit()), default=-1) + 1)
-    _create(_path(directory, version), _line(version, entropy))
-    for old in keyring.keys:
-        if old.retired_at is None:
-            encoded = encode_signing_key_base64(old.key)
-            _replace(_path(directory, old.version), f"{_ALGORITHM} {old.version} {encoded}\nretired {clock.now()}\n")
+    new = _new_key(keyring.keys, entropy)
+    _create(_path(directory, new.version), _text(new))
+    _retire(directory, keyring.keys, clock.now())
     return load_keyring(directory)
+
+
+def import_keys(directory: Path, text: str, clock: Clock, *, retired: bool = False) -> Keyring:
+    """Take over the keys in `text`: Sydent's configuration, or a file of Synapse's or of ours.
+
+    The first one signs from now on, and all others retire; with `retired`, all of the file are only kept for the signatures
+    that they made. They keep their ids. Raises KeyFileError for what is no key, and for one that is here already.
+    """
+    given, known = _parse(text), _read_keys(directory)
+    _refuse_twice(given, known)
+    _make_directory(directory)
+    now = clock.now()
+    for number, key in enumerate(given):
+        signs = number == 0 and not retired
+        if not _create(_path(directory, key.version), _text(key, retired_at=None if signs else now)):
+            raise KeyFileError(f"There is a key {key.key_id} already.")
+    if not retired:
+        _retire(directory, known, now)
+    return Keyring(_read_keys(directory))
 
 
 def ensure_secret(path: Path, entropy: Entropy) -> bytes:
@@ -128,10 +153,59 @@ def ensure_secret(path: Path, entropy: Entropy) -> bytes:
     if not path.exists():
         _make_directory(path.parent)
         _create(path, encode_base64(entropy.bytes(_SECRET_BYTES)) + "\n")
-    secret = bytes(decode_base64(_read_private(path).strip()))
+    try:
+        secret = bytes(decode_base64(_read_private(path).strip()))
+    except ValueError:
+        raise KeyFileError(f"{path} is not base64.") from None
     if len(secret) < _SECRET_BYTES:
         raise KeyFileError(f"{path} is too short to be a secret.")
     return secret
+
+
+def _parse(text: str) -> list[SigningKey]:
+    settings = [match["key"].strip() for match in _OF_SYDENT.finditer(text)]
+    lines = settings or [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
+    if not lines:
+        raise KeyFileError("There is no key in the file.")
+    return [_decode(line, what="A line of the file") for line in lines]
+
+
+def _decode(line: str, *, what: object, retired_at: int | None = None) -> SigningKey:
+    match = _KEY.fullmatch(line)
+    if match is None:
+        raise KeyFileError(f"{what} is not a signing key of the form `ed25519 <version> <seed>`.")
+    return SigningKey(
+        match["version"], decode_signing_key_base64(_ALGORITHM, match["version"], match["seed"]), retired_at
+    )
+
+
+def _refuse_twice(given: list[SigningKey], known: Iterable[SigningKey]) -> None:
+    ids = {key.public_key: key.key_id for key in known}
+    for key in given:
+        if key.public_key in ids:
+            raise KeyFileError(f"{key.key_id} is here already, as {ids[key.public_key]}.")
+        if key.key_id in ids.values():
+            raise KeyFileError(
+                f"There is another key {key.key_id} already: whoever keeps its public half would be misled."
+            )
+        ids[key.public_key] = key.key_id
+
+
+def _new_key(keys: Iterable[SigningKey], entropy: Entropy) -> SigningKey:
+    version = str(max((int(key.version) for key in keys if key.version.isdigit()), default=-1) + 1)
+    seed = encode_base64(entropy.bytes(_SECRET_BYTES))
+    return SigningKey(version, decode_signing_key_base64(_ALGORITHM, version, seed))
+
+
+def _retire(directory: Path, keys: Iterable[SigningKey], now: int) -> None:
+    for key in keys:
+        if key.retired_at is None:
+            _replace(_path(directory, key.version), _text(key, retired_at=now))
+
+
+def _text(key: SigningKey, *, retired_at: int | None = None) -> str:
+    line = f"{_ALGORITHM} {key.version} {encode_signing_key_base64(key.key)}\n"
+    return line if retired_at is None else f"{line}retired {retired_at}\n"
 
 
 def _by_version(key: SigningKey) -> tuple[int, str]:
@@ -142,56 +216,79 @@ def _path(directory: Path, version: str) -> Path:
     return directory / f"{_ALGORITHM}_{version}.key"
 
 
-def _line(version: str, entropy: Entropy) -> str:
-    key = nacl.signing.SigningKey(entropy.bytes(_SECRET_BYTES))
-    return f"{_ALGORITHM} {version} {encode_base64(bytes(key))}\n"
+def _read_keys(directory: Path) -> tuple[SigningKey, ...]:
+    return tuple(sorted((_read_key(path) for path in directory.glob(f"{_ALGORITHM}_*.key")), key=_by_version))
 
 
 def _read_key(path: Path) -> SigningKey:
-    lines = _read_private(path).splitlines()
-    try:
-        algorithm, version, seed = lines[0].split()
-        retired_at = int(lines[1].removeprefix("retired ")) if len(lines) > 1 else None
-        if algorithm != _ALGORITHM:
-            raise ValueError(algorithm)
-        return SigningKey(version, decode_signing_key_base64(algorithm, version, seed), retired_at)
-    except (ValueError, IndexError):
-        raise KeyFileError(f"{path} is not a signing key of the form `ed25519 <version> <seed>`.") from None
+    line, *more = _read_private(path).splitlines() or [""]
+    retired = _RETIRED.fullmatch(more[0]) if len(more) == 1 else None
+    if more and retired is None:
+        raise KeyFileError(f"{path} is not a signing key of the form `ed25519 <version> <seed>`.")
+    key = _decode(line, what=path, retired_at=None if retired is None else int(retired["at"]))
+    if path != _path(path.parent, key.version):
+        raise KeyFileError(
+            f"{path} holds the key {key.key_id}: its name must be {_path(path.parent, key.version).name}."
+        )
+    return key
 
 
 def _read_private(path: Path) -> str:
-    status = path.stat()
-    if stat.S_IMODE(status.st_mode) & 0o077:
-        raise KeyFileError(f"{path} can be read by others: `chmod 600 {path}`.")
-    if status.st_uid not in (os.geteuid(), 0):
-        raise KeyFileError(f"{path} belongs to another user.")
-    return path.read_text(encoding="ascii")
+    try:
+        status = path.stat()
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            raise KeyFileError(f"{path} can be read by others: `chmod 600 {path}`.")
+        if status.st_uid not in (os.geteuid(), 0):
+            raise KeyFileError(f"{path} belongs to another user.")
+        return path.read_text(encoding="ascii")
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise KeyFileError(f"{path} is not plain ASCII.") from None
 
 
 def _make_directory(directory: Path) -> None:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise KeyFileError(f"{directory} cannot be made: {error.strerror}.") from None
 
 
-def _create(path: Path, text: str) -> None:
-    """Write a whole new file or none; one that somebody else made at the same time stays."""
+def _create(path: Path, text: str) -> bool:
+    """Write a whole new file or none; one that somebody else made at the same time stays, and False is returned."""
     temporary = _write_aside(path, text)
     try:
         os.link(temporary, path)
     except FileExistsError:
-        return
+        return False
     finally:
         temporary.unlink()
+    _sync(path.parent)
+    return True
 
 
 def _replace(path: Path, text: str) -> None:
     _write_aside(path, text).replace(path)
+    _sync(path.parent)
 
 
 def _write_aside(path: Path, text: str) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be written: {error.strerror}.") from None
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     return temporary
+
+
+def _sync(directory: Path) -> None:
+    """What was signed must not outlive its key, also if the power goes: the new name is written down too."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
