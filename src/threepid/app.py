@@ -24,6 +24,7 @@ from threepid.domain.context import Context
 from threepid.domain.credentials import Passwords, Vault
 from threepid.domain.devices import Devices
 from threepid.domain.keys import Keyring, ensure_keyring, ensure_secret
+from threepid.domain.lookup import Lookup
 from threepid.domain.notices import Notices
 from threepid.domain.profiles import Profiles
 from threepid.domain.registration_tokens import RegistrationTokens
@@ -111,14 +112,16 @@ class Server:
 
     async def start(self) -> None:
         """Make what a new database lacks, and begin the background work."""
-        if self.services.associations is not None:
-            await self.services.associations.start()
+        if self.services.lookup is not None:
+            await self.services.lookup.start()
         if self._background:
             self._tasks = [
                 asyncio.create_task(self.worker.run(self._stop)),
                 asyncio.create_task(self._keep_house()),
                 asyncio.create_task(self._count()),
             ]
+            if self.services.lookup is not None:
+                self._tasks.append(asyncio.create_task(self.services.lookup.run(self._stop)))
         _log.info("started", server_name=self.context.server_name)
 
     def end_waiting(self) -> None:
@@ -173,6 +176,7 @@ class Server:
             profiles=Profiles(context),
             waiting=Waiting(context, devices),
             associations=associations,
+            lookup=None if context.config.identity is None else Lookup(context, context.config.identity),
         )
 
     def _captcha(self) -> Captcha | None:

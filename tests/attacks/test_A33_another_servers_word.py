@@ -146,6 +146,6 @@ def test_even_a_listed_liar_takes_nothing_from_anybody(home: World, liar: FakeId
     # What it says when something is to be published is remembered for a withdrawal, and proves nothing.
     assert home.post(f"{C}/account/3pid/bind", creds(liar), token=mallory).json() == {}
     assert (home.contacts(owner), home.contacts(mallory)) == ([VICTIM], [])
-    associations = home.server.services.associations
-    assert associations is not None
-    assert home.run(associations.lookup_plain([("email", VICTIM)])) == []
+    lookup = home.server.services.lookup
+    assert lookup is not None
+    assert home.run(lookup.lookup_plain([("email", VICTIM)])) == []

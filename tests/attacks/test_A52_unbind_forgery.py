@@ -29,9 +29,9 @@ FAILED = (502, "M_UNKNOWN")
 
 
 def published(world: World, address: str = "alice@example.com") -> list[str]:
-    associations = world.server.services.associations
-    assert associations is not None
-    return [one.mxid for one in world.run(associations.lookup_plain([("email", address)]))]
+    lookup = world.server.services.lookup
+    assert lookup is not None
+    return [one.mxid for one in world.run(lookup.lookup_plain([("email", address)]))]
 
 
 def publish(world: World, user: str = "alice") -> None:

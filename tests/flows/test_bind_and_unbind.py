@@ -55,9 +55,9 @@ def waiting(home: World) -> int:
 
 
 def published(home: World, address: str = "alice@example.com") -> list[str]:
-    associations = home.server.services.associations
-    assert associations is not None
-    return [one.mxid for one in home.run(associations.lookup_plain([("email", address)]))]
+    lookup = home.server.services.lookup
+    assert lookup is not None
+    return [one.mxid for one in home.run(lookup.lookup_plain([("email", address)]))]
 
 
 def deactivate(home: World, token: str, **more: Any) -> Any:

@@ -118,12 +118,12 @@ def test_removing_takes_ones_own_address_only(world: World) -> None:
 def test_removing_withdraws_the_address_from_our_own_identity_server(world: World) -> None:
     token = world.register()
     world.add(token, world.validated(world.identity_token(token)), bind=True)
-    associations = world.server.services.associations
-    assert associations is not None
-    assert len(world.run(associations.lookup_plain([("email", "alice@example.com")]))) == 1
+    lookup = world.server.services.lookup
+    assert lookup is not None
+    assert len(world.run(lookup.lookup_plain([("email", "alice@example.com")]))) == 1
     body = {"medium": "email", "address": "alice@example.com"}
     assert world.post(DELETE, body, token=token).json() == {"id_server_unbind_result": "success"}
-    assert world.run(associations.lookup_plain([("email", "alice@example.com")])) == []
+    assert world.run(lookup.lookup_plain([("email", "alice@example.com")])) == []
 
 
 def test_removing_an_address_ends_what_would_bring_it_back(world: World) -> None:

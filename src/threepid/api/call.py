@@ -7,6 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 from threepid.config import Accounts, Config
 from threepid.domain.associations import Associations
 from threepid.domain.devices import Device
+from threepid.domain.lookup import Lookup
 from threepid.domain.services import Services
 from threepid.domain.stages import Request as UiaRequest
 from threepid.domain.uia import Grant
@@ -50,6 +51,13 @@ class Call(Struct, frozen=True, kw_only=True):
         if self.services.associations is None:
             raise Unrecognized
         return self.services.associations
+
+    @property
+    def lookup(self) -> Lookup:
+        """The identity server's lookups; their endpoints are only served where it exists."""
+        if self.services.lookup is None:
+            raise Unrecognized
+        return self.services.lookup
 
     async def authenticate(
         self,

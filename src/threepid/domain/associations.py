@@ -3,11 +3,7 @@
 https://spec.matrix.org/latest/identity-service-api/
 """
 
-import hashlib
 from typing import Any, Final
-
-from msgspec import Struct
-from unpaddedbase64 import encode_base64
 
 from threepid.clock import DAY
 from threepid.config import Identity
@@ -22,10 +18,8 @@ from threepid.remote.identity import matches
 from threepid.spec.errors import (
     Forbidden,
     InvalidParam,
-    InvalidPepper,
     MxidNotYours,
     NoValidSession,
-    TooManyAddresses,
     Unauthorized,
     UpstreamFailed,
 )
@@ -35,15 +29,6 @@ from threepid.storage.associations import Association
 from threepid.storage.database import Tx
 
 ASSOCIATION_LIFE: Final = 365 * DAY
-PEPPER_BYTES: Final = 24
-_ALPHANUMERIC: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-
-
-class HashDetails(Struct, frozen=True):
-    """How addresses are to be hashed for a lookup."""
-
-    algorithms: tuple[str, ...]
-    lookup_pepper: str
 
 
 class Associations:
@@ -71,13 +56,6 @@ class Associations:
     def is_named(self, id_server: str) -> bool:
         """Is `id_server` this server?"""
         return id_server.lower() == self._name.lower()
-
-    async def start(self) -> None:
-        """Make the first pepper if there is none."""
-        pepper = self._context.entropy.letters(PEPPER_BYTES, _ALPHANUMERIC)
-        now = self._context.clock.now()
-        if await self._context.database.read(associations.current_pepper) is None:
-            await self._context.database.write(lambda tx: associations.insert_pepper(tx, pepper, now))
 
     async def register(self, server_name: str, openid_token: str) -> str:
         """An access token for the user whom the homeserver `server_name` names for this OpenID token.
@@ -195,8 +173,7 @@ class Associations:
         """Publish a proven address in the transaction of its proof's use."""
         now = self._context.clock.now()
         association = Association(medium, canonical, mxid, now, now, now + ASSOCIATION_LIFE)
-        pepper = associations.current_pepper(tx) or ""
-        associations.bind(tx, association, pepper=pepper, hash_=lookup_hash(canonical, medium, pepper))
+        associations.bind(tx, association)
         return association
 
     @staticmethod
@@ -228,52 +205,11 @@ class Associations:
             },
         )
 
-    async def hash_details(self) -> HashDetails:
-        """How addresses are to be hashed for a lookup."""
-        pepper = await self._context.database.read(associations.current_pepper)
-        return HashDetails(self.settings.lookup_algorithms, pepper or "")
-
-    async def lookup(self, algorithm: str, pepper: str, addresses: list[str]) -> dict[str, str]:
-        """The users who published these (hashed) addresses. Raises InvalidParam, InvalidPepper or TooManyAddresses."""
-        if algorithm not in self.settings.lookup_algorithms:
-            raise InvalidParam("This algorithm is not offered here.")
-        self._check_size(len(addresses))
-        now = self._context.clock.now()
-
-        def step(tx: Tx) -> dict[str, str] | str:
-            current = associations.current_pepper(tx) or ""
-            if pepper != current:
-                return current
-            if algorithm == "sha256":
-                return associations.by_hashes(tx, pepper, addresses, now)
-            hashes = {_hash_of_plain(address, pepper): address for address in addresses}
-            return {hashes[hash_]: mxid for hash_, mxid in associations.by_hashes(tx, pepper, hashes, now).items()}
-
-        found = await self._context.database.read_aside(step)
-        if isinstance(found, str):
-            raise InvalidPepper(algorithm=algorithm, lookup_pepper=found)
-        return found
-
-    async def lookup_plain(self, pairs: list[tuple[str, str]]) -> list[Association]:
-        """The associations of (medium, address) pairs: the old API's lookup in the clear. Raises TooManyAddresses."""
-        self._check_size(len(pairs))
-        now = self._context.clock.now()
-
-        def step(tx: Tx) -> list[Association]:
-            found = (associations.get(tx, medium, address.casefold(), now) for medium, address in pairs)
-            return [association for association in found if association is not None]
-
-        return await self._context.database.read_aside(step)
-
     async def ephemeral_key_is_valid(self, public_key: str) -> bool:
         """Is this the public half of an invitation's key that has not expired?"""
         now = self._context.clock.now()
         expires_at = await self._context.database.read(lambda tx: associations.ephemeral_key_expiry(tx, public_key))
         return expires_at is not None and expires_at > now
-
-    def _check_size(self, count: int) -> None:
-        if count > self.settings.lookup_limit:
-            raise TooManyAddresses(f"At most {self.settings.lookup_limit} addresses can be looked up at once.")
 
     async def _openid_user(self, server_name: str, openid_token: str) -> str:
         if self._devices is not None and server_name == self._context.server_name:
@@ -294,15 +230,3 @@ def _canonical(medium: str, address: str) -> str:
         return parse_address(medium, address).canonical
     except InvalidAddress:
         raise InvalidParam("This is not a valid address.") from None
-
-
-def lookup_hash(canonical: str, medium: str, pepper: str) -> str:
-    """The sha256 of an address for lookups. https://spec.matrix.org/latest/identity-service-api/#sha256."""
-    digest = hashlib.sha256(f"{canonical} {medium} {pepper}".encode()).digest()
-    return encode_base64(digest, urlsafe=True)
-
-
-def _hash_of_plain(address_and_medium: str, pepper: str) -> str:
-    """The hash that an entry `<address> <medium>` of the algorithm `none` would have had."""
-    address, _, medium = address_and_medium.rpartition(" ")
-    return lookup_hash(address.casefold(), medium, pepper)

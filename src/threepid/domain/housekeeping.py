@@ -4,7 +4,7 @@ from threepid.clock import DAY
 from threepid.domain.context import Context
 from threepid.domain.uia import IDLE
 from threepid.domain.validation import KEPT_AFTER_EXPIRY
-from threepid.storage import devices, limits, sessions, uia
+from threepid.storage import devices, limits, sessions, tallies, uia
 from threepid.storage.database import Tx
 
 
@@ -18,6 +18,7 @@ async def run_once(context: Context) -> int:
             + sessions.delete_before(tx, now - KEPT_AFTER_EXPIRY)
             + limits.delete_full(tx, now)
             + limits.delete_texts_before(tx, now // DAY - 1)
+            + tallies.delete_before(tx, now // DAY)
             + uia.delete_expired(tx, now=now, idle_since=now - IDLE)
         )
 

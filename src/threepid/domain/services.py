@@ -8,6 +8,7 @@ from threepid.domain.bindings import Bindings
 from threepid.domain.context import Context
 from threepid.domain.devices import Devices
 from threepid.domain.keys import Keyring
+from threepid.domain.lookup import Lookup
 from threepid.domain.profiles import Profiles
 from threepid.domain.registration_tokens import RegistrationTokens
 from threepid.domain.terms import Terms
@@ -33,3 +34,4 @@ class Services(Struct, frozen=True):
     profiles: Profiles
     waiting: Waiting
     associations: Associations | None
+    lookup: Lookup | None

@@ -1,10 +1,10 @@
-"""What the identity server knows: associations and their hashes, peppers, access tokens, short-lived keys."""
-
-from collections.abc import Iterable
+"""What the identity server knows: associations, access tokens, short-lived keys."""
 
 from msgspec import Struct
 
+from threepid.storage import peppers
 from threepid.storage.database import ANY, AT_MOST_ONE, Tx
+from threepid.storage.peppers import Hashed
 from threepid.storage.queries import Queries
 
 _sql = Queries("associations")
@@ -21,54 +21,51 @@ class Association(Struct, frozen=True):
     not_after: int
 
 
-def bind(tx: Tx, association: Association, *, pepper: str, hash_: str) -> None:
-    """Publish an association, and its hash under the current pepper."""
-    address = {"medium": association.medium, "canonical": association.canonical}
+class _Address(Struct, frozen=True):
+    medium: str
+    canonical: str
+
+
+def bind(tx: Tx, association: Association) -> None:
+    """Publish an association; lookups find it from now on."""
+    held = peppers.hold(tx)
     tx.run(
         _sql.bind,
-        **address,
+        medium=association.medium,
+        canonical=association.canonical,
         mxid=association.mxid,
         bound_at=association.bound_at,
         not_before=association.not_before,
         not_after=association.not_after,
     )
-    tx.run(_sql.insert_hash, AT_MOST_ONE, **address, pepper=pepper, hash=hash_)
+    address = Hashed(association.medium, association.canonical, association.mxid, association.not_after)
+    peppers.write_hashes(tx, held, address)
 
 
 def unbind(tx: Tx, medium: str, canonical: str, mxid: str) -> bool:
     """Withdraw the association of an address with `mxid`; False if there is none."""
-    return tx.run(_sql.unbind, AT_MOST_ONE, medium=medium, canonical=canonical, mxid=mxid) == 1
+    held = peppers.hold(tx)
+    if not tx.run(_sql.unbind, AT_MOST_ONE, medium=medium, canonical=canonical, mxid=mxid):
+        return False
+    peppers.erase_hashes(tx, held, medium, canonical)
+    return True
 
 
 def unbind_all(tx: Tx, mxid: str) -> None:
     """Withdraw all associations with `mxid`."""
-    tx.run(_sql.unbind_all, ANY, mxid=mxid)
+    held = peppers.hold(tx)
+    for address in tx.rows(_sql.unbind_all, _Address, mxid=mxid):
+        peppers.erase_hashes(tx, held, address.medium, address.canonical)
+
+
+def count(tx: Tx) -> int:
+    """How many addresses are published."""
+    return int(tx.value(_sql.count))
 
 
 def get(tx: Tx, medium: str, canonical: str, now: int) -> Association | None:
     """The association of an address, if one is in force."""
     return tx.row(_sql.get, Association, medium=medium, canonical=canonical, now=now)
-
-
-def by_hashes(tx: Tx, pepper: str, hashes: Iterable[str], now: int) -> dict[str, str]:
-    """The users whose addresses have these hashes: hash → user ID."""
-    found = {}
-    for hash_ in hashes:
-        mxid = tx.value(_sql.by_hash, pepper=pepper, hash=hash_, now=now)
-        if mxid is not None:
-            found[hash_] = mxid
-    return found
-
-
-def insert_pepper(tx: Tx, pepper: str, now: int) -> None:
-    """Make `pepper` the current one if there is none yet."""
-    tx.run(_sql.insert_pepper, AT_MOST_ONE, pepper=pepper, created_at=now)
-
-
-def current_pepper(tx: Tx) -> str | None:
-    """The pepper that clients are told."""
-    pepper: str | None = tx.value(_sql.current_pepper)
-    return pepper
 
 
 def insert_token(tx: Tx, *, token_hash: bytes, user_id: str, now: int, expires_at: int | None) -> None:

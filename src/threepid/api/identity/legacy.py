@@ -118,7 +118,7 @@ async def bind_v1(call: Call, body: BindV1) -> dict[str, Any]:
 @endpoint("GET", identity_v1("/lookup"), auth=Auth.NONE, switch="v1.lookup")
 async def lookup_v1(call: Call, query: LookupQuery) -> dict[str, Any]:
     """Find one user by an address, `{}` if there is none. https://spec.matrix.org/historical/identity_service/r0.3.0.html#get-matrix-identity-api-v1-lookup."""
-    found = await call.associations.lookup_plain([(query.medium, query.address)])
+    found = await call.lookup.lookup_plain([(query.medium, query.address)], client=call.client)
     return call.associations.signed(found[0]) if found else {}
 
 
@@ -132,7 +132,7 @@ async def lookup_v1(call: Call, query: LookupQuery) -> dict[str, Any]:
 )
 async def bulk_lookup_v1(call: Call, body: BulkLookup) -> BulkFound:
     """Find users by their addresses. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-bulk-lookup."""
-    found = await call.associations.lookup_plain(body.threepids)
+    found = await call.lookup.lookup_plain(body.threepids, client=call.client)
     return BulkFound([(one.medium, one.canonical, one.mxid) for one in found])
 
 

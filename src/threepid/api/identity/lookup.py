@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from threepid.api.call import IdentityCall
-from threepid.domain.associations import HashDetails
+from threepid.domain.lookup import HashDetails
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, identity
 
@@ -29,7 +29,7 @@ class Mappings(Struct, frozen=True):
 @endpoint("GET", identity("/hash_details"), auth=Auth.IDENTITY_TOKEN)
 async def hash_details(call: IdentityCall) -> HashDetails:
     """How addresses are to be hashed. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2hash_details."""
-    return await call.associations.hash_details()
+    return await call.lookup.hash_details()
 
 
 @endpoint(
@@ -41,7 +41,10 @@ async def hash_details(call: IdentityCall) -> HashDetails:
 )
 async def lookup(call: IdentityCall, body: Lookup) -> Mappings:
     """Find users by their hashed addresses. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2lookup."""
-    return Mappings(await call.associations.lookup(body.algorithm, body.pepper, body.addresses))
+    found = await call.lookup.lookup(
+        body.algorithm, body.pepper, body.addresses, user_id=call.user_id, client=call.client
+    )
+    return Mappings(found)
 
 
 ENDPOINTS = (hash_details, lookup)

@@ -7,37 +7,21 @@ ON CONFLICT (medium, canonical) DO UPDATE SET
     not_before = excluded.not_before, not_after = excluded.not_after;
 
 -- name: unbind(medium, canonical, mxid)!
--- Withdraw an association; by the foreign key, its hashes go too.
+-- Withdraw an association.
 DELETE FROM associations WHERE medium = :medium AND canonical = :canonical AND mxid = :mxid;
 
--- name: unbind_all(mxid)!
+-- name: unbind_all(mxid)
 -- Withdraw everything that is published of a user.
-DELETE FROM associations WHERE mxid = :mxid;
+DELETE FROM associations WHERE mxid = :mxid RETURNING medium, canonical;
+
+-- name: count()$
+-- How many addresses are published.
+SELECT COUNT(*) FROM associations;
 
 -- name: get(medium, canonical, now)^
 -- The association of an address that is in force.
 SELECT medium, canonical, mxid, bound_at, not_before, not_after FROM associations
 WHERE medium = :medium AND canonical = :canonical AND not_before <= :now AND not_after > :now;
-
--- name: insert_hash(pepper, hash, medium, canonical)!
--- The address's hash under a pepper.
-INSERT INTO association_hashes (pepper, hash, medium, canonical)
-VALUES (:pepper, :hash, :medium, :canonical)
-ON CONFLICT (pepper, hash) DO NOTHING;
-
--- name: by_hash(pepper, hash, now)$
--- The user whose address has this hash.
-SELECT mxid FROM association_hashes AS h
-JOIN associations AS a ON a.medium = h.medium AND a.canonical = h.canonical
-WHERE h.pepper = :pepper AND h.hash = :hash AND a.not_before <= :now AND a.not_after > :now;
-
--- name: insert_pepper(pepper, created_at)!
--- The first pepper; touches no row if another process was first.
-INSERT INTO peppers (pepper, created_at) VALUES (:pepper, :created_at) ON CONFLICT DO NOTHING;
-
--- name: current_pepper()$
--- The pepper that clients are told.
-SELECT pepper FROM peppers WHERE retired_at IS NULL;
 
 -- name: insert_token(token_hash, user_id, created_at, expires_at)!
 -- An access token of the identity server, as its hash.

@@ -1,0 +1,203 @@
+"""How many distinct addresses somebody may look up on a day, without keeping which.
+
+Each user has a row of 65,536 places for a day (UTC). An address marks one of them: a keyed hash of it says which, under a key
+of the user and the day. How many places are marked tells how many distinct addresses were asked for (linear counting, exact
+within a percent up to 300,000), and asking for the same again marks nothing. Nobody can tell from the marks what was asked.
+
+Marks of small lookups wait in memory for some seconds, at most `WAITING` of a user: lookups would be slower than they are if
+each were a write. Docs: docs/decisions/0006-lookups-are-counted-by-marks.md.
+"""
+
+import asyncio
+import contextlib
+import zlib
+from collections.abc import Iterable
+from hashlib import blake2b
+from math import exp
+from typing import Final
+
+import structlog
+from msgspec import Struct
+
+from threepid.clock import DAY
+from threepid.config import Identity
+from threepid.domain.context import Context
+from threepid.domain.limits import network_of
+from threepid.spec.errors import LimitExceeded
+from threepid.storage import tallies
+from threepid.storage.database import StorageError, Tx
+from threepid.storage.tallies import Tally
+
+_log = structlog.get_logger()
+
+PLACES: Final = 2**16
+WAITING: Final = 256
+"""Marks of one user that may wait in memory."""
+SAVE_SECONDS: Final = 5.0
+"""How long they wait at most."""
+SAVED_AT_ONCE: Final = 200
+"""Users whose marks one transaction saves."""
+_BLANK: Final = bytes(PLACES // 8)
+_PLACE_BYTES: Final = 2
+_MESSAGE: Final = "Too many addresses were looked up today: please come back tomorrow."
+
+
+class Asker(Struct, frozen=True):
+    """Who asks, on which day, from where; `who` and `network` are keyed hashes."""
+
+    day: int
+    who: str
+    network: str
+    key: bytes
+
+
+class Claim(Struct, frozen=True):
+    """What a lookup would mark, as far as it is not marked yet."""
+
+    asker: Asker
+    places: frozenset[int]
+
+
+class LookupBudget:
+    """The daily budgets of users and networks."""
+
+    def __init__(self, context: Context, settings: Identity) -> None:
+        """Allow what `settings` say."""
+        self._context = context
+        self._user_budget = settings.lookup_budget_per_day
+        self._network_budget = settings.lookup_budget_of_network_per_day
+        self._marks_allowed = round(PLACES * (1 - exp(-self._user_budget / PLACES)))
+        self._off = context.config.limits.all == "off" or not (self._user_budget or self._network_budget)
+        self._waiting: dict[tuple[int, str], set[int]] = {}
+        self._waiting_networks: dict[tuple[int, str], int] = {}
+
+    def asker(self, user_id: str, client: str) -> Asker | None:
+        """Who asks: a user, or (without a user ID) whoever is in the network of `client`. None where nothing is counted."""
+        if self._off:
+            return None
+        day = self._context.clock.now() // DAY
+        network = network_of(client)
+        vault = self._context.vault
+        derived = vault.hash_limit_key(f"lookup {day} {user_id or network}")
+        half = len(derived) // 2
+        return Asker(
+            day=day,
+            who=derived[:half],
+            network=vault.hash_limit_key(f"lookups from {network}"),
+            key=derived[half:].encode("ascii"),
+        )
+
+    def waiting(self, asker: Asker) -> frozenset[int]:
+        """The marks of somebody that are not saved yet; to be asked on the event loop."""
+        return frozenset(self._waiting.get((asker.day, asker.who), ()))
+
+    def check(self, tx: Tx, asker: Asker, waiting: frozenset[int], addresses: Iterable[str]) -> Claim:
+        """What these addresses would mark. Raises LimitExceeded if that is too much."""
+        stored = tallies.get(tx, asker.day, asker.who)
+        marks = _unpack(stored)
+        places = _places(asker.key, addresses)
+        new = frozenset(place for place in places if not marks[place >> 3] >> (place & 7) & 1) - waiting
+        if new:
+            self._check_user(asker, (stored.marked if stored else 0) + len(waiting) + len(new))
+            if self._network_budget:
+                waits = self._waiting_networks.get((asker.day, asker.network), 0)
+                asked = tallies.asked_from(tx, asker.day, asker.network) + waits + len(new)
+                if asked > self._network_budget:
+                    raise self._exceeded(asker)
+        return Claim(asker, new)
+
+    async def charge(self, claim: Claim) -> None:
+        """Mark what was claimed; a large lookup is not answered before that is saved. Raises LimitExceeded."""
+        if not claim.places:
+            return
+        key = (claim.asker.day, claim.asker.who)
+        waiting = self._waiting.setdefault(key, set())
+        network = (claim.asker.day, claim.asker.network)
+        if len(waiting) + len(claim.places) <= WAITING:
+            waiting |= claim.places
+            self._waiting_networks[network] = self._waiting_networks.get(network, 0) + len(claim.places)
+            return
+        saved = claim.places | waiting
+
+        def step(tx: Tx) -> None:
+            self._check_user(claim.asker, _save(tx, claim.asker.day, claim.asker.who, saved))
+            tallies.add_asked(tx, claim.asker.day, claim.asker.network, len(claim.places))
+
+        await self._context.database.write(step)
+        self._forget(key, saved)
+
+    async def save(self) -> None:
+        """Save all marks that wait. Raises StorageError; then they wait on."""
+        while self._waiting:
+            users = [(key, frozenset(places)) for key, places in list(self._waiting.items())[:SAVED_AT_ONCE]]
+
+            def step(tx: Tx, users: list[tuple[tuple[int, str], frozenset[int]]] = users) -> None:
+                for (day, who), places in users:
+                    _save(tx, day, who, places)
+
+            await self._context.database.write(step)
+            for key, places in users:
+                self._forget(key, places)
+        networks, self._waiting_networks = self._waiting_networks, {}
+
+        def count(tx: Tx) -> None:
+            for (day, network), asked in networks.items():
+                tallies.add_asked(tx, day, network, asked)
+
+        if networks:
+            try:
+                await self._context.database.write(count)
+            except StorageError:
+                for key, asked in networks.items():
+                    self._waiting_networks[key] = self._waiting_networks.get(key, 0) + asked
+                raise
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Save what waits from time to time, and at the end, when `stop` is set."""
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), SAVE_SECONDS)
+            try:
+                await self.save()
+            except StorageError as error:
+                _log.warning("lookups_not_counted", cause=type(error).__name__)
+
+    def _check_user(self, asker: Asker, marked: int) -> None:
+        if self._user_budget and marked > self._marks_allowed:
+            raise self._exceeded(asker)
+
+    def _exceeded(self, asker: Asker) -> LimitExceeded:
+        return LimitExceeded((asker.day + 1) * DAY - self._context.clock.now(), _MESSAGE, cause="lookup budget")
+
+    def _forget(self, key: tuple[int, str], saved: frozenset[int]) -> None:
+        left = self._waiting.get(key, set()) - saved
+        if left:
+            self._waiting[key] = left
+        else:
+            self._waiting.pop(key, None)
+
+
+def _places(key: bytes, addresses: Iterable[str]) -> set[int]:
+    return {
+        int.from_bytes(blake2b(address.encode("utf-8", "surrogatepass"), key=key, digest_size=_PLACE_BYTES).digest())
+        for address in addresses
+    }
+
+
+def _unpack(tally: Tally | None) -> bytes:
+    return _BLANK if tally is None else zlib.decompress(tally.marks)
+
+
+def _save(tx: Tx, day: int, who: str, places: Iterable[int]) -> int:
+    """Mark these places too; returns how many are marked then. Who loses a race against another process tries again."""
+    while True:
+        stored = tallies.get(tx, day, who)
+        marks = bytearray(_unpack(stored))
+        for place in places:
+            marks[place >> 3] |= 1 << (place & 7)
+        marked = int.from_bytes(marks).bit_count()
+        if stored is not None and stored.marked == marked:
+            return marked
+        packed = zlib.compress(marks, 1)
+        if tallies.put(tx, day, who, Tally(marked, packed), before=stored):
+            return marked

@@ -1,0 +1,187 @@
+"""Peppers: made, filled with hashes beside the one in use, told to clients, answered for a while, and forgotten.
+
+The state of a pepper is in its timestamps:
+
+| state      | current_at | answers_until | gone_at | clients are told it | lookups are answered | what is published is hashed |
+|------------|------------|---------------|---------|---------------------|----------------------|-----------------------------|
+| filling    |            |               |         | no                  | no                   | yes                         |
+| current    | set        |               |         | yes                 | yes                  | yes                         |
+| answering  | set        | to come       |         | no                  | yes                  | yes                         |
+| ending     | set        | past          |         | no                  | no                   | yes                         |
+| emptying   | set        | past          | set     | no                  | no                   | no                          |
+
+A pepper becomes current when all its hashes are there, so no lookup misses what it should find. Filling and emptying go in
+short transactions of some hundred hashes; each one says how far it came, so that it does not matter where a process is killed.
+One process at a time does the work: it holds a lease.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Final
+
+import structlog
+
+from threepid.clock import DAY, HOUR, MINUTE, SECOND
+from threepid.config import Identity
+from threepid.domain.context import Context
+from threepid.storage import associations, peppers
+from threepid.storage.database import StorageError, Tx
+from threepid.storage.peppers import Pepper
+
+_log = structlog.get_logger()
+
+LENGTH: Final = 24
+"""Letters and digits of a pepper: 142 bits."""
+BATCH: Final = 500
+"""Hashes that one transaction makes or forgets: it is over in some milliseconds."""
+LEASE: Final = 10 * SECOND
+"""How long a worker that died keeps others from its work."""
+GRACE: Final = MINUTE
+"""How long hashes stay after the last lookup that they answer: for clocks that differ, and answers that are under way."""
+POLL_SECONDS: Final = 2.0
+"""How soon work is seen that another process began, or the schedule wants."""
+_ALPHANUMERIC: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class State(Enum):
+    """The rows of the table above."""
+
+    FILLING = auto()
+    CURRENT = auto()
+    ANSWERING = auto()
+    ENDING = auto()
+    EMPTYING = auto()
+
+
+class Work(Enum):
+    """What became of an attempt to do some work."""
+
+    NONE = auto()
+    """There is nothing to do."""
+    SOME = auto()
+    """Some was done, and there may be more."""
+    ELSEWHERE = auto()
+    """Another process is doing it."""
+
+
+def state_of(pepper: Pepper, now: int) -> State:
+    """Where a pepper stands."""
+    if pepper.gone_at is not None:
+        return State.EMPTYING
+    if pepper.current_at is None:
+        return State.FILLING
+    if pepper.answers_until is None:
+        return State.CURRENT
+    return State.ANSWERING if now < pepper.answers_until else State.ENDING
+
+
+class Peppers:
+    """The peppers of the identity server."""
+
+    def __init__(self, context: Context, settings: Identity) -> None:
+        """Rotate as `settings` say."""
+        self._context = context
+        self._settings = settings
+        self._worker = context.entropy.token(count=12)
+
+    async def start(self) -> None:
+        """See that there is a current pepper; returns when there is."""
+        while await self._context.database.read(peppers.current) is None:
+            await self.begin()
+            if await self.work() is Work.ELSEWHERE:
+                await asyncio.sleep(0.1)
+
+    async def all_of(self) -> list[Pepper]:
+        """All peppers, oldest first."""
+        return await self._context.database.read(peppers.all_of)
+
+    async def filling(self) -> Pepper | None:
+        """The pepper that is being filled."""
+        now = self._context.clock.now()
+        return next((one for one in await self.all_of() if state_of(one, now) is State.FILLING), None)
+
+    async def count_associations(self) -> int:
+        """How many hashes a new pepper will have, about."""
+        return await self._context.database.read_aside(associations.count)
+
+    async def begin(self) -> bool:
+        """Begin with a new pepper; False if there is one already that is being filled."""
+        pepper = self._context.entropy.letters(LENGTH, _ALPHANUMERIC)
+        now = self._context.clock.now()
+        return await self._context.database.write(lambda tx: peppers.insert(tx, pepper, now))
+
+    async def work(self) -> Work:
+        """Do what one short transaction can: fill a new pepper, or empty one that has ended."""
+        now = self._context.clock.now()
+        if _job(await self.all_of(), now) is None:
+            return Work.NONE
+        return await self._context.database.write(lambda tx: self._work(tx, now))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Rotate by the schedule and do all work, in the background, until `stop` is set."""
+        while not stop.is_set():
+            done = Work.NONE
+            began = self._context.clock.monotonic()
+            try:
+                await self._begin_if_due()
+                done = await self.work()
+            except StorageError as error:
+                _log.warning("peppers_not_rotated", cause=type(error).__name__)
+            # Half of the time belongs to others.
+            took = self._context.clock.monotonic() - began
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), took if done is Work.SOME else POLL_SECONDS)
+
+    async def _begin_if_due(self) -> None:
+        if not self._settings.pepper_days:
+            return
+        now = self._context.clock.now()
+        found = {state_of(one, now): one for one in await self.all_of()}
+        current = found.get(State.CURRENT)
+        if State.FILLING in found or current is None or current.current_at is None:
+            return
+        if now >= current.current_at + self._settings.pepper_days * DAY and await self.begin():
+            _log.info("pepper_rotation_began")
+
+    def _work(self, tx: Tx, now: int) -> Work:
+        job = _job(peppers.all_of(tx), now)
+        if job is None:
+            return Work.NONE
+        pepper, state = job
+        if not peppers.claim(tx, pepper.number, self._worker, now=now, leased_until=now + LEASE):
+            return Work.ELSEWHERE
+        _STEPS[state](self, tx, pepper, now)
+        return Work.SOME
+
+    def _fill(self, tx: Tx, pepper: Pepper, now: int) -> None:
+        if not peppers.fill(tx, pepper, BATCH):
+            overlap = self._settings.pepper_overlap_hours * HOUR
+            peppers.make_current(tx, pepper.number, now=now, answers_until=now + overlap)
+
+    def _end(self, tx: Tx, pepper: Pepper, now: int) -> None:
+        peppers.end(tx, pepper.number, now)
+
+    def _empty(self, tx: Tx, pepper: Pepper, _now: int) -> None:
+        peppers.delete_some(tx, pepper.number, BATCH)
+
+
+_STEPS: Final[dict[State, Callable[[Peppers, Tx, Pepper, int], None]]] = {
+    State.FILLING: Peppers._fill,  # noqa: SLF001 - the table of its own work
+    State.ENDING: Peppers._end,  # noqa: SLF001 - likewise
+    State.EMPTYING: Peppers._empty,  # noqa: SLF001 - likewise
+}
+
+
+def _job(found: list[Pepper], now: int) -> tuple[Pepper, State] | None:
+    """What is to be worked on: first a new pepper, then old ones."""
+    states = [(one, state_of(one, now)) for one in found]
+    for state in (State.FILLING, State.EMPTYING):
+        for one, its_state in states:
+            if its_state is state:
+                return one, state
+    for one, its_state in states:
+        if its_state is State.ENDING and one.answers_until is not None and now >= one.answers_until + GRACE:
+            return one, its_state
+    return None

@@ -1,0 +1,116 @@
+-- name: insert(pepper, created_at)!
+-- A pepper whose hashes are yet to be made; touches no row if there is one already.
+INSERT INTO peppers (number, pepper, created_at)
+SELECT COALESCE(MAX(number), 0) + 1, CAST(:pepper AS TEXT), CAST(:created_at AS BIGINT) FROM peppers WHERE TRUE
+ON CONFLICT DO NOTHING;
+
+-- name: all()
+-- All peppers, oldest first.
+SELECT number, pepper, created_at, last_medium, last_canonical, hashed, current_at, answers_until, gone_at
+FROM peppers ORDER BY number;
+
+-- name: current()$
+-- The pepper that clients are told.
+SELECT pepper FROM peppers WHERE current_at IS NOT NULL AND answers_until IS NULL;
+
+-- name: answering(pepper, now)$
+-- The number of a pepper under which lookups are answered.
+SELECT number FROM peppers
+WHERE pepper = :pepper AND current_at IS NOT NULL AND gone_at IS NULL
+    AND (answers_until IS NULL OR answers_until > :now);
+
+-- name: hold()$
+-- Nothing: SQLite has one writer at a time.
+SELECT 1;
+
+-- name: hold_on_postgresql()$
+-- Keep rotations from beginning until this transaction ends: one that began unseen would miss what is published here.
+SELECT number FROM peppers WHERE current_at IS NOT NULL AND answers_until IS NULL FOR SHARE;
+
+-- name: hold_alone()$
+-- Nothing: SQLite has one writer at a time.
+SELECT 1;
+
+-- name: hold_alone_on_postgresql()$
+-- Wait until everybody who publishes or withdraws without knowing of a new pepper is done.
+SELECT number FROM peppers WHERE current_at IS NOT NULL AND answers_until IS NULL FOR UPDATE;
+
+-- name: claim(number, worker, now, leased_until)!
+-- Take the work on a pepper for a while, or keep it; touches no row if somebody else has it.
+UPDATE peppers SET worker = :worker, leased_until = :leased_until
+WHERE number = :number AND (worker = :worker OR leased_until <= :now);
+
+-- name: next_associations(medium, canonical, count)
+-- The associations after this one, in the order of their addresses.
+SELECT medium, canonical, mxid, not_after FROM associations
+WHERE (medium, canonical) > (:medium, :canonical) ORDER BY medium, canonical LIMIT :count;
+
+-- name: next_associations_on_postgresql(medium, canonical, count)
+-- The same, and they stay as they are until their hashes are written.
+SELECT medium, canonical, mxid, not_after FROM associations
+WHERE (medium, canonical) > (:medium, :canonical) ORDER BY medium, canonical LIMIT :count FOR SHARE;
+
+-- name: hashed_until(number, medium, canonical, count)!
+-- The hashes of so many associations were made, up to this one.
+UPDATE peppers SET last_medium = :medium, last_canonical = :canonical, hashed = hashed + CAST(:count AS BIGINT)
+WHERE number = :number AND current_at IS NULL;
+
+-- name: retire(answers_until)!
+-- The current pepper answers a while longer; touches no row if there is none yet.
+UPDATE peppers SET answers_until = :answers_until WHERE current_at IS NOT NULL AND answers_until IS NULL;
+
+-- name: make_current(number, now)!
+-- All hashes of this pepper are there.
+UPDATE peppers SET current_at = :now, worker = '', leased_until = 0 WHERE number = :number AND current_at IS NULL;
+
+-- name: end(number, now)!
+-- No lookup is answered under this pepper any more.
+UPDATE peppers SET gone_at = :now WHERE number = :number AND gone_at IS NULL;
+
+-- name: delete(number)!
+-- Forget a pepper of which no hash is left.
+DELETE FROM peppers WHERE number = :number AND gone_at IS NOT NULL;
+
+-- name: write_hash(pepper, hash, mxid, not_after)!
+-- The hash of an address that was just published; the last proof wins.
+INSERT INTO association_hashes (pepper, hash, mxid, not_after) VALUES (:pepper, :hash, :mxid, :not_after)
+ON CONFLICT (pepper, hash) DO UPDATE SET mxid = excluded.mxid, not_after = excluded.not_after;
+
+-- name: erase_hash(pepper, hash)!
+-- The address was withdrawn.
+DELETE FROM association_hashes WHERE pepper = :pepper AND hash = :hash;
+
+-- name: add_hashes(pepper, rows)!
+-- Many hashes at once, from a JSON array of arrays; what was published meanwhile is there already.
+INSERT INTO association_hashes (pepper, hash, mxid, not_after)
+SELECT CAST(:pepper AS BIGINT), value ->> 0, value ->> 1, value ->> 2 FROM json_each(:rows) WHERE TRUE
+ON CONFLICT DO NOTHING;
+
+-- name: add_hashes_on_postgresql(pepper, rows)!
+-- The same: PostgreSQL calls its function otherwise, and its values are texts.
+INSERT INTO association_hashes (pepper, hash, mxid, not_after)
+SELECT CAST(:pepper AS BIGINT), value ->> 0, value ->> 1, CAST(value ->> 2 AS BIGINT)
+FROM json_array_elements(CAST(:rows AS JSON)) ON CONFLICT DO NOTHING;
+
+-- name: nth_hash(pepper, count)$
+-- The hash that stands after so many others.
+SELECT hash FROM association_hashes WHERE pepper = :pepper ORDER BY hash LIMIT 1 OFFSET :count;
+
+-- name: delete_hashes_before(pepper, hash)!
+-- Forget a part of a pepper's hashes.
+DELETE FROM association_hashes WHERE pepper = :pepper AND hash < :hash;
+
+-- name: delete_hashes(pepper)!
+-- Forget what is left of a pepper's hashes.
+DELETE FROM association_hashes WHERE pepper = :pepper;
+
+-- name: by_hashes(pepper, hashes, now)
+-- The users whose addresses have these hashes. A join with the array is a third of a query for each hash.
+SELECT h.hash, h.mxid FROM carray(:hashes) AS asked
+CROSS JOIN association_hashes AS h ON h.pepper = :pepper AND h.hash = asked.value
+WHERE h.not_after > :now;
+
+-- name: by_hashes_on_postgresql(pepper, hashes, now)
+-- The same with an array of PostgreSQL.
+SELECT hash, mxid FROM association_hashes
+WHERE pepper = :pepper AND hash = ANY(CAST(:hashes AS TEXT[])) AND not_after > :now;
