@@ -9,7 +9,7 @@ from rich.progress import track
 
 from threepid.clock import DAY, Clock
 from threepid.domain.credentials import Vault
-from threepid.storage import accounts, sessions, threepids
+from threepid.storage import accounts, devices, sessions, threepids
 from threepid.storage.connect import open_database
 from threepid.storage.database import Tx
 from threepid.storage.migrate import migrate
@@ -57,12 +57,14 @@ async def _fill(path: Path, count: int, posts: int, vault: Vault, password_hash:
     def account(tx: Tx, number: int) -> None:
         user = user_id(number)
         accounts.insert(tx, user_id=user, password_hash=password_hash, created_at=now)
-        accounts.open_device(
+        devices.open_device(
             tx,
             user_id=user,
             device_id="BENCH",
             display_name=None,
-            token_hash=vault.hash_token(token(number)),
+            seen_from="127.0.0.1",
+            user_agent="",
+            tokens=devices.Tokens(access_hash=vault.hash_token(token(number))),
             now=now,
         )
         for kind in ("home", "work"):

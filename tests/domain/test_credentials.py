@@ -219,12 +219,15 @@ def test_a_flood_is_turned_away_and_a_caller_who_leaves_frees_no_place(passwords
         await asyncio.sleep(0)
         for task in tasks:
             task.cancel()
+        with pytest.raises(LimitExceeded):
+            passwords.refuse_if_full()
         with pytest.raises(LimitExceeded) as caught:
             await passwords.verify("x", None)
         assert caught.value.headers() == {"Retry-After": "2"}
         await asyncio.gather(*tasks, return_exceptions=True)
         while passwords._waiting:
             await asyncio.sleep(0.01)
+        passwords.refuse_if_full()
         assert await passwords.verify("x", None) is False
 
     run(work())

@@ -26,7 +26,6 @@ from canonicaljson import encode_canonical_json
 from threepid.clock import Clock, Entropy
 from threepid.config import ConfigError, Policy
 from threepid.spec.errors import InvalidParam, LimitExceeded, WeakPassword
-from threepid.spec.strict_json import usable
 
 _log = structlog.get_logger()
 
@@ -126,6 +125,11 @@ class Passwords:
         self._nobody = self._hasher.hash("nobody has this password")
         self._seconds_each = self._seconds_since(start)
 
+    def refuse_if_full(self) -> None:
+        """Raise LimitExceeded if a password would have to wait too long now: before anything else is done for it."""
+        if self._waiting * self._seconds_each / self._width > QUEUE_SECONDS:
+            raise LimitExceeded(int(QUEUE_SECONDS * 1000))
+
     async def hash(self, password: str, *, username: str | None = None) -> str:
         """The hash of a new password. Raises what `check` raises, and LimitExceeded when overloaded."""
         hashed: str = await self._in_turn(self._hasher.hash, self.check(password, username=username))
@@ -174,13 +178,15 @@ class Passwords:
     @staticmethod
     def normalise(password: str) -> str:
         """NFKC, so that one keyboard's password works on another. Raises InvalidParam if it is too long or no text."""
-        # Before anything else, so that a longer one costs no more.
-        if len(password) > PASSWORD_MAX_BYTES:
+        try:
+            # The first question comes before anything else, so that a longer one costs no more.
+            too_long = len(password) > PASSWORD_MAX_BYTES or len(password.encode()) > PASSWORD_MAX_BYTES
+        except UnicodeEncodeError:
+            raise InvalidParam("The password has characters that are not allowed.") from None
+        if too_long:
             raise InvalidParam(f"A password has at most {PASSWORD_MAX_LENGTH} characters.")
-        if not usable(password):
+        if "\0" in password:
             raise InvalidParam("The password has characters that are not allowed.")
-        if len(password.encode()) > PASSWORD_MAX_BYTES:
-            raise InvalidParam(f"A password has at most {PASSWORD_MAX_LENGTH} characters.")
         normalised = unicodedata.normalize("NFKC", password)
         if len(normalised) > PASSWORD_MAX_LENGTH:
             raise InvalidParam(f"A password has at most {PASSWORD_MAX_LENGTH} characters.")
@@ -204,8 +210,7 @@ class Passwords:
 
     async def _in_turn(self, work: Any, *arguments: str) -> Any:
         # The place in the queue is freed when the work ends, not when the client leaves: the work goes on without it.
-        if self._waiting * self._seconds_each / self._width > QUEUE_SECONDS:
-            raise LimitExceeded(int(QUEUE_SECONDS * 1000))
+        self.refuse_if_full()
         self._waiting += 1
         asked = self._clock.monotonic()
         future = asyncio.get_running_loop().run_in_executor(self._pool, self._timed, asked, work, *arguments)
