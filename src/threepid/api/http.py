@@ -24,6 +24,9 @@ _log = structlog.get_logger()
 BODY_SECONDS: Final = 20.0
 """How long a whole body may take to arrive."""
 
+_MAX_DIGITS: Final = 18
+"""Of a Content-Length; more are too many whatever they say."""
+
 Network = IPv4Network | IPv6Network
 Asgi = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 _ENCODED_SLASH: Final = re.compile(rb"%2f", re.IGNORECASE)
@@ -242,7 +245,7 @@ class _Request:
 
     async def body(self, limit: int) -> bytes:
         length = self.header("content-length")
-        if length is not None and length.isdigit() and int(length) > limit:
+        if length is not None and length.isdecimal() and (len(length) > _MAX_DIGITS or int(length) > limit):
             raise TooLarge
         try:
             async with asyncio.timeout(BODY_SECONDS):
