@@ -45,7 +45,7 @@ def proven(world: World, spelling: str, secret: str, tokens: dict[str, str]) -> 
 
 
 def test_all_spellings_by_all_ways_have_one_budget(database_url: str, tmp_path: Path) -> None:
-    proxies = {"server__trusted_proxies": ["127.0.0.1"]}
+    proxies: dict[str, Any] = {"server__trusted_proxies": ["127.0.0.1"]}
     with World(database_url, tmp_path, sms__countries=["GB"], limits__all="on", **proxies) as world:
         tokens = signed_in(world)
         statuses = []
