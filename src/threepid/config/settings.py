@@ -148,7 +148,7 @@ class Identity(Section, frozen=True):
     """Algorithms of `POST /lookup`."""
     lookup_limit: Annotated[int, Meta(ge=1, le=100_000)] = 5_000
     """Addresses that one lookup may ask for."""
-    lookup_budget_per_day: Annotated[int, Meta(ge=0, le=300_000)] = 20_000
+    lookup_budget_per_day: Annotated[int, Meta(ge=0, le=200_000)] = 20_000
     """Distinct addresses that one user may look up on a day (UTC); 0 = any number."""
     lookup_budget_of_network_per_day: Annotated[int, Meta(ge=0, le=100_000_000)] = 60_000
     """The same for all users of one IPv4 address or IPv6 network of 64 bits together, each address counted for each user."""

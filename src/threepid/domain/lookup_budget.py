@@ -1,8 +1,8 @@
 """How many distinct addresses somebody may look up on a day, without keeping which.
 
 Each user has a row of 65,536 places for a day (UTC). An address marks one of them: a keyed hash of it says which, under a key
-of the user and the day. How many places are marked tells how many distinct addresses were asked for (linear counting, exact
-within a percent up to 300,000), and asking for the same again marks nothing. Nobody can tell from the marks what was asked.
+of the user and the day. How many places are marked tells how many distinct addresses were asked for (linear counting, right
+within half a percent), and asking for the same again marks nothing. Nobody can tell from the marks what was asked.
 
 Marks of small lookups wait in memory for some seconds, at most `WAITING` of a user: lookups would be slower than they are if
 each were a write. Docs: docs/decisions/0006-lookups-are-counted-by-marks.md.
@@ -38,6 +38,8 @@ SAVE_SECONDS: Final = 5.0
 SAVED_AT_ONCE: Final = 200
 """Users whose marks one transaction saves."""
 _BLANK: Final = bytes(PLACES // 8)
+_LENIENCE: Final = 1.01
+"""The count is right within half a percent; nobody is refused what is allowed."""
 _PLACE_BYTES: Final = 2
 _MESSAGE: Final = "Too many addresses were looked up today: please come back tomorrow."
 
@@ -66,7 +68,7 @@ class LookupBudget:
         self._context = context
         self._user_budget = settings.lookup_budget_per_day
         self._network_budget = settings.lookup_budget_of_network_per_day
-        self._marks_allowed = round(PLACES * (1 - exp(-self._user_budget / PLACES)))
+        self._marks_allowed = round(PLACES * (1 - exp(-self._user_budget * _LENIENCE / PLACES)))
         self._off = context.config.limits.all == "off" or not (self._user_budget or self._network_budget)
         self._waiting: dict[tuple[int, str], set[int]] = {}
         self._waiting_networks: dict[tuple[int, str], int] = {}
