@@ -125,7 +125,7 @@ class FakeIdentityServer:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_GET = do_POST = _answer  # noqa: N815 - the names that the library looks for
+            do_GET = do_POST = do_PUT = _answer  # noqa: N815 - the names that the library looks for
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -13,16 +13,18 @@ from threepid.api import dispatch, http
 from threepid.api.endpoints import served
 from threepid.clock import MINUTE, Clock, Entropy
 from threepid.config import Config
+from threepid.delivery.callbacks import by_callback
 from threepid.delivery.senders import senders
 from threepid.delivery.withdrawals import by_signed_request
 from threepid.delivery.worker import Worker
-from threepid.domain import housekeeping
+from threepid.domain import housekeeping, invites
 from threepid.domain.accounts import Accounts
 from threepid.domain.associations import Associations
 from threepid.domain.bindings import CHANNEL, Bindings
 from threepid.domain.context import Context
 from threepid.domain.credentials import Passwords, Vault
 from threepid.domain.devices import Devices
+from threepid.domain.invites import Invites
 from threepid.domain.keys import Keyring, ensure_keyring, ensure_secret
 from threepid.domain.lookup import Lookup
 from threepid.domain.notices import Notices
@@ -108,6 +110,8 @@ class Server:
         self.worker = Worker(database, clock, senders(settings, database, clock))
         self.services = self._services(secrets.keyring)
         self.worker.senders[CHANNEL] = by_signed_request(self.services.bindings)
+        if self.services.invites is not None:
+            self.worker.senders[invites.CHANNEL] = by_callback(self.services.invites, clock)
         self.asgi = self._asgi(strict=strict)
 
     async def start(self) -> None:
@@ -146,16 +150,24 @@ class Server:
         devices = Devices(context)
         registration_tokens = RegistrationTokens(context)
         accounts = Accounts(context, self._passwords, devices, notices, registration_tokens)
-        associations = None
+        associations = pending = lookup = None
         if context.config.identity is not None:
+            name = config.identity_name(context.config)
+            federation = Federation(self._guard)
+            settings = context.config.identity
+            lookup = Lookup(context, settings)
+            pending = Invites(
+                context, settings, name, keyring, lookup, federation, self._guard, wake_delivery=self.worker.wake
+            )
             associations = Associations(
                 context,
-                context.config.identity,
-                config.identity_name(context.config),
+                settings,
+                name,
                 keyring,
                 validation,
                 devices if context.config.accounts is not None else None,
-                Federation(self._guard),
+                federation,
+                pending,
             )
         identity = IdentityClient(self._guard)
         bindings = Bindings(context, keyring.signer(context.server_name), associations, identity)
@@ -176,7 +188,8 @@ class Server:
             profiles=Profiles(context),
             waiting=Waiting(context, devices),
             associations=associations,
-            lookup=None if context.config.identity is None else Lookup(context, context.config.identity),
+            lookup=lookup,
+            invites=pending,
         )
 
     def _captcha(self) -> Captcha | None:

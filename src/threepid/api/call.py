@@ -7,6 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 from threepid.config import Accounts, Config
 from threepid.domain.associations import Associations
 from threepid.domain.devices import Device
+from threepid.domain.invites import Invites
 from threepid.domain.lookup import Lookup
 from threepid.domain.services import Services
 from threepid.domain.stages import Request as UiaRequest
@@ -58,6 +59,13 @@ class Call(Struct, frozen=True, kw_only=True):
         if self.services.lookup is None:
             raise Unrecognized
         return self.services.lookup
+
+    @property
+    def invites(self) -> Invites:
+        """The identity server's invitations; their endpoints are only served where it exists."""
+        if self.services.invites is None:
+            raise Unrecognized
+        return self.services.invites
 
     async def authenticate(
         self,

@@ -25,7 +25,7 @@ from threepid.api.client import (
     whoami,
     whois,
 )
-from threepid.api.identity import associations, auth, legacy, lookup, ping, pubkey, terms, validation
+from threepid.api.identity import associations, auth, invitation, legacy, lookup, ping, pubkey, terms, validation
 from threepid.config import Config
 from threepid.spec.endpoint import Endpoint, collect
 
@@ -60,6 +60,7 @@ IDENTITY: Final = collect(
     associations.ENDPOINTS,
     lookup.ENDPOINTS,
     pubkey.ENDPOINTS,
+    invitation.ENDPOINTS,
     legacy.ENDPOINTS,
 )
 ALL: Final = collect(ACCOUNTS, IDENTITY)

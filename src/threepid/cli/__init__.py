@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from threepid import __version__
-from threepid.cli import accounts, configuration, keys, peppers, registration_tokens, serving
+from threepid.cli import accounts, configuration, invites, keys, peppers, registration_tokens, serving
 from threepid.cli.common import out
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app.command()(serving.migrate)
 app.add_typer(configuration.app, name="config")
 app.add_typer(accounts.app, name="account")
 app.add_typer(registration_tokens.app, name="registration-token")
+app.add_typer(invites.app, name="invites")
 app.add_typer(keys.app, name="keys")
 app.add_typer(peppers.app, name="pepper")
 

@@ -10,6 +10,7 @@ from threepid.config import Identity
 from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.context import Context
 from threepid.domain.devices import Devices
+from threepid.domain.invites import Invites
 from threepid.domain.keys import Keyring
 from threepid.domain.validation import Consumer, Validation
 from threepid.remote.federation import Federation
@@ -43,8 +44,10 @@ class Associations:
         validation: Validation,
         devices: Devices | None,
         federation: Federation,
+        invites: Invites,
     ) -> None:
         """Answer as the identity server called `name`; `devices` are our own homeserver's, if there is one."""
+        self._invites = invites
         self._context = context
         self.settings = settings
         self._name = name
@@ -174,6 +177,7 @@ class Associations:
         now = self._context.clock.now()
         association = Association(medium, canonical, mxid, now, now, now + ASSOCIATION_LIFE)
         associations.bind(tx, association)
+        self._invites.published(tx, association)
         return association
 
     @staticmethod

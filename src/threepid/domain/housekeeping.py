@@ -2,9 +2,10 @@
 
 from threepid.clock import DAY
 from threepid.domain.context import Context
+from threepid.domain.invites import INVITES_KEPT
 from threepid.domain.uia import IDLE
 from threepid.domain.validation import KEPT_AFTER_EXPIRY
-from threepid.storage import devices, limits, sessions, tallies, uia
+from threepid.storage import devices, invites, limits, sessions, tallies, uia
 from threepid.storage.database import Tx
 
 
@@ -19,6 +20,7 @@ async def run_once(context: Context) -> int:
             + limits.delete_full(tx, now)
             + limits.delete_texts_before(tx, now // DAY - 1)
             + tallies.delete_before(tx, now // DAY)
+            + invites.delete_before(tx, now - INVITES_KEPT)
             + uia.delete_expired(tx, now=now, idle_since=now - IDLE)
         )
 

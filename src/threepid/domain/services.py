@@ -7,6 +7,7 @@ from threepid.domain.associations import Associations
 from threepid.domain.bindings import Bindings
 from threepid.domain.context import Context
 from threepid.domain.devices import Devices
+from threepid.domain.invites import Invites
 from threepid.domain.keys import Keyring
 from threepid.domain.lookup import Lookup
 from threepid.domain.profiles import Profiles
@@ -19,7 +20,7 @@ from threepid.domain.waiting import Waiting
 
 
 class Services(Struct, frozen=True):
-    """What handlers may ask for; `associations` is the identity server's side, the others the homeserver's."""
+    """What handlers may ask for; `associations` and `invites` are the identity server's side, the others the homeserver's."""
 
     context: Context
     validation: Validation
@@ -35,3 +36,4 @@ class Services(Struct, frozen=True):
     waiting: Waiting
     associations: Associations | None
     lookup: Lookup | None
+    invites: Invites | None

@@ -9,7 +9,7 @@ from threepid.domain.services import Services
 from threepid.spec.errors import MatrixError, Unavailable
 from threepid.spec.exchange import Answer, Fallbacks, Handle, Request, Route
 from threepid.storage.database import Busy, InDoubt
-from threepid.web.pages import confirm, fallback, login, mailbox, static, submit_token
+from threepid.web.pages import confirm, fallback, login, mailbox, static, stop_invites, submit_token
 from threepid.web.render import Pages
 
 _log = structlog.get_logger()
@@ -18,7 +18,11 @@ _log = structlog.get_logger()
 def routes(services: Services, pages: Pages) -> list[Route]:
     """The routes of the pages that the configuration turns on."""
     config = services.context.config
-    found = [*confirm.routes(services, pages), *submit_token.routes(services, pages)]
+    found = [
+        *confirm.routes(services, pages),
+        *submit_token.routes(services, pages),
+        *stop_invites.routes(services, pages),
+    ]
     if config.accounts is not None:
         found += [*login.routes(pages), *fallback.routes(services, pages)]
     if config.email is not None and any(isinstance(via, MailboxTransport) for via in config.email.via):

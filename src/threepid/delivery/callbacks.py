@@ -1,0 +1,50 @@
+"""Orders to homeservers: to tell them of invitations that waited for an address of one of their users."""
+
+from typing import Final
+
+from threepid.clock import HOUR, SECOND, Clock
+from threepid.delivery.errors import DeliveryError
+from threepid.delivery.worker import Send
+from threepid.domain.invites import Invites
+from threepid.remote.guard import RemoteError
+from threepid.storage.outbox import Order
+
+_UNDER_WAY: Final = 20 * SECOND
+_FIRST_PAUSE: Final = 15 * SECOND
+_MAX_DOUBLINGS: Final = 12
+_MAX_PAUSE: Final = 6 * HOUR
+_SERVERS_KNOWN: Final = 1_000
+
+
+class Callbacks:
+    """Calls one homeserver at a time, and one that cannot be reached ever more rarely, whatever waits for it.
+
+    Names of homeservers come from strangers: one that hangs must not take the places in which mails are delivered.
+    """
+
+    def __init__(self, invites: Invites, clock: Clock) -> None:
+        """Nobody is known to be out of reach yet."""
+        self._invites = invites
+        self._clock = clock
+        self._not_before: dict[str, int] = {}
+
+    async def send(self, order: Order) -> None:
+        """Carry out one order. Raises DeliveryError; it is tried again until it expires."""
+        server, now = order.recipient, self._clock.now()
+        if (wait := self._not_before.get(server, 0) - now) > 0:
+            raise DeliveryError("the homeserver was called just now", retry=True, after=wait)
+        if len(self._not_before) >= _SERVERS_KNOWN:  # no endless table
+            self._not_before.clear()
+        self._not_before[server] = now + _UNDER_WAY
+        try:
+            await self._invites.hand_over(order)
+        except RemoteError as error:
+            pause = min(_FIRST_PAUSE << min(order.attempts - 1, _MAX_DOUBLINGS), _MAX_PAUSE)
+            self._not_before[server] = self._clock.now() + pause
+            raise DeliveryError(error.cause, retry=True, after=pause) from error
+        self._not_before.pop(server, None)
+
+
+def by_callback(invites: Invites, clock: Clock) -> Send:
+    """The sender of the channel of callbacks."""
+    return Callbacks(invites, clock).send
