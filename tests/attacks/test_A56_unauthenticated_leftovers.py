@@ -45,7 +45,7 @@ def path_of(route: Route) -> str:
 
 
 def call(world: World, endpoint: Endpoint, route: Route, **more: Any) -> httpx.Response:
-    body = None if endpoint.method == "GET" else {}
+    body: dict[str, Any] | None = None if endpoint.method == "GET" else {}
     return world.call(endpoint.method, path_of(route) + more.pop("query", ""), body, **more)
 
 

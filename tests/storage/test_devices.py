@@ -1,0 +1,299 @@
+"""Devices and their tokens, on each engine."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import pytest
+
+from threepid.storage import accounts, devices
+from threepid.storage.connect import open_database
+from threepid.storage.database import Database, Tx
+from threepid.storage.devices import Requester, Tokens
+
+T = TypeVar("T")
+ALICE: Final = "@alice:example.org"
+BOB: Final = "@bob:example.org"
+NOW: Final = 1_800_000_000_000
+HOUR: Final = 3_600_000
+
+
+def tokens(name: str, *, access_until: int = NOW + HOUR, refresh_until: int = NOW + 90 * HOUR) -> Tokens:
+    return Tokens(access(name), access_until, refresh(name), refresh_until)
+
+
+def access(name: str) -> bytes:
+    return f"access {name}".encode()
+
+
+def refresh(name: str) -> bytes:
+    return f"refresh {name}".encode()
+
+
+def open_(tx: Tx, device_id: str, given: Tokens, *, user_id: str = ALICE, name: str | None = None) -> None:
+    devices.open_device(
+        tx,
+        user_id=user_id,
+        device_id=device_id,
+        display_name=name,
+        seen_from="192.0.2.1",
+        user_agent="Client/1",
+        tokens=given,
+        now=NOW,
+    )
+
+
+def offer(tx: Tx, parent: str, name: str, *, device_id: str = "D") -> None:
+    """Another answer to the refresh token of `parent`."""
+    devices.insert_tokens(tx, ALICE, device_id, tokens(name), parent_hash=refresh(parent), now=NOW)
+
+
+def known(tx: Tx, *names: str) -> list[str]:
+    """Of which of these both tokens are there."""
+    found = []
+    for name in names:
+        here = devices.requester(tx, access(name)) is not None
+        assert here == (devices.refresh_token(tx, refresh(name)) is not None), name
+        found += [name] if here else []
+    return found
+
+
+@asynccontextmanager
+async def database(url: str) -> AsyncIterator[Database]:
+    made = open_database(url, pool_size=4, password=None)
+
+    def step(tx: Tx) -> None:
+        for user_id in (ALICE, BOB):
+            accounts.insert(tx, user_id=user_id, password_hash="x", created_at=1)
+
+    try:
+        await made.write(step)
+        yield made
+    finally:
+        await made.close()
+
+
+def run(url: str, work: Callable[[Tx], T]) -> T:
+    """One unit of work on a database with two accounts."""
+
+    async def in_database() -> T:
+        async with database(url) as made:
+            return await made.write(work)
+
+    return asyncio.run(in_database())
+
+
+def test_an_access_token_says_whose_it_is_and_what_its_first_use_spends(database_url: str) -> None:
+    def step(tx: Tx) -> None:
+        open_(tx, "D", tokens("a"))
+        offer(tx, "a", "b")
+        open_(tx, "OLD", Tokens(access("old")))
+        assert devices.requester(tx, access("a")) == Requester(ALICE, "D", NOW + HOUR, None)
+        assert devices.requester(tx, access("b")) == Requester(ALICE, "D", NOW + HOUR, refresh("a"))
+        assert devices.requester(tx, access("old")) == Requester(ALICE, "OLD", None, None)
+        assert devices.requester(tx, b"nosuch") is None
+
+    run(database_url, step)
+
+
+def test_a_device_that_is_opened_again_keeps_its_name_and_its_age(database_url: str) -> None:
+    def step(tx: Tx) -> None:
+        open_(tx, "D", tokens("a"), name="My phone")
+        open_(tx, "D", Tokens(access("b")), user_id=BOB, name="Bob's")
+        devices.open_device(
+            tx,
+            user_id=ALICE,
+            device_id="D",
+            display_name="Another name",
+            seen_from="192.0.2.2",
+            user_agent="Client/2",
+            tokens=tokens("c"),
+            now=NOW + 5,
+        )
+        (device,) = devices.of_user(tx, ALICE)
+        assert device == devices.Device("D", "My phone", NOW, NOW + 5, "192.0.2.2", "Client/2")
+        assert known(tx, "a", "c") == ["c"]
+        assert devices.requester(tx, access("b")) is not None
+
+    run(database_url, step)
+
+
+def test_a_device_that_ends_takes_its_tokens_along_and_no_others(database_url: str) -> None:
+    def step(tx: Tx) -> None:
+        open_(tx, "D", tokens("a"))
+        offer(tx, "a", "b")
+        open_(tx, "E", tokens("e"))
+        open_(tx, "D", tokens("bob"), user_id=BOB)
+        devices.delete(tx, ALICE, "D")
+        devices.delete(tx, ALICE, "NONE")
+        assert known(tx, "a", "b", "e", "bob") == ["e", "bob"]
+
+    run(database_url, step)
+
+
+def test_all_devices_end_but_one_with_the_short_lived_tokens(database_url: str) -> None:
+    def step(tx: Tx) -> None:
+        for name in ("a", "b", "c"):
+            open_(tx, name, tokens(name))
+        open_(tx, "bob", tokens("bob"), user_id=BOB)
+        for user_id in (ALICE, BOB):
+            devices.insert_login_token(tx, token_hash=b"login" + user_id.encode(), user_id=user_id, expires_at=NOW + 1)
+            devices.insert_openid_token(
+                tx, token_hash=b"openid" + user_id.encode(), user_id=user_id, expires_at=NOW + 1
+            )
+        devices.delete_all(tx, ALICE, but="b")
+        assert known(tx, "a", "b", "c", "bob") == ["b", "bob"]
+        assert devices.openid_user(tx, b"openid" + ALICE.encode(), NOW) is None
+        assert devices.take_login_token(tx, b"login" + ALICE.encode(), NOW) is None
+        assert devices.openid_user(tx, b"openid" + BOB.encode(), NOW) == BOB
+        assert devices.take_login_token(tx, b"login" + BOB.encode(), NOW) == BOB
+        devices.delete_all(tx, ALICE)
+        assert devices.of_user(tx, ALICE) == []
+
+    run(database_url, step)
+
+
+def test_a_login_token_is_good_once_and_until_its_end(database_url: str) -> None:
+    def step(tx: Tx) -> None:
+        devices.insert_login_token(tx, token_hash=b"one", user_id=ALICE, expires_at=NOW + 1)
+        devices.insert_login_token(tx, token_hash=b"late", user_id=ALICE, expires_at=NOW)
+        assert devices.take_login_token(tx, b"one", NOW) == ALICE
+        assert devices.take_login_token(tx, b"one", NOW) is None
+        assert devices.take_login_token(tx, b"late", NOW) is None
+
+    run(database_url, step)
+
+
+def test_a_first_use_ends_the_siblings_and_what_came_before(database_url: str) -> None:
+    def step(tx: Tx) -> None:
+        open_(tx, "D", tokens("a"))
+        for name in ("b", "c", "d"):
+            offer(tx, "a", name)
+        assert devices.use_access_token(tx, access("c"), NOW + 1)
+        assert known(tx, "b", "c", "d") == ["c"]
+        assert devices.requester(tx, access("a")) is None
+        spent = devices.refresh_token(tx, refresh("a"))
+        assert spent is not None
+        assert spent.spent_at == NOW + 1
+        assert devices.requester(tx, access("c")) == Requester(ALICE, "D", NOW + HOUR, None)
+        assert devices.use_access_token(tx, access("c"), NOW + 2)
+        assert not devices.use_access_token(tx, access("b"), NOW + 2)
+
+    run(database_url, step)
+
+
+def test_a_late_answer_to_a_spent_refresh_is_good_for_nothing(database_url: str) -> None:
+    def step(tx: Tx) -> None:
+        open_(tx, "D", tokens("a"))
+        offer(tx, "a", "b")
+        assert devices.use_access_token(tx, access("b"), NOW)
+        offer(tx, "a", "late")  # by a request that looked before the first use
+        offer(tx, "a", "later")
+        assert not devices.use_access_token(tx, access("late"), NOW)
+        assert not devices.use_refresh_token(tx, refresh("later"), refresh("a"), NOW)
+        assert devices.refresh_token(tx, refresh("later")) is None
+        assert devices.use_refresh_token(tx, refresh("b"), refresh("a"), NOW)
+
+    run(database_url, step)
+
+
+def test_a_refresh_can_help_while_the_refresh_token_lives(database_url: str) -> None:
+    def step(tx: Tx) -> None:
+        open_(tx, "D", tokens("a", access_until=NOW - HOUR, refresh_until=NOW))
+        open_(tx, "OLD", Tokens(access("old")))
+        assert devices.can_refresh(tx, access("a"), NOW - 1)
+        assert not devices.can_refresh(tx, access("a"), NOW)
+        assert not devices.can_refresh(tx, access("old"), NOW)
+        assert not devices.can_refresh(tx, b"nosuch", NOW)
+
+    run(database_url, step)
+
+
+def test_what_nobody_can_use_any_more_is_forgotten_and_nothing_else(database_url: str) -> None:
+    def step(tx: Tx) -> None:
+        open_(tx, "OVER", tokens("over", access_until=NOW - 2, refresh_until=NOW))
+        open_(tx, "SOFT", tokens("soft", access_until=NOW - 2, refresh_until=NOW + 1))
+        open_(tx, "OLD", Tokens(access("old")))
+        open_(tx, "D", tokens("parent", access_until=NOW - 2, refresh_until=NOW))
+        offer(tx, "parent", "child")
+        for name, expires_at in (("late", NOW), ("good", NOW + 1)):
+            devices.insert_login_token(tx, token_hash=f"login {name}".encode(), user_id=ALICE, expires_at=expires_at)
+            devices.insert_openid_token(tx, token_hash=f"openid {name}".encode(), user_id=ALICE, expires_at=expires_at)
+        assert devices.delete_expired(tx, NOW) == 4
+        assert known(tx, "over", "soft", "parent", "child") == ["soft", "parent", "child"]
+        assert devices.requester(tx, access("old")) is not None
+        assert devices.take_login_token(tx, b"login good", NOW) == ALICE
+        assert devices.openid_user(tx, b"openid good", NOW) == ALICE
+        # The parent goes when the first use of its child has spent it.
+        assert devices.use_access_token(tx, access("child"), NOW)
+        assert devices.delete_expired(tx, NOW) == 1
+        assert devices.refresh_token(tx, refresh("parent")) is None
+        assert known(tx, "child") == ["child"]
+
+    run(database_url, step)
+
+
+def test_names_and_last_signs_of_life_are_noted(database_url: str) -> None:
+    def step(tx: Tx) -> None:
+        open_(tx, "D", tokens("a"), name="One")
+        assert devices.rename(tx, ALICE, "D", "Two")
+        assert not devices.rename(tx, BOB, "D", "Three")
+        devices.seen(tx, ALICE, "D", now=NOW + 9, seen_from="192.0.2.9", user_agent="Client/9")
+        devices.seen(tx, ALICE, "NONE", now=NOW, seen_from="", user_agent="")
+        assert devices.of_user(tx, ALICE) == [devices.Device("D", "Two", NOW, NOW + 9, "192.0.2.9", "Client/9")]
+
+    run(database_url, step)
+
+
+def test_only_what_is_there_can_be_held(database_url: str) -> None:
+    def step(tx: Tx) -> None:
+        open_(tx, "D", tokens("a"))
+        assert devices.hold_account(tx, ALICE)
+        assert devices.hold_device(tx, ALICE, "D")
+        assert not devices.hold_device(tx, BOB, "D")
+        assert not devices.hold_account(tx, "@nobody:example.org")
+        accounts.deactivate(tx, ALICE, NOW)
+        assert not devices.hold_account(tx, ALICE)
+
+    run(database_url, step)
+
+
+@pytest.mark.parametrize(
+    ("hold", "change"),
+    [
+        (lambda tx: devices.hold_account(tx, ALICE), lambda tx: accounts.set_password_hash(tx, ALICE, "y")),
+        (lambda tx: devices.hold_account(tx, ALICE), lambda tx: accounts.deactivate(tx, ALICE, NOW)),
+        (lambda tx: devices.hold_device(tx, ALICE, "D"), lambda tx: devices.delete(tx, ALICE, "D")),
+        (lambda tx: devices.hold_device(tx, ALICE, "D"), lambda tx: open_(tx, "D", tokens("other"))),
+    ],
+)
+def test_what_is_held_is_changed_by_others_afterwards_only(
+    database_url: str, hold: Callable[[Tx], Any], change: Callable[[Tx], Any]
+) -> None:
+    order: list[str] = []
+
+    async def race() -> None:
+        async with database(database_url) as made:
+            await made.write(lambda tx: open_(tx, "D", tokens("a")))
+            loop = asyncio.get_running_loop()
+            begun, changed = asyncio.Event(), threading.Event()
+
+            def holder(tx: Tx) -> None:
+                hold(tx)
+                loop.call_soon_threadsafe(begun.set)
+                changed.wait(0.3)  # as long as anybody could need who does not have to wait
+                order.append("held")
+
+            def changer(tx: Tx) -> None:
+                change(tx)
+                order.append("changed")
+                changed.set()
+
+            holding = asyncio.create_task(made.write(holder))
+            await begun.wait()
+            await asyncio.gather(holding, made.write(changer))
+
+    asyncio.run(race())
+    assert order == ["held", "changed"]
