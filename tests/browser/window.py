@@ -83,9 +83,10 @@ class Window:
 
     def check_looks(self, page: Page) -> None:
         """Can it be read and reached: on narrow screens, in dark and light, by all who come?"""
+        page.wait_for_load_state()  # with its styles
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
-            assert page.evaluate(CONTRAST) == []
+            assert (faint := page.evaluate(CONTRAST)) == [], faint
         for width in (NARROWEST, PHONE["width"]):
             page.set_viewport_size({**PHONE, "width": width})
             assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{page.url} at {width}"
