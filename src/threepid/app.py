@@ -26,6 +26,7 @@ from threepid.domain.credentials import Passwords, Vault
 from threepid.domain.devices import Devices
 from threepid.domain.invites import Invites
 from threepid.domain.keys import Keyring, ensure_keyring, ensure_secret
+from threepid.domain.limits import closed_prefixes
 from threepid.domain.lookup import Lookup
 from threepid.domain.notices import Notices
 from threepid.domain.profiles import Profiles
@@ -217,6 +218,7 @@ class Server:
         while not self._stop.is_set():
             try:
                 await housekeeping.run_once(self.context)
+                telemetry.sms_prefixes_closed.set(await closed_prefixes(self.context))
             except Exception:  # noqa: BLE001 - a failed round is repeated by the next one; the server goes on
                 _log.exception("housekeeping_failed")
             await self._pause(HOUSEKEEPING_SECONDS)

@@ -16,6 +16,11 @@ database_writes: Final = Counter("threepid_database_writes_total", "Units of wor
 database_commits: Final = Counter("threepid_database_commits_total", "Commits; on SQLite one carries several units.")
 messages_sent: Final = Counter("threepid_messages_sent_total", "Messages that a relay took.")
 messages_failed: Final = Counter("threepid_messages_failed_total", "Messages that were given up.")
+sms_prefixes_closed: Final = Gauge(
+    "threepid_sms_prefixes_closed",
+    "Phone prefixes that are sent nothing because almost no code came back: somebody is milking them.",
+    multiprocess_mode="mostrecent",
+)
 messages_waiting: Final = Gauge("threepid_messages_waiting", "Messages in the outbox.", multiprocess_mode="mostrecent")
 
 
