@@ -111,6 +111,9 @@ CASES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
 }
 # fmt: on
 EVERYTHING_ON: dict[str, Any] = {
+    # A spoilt name may be that of a stranger: nobody is called.
+    "accounts__identity_servers_allowed": [],
+    "identity__homeservers_allowed": ["example.org"],
     "identity__v1": {"public_keys": True, "validate": True, "lookup": True, "bind": True},
     "sms": {"via": [{"transport": "console"}], "countries": ["GB", "US"]},
 }
