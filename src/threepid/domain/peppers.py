@@ -152,7 +152,10 @@ class Peppers:
         pepper, state = job
         if not peppers.claim(tx, pepper.number, self._worker, now=now, leased_until=now + LEASE):
             return Work.ELSEWHERE
-        _STEPS[state](self, tx, pepper, now)
+        # Who had it before may have come further while this waited for the claim.
+        for again in peppers.all_of(tx):
+            if again.number == pepper.number and state_of(again, now) is state:
+                _STEPS[state](self, tx, again, now)
         return Work.SOME
 
     def _fill(self, tx: Tx, pepper: Pepper, now: int) -> None:
