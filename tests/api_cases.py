@@ -32,6 +32,12 @@ WRONG_PASSWORD = {
 }
 SUBMIT = {"sid": "nosuch", "client_secret": "secret", "token": "123456"}
 ON_BIND = {"medium": "email", "address": "nobody@example.com", "mxid": "@alice:example.org", "invites": []}
+INVITE = {
+    "medium": "email", "address": "new@example.com", "room_id": "!room:example.org", "sender": "@alice:example.org",
+    "room_alias": "#room:example.org", "room_avatar_url": "mxc://example.org/a", "room_join_rules": "invite",
+    "room_name": "Room", "room_type": "m.space", "sender_display_name": "Alice", "sender_avatar_url": "mxc://example.org/b",
+}  # fmt: skip
+SIGN = {"mxid": "@alice:example.org", "token": "nosuch", "private_key": "A" * 43}
 # fmt: off
 CASES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "register": ("/_matrix/client/v3/register", None, {
@@ -104,9 +110,19 @@ CASES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     }),
     "request_email_token_v1": ("/_matrix/identity/api/v1/validate/email/requestToken", None, TOKEN_REQUEST),
     "submit_email_token_v1": ("/_matrix/identity/api/v1/validate/email/submitToken", None, SUBMIT),
+    "request_msisdn_token_v1": ("/_matrix/identity/api/v1/validate/msisdn/requestToken", None, PHONE_REQUEST),
+    "submit_msisdn_token_v1": ("/_matrix/identity/api/v1/validate/msisdn/submitToken", None, SUBMIT),
+    "unbind_v1": ("/_matrix/identity/api/v1/3pid/unbind", None, {
+        "mxid": "@alice:example.org", "threepid": {"medium": "email", "address": "nobody@example.com"},
+        "sid": "nosuch", "client_secret": "secret",
+    }),
     "bind_v1": ("/_matrix/identity/api/v1/3pid/bind", None, {
         "sid": "nosuch", "client_secret": "secret", "mxid": "@alice:example.org",
     }),
+    "store_invite": ("/_matrix/identity/v2/store-invite", "identity", INVITE),
+    "store_invite_v1": ("/_matrix/identity/api/v1/store-invite", None, INVITE),
+    "sign_ed25519": ("/_matrix/identity/v2/sign-ed25519", "identity", SIGN),
+    "sign_ed25519_v1": ("/_matrix/identity/api/v1/sign-ed25519", None, SIGN),
     "bulk_lookup_v1": ("/_matrix/identity/api/v1/bulk_lookup", None, {"threepids": [["email", "a@b.example"]]}),
 }
 # fmt: on

@@ -188,6 +188,7 @@ def test_a_folder_is_no_database(tmp_path: Path) -> None:
 def test_a_network_of_everybody_is_refused(tmp_path: Path, network: str) -> None:
     assert problems(tmp_path, server__trusted_proxies=[network]) == ["[server] trusted_proxies"]
     assert problems(tmp_path, outbound__allow=[network]) == ["[outbound] allow"]
+    assert problems(tmp_path, identity__v1__validate_from=[network]) == ["[identity] v1.validate_from"]
 
 
 @pytest.mark.parametrize("pattern", ["*", "**", "*.*", "*:*", "?*", "*example.org", "a*.example", "[a-z].example", ""])

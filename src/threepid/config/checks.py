@@ -126,7 +126,7 @@ def _networks(config: Config) -> Iterator[Problem]:
             except ValueError:
                 yield Problem(place, f"{network!r} is not a network such as 10.0.0.0/8")
                 continue
-            if size == 0 and not place.startswith("[identity]"):
+            if size == 0:
                 yield Problem(place, f"{network!r} is everybody: name the networks that are meant")
 
 

@@ -134,9 +134,9 @@ class IdentityV1(Section, frozen=True):
     lookup: bool = False
     """`lookup` and `bulk_lookup` in the clear."""
     bind: bool = False
-    """`3pid/bind` without a token, for any user ID."""
+    """`3pid/bind`, `store-invite` and `sign-ed25519` without a token, for any user ID; `3pid/unbind`."""
     validate_from: tuple[str, ...] = ()
-    """Networks of the homeservers that may call `validate`; empty = any."""
+    """Networks of the homeservers that may call `validate`, each for any number of people; empty = any."""
 
 
 class Identity(Section, frozen=True):

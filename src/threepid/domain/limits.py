@@ -8,6 +8,7 @@ from threepid.clock import DAY, HOUR
 from threepid.config import Limit, Limits
 from threepid.domain.addresses import Address, InvalidAddress, Phone, parse_phone
 from threepid.domain.context import Context
+from threepid.domain.policy import is_homeserver
 from threepid.spec.errors import LimitExceeded
 from threepid.storage import limits
 from threepid.storage.database import Tx
@@ -27,9 +28,10 @@ def take_message(tx: Tx, context: Context, address: Address, *, client: str) -> 
     settings = context.config.limits
     counted = [
         (f"message to {address.medium} {address.canonical}", settings.message_to_address),
-        (f"message from {network_of(client)}", settings.message_from_client),
         ("message", settings.message_total),
     ]
+    if not is_homeserver(context.config, client):
+        counted.append((f"message from {network_of(client)}", settings.message_from_client))
     if isinstance(address, Phone):
         counted += _of_texts("sms", address, settings)
     for key, limit in counted:

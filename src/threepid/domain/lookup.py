@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 from threepid.config import Identity
+from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.context import Context
 from threepid.domain.lookup_budget import Claim, LookupBudget
 from threepid.domain.peppers import Peppers
@@ -77,16 +78,23 @@ class Lookup:
         return await self._counted(find, addresses, user_id=user_id, client=client)
 
     async def lookup_plain(self, pairs: list[tuple[str, str]], *, client: str | None = None) -> list[Association]:
-        """The associations of (medium, address) pairs: the old API's lookup in the clear.
+        """The associations of (medium, address) pairs: the old API's lookup in the clear. See lookup_pairs."""
+        return [association for _, association in await self.lookup_pairs(pairs, client=client)]
 
-        `client` is the IP address of a caller, whose network pays for it. Raises TooManyAddresses or LimitExceeded.
+    async def lookup_pairs(
+        self, pairs: list[tuple[str, str]], *, client: str | None = None
+    ) -> list[tuple[tuple[str, str], Association]]:
+        """Each (medium, address) pair that is published, as it was asked for, with its association.
+
+        Any spelling of an address will do. `client` is the IP address of a caller, whose network pays for it. Raises
+        TooManyAddresses or LimitExceeded.
         """
         self._check_size(len(pairs))
         now = self._context.clock.now()
 
-        def find(tx: Tx) -> list[Association]:
-            found = (associations.get(tx, medium, address.casefold(), now) for medium, address in pairs)
-            return [association for association in found if association is not None]
+        def find(tx: Tx) -> list[tuple[tuple[str, str], Association]]:
+            found = ((pair, _published(tx, *pair, now)) for pair in pairs)
+            return [(pair, association) for pair, association in found if association is not None]
 
         addresses = [f"{address} {medium}" for medium, address in pairs]
         return await self._counted(find, addresses, user_id="", client=client)
@@ -113,6 +121,13 @@ class Lookup:
     def _check_size(self, count: int) -> None:
         if count > self._settings.lookup_limit:
             raise TooManyAddresses(f"At most {self._settings.lookup_limit} addresses can be looked up at once.")
+
+
+def _published(tx: Tx, medium: str, text: str, now: int) -> Association | None:
+    try:
+        return associations.get(tx, medium, parse_address(medium, text).canonical, now)
+    except InvalidAddress:
+        return None
 
 
 def _hash_of_plain(address_and_medium: str, pepper: str) -> str:

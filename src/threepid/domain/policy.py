@@ -1,4 +1,6 @@
-"""What may be a contact here."""
+"""What may be a contact here, and who may ask without a token."""
+
+from ipaddress import ip_address, ip_network
 
 from threepid import config as settings
 from threepid.config import Config
@@ -21,6 +23,23 @@ def check_changes(config: Config) -> None:
     """Raise Forbidden if people may not change their contacts here."""
     if not config.policy.changes_allowed:
         raise Forbidden("Contacts cannot be changed on this server.")
+
+
+def check_v1_caller(config: Config, client: str) -> None:
+    """Raise Forbidden if only listed homeservers may validate addresses without a token, and `client` is none of them."""
+    if config.identity is not None and config.identity.v1.validate_from and not is_homeserver(config, client):
+        raise Forbidden("This address may not use the old API.")
+
+
+def is_homeserver(config: Config, client: str) -> bool:
+    """Is the IP address `client` that of a homeserver which the operator listed? It asks for all its people."""
+    if config.identity is None or not config.identity.v1.validate:
+        return False
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return False  # over a Unix socket
+    return any(address in ip_network(network) for network in config.identity.v1.validate_from)
 
 
 def _check_email(config: Config, email: Email, *, new_account: bool) -> None:

@@ -45,20 +45,17 @@ class Unbind(Struct, frozen=True):
     client_secret: ClientSecret | UnsetType = UNSET
 
 
-@endpoint(
-    "POST",
-    identity("/3pid/unbind"),
-    auth=Auth.OPTIONAL_SIGNATURE,
-    errors=(
-        errors.Forbidden,
-        errors.NoValidSession,
-        errors.SessionExpired,
-        errors.SessionNotValidated,
-        errors.UpstreamFailed,
-    ),
+UNBIND_ERRORS = (
+    errors.Forbidden,
+    errors.NoValidSession,
+    errors.SessionExpired,
+    errors.SessionNotValidated,
+    errors.UpstreamFailed,
 )
-async def unbind(call: SignedCall, body: Unbind) -> None:
-    """Withdraw an address, by a proof of it or by the user's homeserver. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv23pidunbind."""
+
+
+async def withdraw(call: SignedCall, body: Unbind) -> None:
+    """Withdraw an address, in either version of the API."""
     threepid = body.threepid
     if body.sid is UNSET and body.client_secret is UNSET:
         await call.associations.unbind_signed(
@@ -68,6 +65,12 @@ async def unbind(call: SignedCall, body: Unbind) -> None:
     if body.sid is UNSET or body.client_secret is UNSET:
         raise errors.MissingParam("'sid' and 'client_secret' belong together.")
     await call.associations.unbind_proven(body.mxid, threepid.medium, threepid.address, body.sid, body.client_secret)
+
+
+@endpoint("POST", identity("/3pid/unbind"), auth=Auth.OPTIONAL_SIGNATURE, errors=UNBIND_ERRORS)
+async def unbind(call: SignedCall, body: Unbind) -> None:
+    """Withdraw an address, by a proof of it or by the user's homeserver. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv23pidunbind."""
+    await withdraw(call, body)
 
 
 ENDPOINTS = (bind, unbind)

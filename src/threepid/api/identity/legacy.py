@@ -4,14 +4,26 @@ https://spec.matrix.org/historical/identity_service/r0.3.0.html
 Homeservers still call `validate`; the rest is off unless an operator wants it.
 """
 
-from ipaddress import ip_address, ip_network
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from threepid.api.call import Call
-from threepid.api.client.tokens import EmailTokenRequest, Sid, SubmitToken, Success
+from threepid.api.call import Call, SignedCall
+from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, SubmitToken, Success
+from threepid.api.identity.associations import UNBIND_ERRORS, Unbind, withdraw
+from threepid.api.identity.invitation import (
+    INVITE_ERRORS,
+    SignedInvite,
+    SignInvite,
+    Stored,
+    StoreInvite,
+    public_keys,
+    sign_invite_for,
+    store_invite_for,
+)
 from threepid.api.identity.validation import SessionQuery, ValidatedThreepid, open_session
+from threepid.domain.addresses import parse_phone
+from threepid.domain.policy import check_v1_caller
 from threepid.spec import errors
 from threepid.spec.endpoint import Accepts, Auth, endpoint, identity_v1
 from threepid.spec.types import ClientSecret, SessionId, UserId
@@ -41,16 +53,22 @@ class BulkLookup(Struct, frozen=True):
 
 
 class BulkFound(Struct, frozen=True):
-    """Triples of medium, address and user ID for those that were found."""
+    """Triples of medium, address and user ID for those that were found; the address as it was asked for."""
 
     threepids: list[tuple[str, str, str]]
 
 
-def _check_caller(call: Call) -> None:
-    """Only the homeservers that the operator listed may validate without a token."""
-    networks = call.associations.settings.v1.validate_from
-    if networks and not any(ip_address(call.client) in ip_network(network) for network in networks):
-        raise errors.Forbidden("This address may not use the old API.")
+class TextSent(Struct, frozen=True):
+    """The session, and the number in its canonical form: clients of homeservers that pass this on show it."""
+
+    sid: str
+    msisdn: str
+
+
+async def _submit(call: Call, body: SubmitToken) -> Success:
+    check_v1_caller(call.config, call.client)
+    await call.services.validation.submit_token(body.sid, body.client_secret, body.token)
+    return Success(success=True)
 
 
 @endpoint(
@@ -69,8 +87,29 @@ def _check_caller(call: Call) -> None:
 )
 async def request_email_token_v1(call: Call, body: EmailTokenRequest) -> Sid:
     """Send a link and a code to an address. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-validate-email-requesttoken."""
-    _check_caller(call)
+    check_v1_caller(call.config, call.client)
     return await open_session(call, body, body.send_attempt, owner="")
+
+
+@endpoint(
+    "POST",
+    identity_v1("/validate/msisdn/requestToken"),
+    auth=Auth.NONE,
+    accepts=Accepts.ANY,
+    switch="v1.validate",
+    errors=(
+        errors.Forbidden,
+        errors.InvalidAddress,
+        errors.SessionExpired,
+        errors.ThreepidDenied,
+        errors.ThreepidMediumNotSupported,
+    ),
+)
+async def request_msisdn_token_v1(call: Call, body: MsisdnTokenRequest) -> TextSent:
+    """Send a code to a phone number. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-validate-msisdn-requesttoken."""
+    check_v1_caller(call.config, call.client)
+    session = await open_session(call, body, body.send_attempt, owner="")
+    return TextSent(session.sid, parse_phone(body.phone_number, body.country.upper()).canonical)
 
 
 @endpoint(
@@ -83,9 +122,20 @@ async def request_email_token_v1(call: Call, body: EmailTokenRequest) -> Sid:
 )
 async def submit_email_token_v1(call: Call, body: SubmitToken) -> Success:
     """Hand in what came by mail. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-validate-email-submittoken."""
-    _check_caller(call)
-    await call.services.validation.submit_token(body.sid, body.client_secret, body.token)
-    return Success(success=True)
+    return await _submit(call, body)
+
+
+@endpoint(
+    "POST",
+    identity_v1("/validate/msisdn/submitToken"),
+    auth=Auth.NONE,
+    accepts=Accepts.ANY,
+    switch="v1.validate",
+    errors=(errors.Forbidden, errors.NoValidSession, errors.SessionExpired, errors.TokenIncorrect),
+)
+async def submit_msisdn_token_v1(call: Call, body: SubmitToken) -> Success:
+    """Hand in what came by text. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-validate-msisdn-submittoken."""
+    return await _submit(call, body)
 
 
 @endpoint(
@@ -97,7 +147,7 @@ async def submit_email_token_v1(call: Call, body: SubmitToken) -> Success:
 )
 async def get_validated_threepid_v1(call: Call, query: SessionQuery) -> ValidatedThreepid:
     """What a session proves. https://spec.matrix.org/historical/identity_service/r0.3.0.html#get-matrix-identity-api-v1-3pid-getvalidated3pid."""
-    _check_caller(call)
+    check_v1_caller(call.config, call.client)
     session = await call.services.validation.validated(query.sid, query.client_secret)
     return ValidatedThreepid(session.medium, session.canonical, session.validated_at or 0)
 
@@ -113,6 +163,18 @@ async def get_validated_threepid_v1(call: Call, query: SessionQuery) -> Validate
 async def bind_v1(call: Call, body: BindV1) -> dict[str, Any]:
     """Publish the address of a session for any user ID. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-3pid-bind."""
     return await call.associations.bind(body.sid, body.client_secret, body.mxid, caller=None)
+
+
+@endpoint(
+    "POST",
+    identity_v1("/3pid/unbind"),
+    auth=Auth.OPTIONAL_SIGNATURE,
+    switch="v1.bind",
+    errors=UNBIND_ERRORS,
+)
+async def unbind_v1(call: SignedCall, body: Unbind) -> None:
+    """Withdraw an address, by a proof of it or by the user's homeserver. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-3pid-unbind."""
+    await withdraw(call, body)
 
 
 @endpoint("GET", identity_v1("/lookup"), auth=Auth.NONE, switch="v1.lookup")
@@ -132,15 +194,46 @@ async def lookup_v1(call: Call, query: LookupQuery) -> dict[str, Any]:
 )
 async def bulk_lookup_v1(call: Call, body: BulkLookup) -> BulkFound:
     """Find users by their addresses. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-bulk-lookup."""
-    found = await call.lookup.lookup_plain(body.threepids, client=call.client)
-    return BulkFound([(one.medium, one.canonical, one.mxid) for one in found])
+    found = await call.lookup.lookup_pairs(body.threepids, client=call.client)
+    return BulkFound([(medium, address, association.mxid) for (medium, address), association in found])
+
+
+class StoredV1(Stored, frozen=True):
+    """The same with the server's key beside the list, where older homeservers look for it."""
+
+    public_key: str
+
+
+@endpoint(
+    "POST",
+    identity_v1("/store-invite"),
+    auth=Auth.NONE,
+    accepts=Accepts.ANY,
+    switch="v1.bind",
+    errors=INVITE_ERRORS,
+)
+async def store_invite_v1(call: Call, body: StoreInvite) -> StoredV1:
+    """Keep an invitation of any sender's, and write to the address. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-store-invite."""
+    stored = await store_invite_for(call, body, caller=None)
+    return StoredV1(stored.token, public_keys(call, stored), stored.display_name, stored.server_key)
+
+
+@endpoint("POST", identity_v1("/sign-ed25519"), auth=Auth.NONE, accepts=Accepts.ANY, switch="v1.bind")
+async def sign_ed25519_v1(call: Call, body: SignInvite) -> SignedInvite:
+    """Sign the acceptance of an invitation by any user ID, with the invitation's own key. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-sign-ed25519."""
+    return await sign_invite_for(call, body, caller=None)
 
 
 ENDPOINTS = (
     request_email_token_v1,
+    request_msisdn_token_v1,
     submit_email_token_v1,
+    submit_msisdn_token_v1,
     get_validated_threepid_v1,
     bind_v1,
+    unbind_v1,
     lookup_v1,
     bulk_lookup_v1,
+    store_invite_v1,
+    sign_ed25519_v1,
 )

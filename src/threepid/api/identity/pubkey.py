@@ -12,6 +12,7 @@ from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, identity, identity_v1
 
 _Text = Annotated[str, Meta(min_length=1, max_length=255)]
+_PLAIN = str.maketrans({"-": "+", "_": "/", " ": "+", "=": None})
 
 
 class PublicKey(Struct, frozen=True):
@@ -24,6 +25,11 @@ class KeyQuery(Struct, frozen=True):
     """A public key as base64, URL-safe or not."""
 
     public_key: _Text
+
+    @property
+    def plain(self) -> str:
+        """The key as we write it; a `+` that nobody escaped arrives as a blank."""
+        return self.public_key.translate(_PLAIN)
 
 
 class Validity(Struct, frozen=True):
@@ -48,13 +54,13 @@ async def get_public_key(call: Call, key_id: _Text) -> PublicKey:
 @endpoint("GET", identity("/pubkey/isvalid"), auth=Auth.NONE)
 async def is_valid(call: Call, query: KeyQuery) -> Validity:
     """Is this a long-term key in force? https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2pubkeyisvalid."""
-    return Validity(call.associations.keyring.is_valid(query.public_key))
+    return Validity(call.associations.keyring.is_valid(query.plain))
 
 
 @endpoint("GET", identity("/pubkey/ephemeral/isvalid"), auth=Auth.NONE)
 async def ephemeral_is_valid(call: Call, query: KeyQuery) -> Validity:
     """Is this a short-lived key in force? https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2pubkeyephemeralisvalid."""
-    return Validity(await call.associations.ephemeral_key_is_valid(query.public_key))
+    return Validity(await call.associations.ephemeral_key_is_valid(query.plain))
 
 
 @endpoint("GET", identity_v1("/pubkey/{key_id}"), auth=Auth.NONE, errors=(errors.NotFound,), switch="v1.public_keys")
@@ -66,13 +72,13 @@ async def get_public_key_v1(call: Call, key_id: _Text) -> PublicKey:
 @endpoint("GET", identity_v1("/pubkey/isvalid"), auth=Auth.NONE, switch="v1.public_keys")
 async def is_valid_v1(call: Call, query: KeyQuery) -> Validity:
     """Is this a long-term key in force? https://spec.matrix.org/historical/identity_service/r0.3.0.html#get-matrix-identity-api-v1-pubkey-isvalid."""
-    return Validity(call.associations.keyring.is_valid(query.public_key))
+    return Validity(call.associations.keyring.is_valid(query.plain))
 
 
 @endpoint("GET", identity_v1("/pubkey/ephemeral/isvalid"), auth=Auth.NONE, switch="v1.public_keys")
 async def ephemeral_is_valid_v1(call: Call, query: KeyQuery) -> Validity:
     """Is this a short-lived key in force? https://spec.matrix.org/historical/identity_service/r0.3.0.html#get-matrix-identity-api-v1-pubkey-ephemeral-isvalid."""
-    return Validity(await call.associations.ephemeral_key_is_valid(query.public_key))
+    return Validity(await call.associations.ephemeral_key_is_valid(query.plain))
 
 
 ENDPOINTS = (

@@ -6,8 +6,9 @@ We never mail such a link; clients that call it find it here (`identity.get_subm
 
 from collections.abc import Mapping
 
+from threepid.domain.policy import check_v1_caller
 from threepid.domain.services import Services
-from threepid.spec.errors import MissingParam, Unauthorized
+from threepid.spec.errors import MissingParam, TermsNotSigned, Unauthorized
 from threepid.spec.exchange import Answer, Request, Route
 from threepid.spec.parameters import bearer_token, parse_parameters
 from threepid.web.next_link import target
@@ -20,10 +21,12 @@ def routes(services: Services, pages: Pages) -> list[Route]:
     if identity is None or not identity.get_submits:
         return []
     submit = _Submit(services, pages)
-    found = [Route("/_matrix/identity/v2/validate/email/submitToken", {"GET": submit.v2})]
-    if identity.v1.validate:
-        found.append(Route("/_matrix/identity/api/v1/validate/email/submitToken", {"GET": submit.v1}))
-    return found
+    versions = {"v2": submit.v2, **({"api/v1": submit.v1} if identity.v1.validate else {})}
+    return [
+        Route(f"/_matrix/identity/{version}/validate/{medium}/submitToken", {"GET": handle})
+        for version, handle in versions.items()
+        for medium in ("email", "msisdn")
+    ]
 
 
 class _Submit:
@@ -39,10 +42,13 @@ class _Submit:
         caller = None if token is None or associations is None else await associations.whose_token(token)
         if caller is None:
             raise Unauthorized
+        if not await self._services.terms.are_accepted(caller):
+            raise TermsNotSigned
         return await self._submit(request, caller)
 
     async def v1(self, request: Request, _variables: Mapping[str, str]) -> Answer:
-        """Without a token."""
+        """Without a token, for those who may validate without one."""
+        check_v1_caller(self._services.context.config, request.client)
         return await self._submit(request, "")
 
     async def _submit(self, request: Request, caller: str) -> Answer:
