@@ -141,6 +141,8 @@ def test_limits_and_policy_hold_on_the_page(database_url: str, tmp_path: Path) -
 def test_whether_an_address_has_an_account_is_told_to_the_mailbox_only(world: World) -> None:
     token = world.register()
     world.add(token, world.validated(world.identity_token(token)))
+    world.mails()
+    world.clock.advance(1)
     known, _ = at_email(world, "alice@example.com")
     unknown, _ = at_email(world, "nobody@example.com")
 
@@ -148,7 +150,7 @@ def test_whether_an_address_has_an_account_is_told_to_the_mailbox_only(world: Wo
         return page.status, page.heading, page.problem, page.structure
 
     assert told(known.page) == told(unknown.page)
-    assert [mail.recipient for mail in world.mails()[-2:]] == ["alice@example.com", "nobody@example.com"]
+    assert {mail.recipient for mail in world.mails()[-2:]} == {"alice@example.com", "nobody@example.com"}
 
 
 def test_the_password_is_recovered_by_the_page(world: World) -> None:
