@@ -274,7 +274,14 @@ def connect(path: Path, *, wait_ms: int) -> apsw.Connection:
 
 
 def _configure(connection: apsw.Connection) -> None:
-    for pragma, wanted in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("temp_store", 2)):
+    # secure_delete: what was forgotten (codes, links, contacts of erased accounts) is not to lie about in free space.
+    for pragma, wanted in (
+        ("journal_mode", "wal"),
+        ("synchronous", 2),
+        ("foreign_keys", 1),
+        ("temp_store", 2),
+        ("secure_delete", 1),
+    ):
         connection.execute(f"PRAGMA {pragma} = {wanted}")
         found = connection.execute(f"PRAGMA {pragma}").get
         if found != wanted:
