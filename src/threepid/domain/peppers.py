@@ -36,7 +36,7 @@ LENGTH: Final = 24
 """Letters and digits of a pepper: 142 bits."""
 BATCH: Final = 500
 """Hashes that one transaction makes or forgets: it is over in some milliseconds."""
-LEASE: Final = 10 * SECOND
+LEASE: Final = 3 * SECOND
 """How long a worker that died keeps others from its work."""
 GRACE: Final = MINUTE
 """How long hashes stay after the last lookup that they answer: for clocks that differ, and answers that are under way."""
