@@ -186,7 +186,7 @@ def _refuse_twice(given: list[SigningKey], known: Iterable[SigningKey]) -> None:
             raise KeyFileError(f"{key.key_id} is here already, as {ids[key.public_key]}.")
         if key.key_id in ids.values():
             raise KeyFileError(
-                f"There is another key {key.key_id} already: whoever keeps its public half would be misled."
+                f"There is another key {key.key_id} already: remove its file first if it has not signed anything."
             )
         ids[key.public_key] = key.key_id
 
