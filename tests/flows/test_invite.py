@@ -360,7 +360,7 @@ def test_what_is_not_a_yes_is_asked_again_ever_more_rarely(
     for number, pause in enumerate([15 * SECOND, 30 * SECOND, MINUTE, 2 * MINUTE], 1):
         work(home)
         assert len(elsewhere.told) == number * each
-        assert state(home, stored["token"]) == "being handed over"
+        assert state(home, stored["token"]) == "not handed over yet"
         home.clock.advance(pause - 1)
         work(home)
         assert len(elsewhere.told) == number * each
@@ -381,7 +381,7 @@ def test_a_homeserver_that_cannot_be_asked_is_asked_later(home: World, elsewhere
     else:
         elsewhere.replies[ON_BIND] = reply
     work(home)
-    assert state(home, stored["token"]) == "being handed over"
+    assert state(home, stored["token"]) == "not handed over yet"
     if reply is None:
         elsewhere.start()
     elsewhere.replies[ON_BIND] = TOLD

@@ -363,7 +363,7 @@ class Invites:
         if invite.delivered_at is not None:
             return "handed over"
         if invite.bound_to is not None:
-            return "being handed over"
+            return "not handed over yet"
         if invite.signed_for is not None:
             return "accepted"
         return "expired" if invite.expires_at <= self._context.clock.now() else "waiting"

@@ -1,0 +1,284 @@
+"""A14: an invitation carries no text, link or header of the sender's to a stranger, and there are few of them."""
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from fake_homeserver import FakeHomeserver, homeserver
+from threepid.clock import DAY, HOUR
+from threepid.storage.queries import Query
+from world import BASE, Mail, World
+
+STORE = "/_matrix/identity/v2/store-invite"
+ALICE = "@alice:example.org"
+APP = "https://app.example.org"
+NAMES = [
+    "Click http://evil.tld/x",
+    "evil.tld",
+    "www.evil.tld",
+    "EVIL.TLD/x?y=z",
+    "evil\N{IDEOGRAPHIC FULL STOP}tld",
+    "evil\N{FULLWIDTH FULL STOP}tld",
+    "evil\N{ONE DOT LEADER}tld",
+    "evil\N{HALFWIDTH IDEOGRAPHIC FULL STOP}tld",
+    "evil.\N{ZERO WIDTH SPACE}tld",
+    "ev\N{SOFT HYPHEN}il.t\N{WORD JOINER}ld",
+    "you@evil.tld",
+    "mailto:you@evil.tld",
+    "javascript:alert(1)//evil.tld",
+    "//evil.tld",
+    "\\\\evil.tld\\x",
+    "\N{RIGHT-TO-LEFT OVERRIDE}dlt.live\N{POP DIRECTIONAL FORMATTING}",
+    "<a href='https://evil.tld'>evil.tld</a>",
+    "<img src=https://evil.tld/x>",
+    "&lt;a href=&quot;https://evil.tld&quot;&gt;",
+    "x\r\nBcc: victim@evil.tld\r\n\r\nhttps://evil.tld",
+    "x\nSubject: evil.tld",
+    "=?utf-8?b?aHR0cHM6Ly9ldmlsLnRsZA==?=",
+    "{{ 7*7 }}{% include 'layout.html' %}",
+    "[evil.tld](https://evil.tld)",
+    "evil.tld" * 800,
+    "Call +44 7400 123456",
+    "Call (0800) 123-456-78",
+    "a\N{COMBINING LONG SOLIDUS OVERLAY}" + "\N{COMBINING ACUTE ACCENT}" * 500,
+]
+DOTTED = re.compile(r"evil[.\u3002\uff0e\uff61\u2024\u200b\u2060\u00ad]+tld", re.IGNORECASE)
+DIALLED = re.compile(r"\d(?:[ ().+-]{0,2}\d){6,}")
+
+
+class Links(HTMLParser):
+    """What a mail's HTML refers to, and the words in it."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.found += [value or "" for name, value in attrs if name in {"href", "src", "action", "background"}]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+def world(database_url: str, tmp_path: Path) -> Iterator[World]:
+    with World(database_url, tmp_path, identity__invite_url=APP) as made:
+        yield made
+
+
+def body(address: str = "guest@example.net", sender: str = ALICE, **more: Any) -> dict[str, Any]:
+    return {"medium": "email", "address": address, "room_id": "!r:example.org", "sender": sender, **more}
+
+
+def html_of(mail: Mail) -> Links:
+    part = mail.message.get_body(("html",))
+    assert part is not None
+    return Links(str(part.get_content()))
+
+
+def check_harmless(mail: Mail) -> None:
+    html = html_of(mail)
+    assert not DOTTED.search(mail.text), mail.text
+    assert not DOTTED.search(html.text)
+    assert not DOTTED.search(str(mail.message["Subject"]))
+    assert b"evil.tld" not in mail.raw.lower()
+    hosts = {
+        re.sub(r"(https://[^/]+)/.*", r"\1", link) for link in [*html.found, *re.findall(r"https?://\S+", mail.text)]
+    }
+    assert hosts == {APP, BASE}
+    assert [tag for tag in html.tags if tag in {"img", "script", "iframe", "form", "object"}] == []
+    assert html.tags.count("a") == 2
+    for marker in ("\u202e", "\u202c", "\u200b", "\u2066"):
+        assert marker not in mail.text
+        assert marker not in html.text
+    assert mail.message.get_all("Bcc") is None
+    assert mail.message.get_all("To") == ["guest@example.net"]
+    assert [str(subject) for subject in mail.message.get_all("Subject", [])] == ["You are invited to a room on Matrix"]
+    shown = " ".join(line for line in mail.text.splitlines() if "https://" not in line)
+    assert not DIALLED.search(shown)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_bring_no_link_no_header_and_no_number_into_a_mail(world: World, name: str) -> None:
+    token = world.identity_token(world.register())
+    answer = world.post(
+        STORE,
+        body(
+            sender_display_name=name,
+            room_name=name,
+            room_alias=name,
+            room_avatar_url=name,
+            sender_avatar_url=name,
+            room_join_rules=name,
+            room_type=name,
+            web_client_location="https://evil.tld",
+            **{"org.matrix.web_client_location": "https://evil.tld", "subject": name, "link": "https://evil.tld"},
+        ),
+        token=token,
+    )
+    assert answer.status_code == 200, answer.text
+    mail = world.mail()
+    check_harmless(mail)
+    words = " ".join(mail.text.split())
+    found = re.search(
+        r"Hello, (.*) \(@alice:example.org\) invites you to a room on Matrix, which is called (.*?) To ", words
+    )
+    assert found, words
+    assert 0 < len(found[1]) <= 20
+    assert 0 < len(found[2]) <= 30
+
+
+@pytest.mark.parametrize("room_id", ["!r:evil.tld", "!evil.tld/x:evil.tld", "!r:evil.tld?x=https://evil.tld#y"])
+def test_the_name_of_a_rooms_server_is_no_link_either(world: World, room_id: str) -> None:
+    token = world.identity_token(world.register())
+    assert world.post(STORE, body() | {"room_id": room_id}, token=token).status_code == 200
+    check_harmless(world.mail())
+
+
+def test_the_name_of_a_strangers_server_is_no_link_either(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, identity__invite_url=APP, identity__v1__bind=True) as world:
+        for sender in ("@a:evil.tld", "@evil.tld:evil.tld", "@a:sub.evil.tld:8448", "@a/../evil.tld:evil.tld"):
+            answer = world.post("/_matrix/identity/api/v1/store-invite", body(sender=sender))
+            assert answer.status_code == 200, answer.text
+            check_harmless(world.mail())
+
+
+def test_a_text_to_a_phone_has_none_of_it(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, sms__countries=["GB"], identity__invite_url=APP) as world:
+        token = world.identity_token(world.register())
+        for name in NAMES:
+            request = body("+447400123456", sender_display_name=name, room_name=name) | {"medium": "msisdn"}
+            assert world.post(STORE, request, token=token).status_code == 200
+            text = world.text().text
+            assert len(text) < 250
+            assert not DOTTED.search(text)
+            assert not DIALLED.search(text)
+            assert "://" not in text
+            assert "\n" not in text
+
+
+def test_nobody_invites_in_the_name_of_others(world: World) -> None:
+    token = world.identity_token(world.register())
+    for sender in ("@bob:example.org", "@Alice:example.org", "@alice:example.org.evil.tld"):
+        answer = world.post(STORE, body(sender=sender), token=token)
+        assert (answer.status_code, answer.json()["errcode"]) == (403, "M_UNAUTHORIZED")
+    assert world.mails() == []
+
+
+# -- how many
+
+
+@pytest.fixture
+def limited(database_url: str, tmp_path: Path) -> Iterator[tuple[World, FakeHomeserver]]:
+    limits = {
+        "all": "on",
+        "invites_from_sender": {"burst": 4, "per_hour": 1},
+        "invites_to_address": {"burst": 2, "per_hour": 0.5},
+        "invites_from_homeserver": {"burst": 6, "per_hour": 1},
+    }
+    with (
+        homeserver(tmp_path) as elsewhere,
+        World(
+            database_url, tmp_path, limits=limits, server__trusted_proxies=["127.0.0.1"], **elsewhere.settings
+        ) as made,
+    ):
+        yield made, elsewhere
+
+
+class Spammer:
+    """Invites from ever new IP addresses, over ever new accounts of one homeserver."""
+
+    def __init__(self, world: World, elsewhere: FakeHomeserver) -> None:
+        self.world = world
+        self.elsewhere = elsewhere
+        self.count = 0
+
+    def token(self, localpart: str) -> str:
+        answer = self.world.post("/_matrix/identity/v2/account/register", self.elsewhere.openid(localpart))
+        return str(answer.json()["token"])
+
+    def invite(self, localpart: str, token: str, address: str) -> httpx.Response:
+        self.count += 1
+        headers = {"X-Forwarded-For": f"198.51.100.{self.count % 250}"}
+        request = body(address, sender=self.elsewhere.user_id(localpart))
+        return self.world.post(STORE, request, token=token, headers=headers)
+
+
+def test_one_sender_sends_few(limited: tuple[World, FakeHomeserver]) -> None:
+    spammer = Spammer(*limited)
+    token = spammer.token("mallory")
+    answers = [spammer.invite("mallory", token, f"v{number}@example.net") for number in range(8)]
+    assert [answer.status_code for answer in answers] == [200] * 4 + [429] * 4
+    assert answers[-1].json()["errcode"] == "M_LIMIT_EXCEEDED"
+    assert answers[-1].json()["retry_after_ms"] == HOUR
+    assert answers[-1].headers["Retry-After"] == "3600"
+    assert len(spammer.world.mails()) == 4
+
+
+def test_one_address_gets_few_whoever_sends_and_however_it_is_spelled(limited: tuple[World, FakeHomeserver]) -> None:
+    spammer = Spammer(*limited)
+    statuses = []
+    for number, address in enumerate(["v@example.net", "V@example.net", "v@EXAMPLE.net", "v@example.net"]):
+        name = f"m{number}"
+        statuses.append(spammer.invite(name, spammer.token(name), address).status_code)
+    assert statuses == [200, 200, 429, 429]
+    assert len(spammer.world.mails()) == 2
+
+
+def test_the_owner_still_gets_mail_of_their_own(limited: tuple[World, FakeHomeserver]) -> None:
+    spammer = Spammer(*limited)
+    for number in range(4):
+        name = f"m{number}"
+        spammer.invite(name, spammer.token(name), "v@example.net")
+    owner = {"client_secret": "s", "email": "v@example.net", "send_attempt": 1}
+    assert spammer.world.post("/_matrix/client/v3/register/email/requestToken", owner).status_code == 200
+
+
+def test_one_homeserver_sends_few_over_all_its_users(limited: tuple[World, FakeHomeserver]) -> None:
+    spammer = Spammer(*limited)
+    statuses = []
+    for number in range(9):
+        name = f"m{number}"
+        statuses.append(spammer.invite(name, spammer.token(name), f"v{number}@example.net").status_code)
+    assert statuses == [200] * 6 + [429] * 3
+    token = spammer.world.identity_token(spammer.world.register())
+    assert spammer.world.post(STORE, body("w@example.net"), token=token).status_code == 200
+
+
+def test_asking_who_is_known_by_inviting_is_counted_too(limited: tuple[World, FakeHomeserver]) -> None:
+    spammer = Spammer(*limited)
+    world = spammer.world
+    token = world.identity_token(world.register())
+    sid = world.validated(token)
+    bound = world.post(
+        "/_matrix/identity/v2/3pid/bind", {"sid": sid, "client_secret": "secret", "mxid": ALICE}, token=token
+    )
+    assert bound.status_code == 200
+    mallory = spammer.token("mallory")
+    answers = [spammer.invite("mallory", mallory, "alice@example.com") for _ in range(4)]
+    assert [answer.json()["errcode"] for answer in answers] == ["M_THREEPID_IN_USE"] * 2 + ["M_LIMIT_EXCEEDED"] * 2
+
+
+def test_what_is_kept_of_a_wish_for_no_more_is_a_hash(world: World) -> None:
+    token = world.identity_token(world.register())
+    world.post(STORE, body(), token=token)
+    link = next(line for line in world.mail().text.splitlines() if "/invitations/stop/" in line)
+    assert world.post(link.removeprefix(BASE), b"").status_code == 200
+    world.post(STORE, body("GUEST@example.net"), token=token)
+    assert len(world.mails()) == 1
+    statement = "SELECT address_hash FROM invite_opt_outs"
+    query = Query("test", statement, statement)
+    kept = world.run(world.server.context.database.read(lambda tx: tx.value(query)))
+    assert re.fullmatch(r"[0-9a-f]{32}", kept)
+    world.clock.advance(400 * DAY)
+    world.post(STORE, body(), token=token)
+    assert len(world.mails()) == 1
