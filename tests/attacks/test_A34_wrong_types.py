@@ -17,6 +17,8 @@ WRONG: list[Any] = [
     {"a": {"b": {"c": 1}}}, "\u0000", "\ud800", 10**400,
 ]  # fmt: skip
 assert len(WRONG) == 18
+NULL_MEANS_NOTHING = {"room_alias", "room_avatar_url", "room_join_rules", "room_name", "room_type", "sender_display_name", "sender_avatar_url"}  # fmt: skip
+"""Homeservers pass on what stands in the room of an invitation, and that may be null."""
 
 
 def places(body: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -60,12 +62,17 @@ def test_wrong_values_are_refused(people: People, name: str) -> None:
             answer = people.send(name, dumps(spoilt))
             where = f"{name} {'.'.join(place)} = {wrong!r:.40}: {answer.status_code} {answer.text}"
             assert answer.status_code < 500, where
+            if wrong is None and place[0] in NULL_MEANS_NOTHING and name.startswith("store_invite"):
+                continue
             if type(wrong) is not type(right) and not (isinstance(wrong, int) and isinstance(right, int)):
                 assert 400 <= answer.status_code < 500, where
             if answer.status_code >= 400 and not (answer.status_code == 401 and "flows" in answer.json()):
                 assert answer.json()["errcode"].startswith("M_"), where
                 assert answer.json()["error"], where
-    if name not in {"register", "request_openid_token", "register_account"} and "token" not in name:
+    if (
+        name not in {"register", "request_openid_token", "register_account", "store_invite", "store_invite_v1"}
+        and "token" not in name
+    ):
         assert people.state() == before
     assert not any("evil.example" in mail.recipient for mail in people.world.mails())
 
