@@ -69,7 +69,7 @@ def ask(
 
 def work(world: World) -> list[Work]:
     """Work until there is nothing to do or somebody else does it."""
-    done = []
+    done: list[Work] = []
     while not done or done[-1] is Work.SOME:
         done.append(world.run(service(world).peppers.work()))
     return done
@@ -279,7 +279,7 @@ def test_lookups_at_the_same_time_do_not_pass_the_budget(counted: World) -> None
             return 0
         return 200
 
-    allowed = counted.together(*[lambda number=number: one(number) for number in range(0, 8_000, 200)])  # type: ignore[misc]
+    allowed = counted.together(*[lambda number=number: one(number) for number in range(0, 8_000, 200)])
     assert 800 <= sum(allowed) <= 1_000 + WAITING
 
 

@@ -5,7 +5,9 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -17,6 +19,7 @@ from threepid.storage.connect import open_database
 from threepid.storage.database import Database, Tx
 from threepid.storage.peppers import Pepper
 
+T = TypeVar("T")
 COUNT = 30_000
 KILLS = 3
 
@@ -60,9 +63,9 @@ class Place:
         assert found.items() <= hashes.items()
         return count - len(found)
 
-    def _with(self, work):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        async def run():  # type: ignore[no-untyped-def]  # noqa: ANN202
-            database: Database = open_database(self.url, pool_size=2, password=None)
+    def _with(self, work: Callable[[Database], Awaitable[T]]) -> T:
+        async def run() -> T:
+            database = open_database(self.url, pool_size=2, password=None)
             try:
                 return await work(database)
             finally:

@@ -63,7 +63,7 @@ def test_a_pepper_is_filled_and_emptied_in_parts_in_any_state_of_the_others(worl
     counts = []
     while True:
         new = write(world, peppers.all_of)[1]
-        counts.append(write(world, lambda tx, new=new: peppers.fill(tx, new, 10)))
+        counts.append(write(world, lambda tx: peppers.fill(tx, new, 10)))
         if counts[-1] == 0:
             break
         if len(counts) == 1:  # what is published and withdrawn meanwhile is found and not found under both
@@ -134,7 +134,7 @@ def test_who_publishes_while_a_rotation_begins_is_waited_for(world: World, engin
         threading.Timer(0.2, go_on.set).start()
         return peppers.insert(tx, "Another", 5)
 
-    world.together(lambda: database.write(slowly), lambda: database.write(rotate))  # type: ignore[arg-type, return-value]
+    world.together(lambda: database.write(slowly), lambda: database.write(rotate))
     new = write(world, peppers.all_of)[1]
     assert write(world, lambda tx: peppers.fill(tx, new, 10)) == 1
     assert found(world, range(2), new) == {"a0001": "@alice:example.org"}
@@ -148,8 +148,8 @@ def test_a_tally_is_replaced_only_by_one_that_was_made_of_it(world: World) -> No
     assert not write(world, lambda tx: tallies.put(tx, 1, "w", three, before=two))
     assert write(world, lambda tx: tallies.put(tx, 1, "w", two, before=one))
     assert write(world, lambda tx: tallies.get(tx, 1, "w")) == two
-    for count in (3, 4):
-        write(world, lambda tx, count=count: tallies.add_asked(tx, 1, "n", count))
+    write(world, lambda tx: tallies.add_asked(tx, 1, "n", 3))
+    write(world, lambda tx: tallies.add_asked(tx, 1, "n", 4))
     assert write(world, lambda tx: tallies.asked_from(tx, 1, "n")) == 7
     assert write(world, lambda tx: tallies.asked_from(tx, 2, "n")) == 0
     assert write(world, lambda tx: tallies.delete_before(tx, 1)) == 0
