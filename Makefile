@@ -18,7 +18,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.dev lint types imports
-	scripts/system-packages postgresql strace curl chromium
+	scripts/system-packages postgresql strace curl chromium nodejs npm
 	$(BIN)/python -m pytest --postgres
 
 format: $(VENV)/.dev
