@@ -9,7 +9,7 @@ from fake_identity_server import Asked, FakeIdentityServer
 
 ON_BIND = "/_matrix/federation/v1/3pid/onbind"
 _USERINFO = "/_matrix/federation/v1/openid/userinfo"
-TOLD = (200, {})
+TOLD: tuple[int, Any] = (200, {})
 
 
 class FakeHomeserver(FakeIdentityServer):

@@ -9,7 +9,9 @@ from threepid.domain.invites import Invites
 from threepid.remote.guard import RemoteError
 from threepid.storage.outbox import Order
 
-_UNDER_WAY: Final = 20 * SECOND
+AT_ONCE: Final = 4
+"""Homeservers that are called at the same time: fewer than the worker has places, for mails must have some."""
+_BUSY_PAUSE: Final = 5 * SECOND
 _FIRST_PAUSE: Final = 15 * SECOND
 _MAX_DOUBLINGS: Final = 12
 _MAX_PAUSE: Final = 6 * HOUR
@@ -17,31 +19,36 @@ _SERVERS_KNOWN: Final = 1_000
 
 
 class Callbacks:
-    """Calls one homeserver at a time, and one that cannot be reached ever more rarely, whatever waits for it.
+    """Calls a homeserver once at a time, and one that cannot be reached ever more rarely, whatever waits for it.
 
-    Names of homeservers come from strangers: one that hangs must not take the places in which mails are delivered.
+    Names of homeservers come from strangers: those that hang must not take the places in which mails are delivered.
     """
 
     def __init__(self, invites: Invites, clock: Clock) -> None:
         """Nobody is known to be out of reach yet."""
         self._invites = invites
         self._clock = clock
+        self._called: set[str] = set()
         self._not_before: dict[str, int] = {}
 
     async def send(self, order: Order) -> None:
         """Carry out one order. Raises DeliveryError; it is tried again until it expires."""
-        server, now = order.recipient, self._clock.now()
-        if (wait := self._not_before.get(server, 0) - now) > 0:
-            raise DeliveryError("the homeserver was called just now", retry=True, after=wait)
-        if len(self._not_before) >= _SERVERS_KNOWN:  # no endless table
-            self._not_before.clear()
-        self._not_before[server] = now + _UNDER_WAY
+        server = order.recipient
+        if (wait := self._not_before.get(server, 0) - self._clock.now()) > 0:
+            raise DeliveryError("the homeserver could not be reached just now", retry=True, after=wait)
+        if server in self._called or len(self._called) >= AT_ONCE:
+            raise DeliveryError("homeservers are being called already", retry=True, after=_BUSY_PAUSE)
+        self._called.add(server)
         try:
             await self._invites.hand_over(order)
         except RemoteError as error:
             pause = min(_FIRST_PAUSE << min(order.attempts - 1, _MAX_DOUBLINGS), _MAX_PAUSE)
+            if len(self._not_before) >= _SERVERS_KNOWN:  # no endless table
+                self._not_before.clear()
             self._not_before[server] = self._clock.now() + pause
             raise DeliveryError(error.cause, retry=True, after=pause) from error
+        finally:
+            self._called.discard(server)
         self._not_before.pop(server, None)
 
 
