@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -18,6 +19,21 @@ from rig import ServerProcess, register, wait_for
 EACH = 120
 """Slow connections of each of the three kinds."""
 GONE_AFTER = 30.0
+
+
+@contextlib.contextmanager
+def running(directory: Path, *prefix: str, **more: Any) -> Iterator[ServerProcess]:
+    server = ServerProcess(directory, **more).start(*prefix)
+    try:
+        yield server
+    finally:
+        assert server.stop() == 0
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    with running(tmp_path / "server") as made:
+        yield made
 
 
 def sockets(server: ServerProcess) -> int:
@@ -94,8 +110,7 @@ def p99(taken: list[float]) -> float:
     return taken[int(len(taken) * 0.99)]
 
 
-def test_slow_clients_are_cut_off_and_nobody_else_notices(tmp_path: Path) -> None:
-    server = ServerProcess(tmp_path / "server").start()
+def test_slow_clients_are_cut_off_and_nobody_else_notices(server: ServerProcess) -> None:
     with server.client() as client:
         token = register(client, "alice")
     first = usual(server, token)
@@ -106,15 +121,16 @@ def test_slow_clients_are_cut_off_and_nobody_else_notices(tmp_path: Path) -> Non
     with SlowClients(server):
         begun = time.monotonic()
         normal.start()
-        wait_for(lambda: sockets(server) >= before + 3 * EACH, what="the attack")
-        wait_for(lambda: sockets(server) <= before + 1, GONE_AFTER, what="the end of every slow connection")
-        assert time.monotonic() - begun < GONE_AFTER
-    enough.set()
-    normal.join()
+        try:
+            wait_for(lambda: sockets(server) >= before + 3 * EACH, what="the attack")
+            wait_for(lambda: sockets(server) <= before + 1, GONE_AFTER, what="the end of every slow connection")
+            assert time.monotonic() - begun < GONE_AFTER
+        finally:
+            enough.set()
+            normal.join()
     assert len(under_attack) > 200
     last = usual(server, token)  # what else the machine does changes with time
     assert p99(under_attack) < 2 * max(first, last) + 0.1, (first, p99(under_attack), last)
-    assert server.stop() == 0
 
 
 @pytest.fixture
@@ -125,12 +141,11 @@ def tls_server(tmp_path: Path) -> Iterator[tuple[ServerProcess, ssl.SSLContext]]
     certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
     (tmp_path / "key.pem").chmod(0o600)
     files = f'certificate_file = "{tmp_path / "cert.pem"}", key_file = "{tmp_path / "key.pem"}"'
-    server = ServerProcess(tmp_path / "server", scheme="https", server=f"tls = {{ {files} }}").start()
     context = ssl.create_default_context()
     authority.configure_trust(context)
     context.set_alpn_protocols(["h2", "http/1.1"])
-    yield server, context
-    assert server.stop() == 0
+    with running(tmp_path / "server", scheme="https", server=f"tls = {{ {files} }}") as server:
+        yield server, context
 
 
 def test_connections_with_tls_end_as_soon(tls_server: tuple[ServerProcess, ssl.SSLContext]) -> None:
@@ -155,15 +170,14 @@ def test_connections_with_tls_end_as_soon(tls_server: tuple[ServerProcess, ssl.S
 
 
 def test_connections_leave_files_for_everything_else(tmp_path: Path) -> None:
-    server = ServerProcess(tmp_path / "server").start("prlimit", "--nofile=256:256")
-    before = sockets(server)
-    crowd = [connect(server) for _ in range(400)]
-    wait_for(lambda: sockets(server) >= before + 100, what="the crowd")
-    assert sockets(server) <= before + 128
-    for process in server.workers():
-        assert len(list(Path(f"/proc/{process}/fd").iterdir())) < 200
-    for connection in crowd:
-        connection.close()
-    with server.client() as client:
-        register(client, "alice")
-    assert server.stop() == 0
+    with running(tmp_path / "server", "prlimit", "--nofile=256:256") as server:
+        before = sockets(server)
+        crowd = [connect(server) for _ in range(400)]
+        wait_for(lambda: sockets(server) >= before + 100, what="the crowd")
+        assert sockets(server) <= before + 128
+        for process in server.workers():
+            assert len(list(Path(f"/proc/{process}/fd").iterdir())) < 200
+        for connection in crowd:
+            connection.close()
+        with server.client() as client:
+            register(client, "alice")
