@@ -288,9 +288,10 @@ def test_yesterdays_marks_are_forgotten(counted: World) -> None:
     day = counted.clock.now() // DAY
     asker = service(counted).budget.asker(ALICE, HERE)
     assert asker is not None
+    network = counted.server.context.vault.hash_limit_key(f"lookups from {HERE}")
 
     def stored(tx: Tx) -> tuple[bool, int]:
-        return tallies.get(tx, day, asker.who) is not None, tallies.asked_from(tx, day, asker.network)
+        return tallies.get(tx, day, asker.who) is not None, tallies.asked_from(tx, day, network)
 
     database = counted.server.context.database
     kept, asked = counted.run(database.read(stored))

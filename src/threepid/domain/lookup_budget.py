@@ -45,19 +45,20 @@ _MESSAGE: Final = "Too many addresses were looked up today: please come back tom
 
 
 class Asker(Struct, frozen=True):
-    """Who asks, on which day, from where; `who` and `network` are keyed hashes."""
+    """Who asks, on which day, from which IP address; `who` is a keyed hash."""
 
     day: int
     who: str
-    network: str
     key: bytes
+    client: str
 
 
 class Claim(Struct, frozen=True):
-    """What a lookup would mark, as far as it is not marked yet."""
+    """What a lookup would mark, as far as it is not marked yet, and the network (a keyed hash) that pays for it."""
 
     asker: Asker
     places: frozenset[int]
+    network: str
 
 
 class LookupBudget:
@@ -78,16 +79,9 @@ class LookupBudget:
         if self._off:
             return None
         day = self._context.clock.now() // DAY
-        network = network_of(client)
-        vault = self._context.vault
-        derived = vault.hash_limit_key(f"lookup {day} {user_id or network}")
+        derived = self._context.vault.hash_limit_key(f"lookup {day} {user_id or network_of(client)}")
         half = len(derived) // 2
-        return Asker(
-            day=day,
-            who=derived[:half],
-            network=vault.hash_limit_key(f"lookups from {network}"),
-            key=derived[half:].encode("ascii"),
-        )
+        return Asker(day, derived[:half], derived[half:].encode("ascii"), client)
 
     def waiting(self, asker: Asker) -> frozenset[int]:
         """The marks of somebody that are not saved yet; to be asked on the event loop."""
@@ -99,14 +93,15 @@ class LookupBudget:
         marks = _unpack(stored)
         places = _places(asker.key, addresses)
         new = frozenset(place for place in places if not marks[place >> 3] >> (place & 7) & 1) - waiting
-        if new:
-            self._check_user(asker, (stored.marked if stored else 0) + len(waiting) + len(new))
-            if self._network_budget:
-                waits = self._waiting_networks.get((asker.day, asker.network), 0)
-                asked = tallies.asked_from(tx, asker.day, asker.network) + waits + len(new)
-                if asked > self._network_budget:
-                    raise self._exceeded(asker)
-        return Claim(asker, new)
+        if not new:
+            return Claim(asker, new, "")
+        self._check_user(asker, (stored.marked if stored else 0) + len(waiting) + len(new))
+        network = self._context.vault.hash_limit_key(f"lookups from {network_of(asker.client)}")
+        if self._network_budget:
+            waits = self._waiting_networks.get((asker.day, network), 0)
+            if tallies.asked_from(tx, asker.day, network) + waits + len(new) > self._network_budget:
+                raise self._exceeded(asker)
+        return Claim(asker, new, network)
 
     async def charge(self, claim: Claim) -> None:
         """Mark what was claimed; a large lookup is not answered before that is saved. Raises LimitExceeded."""
@@ -114,7 +109,7 @@ class LookupBudget:
             return
         key = (claim.asker.day, claim.asker.who)
         waiting = self._waiting.setdefault(key, set())
-        network = (claim.asker.day, claim.asker.network)
+        network = (claim.asker.day, claim.network)
         if len(waiting) + len(claim.places) <= WAITING:
             waiting |= claim.places
             self._waiting_networks[network] = self._waiting_networks.get(network, 0) + len(claim.places)
@@ -123,7 +118,7 @@ class LookupBudget:
 
         def step(tx: Tx) -> None:
             self._check_user(claim.asker, _save(tx, claim.asker.day, claim.asker.who, saved))
-            tallies.add_asked(tx, claim.asker.day, claim.asker.network, len(claim.places))
+            tallies.add_asked(tx, claim.asker.day, claim.network, len(claim.places))
 
         await self._context.database.write(step)
         self._forget(key, saved)
