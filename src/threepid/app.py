@@ -39,9 +39,11 @@ from threepid.domain.uia import Uia
 from threepid.domain.validation import Validation
 from threepid.domain.waiting import Waiting
 from threepid.remote.captcha import Captcha
+from threepid.remote.discovery import Discovery
 from threepid.remote.federation import Federation
 from threepid.remote.guard import Guard
 from threepid.remote.identity import IdentityClient
+from threepid.remote.names import Names
 from threepid.spec.exchange import Answer, Fallbacks
 from threepid.storage import outbox
 from threepid.storage.connect import open_database
@@ -107,7 +109,8 @@ class Server:
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._passwords = Passwords(clock, settings.policy)
-        self._guard = Guard(settings.outbound)
+        self._names = Names(settings.outbound.nameservers)
+        self._guard = Guard(settings.outbound, self._names)
         self.worker = Worker(database, clock, senders(settings, database, clock))
         self.services = self._services(secrets.keyring)
         self.worker.senders[CHANNEL] = by_signed_request(self.services.bindings)
@@ -139,7 +142,6 @@ class Server:
         self.end_waiting()
         self.worker.wake()
         await asyncio.gather(*self._tasks)
-        await self._guard.close()
         self._passwords.close()
         await self.context.database.close()
         _log.info("stopped", server_name=self.context.server_name)
@@ -154,12 +156,11 @@ class Server:
         associations = pending = lookup = None
         if context.config.identity is not None:
             name = config.identity_name(context.config)
-            federation = Federation(self._guard)
+            discovery = Discovery(self._guard, self._names, context.clock, context.entropy)
+            federation = Federation(self._guard, discovery)
             settings = context.config.identity
             lookup = Lookup(context, settings)
-            pending = Invites(
-                context, settings, name, keyring, lookup, federation, self._guard, wake_delivery=self.worker.wake
-            )
+            pending = Invites(context, settings, name, keyring, lookup, federation, wake_delivery=self.worker.wake)
             associations = Associations(
                 context,
                 settings,

@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 import trustme
 
+from threepid.clock import Clock, Entropy
 from threepid.config import Outbound
+from threepid.remote.discovery import Discovery
 from threepid.remote.federation import Federation
-from threepid.remote.guard import Call, Guard, RemoteError, RemoteRefused, is_public
+from threepid.remote.guard import Call, Guard, RemoteError, RemoteRefused
 from threepid.remote.identity import IdentityClient, SessionRefused, matches
+from threepid.remote.names import Names
+from threepid.remote.networks import is_public
 
 PRIVATE = [
     "127.0.0.1", "127.9.9.9", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254",
@@ -40,6 +44,17 @@ def test_addresses_that_are_not_of_the_global_internet(text: str) -> None:
 @pytest.mark.parametrize("text", PUBLIC)
 def test_addresses_of_the_global_internet(text: str) -> None:
     assert is_public(ip_address(text))
+
+
+class Told(Names):
+    """Names that all stand for the same addresses."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        super().__init__()
+        self._addresses = list(addresses)
+
+    async def addresses(self, host: str) -> list[str]:
+        return self._addresses
 
 
 class Peer:
@@ -75,10 +90,8 @@ class Peer:
             server.close()
 
     def guard(self, *addresses: str, allow: tuple[str, ...] = ("127.0.0.0/8",), **more: float) -> Guard:
-        async def resolve(_host: str, _port: int) -> Sequence[str]:
-            return addresses or ("127.0.0.1",)
-
-        return Guard(Outbound(allow=allow, ca_file=self.ca_file), resolve=resolve, **more)
+        """Every name stands for `addresses`."""
+        return Guard(Outbound(allow=allow, ca_file=self.ca_file), Told(addresses or ("127.0.0.1",)), **more)
 
 
 @pytest.fixture
@@ -97,11 +110,8 @@ def json(body: bytes, status: str = "200 OK", **headers: str) -> bytes:
 def ask(peer: Peer, talk: Talk | bytes, guard: Guard | None = None, host: str = "localhost") -> object:
     async def run() -> object:
         used = guard or peer.guard(total_seconds=1.0)
-        try:
-            async with peer.answering(talk) as port:
-                return (await used.call(Call(host=host, port=port, path="/x"))).json()
-        finally:
-            await used.close()
+        async with peer.answering(talk) as port:
+            return (await used.call(Call(host=host, port=port, path="/x"))).json()
 
     return asyncio.run(run())
 
@@ -139,7 +149,6 @@ def test_ports_of_other_services_are_not_connected_to(peer: Peer, port: int) -> 
         guard = peer.guard()
         with pytest.raises(RemoteError):
             await guard.call(Call(host="localhost", port=port, path="/"))
-        await guard.close()
 
     asyncio.run(run())
 
@@ -218,12 +227,9 @@ def identity_answer(peer: Peer, *answers: bytes, token: str | None = "token") ->
         await writer.drain()
 
     async def run() -> object:
-        guard = peer.guard(total_seconds=1.0)
-        try:
-            async with peer.answering(talk) as port:
-                return await IdentityClient(guard).validated_threepid(f"localhost:{port}", "sid", "secret", token)
-        finally:
-            await guard.close()
+        async with peer.answering(talk) as port:
+            client = IdentityClient(peer.guard(total_seconds=1.0))
+            return await client.validated_threepid(f"localhost:{port}", "sid", "secret", token)
 
     return asyncio.run(run())
 
@@ -278,11 +284,9 @@ def test_an_answer_with_wrong_types_is_a_failure(peer: Peer, body: bytes) -> Non
 def userinfo(peer: Peer, answer: bytes) -> str:
     async def run() -> str:
         guard = peer.guard(total_seconds=1.0)
-        try:
-            async with peer.answering(answer) as port:
-                return await Federation(guard).openid_userinfo(f"localhost:{port}", "token")
-        finally:
-            await guard.close()
+        federation = Federation(guard, Discovery(guard, Told(["127.0.0.1"]), Clock(), Entropy()))
+        async with peer.answering(answer) as port:
+            return await federation.openid_userinfo(f"localhost:{port}", "token")
 
     return asyncio.run(run())
 

@@ -77,6 +77,17 @@ def _is_server_name(text: str) -> bool:
         return False
 
 
+def _is_address(text: str) -> bool:
+    """Is this an IP address, with a port or without?"""
+    match = _SERVER_NAME.fullmatch(text)
+    if match is None or not _is_server_name(text):
+        return False
+    try:
+        return bool(match["v6"] or ipaddress.IPv4Address(text.partition(":")[0]))
+    except ValueError:
+        return False
+
+
 def _is_web_url(text: str) -> bool:
     """Is this an https URL, or an http one of this machine, in plain ASCII and without a password?"""
     try:
@@ -288,6 +299,11 @@ def _outbound(config: Config) -> Iterator[Problem]:
                 "[outbound] insecure_hosts",
                 f"{pattern!r} is not host:port on this machine: add its authority with ca_file",
             )
+    for nameserver in config.outbound.nameservers:
+        if not _is_address(nameserver):
+            yield Problem(
+                "[outbound] nameservers", f"{nameserver!r} is not an address such as 192.0.2.1 or [2001:db8::1]:53"
+            )
 
 
 def _private_files(config: Config) -> Iterator[tuple[str, str]]:
@@ -353,7 +369,9 @@ def _names(config: Config) -> Iterator[Problem]:
 def _invitations(config: Config) -> Iterator[Problem]:
     url = config.identity.invite_url if config.identity else ""
     if url and (not _is_web_url(url) or {*url} & {"?", "#"}):
-        yield Problem("[identity] invite_url", "is not an https URL without ? and #: links in invitations start with it")
+        yield Problem(
+            "[identity] invite_url", "is not an https URL without ? and #: links in invitations start with it"
+        )
 
 
 _RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (

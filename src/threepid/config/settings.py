@@ -256,6 +256,8 @@ class Outbound(Section, frozen=True):
     """Further certificate authorities."""
     insecure_hosts: tuple[str, ...] = ()
     """`host:port` patterns whose certificates are not checked; loopback only."""
+    nameservers: tuple[str, ...] = ()
+    """DNS servers that are asked where others are, as `address` or `address:port`; empty = those of the system."""
 
 
 class Limit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

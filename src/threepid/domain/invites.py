@@ -27,7 +27,6 @@ from threepid.domain.limits import take_invite, take_message, take_signature
 from threepid.domain.lookup import Lookup
 from threepid.domain.names import ROOM_LENGTH, SENDER_LENGTH, harmless, harmless_user_id, redact
 from threepid.remote.federation import Federation
-from threepid.remote.guard import Guard
 from threepid.remote.on_bind import tell
 from threepid.spec.errors import (
     InvalidAddress,
@@ -101,7 +100,6 @@ class Invites:
         keyring: Keyring,
         lookup: Lookup,
         federation: Federation,
-        guard: Guard,
         *,
         wake_delivery: Callable[[], None],
     ) -> None:
@@ -112,7 +110,6 @@ class Invites:
         self._keyring = keyring
         self._lookup = lookup
         self._federation = federation
-        self._guard = guard
         self._wake_delivery = wake_delivery
 
     # -- storing
@@ -324,7 +321,7 @@ class Invites:
             "mxid": callback.mxid,
             "invites": [self._signed(invite, callback.mxid) for invite in told],
         }
-        await tell(self._guard, self._federation, order.recipient, self._keyring.sign(self._name, body))
+        await tell(self._federation, order.recipient, self._keyring.sign(self._name, body))
         now = self._context.clock.now()
 
         def step(tx: Tx) -> None:

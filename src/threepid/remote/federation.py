@@ -1,12 +1,10 @@
-"""Calls to homeservers: where one is found, with which keys it signs, and whose OpenID token it says that a token is.
+"""Calls to homeservers: with which keys one signs, and whose OpenID token it says that a token is."""
 
-https://spec.matrix.org/latest/server-server-api/#resolving-server-names
-SRV records and caching of what was found belong to the complete identity server.
-"""
-
+import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Final
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Meta, Struct
@@ -15,11 +13,12 @@ from signedjson.sign import SignatureVerifyException, verify_signed_json
 from unpaddedbase64 import decode_base64
 
 from threepid.clock import DAY, MINUTE
-from threepid.remote.guard import MAX_REDIRECTS, Call, Guard, RemoteAnswer, RemoteError, RemoteRefused
-from threepid.spec.server_name import ServerAddress, parse_server_name
+from threepid.remote.discovery import Discovery
+from threepid.remote.guard import MAX_BODY, Call, Guard, RemoteAnswer, RemoteError, RemoteRefused, Unreachable
 from threepid.spec.types import parse_user_id
 
-_DEFAULT_PORT: Final = 8448
+ANSWER_SECONDS: Final = 20.0
+"""For one request: finding the server, trying its places, and its answer."""
 _USERINFO_BYTES: Final = 5_000
 _KEYS_LIFE: Final = 7 * DAY
 """Keys are not trusted for longer, whatever their server says."""
@@ -27,15 +26,6 @@ _KEYS_PAUSE: Final = 5 * MINUTE
 """A server that was just asked for its keys is not asked again for one that it did not have."""
 _SERVERS_KNOWN: Final = 1_000
 _KEY_BYTES: Final = 32
-_MOVED: Final = frozenset({301, 302, 303, 307, 308})
-
-
-class Destination(Struct, frozen=True):
-    """Where a homeserver answers, and the name that it must answer to."""
-
-    host: str
-    port: int
-    host_header: str
 
 
 class VerifyKey(Struct, frozen=True):
@@ -63,37 +53,69 @@ class KnownKeys(Struct, frozen=True):
 class Federation:
     """Calls homeservers."""
 
-    def __init__(self, guard: Guard) -> None:
-        """Call through `guard`."""
+    def __init__(self, guard: Guard, discovery: Discovery) -> None:
+        """Call through `guard` what `discovery` finds."""
         self._guard = guard
+        self._discovery = discovery
         self._known: dict[str, KnownKeys] = {}
+
+    async def request(
+        self,
+        server_name: str,
+        path: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        max_body: int = MAX_BODY,
+    ) -> RemoteAnswer:
+        """What the homeserver `server_name` answers; one that has several places is tried at each. Raises RemoteError."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                destination = await self._discovery.find(server_name)
+                for place in destination.places:
+                    call = Call(
+                        method=method,
+                        host=place.host,
+                        port=place.port,
+                        path=path,
+                        host_header=destination.host_header,
+                        tls_name=destination.tls_name,
+                        headers=headers or {},
+                        body=body,
+                    )
+                    try:
+                        return await self._guard.call(call, max_body=max_body)
+                    except Unreachable as error:
+                        unreached = error
+        except TimeoutError:
+            raise RemoteError("took too long") from None
+        raise unreached
+
+    def knows(self, server_name: str, key_id: str, now: int) -> bool:
+        """Can `public_key` answer without asking anybody?"""
+        known = self._known.get(server_name)
+        return (
+            known is not None
+            and known.good_until > now
+            and (key_id in known.keys or known.asked_at + _KEYS_PAUSE > now)
+        )
 
     async def public_key(self, server_name: str, key_id: str, now: int) -> bytes | None:
         """The key `ed25519:…` with which `server_name` says that it signs, or None. Raises RemoteError.
 
         https://spec.matrix.org/latest/server-server-api/#retrieving-server-keys
         """
-        known = self._known.get(server_name)
-        if known is not None and known.good_until > now:
-            key = known.keys.get(key_id)
-            if key is not None or known.asked_at + _KEYS_PAUSE > now:
-                return key
-        known = await self._ask_for_keys(server_name, now)
-        if len(self._known) >= _SERVERS_KNOWN:  # names come from strangers: no endless table
-            self._known.clear()
-        self._known[server_name] = known
-        return known.keys.get(key_id)
+        if not self.knows(server_name, key_id, now):
+            asked = await self._ask_for_keys(server_name, now)
+            self._known.pop(server_name, None)
+            if len(self._known) >= _SERVERS_KNOWN:  # names come from strangers: the oldest goes
+                del self._known[next(iter(self._known))]
+            self._known[server_name] = asked
+        return self._known[server_name].keys.get(key_id)
 
     async def _ask_for_keys(self, server_name: str, now: int) -> KnownKeys:
-        destination = await self.find(server_name)
-        answer = await self._guard.call(
-            Call(
-                host=destination.host,
-                port=destination.port,
-                host_header=destination.host_header,
-                path="/_matrix/key/v2/server",
-            )
-        )
+        answer = await self.request(server_name, "/_matrix/key/v2/server")
         content = answer.json()
         try:
             published = msgspec.convert(content, PublishedKeys)
@@ -118,16 +140,9 @@ class Federation:
 
         https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1openiduserinfo
         """
-        destination = await self.find(server_name)
         query = urlencode({"access_token": openid_token})
-        answer = await self._guard.call(
-            Call(
-                host=destination.host,
-                port=destination.port,
-                host_header=destination.host_header,
-                path=f"/_matrix/federation/v1/openid/userinfo?{query}",
-            ),
-            max_body=_USERINFO_BYTES,
+        answer = await self.request(
+            server_name, f"/_matrix/federation/v1/openid/userinfo?{query}", max_body=_USERINFO_BYTES
         )
         content = answer.json()
         if answer.status != HTTPStatus.OK:
@@ -142,52 +157,3 @@ class Federation:
         except ValueError:
             raise RemoteError("the user is not one of that server") from None
         return subject
-
-    async def find(self, server_name: str) -> Destination:
-        """Where `server_name` answers. Raises RemoteError."""
-        address = _parse(server_name)
-        if address.is_literal or address.port is not None:
-            return Destination(address.host, address.port or _DEFAULT_PORT, server_name)
-        delegated = await self._well_known(address.host)
-        if delegated is not None:
-            address, server_name = _parse(delegated), delegated
-        return Destination(address.host, address.port or _DEFAULT_PORT, server_name)
-
-    async def _well_known(self, host: str) -> str | None:
-        url = f"https://{host}/.well-known/matrix/server"
-        for _ in range(MAX_REDIRECTS + 1):
-            try:
-                answer = await self._get(url)
-            except RemoteError:
-                return None
-            if answer.status not in _MOVED:
-                break
-            url = urljoin(url, answer.headers.get("location", ""))
-        if answer.status != HTTPStatus.OK:
-            return None
-        try:
-            delegated = answer.json().get("m.server")
-            if isinstance(delegated, str):
-                parse_server_name(delegated)
-                return delegated
-        except (RemoteError, ValueError):
-            return None
-        return None
-
-    async def _get(self, url: str) -> RemoteAnswer:
-        parts = urlsplit(url)
-        try:
-            host, port = parts.hostname, parts.port or 443
-        except ValueError:
-            raise RemoteError("no URL") from None
-        if parts.scheme != "https" or host is None or parts.username is not None:
-            raise RemoteError("redirected to something else than https")
-        path = parts._replace(scheme="", netloc="", fragment="").geturl() or "/"
-        return await self._guard.call(Call(host=host, port=port, path=path, host_header=parts.netloc))
-
-
-def _parse(server_name: str) -> ServerAddress:
-    try:
-        return parse_server_name(server_name)
-    except ValueError:
-        raise RemoteError("no server name") from None

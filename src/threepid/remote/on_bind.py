@@ -8,30 +8,25 @@ from typing import Any, Final
 import msgspec
 
 from threepid.remote.federation import Federation
-from threepid.remote.guard import Call, Guard, RemoteError
+from threepid.remote.guard import RemoteError
 
 _PATH: Final = "/_matrix/federation/v1/3pid/onbind"
 _SUCCESS: Final = range(200, 300)
 _NO_SUCH_METHOD: Final = frozenset({404, 405})
 
 
-async def tell(guard: Guard, federation: Federation, server_name: str, body: dict[str, Any]) -> None:
+async def tell(federation: Federation, server_name: str, body: dict[str, Any]) -> None:
     """Tell `server_name`, which must say yes. Raises RemoteError.
 
     The specification says PUT, Synapse takes POST only: https://github.com/matrix-org/matrix-spec/issues/524
     """
-    destination = await federation.find(server_name)
     for method in ("PUT", "POST"):
-        answer = await guard.call(
-            Call(
-                method=method,
-                host=destination.host,
-                port=destination.port,
-                host_header=destination.host_header,
-                path=_PATH,
-                headers={"Content-Type": "application/json"},
-                body=msgspec.json.encode(body),
-            )
+        answer = await federation.request(
+            server_name,
+            _PATH,
+            method=method,
+            headers={"Content-Type": "application/json"},
+            body=msgspec.json.encode(body),
         )
         if answer.status in _SUCCESS:
             return

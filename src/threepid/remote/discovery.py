@@ -1,0 +1,240 @@
+"""Where homeservers are: from a server name to places to connect to, and the name that must answer there.
+
+https://spec.matrix.org/latest/server-server-api/#resolving-server-names
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+from msgspec import Struct
+
+from threepid.clock import Clock, Entropy
+from threepid.remote.guard import MAX_REDIRECTS, Call, Guard, RemoteAnswer, RemoteError, Slots, Unreachable
+from threepid.remote.names import Names, Service, UnknownName
+from threepid.spec.server_name import ServerAddress, parse_server_name
+
+DEFAULT_PORT: Final = 8448
+WELL_KNOWN_SECONDS: Final = 6.0
+"""For `.well-known` with its redirects; a server that is slower has none."""
+SRV_SECONDS: Final = 4.0
+_SERVICES: Final = ("_matrix-fed._tcp", "_matrix._tcp")
+"""The service, and its name before v1.8 of the specification."""
+_PLACES: Final = 4
+"""Places of one server that are tried."""
+
+_MINUTE: Final = 60.0
+_HOUR: Final = 60 * _MINUTE
+WELL_KNOWN_LIFE: Final = 24 * _HOUR
+"""What a server says is good for so long unless it says for how long."""
+WELL_KNOWN_LEAST: Final = _HOUR
+WELL_KNOWN_MOST: Final = 48 * _HOUR
+FAILURE_LIFE: Final = 5 * _MINUTE
+"""After this a first failure is tried again, then after twice the time each."""
+FAILURE_MOST: Final = _HOUR
+_SERVERS_KNOWN: Final = 1_000
+
+_MOVED: Final = frozenset({301, 302, 303, 307, 308})
+_MAX_AGE: Final = re.compile(r"""(?:\A|,)\s*max-age\s*=\s*"?(\d{1,10})"?\s*(?:,|\Z)""", re.IGNORECASE)
+_NOT_KEPT: Final = re.compile(r"(?:\A|,)\s*(?:no-store|no-cache)\s*(?:,|\Z)", re.IGNORECASE)
+
+
+class Place(Struct, frozen=True):
+    """A host and port to connect to."""
+
+    host: str
+    port: int
+
+
+class Destination(Struct, frozen=True):
+    """Where a homeserver answers: places in the order in which they are tried, and the name that it must answer to."""
+
+    places: tuple[Place, ...]
+    host_header: str
+    tls_name: str
+
+
+class _Known(Struct, frozen=True):
+    """What was found under `.well-known`, in seconds of the monotonic clock."""
+
+    delegated: str | None
+    answered_at: float
+    until: float
+    failures: int = 0
+
+
+class _Found(Struct, frozen=True):
+    """What a server answered: a name it delegates to or none, and for how long that is good."""
+
+    delegated: str | None
+    life: float
+
+
+class Discovery:
+    """Finds homeservers."""
+
+    def __init__(self, guard: Guard, names: Names, clock: Clock, entropy: Entropy) -> None:
+        """Ask through `guard` and `names`; `entropy` spreads calls over equal places."""
+        self._guard = guard
+        self._names = names
+        self._clock = clock
+        self._entropy = entropy
+        self._known: dict[str, _Known] = {}
+        self._one_asks = Slots(1)
+
+    async def find(self, server_name: str) -> Destination:
+        """Where `server_name` answers. Raises RemoteError."""
+        address = _parse(server_name)
+        if _is_final(address):
+            return _at(server_name, address)
+        delegated = await self._delegated(address.host)
+        if delegated is not None:
+            server_name, address = delegated, _parse(delegated)
+            if _is_final(address):
+                return _at(server_name, address)
+        return Destination(await self._places(address.host), server_name, address.host)
+
+    # -- SRV
+
+    async def _places(self, host: str) -> tuple[Place, ...]:
+        try:
+            async with asyncio.timeout(SRV_SECONDS):
+                for service in _SERVICES:
+                    found = await self._names.services(f"{service}.{host}")
+                    if [one.host for one in found] == [""]:
+                        raise Unreachable("the server is said to be nowhere")
+                    if found:
+                        return tuple(Place(one.host, one.port) for one in in_order(found, self._entropy, _PLACES))
+        except (UnknownName, TimeoutError):
+            pass  # some DNS servers know no SRV; the certificate says whether what is found without is the right server
+        return (Place(host, DEFAULT_PORT),)
+
+    # -- .well-known
+
+    async def _delegated(self, host: str) -> str | None:
+        async with self._one_asks.of(host):
+            known = self._known.get(host)
+            if known is None or known.until <= self._clock.monotonic():
+                known = await self._ask_again(host, known)
+                self._known.pop(host, None)
+                if len(self._known) >= _SERVERS_KNOWN:  # names come from strangers: the oldest goes
+                    del self._known[next(iter(self._known))]
+                self._known[host] = known
+            return known.delegated
+
+    async def _ask_again(self, host: str, before: _Known | None) -> _Known:
+        """What is known now. A server that does not answer for a while keeps the name that it had."""
+        failures = before.failures if before else 0
+        try:
+            async with asyncio.timeout(WELL_KNOWN_SECONDS):
+                found = await self._ask(host)
+            now = self._clock.monotonic()
+            if found.delegated is not None:
+                return _Known(found.delegated, now, now + found.life)
+            delegated, answered_at = None, now
+        except (RemoteError, TimeoutError):
+            now = self._clock.monotonic()
+            kept = before is not None and before.answered_at + WELL_KNOWN_MOST > now
+            delegated, answered_at = (before.delegated, before.answered_at) if before and kept else (None, now)
+        pause = min(FAILURE_LIFE * 2**failures, FAILURE_MOST)
+        return _Known(delegated, answered_at, now + pause, min(failures + 1, 10))
+
+    async def _ask(self, host: str) -> _Found:
+        """What the server answers. Raises RemoteError if that may be otherwise soon."""
+        url = f"https://{host}/.well-known/matrix/server"
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = await self._get(url)
+            if answer.status not in _MOVED:
+                break
+            url = urljoin(url, answer.headers.get("location", ""))
+        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+            raise RemoteError(f"status {answer.status}")
+        return _Found(_read(answer), life_of(answer.headers, self._clock))
+
+    async def _get(self, url: str) -> RemoteAnswer:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            raise RemoteError("no URL") from None
+        if parts.scheme != "https" or host is None or "@" in parts.netloc:
+            raise RemoteError("redirected to something else than https")
+        path = "/" + parts._replace(scheme="", netloc="", fragment="").geturl().lstrip("/")
+        literal = f"[{host}]" if ":" in host else host
+        host_header = literal if port is None else f"{literal}:{port}"
+        return await self._guard.call(Call(host=host, port=port or 443, path=path, host_header=host_header))
+
+
+def in_order(services: Sequence[Service], entropy: Entropy, count: int) -> list[Service]:
+    """The first `count` services in the order of a caller: by priority, and by chance after their weight.
+
+    https://www.rfc-editor.org/rfc/rfc2782
+    """
+    left = sorted(services, key=lambda one: (one.priority, one.weight))
+    chosen: list[Service] = []
+    while left and len(chosen) < count:
+        equal = [one for one in left if one.priority == left[0].priority]
+        chance = entropy.below(sum(one.weight for one in equal) + 1)
+        for one in equal:
+            chance -= one.weight
+            if chance <= 0:
+                break
+        chosen.append(one)
+        left.remove(one)
+    return chosen
+
+
+def life_of(headers: Mapping[str, str], clock: Clock) -> float:
+    """For how many seconds an answer is good, after its headers and our bounds."""
+    said = WELL_KNOWN_LIFE
+    control = headers.get("cache-control", "")
+    max_age = _MAX_AGE.search(control)
+    if _NOT_KEPT.search(control):
+        said = 0
+    elif max_age is not None:
+        said = float(max_age[1])
+    elif "expires" in headers:
+        expires = _timestamp(headers["expires"])
+        date = _timestamp(headers.get("date", ""))
+        said = 0 if expires is None else expires - (clock.now() / 1000 if date is None else date)
+    return min(max(said, WELL_KNOWN_LEAST), WELL_KNOWN_MOST)
+
+
+def _timestamp(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _read(answer: RemoteAnswer) -> str | None:
+    if answer.status != HTTPStatus.OK:
+        return None
+    try:
+        delegated = answer.json().get("m.server")
+        if isinstance(delegated, str):
+            parse_server_name(delegated)
+            return delegated
+    except (RemoteError, ValueError):
+        pass
+    return None
+
+
+def _is_final(address: ServerAddress) -> bool:
+    """Does the name say by itself where to connect to?"""
+    return address.is_literal or address.port is not None
+
+
+def _at(server_name: str, address: ServerAddress) -> Destination:
+    return Destination((Place(address.host, address.port or DEFAULT_PORT),), server_name, address.host)
+
+
+def _parse(server_name: str) -> ServerAddress:
+    try:
+        return parse_server_name(server_name)
+    except ValueError:
+        raise Unreachable("no server name") from None
