@@ -161,7 +161,7 @@ class _Operation:
             return lambda raw: Call(**common, user_agent=agent, raw=raw)
         if auth is Auth.OPTIONAL_SIGNATURE:
             header = request.header("authorization")
-            uri = f"{request.path}?{request.query_string}" if request.query_string else request.path
+            uri = request.target
             return lambda raw: SignedCall(**common, user_agent="", raw=raw, authorization=header, uri=uri)
         token = bearer_token(request)
         if token is None and self._query_token:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, Final, cast
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 import structlog
@@ -230,6 +230,11 @@ class _Request:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query_string: str = scope["query_string"].decode("latin-1")
+
+    @property
+    def target(self) -> str:
+        path = (self._scope.get("raw_path") or quote(self.path).encode()).partition(b"?")[0].decode("latin-1")
+        return f"{path}?{self.query_string}" if self.query_string else path
 
     def header(self, name: str) -> str | None:
         wanted = name.encode("ascii")

@@ -14,6 +14,11 @@ class Request(Protocol):
     query_string: str
     """Still percent-encoded."""
 
+    @property
+    def target(self) -> str:
+        """Path and query as they were sent, still percent-encoded: what a signature is of."""
+        ...
+
     def header(self, name: str) -> str | None:
         """The value of a header, by its lower-case name."""
         ...

@@ -18,7 +18,8 @@ MAX_DEPTH: Final = 32
 MAX_INT: Final = 2**53
 _MAX_DIGITS: Final = 20
 _ESCAPED_TROUBLE: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
-_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
+# Possessive, and content with a text that does not end: else it would begin anew at each quote of one.
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)
 
 
 class _Refused(Exception):
