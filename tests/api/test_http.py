@@ -120,3 +120,17 @@ def test_v1_from_listed_addresses_only(database_url: str, tmp_path: object) -> N
         assert world.post(path, body).status_code == 403
         allowed = world.post(path, body, headers={"X-Forwarded-For": "203.0.113.9"})
         assert list(allowed.json()) == ["sid"]
+
+
+def test_the_target_of_a_request_is_what_was_sent() -> None:
+    from threepid.api.http import _Request
+
+    scope = {
+        "method": "GET",
+        "path": "/a b/c",
+        "raw_path": b"/a%20b/%63",
+        "query_string": b"x=%41&y",
+        "headers": [],
+    }
+    assert _Request(scope, None, TRUSTED).target == "/a%20b/%63?x=%41&y"
+    assert _Request({**scope, "raw_path": None, "query_string": b""}, None, TRUSTED).target == "/a%20b/c"
