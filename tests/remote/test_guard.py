@@ -2,22 +2,20 @@
 
 import asyncio
 import contextlib
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import socket
+import threading
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-import trustme
 
 from threepid.clock import Clock, Entropy
-from threepid.config import Outbound
 from threepid.remote.discovery import Discovery
 from threepid.remote.federation import Federation
-from threepid.remote.guard import Call, Guard, RemoteError, RemoteRefused
+from threepid.remote.guard import CALLS_PER_HOST, Call, Guard, RemoteError, RemoteRefused, Unreachable
 from threepid.remote.identity import IdentityClient, SessionRefused, matches
-from threepid.remote.names import Names
 from threepid.remote.networks import is_public
+from tls_peer import Peer, Talk, Told, json
 
 PRIVATE = [
     "127.0.0.1", "127.9.9.9", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254",
@@ -33,8 +31,6 @@ NAMES = [
     "", ".", "..", "a..b", "-a.example", "a_b.example", "lo\u0441alhost", "a" * 300, "localhost\n", "http://localhost", "%6c",
 ]  # fmt: skip
 
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
 
 @pytest.mark.parametrize("text", PRIVATE)
 def test_addresses_that_are_not_of_the_global_internet(text: str) -> None:
@@ -46,65 +42,9 @@ def test_addresses_of_the_global_internet(text: str) -> None:
     assert is_public(ip_address(text))
 
 
-class Told(Names):
-    """Names that all stand for the same addresses."""
-
-    def __init__(self, addresses: Sequence[str]) -> None:
-        super().__init__()
-        self._addresses = list(addresses)
-
-    async def addresses(self, host: str) -> list[str]:
-        return self._addresses
-
-
-class Peer:
-    """A TLS server on loopback with a scripted answer."""
-
-    def __init__(self, directory: Path) -> None:
-        self.authority = trustme.CA()
-        self.authority.cert_pem.write_to_path(directory / "ca.pem")
-        self.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.authority.issue_cert("localhost", "peer.example", "127.0.0.1").configure_cert(self.tls)
-        self.ca_file = str(directory / "ca.pem")
-        self.requests: list[bytes] = []
-        self.connections = 0
-
-    @contextlib.asynccontextmanager
-    async def answering(self, talk: Talk | bytes) -> AsyncIterator[int]:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self.connections += 1
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-                self.requests.append(await reader.readuntil(b"\r\n\r\n"))
-                if isinstance(talk, bytes):
-                    writer.write(talk)
-                    await writer.drain()
-                else:
-                    await talk(reader, writer)
-            with contextlib.suppress(ConnectionError, ssl.SSLError):
-                writer.close()
-
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=self.tls)
-        try:
-            yield server.sockets[0].getsockname()[1]
-        finally:
-            server.close()
-
-    def guard(self, *addresses: str, allow: tuple[str, ...] = ("127.0.0.0/8",), **more: float) -> Guard:
-        """Every name stands for `addresses`."""
-        return Guard(Outbound(allow=allow, ca_file=self.ca_file), Told(addresses or ("127.0.0.1",)), **more)
-
-
 @pytest.fixture
 def peer(tmp_path: Path) -> Peer:
     return Peer(tmp_path)
-
-
-def json(body: bytes, status: str = "200 OK", **headers: str) -> bytes:
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return (
-        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode()
-        + body
-    )
 
 
 def ask(peer: Peer, talk: Talk | bytes, guard: Guard | None = None, host: str = "localhost") -> object:
@@ -188,6 +128,114 @@ def test_nonsense_is_one_clean_error(peer: Peer, talk: Talk | bytes) -> None:
         return
     with pytest.raises(RemoteError):
         ask(peer, talk)
+
+
+def test_waiting_for_a_place_counts_as_time(peer: Peer) -> None:
+    async def run() -> list[float]:
+        guard = peer.guard(total_seconds=1.0)
+        loop = asyncio.get_running_loop()
+
+        async def one(port: int) -> float:
+            start = loop.time()
+            with pytest.raises(RemoteError):
+                await guard.call(Call(host="localhost", port=port, path="/"))
+            return loop.time() - start
+
+        async with peer.answering(silent) as port:
+            return await asyncio.gather(*(one(port) for _ in range(40)))
+
+    assert max(asyncio.run(run())) < 2
+    assert CALLS_PER_HOST <= peer.connections <= 2 * CALLS_PER_HOST  # the second ones as the first ended
+
+
+def test_hosts_do_not_wait_for_each_other_and_nothing_is_kept_of_them(peer: Peer) -> None:
+    async def run() -> float:
+        guard = peer.guard(total_seconds=5.0)
+        loop = asyncio.get_running_loop()
+        async with peer.answering(silent) as hanging, peer.answering(json(b"{}")) as well:
+            tasks = [asyncio.create_task(guard.call(Call(host="localhost", port=hanging, path="/"))) for _ in range(20)]
+            await asyncio.sleep(0.2)
+            start = loop.time()
+            await guard.call(Call(host="peer.example", port=well, path="/"))
+            took = loop.time() - start
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        assert guard._for_host._slots == {}
+        return took
+
+    assert asyncio.run(run()) < 2
+
+
+def sockets() -> int:
+    """Open sockets of this process."""
+    found = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found += str(entry.readlink()).startswith("socket:")
+    return found
+
+
+@pytest.mark.parametrize("end", ["too large", "too slow", "cancelled", "answered"])
+def test_nothing_of_a_connection_outlives_the_call(peer: Peer, end: str) -> None:
+    answers = {"too large": b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 60_000, "answered": json(b"{}")}
+    over = threading.Event()
+
+    def deaf(listener: socket.socket) -> None:
+        """Answers, and from then on neither reads nor says farewell."""
+        with peer.tls.wrap_socket(listener.accept()[0], server_side=True) as connection:
+            connection.recv(10_000)
+            connection.sendall(answers.get(end, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"))
+            over.wait(20)
+
+    async def run(port: int) -> int:
+        guard = peer.guard(total_seconds=30 if end == "cancelled" else 1.0)
+        before = sockets()
+        task = asyncio.create_task(guard.call(Call(host="localhost", port=port, path="/")))
+        await asyncio.wait([task], timeout=0.5 if end == "cancelled" else None)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.sleep(0.1)
+        return sockets() - before
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=deaf, args=(listener,))
+        thread.start()
+        try:
+            assert asyncio.run(run(listener.getsockname()[1])) == 1  # the other end's
+        finally:
+            over.set()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("tls_name", "reached"),
+    [("localhost", True), ("peer.example", True), ("127.0.0.1", True), ("other.example", False), ("127.0.0.2", False)],
+)
+def test_the_certificate_must_be_for_the_name_that_was_asked_for(peer: Peer, tls_name: str, reached: bool) -> None:
+    async def run() -> int:
+        async with peer.answering(json(b"{}")) as port:
+            call = Call(host="other.example", port=port, path="/", tls_name=tls_name, host_header="a.example")
+            return (await peer.guard().call(call)).status
+
+    if not reached:
+        with pytest.raises(Unreachable):
+            asyncio.run(run())
+        assert peer.requests == []
+        return
+    assert asyncio.run(run()) == 200
+    assert b"host: a.example\r\n" in peer.requests[0].lower()
+
+
+def test_no_more_than_a_few_addresses_of_a_name_are_tried(peer: Peer) -> None:
+    async def run() -> None:
+        guard = peer.guard(*(f"127.0.1.{number}" for number in range(1, 60)), "127.0.0.1")
+        async with peer.answering(json(b"{}")) as port:
+            with pytest.raises(Unreachable):
+                await guard.call(Call(host="localhost", port=port, path="/"))
+
+    asyncio.run(run())
+    assert peer.connections == 0
 
 
 @pytest.mark.parametrize(

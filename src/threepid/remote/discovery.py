@@ -150,7 +150,7 @@ class Discovery:
             answer = await self._get(url)
             if answer.status not in _MOVED:
                 break
-            url = urljoin(url, answer.headers.get("location", ""))
+            url = _moved(url, answer.headers.get("location", ""))
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
             raise RemoteError(f"status {answer.status}")
         return _Found(_read(answer), life_of(answer.headers, self._clock))
@@ -178,14 +178,22 @@ def in_order(services: Sequence[Service], entropy: Entropy, count: int) -> list[
     chosen: list[Service] = []
     while left and len(chosen) < count:
         equal = [one for one in left if one.priority == left[0].priority]
-        chance = entropy.below(sum(one.weight for one in equal) + 1)
-        for one in equal:
-            chance -= one.weight
-            if chance <= 0:
-                break
-        chosen.append(one)
-        left.remove(one)
+        chosen.append(_by_weight(equal, entropy))
+        left.remove(chosen[-1])
     return chosen
+
+
+def _by_weight(equal: Sequence[Service], entropy: Entropy) -> Service:
+    """One of those of equal priority, which come in the order of their weights."""
+    total = sum(one.weight for one in equal)
+    if total == 0:
+        return equal[entropy.below(len(equal))]
+    chance = entropy.below(total + 1)
+    for one in equal:
+        chance -= one.weight
+        if chance <= 0:
+            break
+    return one
 
 
 def life_of(headers: Mapping[str, str], clock: Clock) -> float:
@@ -202,6 +210,13 @@ def life_of(headers: Mapping[str, str], clock: Clock) -> float:
         date = _timestamp(headers.get("date", ""))
         said = 0 if expires is None else expires - (clock.now() / 1000 if date is None else date)
     return min(max(said, WELL_KNOWN_LEAST), WELL_KNOWN_MOST)
+
+
+def _moved(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise RemoteError("no URL") from None
 
 
 def _timestamp(text: str) -> float | None:
