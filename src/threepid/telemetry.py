@@ -42,7 +42,7 @@ class Counts:
 _SECRET_NAME: Final = re.compile(
     r"password|secret|token|(?<!err)code\b|authorization|cookie|auth\b|params", re.IGNORECASE
 )
-_SECRET_VALUE: Final = re.compile(r"\b(tpi?_)[A-Za-z0-9_-]{16,}|(access_token|client_secret|token)=[^&\s\"']+")
+_SECRET_VALUE: Final = re.compile(r"\b(tp[ilr]?_)[A-Za-z0-9_-]{16,}|(access_token|client_secret|token)=[^&\s\"']+")
 _EMAIL: Final = re.compile(r"([\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]{0,63}@(?=[\w\[])")
 """Bounded: a text of one long word costs so much for each place of it, not for each pair of places."""
 

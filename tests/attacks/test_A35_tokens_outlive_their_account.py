@@ -12,10 +12,11 @@ import pytest
 from threepid.domain.devices import Device, Login
 from threepid.domain.stages import Request
 from threepid.domain.uia import Grant
-from threepid.spec.errors import Forbidden, MatrixError, ThreepidAuthFailed, UnknownToken
+from threepid.spec.errors import Forbidden, MatrixError, ThreepidAuthFailed, Unauthorized, UnknownToken
 from threepid.spec.uia import PASSWORD as PASSWORD_STAGE
 from threepid.spec.uia import AuthData
 from threepid.storage.database import Tx
+from threepid.storage.devices import Requester
 from world import BASE, PASSWORD, World
 
 C: Final = "/_matrix/client/v3"
@@ -318,6 +319,17 @@ def grant(world: World) -> Grant:
     return Grant(world.clock.now())
 
 
+async def log_in(world: World) -> Login:
+    accounts = world.server.services.accounts
+    return await accounts.log_in(await accounts.find(user="alice"), PASSWORD, Device(device_id="RIVAL", refreshes=True))
+
+
+async def log_in_again(world: World, alice: Alice) -> Login:
+    id_hash = world.server.services.context.vault.hash_token(alice.registration["auth"]["session"])
+    finished = Grant(world.clock.now(), id_hash, result=ALICE)
+    return await world.server.services.accounts.log_in_again(ALICE, Device(device_id="RIVAL", refreshes=True), finished)
+
+
 RIVALS: Final[dict[str, Callable[[World, Alice], Awaitable[Login]]]] = {
     "login": lambda world, alice: log_in(world),
     "login by token": lambda world, alice: world.server.services.accounts.log_in_by_token(
@@ -326,21 +338,14 @@ RIVALS: Final[dict[str, Callable[[World, Alice], Awaitable[Login]]]] = {
     "refresh": lambda world, alice: world.server.services.devices.refresh(
         alice.other["refresh_token"], client="192.0.2.1", user_agent=""
     ),
-    "finished registration": lambda world, alice: world.server.services.accounts.log_in_again(
-        ALICE, Device(device_id="RIVAL", refreshes=True)
-    ),
+    "finished registration": log_in_again,
 }
-
-
-async def log_in(world: World) -> Login:
-    accounts = world.server.services.accounts
-    return await accounts.log_in(await accounts.find(user="alice"), PASSWORD, Device(device_id="RIVAL", refreshes=True))
 
 
 @pytest.mark.parametrize(
     ("operation", "rival"),
     [
-        *(("password changed", rival) for rival in ("login", "login by token", "refresh")),
+        *(("password changed", rival) for rival in RIVALS),
         *(("deactivated", rival) for rival in RIVALS),
     ],
 )
@@ -364,6 +369,33 @@ def test_nobody_slips_in_while_it_happens(world: World, operation: str, rival: s
         assert world.get(f"{C}/account/whoami", token=got.access_token).status_code == 401
 
 
+@pytest.mark.parametrize("operation", ["password changed", "deactivated"])
+def test_no_identity_token_slips_in_while_it_happens(world: World, operation: str) -> None:
+    alice = Alice(world)
+    accounts, associations = world.server.services.accounts, world.server.services.associations
+    assert associations is not None
+
+    async def run() -> Any:
+        def perform(also: Callable[[Tx], bool]) -> Any:
+            def forget(tx: Tx) -> bool:
+                associations.forget(tx, ALICE)
+                return also(tx)
+
+            if operation == "deactivated":
+                return accounts.deactivate(ALICE, grant(world), forget)
+            return accounts.change_password(
+                ALICE, NEW, grant(world), log_out_devices=True, device_id="THIS", also=forget
+            )
+
+        rival = Pause(world, lambda: associations.register("example.org", alice.openid["access_token"]))
+        return await rival.against(perform)
+
+    got = world.run(run())
+    assert isinstance(got, (str, Unauthorized))
+    if isinstance(got, str):
+        assert world.run(associations.whose_token(got)) is None
+
+
 @pytest.mark.parametrize("end", ["logout", "logout everywhere", "deactivated", "password reset"])
 def test_a_permission_ends_with_the_device_that_it_was_given_to(world: World, end: str) -> None:
     alice = Alice(world)
@@ -382,8 +414,9 @@ def test_a_permission_ends_with_the_device_that_it_was_given_to(world: World, en
         world.run(world.server.services.devices.login_token(ALICE, permission))
 
 
-def test_an_ended_account_is_given_no_more_openid_tokens(world: World) -> None:
+@pytest.mark.parametrize("end", ["logout", "logout everywhere", "deactivated", "password reset"])
+def test_a_device_that_has_ended_is_given_no_more_openid_tokens(world: World, end: str) -> None:
     alice = Alice(world)
-    assert OPERATIONS["deactivated"][0](alice).status_code == 200
+    assert OPERATIONS[end][0](alice).status_code == 200
     with pytest.raises(UnknownToken):
-        world.run(world.server.services.devices.openid_token(ALICE))
+        world.run(world.server.services.devices.openid_token(Requester(ALICE, "THIS")))

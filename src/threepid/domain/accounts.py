@@ -197,12 +197,15 @@ class Accounts:
             raise Forbidden("This login token is not known, has expired or was used.")
         return login
 
-    async def log_in_again(self, user_id: str, device: Device) -> Login:
-        """Log in the account that a finished registration made, for a client that asks again."""
+    async def log_in_again(self, user_id: str, device: Device, grant: Grant) -> Login:
+        """Log in the account that a finished registration made, for a client that asks again.
+
+        Raises Forbidden if what ends the account's logins has ended `grant` too.
+        """
 
         def step(tx: Tx) -> Login:
-            if not devices.hold_account(tx, user_id):
-                raise Forbidden
+            if not devices.hold_account(tx, user_id) or not grant.stands(tx):
+                raise Forbidden("This authentication session has ended.")
             return self._devices.open(tx, user_id, device)
 
         return await self._context.database.write(step)

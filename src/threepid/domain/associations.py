@@ -25,7 +25,7 @@ from threepid.spec.errors import (
     UpstreamFailed,
 )
 from threepid.spec.signing import BadSignature, Signature, SignedRequest, parse_authorization, verify
-from threepid.storage import associations
+from threepid.storage import associations, devices
 from threepid.storage.associations import Association
 from threepid.storage.database import Tx
 
@@ -74,6 +74,11 @@ class Associations:
         now = self._context.clock.now()
 
         def step(tx: Tx) -> None:
+            if self._is_own_homeserver(server_name):
+                # What ends the user's tokens may have happened since it was asked: then this one must not come after it.
+                held = devices.hold_account(tx, user_id)
+                if not held or devices.openid_user(tx, self._context.vault.hash_token(openid_token), now) != user_id:
+                    raise Unauthorized("The homeserver does not know this OpenID token.")
             associations.insert_token(tx, token_hash=token_hash, user_id=user_id, now=now, expires_at=None)
 
         await self._context.database.write(step)
@@ -215,8 +220,11 @@ class Associations:
         expires_at = await self._context.database.read(lambda tx: associations.ephemeral_key_expiry(tx, public_key))
         return expires_at is not None and expires_at > now
 
+    def _is_own_homeserver(self, server_name: str) -> bool:
+        return self._devices is not None and server_name == self._context.server_name
+
     async def _openid_user(self, server_name: str, openid_token: str) -> str:
-        if self._devices is not None and server_name == self._context.server_name:
+        if self._devices is not None and self._is_own_homeserver(server_name):
             user_id = await self._devices.openid_user(openid_token)
             if user_id is None:
                 raise Unauthorized("The homeserver does not know this OpenID token.")

@@ -169,17 +169,19 @@ class Devices:
         """Use a login token up; whose it was, or None."""
         return devices.take_login_token(tx, self._context.vault.hash_token(token), self._context.clock.now())
 
-    async def openid_token(self, user_id: str) -> tuple[str, int]:
+    async def openid_token(self, requester: Requester) -> tuple[str, int]:
         """A token with which the user can show others who they are, and its life in seconds.
 
-        Raises UnknownToken if the account has ended.
+        Raises UnknownToken if the device has ended since it asked.
         """
         token = self._context.entropy.token()
         token_hash = self._context.vault.hash_token(token)
         expires_at = self._context.clock.now() + OPENID_LIFE
 
+        user_id = requester.user_id
+
         def step(tx: Tx) -> None:
-            if not devices.hold_account(tx, user_id):
+            if not devices.hold_account(tx, user_id) or not devices.hold_device(tx, user_id, requester.device_id):
                 raise UnknownToken
             devices.insert_openid_token(tx, token_hash=token_hash, user_id=user_id, expires_at=expires_at)
 

@@ -59,6 +59,10 @@ class Grant(Struct, frozen=True):
     terms: tuple[tuple[str, str], ...] = ()
     device: tuple[str, str] | None = None
 
+    def stands(self, tx: Tx) -> bool:
+        """Is its finished session still there? What logs the account out everywhere ends it."""
+        return self.id_hash is not None and uia.get(tx, self.id_hash, now=self.now, idle_since=0) is not None
+
     def consume(self, tx: Tx, result: str | None = None) -> None:
         """Use the permission up in the transaction of its effect.
 
