@@ -1,7 +1,12 @@
 """Clients that cost little: a crowd that logs in, and one that asks from time to time how long an answer takes.
 
-`clients.py crowd PORT CLIENTS SECONDS ACCOUNTS` prints how often each status was answered, as JSON. A client logs in, waits
-for the answer, and logs in again; one that is told to come back later does, unless `hurried` follows.
+`clients.py crowd PORT CLIENTS SECONDS ACCOUNTS MANNER` prints how often each status was answered, as JSON. A client logs in,
+waits for the answer, and logs in again until the end:
+
+* `polite`: they begin one after the other within the first second, and one that is told to come back later does
+* `hurried`: they begin at the same time, and never wait
+* `once`: they begin at the same time, and log in once
+
 `clients.py probe PORT PATH SECONDS` prints the milliseconds of each answer, as JSON.
 """
 
@@ -17,24 +22,28 @@ PROBE_EVERY = 0.05
 """So many connections ask so often (seconds) how long an answer takes."""
 
 
-async def crowd(port: int, clients: int, seconds: float, accounts: int, *, hurried: bool) -> dict[str, int]:
+async def crowd(port: int, clients: int, seconds: float, accounts: int, manner: str) -> dict[str, int]:
     """How often each status was answered."""
     counts: dict[str, int] = {}
     end = time.monotonic() + seconds
     numbers = iter(range(sys.maxsize))
 
-    async def client() -> None:
+    async def client(first: float) -> None:
+        if manner == "polite":
+            await asyncio.sleep(first)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         while time.monotonic() < end:
             writer.write(_login(next(numbers) * 7919 % accounts))
             head = await _answer(reader)
             status = head[9:12].decode()
             counts[status] = counts.get(status, 0) + 1
-            if status == "429" and not hurried:
+            if manner == "once":
+                break
+            if status == "429" and manner == "polite":
                 await asyncio.sleep(min(_number(rb"retry-after: (\d+)", head), max(0, end - time.monotonic())))
         writer.close()
 
-    await asyncio.gather(*(client() for _ in range(clients)))
+    await asyncio.gather(*(client(number / clients) for number in range(clients)))
     return counts
 
 
@@ -86,9 +95,8 @@ def _number(pattern: bytes, head: bytes) -> int:
 if __name__ == "__main__":
     what, port, *rest = sys.argv[1:]
     if what == "crowd":
-        count, seconds, accounts, *manners = rest
-        answered = asyncio.run(crowd(int(port), int(count), float(seconds), int(accounts), hurried=bool(manners)))
-        print(json.dumps(answered))
+        count, seconds, accounts, manner = rest
+        print(json.dumps(asyncio.run(crowd(int(port), int(count), float(seconds), int(accounts), manner))))
     else:
         path, seconds = rest
         print(json.dumps(asyncio.run(probe(int(port), path, float(seconds)))))
