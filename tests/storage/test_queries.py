@@ -1,13 +1,22 @@
 """The named queries and what is refused of them."""
 
 import asyncio
+from importlib import resources
+from pathlib import PurePath
 
 import pytest
 from aiosql.utils import SQLLoadException, SQLParseException
 
+from threepid import storage
 from threepid.storage import queries
 from threepid.storage.connect import open_database
 from threepid.storage.queries import Queries, Query
+
+NOUNS = sorted(
+    PurePath(file.name).stem
+    for file in resources.files(storage).joinpath("sql").iterdir()
+    if file.name.endswith(".sql")
+)
 
 
 @pytest.mark.parametrize("driver", ["apsw", "psycopg"])
@@ -40,7 +49,7 @@ def test_a_percent_sign_means_itself_on_each_engine(database_url: str) -> None:
     assert asyncio.run(run()) == 3
 
 
-@pytest.mark.parametrize("noun", ["accounts", "threepids", "sessions", "uia", "associations", "outbox", "mailbox"])
+@pytest.mark.parametrize("noun", NOUNS)
 def test_every_file_of_queries_loads_and_offers_each_query_once(noun: str) -> None:
     names = [query.name for query in Queries(noun)]
     assert names
