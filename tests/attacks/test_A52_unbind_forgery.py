@@ -286,3 +286,16 @@ def test_what_is_no_address_is_refused(world: World, threepid: dict[str, str]) -
     body = {"mxid": ALICE, "threepid": threepid}
     status, errcode = send(world, header(own(world), content=body), body)
     assert (status, errcode) in {(400, "M_INVALID_PARAM"), (400, "M_MISSING_PARAM")}
+
+
+def test_the_session_that_published_also_withdraws_but_its_users_alone(world: World) -> None:
+    token = world.identity_token(world.register())
+    sid = world.validated(token, secret="proof")
+    bind = {"sid": sid, "client_secret": "proof", "mxid": ALICE}
+    assert world.post("/_matrix/identity/v2/3pid/bind", bind, token=token).status_code == 200
+    assert by_session(world, sid) == DONE
+    assert published(world) == []
+    assert by_session(world, sid) == DONE
+    publish(world, "bob")
+    assert by_session(world, sid, "@bob:example.org") == (404, "M_NO_VALID_SESSION")
+    assert published(world) == ["@bob:example.org"]

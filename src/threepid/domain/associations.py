@@ -132,7 +132,8 @@ class Associations:
 
         def step(tx: Tx) -> None:
             checked = self._validation.check(tx, sid, client_secret, Consumer.BIND, session.owner)
-            if self._validation.consume(tx, checked):
+            # What published an address also withdraws it, for its own user: clients have no other session of it.
+            if self._validation.consume(tx, checked) or checked.owner == mxid:
                 associations.unbind(tx, medium, canonical, mxid)
                 return
             published = associations.get(tx, medium, canonical, self._context.clock.now())
