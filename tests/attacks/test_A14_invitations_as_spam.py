@@ -137,7 +137,9 @@ def test_names_bring_no_link_no_header_and_no_number_into_a_mail(world: World, n
     assert 0 < len(found[2]) <= 30
 
 
-@pytest.mark.parametrize("room_id", ["!r:evil.tld", "!evil.tld/x:evil.tld", "!r:evil.tld?x=https://evil.tld#y"])
+@pytest.mark.parametrize(
+    "room_id", ["!r:evil.tld", "!evil.tld/x:evil.tld", "!r:evil.tld?x=https://evil.tld#y", "$r:evil.tld"]
+)
 def test_the_name_of_a_rooms_server_is_no_link_either(world: World, room_id: str) -> None:
     token = world.identity_token(world.register())
     assert world.post(STORE, body() | {"room_id": room_id}, token=token).status_code == 200

@@ -122,6 +122,11 @@ def test_unknown_cancelled_and_expired_invitations_are_answered_alike(invited: I
     assert unknown(invited.sign())
 
 
+def test_that_a_token_is_unknown_is_said_whatever_the_key_is(invited: Invited) -> None:
+    for key in ("base64encodedkey", "not base64!", "", encode_base64(b"\x01" * 32)):
+        assert unknown(invited.sign(token="sometoken", private_key=key)), key
+
+
 def test_an_invitation_ends_to_the_millisecond(invited: Invited) -> None:
     invited.world.clock.advance(90 * DAY - 1)
     assert invited.sign().status_code == 200

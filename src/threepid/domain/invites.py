@@ -256,12 +256,13 @@ class Invites:
         if caller is not None and mxid != caller:
             raise MxidNotYours("You can only accept invitations for yourself.")
         seed = _seed(private_key)
-        public_key = encode_base64(bytes(nacl.signing.SigningKey(seed).verify_key))
+        public_key = "" if seed is None else encode_base64(bytes(nacl.signing.SigningKey(seed).verify_key))
         now = self._context.clock.now()
 
         def step(tx: Tx) -> Invite | None:
             take_signature(tx, self._context, caller=caller, client=client)
-            if not invites.sign_for(tx, token, mxid=mxid, public_key=public_key, now=now):
+            # That a token is not known is said before that a key is none.
+            if seed is not None and not invites.sign_for(tx, token, mxid=mxid, public_key=public_key, now=now):
                 return None
             return invites.by_token(tx, token)
 
@@ -269,6 +270,8 @@ class Invites:
         invite = await self._context.database.write(step)
         if invite is None:
             raise Unrecognized("This token is not known.")
+        if seed is None:
+            raise InvalidParam("'private_key' is not a key of ed25519 as base64.")
         key = decode_signing_key_base64("ed25519", "0", encode_base64(seed))
         signed: dict[str, Any] = sign_json({"mxid": mxid, "sender": invite.sender, "token": token}, self._name, key)
         return signed
@@ -383,11 +386,9 @@ class Invites:
 _NOT_AN_ADDRESS: Final = {"email": InvalidEmail, "msisdn": InvalidAddress}
 
 
-def _seed(private_key: str) -> bytes:
+def _seed(private_key: str) -> bytes | None:
     try:
         seed: bytes = decode_base64(private_key)
     except ValueError:
-        raise InvalidParam("'private_key' is not base64.") from None
-    if len(seed) != _KEY_BYTES:
-        raise InvalidParam("'private_key' is not a key of ed25519.")
-    return seed
+        return None
+    return seed if len(seed) == _KEY_BYTES else None
