@@ -9,12 +9,14 @@ import argparse
 import asyncio
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import accounts
 import contacts
 import data
 import logins
+import lookup
 from clients import PASSWORD
 from threepid.clock import Clock, Entropy
 from threepid.config import Policy
@@ -22,7 +24,12 @@ from threepid.domain.credentials import Passwords, Vault
 from threepid.domain.keys import ensure_keyring, ensure_secret
 from tools import Figures, Setup, free_port
 
-SECTIONS = {"contacts": contacts.measure, "accounts": accounts.measure, "logins": logins.measure}
+SECTIONS = {
+    "contacts": contacts.measure,
+    "accounts": accounts.measure,
+    "logins": logins.measure,
+    "lookup": lookup.measure,
+}
 CONFIG = """
 [server]
 name = "bench.example"
@@ -48,12 +55,16 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--only", choices=SECTIONS, help="measure this section alone")
+    parser.add_argument(
+        "--large", action="store_true", help="look up among ten million addresses as well: some minutes, 4 GB"
+    )
     parser.add_argument("--json", type=Path, help="write the figures into this file")
     options = parser.parse_args()
+    sections = {**SECTIONS, "lookup": partial(lookup.measure, sizes=lookup.LARGE)} if options.large else SECTIONS
     figures: Figures = {}
     with tempfile.TemporaryDirectory(prefix="threepid-bench-") as text:
         setup = prepare(Path(text), options.accounts, options.seconds)
-        for name, measure in SECTIONS.items():
+        for name, measure in sections.items():
             if options.only in (None, name):
                 figures |= measure(setup)
     for name, (value, goal) in figures.items():

@@ -244,6 +244,20 @@ def test_callers_of_the_old_api_are_counted_by_their_network(counted: World) -> 
     plain(1_000, 300, "192.0.2.2")
 
 
+def test_what_tells_whether_an_address_is_known_is_counted_too(counted: World) -> None:
+    def charge(first: int, count: int) -> None:
+        addresses = [f"a{number}@x.org email" for number in range(first, first + count)]
+        counted.run(service(counted).charge(addresses, user_id=ALICE, client=HERE))
+
+    for first in range(0, 1_000, 40):
+        charge(first, 40)
+    charge(0, 40)
+    with pytest.raises(LimitExceeded):
+        charge(1_000, 40)
+    with pytest.raises(LimitExceeded):
+        ask(counted, range(40))
+
+
 def test_processes_share_what_was_counted(counted: World) -> None:
     ask(counted, range(900))
     with counted.again() as other:

@@ -26,8 +26,8 @@ class Pepper(Struct, frozen=True):
     gone_at: int | None
 
 
-class Hashed(Struct, frozen=True):
-    """What the hash of an address stands for."""
+class Hashed(Struct, frozen=True, gc=False):
+    """What the hash of an address stands for; there are many at once, which the garbage collector need not look at."""
 
     medium: str
     canonical: str
@@ -35,7 +35,7 @@ class Hashed(Struct, frozen=True):
     not_after: int
 
 
-class _Found(Struct, frozen=True):
+class _Found(Struct, frozen=True, gc=False):
     hash: str
     mxid: str
 

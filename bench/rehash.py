@@ -1,0 +1,48 @@
+"""The floor of rotations: a bare loop that hashes and inserts in the same batches.
+
+Prints how many addresses were hashed per second: `rehash.py DATABASE BATCH SECONDS`.
+"""
+
+import base64
+import hashlib
+import sys
+import time
+
+import apsw
+
+READ = """SELECT medium, canonical, mxid, not_after FROM associations
+WHERE (medium, canonical) > (?, ?) ORDER BY medium, canonical LIMIT ?"""
+WRITE = "INSERT INTO association_hashes (pepper, hash, mxid, not_after) VALUES (99, ?, ?, ?)"
+
+
+def hashed_per_second(path: str, batch: int, seconds: float) -> float:
+    connection = apsw.Connection(path)
+    connection.execute("PRAGMA journal_mode = wal; PRAGMA synchronous = full")
+    last = ("", "")
+    count = 0
+    start = time.monotonic()
+    while time.monotonic() < start + seconds:
+        with connection:
+            rows = connection.execute(READ, (*last, batch)).fetchall()
+            if not rows:
+                break
+            connection.executemany(
+                WRITE,
+                (
+                    (
+                        base64.urlsafe_b64encode(hashlib.sha256(f"{canonical} {medium} another".encode()).digest())[
+                            :-1
+                        ].decode(),
+                        user,
+                        not_after,
+                    )
+                    for medium, canonical, user, not_after in rows
+                ),
+            )
+        last = rows[-1][:2]
+        count += len(rows)
+    return count / (time.monotonic() - start)
+
+
+if __name__ == "__main__":
+    print(hashed_per_second(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
