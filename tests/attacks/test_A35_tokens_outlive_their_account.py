@@ -387,7 +387,9 @@ def test_no_identity_token_slips_in_while_it_happens(world: World, operation: st
                 ALICE, NEW, grant(world), log_out_devices=True, device_id="THIS", also=forget
             )
 
-        rival = Pause(world, lambda: associations.register("example.org", alice.openid["access_token"]))
+        rival = Pause(
+            world, lambda: associations.register("example.org", alice.openid["access_token"], client="192.0.2.1")
+        )
         return await rival.against(perform)
 
     got = world.run(run())

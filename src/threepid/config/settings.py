@@ -160,6 +160,8 @@ class Identity(Section, frozen=True):
     """Serve the specification's `GET submitToken`, which validates at once. We never mail such a link."""
     homeservers_allowed: tuple[str, ...] = ()
     """Homeservers whose users may register here; empty = any."""
+    token_days: Annotated[int, Meta(ge=0, le=3_650)] = 365
+    """Days after which an access token of the identity server ends, and clients get a new one; 0 = never."""
     terms: tuple[TermsDocument, ...] = ()
     """Documents that users must accept, like those of `accounts.terms`; a new version must be accepted anew."""
     invite_days: Annotated[int, Meta(ge=1, le=3_650)] = 90
@@ -304,6 +306,12 @@ class Limits(Section, frozen=True):
     """Accounts that one caller opens."""
     authentication_from_client: Limit = Limit(burst=300, per_hour=3000)
     """User-Interactive Authentication sessions that one caller begins."""
+    outbound_from_account: Limit = Limit(burst=30, per_hour=60)
+    """Times that one account has another identity server asked or told something."""
+    outbound_from_client: Limit = Limit(burst=50, per_hour=200)
+    """Times that one caller has homeservers asked whose token something is, or for their keys."""
+    outbound_to_server: Limit = Limit(burst=500, per_hour=5000)
+    """Times that all callers together have one homeserver asked so."""
 
 
 class Policy(Section, frozen=True):

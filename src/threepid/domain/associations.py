@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from threepid.clock import DAY
 from threepid.config import Identity
+from threepid.domain import limits
 from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.context import Context
 from threepid.domain.devices import Devices
@@ -60,18 +61,20 @@ class Associations:
         """Is `id_server` this server?"""
         return id_server.lower() == self._name.lower()
 
-    async def register(self, server_name: str, openid_token: str) -> str:
-        """An access token for the user whom the homeserver `server_name` names for this OpenID token.
+    async def register(self, server_name: str, openid_token: str, *, client: str) -> str:
+        """An access token for the user whom the homeserver `server_name` names for this OpenID token of a caller's.
 
-        Raises Unauthorized if it names nobody, UpstreamFailed if it cannot be asked, Forbidden if it may not register here.
+        Raises Unauthorized if it names nobody, UpstreamFailed if it cannot be asked, Forbidden if it may not register here,
+        LimitExceeded.
         """
         allowed = self.settings.homeservers_allowed
         if allowed and not matches(server_name, allowed):
             raise Forbidden("Users of this homeserver may not register here.")
-        user_id = await self._openid_user(server_name, openid_token)
+        user_id = await self._openid_user(server_name, openid_token, client=client)
         token = self._context.entropy.token("tpi_")
         token_hash = self._context.vault.hash_token(token)
         now = self._context.clock.now()
+        life = self.settings.token_days * DAY
 
         def step(tx: Tx) -> None:
             if self._is_own_homeserver(server_name):
@@ -79,7 +82,8 @@ class Associations:
                 held = devices.hold_account(tx, user_id)
                 if not held or devices.openid_user(tx, self._context.vault.hash_token(openid_token), now) != user_id:
                     raise Unauthorized("The homeserver does not know this OpenID token.")
-            associations.insert_token(tx, token_hash=token_hash, user_id=user_id, now=now, expires_at=None)
+            expires_at = now + life if life else None
+            associations.insert_token(tx, token_hash=token_hash, user_id=user_id, now=now, expires_at=expires_at)
 
         await self._context.database.write(step)
         return token
@@ -143,11 +147,11 @@ class Associations:
         await self._context.database.write(step)
 
     async def unbind_signed(
-        self, mxid: str, medium: str, address: str, authorization: str | None, request: SignedRequest
+        self, mxid: str, medium: str, address: str, authorization: str | None, request: SignedRequest, *, client: str
     ) -> None:
-        """Withdraw an address from `mxid` because its homeserver, which signed the request, wants it.
+        """Withdraw an address from `mxid` because its homeserver, which signed the request of a caller's, wants it.
 
-        Raises InvalidParam, Unauthorized, Forbidden, UpstreamFailed.
+        Raises InvalidParam, Unauthorized, Forbidden, UpstreamFailed, LimitExceeded.
         """
         canonical = _canonical(medium, address)
         if authorization is None:
@@ -158,19 +162,21 @@ class Associations:
                 raise Unauthorized("This request was signed for another server.")
             if mxid.partition(":")[2] != signature.origin:
                 raise Forbidden("Only the user's own homeserver can do this.")
-            key = await self._public_key(signature)
+            key = await self._public_key(signature, client=client)
             verify(signature, key, request, signature.destination or self._name)
         except BadSignature as error:
             raise Forbidden("The homeserver's signature is not valid.", cause=str(error)) from error
         await self._context.database.write(lambda tx: associations.unbind(tx, medium, canonical, mxid))
 
-    async def _public_key(self, signature: Signature) -> bytes:
+    async def _public_key(self, signature: Signature, *, client: str) -> bytes:
         if self._devices is not None and signature.origin == self._context.server_name:
             own = self.keyring.get(signature.key_id)
             key = None if own is None or own.retired_at is not None else bytes(own.key.verify_key)
         else:
+            now = self._context.clock.now()
+            if not self._federation.knows(signature.origin, signature.key_id, now):
+                await self._count_question(client, signature.origin)
             try:
-                now = self._context.clock.now()
                 key = await self._federation.public_key(signature.origin, signature.key_id, now)
             except RemoteError as error:
                 raise UpstreamFailed("The homeserver could not be asked for its keys.", cause=error.cause) from error
@@ -221,15 +227,21 @@ class Associations:
         expires_at = await self._context.database.read(lambda tx: associations.ephemeral_key_expiry(tx, public_key))
         return expires_at is not None and expires_at > now
 
+    async def _count_question(self, client: str, server_name: str) -> None:
+        await self._context.database.write(
+            lambda tx: limits.take_question(tx, self._context, client=client, server_name=server_name)
+        )
+
     def _is_own_homeserver(self, server_name: str) -> bool:
         return self._devices is not None and server_name == self._context.server_name
 
-    async def _openid_user(self, server_name: str, openid_token: str) -> str:
+    async def _openid_user(self, server_name: str, openid_token: str, *, client: str) -> str:
         if self._devices is not None and self._is_own_homeserver(server_name):
             user_id = await self._devices.openid_user(openid_token)
             if user_id is None:
                 raise Unauthorized("The homeserver does not know this OpenID token.")
             return user_id
+        await self._count_question(client, server_name)
         try:
             return await self._federation.openid_userinfo(server_name, openid_token)
         except RemoteRefused as error:

@@ -14,7 +14,7 @@ import structlog
 from msgspec import Struct
 
 from threepid.clock import DAY, SECOND
-from threepid.domain import policy
+from threepid.domain import limits, policy
 from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.associations import Associations
 from threepid.domain.context import Context
@@ -131,7 +131,7 @@ class Bindings:
             return
         try:
             await self._bind_remote(user_id, id_server, sid, client_secret, id_access_token)
-        except (RemoteError, RemoteRefused) as error:
+        except (RemoteError, RemoteRefused, LimitExceeded) as error:
             _log.warning("bind_failed", id_server=id_server, cause=str(error))
 
     def publish(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str) -> None:
@@ -146,15 +146,20 @@ class Bindings:
         """Withdraw an address from `id_server` (None: wherever it was published); the contact stays.
 
         True if it is known to be withdrawn. Nobody else's associations can be touched, and what is not known changes nothing.
+        Raises LimitExceeded; then nothing is withdrawn.
         """
         try:
             canonical = parse_address(medium, address).canonical
         except InvalidAddress:
             return False
-        plan = await self._context.database.write(
-            lambda tx: self.withdraw(tx, user_id, medium, canonical, id_server, only_known=True)
-        )
-        return await self.carry_out(plan)
+
+        def step(tx: Tx) -> Plan:
+            plan = self.withdraw(tx, user_id, medium, canonical, id_server, only_known=True)
+            if plan.orders:
+                limits.take_outbound(tx, self._context, account=user_id)
+            return plan
+
+        return await self.carry_out(await self._context.database.write(step))
 
     def withdraw(
         self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str | None, *, only_known: bool = False
@@ -295,6 +300,7 @@ class Bindings:
     async def _bind_remote(
         self, user_id: str, id_server: str, sid: str, client_secret: str, id_access_token: str | None
     ) -> None:
+        await self._context.database.write(lambda tx: limits.take_outbound(tx, self._context, account=user_id))
         bound = await self._identity.bind(id_server, sid, client_secret, user_id, id_access_token)
         try:
             canonical = parse_address(bound.medium, bound.address).canonical

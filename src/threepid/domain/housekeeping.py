@@ -5,7 +5,7 @@ from threepid.domain.context import Context
 from threepid.domain.invites import INVITES_KEPT
 from threepid.domain.uia import IDLE
 from threepid.domain.validation import KEPT_AFTER_EXPIRY
-from threepid.storage import devices, invites, limits, sessions, tallies, uia
+from threepid.storage import associations, devices, invites, limits, sessions, tallies, uia
 from threepid.storage.database import Tx
 
 
@@ -16,6 +16,7 @@ async def run_once(context: Context) -> int:
     def step(tx: Tx) -> int:
         return (
             devices.delete_expired(tx, now)
+            + associations.delete_expired_tokens(tx, now)
             + sessions.delete_before(tx, now - KEPT_AFTER_EXPIRY)
             + limits.delete_full(tx, now)
             + limits.delete_texts_before(tx, now // DAY - 1)

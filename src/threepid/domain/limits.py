@@ -91,6 +91,18 @@ def take_signature(tx: Tx, context: Context, *, caller: str | None, client: str)
     _take(tx, context, f"signature for {who}", context.config.limits.invite_signatures_from_caller)
 
 
+def take_outbound(tx: Tx, context: Context, *, account: str) -> None:
+    """Count that an account has another server called. Raises LimitExceeded."""
+    _take(tx, context, f"outbound of {account}", context.config.limits.outbound_from_account)
+
+
+def take_question(tx: Tx, context: Context, *, client: str, server_name: str) -> None:
+    """Count that somebody at `client` has a homeserver asked something. Raises LimitExceeded; then nothing is counted."""
+    settings = context.config.limits
+    _take(tx, context, f"outbound from {network_of(client)}", settings.outbound_from_client)
+    _take(tx, context, f"outbound to {server_name.lower()}", settings.outbound_to_server)
+
+
 def take_registration(tx: Tx, context: Context, *, client: str) -> None:
     """Count a new account of a caller's. Raises LimitExceeded."""
     _take(tx, context, f"registration from {network_of(client)}", context.config.limits.registration_from_client)

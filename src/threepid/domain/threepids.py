@@ -3,7 +3,7 @@
 https://spec.matrix.org/latest/client-server-api/#adding-account-administrative-contact-information
 """
 
-from threepid.domain import policy
+from threepid.domain import limits, policy
 from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.bindings import Bindings, Plan
 from threepid.domain.context import Context
@@ -159,6 +159,7 @@ class Threepids:
             raise ThreepidAuthFailed(cause="unknown session")
         if accounts is None or not matches(creds.id_server, accounts.trusted_identity_servers):
             raise ServerNotTrusted
+        await self._context.database.write(lambda tx: limits.take_outbound(tx, self._context, account=user_id))
         try:
             validated = await self._identity.validated_threepid(
                 creds.id_server, creds.sid, creds.client_secret, creds.id_access_token or None

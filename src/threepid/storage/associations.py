@@ -89,6 +89,11 @@ def delete_tokens(tx: Tx, user_id: str) -> None:
     tx.run(_sql.delete_tokens, ANY, user_id=user_id)
 
 
+def delete_expired_tokens(tx: Tx, now: int) -> int:
+    """Forget the identity tokens that have expired; returns how many."""
+    return tx.run(_sql.delete_expired_tokens, ANY, now=now)
+
+
 def ephemeral_key_expiry(tx: Tx, public_key: str) -> int | None:
     """Until when a short-lived key is good, or None if it is not ours."""
     expires_at: int | None = tx.value(_sql.ephemeral_key_expiry, public_key=public_key)

@@ -59,7 +59,7 @@ async def withdraw(call: SignedCall, body: Unbind) -> None:
     threepid = body.threepid
     if body.sid is UNSET and body.client_secret is UNSET:
         await call.associations.unbind_signed(
-            body.mxid, threepid.medium, threepid.address, call.authorization, call.signed
+            body.mxid, threepid.medium, threepid.address, call.authorization, call.signed, client=call.client
         )
         return
     if body.sid is UNSET or body.client_secret is UNSET:

@@ -38,7 +38,7 @@ class Account(Struct, frozen=True):
 )
 async def register_account(call: Call, body: RegisterByOpenId) -> IdentityToken:
     """Exchange an OpenID token of a homeserver for a token of ours. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2accountregister."""
-    token = await call.associations.register(body.matrix_server_name, body.access_token)
+    token = await call.associations.register(body.matrix_server_name, body.access_token, client=call.client)
     return IdentityToken(token, token)
 
 

@@ -41,6 +41,10 @@ DELETE FROM identity_tokens WHERE token_hash = :token_hash;
 -- Log all identity tokens of a user out.
 DELETE FROM identity_tokens WHERE user_id = :user_id;
 
+-- name: delete_expired_tokens(now)!
+-- Identity tokens that nobody can use any more.
+DELETE FROM identity_tokens WHERE expires_at <= :now;
+
 -- name: ephemeral_key_expiry(public_key)$
 -- Until when a short-lived key is good.
 SELECT expires_at FROM ephemeral_keys WHERE public_key = :public_key;
