@@ -45,7 +45,7 @@ Faults of ma1sd:
 * unbind says yes and removes nothing: `tests/attacks/test_A52_unbind_forgery.py::test_who_proves_the_address_withdraws_it_from_whoever_has_it`
 * a signature is checked over the path of v1 whatever was called: `tests/attacks/test_A52_unbind_forgery.py::test_a_signature_of_anything_else_is_refused`,
   `tests/api/test_identity_v1.py::test_synapse_withdraws_by_a_signature_over_the_path_that_it_called`
-* answers to lookups in the clear are turned round: `tests/api/test_lookup.py::test_in_the_clear_answers_name_what_was_asked_for`
+* answers to lookups in the clear are turned round: `tests/api/test_hashed_lookup.py::test_in_the_clear_answers_name_what_was_asked_for`
 * hash_details has no pepper: `test_there_is_a_pepper_before_anybody_has_published_anything`
 * the first lookups after a new pepper find nothing: `tests/domain/test_lookup.py::test_a_rotation_is_complete_before_clients_are_told_and_both_answer_for_a_while`
 * acceptances are signed by the server's key: `tests/flows/test_invite.py::test_the_mails_key_signs_the_acceptance_and_the_room_can_check_it`
