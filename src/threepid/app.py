@@ -259,6 +259,7 @@ def _by_path(of_api: Fallbacks, of_site: Fallbacks) -> Fallbacks:
 
     return Fallbacks(
         not_found=wrap(lambda of: of.not_found),
+        preflight=wrap(lambda of: of.preflight),
         wrong_method=wrap(lambda of: of.wrong_method),
         failure=wrap(lambda of: of.failure),
     )

@@ -134,3 +134,28 @@ def test_the_target_of_a_request_is_what_was_sent() -> None:
     }
     assert _Request(scope, None, TRUSTED).target == "/a%20b/%63?x=%41&y"
     assert _Request({**scope, "raw_path": None, "query_string": b""}, None, TRUSTED).target == "/a%20b/c"
+
+
+@pytest.mark.parametrize("path", ["/_matrix/client/v3/createRoom", "/_matrix/client/v3/keys/upload", "/.well-known/x"])
+def test_browsers_may_ask_for_what_is_not_served_too_and_then_see_that_it_is_not(world: World, path: str) -> None:
+    asked = world.call("OPTIONS", path, headers={"Origin": "https://app.example"})
+    assert (asked.status_code, asked.json()) == (200, {})
+    assert asked.headers["Access-Control-Allow-Origin"] == "*"
+    answer = world.post(path)
+    assert (answer.status_code, answer.json()["errcode"]) == (404, "M_UNRECOGNIZED")
+
+
+@pytest.mark.parametrize(
+    ("query", "errcode"), [("timeout=soon", "M_INVALID_PARAM"), ("full_state=maybe", "M_INVALID_PARAM")]
+)
+def test_a_parameter_of_the_query_that_is_no_such_value_is_invalid(world: World, query: str, errcode: str) -> None:
+    answer = world.get(f"/_matrix/client/v3/sync?{query}", token=world.register())
+    assert (answer.status_code, answer.json()["errcode"]) == (400, errcode)
+
+
+@pytest.mark.parametrize("token", ["", "x", "x" * 5000])
+def test_whatever_is_no_token_is_an_unknown_one(world: World, token: str) -> None:
+    refreshed = world.post("/_matrix/client/v3/refresh", {"refresh_token": token})
+    assert (refreshed.status_code, refreshed.json()["errcode"]) == (401, "M_UNKNOWN_TOKEN")
+    logged_in = world.post("/_matrix/client/v3/login", {"type": "m.login.token", "token": token})
+    assert (logged_in.status_code, logged_in.json()["errcode"]) == (403, "M_FORBIDDEN")

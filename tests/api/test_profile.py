@@ -89,7 +89,7 @@ def test_who_is_not_here_has_no_profile(world: World, token: str, user_id: str) 
         ("__class__", 400, "M_INVALID_PARAM"),
         ("Displayname", 400, "M_INVALID_PARAM"),
         ("displayname%0A", 400, "M_INVALID_PARAM"),
-        (f"m.{'x' * 300}", 400, "M_INVALID_PARAM"),
+        (f"m.{'x' * 300}", 400, "M_KEY_TOO_LARGE"),
     ],
 )
 def test_other_members_are_not_kept(world: World, token: str, key: str, status: int, errcode: str) -> None:

@@ -28,8 +28,10 @@ FORMS: list[dict[str, Any]] = [
     {"identifier": {"type": "m.id.user", "user": "alice"}},
     {"identifier": {"type": "m.id.user", "user": "@alice:example.org"}},
     {"identifier": {"type": "m.id.thirdparty", "medium": "email", "address": "ALICE@example.com"}},
+    {"identifier": {"type": "m.id.user", "user": "Alice"}},
     {"user": "alice"},
     {"user": "@alice:example.org"},
+    {"user": "@ALICE:example.org"},
     {"medium": "email", "address": "alice@example.com"},
 ]
 
@@ -52,7 +54,8 @@ def test_every_form_logs_in(world: World, who: dict[str, Any], family: str) -> N
     "who",
     [
         {"identifier": {"type": "m.id.user", "user": "@alice:elsewhere.org"}},
-        {"identifier": {"type": "m.id.user", "user": "Alice"}},
+        {"identifier": {"type": "m.id.user", "user": "@alice:Example.org"}},
+        {"identifier": {"type": "m.id.user", "user": "alice\N{KELVIN SIGN}"}},
         {"identifier": {"type": "m.id.user"}},
         {"identifier": {"type": "m.id.thirdparty", "medium": "email", "address": "nobody@example.com"}},
         {"identifier": {"type": "m.id.thirdparty", "medium": "pigeon", "address": "alice"}},

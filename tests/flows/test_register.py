@@ -29,11 +29,13 @@ def test_a_password_is_needed_in_the_end(world: World) -> None:
 @pytest.mark.parametrize(
     ("changes", "errcode"),
     [
-        ({"username": "Alice"}, "M_INVALID_USERNAME"),
         ({"username": "a b"}, "M_INVALID_USERNAME"),
+        ({"username": "\N{KELVIN SIGN}elvin"}, "M_INVALID_USERNAME"),
+        ({"username": "@alice:example.org"}, "M_INVALID_USERNAME"),
         ({"username": ""}, "M_INVALID_USERNAME"),
         ({"username": "a" * 250}, "M_INVALID_USERNAME"),
         ({"username": "taken"}, "M_USER_IN_USE"),
+        ({"username": "TAKEN"}, "M_USER_IN_USE"),
         ({"password": "short"}, "M_WEAK_PASSWORD"),
         ({"password": "x" * 513}, "M_INVALID_PARAM"),
     ],
@@ -42,6 +44,14 @@ def test_wishes_are_checked_before_the_authentication(world: World, changes: dic
     world.register("taken")
     answer = world.post(PATH, {"username": "alice", "password": "long enough", **changes})
     assert (answer.status_code, answer.json()["errcode"]) == (400, errcode)
+
+
+def test_capital_letters_of_a_username_become_small(world: World) -> None:
+    assert world.get("/_matrix/client/v3/register/available?username=Alice-2").json() == {"available": True}
+    body = {"username": "Alice-2", "password": "long enough", "auth": {"type": "m.login.dummy"}}
+    assert world.post(PATH, body).json()["user_id"] == "@alice-2:example.org"
+    answer = world.get("/_matrix/client/v3/register/available?username=aLICE-2")
+    assert (answer.status_code, answer.json()["errcode"]) == (400, "M_USER_IN_USE")
 
 
 def test_without_a_username_one_is_made(world: World) -> None:
@@ -128,6 +138,19 @@ def test_a_stage_that_is_not_offered_is_refused(world: World, stage: str) -> Non
     answer = world.post(PATH, {"username": "alice", "password": "long enough", "auth": {"type": stage}})
     assert answer.status_code == 401
     assert answer.json()["errcode"] == "M_UNRECOGNIZED"
+
+
+def test_the_first_of_several_stages_may_come_before_there_is_a_session(database_url: str, tmp_path: Path) -> None:
+    document = {"id": "privacy", "version": "1", "languages": {"en": {"name": "Privacy", "url": "https://a.example/p"}}}
+    with World(database_url, tmp_path, accounts__terms=[document]) as world:
+        body = {"username": "alice", "password": "long enough"}
+        begun = world.post(PATH, {**body, "auth": {"type": "m.login.terms"}})
+        assert (begun.status_code, begun.json()["completed"]) == (401, ["m.login.terms"])
+        assert "errcode" not in begun.json()
+        early = world.post(PATH, {**body, "auth": {"type": "m.login.dummy"}})
+        assert (early.status_code, early.json()["errcode"], early.json()["completed"]) == (401, "M_UNRECOGNIZED", [])
+        auth = {"type": "m.login.dummy", "session": begun.json()["session"]}
+        assert world.post(PATH, {**body, "auth": auth}).json()["user_id"] == "@alice:example.org"
 
 
 def test_an_unknown_session_and_one_that_lay_idle_begin_anew(world: World) -> None:

@@ -91,6 +91,8 @@ def error_answer(error: MatrixError) -> Answer:
 
 FALLBACKS: Final = Fallbacks(
     not_found=lambda _path: error_answer(errors.Unrecognized()),
+    # Else a browser would tell its app that the network is down, not that there is no such endpoint.
+    preflight=lambda _path: preflight(),
     wrong_method=lambda _path: error_answer(errors.MethodNotAllowed()),
     failure=lambda _path: error_answer(errors.Unknown()),
 )

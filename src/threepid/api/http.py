@@ -67,7 +67,7 @@ def build(
         # The router would read past slashes at the beginning.
         found = None if path.startswith("//") else find(path)
         if found is None:
-            answer = fallbacks.not_found(path)
+            answer = (fallbacks.preflight if scope["method"] == "OPTIONS" else fallbacks.not_found)(path)
         else:
             resource, _, variables, _ = found
             handle = cast("_Resource", resource).handlers.get(scope["method"])

@@ -213,7 +213,12 @@ class Accounts:
     # -- registration
 
     async def check_username(self, username: str, *, by_operator: bool = False) -> str:
-        """The user ID that this username would get. Raises InvalidUsername, UserInUse, Exclusive (not for operators)."""
+        """The user ID that this username would get, in small letters.
+
+        Raises InvalidUsername, UserInUse, Exclusive (not for operators).
+        https://spec.matrix.org/latest/appendices/#user-identifiers
+        """
+        username = _in_small_letters(username)
         user_id = f"@{username}:{self._context.server_name}"
         if not valid_localpart(username) or len(user_id.encode()) > _MAX_USER_ID:
             raise InvalidUsername
@@ -333,10 +338,20 @@ class Accounts:
     async def _by_name(self, user: str | object, ways: Container[str]) -> Named:
         if not isinstance(user, str):
             return Named(None, "")
-        user_id = user if user.startswith("@") else f"@{user}:{self._context.server_name}"
+        localpart, colon, server_name = user.removeprefix("@").partition(":")
+        if not user.startswith("@"):
+            localpart, colon, server_name = user, ":", self._context.server_name
+        usual = f"@{_in_small_letters(localpart)}{colon}{server_name}"
         if "user" not in ways:
-            return Named(None, user_id)
-        return Named(await self.get(user_id), user_id)
+            return Named(None, usual)
+
+        def step(tx: Tx) -> Account | None:
+            # Accounts of other servers that were taken over may have capital letters.
+            exact = accounts.get(tx, f"@{localpart}{colon}{server_name}")
+            return accounts.get(tx, usual) if exact is None else exact
+
+        account = await self._context.database.read(step)
+        return Named(account, account.user_id if account else usual)
 
     async def _by_threepid(
         self, medium: str | object, address: str | object, ways: Container[str], country: str | object = UNSET
@@ -349,6 +364,11 @@ class Accounts:
             return Named(None, "")
         account = await self._context.database.read(lambda tx: accounts.by_threepid(tx, medium, canonical))
         return Named(account, account.user_id if account else f"{medium} {canonical}")
+
+
+def _in_small_letters(username: str) -> str:
+    # Only these: letters of other scripts have small ones that are ours, and no username has them.
+    return username.lower() if username.isascii() else username
 
 
 def _as_threepid(proof: Proof, now: int) -> Threepid:

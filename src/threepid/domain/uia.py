@@ -173,13 +173,17 @@ class Uia:
         return _grant(self._context.clock.now(), id_hash, request, completed)
 
     async def _in_one_request(self, request: Request, auth: AuthData) -> Grant:
-        if auth.type is UNSET or (auth.type,) not in request.flows:
+        """The permission, if one stage is all that it takes; else a session in which this first one is done."""
+        if not any(flow[0] == auth.type for flow in request.flows):
             raise await self._begin(request, _not_offered())
         try:
             detail = await self._stage(request, auth)
         except _StageFailedError as failed:
             raise await self._begin(request, failed.failure) from failed
-        return _grant(self._context.clock.now(), None, request, {auth.type: detail})
+        completed = {str(auth.type): detail}
+        if tuple(completed) not in request.flows:
+            raise await self._begin(request, completed=completed)
+        return _grant(self._context.clock.now(), None, request, completed)
 
     async def _attempt(self, request: Request, auth: AuthData, session: str, stored: UiaSession) -> dict[Stage, Any]:
         completed: dict[Stage, Any] = json.loads(stored.completed)
@@ -209,7 +213,9 @@ class Uia:
         except MatrixError as failure:
             raise _StageFailedError(failure) from failure
 
-    async def _begin(self, request: Request, failure: MatrixError | None = None) -> AuthenticationRequiredError:
+    async def _begin(
+        self, request: Request, failure: MatrixError | None = None, *, completed: dict[Stage, Any] | None = None
+    ) -> AuthenticationRequiredError:
         context = self._context
         session = context.entropy.token(count=24)
         now = context.clock.now()
@@ -228,12 +234,13 @@ class Uia:
                 consumer=request.consumer.name,
                 request_mac=request_mac,
                 request=sealed,
+                completed=json.dumps(completed or {}),
                 now=now,
                 expires_at=now + LIFE,
             )
 
         await context.database.write(step)
-        return self._required(request, session, {}, failure)
+        return self._required(request, session, completed or {}, failure)
 
     def _required(
         self, request: Request, session: str, completed: dict[Stage, Any], failure: MatrixError | None = None

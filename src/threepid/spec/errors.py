@@ -89,6 +89,12 @@ class InvalidUsername(MatrixError):
     errcode = "M_INVALID_USERNAME"
 
 
+class KeyTooLarge(MatrixError):
+    """This name is too long."""
+
+    errcode = "M_KEY_TOO_LARGE"
+
+
 class LimitExceeded(MatrixError):
     """Too many requests: please wait a little."""
 

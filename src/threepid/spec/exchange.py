@@ -56,8 +56,9 @@ class Route(Struct, frozen=True):
 
 
 class Fallbacks(Struct, frozen=True):
-    """Answers for what no route fits: an unknown path, a wrong method, a failure of the server."""
+    """Answers for what no route fits: an unknown path, also when it is asked for by OPTIONS, a wrong method, a failure."""
 
     not_found: Callable[[str], Answer]
+    preflight: Callable[[str], Answer]
     wrong_method: Callable[[str], Answer]
     failure: Callable[[str], Answer]

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from threepid.spec.errors import BadJson, InvalidParam, MissingParam, NotJson
+from threepid.spec.errors import BadJson, InvalidParam, MatrixError, MissingParam, NotJson
 
 T = TypeVar("T")
 
@@ -52,18 +52,20 @@ def parse_object(body: bytes) -> dict[str, Any]:
 def convert(value: Any, type_: type[T], *, lax: bool = False) -> T:
     """`value` as `type_`, strictly; `lax` reads numbers and booleans from text (forms have nothing else).
 
-    Raises MissingParam for an absent member, InvalidParam for a value out of its range or pattern, BadJson for a wrong type.
+    Raises MissingParam for an absent member, InvalidParam for a value out of its range or pattern, BadJson for a wrong type
+    (of a text that stands for another type, InvalidParam).
     """
     try:
         return msgspec.convert(value, type_, strict=not lax)
     except msgspec.ValidationError as error:
-        raise _as_matrix_error(str(error)) from None
+        refusal = _as_matrix_error(str(error))
+        raise InvalidParam(refusal.message) if lax and isinstance(refusal, BadJson) else refusal from None
 
 
 _PLACE: Final = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 
 
-def _as_matrix_error(message: str) -> Exception:
+def _as_matrix_error(message: str) -> MatrixError:
     place = _PLACE.search(message)
     what = _PLACE.sub("", message)
     where = place["path"].removeprefix(".") if place else ""

@@ -34,6 +34,7 @@ def insert(
     request: bytes,
     flows: str,
     consumer: str,
+    completed: str,
     now: int,
     expires_at: int,
 ) -> None:
@@ -47,6 +48,7 @@ def insert(
         request=request,
         flows=flows,
         consumer=consumer,
+        completed=completed,
         now=now,
         expires_at=expires_at,
     )

@@ -42,7 +42,7 @@ def fallbacks(pages: Pages) -> Fallbacks:
     def failure(_path: str) -> Answer:
         return _failure(pages)
 
-    return Fallbacks(not_found, wrong_method, failure)
+    return Fallbacks(not_found, preflight=not_found, wrong_method=wrong_method, failure=failure)
 
 
 def _failure(pages: Pages) -> Answer:

@@ -6,7 +6,7 @@ from threepid.api.call import Call, UserCall
 from threepid.domain.devices import Login
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
-from threepid.spec.types import DeviceId, DisplayName, Password, Token
+from threepid.spec.types import DeviceId, DisplayName, Password
 from threepid.spec.uia import PASSWORD, AuthData, Identifier
 
 LOGIN_TOKEN = "m.login.token"  # noqa: S105 - the name of a login type
@@ -34,7 +34,7 @@ class LoginRequest(Struct, frozen=True):
     medium: str | UnsetType = UNSET
     address: str | UnsetType = UNSET
     password: Password | UnsetType = UNSET
-    token: Token | UnsetType = UNSET
+    token: str | UnsetType = UNSET
     device_id: DeviceId | UnsetType = UNSET
     initial_device_display_name: DisplayName | UnsetType = UNSET
     refresh_token: bool = False

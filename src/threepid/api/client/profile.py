@@ -62,7 +62,7 @@ async def get_profile_field(call: Call, user_id: str, key_name: str) -> Profile:
     "PUT",
     client("/profile/{user_id}/{key_name}", "r0", "v3", "unstable"),
     auth=Auth.ACCESS_TOKEN,
-    errors=(errors.Forbidden,),
+    errors=(errors.Forbidden, errors.KeyTooLarge),
 )
 async def set_profile_field(call: UserCall, body: NewField, user_id: str, key_name: str) -> None:
     """Set one member of one's own profile. https://spec.matrix.org/latest/client-server-api/#put_matrixclientv3profileuseridkeyname."""
@@ -77,7 +77,7 @@ async def set_profile_field(call: UserCall, body: NewField, user_id: str, key_na
     "DELETE",
     client("/profile/{user_id}/{key_name}", "r0", "v3", "unstable"),
     auth=Auth.ACCESS_TOKEN,
-    errors=(errors.Forbidden,),
+    errors=(errors.Forbidden, errors.KeyTooLarge),
 )
 async def delete_profile_field(call: UserCall, user_id: str, key_name: str) -> None:
     """Remove one member of one's own profile. https://spec.matrix.org/latest/client-server-api/#delete_matrixclientv3profileuseridkeyname."""
@@ -88,7 +88,9 @@ async def delete_profile_field(call: UserCall, user_id: str, key_name: str) -> N
 def _check_own(call: UserCall, user_id: str, key_name: str) -> None:
     if user_id != call.user_id:
         raise errors.Forbidden("You can only change your own profile.")
-    if len(key_name) > _MAX_KEY or not _KEY.fullmatch(key_name):
+    if len(key_name.encode()) > _MAX_KEY:
+        raise errors.KeyTooLarge
+    if not _KEY.fullmatch(key_name):
         raise errors.InvalidParam("The members of a profile have other names.")
     if key_name not in FIELDS:
         raise errors.Forbidden(f"A profile here has these members: {', '.join(FIELDS)}.")

@@ -6,13 +6,12 @@ from threepid.api.call import Call
 from threepid.domain.devices import Login
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
-from threepid.spec.types import Token
 
 
 class Refresh(Struct, frozen=True):
     """A refresh token that came with a login or with another refresh."""
 
-    refresh_token: Token
+    refresh_token: str
 
 
 class Refreshed(Struct, frozen=True, omit_defaults=True):

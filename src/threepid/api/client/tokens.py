@@ -10,16 +10,19 @@ from threepid.domain.validation import Purpose
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, other
 from threepid.spec.errors import MatrixError
-from threepid.spec.types import ClientSecret, Country, IdServer, NextLink, PhoneNumber, SendAttempt, SessionId, Token
+from threepid.spec.types import ClientSecret, Country, NextLink, PhoneNumber, SendAttempt, SessionId, Token
 
 
 class _Request(Struct, frozen=True, kw_only=True):
-    """What every request for a message has; `id_server` and `id_access_token` are of the time when others could be asked."""
+    """What every request for a message has.
+
+    `id_server` and `id_access_token` are of the time when others could be asked; they are not looked at.
+    """
 
     client_secret: ClientSecret
     next_link: NextLink | UnsetType = UNSET
-    id_server: IdServer | UnsetType = UNSET
-    id_access_token: Token | UnsetType = UNSET
+    id_server: str | UnsetType = UNSET
+    id_access_token: str | UnsetType = UNSET
 
 
 class EmailRequest(_Request, frozen=True, kw_only=True):

@@ -1,8 +1,8 @@
--- name: insert(id_hash, operation, subject, request_mac, request, flows, consumer, now, expires_at)!
--- A new authentication session with nothing completed.
+-- name: insert(id_hash, operation, subject, request_mac, request, flows, consumer, completed, now, expires_at)!
+-- A new authentication session.
 INSERT INTO uia_sessions
     (id_hash, operation, subject, request_mac, request, flows, consumer, completed, created_at, used_at, expires_at)
-VALUES (:id_hash, :operation, :subject, :request_mac, :request, :flows, :consumer, '{}', :now, :now, :expires_at);
+VALUES (:id_hash, :operation, :subject, :request_mac, :request, :flows, :consumer, :completed, :now, :now, :expires_at);
 
 -- name: get(id_hash, now, idle_since)^
 -- One session, unless it has expired or lain idle for too long.
