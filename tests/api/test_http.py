@@ -47,13 +47,16 @@ def test_the_token_is_taken_from_the_query_on_the_old_families_only(world: World
     assert (wrong.status_code, wrong.json()["errcode"]) == (401, "M_UNKNOWN_TOKEN")
 
 
-def test_the_identity_api_takes_neither_query_tokens_nor_the_homeservers(world: World) -> None:
+def test_the_identity_api_takes_its_own_tokens_only_in_the_header_or_the_query(world: World) -> None:
     token = world.register()
     identity = world.identity_token(token)
+    path = "/_matrix/identity/v2/account"
+    assert world.get(f"{path}?access_token={identity}").json() == {"user_id": "@alice:example.org"}
     for answer in (
-        world.get("/_matrix/identity/v2/account"),
-        world.get("/_matrix/identity/v2/account", token=token),
-        world.get(f"/_matrix/identity/v2/account?access_token={identity}"),
+        world.get(path),
+        world.get(path, token=token),
+        world.get(f"{path}?access_token={token}"),
+        world.get(f"{path}?access_token={identity}", token="wrong"),
     ):
         assert (answer.status_code, answer.json()["errcode"]) == (401, "M_UNAUTHORIZED")
     assert world.get("/_matrix/identity/v2/account", token=identity).json() == {"user_id": "@alice:example.org"}

@@ -267,8 +267,8 @@ def test_other_sessions_prove_nothing(world: World) -> None:
     other = proven(world, "carol", "carol@example.com")
     assert by_session(world, other) == (400, "M_INVALID_PARAM")
     body = {**BODY, "sid": other}
-    assert send(world, None, body) == (400, "M_MISSING_PARAM")
-    assert send(world, header(own(world), content=body), body) == (400, "M_MISSING_PARAM")
+    assert send(world, None, body) == (400, "M_MISSING_PARAMS")
+    assert send(world, header(own(world), content=body), body) == (400, "M_MISSING_PARAMS")
     request = {"client_secret": "proof", "email": "alice@example.com", "send_attempt": 1}
     world.clock.advance(1)
     of_homeserver = world.post("/_matrix/client/v3/account/3pid/email/requestToken", request).json()["sid"]
@@ -285,7 +285,7 @@ def test_other_sessions_prove_nothing(world: World) -> None:
 def test_what_is_no_address_is_refused(world: World, threepid: dict[str, str]) -> None:
     body = {"mxid": ALICE, "threepid": threepid}
     status, errcode = send(world, header(own(world), content=body), body)
-    assert (status, errcode) in {(400, "M_INVALID_PARAM"), (400, "M_MISSING_PARAM")}
+    assert (status, errcode) in {(400, "M_INVALID_PARAM"), (400, "M_MISSING_PARAMS")}
 
 
 def test_the_session_that_published_also_withdraws_but_its_users_alone(world: World) -> None:

@@ -116,7 +116,7 @@ def test_every_endpoint_of_the_identity_server_refuses_alike_without_its_token(w
             answers.add(shown(call(world, endpoint, route, headers={"Authorization": header})))
         for token in (tokens.client, tokens.refresh, tokens.openid, tokens.login, *tokens.junk):
             answers.add(shown(call(world, endpoint, route, token=token)))
-        answers.add(shown(call(world, endpoint, route, query=f"?access_token={tokens.identity}")))
+        answers.add(shown(call(world, endpoint, route, query=f"?access_token={tokens.client}")))
     assert len(answers) == 1
     ((status, text),) = answers
     assert status == 401
@@ -141,6 +141,9 @@ def test_no_token_in_the_query_is_taken_where_none_is_wanted(database_url: str, 
         for endpoint, route in of(Auth.ACCESS_TOKEN):
             answer = call(world, endpoint, route, query=f"?access_token={tokens.client}")
             assert (answer.status_code, answer.json()["errcode"]) == (401, "M_MISSING_TOKEN")
+        for endpoint, route in of(Auth.IDENTITY_TOKEN):
+            answer = call(world, endpoint, route, query=f"?access_token={tokens.identity}")
+            assert (answer.status_code, answer.json()["errcode"]) == (401, "M_UNAUTHORIZED")
 
 
 def test_a_right_token_opens_them(world: World) -> None:

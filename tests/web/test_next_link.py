@@ -76,7 +76,7 @@ def test_the_specifications_get_submits_at_once_with_a_token_only(world: World) 
     query = f"sid={sid}&client_secret=secret&token={world.mail().code}"
     path = f"/_matrix/identity/v2/validate/email/submitToken?{query}"
     assert world.get(path).status_code == 401
-    wrong = world.get(path.replace(world.mail().code, "000000"), token=identity)
+    wrong = world.get(path.replace(world.mail().code, "000000"), token=identity, headers={"Accept": "text/html"})
     assert wrong.status_code == 400
     assert wrong.headers["Content-Type"].startswith("text/html")
     assert world.get(path, token=identity).status_code == 200

@@ -98,6 +98,10 @@ FALLBACKS: Final = Fallbacks(
 )
 
 
+_FORM: Final = "application/x-www-form-urlencoded"
+_IDENTITY: Final = frozenset({"identity_v1", "identity_v2"})
+
+
 class _Operation:
     """One path version of one endpoint."""
 
@@ -107,6 +111,7 @@ class _Operation:
         self.path = path
         self._strict = strict
         self._query_token = path.family in services.context.config.server.query_token
+        self._is_identity = path.family in _IDENTITY
         of_uia = (AuthenticationRequiredError, errors.Forbidden) if endpoint.uia else ()
         self._expected = (*EVERYWHERE, *_OF_AUTHENTICATION[endpoint.auth], *of_uia, *endpoint.errors)
         self._takes_body = endpoint.method != "GET"
@@ -146,7 +151,7 @@ class _Operation:
         if endpoint.uia and raw.keys() == {"auth"}:
             raw = await self._recalled(raw)
         if endpoint.body_type is not None:
-            arguments["body"] = convert(raw, endpoint.body_type, lax=endpoint.accepts is not Accepts.JSON)
+            arguments["body"] = convert(raw, endpoint.body_type, lax=endpoint.accepts is Accepts.ANY)
         if endpoint.query_type is not None:
             arguments["query"] = convert(query, endpoint.query_type, lax=True)
         result = await endpoint.handler(call(raw), **arguments)
@@ -204,8 +209,12 @@ class _Operation:
         endpoint = self.endpoint
         body = await request.body(endpoint.max_body)
         content_type = (request.header("content-type") or "").partition(";")[0].strip().lower()
+        # No form begins with a brace: many tools call JSON so if nobody tells them what it is.
+        is_form = content_type == _FORM and not body.lstrip().startswith(b"{")
+        if endpoint.accepts is Accepts.FORM and is_form:
+            return parse_form(body)
         if endpoint.accepts is Accepts.ANY:
-            if content_type == "application/x-www-form-urlencoded":
+            if is_form:
                 return {**query, **parse_form(body)}
             # Old clients send `null` or nothing and put everything into the query.
             return {**query, **(parse_object(body) if body.strip() not in (b"", b"null") else {})}
@@ -223,6 +232,8 @@ class _Operation:
         return raw if first is None else {**first, "auth": auth}
 
     def _refuse(self, error: MatrixError) -> Answer:
+        if self._is_identity and isinstance(error, errors.MissingParam):
+            error = errors.MissingParams(error.message)
         if not isinstance(error, self._expected):
             _log.warning("undeclared_error", endpoint=self.endpoint.name, errcode=error.errcode)
             if self._strict:

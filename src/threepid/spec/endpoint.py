@@ -38,6 +38,8 @@ class Accepts(Enum):
     """How the parameters of a POST may arrive."""
 
     JSON = "json"
+    FORM = "json or urlencoded"
+    """What the Identity Service API v2 still takes where drafts of it did."""
     ANY = "json, urlencoded or query"
     """What the Identity Service API v1 took."""
 

@@ -39,6 +39,12 @@ class BadJson(MatrixError):
     errcode = "M_BAD_JSON"
 
 
+class DestinationRejected(MatrixError):
+    """No text messages go to this country or kind of number."""
+
+    errcode = "M_DESTINATION_REJECTED"
+
+
 class Exclusive(MatrixError):
     """This user ID is reserved by an application service."""
 
@@ -115,6 +121,12 @@ class MissingParam(MatrixError):
     """A required parameter is missing."""
 
     errcode = "M_MISSING_PARAM"
+
+
+class MissingParams(MissingParam):
+    """A required parameter is missing: as the Identity Service API calls it."""
+
+    errcode = "M_MISSING_PARAMS"
 
 
 class MissingToken(MatrixError):

@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from threepid.api.call import IdentityCall, SignedCall
 from threepid.spec import errors
-from threepid.spec.endpoint import Auth, endpoint, identity
+from threepid.spec.endpoint import Accepts, Auth, endpoint, identity
 from threepid.spec.types import ClientSecret, SessionId, UserId
 
 
@@ -22,6 +22,7 @@ class Bind(Struct, frozen=True):
     "POST",
     identity("/3pid/bind"),
     auth=Auth.IDENTITY_TOKEN,
+    accepts=Accepts.FORM,
     errors=(errors.MxidNotYours, errors.NoValidSession, errors.SessionExpired, errors.SessionNotValidated),
 )
 async def bind(call: IdentityCall, body: Bind) -> dict[str, Any]:

@@ -14,7 +14,7 @@ class RegisterByOpenId(Struct, frozen=True):
     access_token: Token
     matrix_server_name: ServerName
     token_type: str | UnsetType = UNSET
-    expires_in: int | UnsetType = UNSET
+    expires_in: int | float | UnsetType = UNSET
 
 
 class IdentityToken(Struct, frozen=True):

@@ -98,10 +98,10 @@ async def request_email_token_v1(call: Call, body: EmailTokenRequest) -> Sid:
     accepts=Accepts.ANY,
     switch="v1.validate",
     errors=(
+        errors.DestinationRejected,
         errors.Forbidden,
         errors.InvalidAddress,
         errors.SessionExpired,
-        errors.ThreepidDenied,
         errors.ThreepidMediumNotSupported,
     ),
 )

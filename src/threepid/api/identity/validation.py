@@ -9,7 +9,7 @@ from threepid.api.client import tokens
 from threepid.api.client.tokens import EmailRequest, MsisdnRequest, Sid, SubmitToken, Success
 from threepid.domain.validation import Purpose
 from threepid.spec import errors
-from threepid.spec.endpoint import Auth, endpoint, identity
+from threepid.spec.endpoint import Accepts, Auth, endpoint, identity
 from threepid.spec.types import ClientSecret, SendAttempt, SessionId
 
 _Attempt = SendAttempt | Annotated[str, Meta(pattern=r"\A[0-9]{1,15}\Z")]
@@ -45,15 +45,20 @@ class ValidatedThreepid(Struct, frozen=True):
 
 async def open_session(call: Call, body: EmailRequest | MsisdnRequest, send_attempt: int | str, *, owner: str) -> Sid:
     """Open a session of the identity server's for the address in `body`, in either version of the API."""
-    sid = await tokens.open_session(
-        call,
-        Purpose.IDENTITY,
-        body,
-        int(send_attempt),
-        owner=owner,
-        invalid_email=errors.InvalidEmail,
-        invalid_phone=errors.InvalidAddress,
-    )
+    try:
+        sid = await tokens.open_session(
+            call,
+            Purpose.IDENTITY,
+            body,
+            int(send_attempt),
+            owner=owner,
+            invalid_email=errors.InvalidEmail,
+            invalid_phone=errors.InvalidAddress,
+        )
+    except errors.ThreepidDenied as error:
+        if isinstance(body, MsisdnRequest):
+            raise errors.DestinationRejected(error.message) from error
+        raise
     return Sid(sid)
 
 
@@ -66,6 +71,7 @@ async def _submit(call: IdentityCall, body: SubmitToken) -> Success:
     "POST",
     identity("/validate/email/requestToken"),
     auth=Auth.IDENTITY_TOKEN,
+    accepts=Accepts.FORM,
     errors=(
         errors.InvalidEmail,
         errors.SessionExpired,
@@ -82,10 +88,11 @@ async def request_email_token(call: IdentityCall, body: IdentityEmailTokenReques
     "POST",
     identity("/validate/msisdn/requestToken"),
     auth=Auth.IDENTITY_TOKEN,
+    accepts=Accepts.FORM,
     errors=(
+        errors.DestinationRejected,
         errors.InvalidAddress,
         errors.SessionExpired,
-        errors.ThreepidDenied,
         errors.ThreepidMediumNotSupported,
     ),
 )
@@ -98,6 +105,7 @@ async def request_msisdn_token(call: IdentityCall, body: IdentityMsisdnTokenRequ
     "POST",
     identity("/validate/email/submitToken"),
     auth=Auth.IDENTITY_TOKEN,
+    accepts=Accepts.FORM,
     errors=(errors.NoValidSession, errors.SessionExpired, errors.TokenIncorrect),
 )
 async def submit_email_token(call: IdentityCall, body: SubmitToken) -> Success:
@@ -109,6 +117,7 @@ async def submit_email_token(call: IdentityCall, body: SubmitToken) -> Success:
     "POST",
     identity("/validate/msisdn/submitToken"),
     auth=Auth.IDENTITY_TOKEN,
+    accepts=Accepts.FORM,
     errors=(errors.NoValidSession, errors.SessionExpired, errors.TokenIncorrect),
 )
 async def submit_msisdn_token(call: IdentityCall, body: SubmitToken) -> Success:

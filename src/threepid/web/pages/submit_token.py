@@ -1,18 +1,24 @@
 """The specification's GET `submitToken`: it validates at once and answers for people's eyes.
 
 https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2validateemailsubmittoken
-We never mail such a link; clients that call it find it here (`identity.get_submits`).
+We never mail such a link; clients that call it find it here (`identity.get_submits`). Who does not ask for HTML is told of
+errors as everywhere in the API.
 """
 
 from collections.abc import Mapping
+from typing import Final
+
+import msgspec
 
 from threepid.domain.policy import check_v1_caller
 from threepid.domain.services import Services
-from threepid.spec.errors import MissingParam, TermsNotSigned, Unauthorized
-from threepid.spec.exchange import Answer, Request, Route
+from threepid.spec.errors import MatrixError, MissingParams, TermsNotSigned, Unauthorized
+from threepid.spec.exchange import Answer, Handle, Request, Route
 from threepid.spec.parameters import bearer_token, parse_parameters
 from threepid.web.next_link import target
-from threepid.web.render import Pages, redirect
+from threepid.web.render import HEADERS, Pages, redirect
+
+_ANY_ORIGIN: Final = {"Access-Control-Allow-Origin": "*"}
 
 
 def routes(services: Services, pages: Pages) -> list[Route]:
@@ -23,10 +29,23 @@ def routes(services: Services, pages: Pages) -> list[Route]:
     submit = _Submit(services, pages)
     versions = {"v2": submit.v2, **({"api/v1": submit.v1} if identity.v1.validate else {})}
     return [
-        Route(f"/_matrix/identity/{version}/validate/{medium}/submitToken", {"GET": handle})
+        Route(f"/_matrix/identity/{version}/validate/{medium}/submitToken", {"GET": _for_programs_too(handle)})
         for version, handle in versions.items()
         for medium in ("email", "msisdn")
     ]
+
+
+def _for_programs_too(handle: Handle) -> Handle:
+    async def answered(request: Request, variables: Mapping[str, str]) -> Answer:
+        try:
+            answer = await handle(request, variables)
+        except MatrixError as error:
+            if "text/html" in (request.header("accept") or ""):
+                raise
+            answer = Answer(error.status, msgspec.json.encode(error.body()), headers={**HEADERS, **error.headers()})
+        return msgspec.structs.replace(answer, headers={**answer.headers, **_ANY_ORIGIN})
+
+    return answered
 
 
 class _Submit:
@@ -39,6 +58,8 @@ class _Submit:
         """With the access token of the identity server."""
         associations = self._services.associations
         token = bearer_token(request)
+        if token is None and "identity_v2" in self._services.context.config.server.query_token:
+            token = parse_parameters(request.query_string).get("access_token") or None
         caller = None if token is None or associations is None else await associations.whose_token(token)
         if caller is None:
             raise Unauthorized
@@ -55,7 +76,7 @@ class _Submit:
         given = parse_parameters(request.query_string)
         for name in ("sid", "client_secret", "token"):
             if name not in given:
-                raise MissingParam(f"'{name}' is missing.")
+                raise MissingParams(f"'{name}' is missing.")
         session = await self._services.validation.submit_token(
             given["sid"], given["client_secret"], given["token"], caller=caller
         )

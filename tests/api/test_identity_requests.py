@@ -1,0 +1,107 @@
+"""How requests to the Identity Service API v2 may be written, and how what is wrong with them is called."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+
+from world import World
+
+V2 = "/_matrix/identity/v2"
+ALICE = "@alice:example.org"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+EMAIL = {"client_secret": "secret", "email": "Alice@Example.com", "send_attempt": 1}
+PHONE = {"client_secret": "secret", "country": "GB", "phone_number": "07400 123456", "send_attempt": 1}
+
+
+@pytest.fixture
+def world(database_url: str, tmp_path: Path) -> Iterator[World]:
+    with World(database_url, tmp_path, sms__countries=["GB"]) as made:
+        yield made
+
+
+@pytest.fixture
+def token(world: World) -> str:
+    return world.identity_token(world.register())
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["errcode"]
+
+
+def test_addresses_are_validated_and_published_by_forms_too(world: World, token: str) -> None:
+    def send(path: str, fields: dict[str, Any]) -> Any:
+        answer = world.post(f"{V2}/{path}", urlencode(fields), token=token, headers=FORM)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    for medium, fields in (("email", EMAIL), ("msisdn", PHONE)):
+        sid = send(f"validate/{medium}/requestToken", fields)["sid"]
+        code = world.mail().code if medium == "email" else world.text().code
+        session = {"sid": sid, "client_secret": "secret"}
+        assert send(f"validate/{medium}/submitToken", {**session, "token": code}) == {"success": True}
+        assert send("3pid/bind", {**session, "mxid": ALICE})["medium"] == medium
+
+
+def test_json_under_the_name_of_a_form_is_json(world: World, token: str) -> None:
+    answer = world.post(f"{V2}/validate/email/requestToken", EMAIL, token=token, headers=FORM)
+    assert list(answer.json()) == ["sid"]
+
+
+def test_other_operations_take_no_forms(world: World, token: str) -> None:
+    form = urlencode({"algorithm": "sha256", "pepper": "x", "addresses": "y"})
+    assert refusal(world.post(f"{V2}/lookup", form, token=token, headers=FORM)) == (400, "M_NOT_JSON")
+
+
+def test_parameters_in_the_query_are_none(world: World, token: str) -> None:
+    answer = world.post(f"{V2}/validate/email/requestToken?{urlencode(EMAIL)}", {}, token=token)
+    assert refusal(answer) == (400, "M_MISSING_PARAMS")
+
+
+def test_what_is_missing_is_called_as_this_specification_does(world: World, token: str) -> None:
+    assert refusal(world.post(f"{V2}/3pid/bind", {}, token=token)) == (400, "M_MISSING_PARAMS")
+    assert refusal(world.post(f"{V2}/account/register", {})) == (400, "M_MISSING_PARAMS")
+    assert refusal(world.get(f"{V2}/pubkey/isvalid")) == (400, "M_MISSING_PARAMS")
+    assert refusal(world.get("/_matrix/identity/api/v1/pubkey/isvalid")) == (400, "M_MISSING_PARAMS")
+    page = f"{V2}/validate/email/submitToken"
+    assert refusal(world.get(page, token=token)) == (400, "M_MISSING_PARAMS")
+    assert refusal(world.get("/_matrix/federation/v1/openid/userinfo")) == (400, "M_MISSING_PARAM")
+
+
+def test_a_person_submits_by_a_link_with_the_token_in_it(world: World, token: str) -> None:
+    sid = world.request_token(token)
+    query = {"sid": sid, "client_secret": "secret", "token": world.mail().code}
+    path = f"{V2}/validate/email/submitToken"
+    assert refusal(world.get(f"{path}?{urlencode(query)}")) == (401, "M_UNAUTHORIZED")
+    answer = world.get(f"{path}?{urlencode({**query, 'access_token': token})}")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    proof = world.get(f"{V2}/3pid/getValidated3pid?sid={sid}&client_secret=secret", token=token)
+    assert proof.json()["address"] == "alice@example.com"
+
+
+def test_a_program_is_told_in_json_what_was_wrong_with_its_get(world: World, token: str) -> None:
+    path = f"{V2}/validate/email/submitToken?sid=unknown&client_secret=secret&token=123456"
+    refused = world.get(path, token=token)
+    assert refusal(refused) == (404, "M_NO_VALID_SESSION")
+    assert refused.headers["content-type"] == "application/json"
+    assert refused.headers["access-control-allow-origin"] == "*"
+    page = world.get(path, token=token, headers={"Accept": "text/html"})
+    assert page.status_code == 404
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+
+
+def test_a_number_of_a_country_where_no_texts_go_is_rejected_as_a_destination(world: World, token: str) -> None:
+    abroad = {**PHONE, "country": "FR", "phone_number": "06 12 34 56 78"}
+    answer = world.post(f"{V2}/validate/msisdn/requestToken", abroad, token=token)
+    assert refusal(answer) == (400, "M_DESTINATION_REJECTED")
+
+
+def test_the_life_of_an_openid_token_may_be_a_number_with_a_point(world: World) -> None:
+    path = "/_matrix/client/v3/user/@alice:example.org/openid/request_token"
+    openid = world.post(path, {}, token=world.register()).json()
+    answer = world.post(f"{V2}/account/register", {**openid, "expires_in": 3600.0})
+    assert answer.status_code == 200, answer.text
