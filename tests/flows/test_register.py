@@ -124,6 +124,29 @@ def test_the_address_that_authenticated_becomes_a_contact(world: World) -> None:
     assert world.contacts(answer.json()["access_token"]) == ["alice@example.com"]
 
 
+def test_who_asked_with_nothing_for_the_flows_may_say_once_what_is_wished(world: World) -> None:
+    session = world.post(PATH, {}).json()["session"]
+    body = {"username": "alice", "password": "long enough", "device_id": "PHONE"}
+    waiting = world.post(PATH, {**body, "auth": {"session": session}})
+    assert (waiting.status_code, waiting.json()["session"]) == (401, session)
+    assert "errcode" not in waiting.json()
+    auth = {"type": "m.login.dummy", "session": session}
+    answer = world.post(PATH, {**body, "auth": auth}).json()
+    assert (answer["user_id"], answer["device_id"]) == ("@alice:example.org", "PHONE")
+    # The same again gets the same, anything else nothing.
+    assert world.post(PATH, {"auth": auth}).json()["user_id"] == "@alice:example.org"
+    assert world.post(PATH, {**body, "username": "mallory", "auth": auth}).status_code == 403
+
+
+def test_what_was_wished_once_stays(world: World) -> None:
+    session = world.post(PATH, {}).json()["session"]
+    body = {"username": "alice", "password": "long enough"}
+    assert world.post(PATH, {**body, "auth": {"session": session}}).status_code == 401
+    auth = {"type": "m.login.dummy", "session": session}
+    assert world.post(PATH, {**body, "username": "mallory", "auth": auth}).status_code == 403
+    assert world.post(PATH, {**body, "auth": auth}).status_code == 401
+
+
 def test_polling_with_a_session_alone_says_what_is_missing(world: World) -> None:
     body = {"username": "alice", "password": "long enough"}
     session = world.post(PATH, body).json()["session"]

@@ -158,7 +158,7 @@ class Uia:
         if stored is None:
             raise await self._begin(request, Forbidden("This authentication session is unknown or has expired."))
         id_hash = self._context.vault.hash_token(auth.session)
-        if not self._is_same_request(stored, request):
+        if not self._is_same_request(stored, request) and not await self._fill_in(stored, request, auth.session):
             await self._context.database.write(lambda tx: uia.delete(tx, id_hash))
             raise Forbidden("The request is not the one that the authentication was begun for.")
         if stored.consumed_at is not None:
@@ -257,6 +257,23 @@ class Uia:
         id_hash = self._context.vault.hash_token(session)
         now = self._context.clock.now()
         return await self._context.database.read(lambda tx: uia.get(tx, id_hash, now=now, idle_since=now - IDLE))
+
+    async def _fill_in(self, stored: UiaSession, request: Request, session: str) -> bool:
+        """Clients ask with nothing which flows a registration has, and say in that session, once, what they wish."""
+        vault = self._context.vault
+        nothing = vault.mac_request({})
+        if request.consumer is not Consumer.REGISTER_STAGE or (stored.operation, stored.subject) != (
+            request.operation,
+            "",
+        ):
+            return False
+        if not same(stored.request_mac, nothing):
+            return False
+        id_hash, request_mac = vault.hash_token(session), vault.mac_request(request.body)
+        sealed = vault.seal(session, request.body)
+        return await self._context.database.write(
+            lambda tx: uia.fill_in(tx, id_hash, before=nothing, request_mac=request_mac, request=sealed)
+        )
 
     def _is_same_request(self, stored: UiaSession, request: Request) -> bool:
         return (

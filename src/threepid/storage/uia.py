@@ -64,6 +64,13 @@ def complete(tx: Tx, id_hash: bytes, *, before: str, completed: str, now: int) -
     return tx.run(_sql.complete, AT_MOST_ONE, id_hash=id_hash, before=before, completed=completed, now=now) == 1
 
 
+def fill_in(tx: Tx, id_hash: bytes, *, before: bytes, request_mac: bytes, request: bytes) -> bool:
+    """Let the session be for another request; False if it is not for the one that it was read with, or was used."""
+    return (
+        tx.run(_sql.fill_in, AT_MOST_ONE, id_hash=id_hash, before=before, request_mac=request_mac, request=request) == 1
+    )
+
+
 def consume(tx: Tx, id_hash: bytes, *, now: int, result: str | None) -> bool:
     """Use the session up; False if it was used before."""
     return tx.run(_sql.consume, AT_MOST_ONE, id_hash=id_hash, now=now, result=result) == 1

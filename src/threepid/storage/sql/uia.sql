@@ -14,6 +14,11 @@ FROM uia_sessions WHERE id_hash = :id_hash AND expires_at > :now AND used_at > :
 UPDATE uia_sessions SET completed = :completed, used_at = :now
 WHERE id_hash = :id_hash AND completed = :before AND consumed_at IS NULL;
 
+-- name: fill_in(id_hash, before, request_mac, request)!
+-- The session is for another request; touches no row if it is not for the one before, or used up.
+UPDATE uia_sessions SET request_mac = :request_mac, request = :request
+WHERE id_hash = :id_hash AND request_mac = :before AND consumed_at IS NULL;
+
 -- name: consume(id_hash, now, result)!
 -- Use the session up and remember what came of it; touches no row if it was used before.
 UPDATE uia_sessions SET consumed_at = :now, result = CAST(:result AS TEXT)
