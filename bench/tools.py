@@ -67,11 +67,11 @@ def serving(setup: Setup) -> Iterator[tuple[int, float]]:
 
 
 @contextlib.contextmanager
-def bare(size: int) -> Iterator[int]:
+def bare(size: int, function: str = "app") -> Iterator[int]:
     """A running floor that answers with `size` bytes: its port."""
     port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "asginl", "--runtime-mode", "st", "--workers", "1",
-               "--http", "1", "--no-ws", "--no-log", "--port", str(port), "floor:app"]  # fmt: skip
+               "--http", "1", "--no-ws", "--no-log", "--port", str(port), f"floor:{function}"]  # fmt: skip
     with process(command, port, "/", FLOOR_BYTES=str(size)):
         yield port
 

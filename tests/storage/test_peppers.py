@@ -1,14 +1,18 @@
 """Hashes of associations under peppers, and tallies of what was asked for, on each engine."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
+from threepid.clock import Clock
 from threepid.spec.lookup_hash import lookup_hash
 from threepid.storage import associations, peppers, tallies
 from threepid.storage.associations import Association
 from threepid.storage.database import Tx
+from threepid.storage.migrate import known_migrations, migrate
+from threepid.storage.sqlite import connect
 from threepid.storage.tallies import Tally
 from world import World
 
@@ -155,3 +159,43 @@ def test_a_tally_is_replaced_only_by_one_that_was_made_of_it(world: World) -> No
     assert write(world, lambda tx: tallies.delete_before(tx, 1)) == 0
     assert write(world, lambda tx: tallies.delete_before(tx, 2)) == 2
     assert write(world, lambda tx: tallies.get(tx, 1, "w")) is None
+
+
+def test_a_database_of_before_is_hashed_anew_before_anybody_is_answered(
+    engine: str, database_url: str, tmp_path: Path
+) -> None:
+    then = [migration for migration in known_migrations() if migration.version < 3]
+    url = database_url if engine == "postgresql" else f"sqlite:{tmp_path / 'before.db'}"
+    execute = _connected(engine, url)
+    if engine == "postgresql":
+        execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    execute(
+        "CREATE TABLE schema_migrations (version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)"
+    )
+    for migration in then:
+        execute(migration.script(engine))
+        execute(f"INSERT INTO schema_migrations VALUES ({migration.version}, '{migration.name}', 1)")
+    execute("INSERT INTO peppers (pepper, created_at) VALUES ('OldPepper', 1)")
+    for number in range(3):
+        address = f"'email', 'a{number:04}@example.com'"
+        execute(f"INSERT INTO associations VALUES ({address}, '@u{number}:x', 1, 1, {LATER})")
+        execute(f"INSERT INTO association_hashes VALUES ('OldPepper', 'hash{number}', {address})")
+    assert "0003_lookup" in migrate(url, password=None, clock=Clock())
+    with World(url, tmp_path) as world:
+        (pepper,) = write(world, peppers.all_of)
+        assert pepper.current_at is not None
+        assert pepper.pepper != "OldPepper"
+        assert found(world, range(5), pepper) == {f"a{number:04}": f"@u{number}:x" for number in range(3)}
+
+
+def _connected(engine: str, url: str) -> Callable[[str], object]:
+    if engine == "postgresql":
+        import psycopg
+
+        return lambda text: _close(psycopg.connect(url, autocommit=True), text)
+    return lambda text: _close(connect(Path(url.removeprefix("sqlite:")), wait_ms=100), text)
+
+
+def _close(connection: Any, text: str) -> None:
+    connection.execute(text)
+    connection.close()

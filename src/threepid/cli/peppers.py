@@ -46,7 +46,7 @@ async def _rotate(server: Any) -> bool:
         bar = progress.add_task("hashing addresses", total=await peppers.count_associations())
         while (pepper := await peppers.filling()) is not None:
             progress.update(bar, completed=pepper.hashed)
-            if await peppers.work() is Work.ELSEWHERE:
+            if await peppers.work_and_rest() is Work.ELSEWHERE:
                 await asyncio.sleep(SHOWN_AGAIN_SECONDS)
         progress.update(bar, completed=progress.tasks[0].total)
     return begun

@@ -119,20 +119,25 @@ class Peppers:
             return Work.NONE
         return await self._context.database.write(lambda tx: self._work(tx, now))
 
+    async def work_and_rest(self) -> Work:
+        """The same, and then as much time for others: on SQLite nobody can write meanwhile."""
+        began = self._context.clock.monotonic()
+        done = await self.work()
+        if done is Work.SOME:
+            await asyncio.sleep(self._context.clock.monotonic() - began)
+        return done
+
     async def run(self, stop: asyncio.Event) -> None:
         """Rotate by the schedule and do all work, in the background, until `stop` is set."""
         while not stop.is_set():
-            done = Work.NONE
-            began = self._context.clock.monotonic()
             try:
                 await self._begin_if_due()
-                done = await self.work()
+                if await self.work_and_rest() is Work.SOME:
+                    continue
             except StorageError as error:
                 _log.warning("peppers_not_rotated", cause=type(error).__name__)
-            # Half of the time belongs to others.
-            took = self._context.clock.monotonic() - began
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), took if done is Work.SOME else POLL_SECONDS)
+                await asyncio.wait_for(stop.wait(), POLL_SECONDS)
 
     async def _begin_if_due(self) -> None:
         if not self._settings.pepper_days:
