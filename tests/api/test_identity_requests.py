@@ -100,6 +100,14 @@ def test_a_number_of_a_country_where_no_texts_go_is_rejected_as_a_destination(wo
     assert refusal(answer) == (400, "M_DESTINATION_REJECTED")
 
 
+@pytest.mark.parametrize(
+    "name", ["a b", "x/y", "@a:example.org", "https://example.org", "example.org:", "1.2.3", "ä.org"]
+)
+def test_a_text_that_is_no_server_name_is_a_wrong_parameter(world: World, name: str) -> None:
+    openid = {"access_token": "x", "token_type": "Bearer", "matrix_server_name": name, "expires_in": 3600}
+    assert refusal(world.post(f"{V2}/account/register", openid)) == (400, "M_INVALID_PARAM")
+
+
 def test_the_life_of_an_openid_token_may_be_a_number_with_a_point(world: World) -> None:
     path = "/_matrix/client/v3/user/@alice:example.org/openid/request_token"
     openid = world.post(path, {}, token=world.register()).json()

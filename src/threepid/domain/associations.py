@@ -25,6 +25,7 @@ from threepid.spec.errors import (
     Unauthorized,
     UpstreamFailed,
 )
+from threepid.spec.server_name import is_server_name
 from threepid.spec.signing import BadSignature, Signature, SignedRequest, parse_authorization, verify
 from threepid.storage import associations, devices
 from threepid.storage.associations import Association
@@ -64,12 +65,14 @@ class Associations:
     async def register(self, server_name: str, openid_token: str, *, client: str) -> str:
         """An access token for the user whom the homeserver `server_name` names for this OpenID token of a caller's.
 
-        Raises Unauthorized if it names nobody, UpstreamFailed if it cannot be asked, Forbidden if it may not register here,
-        LimitExceeded.
+        Raises InvalidParam if that is no server name, Unauthorized if it names nobody, UpstreamFailed if it cannot be asked,
+        Forbidden if it may not register here, LimitExceeded.
         """
         allowed = self.settings.homeservers_allowed
         if allowed and not matches(server_name, allowed):
             raise Forbidden("Users of this homeserver may not register here.")
+        if not is_server_name(server_name):
+            raise InvalidParam("'matrix_server_name' is not the name of a server.")
         user_id = await self._openid_user(server_name, openid_token, client=client)
         token = self._context.entropy.token("tpi_")
         token_hash = self._context.vault.hash_token(token)
