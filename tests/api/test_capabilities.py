@@ -19,6 +19,7 @@ def test_every_capability_is_told(world: World) -> None:
             "m.set_avatar_url": {"enabled": True},
             "m.get_login_token": {"enabled": True},
             "m.profile_fields": {"enabled": True, "allowed": ["displayname", "avatar_url"]},
+            "m.room_versions": {"default": "1", "available": {"1": "stable"}},
         }
     }
 

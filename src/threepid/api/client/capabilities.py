@@ -20,6 +20,13 @@ class ProfileFields(Struct, frozen=True):
     allowed: tuple[str, ...]
 
 
+class RoomVersions(Struct, frozen=True):
+    """What rooms could be made of; there are none here, so what the specification takes a missing answer for."""
+
+    default: str
+    available: dict[str, str]
+
+
 class KnownCapabilities(Struct, frozen=True):
     """Each under the specification's name."""
 
@@ -29,6 +36,7 @@ class KnownCapabilities(Struct, frozen=True):
     set_avatar_url: Enabled = field(name="m.set_avatar_url")
     get_login_token: Enabled = field(name="m.get_login_token")
     profile_fields: ProfileFields = field(name="m.profile_fields")
+    room_versions: RoomVersions = field(name="m.room_versions")
 
 
 class Capabilities(Struct, frozen=True):
@@ -49,6 +57,7 @@ async def capabilities(call: UserCall) -> Capabilities:
             set_avatar_url=yes,
             get_login_token=yes,
             profile_fields=ProfileFields(enabled=True, allowed=FIELDS),
+            room_versions=RoomVersions("1", {"1": "stable"}),
         )
     )
 
