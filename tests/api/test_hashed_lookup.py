@@ -23,6 +23,7 @@ def world(database_url: str, tmp_path: Path) -> Iterator[World]:
         identity__lookup_algorithms=["sha256", "none"],
         identity__lookup_limit=300,
         identity__lookup_budget_per_day=400,
+        identity__token_days=0,
         identity__v1={"lookup": True},
         server__trusted_proxies=["127.0.0.1"],
     ) as made:
