@@ -120,11 +120,11 @@ class Peppers:
         return await self._context.database.write(lambda tx: self._work(tx, now))
 
     async def work_and_rest(self) -> Work:
-        """The same, and then as much time for others: on SQLite nobody can write meanwhile."""
+        """The same, and then half as much time for others: on SQLite nobody can write meanwhile."""
         began = self._context.clock.monotonic()
         done = await self.work()
         if done is Work.SOME:
-            await asyncio.sleep(self._context.clock.monotonic() - began)
+            await asyncio.sleep((self._context.clock.monotonic() - began) / 2)
         return done
 
     async def run(self, stop: asyncio.Event) -> None:
