@@ -151,3 +151,14 @@ def test_the_old_api_finds_and_counts_too(client: Client) -> None:
         headers = {"X-Forwarded-For": "203.0.113.9"}
         answers.append(world.post(f"{V1}/bulk_lookup", {"threepids": pairs}, headers=headers).status_code)
     assert answers == [200, 200, 429, 429, 429]
+
+
+def test_a_phone_number_is_found_in_the_clear_in_every_spelling(client: Client) -> None:
+    from threepid.domain.associations import Associations
+
+    associations = client.world.server.services.associations
+    assert isinstance(associations, Associations)
+    write = client.world.server.context.database.write
+    client.world.run(write(lambda tx: associations.publish(tx, "msisdn", "447700900123", "@alice:example.org")))
+    for spelling in ("447700900123 msisdn", "+44 7700 900123 msisdn"):
+        assert client.lookup(spelling, algorithm="none").json()["mappings"] == {spelling: "@alice:example.org"}

@@ -1,6 +1,7 @@
 """The adapter: addresses behind proxies, paths, and failures."""
 
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
@@ -47,18 +48,27 @@ def test_the_token_is_taken_from_the_query_on_the_old_families_only(world: World
     assert (wrong.status_code, wrong.json()["errcode"]) == (401, "M_UNKNOWN_TOKEN")
 
 
-def test_the_identity_api_takes_its_own_tokens_only_in_the_header_or_the_query(world: World) -> None:
-    token = world.register()
-    identity = world.identity_token(token)
-    path = "/_matrix/identity/v2/account"
-    assert world.get(f"{path}?access_token={identity}").json() == {"user_id": "@alice:example.org"}
-    for answer in (
-        world.get(path),
-        world.get(path, token=token),
-        world.get(f"{path}?access_token={token}"),
-        world.get(f"{path}?access_token={identity}", token="wrong"),
-    ):
-        assert (answer.status_code, answer.json()["errcode"]) == (401, "M_UNAUTHORIZED")
+@pytest.mark.parametrize("in_query", [False, True])
+def test_the_identity_api_takes_its_own_tokens_only_and_in_the_query_if_that_is_wished(
+    database_url: str, tmp_path: Path, in_query: bool
+) -> None:
+    families = ["r0", "identity_v2"] if in_query else ["r0"]
+    with World(database_url, tmp_path, server__query_token=families) as world:
+        token = world.register()
+        identity = world.identity_token(token)
+        path = "/_matrix/identity/v2/account"
+        assert (world.get(f"{path}?access_token={identity}").status_code == 200) == in_query
+        for answer in (
+            world.get(path),
+            world.get(path, token=token),
+            world.get(f"{path}?access_token={token}"),
+            world.get(f"{path}?access_token={identity}", token="wrong"),
+        ):
+            assert (answer.status_code, answer.json()["errcode"]) == (401, "M_UNAUTHORIZED")
+
+
+def test_an_identity_token_ends_by_its_logout(world: World) -> None:
+    identity = world.identity_token(world.register())
     assert world.get("/_matrix/identity/v2/account", token=identity).json() == {"user_id": "@alice:example.org"}
     assert world.post("/_matrix/identity/v2/account/logout", b"", token=identity).json() == {}
     assert world.get("/_matrix/identity/v2/account", token=identity).status_code == 401

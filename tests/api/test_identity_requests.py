@@ -71,16 +71,20 @@ def test_what_is_missing_is_called_as_this_specification_does(world: World, toke
     assert refusal(world.get("/_matrix/federation/v1/openid/userinfo")) == (400, "M_MISSING_PARAM")
 
 
-def test_a_person_submits_by_a_link_with_the_token_in_it(world: World, token: str) -> None:
-    sid = world.request_token(token)
-    query = {"sid": sid, "client_secret": "secret", "token": world.mail().code}
-    path = f"{V2}/validate/email/submitToken"
-    assert refusal(world.get(f"{path}?{urlencode(query)}")) == (401, "M_UNAUTHORIZED")
-    answer = world.get(f"{path}?{urlencode({**query, 'access_token': token})}")
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/html")
-    proof = world.get(f"{V2}/3pid/getValidated3pid?sid={sid}&client_secret=secret", token=token)
-    assert proof.json()["address"] == "alice@example.com"
+def test_a_person_submits_by_a_link_with_the_token_in_it_where_that_is_wished(
+    database_url: str, tmp_path: Path
+) -> None:
+    with World(database_url, tmp_path, server__query_token=["identity_v2"]) as world:
+        token = world.identity_token(world.register())
+        sid = world.request_token(token)
+        query = {"sid": sid, "client_secret": "secret", "token": world.mail().code}
+        path = f"{V2}/validate/email/submitToken"
+        assert refusal(world.get(f"{path}?{urlencode(query)}")) == (401, "M_UNAUTHORIZED")
+        answer = world.get(f"{path}?{urlencode({**query, 'access_token': token})}")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/html")
+        proof = world.get(f"{V2}/3pid/getValidated3pid?sid={sid}&client_secret=secret", token=token)
+        assert proof.json()["address"] == "alice@example.com"
 
 
 def test_a_program_is_told_in_json_what_was_wrong_with_its_get(world: World, token: str) -> None:

@@ -256,7 +256,7 @@ class Story:
         self.wrong("POST", f"{IDENTITY}/account/register", wrong)
         identity = self.right("POST", f"{IDENTITY}/account/register", openid)["token"]
         self.issued("identity token", identity)
-        self.right("GET", f"{IDENTITY}/account?access_token={identity}")
+        self.wrong("GET", f"{IDENTITY}/account?access_token={identity}")
         self.wrong("GET", f"{IDENTITY}/account", token=self.plant("wrong identity token"))
         address, secret = self.address("identity"), self.plant("client secret of publishing")
         body = {"client_secret": secret, "email": address, "send_attempt": 1}

@@ -259,3 +259,11 @@ def test_an_address_is_of_its_medium() -> None:
     for medium, text in (("email", CANONICAL), ("msisdn", "a@b.example"), ("fax", CANONICAL), ("", "a@b.example")):
         with pytest.raises(InvalidAddress):
             parse_address(medium, text)
+
+
+def test_the_numbers_of_the_specifications_examples_are_numbers() -> None:
+    for text, country in (("07700900001", "GB"), ("+44 7700 900001", None), ("447700900001", None)):
+        phone = parse_phone(text, country)
+        assert (phone.canonical, phone.region, phone.texted) == ("447700900001", "GB", True)
+    with pytest.raises(InvalidAddress):
+        parse_phone("+4477009000011")

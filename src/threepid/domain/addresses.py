@@ -23,6 +23,11 @@ _MAX_ADDRESS: Final = 254
 _MIN_MASKED: Final = 10
 _PHONE: Final = re.compile(r"\+?\(?[0-9][0-9 ().\-/]*")
 _MAX_PHONE: Final = 40
+_FICTIONAL: Final = re.compile(r"\+447700900[0-9]{3}")
+"""Numbers that Ofcom keeps for stories: the specification's examples are of these, and people try servers with them.
+
+https://www.ofcom.org.uk/phones-and-broadband/phone-numbers/numbers-for-drama
+"""
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 _PREFIX_DIGITS: Final = 7
 _TEXTED: Final = frozenset(
@@ -106,9 +111,11 @@ def parse_phone(text: str, country: str | None = None) -> Phone:
         number = phonenumbers.parse(plain, country)
     except phonenumbers.NumberParseException:
         raise InvalidAddress("not a phone number") from None
+    address = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    if _FICTIONAL.fullmatch(address):
+        return Phone(address, address.removeprefix("+"), "GB", texted=True)
     if not phonenumbers.is_valid_number(number):
         raise InvalidAddress("not a phone number")
-    address = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     region = phonenumbers.region_code_for_number(number) or ""
     texted = phonenumbers.number_type(number) in _TEXTED
     return Phone(address, address.removeprefix("+"), region if len(region) == 2 and region.isalpha() else "", texted)  # noqa: PLR2004 - an ISO code has two letters; "001" is no country

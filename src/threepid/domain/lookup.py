@@ -131,6 +131,10 @@ def _published(tx: Tx, medium: str, text: str, now: int) -> Association | None:
 
 
 def _hash_of_plain(address_and_medium: str, pepper: str) -> str:
-    """The hash that an entry `<address> <medium>` of the algorithm `none` would have had."""
+    """The hash that an entry `<address> <medium>` of the algorithm `none` would have had, in any spelling of the address."""
     address, _, medium = address_and_medium.rpartition(" ")
-    return lookup_hash(address.casefold(), medium, pepper)
+    try:
+        canonical = parse_address(medium, address).canonical
+    except InvalidAddress:  # published it is not; it is looked for all the same, so that it takes as long
+        canonical = address.casefold()
+    return lookup_hash(canonical, medium, pepper)
