@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import sys
 import threading
 import time
 from collections.abc import Coroutine, Iterator
@@ -244,6 +246,16 @@ def test_nobody_waits_longer_for_a_turn_than_two_seconds_even_right_after_the_st
     print(f"{taken} of 1000 were taken and done after {seconds:.2f} s")
     assert taken > passwords._width
     assert seconds < 4.0  # 2 s and one hash; other tests may run beside
+
+
+def test_requests_go_before_hashes(passwords: Passwords) -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id() if sys.platform == "linux" else 0)
+
+    before = niceness()
+    while_hashing = run(passwords._in_turn(niceness))
+    assert while_hashing == (min(before + 5, 19) if sys.platform == "linux" else before)
+    assert niceness() == before
 
 
 class JumpingClock(Clock):

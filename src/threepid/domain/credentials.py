@@ -35,6 +35,7 @@ PASSWORD_MAX_BYTES: Final = 4096
 """UTF-8 bytes of a password as it came."""
 QUEUE_SECONDS: Final = 2.0
 """How long a password may wait for its turn to be hashed."""
+_NICER: Final = 5
 _BCRYPT: Final = ("$2a$", "$2b$", "$2y$")
 _BCRYPT_BYTES: Final = 72
 
@@ -117,7 +118,7 @@ class Passwords:
         self._denied = _Denied(policy.passwords_denied_file)
         self._hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
         self._width = _cores()
-        self._pool = ThreadPoolExecutor(self._width, thread_name_prefix="argon2")
+        self._pool = ThreadPoolExecutor(self._width, thread_name_prefix="argon2", initializer=_give_way)
         self._waiting = 0
         # Verified when there is no hash to verify, so that "no such account" costs what "wrong password" costs.
         # Making it says how long one takes on this machine.
@@ -271,6 +272,12 @@ def _names(username: str) -> set[str]:
     whole = username.casefold()
     localpart = whole.removeprefix("@").partition(":")[0]
     return {whole, localpart, f"@{localpart}"}
+
+
+def _give_way() -> None:
+    """Make requests go before hashes on a busy machine: they need the core for a moment, a hash needs it for long."""
+    if sys.platform == "linux":  # where it is the thread that becomes nicer; elsewhere it would be the whole process
+        os.nice(_NICER)
 
 
 def _cores() -> int:
