@@ -30,7 +30,7 @@ TOTAL_SECONDS: Final = 15.0
 MAX_BODY: Final = 50_000
 MAX_REDIRECTS: Final = 3
 CALLS_PER_HOST: Final = 4
-CALLS_AT_ONCE: Final = 256
+CALLS_AT_ONCE: Final = 128
 _TRIED: Final = 8
 """Addresses of one name that a connection is tried to."""
 _USUAL_PORTS: Final = (443, 8448)
@@ -214,12 +214,23 @@ class Guard:
                 auto_decompress=False,
                 headers={"User-Agent": f"threepid/{__version__}"},
                 skip_auto_headers=("Accept-Encoding",),
+                middlewares=(_once,),
             ) as session:
                 yield session
         finally:
             for one in opened:
                 with contextlib.suppress(OSError):  # closed already
                     one.shutdown(socket.SHUT_RDWR)
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep the library from asking again by itself where a GET or PUT got no answer."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise RemoteError(type(error).__name__) from None
 
 
 class _CheckedResolver(aiohttp.abc.AbstractResolver):
