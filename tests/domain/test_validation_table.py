@@ -94,6 +94,29 @@ EVENTS: dict[str, Callable[[Session], httpx.Response]] = {
 }
 # Status, errcode (None: none, or a page), and whether the session is validated afterwards.
 NO, YES, GONE = "not validated", "validated", "gone"
+# What is used is still shown, and the same use again is no error.
+PROVEN: dict[str, tuple[int, str | None, str]] = {
+    "right code": (200, None, YES),
+    "wrong code": (400, "M_TOKEN_INCORRECT", YES),
+    "right link token": (200, None, YES),
+    "click": (200, None, YES),
+    "look at the link": (200, None, YES),
+    "ask again": (200, None, YES),
+    "ask for another mail": (200, None, YES),
+    "look": (200, None, YES),
+    "use": (200, None, YES),
+}
+OVER: dict[str, tuple[int, str | None, str]] = {
+    "right code": (400, "M_SESSION_EXPIRED", GONE),
+    "wrong code": (400, "M_SESSION_EXPIRED", GONE),
+    "right link token": (400, "M_SESSION_EXPIRED", GONE),
+    "click": (404, None, GONE),
+    "look at the link": (404, None, GONE),
+    "ask again": (200, None, GONE),
+    "ask for another mail": (200, None, GONE),
+    "look": (400, "M_SESSION_EXPIRED", GONE),
+    "use": (400, "M_SESSION_EXPIRED", GONE),
+}
 TABLE: dict[str, dict[str, tuple[int, str | None, str]]] = {
     "opened": {
         "right code": (200, None, YES),
@@ -106,29 +129,8 @@ TABLE: dict[str, dict[str, tuple[int, str | None, str]]] = {
         "look": (400, "M_SESSION_NOT_VALIDATED", NO),
         "use": (400, "M_SESSION_NOT_VALIDATED", NO),
     },
-    "validated": {
-        "right code": (200, None, YES),
-        "wrong code": (400, "M_TOKEN_INCORRECT", YES),
-        "right link token": (200, None, YES),
-        "click": (200, None, YES),
-        "look at the link": (200, None, YES),
-        "ask again": (200, None, YES),
-        "ask for another mail": (200, None, YES),
-        "look": (200, None, YES),
-        "use": (200, None, YES),
-    },
-    # What is used is still shown, and the same use again is no error. Asking opens the next session.
-    "used": {
-        "right code": (200, None, YES),
-        "wrong code": (400, "M_TOKEN_INCORRECT", YES),
-        "right link token": (200, None, YES),
-        "click": (200, None, YES),
-        "look at the link": (200, None, YES),
-        "ask again": (200, None, YES),
-        "ask for another mail": (200, None, YES),
-        "look": (200, None, YES),
-        "use": (200, None, YES),
-    },
+    "validated": PROVEN,
+    "used": PROVEN,
     "guessed_at": {
         "right code": (400, "M_SESSION_EXPIRED", NO),
         "wrong code": (400, "M_SESSION_EXPIRED", NO),
@@ -162,28 +164,8 @@ TABLE: dict[str, dict[str, tuple[int, str | None, str]]] = {
         "look": (400, "M_SESSION_NOT_VALIDATED", NO),
         "use": (400, "M_SESSION_NOT_VALIDATED", NO),
     },
-    "over": {
-        "right code": (400, "M_SESSION_EXPIRED", GONE),
-        "wrong code": (400, "M_SESSION_EXPIRED", GONE),
-        "right link token": (400, "M_SESSION_EXPIRED", GONE),
-        "click": (404, None, GONE),
-        "look at the link": (404, None, GONE),
-        "ask again": (200, None, GONE),
-        "ask for another mail": (200, None, GONE),
-        "look": (400, "M_SESSION_EXPIRED", GONE),
-        "use": (400, "M_SESSION_EXPIRED", GONE),
-    },
-    "validated_and_over": {
-        "right code": (400, "M_SESSION_EXPIRED", GONE),
-        "wrong code": (400, "M_SESSION_EXPIRED", GONE),
-        "right link token": (400, "M_SESSION_EXPIRED", GONE),
-        "click": (404, None, GONE),
-        "look at the link": (404, None, GONE),
-        "ask again": (200, None, GONE),
-        "ask for another mail": (200, None, GONE),
-        "look": (400, "M_SESSION_EXPIRED", GONE),
-        "use": (400, "M_SESSION_EXPIRED", GONE),
-    },
+    "over": OVER,
+    "validated_and_over": OVER,
 }
 # In which states a request for a message means another session.
 OPENS_ANOTHER = {"used", "over", "validated_and_over"}
