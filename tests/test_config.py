@@ -35,6 +35,7 @@ SMTP = {"transport": "smtp", "host": "mail.example.org"}
         ({"server__tls": {"certificate_file": "/no/such", "key_file": "/no/such"}}, "[server] tls.key_file"),
         ({"outbound__allow": ["x"]}, "[outbound] allow"),
         ({"outbound__insecure_hosts": ["example.org:443"]}, "[outbound] insecure_hosts"),
+        ({"outbound__nameservers": ["dns.example.org"]}, "[outbound] nameservers"),
         ({"database__url": "mysql://x"}, "[database] url"),
         ({"database__url": "postgresql://u:secret@h/d"}, "[database] url"),
         ({"accounts__trusted_identity_servers": ["*"]}, "[accounts] trusted_identity_servers"),

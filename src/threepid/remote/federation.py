@@ -40,7 +40,7 @@ class PublishedKeys(Struct, frozen=True):
     server_name: str
     verify_keys: Annotated[dict[Annotated[str, Meta(pattern=r"\Aed25519:\w{1,255}\Z")], VerifyKey], Meta(max_length=50)]
     valid_until_ts: int
-    signatures: dict[str, dict[str, str]]
+    signatures: dict[str, dict[str, str]] = {}
 
 
 class KnownKeys(Struct, frozen=True):
