@@ -7,11 +7,20 @@ import time
 from typing import Any
 
 from clients import PASSWORD
-from tools import HERE, Figures, Setup, bare, memory, serving
+from tools import HERE, Figures, Setup, bare, memory, serving, wrk
 
 VERSIONS = "/_matrix/client/versions"
 FEW = 16
 CROWD = 300
+LOGIN = """
+local i = 0
+request = function()
+  i = (i + 7919) % {accounts}
+  local who = string.format('{{"type":"m.login.password","identifier":{{"type":"m.id.user","user":"user%07d"}},', i)
+  return wrk.format("POST", "/_matrix/client/v3/login", {{ ["Content-Type"] = "application/json" }},
+    who .. '"password":"{password}"}}')
+end
+"""
 PAUSE = 2.5
 """Seconds in which the queue of the last crowd empties."""
 
@@ -19,11 +28,12 @@ PAUSE = 2.5
 def measure(setup: Setup) -> Figures:
     """Logins per second, and how long others wait while 300 clients log in."""
     seconds = setup.seconds
+    script = LOGIN.format(accounts=setup.accounts, password=PASSWORD)
     hashes = [_hashes(setup, seconds / 2)]
     with serving(setup) as (worker, _):
-        _crowd(setup, 8, 1)
+        wrk(setup.port, "/", connections=8, seconds=1, script=script)
         idle = memory(worker)
-        logins = _logins_per_second(_crowd(setup, FEW, seconds), seconds)
+        logins = wrk(setup.port, "/", connections=FEW, seconds=seconds, script=script)
         hashes.append(_hashes(setup, seconds / 2))
         beside = {}
         for manner in ("polite", "hurried", "once"):
@@ -55,19 +65,8 @@ def _start_hashes(setup: Setup, seconds: float) -> subprocess.Popen[str]:
     return _start("hashes.py", setup.password_hash, PASSWORD, str(seconds))
 
 
-def _crowd(setup: Setup, clients: int, seconds: float) -> dict[str, int]:
-    counts: dict[str, int] = _result(_start_crowd(setup, clients, seconds, "polite"))
-    return counts
-
-
 def _start_crowd(setup: Setup, clients: int, seconds: float, manner: str) -> subprocess.Popen[str]:
     return _start("clients.py", "crowd", str(setup.port), str(clients), str(seconds), str(setup.accounts), manner)
-
-
-def _logins_per_second(counts: dict[str, int], seconds: float) -> float:
-    if not {"200"} <= counts.keys() <= {"200", "429"}:
-        raise SystemExit(f"logins were answered with {counts}")
-    return counts["200"] / seconds
 
 
 def _beside(port: int, path: str, seconds: float, load: subprocess.Popen[str]) -> list[float]:
