@@ -100,7 +100,12 @@ def test_the_country_that_is_said_does_not_count_and_costly_kinds_are_refused(wo
         for _ in WAYS:
             answer = pumper.ask(number, country)
             assert answer.status_code in (400, 403), number
-            assert answer.json()["errcode"] in ("M_THREEPID_DENIED", "M_INVALID_PARAM", "M_INVALID_ADDRESS")
+            assert answer.json()["errcode"] in (
+                "M_THREEPID_DENIED",
+                "M_INVALID_PARAM",
+                "M_INVALID_ADDRESS",
+                "M_DESTINATION_REJECTED",
+            )
     assert world.texts() == []
 
 
