@@ -405,7 +405,7 @@ def test_memory_stays_flat_under_all_of_it(tmp_path: Path, authority: Authority)
             for _ in range(2):
                 most, took = asyncio.run(run(names, token))
                 peaks.append(most)
-                assert took[len(took) * 95 // 100] < 0.5
+                assert took[len(took) * 95 // 100] < 3.0  # the worst of them holds its own caller for 15 s
     finally:
         assert server.stop() == 0
     print(f"memory: {before / 1e6:.0f} MB before, {[round(peak / 1e6) for peak in peaks]} at most")
