@@ -402,13 +402,13 @@ def test_memory_stays_flat_under_all_of_it(tmp_path: Path, authority: Authority)
             asyncio.run(run(names[:5], token))  # what is only loaded once
             before = memory(server)
             peaks = []
-            for _ in range(2):
+            for _ in range(4):
                 most, took = asyncio.run(run(names, token))
                 peaks.append(most)
                 assert took[len(took) * 95 // 100] < 3.0  # the worst of them holds its own caller for 15 s
     finally:
         assert server.stop() == 0
     print(f"memory: {before / 1e6:.0f} MB before, {[round(peak / 1e6) for peak in peaks]} at most")
-    # What 128 calls at once hold, 256 kB each for TLS alone, and no more of it the second time.
+    # What 128 calls at once hold, 256 kB each for TLS alone, and no more of it once the allocator has its pools.
     assert max(peaks) - before < 80_000_000
-    assert peaks[1] - peaks[0] < 10_000_000
+    assert peaks[-1] - peaks[-2] < 5_000_000
