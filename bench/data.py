@@ -77,7 +77,14 @@ async def _fill(path: Path, count: int, posts: int, vault: Vault, password_hash:
         address = f"post{number:07}@new.example.com"
         key = sessions.Key("add", "", "email", address, secret_hash)
         sessions.open_session(
-            tx, key, sid=f"bench{number:07}", address=address, next_link=None, now=now, expires_at=now + DAY
+            tx,
+            key,
+            sid=f"bench{number:07}",
+            address=address,
+            send_attempt=1,
+            next_link=None,
+            now=now,
+            expires_at=now + DAY,
         )
         sessions.validate_by_link(tx, f"bench{number:07}", now=now, expires_at=now + DAY, attempts=5)
 

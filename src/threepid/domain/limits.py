@@ -1,6 +1,7 @@
 """How much is too much: the limits of the configuration, by what they are about."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
@@ -34,8 +35,7 @@ def take_message(tx: Tx, context: Context, address: Address, *, client: str) -> 
         counted.append((f"message from {network_of(client)}", settings.message_from_client))
     if isinstance(address, Phone):
         counted += _of_texts("sms", address, settings)
-    for key, limit in counted:
-        _take(tx, context, key, limit, TOO_MANY_MESSAGES)
+    _take(tx, context, counted, TOO_MANY_MESSAGES)
     if isinstance(address, Phone):
         _count_text(tx, context, address)
 
@@ -67,8 +67,7 @@ def take_notice(tx: Tx, context: Context, *, medium: str, canonical: str) -> boo
     try:
         if medium == Phone.medium:
             counted += _of_texts("sms notice", parse_phone(canonical), settings)
-        for key, limit in counted:
-            _take(tx, context, key, limit)
+        _take(tx, context, counted)
     except (InvalidAddress, LimitExceeded):
         return False
     return True
@@ -77,40 +76,45 @@ def take_notice(tx: Tx, context: Context, *, medium: str, canonical: str) -> boo
 def take_invite(tx: Tx, context: Context, *, sender: str, address: Address) -> None:
     """Count an invitation that `sender` sends to an address. Raises LimitExceeded; then nothing is counted."""
     settings = context.config.limits
-    for key, limit in (
+    counted = [
         (f"invite from {sender}", settings.invites_from_sender),
         (f"invite from server {sender.partition(':')[2].lower()}", settings.invites_from_homeserver),
         (f"invite to {address.medium} {address.canonical}", settings.invites_to_address),
-    ):
-        _take(tx, context, key, limit, "There were too many invitations lately: please wait a little.")
+    ]
+    _take(tx, context, counted, "There were too many invitations lately: please wait a little.")
 
 
 def take_signature(tx: Tx, context: Context, *, caller: str | None, client: str) -> None:
     """Count an invitation that a user, or somebody at `client`, wants to have signed. Raises LimitExceeded."""
     who = network_of(client) if caller is None else caller
-    _take(tx, context, f"signature for {who}", context.config.limits.invite_signatures_from_caller)
+    _take(tx, context, [(f"signature for {who}", context.config.limits.invite_signatures_from_caller)])
 
 
 def take_outbound(tx: Tx, context: Context, *, account: str) -> None:
     """Count that an account has another server called. Raises LimitExceeded."""
-    _take(tx, context, f"outbound of {account}", context.config.limits.outbound_from_account)
+    _take(tx, context, [(f"outbound of {account}", context.config.limits.outbound_from_account)])
 
 
 def take_question(tx: Tx, context: Context, *, client: str, server_name: str) -> None:
     """Count that somebody at `client` has a homeserver asked something. Raises LimitExceeded; then nothing is counted."""
     settings = context.config.limits
-    _take(tx, context, f"outbound from {network_of(client)}", settings.outbound_from_client)
-    _take(tx, context, f"outbound to {server_name.lower()}", settings.outbound_to_server)
+    counted = [
+        (f"outbound from {network_of(client)}", settings.outbound_from_client),
+        (f"outbound to {server_name.lower()}", settings.outbound_to_server),
+    ]
+    _take(tx, context, counted)
 
 
 def take_registration(tx: Tx, context: Context, *, client: str) -> None:
     """Count a new account of a caller's. Raises LimitExceeded."""
-    _take(tx, context, f"registration from {network_of(client)}", context.config.limits.registration_from_client)
+    _take(tx, context, [(f"registration from {network_of(client)}", context.config.limits.registration_from_client)])
 
 
 def take_authentication(tx: Tx, context: Context, *, client: str) -> None:
     """Count an authentication session that a caller begins. Raises LimitExceeded."""
-    _take(tx, context, f"authentication from {network_of(client)}", context.config.limits.authentication_from_client)
+    _take(
+        tx, context, [(f"authentication from {network_of(client)}", context.config.limits.authentication_from_client)]
+    )
 
 
 class Guess:
@@ -143,8 +147,7 @@ class Guess:
 
     def take(self, tx: Tx) -> None:
         """Count it. Raises LimitExceeded; then nothing is counted."""
-        for key, limit in self._counted:
-            _take(tx, self._context, key, limit, "There were too many wrong tries lately: please wait a little.")
+        _take(tx, self._context, self._counted, "There were too many wrong tries lately: please wait a little.")
 
     def give_back(self, tx: Tx) -> None:
         """It was right."""
@@ -154,6 +157,7 @@ class Guess:
             limits.give_back(tx, self._context.vault.hash_limit_key(key), interval=_interval(limit))
 
 
+@lru_cache(maxsize=4096)
 def network_of(client: str) -> str:
     """What counts as one caller: an IPv4 address, or the first 64 bits of an IPv6 address."""
     try:
@@ -190,15 +194,10 @@ def _interval(limit: Limit) -> int:
     return max(1, round(HOUR / limit.per_hour))
 
 
-def _take(tx: Tx, context: Context, key: str, limit: Limit, message: str | None = None) -> None:
+def _take(tx: Tx, context: Context, counted: Sequence[tuple[str, Limit]], message: str | None = None) -> None:
     if context.config.limits.all == "off":
         return
-    wait = limits.take(
-        tx,
-        context.vault.hash_limit_key(key),
-        now=context.clock.now(),
-        interval=_interval(limit),
-        burst=limit.burst,
-    )
+    wanted = [limits.Wanted(context.vault.hash_limit_key(key), _interval(limit), limit.burst) for key, limit in counted]
+    wait = limits.take(tx, wanted, now=context.clock.now())
     if wait:
         raise LimitExceeded(wait, message)

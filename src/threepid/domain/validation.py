@@ -127,12 +127,19 @@ class Validation:
         def step(tx: Tx) -> str:
             account = threepids.owner(tx, address.medium, address.canonical)
             self._refuse_to_tell_nothing(purpose, account)
-            session = sessions.open_session(
-                tx, key, sid=sid, address=address.address, next_link=next_link, now=now, expires_at=now + SESSION_LIFE
+            session, is_new = sessions.open_session(
+                tx,
+                key,
+                sid=sid,
+                address=address.address,
+                send_attempt=send_attempt,
+                next_link=next_link,
+                now=now,
+                expires_at=now + SESSION_LIFE,
             )
             if session.wrong_attempts >= ATTEMPTS:
                 raise SessionExpired("This validation session had too many wrong codes: please start a new one.")
-            if session.validated_at is None and sessions.raise_send_attempt(tx, session.sid, send_attempt):
+            if is_new or (session.validated_at is None and sessions.raise_send_attempt(tx, session.sid, send_attempt)):
                 take_message(tx, context, address, client=client)
                 tokens = self._tokens(session, link, code, now)
                 sessions.insert_tokens(tx, session.sid, send_attempt, tokens)

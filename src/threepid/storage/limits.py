@@ -1,8 +1,11 @@
-"""Limits that all processes share: one row for each thing that is limited, one guarded statement for each use.
+"""Limits that all processes share: one row for each thing that is limited, one guarded statement for each use of several.
 
 It is the generic cell rate algorithm: https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm.
 """
 
+from collections.abc import Sequence
+
+import msgspec
 from msgspec import Struct
 
 from threepid.storage.database import ANY, AT_MOST_ONE, Tx
@@ -11,17 +14,38 @@ from threepid.storage.queries import Queries
 _sql = Queries("limits")
 
 
+class Wanted(Struct, frozen=True):
+    """One of a burst that refills by one each `interval` (milliseconds)."""
+
+    key: str
+    interval: int
+    burst: int
+
+    def latest(self, now: int) -> int:
+        """When the burst may be full again at the latest if one is to be left now."""
+        return now + self.interval * (self.burst - 1)
+
+
+class _Taken(Struct, frozen=True):
+    key: str
+
+
 class _Texts(Struct, frozen=True):
     sent: int
     confirmed: int
 
 
-def take(tx: Tx, key: str, *, now: int, interval: int, burst: int) -> int:
-    """Take one of a burst that refills by one each `interval`; 0, or the milliseconds until there is one again."""
-    if tx.run(_sql.take, AT_MOST_ONE, key=key, now=now, interval=interval, burst=burst):
+def take(tx: Tx, wanted: Sequence[Wanted], *, now: int) -> int:
+    """Take one of each; 0, or nothing is taken: the milliseconds until there is one again of the first that has none."""
+    rows = [(one.key, one.interval, one.latest(now)) for one in wanted]
+    taken = {row.key for row in tx.rows(_sql.take, _Taken, wanted=msgspec.json.encode(rows).decode("ascii"), now=now)}
+    if len(taken) == len(wanted):
         return 0
-    full_at = int(tx.value(_sql.full_at, key=key))
-    return max(1, full_at - interval * (burst - 1) - now)
+    for one in wanted:
+        if one.key in taken:
+            give_back(tx, one.key, interval=one.interval)
+    first = next(one for one in wanted if one.key not in taken)
+    return max(1, int(tx.value(_sql.full_at, key=first.key)) - first.latest(now))
 
 
 def give_back(tx: Tx, key: str, *, interval: int) -> None:

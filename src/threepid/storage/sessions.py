@@ -59,24 +59,29 @@ class Tokens(Struct, frozen=True):
 
 
 def open_session(
-    tx: Tx, key: Key, *, sid: str, address: str, next_link: str | None, now: int, expires_at: int
-) -> Session:
-    """The open session for `key`, a new one if there is none or the last has expired."""
-    tx.run(_sql.close_expired, ANY, **key.parameters(), now=now)
-    tx.run(
-        _sql.insert,
-        AT_MOST_ONE,
-        **key.parameters(),
-        sid=sid,
-        address=address,
-        next_link=next_link,
-        created_at=now,
-        expires_at=expires_at,
-    )
-    session = tx.row(_sql.open_session, Session, **key.parameters())
-    if session is None:  # somebody else finished it between the two statements: the database is asked again
-        return open_session(tx, key, sid=sid, address=address, next_link=next_link, now=now, expires_at=expires_at)
-    return session
+    tx: Tx, key: Key, *, sid: str, address: str, send_attempt: int, next_link: str | None, now: int, expires_at: int
+) -> tuple[Session, bool]:
+    """The open session for `key`, a new one if there is none or the last has expired; and whether it is new."""
+    while True:
+        session = tx.row(_sql.open_session, Session, **key.parameters())
+        if session is not None and session.expires_at > now:
+            return session, False
+        if session is not None:
+            tx.run(_sql.close_expired, ANY, **key.parameters(), now=now)
+        opened = tx.rows(
+            _sql.insert,
+            Session,
+            **key.parameters(),
+            sid=sid,
+            address=address,
+            send_attempt=send_attempt,
+            next_link=next_link,
+            created_at=now,
+            expires_at=expires_at,
+        )
+        if opened:
+            return opened[0], True
+        # Somebody else opened one between the two statements: it is looked for again.
 
 
 def by_sid(tx: Tx, sid: str) -> Session | None:

@@ -1,10 +1,22 @@
--- name: take(key, now, interval, burst)!
--- Take one of a burst that refills by one each interval; touches no row if none is left.
-INSERT INTO limits (key, full_at) VALUES (:key, CAST(:now AS BIGINT) + CAST(:interval AS BIGINT))
+-- name: take(wanted, now)
+-- Take one of each burst, all of which refill by one each interval; answers the keys of which there was one. `wanted` is JSON:
+-- key, interval, and when the burst may be full again at the latest if one is to be left.
+INSERT INTO limits (key, full_at)
+SELECT value ->> 0, CAST(:now AS BIGINT) + (value ->> 1) FROM json_each(:wanted) WHERE TRUE
+ON CONFLICT (key) DO UPDATE SET full_at = MAX(limits.full_at, CAST(:now AS BIGINT)) + excluded.full_at - CAST(:now AS BIGINT)
+WHERE limits.full_at <= (SELECT value ->> 2 FROM json_each(:wanted) WHERE value ->> 0 = excluded.key)
+RETURNING key;
+
+-- name: take_on_postgresql(wanted, now)
+-- The same with this engine's functions of JSON.
+INSERT INTO limits (key, full_at)
+SELECT value ->> 0, CAST(:now AS BIGINT) + CAST(value ->> 1 AS BIGINT) FROM jsonb_array_elements(CAST(:wanted AS JSONB))
 ON CONFLICT (key) DO UPDATE SET
-    full_at = (CASE WHEN limits.full_at > CAST(:now AS BIGINT) THEN limits.full_at ELSE CAST(:now AS BIGINT) END)
-        + CAST(:interval AS BIGINT)
-WHERE limits.full_at <= CAST(:now AS BIGINT) + CAST(:interval AS BIGINT) * (CAST(:burst AS BIGINT) - 1);
+    full_at = GREATEST(limits.full_at, CAST(:now AS BIGINT)) + excluded.full_at - CAST(:now AS BIGINT)
+WHERE limits.full_at <= (
+    SELECT CAST(value ->> 2 AS BIGINT) FROM jsonb_array_elements(CAST(:wanted AS JSONB)) WHERE value ->> 0 = excluded.key
+)
+RETURNING key;
 
 -- name: full_at(key)$
 -- When everything of the burst will be there again.

@@ -1,12 +1,13 @@
--- name: insert(sid, purpose, owner, medium, canonical, address, secret_hash, next_link, created_at, expires_at)!
--- A new validation session; touches no row if one is open for the same purpose, owner, address and secret.
+-- name: insert(sid, purpose, owner, medium, canonical, address, secret_hash, send_attempt, next_link, created_at, expires_at)
+-- A new validation session; answers no row if one is open for the same purpose, owner, address and secret.
 INSERT INTO validation_sessions
     (sid, purpose, owner, medium, canonical, address, secret_hash, send_attempt, wrong_attempts, next_link,
      created_at, expires_at)
 VALUES
-    (:sid, :purpose, :owner, :medium, :canonical, :address, :secret_hash, -1, 0, CAST(:next_link AS TEXT),
+    (:sid, :purpose, :owner, :medium, :canonical, :address, :secret_hash, :send_attempt, 0, CAST(:next_link AS TEXT),
      :created_at, :expires_at)
-ON CONFLICT (purpose, owner, medium, canonical, secret_hash) WHERE consumed_at IS NULL DO NOTHING;
+ON CONFLICT (purpose, owner, medium, canonical, secret_hash) WHERE consumed_at IS NULL DO NOTHING
+RETURNING *;
 
 -- name: close_expired(purpose, owner, medium, canonical, secret_hash, now)!
 -- An expired session makes room for the next one of the same purpose, owner, address and secret.
