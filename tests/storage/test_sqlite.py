@@ -1,6 +1,7 @@
 """What only SQLite does: one writer, one commit for all that waits."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,11 @@ SYSTEM = apsw.vfs_names()[0]
 def path(tmp_path: Path) -> Path:
     migrate(f"sqlite:{tmp_path / 'x.db'}", password=None, clock=Clock())
     return tmp_path / "x.db"
+
+
+def hold(seconds: float) -> None:
+    """Keep the event loop from all else."""
+    time.sleep(seconds)
 
 
 def account(name: object) -> Callable[[Tx], bool]:
@@ -142,3 +148,113 @@ def test_a_database_that_is_held_whole_is_busy(tmp_path: Path) -> None:
         connect(path, wait_ms=10)
     other.execute("ROLLBACK")
     other.close()
+
+
+def test_units_of_work_run_on_the_event_loop_and_give_it_back_between(path: Path) -> None:
+    async def run() -> tuple[set[int], float]:
+        database = Sqlite(path)
+        threads: set[int] = set()
+        longest, end = 0.0, False
+
+        def unit(number: int) -> Callable[[Tx], bool]:
+            def work(tx: Tx) -> bool:
+                threads.add(threading.get_ident())
+                time.sleep(0.002)
+                return account(number)(tx)
+
+            return work
+
+        async def watch() -> None:
+            nonlocal longest
+            while not end:
+                asked = time.monotonic()
+                await asyncio.sleep(0)
+                longest = max(longest, time.monotonic() - asked)
+
+        watching = asyncio.create_task(watch())
+        await asyncio.gather(*(database.write(unit(number)) for number in range(100)))
+        end = True
+        await watching
+        await database.close()
+        return threads, longest
+
+    threads, longest = asyncio.run(run())
+    assert threads == {threading.get_ident()}
+    assert longest < 0.1  # of the 200 ms that all of them took together
+
+
+def test_a_long_write_runs_beside_the_event_loop(path: Path) -> None:
+    async def run() -> None:
+        database = Sqlite(path)
+        begun, go_on = threading.Event(), threading.Event()
+
+        def work(tx: Tx) -> bool:
+            begun.set()
+            assert go_on.wait(5)
+            return account("aside")(tx)
+
+        writing = asyncio.create_task(database.write_aside(work))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        assert await database.read(lambda tx: accounts.get(tx, "@uaside:x")) is None
+        go_on.set()
+        assert await writing
+        assert await database.read(lambda tx: accounts.get(tx, "@uaside:x")) is not None
+        await database.close()
+
+    asyncio.run(run())
+
+
+def test_an_event_loop_that_stands_still_holds_up_no_other_process(path: Path) -> None:
+    async def run() -> None:
+        database = Sqlite(path)
+        elsewhere = connect(path, wait_ms=2000)
+        writing = asyncio.create_task(database.write(account("late")))
+        await asyncio.sleep(0)
+        hold(0.01)  # the writer thread has the lock, and the loop does not come to the unit
+        elsewhere.execute("BEGIN IMMEDIATE")
+        elsewhere.execute("COMMIT")
+        elsewhere.close()
+        assert await writing
+        await database.close()
+
+    asyncio.run(run())
+
+
+def test_a_unit_that_holds_the_event_loop_for_long_is_not_done_twice(path: Path) -> None:
+    async def run() -> int:
+        database = Sqlite(path)
+        calls = 0
+
+        def work(tx: Tx) -> bool:
+            nonlocal calls
+            calls += 1
+            time.sleep(0.3)
+            return account("slow")(tx)
+
+        assert all(await asyncio.gather(database.write(work), database.write(account("next"))))
+        await database.close()
+        return calls
+
+    assert asyncio.run(run()) == 1
+
+
+def test_two_event_loops_share_a_database(path: Path) -> None:
+    async def made() -> Sqlite:
+        return Sqlite(path)
+
+    database = asyncio.run(made())
+
+    def write(name: str) -> None:
+        async def run() -> None:
+            await asyncio.gather(*(database.write(account(f"{name}{number}")) for number in range(50)))
+
+        asyncio.run(run())
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert database.writes == 100
+    asyncio.run(database.close())

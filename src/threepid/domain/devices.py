@@ -238,7 +238,7 @@ class Devices:
             for (user_id, device_id), (client, user_agent) in noted.items():
                 devices.seen(tx, user_id, device_id, now=now, seen_from=client, user_agent=user_agent)
 
-        await self._context.database.write(step)
+        await self._context.database.write_aside(step)
 
     def _new_tokens(self, user_id: str, device_id: str, *, refreshes: bool) -> tuple[Login, Tokens]:
         entropy, hash_token = self._context.entropy, self._context.vault.hash_token

@@ -25,4 +25,4 @@ async def run_once(context: Context) -> int:
             + uia.delete_expired(tx, now=now, idle_since=now - IDLE)
         )
 
-    return await context.database.write(step)
+    return await context.database.write_aside(step)

@@ -117,7 +117,7 @@ class Peppers:
         now = self._context.clock.now()
         if _job(await self.all_of(), now) is None:
             return Work.NONE
-        return await self._context.database.write(lambda tx: self._work(tx, now))
+        return await self._context.database.write_aside(lambda tx: self._work(tx, now))
 
     async def work_and_rest(self) -> Work:
         """The same, and then half as much time for others: on SQLite nobody can write meanwhile."""

@@ -139,7 +139,14 @@ class Database(ABC):
 
     @abstractmethod
     async def write(self, fn: Callable[[Tx], T]) -> T:
-        """Run `fn` and commit durably before returning; whatever it raises rolls it back alone."""
+        """Run `fn` and commit durably before returning; whatever it raises rolls it back alone.
+
+        On SQLite it runs on the event loop: for short writes.
+        """
+
+    @abstractmethod
+    async def write_aside(self, fn: Callable[[Tx], T]) -> T:
+        """The same beside the event loop: for writes of many rows."""
 
     @abstractmethod
     async def close(self) -> None:

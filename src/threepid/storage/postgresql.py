@@ -149,6 +149,10 @@ class Postgresql(Database):
         self.commits += 1
         return result
 
+    async def write_aside(self, fn: Callable[[Tx], T]) -> T:
+        """The same: every write runs in a thread."""
+        return await self.write(fn)
+
     async def close(self) -> None:
         """Finish what is under way and close all connections."""
         self._closed = True

@@ -1,12 +1,16 @@
 """SQLite through apsw: one writer thread with group commit, reads inline on the event loop.
 
+The writer thread locks, commits and waits for the disk; the statements between run on the event loop as well. Both would
+otherwise fight for the interpreter's lock at every statement, and lose more by that than the statements take.
+
 https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#pragma_synchronous
 """
 
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -38,6 +42,10 @@ INLINE_WAIT_MS: Final = 20
 """How long a read may hold the event loop for a lock; then it moves to the reader thread."""
 BATCH: Final = 128
 """Units of work that one commit carries at most."""
+TURN_SECONDS: Final = 0.002
+"""How long units of work may hold the event loop before others have their turn."""
+PATIENCE_SECONDS: Final = 0.05
+"""How long the event loop may keep units of work waiting; then the writer thread does them."""
 STATEMENTS: Final = 300
 """Prepared statements that a connection keeps: more than there are queries."""
 _UNIQUE: Final = {apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY}
@@ -95,14 +103,40 @@ class SqliteTx(Tx):
 class _Unit:
     """One unit of work and who waits for it."""
 
-    __slots__ = ("error", "fn", "future", "loop", "result")
+    __slots__ = ("aside", "error", "fn", "future", "loop", "result")
 
-    def __init__(self, fn: Callable[[Tx], Any], loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]") -> None:
+    def __init__(
+        self,
+        fn: Callable[[Tx], Any],
+        loop: asyncio.AbstractEventLoop,
+        future: "asyncio.Future[Any]",
+        *,
+        aside: bool,
+    ) -> None:
         self.fn = fn
         self.loop = loop
         self.future = future
+        self.aside = aside
         self.result: Any = None
         self.error: BaseException | None = None
+
+    def perform(self, tx: SqliteTx) -> None:
+        """Do it, or undo it. Raises apsw.Error when no other unit of the batch would fare better."""
+        execute = tx.connection.execute
+        execute("SAVEPOINT unit")
+        try:
+            self.result = call(self.fn, tx)
+        except (apsw.FullError, apsw.IOError):
+            raise
+        except apsw.Error as error:
+            if not tx.connection.in_transaction:
+                raise
+            execute("ROLLBACK TO unit")
+            self.error = StorageError(str(error))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it goes to the caller
+            execute("ROLLBACK TO unit")
+            self.error = error
+        execute("RELEASE unit")
 
     def answer(self) -> None:
         if self.future.done():  # the caller was cancelled; its work is done or undone all the same
@@ -111,6 +145,53 @@ class _Unit:
             self.future.set_exception(self.error)
         else:
             self.future.set_result(self.result)
+
+
+class _Batch:
+    """The units of one commit that one event loop waits for, done by it unless it is stuck."""
+
+    def __init__(self, tx: SqliteTx, units: Sequence[_Unit]) -> None:
+        self._tx = tx
+        self._loop = units[0].loop
+        self._left = deque(units)
+        self._busy = threading.Lock()
+        self._done = threading.Event()
+        self._error: Exception | None = None
+
+    def perform(self) -> None:
+        """See to it that all units are done; for the writer thread. Raises what `_Unit.perform` raises."""
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._turn)
+        before = len(self._left)
+        while not self._done.wait(PATIENCE_SECONDS):
+            # A loop that stands still in a unit holds the lock; one that does not come to them at all is not waited for.
+            if len(self._left) == before and self._busy.acquire(blocking=False):
+                self._go_on(float("inf"))
+                self._busy.release()
+            before = len(self._left)
+        if self._error is not None:
+            raise self._error
+
+    def _turn(self) -> None:
+        if not self._busy.acquire(blocking=False):  # the writer thread has lost patience
+            return
+        self._go_on(self._loop.time() + TURN_SECONDS)
+        if self._left:
+            self._loop.call_soon(self._turn)
+        self._busy.release()
+
+    def _go_on(self, until: float) -> None:
+        try:
+            while self._left:
+                self._left[0].perform(self._tx)
+                self._left.popleft()
+                if self._loop.time() > until:
+                    break
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the writer thread's to deal with
+            self._error = error
+            self._left.clear()
+        if not self._left:
+            self._done.set()
 
 
 class Sqlite(Database):
@@ -153,12 +234,19 @@ class Sqlite(Database):
         return await asyncio.get_running_loop().run_in_executor(self._aside_pool, self._read_aside, fn)
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
+        """Run `fn` in the next commit; returns when it is durable."""
+        return await self._in_next_commit(fn, aside=False)
+
+    async def write_aside(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` in the writer thread; returns when it is durable."""
+        return await self._in_next_commit(fn, aside=True)
+
+    async def _in_next_commit(self, fn: Callable[[Tx], T], *, aside: bool) -> T:
         if self._closed:
             raise Busy("the database is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.put(_Unit(fn, loop, future))
+        self._waiting.put(_Unit(fn, loop, future, aside=aside))
         return await future
 
     async def close(self) -> None:
@@ -223,20 +311,10 @@ class Sqlite(Database):
         execute = tx.connection.execute
         execute("BEGIN IMMEDIATE")
         for unit in units:
-            execute("SAVEPOINT unit")
-            try:
-                unit.result = call(unit.fn, tx)
-            except (apsw.FullError, apsw.IOError):
-                raise  # no other unit of the batch would fare better
-            except apsw.Error as error:
-                if not tx.connection.in_transaction:
-                    raise
-                execute("ROLLBACK TO unit")
-                unit.error = StorageError(str(error))
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it goes to the caller
-                execute("ROLLBACK TO unit")
-                unit.error = error
-            execute("RELEASE unit")
+            if unit.aside:
+                unit.perform(tx)
+        for of_loop in _by_loop(unit for unit in units if not unit.aside):
+            _Batch(tx, of_loop).perform()
         try:
             execute("COMMIT")
         except apsw.IOError as error:
@@ -247,12 +325,16 @@ class Sqlite(Database):
 
     @staticmethod
     def _answer(units: list[_Unit]) -> None:
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Unit]] = {}
-        for unit in units:
-            by_loop.setdefault(unit.loop, []).append(unit)
-        for loop, of_loop in by_loop.items():
+        for of_loop in _by_loop(units):
             with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-                loop.call_soon_threadsafe(_answer_all, of_loop)
+                of_loop[0].loop.call_soon_threadsafe(_answer_all, of_loop)
+
+
+def _by_loop(units: Iterable[_Unit]) -> Iterable[list[_Unit]]:
+    found: dict[asyncio.AbstractEventLoop, list[_Unit]] = {}
+    for unit in units:
+        found.setdefault(unit.loop, []).append(unit)
+    return found.values()
 
 
 def _answer_all(units: list[_Unit]) -> None:
