@@ -1,6 +1,7 @@
 """The worker: what it delivers, when it tries again, and what it leaves alone."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +26,11 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+def hold(seconds: float) -> None:
+    """Keep the event loop from all else."""
+    time.sleep(seconds)
+
+
 class Flaky(Database):
     """A database that cannot write for a while."""
 
@@ -41,10 +47,17 @@ class Flaky(Database):
         return await self._inner.read_aside(fn)
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
+        self._refuse()
+        return await self._inner.write(fn)
+
+    async def write_aside(self, fn: Callable[[Tx], T]) -> T:
+        self._refuse()
+        return await self._inner.write_aside(fn)
+
+    def _refuse(self) -> None:
         if self.refusals:
             self.refusals -= 1
             raise Busy("locked")
-        return await self._inner.write(fn)
 
     async def close(self) -> None:
         await self._inner.close()
@@ -350,5 +363,32 @@ def test_the_record_of_a_finished_message_is_forgotten_after_a_month(database_ur
             assert await office.database.write(forget) == 1  # the newer one only: the older one was gone
             mails: list[Any] = await office.database.read(lambda tx: mailbox.newest(tx, 10))
             assert kept in {mail.id for mail in mails}
+
+    asyncio.run(run())
+
+
+def test_a_worker_leaves_the_processor_to_a_busy_server_and_goes_on(database_url: str) -> None:
+    async def run() -> None:
+        async with PostOffice(database_url, MailboxTransport()) as office:
+            worker = office.worker
+            stop, busy = asyncio.Event(), True
+
+            async def serve() -> None:
+                while busy:
+                    hold(0.01)  # as a crowd of requests would
+                    await asyncio.sleep(0)
+
+            for number in range(200):
+                await office.order(f"bob{number}@example.com")
+            serving = asyncio.create_task(serve())
+            running = asyncio.create_task(worker.run(stop))
+            await asyncio.sleep(2)
+            under_load, busy = worker.sent, False
+            await serving
+            await until(lambda: worker.sent == 200)
+            stop.set()
+            worker.wake()
+            await running
+            assert 0 < under_load < 120
 
     asyncio.run(run())

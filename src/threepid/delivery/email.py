@@ -3,12 +3,13 @@
 import email.errors
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from email.headerregistry import Address
+from email.headerregistry import Address, BaseHeader, HeaderRegistry
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from threepid.config import Email, EmailTransport, FileTransport, MailboxTransport, SmtpTransport
 from threepid.delivery.errors import DeliveryError
@@ -19,7 +20,34 @@ from threepid.domain.addresses import InvalidAddress, parse_email
 from threepid.storage.database import Database
 from threepid.storage.outbox import Order
 
-_POLICY: Final = SMTP.clone(max_line_length=76, cte_type="7bit")
+
+class _Headers(HeaderRegistry):
+    """The library's headers, of which it makes a class each time, and parses what all mails share anew in each."""
+
+    _SHARED: Final = frozenset({"content-transfer-encoding", "content-type", "mime-version"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._class = cache(super().__getitem__)
+        self._shared = lru_cache(maxsize=32)(super().__call__)
+
+    def __getitem__(self, name: str) -> type[BaseHeader]:
+        return self._class(name.lower())
+
+    def __call__(self, name: str, value: Any) -> BaseHeader:
+        if name.lower() in self._SHARED and isinstance(value, str):
+            return self._shared(name, value)
+        return super().__call__(name, value)
+
+
+_POLICY: Final = SMTP.clone(max_line_length=76, cte_type="7bit", header_factory=_Headers())
+_OURS: Final = {
+    name: _POLICY.header_factory(name, value)
+    for name, value in (
+        ("Auto-Submitted", "auto-generated"),  # https://www.rfc-editor.org/rfc/rfc3834#section-5
+        ("X-Auto-Response-Suppress", "All"),
+    )
+}
 
 
 class Transport(Protocol):
@@ -39,6 +67,7 @@ class Mailer:
     def __init__(self, settings: Email, database: Database) -> None:
         """Use the relays of the configuration in their order. Raises ConfigError for a password that cannot be read."""
         self._sender = _sender(settings.sender)
+        self._from = _POLICY.header_factory("From", self._sender)
         self._transports: Sequence[Transport] = [_transport(via, self._sender, database) for via in settings.via]
 
     async def deliver(self, order: Order, rendered: Rendered) -> None:
@@ -72,19 +101,19 @@ class Mailer:
             # What is parsed is what is written into the header and put on the envelope.
             if parse_email(order.recipient).address != order.recipient:
                 raise InvalidAddress("not in the form that is stored")
-            message["From"] = self._sender
+            message["From"] = self._from
             message["To"] = Address(addr_spec=order.recipient)
             message["Subject"] = _plain(rendered.subject)
         except (ValueError, email.errors.MessageError) as error:
             raise DeliveryError(f"a header cannot be built: {type(error).__name__}", retry=False) from None
         message["Date"] = format_datetime(datetime.fromtimestamp(order.created_at / 1000, UTC))
         message["Message-ID"] = f"<{order.id}@{self._sender.domain}>"
-        message["Auto-Submitted"] = "auto-generated"  # https://www.rfc-editor.org/rfc/rfc3834#section-5
-        message["X-Auto-Response-Suppress"] = "All"
+        for name, value in _OURS.items():
+            message[name] = value
         message.set_content(rendered.text)
-        message.add_alternative(rendered.html, subtype="html")
         # The boundary would otherwise be another one at every try.
-        message.set_boundary(f"=_{order.id}")
+        message.make_alternative(boundary=f"=_{order.id}")
+        message.add_alternative(rendered.html, subtype="html")
         return message
 
 

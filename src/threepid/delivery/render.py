@@ -7,6 +7,7 @@ both, a mail always as a whole: mixing two people's texts in one mail would look
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,7 +63,9 @@ class Renderer:
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,  # what was tried at the start is what people get, and no file is looked for at each mail
         )
+        self._place = lru_cache(maxsize=256)(self._find)
         # The style sheet stays beside the inlined styles: the colours for the dark stand in it.
         self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False, keep_style_tags=True)
         if override:
@@ -74,12 +77,12 @@ class Renderer:
         Lifetimes (`…_minutes`) are told as what is left of them, 0 for nothing: a mail that a relay's failure held up
         must not promise what is over. Raises jinja2.TemplateError, TemplateError or msgspec.DecodeError.
         """
-        folder, language = self._find(order.template, order.language, MAIL)
+        folder, language = self._place(order.template, order.language, MAIL)
         return self._mail(folder, language, _values(order, age))
 
     def text(self, order: Order, age: int = 0) -> str:
         """The same as a text to a phone: plain lines, without one at the end."""
-        folder, language = self._find(order.template, order.language, TEXT)
+        folder, language = self._place(order.template, order.language, TEXT)
         return self._text(folder, language, _values(order, age))
 
     def _mail(self, folder: str, language: str, values: dict[str, Any]) -> Rendered:

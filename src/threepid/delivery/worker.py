@@ -27,6 +27,11 @@ AT_ONCE: Final = 8
 """Deliveries that are under way at the same time."""
 KEPT: Final = 30 * DAY
 """How long the record of a finished message is kept, without its contents."""
+REST: Final = 20
+"""A worker rests so many times as long as the event loop kept it waiting: a mail takes as much of the processor as several
+answers do, and nobody holds the line for it."""
+REST_SECONDS: Final = 0.25
+"""How long it rests at most: a server that never gets a pause still sends thirty messages a second."""
 POLL_SECONDS: Final = 1.0
 """How soon a message is seen that another process put into the outbox."""
 STOP_SECONDS: Final = 10.0
@@ -78,10 +83,17 @@ class Worker:
                 await self._begin()
             except StorageError as error:
                 _log.warning("outbox_unreachable", cause=type(error).__name__)
+            await self._rest()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
             self._woken.clear()
         await self._finish()
+
+    async def _rest(self) -> None:
+        """Let the answers go first that the event loop has to give just now."""
+        asked = self._clock.monotonic()
+        await asyncio.sleep(0)
+        await asyncio.sleep(min(REST_SECONDS, REST * (self._clock.monotonic() - asked)))
 
     async def run_once(self) -> int:
         """Deliver everything that is due now; returns how many messages were tried. Raises StorageError."""
@@ -94,14 +106,13 @@ class Worker:
 
     async def _begin(self) -> int:
         """Begin as many deliveries as there is room for; returns how many."""
-        begun = 0
-        while (room := AT_ONCE - len(self._under_way)) > 0 and (orders := await self._claim(room)):
-            for order in orders:
-                task = asyncio.create_task(self._deliver(order))
-                self._under_way.add(task)
-                task.add_done_callback(self._end)
-            begun += len(orders)
-        return begun
+        room = AT_ONCE - len(self._under_way)
+        orders = await self._claim(room) if room else []
+        for order in orders:
+            task = asyncio.create_task(self._deliver(order))
+            self._under_way.add(task)
+            task.add_done_callback(self._end)
+        return len(orders)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
@@ -124,7 +135,7 @@ class Worker:
             outbox.delete_done(tx, now - KEPT)
             return outbox.drop_expired(tx, now), outbox.claim(tx, now=now, lease=LEASE, count=count)
 
-        dropped, orders = await self._database.write(step)
+        dropped, orders = await self._database.write_aside(step)
         if dropped:
             self.dropped += dropped
             _log.warning("messages_expired", count=dropped)
