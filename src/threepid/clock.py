@@ -5,7 +5,7 @@ their hand. ruff's banned-api forbids `time`, `datetime.now`, `random` and `secr
 """
 
 import base64
-import secrets
+import ssl
 import time
 
 SECOND = 1_000
@@ -28,11 +28,12 @@ class Clock:
 
 
 class Entropy:
-    """The system's cryptographic random source."""
+    """OpenSSL's cryptographic random source, which the system's seeds in each process."""
 
     def bytes(self, count: int) -> bytes:
         """`count` random bytes."""
-        return secrets.token_bytes(count)
+        # Not the system's own for each: it gives the interpreter away, which takes long to come back under load.
+        return ssl.RAND_bytes(count)
 
     def token(self, prefix: str = "", count: int = 32) -> str:
         """A secret of `count` random bytes as URL-safe text without padding, after `prefix`."""
