@@ -29,7 +29,7 @@ class Call(Struct, frozen=True, kw_only=True):
     endpoint: Endpoint
     client: str
     """The caller's IP address."""
-    user_agent: str
+    user_agent: str = ""
     """What the caller's software calls itself."""
     raw: dict[str, Any]
     """The body as it came, for the authentication that is bound to it."""

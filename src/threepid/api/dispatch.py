@@ -53,6 +53,14 @@ _OF_AUTHENTICATION: Final = {
     Auth.OPTIONAL_SIGNATURE: (errors.Unauthorized,),
 }
 
+_CALLS: Final[dict[Auth, type[Call]]] = {
+    Auth.NONE: Call,
+    Auth.ACCESS_TOKEN: UserCall,
+    Auth.OPTIONAL_ACCESS_TOKEN: MaybeUserCall,
+    Auth.IDENTITY_TOKEN: IdentityCall,
+    Auth.OPTIONAL_SIGNATURE: SignedCall,
+}
+
 
 class Dispatcher:
     """The operations of the declared endpoints."""
@@ -114,6 +122,7 @@ class _Operation:
         self._is_identity = path.family in _IDENTITY
         of_uia = (AuthenticationRequiredError, errors.Forbidden) if endpoint.uia else ()
         self._expected = (*EVERYWHERE, *_OF_AUTHENTICATION[endpoint.auth], *of_uia, *endpoint.errors)
+        self._call = _CALLS[endpoint.auth]
         self._takes_body = endpoint.method != "GET"
         self._needs_query = endpoint.query_type is not None or endpoint.accepts is Accepts.ANY
         # Plain numbers: a metric that other processes can read costs more than some of the answers.
@@ -144,7 +153,8 @@ class _Operation:
                 raise errors.Unrecognized
             arguments[name] = convert(value, endpoint.variable_types[name])
         query = parse_parameters(request.query_string) if request.query_string else {}
-        call = await self._authenticated(request, query)
+        client = request.client
+        caller = await self._caller(request, query, client)
         raw = await self._body(request, query) if self._takes_body else {}
         if endpoint.uia and raw.get("auth", raw) is None:
             del raw["auth"]  # some clients say in this way that they have none yet
@@ -154,37 +164,31 @@ class _Operation:
             arguments["body"] = convert(raw, endpoint.body_type, lax=endpoint.accepts is Accepts.ANY)
         if endpoint.query_type is not None:
             arguments["query"] = convert(query, endpoint.query_type, lax=True)
-        result = await endpoint.handler(call(raw), **arguments)
+        call = self._call(services=self._services, endpoint=endpoint, client=client, raw=raw, **caller)
+        result = await endpoint.handler(call, **arguments)
         if isinstance(result, Answer):
             return result
         return Answer(endpoint.status, b"{}" if result is None else _encode(result), headers=_HEADERS)
 
-    async def _authenticated(self, request: Request, query: dict[str, str]) -> Any:
-        """What makes the `call` out of the raw body, for the kind of authentication that the endpoint has."""
-        services, endpoint, auth = self._services, self.endpoint, self.endpoint.auth
-        common: dict[str, Any] = {"services": services, "endpoint": endpoint, "client": request.client}
+    async def _caller(self, request: Request, query: dict[str, str], client: str) -> dict[str, Any]:
+        """What is known of the caller, as the call of this kind of authentication names it."""
+        auth = self.endpoint.auth
         if auth is Auth.NONE:
-            agent = request.header("user-agent") or ""
-            return lambda raw: Call(**common, user_agent=agent, raw=raw)
+            return {"user_agent": request.header("user-agent") or ""}
         if auth is Auth.OPTIONAL_SIGNATURE:
-            header = request.header("authorization")
-            uri = request.target
-            return lambda raw: SignedCall(**common, user_agent="", raw=raw, authorization=header, uri=uri)
+            return {"authorization": request.header("authorization"), "uri": request.target}
         token = bearer_token(request)
         if token is None and self._query_token:
             token = query.get("access_token") or None
         if auth is Auth.IDENTITY_TOKEN:
-            user_id = await self._identity_user(token)
-            return lambda raw: IdentityCall(**common, user_agent="", raw=raw, user_id=user_id, token=token or "")
+            return {"user_id": await self._identity_user(token), "token": token or ""}
         requester = await self._requester(token, required=auth is Auth.ACCESS_TOKEN)
-        if requester is None:
-            return lambda raw: MaybeUserCall(**common, user_agent="", raw=raw, requester=None)
-        if services.devices.unnoticed(requester):
-            agent = request.header("user-agent") or ""
-            services.devices.notice(requester, client=common["client"], user_agent=agent)
+        devices = self._services.devices
+        if requester is not None and devices.unnoticed(requester):
+            devices.notice(requester, client=client, user_agent=request.header("user-agent") or "")
         if auth is Auth.ACCESS_TOKEN:
-            return lambda raw: UserCall(**common, user_agent="", raw=raw, requester=requester, token=token or "")
-        return lambda raw: MaybeUserCall(**common, user_agent="", raw=raw, requester=requester)
+            return {"requester": requester, "token": token or ""}
+        return {"requester": requester}
 
     async def _requester(self, token: str | None, *, required: bool) -> Requester | None:
         if token is None:

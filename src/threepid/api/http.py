@@ -58,7 +58,8 @@ def build(
         if scope["type"] != "http":
             await _live(receive, send, startup, shutdown)
             return
-        if _is_doubtful(scope):
+        request = _Request(scope, receive, proxies)
+        if request.is_doubtful():
             await _send(send, scope["method"], _MALFORMED)
             return
         path: str = scope["path"]
@@ -77,7 +78,7 @@ def build(
                 for name, value in variables.items():
                     variables[name] = value.replace(_SLASH_MARK, "/")
                 try:
-                    answer = await handle(_Request(scope, receive, proxies), variables)
+                    answer = await handle(request, variables)
                 except Exception:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
                     _log.exception("request_crashed")
                     answer = fallbacks.failure(path)
@@ -110,19 +111,6 @@ def _handlers(route: Route) -> dict[str, Handle]:
 def _allowing(resource: _Resource, answer: Answer) -> Answer:
     """`answer` with the methods that there are. https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6."""
     return msgspec.structs.replace(answer, headers={**answer.headers, "Allow": ", ".join(sorted(resource.handlers))})
-
-
-def _is_doubtful(scope: dict[str, Any]) -> bool:
-    """Could a proxy before us have read this request differently? https://www.rfc-editor.org/rfc/rfc9112#section-11.2.
-
-    The parser refuses most of that. It takes several hosts, none, and codings beside `chunked`.
-    """
-    headers: list[tuple[bytes, bytes]] = scope["headers"]
-    hosts = [value for name, value in headers if name == b"host"]
-    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
-    is_named = len(hosts) == 1 and _HOST.fullmatch(hosts[0]) is not None
-    needs_no_name = hosts == [b""] and scope["http_version"] in _BEFORE_HOST
-    return not (is_named or needs_no_name) or codings not in ([], [b"chunked"])
 
 
 async def _live(
@@ -221,12 +209,16 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 class _Request:
     """An ASGI request in the neutral form."""
 
-    __slots__ = ("_proxies", "_receive", "_scope", "method", "path", "query_string")
+    __slots__ = ("_headers", "_proxies", "_receive", "_scope", "method", "path", "query_string")
 
     def __init__(self, scope: dict[str, Any], receive: Any, proxies: _Proxies) -> None:
         self._scope = scope
         self._receive = receive
         self._proxies = proxies
+        self._headers: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            known = self._headers.get(name)
+            self._headers[name] = value if known is None else known + b"," + value
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query_string: str = scope["query_string"].decode("latin-1")
@@ -236,12 +228,21 @@ class _Request:
         path = (self._scope.get("raw_path") or quote(self.path).encode()).partition(b"?")[0].decode("latin-1")
         return f"{path}?{self.query_string}" if self.query_string else path
 
+    def is_doubtful(self) -> bool:
+        """Could a proxy before us have read it differently? https://www.rfc-editor.org/rfc/rfc9112#section-11.2.
+
+        The parser refuses most of that. It takes several hosts, none, and codings beside `chunked`.
+        """
+        host = self._headers.get(b"host")
+        is_named = host is not None and _HOST.fullmatch(host) is not None
+        needs_no_name = host == b"" and self._scope["http_version"] in _BEFORE_HOST
+        return (
+            not (is_named or needs_no_name) or self._headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked"
+        )
+
     def header(self, name: str) -> str | None:
-        wanted = name.encode("ascii")
-        values = [value for key, value in self._scope["headers"] if key == wanted]
-        if not values:
-            return None
-        return b",".join(values).decode("latin-1")
+        value = self._headers.get(name.encode("ascii"))
+        return None if value is None else value.decode("latin-1")
 
     @property
     def client(self) -> str:
