@@ -51,4 +51,9 @@ class Entropy:
 
     def letters(self, count: int, alphabet: str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ") -> str:
         """`count` uniform letters of `alphabet`."""
-        return "".join(alphabet[self.below(len(alphabet))] for _ in range(count))
+        number = self.below(len(alphabet) ** count)
+        found = ""
+        for _ in range(count):
+            number, place = divmod(number, len(alphabet))
+            found += alphabet[place]
+        return found
