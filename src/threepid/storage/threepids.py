@@ -1,5 +1,8 @@
 """Contacts of accounts, and where they were published."""
 
+from typing import Final
+
+import msgspec
 from msgspec import Struct
 
 from threepid.storage.database import ANY, AT_MOST_ONE, Tx
@@ -8,7 +11,7 @@ from threepid.storage.queries import Queries
 _sql = Queries("threepids")
 
 
-class Threepid(Struct, frozen=True):
+class Threepid(Struct, frozen=True, array_like=True):
     """One contact of an account. `canonical` is what is compared, `address` what was verified; times in milliseconds."""
 
     medium: str
@@ -16,6 +19,9 @@ class Threepid(Struct, frozen=True):
     address: str
     validated_at: int
     added_at: int
+
+
+_decode: Final = msgspec.json.Decoder(list[Threepid]).decode
 
 
 class Binding(Struct, frozen=True):
@@ -62,7 +68,7 @@ def refresh(tx: Tx, user_id: str, threepid: Threepid) -> bool:
 
 def of_user(tx: Tx, user_id: str) -> list[Threepid]:
     """The contacts of an account, oldest first."""
-    return tx.rows(_sql.of_user, Threepid, user_id=user_id)
+    return _decode(tx.value(_sql.of_user, user_id=user_id))
 
 
 def count_of_user(tx: Tx, user_id: str) -> int:

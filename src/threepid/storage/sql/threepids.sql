@@ -9,10 +9,17 @@ ON CONFLICT (medium, canonical) DO NOTHING;
 UPDATE threepids SET validated_at = :validated_at, address = :address
 WHERE medium = :medium AND canonical = :canonical AND user_id = :user_id;
 
--- name: of_user(user_id)
--- The contacts of an account, oldest first.
-SELECT medium, canonical, address, validated_at, added_at FROM threepids
-WHERE user_id = :user_id ORDER BY added_at, medium, canonical;
+-- name: of_user(user_id)$
+-- The contacts of an account, oldest first, as JSON: one row is had in one step, and at each step threads change places.
+SELECT json_group_array(json_array(medium, canonical, address, validated_at, added_at) ORDER BY added_at, medium, canonical)
+FROM threepids WHERE user_id = :user_id;
+
+-- name: of_user_on_postgresql(user_id)$
+-- The same with this engine's functions of JSON.
+SELECT COALESCE(CAST(json_agg(
+    json_build_array(medium, canonical, address, validated_at, added_at) ORDER BY added_at, medium, canonical
+) AS TEXT), '[]')
+FROM threepids WHERE user_id = :user_id;
 
 -- name: count_of_user(user_id)$
 -- How many contacts an account has.
