@@ -1,11 +1,13 @@
 """The adapter: addresses behind proxies, paths, and failures."""
 
+import asyncio
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
-from threepid.api.http import _Proxies
+from threepid.api.http import _Proxies, _Request
+from threepid.spec.errors import TooLarge
 from world import World
 
 TRUSTED = _Proxies((ip_network("127.0.0.1/32"), ip_network("10.0.0.0/8")))
@@ -136,8 +138,6 @@ def test_v1_from_listed_addresses_only(database_url: str, tmp_path: object) -> N
 
 
 def test_the_target_of_a_request_is_what_was_sent() -> None:
-    from threepid.api.http import _Request
-
     scope = {
         "method": "GET",
         "path": "/a b/c",
@@ -172,3 +172,49 @@ def test_whatever_is_no_token_is_an_unknown_one(world: World, token: str) -> Non
     assert (refreshed.status_code, refreshed.json()["errcode"]) == (401, "M_UNKNOWN_TOKEN")
     logged_in = world.post("/_matrix/client/v3/login", {"type": "m.login.token", "token": token})
     assert (logged_in.status_code, logged_in.json()["errcode"]) == (403, "M_FORBIDDEN")
+
+
+def read_body(chunks: list[tuple[bytes, bool]], headers: dict[str, str]) -> tuple[bytes, int]:
+    """What is read of a body that comes in `chunks`, and how many of these were asked for."""
+    asked = 0
+
+    async def receive() -> dict[str, object]:
+        nonlocal asked
+        chunk, more = chunks[asked]
+        asked += 1
+        return {"type": "http.request", "body": chunk, "more_body": more}
+
+    scope = {
+        "method": "POST",
+        "path": "/",
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    return asyncio.run(_Request(scope, receive, TRUSTED).body(100)), asked
+
+
+def test_a_body_of_declared_length_is_read_to_its_last_byte_and_its_end_not_waited_for() -> None:
+    assert read_body([(b"{", True), (b"}", True)], {"content-length": "2"}) == (b"{}", 2)
+    assert read_body([], {"content-length": "0"}) == (b"", 0)
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"transfer-encoding": "chunked"}, {"transfer-encoding": "chunked", "content-length": "1"}]
+)
+def test_a_body_of_no_declared_length_is_read_to_its_end(headers: dict[str, str]) -> None:
+    assert read_body([(b"{", True), (b"}", True), (b"", False)], headers) == (b"{}", 3)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "headers"),
+    [
+        ([], {"content-length": "101"}),
+        ([], {"content-length": "0" * 19 + "5"}),
+        ([], {"content-length": "9" * 5000}),
+        ([(b"x" * 60, True), (b"x" * 60, True)], {}),
+        ([(b"x" * 60, True), (b"x" * 60, True)], {"transfer-encoding": "chunked", "content-length": "60"}),
+    ],
+)
+def test_a_body_that_is_too_large_is_not_read(chunks: list[tuple[bytes, bool]], headers: dict[str, str]) -> None:
+    with pytest.raises(TooLarge):
+        read_body(chunks, headers)

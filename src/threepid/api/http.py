@@ -6,6 +6,7 @@ docs/decisions/0002-asgi-without-falcons-application.md.
 
 import asyncio
 import re
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -250,20 +251,27 @@ class _Request:
         return self._proxies.client(peer[0] if peer else "", self.header("x-forwarded-for"))
 
     async def body(self, limit: int) -> bytes:
-        length = self.header("content-length")
-        if length is not None and length.isdecimal() and (len(length) > _MAX_DIGITS or int(length) > limit):
+        declared = self._declared_length()
+        if declared is not None and declared > limit:
             raise TooLarge
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                return await self._read(limit)
+                return await self._read(limit, declared)
         except TimeoutError:
             raise RequestTimeout from None
 
-    async def _read(self, limit: int) -> bytes:
+    def _declared_length(self) -> int | None:
+        """The Content-Length, where it is what ends the body."""
+        length = self.header("content-length")
+        if length is None or not length.isdecimal() or b"transfer-encoding" in self._headers:
+            return None
+        return int(length) if len(length) <= _MAX_DIGITS else sys.maxsize
+
+    async def _read(self, limit: int, declared: int | None) -> bytes:
         chunks = []
         size = 0
-        more = True
-        while more:
+        # The server beneath us tells the end of a body apart from its last bytes, which takes as long as the body.
+        while size != declared:
             message = await self._receive()
             if message["type"] != "http.request":  # the connection broke, or what came is no chunk
                 raise NotJson("The request ended early.")
@@ -272,5 +280,6 @@ class _Request:
             if size > limit:
                 raise TooLarge
             chunks.append(chunk)
-            more = message.get("more_body", False)
+            if not message.get("more_body", False):
+                break
         return b"".join(chunks)
