@@ -12,6 +12,9 @@ from rig import ServerProcess, free_port, wait_for
 from threepid import config
 from threepid.api.endpoints import ALL
 from threepid.cli import app as commands
+from threepid.web import site
+from threepid.web.render import Pages
+from world import World
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -152,3 +155,13 @@ def test_a_server_process_writes_no_secret_into_its_log(tmp_path: Path) -> None:
     log = (tmp_path / "server" / "log").read_text()
     for secret in (token, identity, "canary@example.com", "canary-secret", "canary-password", "long enough"):
         assert secret not in log
+
+
+def test_a_proxy_is_told_of_every_path_that_people_and_programs_use(world: World) -> None:
+    table = (ROOT / "docs" / "operating.md").read_text().partition("\n## Texts")[0]
+    told = re.findall(r"^\| `(/[^`]+/)` \|", table, re.MULTILINE)
+    server = world.server
+    routes = [*server._dispatcher.routes(), *site.routes(server.services, Pages("x"))]
+    served = [route.template for route in routes if not route.template.startswith("/mailbox/")]  # for development only
+    assert [path for path in served if not path.startswith(tuple(told))] == []
+    assert [path for path in told if not any(template.startswith(path) for template in served)] == []
