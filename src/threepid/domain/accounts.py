@@ -305,7 +305,7 @@ class Accounts:
             uia.delete_of_user(tx, user_id)
             self._notices.password_changed(tx, user_id)
 
-        await self._context.database.write(step)
+        await self._context.database.write_aside(step)
 
     async def deactivate(self, user_id: str, grant: Grant, also: Callable[[Tx], T]) -> T:
         """End the account and all that belongs to it, in one transaction with `also`, whose result is returned."""
@@ -322,7 +322,7 @@ class Accounts:
             self._notices.deactivated(tx, user_id)
             return also(tx)
 
-        return await self._context.database.write(step)
+        return await self._context.database.write_aside(step)
 
     async def owner_of(self, proof: Proof) -> str:
         """The account that has a proven address. Raises Forbidden if none has."""

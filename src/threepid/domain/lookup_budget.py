@@ -132,7 +132,7 @@ class LookupBudget:
                 for (day, who), places in users:
                     _save(tx, day, who, places)
 
-            await self._context.database.write(step)
+            await self._context.database.write_aside(step)
             for key, places in users:
                 self._forget(key, places)
         networks, self._waiting_networks = self._waiting_networks, {}
@@ -143,7 +143,7 @@ class LookupBudget:
 
         if networks:
             try:
-                await self._context.database.write(count)
+                await self._context.database.write_aside(count)
             except StorageError:
                 for key, asked in networks.items():
                     self._waiting_networks[key] = self._waiting_networks.get(key, 0) + asked
