@@ -165,22 +165,20 @@ class _Batch:
         before = len(self._left)
         while not self._done.wait(PATIENCE_SECONDS):
             # A loop that stands still in a unit holds the lock; one that does not come to them at all is not waited for.
-            if len(self._left) == before and self._busy.acquire(blocking=False):
+            if len(self._left) == before:
                 self._go_on(float("inf"))
-                self._busy.release()
             before = len(self._left)
         if self._error is not None:
             raise self._error
 
     def _turn(self) -> None:
-        if not self._busy.acquire(blocking=False):  # the writer thread has lost patience
-            return
-        self._go_on(self._loop.time() + TURN_SECONDS)
-        if self._left:
+        if self._go_on(self._loop.time() + TURN_SECONDS) and self._left:
             self._loop.call_soon(self._turn)
-        self._busy.release()
 
-    def _go_on(self, until: float) -> None:
+    def _go_on(self, until: float) -> bool:
+        """Do units until then; False if the other thread is just doing so."""
+        if not self._busy.acquire(blocking=False):
+            return False
         try:
             while self._left:
                 self._left[0].perform(self._tx)
@@ -190,8 +188,11 @@ class _Batch:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the writer thread's to deal with
             self._error = error
             self._left.clear()
+        finally:
+            self._busy.release()
         if not self._left:
             self._done.set()
+        return True
 
 
 class Sqlite(Database):
