@@ -239,7 +239,7 @@ class World:
         """All mails so far, oldest first."""
         self.run(self.server.worker.run_once())
         found = self.run(self.server.context.database.read(lambda tx: mailbox.newest(tx, 1000)))
-        # Mails of one millisecond are told apart by the outbox only: the sort is stable by its order of insertion.
+        # The order of those of one millisecond is chance: a test that tells two apart by it advances the clock between.
         return [Mail(mail) for mail in sorted(found, key=lambda mail: mail.received_at)]
 
     def mail(self) -> "Mail":

@@ -392,3 +392,33 @@ def test_a_worker_leaves_the_processor_to_a_busy_server_and_goes_on(database_url
             assert 0 < under_load < 120
 
     asyncio.run(run())
+
+
+def test_two_callers_together_begin_no_more_than_one_and_wait_for_each_others(database_url: str) -> None:
+    async def run() -> None:
+        async with Relay() as relay, PostOffice(database_url, relay.transport()) as office:
+            for number in range(3 * AT_ONCE):
+                await office.order(f"bob{number}@example.com")
+            worker = office.worker
+            most = 0
+
+            async def watch(order: outbox.Order) -> None:
+                nonlocal most
+                most = max(most, len(worker._under_way))
+                await office.senders["email"](order)
+
+            worker.senders["email"] = watch
+            await asyncio.gather(*(worker.run_once() for _ in range(4)))
+            assert (most, worker.sent) == (AT_ONCE, 3 * AT_ONCE)
+            await office.order("late@example.com")
+            beginning = asyncio.create_task(worker.run_once())
+            for _ in range(50):  # whatever the first has done by then, the second returns when the message is sent
+                await asyncio.sleep(0)
+                sent = worker.sent
+                if sent == 3 * AT_ONCE:
+                    await worker.run_once()
+                    assert worker.sent == 3 * AT_ONCE + 1
+                    break
+            await beginning
+
+    asyncio.run(run())

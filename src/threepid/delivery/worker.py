@@ -62,6 +62,7 @@ class Worker:
         self._clock = clock
         self._stop_seconds = stop_seconds
         self._woken = asyncio.Event()
+        self._beginning = asyncio.Lock()
         self._under_way: set[asyncio.Task[None]] = set()
         self.sent = 0
         """Messages delivered so far."""
@@ -106,12 +107,15 @@ class Worker:
 
     async def _begin(self) -> int:
         """Begin as many deliveries as there is room for; returns how many."""
-        room = AT_ONCE - len(self._under_way)
-        orders = await self._claim(room) if room else []
-        for order in orders:
-            task = asyncio.create_task(self._deliver(order))
-            self._under_way.add(task)
-            task.add_done_callback(self._end)
+        async with (
+            self._beginning
+        ):  # what is being claimed for another caller is under way for this one, and fills the room
+            room = AT_ONCE - len(self._under_way)
+            orders = await self._claim(room) if room else []
+            for order in orders:
+                task = asyncio.create_task(self._deliver(order))
+                self._under_way.add(task)
+                task.add_done_callback(self._end)
         return len(orders)
 
     def _end(self, task: asyncio.Task[None]) -> None:
