@@ -143,7 +143,7 @@ def _prepare(setup: Setup, count: int) -> Place:
     vault = Vault(ensure_secret(directory / "keys" / "vault.secret", Entropy()), Entropy())
     ensure_keyring(directory / "keys", Entropy())
     place = Place(setup._replace(settings=settings, port=port), directory, count)
-    associations.make(place.database, vault, count=count, binds=int(2_000 * setup.seconds))
+    associations.make(place.database, vault, count=count, binds=int(6_000 * setup.seconds))
     chance = random.Random(count)
     hashes = [_somebody(chance, count) for _ in range(BOOK * BOOKS)]
     for size in (1, 100, BOOK):
