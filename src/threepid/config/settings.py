@@ -351,7 +351,7 @@ class Web(Section, frozen=True):
     next_link_schemes: tuple[str, ...] = ()
     """Further URL schemes (of apps) that `next_link` may have."""
     template_dir: str = ""
-    """A folder of overriding message templates."""
+    """A folder of overriding message templates, which are read at the start."""
 
 
 class Config(Section, frozen=True):
