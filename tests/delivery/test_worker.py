@@ -12,7 +12,7 @@ import structlog
 from mail_relay import HANG, PostOffice, Relay
 from threepid.clock import HOUR, MINUTE, SECOND
 from threepid.config import FileTransport, MailboxTransport
-from threepid.delivery.worker import AT_ONCE, DELIVERY, KEPT, LEASE, RETRY_AFTER, Worker
+from threepid.delivery.worker import AT_ONCE, DELIVERY, KEPT, LEASE, REST_SECONDS, RETRY_AFTER, Worker
 from threepid.storage import mailbox, outbox
 from threepid.storage.database import Busy, Database, Tx
 from world import HandClock
@@ -420,5 +420,23 @@ def test_two_callers_together_begin_no_more_than_one_and_wait_for_each_others(da
                     assert worker.sent == 3 * AT_ONCE + 1
                     break
             await beginning
+
+    asyncio.run(run())
+
+
+def test_a_worker_does_not_give_way_to_its_own_work(database_url: str) -> None:
+    async def run() -> None:
+        async with PostOffice(database_url, MailboxTransport()) as office:
+            for number in range(30 * AT_ONCE):
+                await office.order(f"bob{number}@example.com")
+            stop = asyncio.Event()
+            running = asyncio.create_task(office.worker.run(stop))
+            begun = time.monotonic()
+            await until(lambda: office.worker.sent == 30 * AT_ONCE)
+            took = time.monotonic() - begun
+            stop.set()
+            office.worker.wake()
+            await running
+            assert took < 30 * REST_SECONDS / 2  # it rested almost so long after each eight of its own mails
 
     asyncio.run(run())

@@ -80,21 +80,19 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set (then call `wake` too); what is under way then is finished."""
         while not stop.is_set():
+            # Before anything is begun: the worker's own work is not what it gives way to.
+            asked = self._clock.monotonic()
+            await asyncio.sleep(0)
+            busy = self._clock.monotonic() - asked
             try:
                 await self._begin()
             except StorageError as error:
                 _log.warning("outbox_unreachable", cause=type(error).__name__)
-            await self._rest()
+            await asyncio.sleep(min(REST_SECONDS, REST * busy))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
             self._woken.clear()
         await self._finish()
-
-    async def _rest(self) -> None:
-        """Let the answers go first that the event loop has to give just now."""
-        asked = self._clock.monotonic()
-        await asyncio.sleep(0)
-        await asyncio.sleep(min(REST_SECONDS, REST * (self._clock.monotonic() - asked)))
 
     async def run_once(self) -> int:
         """Deliver everything that is due now; returns how many messages were tried. Raises StorageError."""

@@ -131,7 +131,7 @@ class Devices:
             devices.delete_all(tx, user_id)
             uia.delete_of_user(tx, user_id)
 
-        await self._context.database.write(step)
+        await self._context.database.write_aside(step)
 
     def open(self, tx: Tx, user_id: str, device: Device) -> Login:
         """Log a device in, in the transaction of the reason."""
@@ -212,7 +212,7 @@ class Devices:
             for device_id in device_ids:
                 devices.delete(tx, user_id, device_id)
 
-        await self._context.database.write(step)
+        await self._context.database.write_aside(step)
 
     def unnoticed(self, requester: Requester) -> bool:
         """Was this device not heard of in the last hour, as far as this process knows?"""

@@ -45,7 +45,7 @@ BATCH: Final = 128
 TURN_SECONDS: Final = 0.002
 """How long units of work may hold the event loop before others have their turn."""
 PATIENCE_SECONDS: Final = 0.05
-"""How long the event loop may keep units of work waiting; then the writer thread does them."""
+"""How long the event loop may take for the units of a commit; then the writer thread does what is left."""
 STATEMENTS: Final = 300
 """Prepared statements that a connection keeps: more than there are queries."""
 _UNIQUE: Final = {apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY}
@@ -162,12 +162,9 @@ class _Batch:
         """See to it that all units are done; for the writer thread. Raises what `_Unit.perform` raises."""
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._turn)
-        before = len(self._left)
         while not self._done.wait(PATIENCE_SECONDS):
-            # A loop that stands still in a unit holds the lock; one that does not come to them at all is not waited for.
-            if len(self._left) == before:
-                self._go_on(float("inf"))
-            before = len(self._left)
+            # Others may wait for the lock: a loop that has so much else to do is not waited for, unless it is in a unit.
+            self._go_on(float("inf"))
         if self._error is not None:
             raise self._error
 
@@ -185,13 +182,16 @@ class _Batch:
                 self._left.popleft()
                 if self._loop.time() > until:
                     break
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the writer thread's to deal with
-            self._error = error
+        except BaseException as error:
+            # Whatever it is, the writer thread has to hear of it, and nothing of the batch is done then.
+            self._error = error if isinstance(error, Exception) else Busy(f"interrupted: {type(error).__name__}")
             self._left.clear()
+            if self._error is not error:
+                raise
         finally:
             self._busy.release()
-        if not self._left:
-            self._done.set()
+            if not self._left:
+                self._done.set()
         return True
 
 
