@@ -27,9 +27,9 @@ AT_ONCE: Final = 8
 """Deliveries that are under way at the same time."""
 KEPT: Final = 30 * DAY
 """How long the record of a finished message is kept, without its contents."""
-REST: Final = 20
-"""A worker rests so many times as long as the event loop kept it waiting: a mail takes as much of the processor as several
-answers do, and nobody holds the line for it."""
+REST: Final = 200
+"""A worker rests so many times as long as the event loop kept it waiting before: nothing to speak of on a quiet server, and on
+a busy one a mail takes as much of the processor as several answers do, and nobody holds the line for it."""
 REST_SECONDS: Final = 0.25
 """How long it rests at most: a server that never gets a pause still sends thirty messages a second."""
 POLL_SECONDS: Final = 1.0
