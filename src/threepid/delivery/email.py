@@ -27,7 +27,9 @@ class _Headers(HeaderRegistry):
     The library makes a class for each header that it makes, and parses each `Content-Type` anew: half of the work of a mail.
     """
 
-    _SHARED: Final = frozenset({"content-transfer-encoding", "content-type", "mime-version"})
+    _SHARED: Final = frozenset(
+        {"auto-submitted", "content-transfer-encoding", "content-type", "mime-version", "x-auto-response-suppress"}
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,13 +46,6 @@ class _Headers(HeaderRegistry):
 
 
 _POLICY: Final = SMTP.clone(max_line_length=76, cte_type="7bit", header_factory=_Headers())
-_OURS: Final = {
-    name: _POLICY.header_factory(name, value)
-    for name, value in (
-        ("Auto-Submitted", "auto-generated"),  # https://www.rfc-editor.org/rfc/rfc3834#section-5
-        ("X-Auto-Response-Suppress", "All"),
-    )
-}
 
 
 class Transport(Protocol):
@@ -111,8 +106,8 @@ class Mailer:
             raise DeliveryError(f"a header cannot be built: {type(error).__name__}", retry=False) from None
         message["Date"] = format_datetime(datetime.fromtimestamp(order.created_at / 1000, UTC))
         message["Message-ID"] = f"<{order.id}@{self._sender.domain}>"
-        for name, value in _OURS.items():
-            message[name] = value
+        message["Auto-Submitted"] = "auto-generated"  # https://www.rfc-editor.org/rfc/rfc3834#section-5
+        message["X-Auto-Response-Suppress"] = "All"
         message.set_content(rendered.text)
         # The boundary would otherwise be another one at every try.
         message.make_alternative(boundary=f"=_{order.id}")

@@ -105,9 +105,8 @@ class Worker:
 
     async def _begin(self) -> int:
         """Begin as many deliveries as there is room for; returns how many."""
-        async with (
-            self._beginning
-        ):  # what is being claimed for another caller is under way for this one, and fills the room
+        # What is being claimed for another caller is under way for this one, and fills the room.
+        async with self._beginning:
             room = AT_ONCE - len(self._under_way)
             orders = await self._claim(room) if room else []
             for order in orders:

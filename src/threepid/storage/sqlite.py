@@ -148,7 +148,7 @@ class _Unit:
 
 
 class _Batch:
-    """The units of one commit that one event loop waits for, done by it unless it is stuck."""
+    """The units of one commit that one event loop waits for, done by it unless it takes too long."""
 
     def __init__(self, tx: SqliteTx, units: Sequence[_Unit]) -> None:
         self._tx = tx
