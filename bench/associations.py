@@ -10,6 +10,7 @@ from rich.progress import Progress
 from threepid.clock import DAY, Clock
 from threepid.domain.credentials import Vault
 from threepid.spec.lookup_hash import lookup_hash
+from threepid.storage import peppers
 from threepid.storage.migrate import migrate
 
 PEPPER = "benchbenchbenchbenchbench"
@@ -74,10 +75,13 @@ def make(path: Path, vault: Vault, *, count: int, binds: int) -> None:
                         ((address(number), mxid(number), now, now, now + 365 * DAY) for number in part),
                     )
                     progress.advance(bar, len(part))
-                hashes = sorted((lookup_hash(address(number), "email", PEPPER), number) for number in numbers)
+                hashes = [lookup_hash(address(number), "email", PEPPER) for number in numbers]
                 connection.executemany(
-                    "INSERT INTO association_hashes VALUES (1, ?, ?, ?)",
-                    ((hash_, mxid(number), now + 365 * DAY) for hash_, number in hashes),
+                    "INSERT INTO association_hashes VALUES (?, 1, ?, ?, ?)",
+                    (
+                        (key, hash_, mxid(number), now + 365 * DAY)
+                        for key, hash_, number in sorted(zip(peppers.keys(1, hashes), hashes, numbers, strict=True))
+                    ),
                 )
                 progress.advance(bar, len(numbers))
     connection.close()

@@ -12,7 +12,7 @@ import apsw
 
 READ = """SELECT medium, canonical, mxid, not_after FROM associations
 WHERE (medium, canonical) > (?, ?) ORDER BY medium, canonical LIMIT ?"""
-WRITE = "INSERT INTO association_hashes (pepper, hash, mxid, not_after) VALUES (99, ?, ?, ?)"
+WRITE = "INSERT INTO association_hashes (key, pepper, hash, mxid, not_after) VALUES (?, 99, ?, ?, ?)"
 
 
 def hashed_per_second(path: str, batch: int, seconds: float) -> float:
@@ -26,22 +26,16 @@ def hashed_per_second(path: str, batch: int, seconds: float) -> float:
             rows = connection.execute(READ, (*last, batch)).fetchall()
             if not rows:
                 break
-            connection.executemany(
-                WRITE,
-                (
-                    (
-                        base64.urlsafe_b64encode(hashlib.sha256(f"{canonical} {medium} another".encode()).digest())[
-                            :-1
-                        ].decode(),
-                        user,
-                        not_after,
-                    )
-                    for medium, canonical, user, not_after in rows
-                ),
-            )
+            connection.executemany(WRITE, (hashed(*row) for row in rows))
         last = rows[-1][:2]
         count += len(rows)
     return count / (time.monotonic() - start)
+
+
+def hashed(medium: str, canonical: str, user: str, not_after: int) -> tuple[int, str, str, int]:
+    digest = hashlib.sha256(f"{canonical} {medium} another".encode()).digest()
+    text = base64.urlsafe_b64encode(digest)[:-1].decode()
+    return 6 << 60 | int.from_bytes(digest[:8]) >> 4, text, user, not_after
 
 
 if __name__ == "__main__":

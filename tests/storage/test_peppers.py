@@ -12,6 +12,7 @@ from threepid.storage import associations, peppers, tallies
 from threepid.storage.associations import Association
 from threepid.storage.database import Tx
 from threepid.storage.migrate import known_migrations, migrate
+from threepid.storage.peppers import Answering
 from threepid.storage.sqlite import connect
 from threepid.storage.tallies import Tally
 from world import World
@@ -78,8 +79,8 @@ def test_a_pepper_is_filled_and_emptied_in_parts_in_any_state_of_the_others(worl
     assert write(world, lambda tx: peppers.answering(tx, "Another", 5)) is None
     write(world, lambda tx: peppers.make_current(tx, new.number, now=6, answers_until=100))
     assert write(world, peppers.current) == "Another"
-    assert write(world, lambda tx: peppers.answering(tx, "Another", 6)) == new.number
-    assert write(world, lambda tx: peppers.answering(tx, old.pepper, 99)) == old.number
+    assert write(world, lambda tx: peppers.answering(tx, "Another", 6)) == Answering(new.number, None)
+    assert write(world, lambda tx: peppers.answering(tx, old.pepper, 99)) == Answering(old.number, 100)
     assert write(world, lambda tx: peppers.answering(tx, old.pepper, 100)) is None
     expected = {f"a{number:04}": f"@u{number}:x" for number in range(25) if number not in (2, 20)}
     expected |= {"a0001": "@new:x", "a0090": "@late:x"}

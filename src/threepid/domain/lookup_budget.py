@@ -10,7 +10,7 @@ each were a write. Docs: docs/decisions/0006-lookups-are-counted-by-marks.md.
 
 import asyncio
 import contextlib
-import zlib
+import struct
 from collections.abc import Iterable
 from hashlib import blake2b
 from math import exp
@@ -37,7 +37,8 @@ SAVE_SECONDS: Final = 5.0
 """How long they wait at most."""
 SAVED_AT_ONCE: Final = 200
 """Users whose marks one transaction saves."""
-_BLANK: Final = bytes(PLACES // 8)
+FEW: Final = 1024
+"""Up to so many marks are kept as the numbers of their places, 16 bits each; more as one bit for each place."""
 _LENIENCE: Final = 1.01
 """The count is right within half a percent; nobody is refused what is allowed."""
 _PLACE_BYTES: Final = 2
@@ -90,9 +91,7 @@ class LookupBudget:
     def check(self, tx: Tx, asker: Asker, waiting: frozenset[int], addresses: Iterable[str]) -> Claim:
         """What these addresses would mark. Raises LimitExceeded if that is too much."""
         stored = tallies.get(tx, asker.day, asker.who)
-        marks = _unpack(stored)
-        places = _places(asker.key, addresses)
-        new = frozenset(place for place in places if not marks[place >> 3] >> (place & 7) & 1) - waiting
+        new = frozenset(_unmarked(stored, _places(asker.key, addresses))) - waiting
         if not new:
             return Claim(asker, new, "")
         self._check_user(asker, (stored.marked if stored else 0) + len(waiting) + len(new))
@@ -182,20 +181,40 @@ def _places(key: bytes, addresses: Iterable[str]) -> set[int]:
     }
 
 
-def _unpack(tally: Tally | None) -> bytes:
-    return _BLANK if tally is None else zlib.decompress(tally.marks)
+def _unmarked(tally: Tally | None, places: set[int]) -> set[int]:
+    """Those places that are not marked."""
+    if tally is None:
+        return places
+    if tally.marked <= FEW:
+        return places.difference(_few(tally))
+    marks = tally.marks
+    return {place for place in places if not marks[place >> 3] >> (place & 7) & 1}
+
+
+def _few(tally: Tally) -> tuple[int, ...]:
+    return struct.unpack(f"<{tally.marked}H", tally.marks)
+
+
+def _marked_too(tally: Tally | None, new: set[int]) -> Tally:
+    """The tally with these places, which are not marked yet."""
+    marked = len(new) + (tally.marked if tally else 0)
+    few = set(_few(tally)) if tally and tally.marked <= FEW else set[int]()
+    if marked <= FEW:
+        return Tally(marked, struct.pack(f"<{marked}H", *sorted(few | new)))
+    marks = bytearray(tally.marks if tally and tally.marked > FEW else PLACES // 8)
+    for place in few | new:
+        marks[place >> 3] |= 1 << (place & 7)
+    return Tally(marked, bytes(marks))
 
 
 def _save(tx: Tx, day: int, who: str, places: Iterable[int]) -> int:
     """Mark these places too; returns how many are marked then. Who loses a race against another process tries again."""
+    wanted = set(places)
     while True:
         stored = tallies.get(tx, day, who)
-        marks = bytearray(_unpack(stored))
-        for place in places:
-            marks[place >> 3] |= 1 << (place & 7)
-        marked = int.from_bytes(marks).bit_count()
-        if stored is not None and stored.marked == marked:
-            return marked
-        packed = zlib.compress(marks, 1)
-        if tallies.put(tx, day, who, Tally(marked, packed), before=stored):
-            return marked
+        new = _unmarked(stored, wanted)
+        if stored is not None and not new:
+            return stored.marked
+        tally = _marked_too(stored, new)
+        if tallies.put(tx, day, who, tally, before=stored):
+            return tally.marked

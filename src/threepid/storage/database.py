@@ -5,6 +5,7 @@ called again after a serialisation failure, so it must have no other effect than
 """
 
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -69,8 +70,8 @@ class Tx(ABC):
         """
 
     @abstractmethod
-    def array(self, texts: Sequence[str]) -> Any:
-        """A parameter that holds many texts, for a query that has a text for each engine."""
+    def array(self, numbers: "array[int]") -> Any:
+        """A parameter that holds many numbers (typecode `q`), for a query that has a text for each engine."""
 
 
 def call(fn: Callable[[Tx], T], tx: Tx) -> T:

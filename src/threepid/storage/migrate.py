@@ -18,10 +18,10 @@ _WAIT_MS: Final = 60_000
 _ADVISORY_LOCK: Final = 0x3F1D
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _WORDS: Final = {
-    "sqlite": {"BYTES": "BLOB", "CLUSTERED": "WITHOUT ROWID"},
-    "postgresql": {"BYTES": "BYTEA", "CLUSTERED": ""},
+    "sqlite": {"BYTES": "BLOB", "CLUSTERED": "WITHOUT ROWID", "BIGKEY": "INTEGER NOT NULL PRIMARY KEY"},
+    "postgresql": {"BYTES": "BYTEA", "CLUSTERED": "", "BIGKEY": "BIGINT NOT NULL PRIMARY KEY"},
 }
-"""What differs between the engines: binary strings, and tables that are kept in the order of their key."""
+"""What differs between the engines: binary strings, tables that are kept in the order of their key, keys of 64 bits."""
 _VERSIONS: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT NOT NULL PRIMARY KEY,
@@ -43,7 +43,9 @@ class Migration(Struct, frozen=True):
         """The statements of the step for `engine`; both drivers run them as they stand, so nothing here cuts them up."""
         words = _WORDS[engine]
         # A comment may speak of them.
-        return re.sub(r"--[^\n]*|\b(?:BYTES|CLUSTERED)\b", lambda found: words.get(found[0], found[0]), self.text)
+        return re.sub(
+            r"--[^\n]*|\b(?:BYTES|CLUSTERED|BIGKEY)\b", lambda found: words.get(found[0], found[0]), self.text
+        )
 
 
 def known_migrations() -> list[Migration]:

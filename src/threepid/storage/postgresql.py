@@ -6,7 +6,8 @@ https://www.postgresql.org/docs/current/transaction-iso.html
 
 import asyncio
 import time  # noqa: TID251 - only to sleep in a worker thread between two tries
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -78,9 +79,9 @@ class PostgresqlTx(Tx):
             raise WrongRowCount(f"{query.name} touched {count} rows")
         return count
 
-    def array(self, texts: Sequence[str]) -> Any:
-        """A parameter for `ANY(:texts)`."""
-        return list(texts)
+    def array(self, numbers: "array[int]") -> Any:
+        """A parameter for `unnest(:numbers)`."""
+        return list(numbers)
 
     def _execute(self, query: Query, parameters: dict[str, Any]) -> psycopg.Cursor[Any]:
         try:

@@ -9,6 +9,7 @@ https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#pragma_synch
 import asyncio
 import queue
 import threading
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +47,8 @@ TURN_SECONDS: Final = 0.002
 """How long units of work may hold the event loop before others have their turn."""
 PATIENCE_SECONDS: Final = 0.05
 """How long the event loop may take for the units of a commit; then the writer thread does what is left."""
+READERS: Final = 2
+"""Reads that go on beside the event loop at once."""
 STATEMENTS: Final = 300
 """Prepared statements that a connection keeps: more than there are queries."""
 _UNIQUE: Final = {apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY}
@@ -95,9 +98,9 @@ class SqliteTx(Tx):
             raise WrongRowCount(f"{query.name} touched {count} rows")
         return count
 
-    def array(self, texts: Sequence[str]) -> Any:
-        """A parameter for `carray(:texts)`. https://sqlite.org/carray.html."""
-        return apsw.carray(tuple(texts))
+    def array(self, numbers: "array[int]") -> Any:
+        """A parameter for `carray(:numbers)`. https://sqlite.org/carray.html."""
+        return apsw.carray(numbers, flags=apsw.SQLITE_CARRAY_INT64)
 
 
 class _Unit:
@@ -207,8 +210,10 @@ class Sqlite(Database):
         self._wait_ms = int(wait_seconds * 1000)
         self._inline = SqliteTx(connect(path, wait_ms=self._wait_ms))
         self._inline.connection.set_busy_timeout(INLINE_WAIT_MS)
-        self._aside: SqliteTx | None = None
-        self._aside_pool = ThreadPoolExecutor(1, thread_name_prefix="sqlite-reader")
+        self._readers: queue.SimpleQueue[SqliteTx | None] = queue.SimpleQueue()
+        for _ in range(READERS):
+            self._readers.put(None)
+        self._aside_pool = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
         self._waiting: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._closed = False
         self._writer = threading.Thread(target=self._write_batches, name="sqlite-writer", daemon=True)
@@ -258,23 +263,26 @@ class Sqlite(Database):
         self._waiting.put(None)
         await asyncio.get_running_loop().run_in_executor(None, self._writer.join)
         self._aside_pool.shutdown(wait=True)
-        if self._aside is not None:
-            self._aside.connection.close()
+        while not self._readers.empty():
+            if (reader := self._readers.get()) is not None:
+                reader.connection.close()
         self._inline.connection.close()
 
     def _read_aside(self, fn: Callable[[Tx], T]) -> T:
-        if self._aside is None:
-            self._aside = SqliteTx(connect(self._path, wait_ms=self._wait_ms))
+        reader = self._readers.get()
         try:
-            self._aside.connection.execute("BEGIN")
+            reader = reader or SqliteTx(connect(self._path, wait_ms=self._wait_ms))
+            reader.connection.execute("BEGIN")
             try:
-                return call(fn, self._aside)
+                return call(fn, reader)
             finally:
-                self._aside.connection.execute("COMMIT")
+                reader.connection.execute("COMMIT")
         except apsw.BusyError as error:
             raise Busy(str(error)) from error
         except apsw.Error as error:
             raise StorageError(str(error)) from error
+        finally:
+            self._readers.put(reader)
 
     def _write_batches(self) -> None:
         tx: SqliteTx | None = None
