@@ -63,11 +63,6 @@ def open_session(
 ) -> tuple[Session, bool]:
     """The open session for `key`, a new one if there is none or the last has expired; and whether it is new."""
     while True:
-        session = tx.row(_sql.open_session, Session, **key.parameters())
-        if session is not None and session.expires_at > now:
-            return session, False
-        if session is not None:
-            tx.run(_sql.close_expired, ANY, **key.parameters(), now=now)
         opened = tx.rows(
             _sql.insert,
             Session,
@@ -81,7 +76,11 @@ def open_session(
         )
         if opened:
             return opened[0], True
-        # Somebody else opened one between the two statements: it is looked for again.
+        session = tx.row(_sql.open_session, Session, **key.parameters())
+        if session is not None and session.expires_at > now:
+            return session, False
+        # It expired, or somebody else closed it between the two statements.
+        tx.run(_sql.close_expired, ANY, **key.parameters(), now=now)
 
 
 def by_sid(tx: Tx, sid: str) -> Session | None:
