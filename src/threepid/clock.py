@@ -14,6 +14,9 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 """Durations in milliseconds, the unit of every timestamp of the Matrix specification."""
 
+_ID_BYTES = 18
+_TIME_BYTES = 6
+
 
 class Clock:
     """The system's clocks."""
@@ -38,6 +41,13 @@ class Entropy:
     def token(self, prefix: str = "", count: int = 32) -> str:
         """A secret of `count` random bytes as URL-safe text without padding, after `prefix`."""
         return prefix + base64.urlsafe_b64encode(self.bytes(count)).rstrip(b"=").decode("ascii")
+
+    def id(self, now: int) -> str:
+        """The name of a row that was made `now`, 24 characters that nobody can guess: 48 bits of time before 96 random ones.
+
+        Those of one time stand together in an index, so a commit writes half as many pages as with names at random.
+        """
+        return base64.urlsafe_b64encode(now.to_bytes(_TIME_BYTES) + self.bytes(_ID_BYTES - _TIME_BYTES)).decode("ascii")
 
     def below(self, bound: int) -> int:
         """A uniform integer in `[0, bound)`."""

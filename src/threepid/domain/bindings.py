@@ -270,7 +270,7 @@ class Bindings:
         if waiting is not None and not _is_moot(tx, waiting, withdrawal):
             return waiting
         order = Order(
-            id=self._context.entropy.token(count=18),
+            id=self._context.entropy.id(now),
             channel=CHANNEL,
             recipient=id_server,
             language="",

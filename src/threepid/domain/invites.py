@@ -296,7 +296,7 @@ class Invites:
             return
         params = msgspec.json.encode(Callback(mxid, medium, canonical)).decode("utf-8")
         for start in range(0, len(waiting), AT_ONCE):
-            order_id = self._context.entropy.token(count=18)
+            order_id = self._context.entropy.id(now)
             outbox.insert(
                 tx,
                 order_id=order_id,

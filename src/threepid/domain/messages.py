@@ -178,7 +178,7 @@ def enqueue(
     tx: Tx, entropy: Entropy, message: Message, *, channel: Channel, to: str, language: str, now: int, expires_at: int
 ) -> str:
     """Put `message` to the address `to` into the outbox, to be dropped after `expires_at`; returns the row's id."""
-    order_id = entropy.token(count=18)
+    order_id = entropy.id(now)
     outbox.insert(
         tx,
         order_id=order_id,

@@ -120,7 +120,7 @@ class Validation:
         secret_hash = context.vault.hash_client_secret(client_secret)
         key = sessions.Key(purpose, owner, address.medium, address.canonical, secret_hash)
         now = context.clock.now()
-        sid = context.entropy.token(count=16)
+        sid = context.entropy.id(now)
         code = context.entropy.digits(6)
         link = context.entropy.token(count=24)
 
