@@ -1,6 +1,7 @@
 """Rotation of peppers and the budgets of lookups, with a hand on the clock."""
 
 import asyncio
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +12,7 @@ import pytest
 from threepid.clock import DAY, HOUR, MINUTE
 from threepid.domain import housekeeping, lookup_budget
 from threepid.domain.lookup import SMALL, Lookup
-from threepid.domain.lookup_budget import WAITING, LookupBudget
+from threepid.domain.lookup_budget import FEW, PLACES, WAITING, LookupBudget
 from threepid.domain.peppers import BATCH, GRACE, LEASE, State, Work, state_of
 from threepid.spec.errors import InvalidPepper, LimitExceeded
 from threepid.spec.lookup_hash import lookup_hash
@@ -329,6 +330,25 @@ def test_as_many_addresses_as_allowed_are_allowed_and_two_percent_more_are_not(c
     for count in (10, 1_000, 20_000, 100_000):
         marked = len(lookup_budget._places(asker.key, (f"address {number}" for number in range(count))))
         assert allowing(round(count * 0.98) - 1) < marked <= allowing(count)
+
+
+def test_marks_stay_what_they_are_however_many_there_are() -> None:
+    chance = random.Random(1)
+    expected: set[int] = set()
+    tally = None
+    sizes = set()
+    for _ in range(60):
+        asked = {chance.randrange(PLACES) for _ in range(40)} | set(chance.sample(sorted(expected), len(expected) // 9))
+        new = lookup_budget._unmarked(tally, asked)
+        assert new == asked - expected
+        tally = lookup_budget._marked_too(tally, new)
+        expected |= asked
+        assert tally.marked == len(expected)
+        assert lookup_budget._unmarked(tally, expected) == set()
+        sizes.add(len(tally.marks))
+    assert len(expected) > FEW
+    assert min(sizes) <= 80
+    assert max(sizes) == PLACES // 8
 
 
 def test_nothing_that_is_stored_is_the_same_for_two_users_or_days(counted: World) -> None:

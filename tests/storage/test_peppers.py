@@ -1,6 +1,8 @@
 """Hashes of associations under peppers, and tallies of what was asked for, on each engine."""
 
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +12,7 @@ from threepid.clock import Clock
 from threepid.spec.lookup_hash import lookup_hash
 from threepid.storage import associations, peppers, tallies
 from threepid.storage.associations import Association
-from threepid.storage.database import Tx
+from threepid.storage.database import StorageError, Tx
 from threepid.storage.migrate import known_migrations, migrate
 from threepid.storage.peppers import Answering
 from threepid.storage.sqlite import connect
@@ -119,6 +121,75 @@ def test_many_hashes_are_asked_for_in_one_statement(world: World, count: int) ->
     assert found(world, range(count), pepper) == ({"a0000": "@alice:example.org"} if count else {})
 
 
+def test_addresses_whose_hashes_begin_alike_are_all_found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    (old,) = write(world, peppers.all_of)
+    monkeypatch.setattr(peppers, "keys", lambda number, hashes: [number * 100] * len(hashes))
+    four = {f"a{number:04}": f"@u{number}:x" for number in range(4)}
+    publish(world, *(association(number, f"@u{number}:x") for number in range(4)))
+    assert found(world, range(10), old) == four
+    with pytest.raises(StorageError, match="all places of a hash are taken"):
+        publish(world, association(4))
+    assert write(world, lambda tx: peppers.insert(tx, "Another", 5))  # a rotation meets them in one batch
+    new = write(world, peppers.all_of)[1]
+    publish(world, association(2, "@early:x"))
+    assert write(world, lambda tx: peppers.fill(tx, new, 10)) == 4
+    assert found(world, range(10), new) == found(world, range(10), old) == {**four, "a0002": "@early:x"}
+    write(world, lambda tx: associations.unbind(tx, "email", "a0000@example.com", "@u0:x"))
+    publish(
+        world, association(3, "@again:x"), association(5, "@five:x")
+    )  # the first place is free now, the second is taken
+    expected = {"a0001": "@u1:x", "a0002": "@early:x", "a0003": "@again:x", "a0005": "@five:x"}
+    assert found(world, range(10), new) == found(world, range(10), old) == expected
+    write(world, lambda tx: associations.unbind(tx, "email", "a0003@example.com", "@again:x"))
+    assert "a0003" not in found(world, range(10), old)
+
+
+@pytest.mark.parametrize("number", [1, 6, 7, 700_001])
+def test_the_key_of_a_hash_is_of_its_pepper_and_its_first_60_bits(number: int) -> None:
+    hashes = [lookup_hash(f"a{one}@example.com", "email", "pepper") for one in range(200)]
+    for hash_, key in zip(hashes, peppers.keys(number, hashes), strict=True):
+        digest = int.from_bytes(urlsafe_b64decode(hash_ + "="))
+        assert key == (number % 7 << 60) + (digest >> 196)
+        assert 0 <= key < 2**63 - peppers.PLACES
+
+
+@pytest.mark.parametrize(
+    "hash_",
+    ["", "a", "=" * 43, "a" * 42, "a" * 44, "é" * 43, "\ud800" * 43, "a" * 42 + "=", "+/" + "a" * 41, "a" * 43 + "\n"],
+)
+def test_what_is_no_hash_is_not_found(world: World, hash_: str) -> None:
+    (pepper,) = write(world, peppers.all_of)
+    publish(world, association(0))
+    right = lookup_hash("a0000@example.com", "email", pepper.pepper)
+    rows = write(world, lambda tx: peppers.by_hashes(tx, pepper.number, [hash_, right, hash_, right], 2))
+    assert rows == {right: "@alice:example.org"}
+
+
+def test_peppers_whose_numbers_share_keys_answer_and_end_apart(world: World) -> None:
+    (first,) = write(world, peppers.all_of)
+    publish(world, *(association(number, f"@u{number}:x") for number in range(5)))
+    everybody = {f"a{number:04}": f"@u{number}:x" for number in range(5)}
+
+    def rotate(tx: Tx, name: str) -> int:
+        assert peppers.insert(tx, name, 5)
+        new = peppers.all_of(tx)[-1]
+        hashed = peppers.fill(tx, new, 10)
+        peppers.make_current(tx, new.number, now=6, answers_until=100)
+        return hashed
+
+    assert [write(world, partial(rotate, name=name)) for name in "abcdefg"] == [5] * 7
+    last = write(world, peppers.all_of)[-1]
+    assert last.number == first.number + 7
+    hashes = [lookup_hash("a0000@example.com", "email", one.pepper) for one in (first, last)]
+    assert write(world, lambda tx: peppers.by_hashes(tx, first.number, hashes, 2)) == {hashes[0]: "@u0:x"}
+    assert write(world, lambda tx: peppers.by_hashes(tx, last.number, hashes, 2)) == {hashes[1]: "@u0:x"}
+    write(world, lambda tx: peppers.end(tx, first.number, 101))
+    steps = [write(world, lambda tx: peppers.delete_some(tx, first.number, 2)) for _ in range(3)]
+    assert steps == [False, False, True]
+    assert found(world, range(9), first) == {}
+    assert found(world, range(9), last) == everybody
+
+
 def test_who_publishes_while_a_rotation_begins_is_waited_for(world: World, engine: str) -> None:
     """Otherwise the new pepper could be filled past an address that is published without knowing of it."""
     database = world.server.context.database
@@ -162,10 +233,11 @@ def test_a_tally_is_replaced_only_by_one_that_was_made_of_it(world: World) -> No
     assert write(world, lambda tx: tallies.get(tx, 1, "w")) is None
 
 
+@pytest.mark.parametrize("version", [2, 6])
 def test_a_database_of_before_is_hashed_anew_before_anybody_is_answered(
-    engine: str, database_url: str, tmp_path: Path
+    engine: str, database_url: str, tmp_path: Path, version: int
 ) -> None:
-    then = [migration for migration in known_migrations() if migration.version < 3]
+    then = [migration for migration in known_migrations() if migration.version <= version]
     url = database_url if engine == "postgresql" else f"sqlite:{tmp_path / 'before.db'}"
     execute = _connected(engine, url)
     if engine == "postgresql":
@@ -176,17 +248,25 @@ def test_a_database_of_before_is_hashed_anew_before_anybody_is_answered(
     for migration in then:
         execute(migration.script(engine))
         execute(f"INSERT INTO schema_migrations VALUES ({migration.version}, '{migration.name}', 1)")
-    execute("INSERT INTO peppers (pepper, created_at) VALUES ('OldPepper', 1)")
+    if version == 2:
+        execute("INSERT INTO peppers (pepper, created_at) VALUES ('OldPepper', 1)")
+    else:
+        execute("INSERT INTO peppers (number, pepper, created_at, current_at) VALUES (1, 'OldPepper', 1, 1)")
+        execute("INSERT INTO lookup_tallies VALUES (1, 'who', 2, 'ab')")
     for number in range(3):
         address = f"'email', 'a{number:04}@example.com'"
         execute(f"INSERT INTO associations VALUES ({address}, '@u{number}:x', 1, 1, {LATER})")
-        execute(f"INSERT INTO association_hashes VALUES ('OldPepper', 'hash{number}', {address})")
-    assert "0003_lookup" in migrate(url, password=None, clock=Clock())
+        if version == 2:
+            execute(f"INSERT INTO association_hashes VALUES ('OldPepper', 'hash{number}', {address})")
+        else:
+            execute(f"INSERT INTO association_hashes VALUES (1, 'hash{number}', '@u{number}:x', {LATER})")
+    assert "0007_lookup_by_key" in migrate(url, password=None, clock=Clock())
     with World(url, tmp_path) as world:
         (pepper,) = write(world, peppers.all_of)
         assert pepper.current_at is not None
         assert pepper.pepper != "OldPepper"
         assert found(world, range(5), pepper) == {f"a{number:04}": f"@u{number}:x" for number in range(3)}
+        assert write(world, lambda tx: tallies.get(tx, 1, "who")) is None
 
 
 def _connected(engine: str, url: str) -> Callable[[str], object]:

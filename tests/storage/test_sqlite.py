@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,10 +11,11 @@ import apsw
 import pytest
 
 from threepid.clock import Clock
-from threepid.storage import accounts
+from threepid.spec.lookup_hash import lookup_hash
+from threepid.storage import accounts, peppers
 from threepid.storage.database import Busy, InDoubt, StorageError, Tx
 from threepid.storage.migrate import migrate
-from threepid.storage.sqlite import Sqlite, connect
+from threepid.storage.sqlite import Sqlite, SqliteTx, connect
 
 SYSTEM = apsw.vfs_names()[0]
 
@@ -258,3 +259,112 @@ def test_two_event_loops_share_a_database(path: Path) -> None:
         thread.join(10)
     assert database.writes == 100
     asyncio.run(database.close())
+
+
+def test_a_unit_that_fails_after_a_change_is_undone_alone(path: Path) -> None:
+    """There are no savepoints until one was missed: then the whole commit is done again, with them."""
+    tried: list[str] = []
+
+    def unit(name: str, *, changes: bool = True, fails: bool = False) -> Callable[[Tx], bool]:
+        def step(tx: Tx) -> bool:
+            tried.append(name)
+            done = account(name)(tx) if changes else False
+            if fails:
+                raise ValueError(name)
+            return done
+
+        return step
+
+    async def run() -> Sequence[Sequence[object]]:
+        database = Sqlite(path)
+        answers = [
+            await asyncio.gather(
+                database.write(unit(f"first{turn}")),
+                database.write(unit(f"failing{turn}", fails=True)),
+                database.write_aside(unit(f"aside{turn}", fails=True)),
+                database.write(unit(f"last{turn}")),
+                return_exceptions=True,
+            )
+            for turn in range(2)
+        ]
+        names = [f"{name}{turn}" for turn in range(2) for name in ("first", "failing", "aside", "last")]
+        found = await database.read(lambda tx: [accounts.get(tx, f"@u{name}:x") is not None for name in names])
+        assert found == [True, False, False, True] * 2
+        assert (database.commits, database.writes) == (2, 4)
+        await database.close()
+        return answers
+
+    for turn, (first, failing, aside, last) in enumerate(asyncio.run(run())):
+        assert first is last is True
+        assert repr(failing) == f"ValueError('failing{turn}')"
+        assert repr(aside) == f"ValueError('aside{turn}')"
+    # Aside goes first, and has to be undone: nothing else was tried by then. The second time there are savepoints.
+    assert tried == ["aside0", *(["aside0", "first0", "failing0", "last0"]), "aside1", "first1", "failing1", "last1"]
+
+
+def test_a_unit_that_fails_before_a_change_costs_the_others_nothing(path: Path) -> None:
+    tried: list[int] = []
+
+    def unit(number: int) -> Callable[[Tx], bool]:
+        def step(tx: Tx) -> bool:
+            tried.append(number)
+            if number % 2:
+                raise ValueError(number)
+            return account(number)(tx)
+
+        return step
+
+    async def run() -> Sequence[object]:
+        database = Sqlite(path)
+        answers = await asyncio.gather(*(database.write(unit(number)) for number in range(20)), return_exceptions=True)
+        await database.close()
+        return answers
+
+    answers = asyncio.run(run())
+    assert [isinstance(answer, ValueError) for answer in answers] == [False, True] * 10
+    assert tried == list(range(20))
+
+
+def test_two_long_reads_go_on_at_once_and_a_third_waits(path: Path) -> None:
+    together = threading.Barrier(2, timeout=10)
+    ended = threading.Event()
+
+    def meet(tx: Tx) -> int:
+        together.wait()
+        assert accounts.get(tx, "@nobody:x") is None
+        assert ended.wait(10)
+        return 1
+
+    def third(tx: Tx) -> int:
+        assert ended.is_set()
+        assert accounts.get(tx, "@nobody:x") is None
+        return 3
+
+    async def run() -> list[int]:
+        database = Sqlite(path)
+        asyncio.get_running_loop().call_later(0.2, ended.set)
+        answers = await asyncio.gather(*(database.read_aside(fn) for fn in (meet, meet, third)))
+        await database.close()
+        return answers
+
+    assert asyncio.run(run()) == [1, 1, 3]
+
+
+def test_a_statement_is_compiled_once_whatever_its_values(path: Path) -> None:
+    """Else SQLite would look for a better plan whenever other hashes are asked for."""
+    compiled: list[object] = []
+
+    def note(*what: object) -> int:  # SQLite asks for leave whenever it compiles
+        compiled.append(what)
+        return apsw.SQLITE_OK
+
+    connection = connect(path, wait_ms=100)
+    connection.authorizer = note
+    tx = SqliteTx(connection)
+    for number in range(50):
+        assert peppers.by_hashes(tx, 1, [lookup_hash(f"a{number}@example.com", "email", "pepper")], number) == {}
+        if number == 0:
+            once = len(compiled)
+    connection.close()
+    assert once > 0
+    assert len(compiled) == once

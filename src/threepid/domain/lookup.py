@@ -86,7 +86,7 @@ class Lookup:
     def _number(self, tx: Tx, pepper: str, now: int) -> int | None:
         """The number of a pepper, if lookups are answered under it.
 
-        What is said here may be `_REMEMBERED` old: hashes stay for longer than that after the last lookup that they answer.
+        What is said here may be `_REMEMBERED` old: a pepper that is replaced answers for an hour or more.
         """
         since, known = self._answering.get(pepper, (0, None))
         if known is None or not since <= now < since + _REMEMBERED:

@@ -397,7 +397,7 @@ def connect(path: Path, *, wait_ms: int) -> apsw.Connection:
 
 
 def _configure(connection: apsw.Connection) -> None:
-    # Else a statement is compiled anew whenever a value differs that it compares with a column of an index.
+    # Else a statement is compiled anew for values that might make another plan the better one: of arrays, each time.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     # secure_delete: what was forgotten (codes, links, contacts of erased accounts) is not to lie about in free space.
     for pragma, wanted in (
