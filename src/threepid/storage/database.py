@@ -1,7 +1,8 @@
 """`Database.read(fn)` and `Database.write(fn)`: a synchronous function of a transaction, on SQLite or PostgreSQL.
 
 "No await while holding a lock" is thereby structural, and domain steps can be tested without an event loop. `fn` may be
-called again after a serialisation failure, so it must have no other effect than through its transaction.
+called again (after a serialisation failure, or because something else in its commit has to be undone), so it must have no
+other effect than through its transaction.
 """
 
 from abc import ABC, abstractmethod

@@ -1,4 +1,4 @@
-"""SQLite through apsw: one writer thread with group commit, reads inline on the event loop.
+"""SQLite through apsw: one writer thread with group commit, reads inline on the event loop, long ones in threads beside it.
 
 The writer thread locks, commits and waits for the disk; the statements between run on the event loop as well. Both would
 otherwise fight for the interpreter's lock at every statement, and lose more by that than the statements take.
@@ -40,7 +40,7 @@ T = TypeVar("T")
 WAIT_SECONDS: Final = 5.0
 """How long a batch of writes waits for a lock that another process holds."""
 INLINE_WAIT_MS: Final = 20
-"""How long a read may hold the event loop for a lock; then it moves to the reader thread."""
+"""How long a read may hold the event loop for a lock; then it moves to a reader thread."""
 BATCH: Final = 128
 """Units of work that one commit carries at most."""
 GUARDED: Final = 100
@@ -251,7 +251,7 @@ class Sqlite(Database):
             raise StorageError(str(error)) from error
 
     async def read_aside(self, fn: Callable[[Tx], T]) -> T:
-        """Run `fn` in the reader thread."""
+        """Run `fn` in a reader thread."""
         self.reads += 1
         return await self._in_reader_thread(fn)
 
