@@ -12,7 +12,7 @@ import apsw
 
 READ = """SELECT medium, canonical, mxid, not_after FROM associations
 WHERE (medium, canonical) > (?, ?) ORDER BY medium, canonical LIMIT ?"""
-WRITE = "INSERT INTO association_hashes (key, pepper, hash, mxid, not_after) VALUES (?, 99, ?, ?, ?)"
+WRITE = "INSERT INTO association_hashes (key, pepper, hash, mxid, not_after) VALUES (?, 97, ?, ?, ?)"
 
 
 def hashed_per_second(path: str, batch: int, seconds: float) -> float:
@@ -35,7 +35,7 @@ def hashed_per_second(path: str, batch: int, seconds: float) -> float:
 def hashed(medium: str, canonical: str, user: str, not_after: int) -> tuple[int, str, str, int]:
     digest = hashlib.sha256(f"{canonical} {medium} another".encode()).digest()
     text = base64.urlsafe_b64encode(digest)[:-1].decode()
-    return 6 << 60 | int.from_bytes(digest[:8]) >> 4, text, user, not_after
+    return 97 % 7 << 60 | int.from_bytes(digest[:8]) >> 4, text, user, not_after
 
 
 if __name__ == "__main__":

@@ -144,6 +144,27 @@ def test_addresses_whose_hashes_begin_alike_are_all_found(world: World, monkeypa
     assert "a0003" not in found(world, range(10), old)
 
 
+def test_a_rotation_gets_past_a_hash_that_stands_at_a_later_place_while_its_first_is_free(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (old,) = write(world, peppers.all_of)
+    publish(world, *(association(number, f"@u{number}:x") for number in range(3)))
+    monkeypatch.setattr(peppers, "keys", lambda number, hashes: [number * 100] * len(hashes))
+    assert write(world, lambda tx: peppers.insert(tx, "Another", 5))
+    new = write(world, peppers.all_of)[1]
+    publish(world, *(association(number, f"@new{number}:x") for number in range(3)))
+    write(world, lambda tx: associations.unbind(tx, "email", "a0000@example.com", "@new0:x"))
+    assert write(world, lambda tx: peppers.fill(tx, new, 10)) == 2
+    assert found(world, range(5), new) == {"a0001": "@new1:x", "a0002": "@new2:x"}
+    publish(world, association(1, "@again:x"))
+    assert found(world, range(5), new) == {"a0001": "@again:x", "a0002": "@new2:x"}
+    for number, mxid in ((1, "@again:x"), (2, "@new2:x")):
+        address = f"a{number:04}@example.com"
+        assert write(world, lambda tx, a=address, m=mxid: associations.unbind(tx, "email", a, m))  # type: ignore[misc]
+    assert found(world, range(5), new) == {}
+    assert found(world, range(5), old) == {}
+
+
 @pytest.mark.parametrize("number", [1, 6, 7, 700_001])
 def test_the_key_of_a_hash_is_of_its_pepper_and_its_first_60_bits(number: int) -> None:
     hashes = [lookup_hash(f"a{one}@example.com", "email", "pepper") for one in range(200)]

@@ -325,6 +325,34 @@ def test_a_unit_that_fails_before_a_change_costs_the_others_nothing(path: Path) 
     assert tried == list(range(20))
 
 
+def test_a_transaction_that_is_lost_is_lost_for_all_its_units(path: Path) -> None:
+    """SQLite may roll back by itself; a unit that makes another error of that must not let the rest go on without one."""
+
+    def losing(tx: Tx) -> None:
+        assert isinstance(tx, SqliteTx)
+        tx.connection.execute("ROLLBACK")
+        raise ValueError("what went wrong before")
+
+    async def run() -> list[object]:
+        database = Sqlite(path)
+        answers: list[object] = list(
+            await asyncio.gather(
+                database.write(account(1)), database.write(losing), database.write(account(2)), return_exceptions=True
+            )
+        )
+        answers.append(await database.write(account(3)))
+        names = ("@u1:x", "@u2:x", "@u3:x")
+        answers.append(await database.read(lambda tx: [accounts.get(tx, name) is not None for name in names]))
+        await database.close()
+        return answers
+
+    first, lost, second, *later = asyncio.run(run())
+    assert isinstance(first, Busy)
+    assert isinstance(second, Busy)
+    assert isinstance(lost, ValueError)
+    assert later == [True, [False, False, True]]
+
+
 def test_two_long_reads_go_on_at_once_and_a_third_waits(path: Path) -> None:
     together = threading.Barrier(2, timeout=10)
     ended = threading.Event()

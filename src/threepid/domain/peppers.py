@@ -36,6 +36,8 @@ LENGTH: Final = 24
 """Letters and digits of a pepper: 142 bits."""
 BATCH: Final = 100
 """Hashes that one transaction makes or forgets: it is over in two milliseconds, for which an answer may have to wait."""
+LARGE_BATCH: Final = 2_000
+"""The same where nobody is answered yet."""
 LEASE: Final = 3 * SECOND
 """How long a worker that died keeps others from its work."""
 GRACE: Final = MINUTE
@@ -88,9 +90,10 @@ class Peppers:
 
     async def start(self) -> None:
         """See that there is a current pepper; returns when there is."""
-        while await self._context.database.read(peppers.current) is None:
+        if await self._context.database.read(peppers.current) is None:
             await self.begin()
-            if await self.work() is Work.ELSEWHERE:
+        while await self._context.database.read(peppers.current) is None:
+            if await self.work(LARGE_BATCH) is not Work.SOME:
                 await asyncio.sleep(0.1)
 
     async def all_of(self) -> list[Pepper]:
@@ -112,12 +115,12 @@ class Peppers:
         now = self._context.clock.now()
         return await self._context.database.write(lambda tx: peppers.insert(tx, pepper, now))
 
-    async def work(self) -> Work:
-        """Do what one short transaction can: fill a new pepper, or empty one that has ended."""
+    async def work(self, count: int = BATCH) -> Work:
+        """Do what one transaction can with `count` hashes: fill a new pepper, or empty one that has ended."""
         now = self._context.clock.now()
         if _job(await self.all_of(), now) is None:
             return Work.NONE
-        return await self._context.database.write_aside(lambda tx: self._work(tx, now))
+        return await self._context.database.write_aside(lambda tx: self._work(tx, now, count))
 
     async def work_and_rest(self) -> Work:
         """The same, and then half as much time for other processes: on SQLite they cannot write meanwhile."""
@@ -132,8 +135,8 @@ class Peppers:
         while not stop.is_set():
             try:
                 await self._begin_if_due()
-                # Without a rest: what else this process writes comes along in the same commits. A scheduler prefers threads
-                # that slept, so answers waited longer for work that did.
+                # Without a rest: what else this process writes comes along in the same commits, and others get in between,
+                # mostly within 40 ms. A scheduler prefers threads that slept, so answers waited longer for work that did.
                 if await self.work() is Work.SOME:
                     continue
             except StorageError as error:
@@ -152,7 +155,7 @@ class Peppers:
         if now >= current.current_at + self._settings.pepper_days * DAY and await self.begin():
             _log.info("pepper_rotation_began")
 
-    def _work(self, tx: Tx, now: int) -> Work:
+    def _work(self, tx: Tx, now: int, count: int) -> Work:
         job = _job(peppers.all_of(tx), now)
         if job is None:
             return Work.NONE
@@ -162,22 +165,22 @@ class Peppers:
         # Who had it before may have come further while this waited for the claim.
         for again in peppers.all_of(tx):
             if again.number == pepper.number and state_of(again, now) is state:
-                _STEPS[state](self, tx, again, now)
+                _STEPS[state](self, tx, again, now, count)
         return Work.SOME
 
-    def _fill(self, tx: Tx, pepper: Pepper, now: int) -> None:
-        if not peppers.fill(tx, pepper, BATCH):
+    def _fill(self, tx: Tx, pepper: Pepper, now: int, count: int) -> None:
+        if not peppers.fill(tx, pepper, count):
             overlap = self._settings.pepper_overlap_hours * HOUR
             peppers.make_current(tx, pepper.number, now=now, answers_until=now + overlap)
 
-    def _end(self, tx: Tx, pepper: Pepper, now: int) -> None:
+    def _end(self, tx: Tx, pepper: Pepper, now: int, _count: int) -> None:
         peppers.end(tx, pepper.number, now)
 
-    def _empty(self, tx: Tx, pepper: Pepper, _now: int) -> None:
-        peppers.delete_some(tx, pepper.number, BATCH)
+    def _empty(self, tx: Tx, pepper: Pepper, _now: int, count: int) -> None:
+        peppers.delete_some(tx, pepper.number, count)
 
 
-_STEPS: Final[dict[State, Callable[[Peppers, Tx, Pepper, int], None]]] = {
+_STEPS: Final[dict[State, Callable[[Peppers, Tx, Pepper, int, int], None]]] = {
     State.FILLING: Peppers._fill,  # noqa: SLF001 - the table of its own work
     State.ENDING: Peppers._end,  # noqa: SLF001 - likewise
     State.EMPTYING: Peppers._empty,  # noqa: SLF001 - likewise

@@ -163,7 +163,9 @@ def fill(tx: Tx, pepper: Pepper, count: int) -> int:
         added = tx.run(
             _sql.add_hashes, range(len(rows) + 1), pepper=pepper.number, rows=msgspec.json.encode(rows).decode()
         )
-        if added < len(rows):  # some were published meanwhile, or another hash has their place
+        # Some were published meanwhile, or another hash has their place. One that stands at a later place may have come to its
+        # first a second time: both are rewritten and erased together.
+        if added < len(rows):
             for key, hash_, mxid, not_after in rows:
                 if tx.value(_sql.has_hash, key=key, hash=hash_) is None:
                     _add(tx, pepper.number, key, hash_, mxid, not_after)

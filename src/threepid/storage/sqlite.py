@@ -136,7 +136,7 @@ class _Unit:
     def perform(self, tx: SqliteTx, *, guarded: bool) -> None:
         """Do it; if it fails, undo it, which needs a savepoint: `guarded`. Raises _MustUndo without one.
 
-        Raises apsw.Error when no other unit of the batch would fare better.
+        Raises apsw.Error or Busy when no other unit of the batch would fare better.
         """
         connection = tx.connection
         before = connection.total_changes()
@@ -148,11 +148,11 @@ class _Unit:
         except (apsw.FullError, apsw.IOError):
             raise
         except apsw.Error as error:
-            if not connection.in_transaction:
-                raise
             self.error = StorageError(str(error))
         except BaseException as error:  # noqa: BLE001 - whatever it is, it goes to the caller
             self.error = error
+        if self.error is not None and not connection.in_transaction:
+            raise Busy("the transaction was lost") from self.error
         if self.error is not None and connection.total_changes() != before:
             if not guarded:
                 raise _MustUndo

@@ -16,3 +16,4 @@ CREATE TABLE association_hashes (
 
 -- They were packed otherwise: everybody's day begins anew.
 DELETE FROM lookup_tallies;
+DELETE FROM lookup_networks;

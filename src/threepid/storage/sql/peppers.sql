@@ -83,7 +83,7 @@ ON CONFLICT DO NOTHING;
 
 -- name: has_hash(key, hash)$
 -- Is this hash there?
-SELECT 1 FROM association_hashes WHERE key BETWEEN :key AND CAST(:key AS BIGINT) + 3 AND hash = :hash;
+SELECT 1 FROM association_hashes WHERE key BETWEEN :key AND CAST(:key AS BIGINT) + 3 AND hash = :hash LIMIT 1;
 
 -- name: erase_hash(key, hash)!
 -- The address was withdrawn.
