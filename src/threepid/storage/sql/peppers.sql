@@ -118,8 +118,11 @@ CROSS JOIN association_hashes AS h ON h.key BETWEEN asked.value AND asked.value 
 WHERE h.pepper = :pepper AND h.not_after > :now;
 
 -- name: by_hashes_on_postgresql(pepper, keys, now)$
--- The same with an array of PostgreSQL, which would expect half of the table between two numbers that it does not know.
+-- The same with an array of PostgreSQL. The limit says how few there are between two numbers: it would expect so many that it
+-- walks through the whole table.
 SELECT CAST(COALESCE(json_object_agg(h.hash, h.mxid), '{}') AS TEXT)
-FROM unnest(CAST(:keys AS BIGINT[])) AS asked (key) CROSS JOIN generate_series(0, 3) AS next
-JOIN association_hashes AS h ON h.key = asked.key + next
+FROM unnest(CAST(:keys AS BIGINT[])) AS asked (key) CROSS JOIN LATERAL (
+    SELECT pepper, hash, mxid, not_after FROM association_hashes WHERE key BETWEEN asked.key AND asked.key + 3
+    ORDER BY key LIMIT 4
+) AS h
 WHERE h.pepper = :pepper AND h.not_after > :now;
