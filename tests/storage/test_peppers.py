@@ -14,7 +14,6 @@ from threepid.storage import associations, peppers, tallies
 from threepid.storage.associations import Association
 from threepid.storage.database import StorageError, Tx
 from threepid.storage.migrate import known_migrations, migrate
-from threepid.storage.peppers import Answering
 from threepid.storage.sqlite import connect
 from threepid.storage.tallies import Tally
 from world import World
@@ -81,8 +80,8 @@ def test_a_pepper_is_filled_and_emptied_in_parts_in_any_state_of_the_others(worl
     assert write(world, lambda tx: peppers.answering(tx, "Another", 5)) is None
     write(world, lambda tx: peppers.make_current(tx, new.number, now=6, answers_until=100))
     assert write(world, peppers.current) == "Another"
-    assert write(world, lambda tx: peppers.answering(tx, "Another", 6)) == Answering(new.number, None)
-    assert write(world, lambda tx: peppers.answering(tx, old.pepper, 99)) == Answering(old.number, 100)
+    assert write(world, lambda tx: peppers.answering(tx, "Another", 6)) == new.number
+    assert write(world, lambda tx: peppers.answering(tx, old.pepper, 99)) == old.number
     assert write(world, lambda tx: peppers.answering(tx, old.pepper, 100)) is None
     expected = {f"a{number:04}": f"@u{number}:x" for number in range(25) if number not in (2, 20)}
     expected |= {"a0001": "@new:x", "a0090": "@late:x"}
@@ -135,9 +134,8 @@ def test_addresses_whose_hashes_begin_alike_are_all_found(world: World, monkeypa
     assert write(world, lambda tx: peppers.fill(tx, new, 10)) == 4
     assert found(world, range(10), new) == found(world, range(10), old) == {**four, "a0002": "@early:x"}
     write(world, lambda tx: associations.unbind(tx, "email", "a0000@example.com", "@u0:x"))
-    publish(
-        world, association(3, "@again:x"), association(5, "@five:x")
-    )  # the first place is free now, the second is taken
+    # The first place is free now, the second is taken.
+    publish(world, association(3, "@again:x"), association(5, "@five:x"))
     expected = {"a0001": "@u1:x", "a0002": "@early:x", "a0003": "@again:x", "a0005": "@five:x"}
     assert found(world, range(10), new) == found(world, range(10), old) == expected
     write(world, lambda tx: associations.unbind(tx, "email", "a0003@example.com", "@again:x"))
@@ -160,7 +158,7 @@ def test_a_rotation_gets_past_a_hash_that_stands_at_a_later_place_while_its_firs
     assert found(world, range(5), new) == {"a0001": "@again:x", "a0002": "@new2:x"}
     for number, mxid in ((1, "@again:x"), (2, "@new2:x")):
         address = f"a{number:04}@example.com"
-        assert write(world, lambda tx, a=address, m=mxid: associations.unbind(tx, "email", a, m))  # type: ignore[misc]
+        assert write(world, partial(associations.unbind, medium="email", canonical=address, mxid=mxid))
     assert found(world, range(5), new) == {}
     assert found(world, range(5), old) == {}
 
@@ -274,6 +272,7 @@ def test_a_database_of_before_is_hashed_anew_before_anybody_is_answered(
     else:
         execute("INSERT INTO peppers (number, pepper, created_at, current_at) VALUES (1, 'OldPepper', 1, 1)")
         execute("INSERT INTO lookup_tallies VALUES (1, 'who', 2, 'ab')")
+        execute("INSERT INTO lookup_networks VALUES (1, 'network', 2)")
     for number in range(3):
         address = f"'email', 'a{number:04}@example.com'"
         execute(f"INSERT INTO associations VALUES ({address}, '@u{number}:x', 1, 1, {LATER})")
@@ -288,6 +287,7 @@ def test_a_database_of_before_is_hashed_anew_before_anybody_is_answered(
         assert pepper.pepper != "OldPepper"
         assert found(world, range(5), pepper) == {f"a{number:04}": f"@u{number}:x" for number in range(3)}
         assert write(world, lambda tx: tallies.get(tx, 1, "who")) is None
+        assert write(world, lambda tx: tallies.asked_from(tx, 1, "network")) == 0
 
 
 def _connected(engine: str, url: str) -> Callable[[str], object]:

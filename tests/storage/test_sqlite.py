@@ -299,7 +299,8 @@ def test_a_unit_that_fails_after_a_change_is_undone_alone(path: Path) -> None:
         assert repr(failing) == f"ValueError('failing{turn}')"
         assert repr(aside) == f"ValueError('aside{turn}')"
     # Aside goes first, and has to be undone: nothing else was tried by then. The second time there are savepoints.
-    assert tried == ["aside0", *(["aside0", "first0", "failing0", "last0"]), "aside1", "first1", "failing1", "last1"]
+    again = ["aside0", "first0", "failing0", "last0"]
+    assert tried == ["aside0", *again, "aside1", "first1", "failing1", "last1"]
 
 
 def test_a_unit_that_fails_before_a_change_costs_the_others_nothing(path: Path) -> None:

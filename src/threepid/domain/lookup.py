@@ -6,7 +6,6 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
-from threepid.clock import SECOND
 from threepid.config import Identity
 from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.context import Context
@@ -17,15 +16,11 @@ from threepid.spec.lookup_hash import lookup_hash
 from threepid.storage import associations, peppers
 from threepid.storage.associations import Association
 from threepid.storage.database import Tx
-from threepid.storage.peppers import Answering
 
 T = TypeVar("T")
 
 SMALL: Final = 50
 """Addresses that are looked up on the event loop: more would hold it for too long."""
-
-
-_REMEMBERED: Final = SECOND
 
 
 class HashDetails(Struct, frozen=True):
@@ -44,7 +39,6 @@ class Lookup:
         self._settings = settings
         self.peppers = Peppers(context, settings)
         self.budget = LookupBudget(context, settings)
-        self._answering: dict[str, tuple[int, Answering | None]] = {}
 
     async def start(self) -> None:
         """See that there is a pepper."""
@@ -72,7 +66,7 @@ class Lookup:
         now = self._context.clock.now()
 
         def find(tx: Tx) -> dict[str, str]:
-            number = self._number(tx, pepper, now)
+            number = peppers.answering(tx, pepper, now)
             if number is None:
                 raise InvalidPepper(algorithm=algorithm, lookup_pepper=peppers.current(tx) or "")
             if algorithm == "sha256":
@@ -82,20 +76,6 @@ class Lookup:
             return {address: found[hash_] for address, hash_ in hashes.items() if hash_ in found}
 
         return await self._counted(find, addresses, user_id=user_id, client=client)
-
-    def _number(self, tx: Tx, pepper: str, now: int) -> int | None:
-        """The number of a pepper, if lookups are answered under it.
-
-        What is said here may be `_REMEMBERED` old: a pepper that is replaced answers for an hour or more.
-        """
-        since, known = self._answering.get(pepper, (0, None))
-        if known is None or not since <= now < since + _REMEMBERED:
-            known = peppers.answering(tx, pepper, now)
-            if known is None:
-                self._answering.pop(pepper, None)
-                return None
-            self._answering[pepper] = (now, known)
-        return known.number if known.answers_until is None or now < known.answers_until else None
 
     async def lookup_plain(self, pairs: list[tuple[str, str]], *, client: str | None = None) -> list[Association]:
         """The associations of (medium, address) pairs: the old API's lookup in the clear. See lookup_pairs."""

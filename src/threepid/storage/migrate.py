@@ -22,6 +22,8 @@ _WORDS: Final = {
     "postgresql": {"BYTES": "BYTEA", "CLUSTERED": "", "BIGKEY": "BIGINT NOT NULL PRIMARY KEY"},
 }
 """What differs between the engines: binary strings, tables that are kept in the order of their key, keys of 64 bits."""
+_WORD: Final = re.compile(rf"--[^\n]*|\b(?:{'|'.join(_WORDS['sqlite'])})\b")
+"""One of these, or a comment, which may speak of them."""
 _VERSIONS: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT NOT NULL PRIMARY KEY,
@@ -42,10 +44,7 @@ class Migration(Struct, frozen=True):
     def script(self, engine: str) -> str:
         """The statements of the step for `engine`; both drivers run them as they stand, so nothing here cuts them up."""
         words = _WORDS[engine]
-        # A comment may speak of them.
-        return re.sub(
-            r"--[^\n]*|\b(?:BYTES|CLUSTERED|BIGKEY)\b", lambda found: words.get(found[0], found[0]), self.text
-        )
+        return _WORD.sub(lambda found: words.get(found[0], found[0]), self.text)
 
 
 def known_migrations() -> list[Migration]:

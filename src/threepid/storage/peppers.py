@@ -43,13 +43,6 @@ class Pepper(Struct, frozen=True):
     gone_at: int | None
 
 
-class Answering(Struct, frozen=True):
-    """A pepper under which lookups are answered."""
-
-    number: int
-    answers_until: int | None
-
-
 class Hashed(Struct, frozen=True, gc=False):
     """What the hash of an address stands for; there are many at once, which the garbage collector need not look at."""
 
@@ -76,9 +69,10 @@ def current(tx: Tx) -> str | None:
     return pepper
 
 
-def answering(tx: Tx, pepper: str, now: int) -> Answering | None:
-    """The number of a pepper and how long lookups are answered under it, if they are."""
-    return tx.row(_sql.answering, Answering, pepper=pepper, now=now)
+def answering(tx: Tx, pepper: str, now: int) -> int | None:
+    """The number of a pepper, if lookups are answered under it."""
+    number: int | None = tx.value(_sql.answering, pepper=pepper, now=now)
+    return number
 
 
 def by_hashes(tx: Tx, number: int, hashes: Iterable[str], now: int) -> dict[str, str]:
@@ -108,9 +102,7 @@ def write_hashes(tx: Tx, peppers: Iterable[Pepper], address: Hashed) -> None:
         if pepper.gone_at is None:
             hash_ = lookup_hash(address.canonical, address.medium, pepper.pepper)
             (key,) = keys(pepper.number, (hash_,))
-            mxid, not_after = address.mxid, address.not_after
-            if not tx.run(_sql.rewrite_hash, _AT_ITS_PLACES, key=key, hash=hash_, mxid=mxid, not_after=not_after):
-                _add(tx, pepper.number, key, hash_, mxid, not_after)
+            _write(tx, pepper.number, key, hash_, address.mxid, address.not_after)
 
 
 def erase_hashes(tx: Tx, peppers: Iterable[Pepper], medium: str, canonical: str) -> None:
@@ -121,8 +113,10 @@ def erase_hashes(tx: Tx, peppers: Iterable[Pepper], medium: str, canonical: str)
         tx.run(_sql.erase_hash, _AT_ITS_PLACES, key=key, hash=hash_)
 
 
-def _add(tx: Tx, number: int, key: int, hash_: str, mxid: str, not_after: int) -> None:
-    """Add a hash that is not there, at the first of its places that is free."""
+def _write(tx: Tx, number: int, key: int, hash_: str, mxid: str, not_after: int) -> None:
+    """Write what a hash stands for: where it is, or at the first of its places that is free."""
+    if tx.run(_sql.rewrite_hash, _AT_ITS_PLACES, key=key, hash=hash_, mxid=mxid, not_after=not_after):
+        return
     for place in range(key, key + PLACES):
         if tx.run(_sql.add_hash, AT_MOST_ONE, key=place, pepper=number, hash=hash_, mxid=mxid, not_after=not_after):
             return
@@ -136,9 +130,13 @@ def keys(number: int, hashes: Sequence[str]) -> list[int]:
     at the first of `PLACES` numbers that is free. Whoever wants to take all of another's has to try some 2^60 addresses, and
     anew with each pepper.
     """
-    first = number % _SLOTS << _HASH_BITS
+    first = _first_key(number)
     begins = urlsafe_b64decode("".join([hash_[:_BEGIN_CHARS] for hash_ in hashes]))
     return [first | word >> _WORD_BITS - _HASH_BITS for (word,) in _begin.iter_unpack(begins)]
+
+
+def _first_key(number: int) -> int:
+    return number % _SLOTS << _HASH_BITS
 
 
 # -- rotation
@@ -166,9 +164,8 @@ def fill(tx: Tx, pepper: Pepper, count: int) -> int:
         # Some were published meanwhile, or another hash has their place. One that stands at a later place may have come to its
         # first a second time: both are rewritten and erased together.
         if added < len(rows):
-            for key, hash_, mxid, not_after in rows:
-                if tx.value(_sql.has_hash, key=key, hash=hash_) is None:
-                    _add(tx, pepper.number, key, hash_, mxid, not_after)
+            for row in rows:
+                _write(tx, pepper.number, *row)
         last = found[-1]
         tx.run(_sql.hashed_until, number=pepper.number, medium=last.medium, canonical=last.canonical, count=len(found))
     return len(found)
@@ -187,7 +184,7 @@ def end(tx: Tx, number: int, now: int) -> None:
 
 def delete_some(tx: Tx, number: int, count: int) -> bool:
     """Forget the next `count` hashes of a pepper that has ended; the last of them and the pepper itself: True."""
-    first = number % _SLOTS << _HASH_BITS
+    first = _first_key(number)
     last = first + (1 << _HASH_BITS) + PLACES - 2
     following = tx.value(_sql.nth_key, pepper=number, first=first, last=last, count=count)
     if following is not None:

@@ -13,9 +13,9 @@ FROM peppers ORDER BY number;
 -- The pepper that clients are told.
 SELECT pepper FROM peppers WHERE current_at IS NOT NULL AND answers_until IS NULL;
 
--- name: answering(pepper, now)^
--- A pepper under which lookups are answered.
-SELECT number, answers_until FROM peppers
+-- name: answering(pepper, now)$
+-- The number of a pepper under which lookups are answered.
+SELECT number FROM peppers
 WHERE pepper = :pepper AND current_at IS NOT NULL AND gone_at IS NULL
     AND (answers_until IS NULL OR answers_until > :now);
 
@@ -80,10 +80,6 @@ WHERE key BETWEEN :key AND CAST(:key AS BIGINT) + 3 AND hash = :hash;
 -- The hash of an address that was just published; touches no row if another hash has this place.
 INSERT INTO association_hashes (key, pepper, hash, mxid, not_after) VALUES (:key, :pepper, :hash, :mxid, :not_after)
 ON CONFLICT DO NOTHING;
-
--- name: has_hash(key, hash)$
--- Is this hash there?
-SELECT 1 FROM association_hashes WHERE key BETWEEN :key AND CAST(:key AS BIGINT) + 3 AND hash = :hash LIMIT 1;
 
 -- name: erase_hash(key, hash)!
 -- The address was withdrawn.
