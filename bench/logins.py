@@ -35,6 +35,7 @@ def measure(setup: Setup) -> Figures:
         idle = memory(worker)
         logins = wrk(setup.port, "/", connections=FEW, seconds=seconds, script=script)
         hashes.append(_hashes(setup, seconds / 2))
+        elsewhere = _hashes(setup, seconds / 2, "argon2-cffi")
         beside = {}
         for manner in ("polite", "hurried", "once"):
             beside[manner] = _beside(setup.port, VERSIONS, seconds, _start_crowd(setup, CROWD, seconds, manner))
@@ -47,6 +48,8 @@ def measure(setup: Setup) -> Figures:
         "hashes in a bare loop (1/s)": (hashed, ""),
         f"logins, {FEW} clients (1/s)": (logins, ""),
         "logins / hashes": (logins / hashed, ">= 0.9"),
+        "hashes by argon2-cffi in a bare loop (1/s)": (elsewhere, ""),
+        "logins / hashes by argon2-cffi": (logins / elsewhere, ""),
         f"GET /versions while {CROWD} clients log in, median (ms)": (_quantile(beside["polite"], 0.5), ""),
         f"GET /versions while {CROWD} clients log in, p99 (ms)": (_quantile(beside["polite"], 0.99), "< 20"),
         "… and do not wait when they are told to, p99 (ms)": (_quantile(beside["hurried"], 0.99), ""),
@@ -57,12 +60,12 @@ def measure(setup: Setup) -> Figures:
     }
 
 
-def _hashes(setup: Setup, seconds: float) -> float:
-    return float(_result(_start_hashes(setup, seconds)))
+def _hashes(setup: Setup, seconds: float, library: str = "libsodium") -> float:
+    return float(_result(_start_hashes(setup, seconds, library)))
 
 
-def _start_hashes(setup: Setup, seconds: float) -> subprocess.Popen[str]:
-    return _start("hashes.py", setup.password_hash, PASSWORD, str(seconds))
+def _start_hashes(setup: Setup, seconds: float, library: str = "libsodium") -> subprocess.Popen[str]:
+    return _start("hashes.py", library, setup.password_hash, PASSWORD, str(seconds))
 
 
 def _start_crowd(setup: Setup, clients: int, seconds: float, manner: str) -> subprocess.Popen[str]:

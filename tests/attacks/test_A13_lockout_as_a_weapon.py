@@ -111,6 +111,35 @@ def test_wrong_passwords_count_alike_at_login_and_in_authentication(town: Town) 
     assert town.post("/delete_devices", body, source, token=town.mallory).status_code == 429
 
 
+def test_a_flood_of_guesses_learns_no_more_than_single_ones_and_costs_no_more_hashes(town: Town) -> None:
+    passwords = town.world.server._passwords
+    original, hashed = passwords._matches, 0
+
+    def counting(password: str, password_hash: str) -> bool:
+        nonlocal hashed
+        hashed += 1
+        return original(password, password_hash)
+
+    def guess(word: str) -> Any:
+        return lambda: town.world.acall("POST", f"{C}/login", password(word), headers={"X-Forwarded-For": STRANGERS[5]})
+
+    passwords._matches = counting  # type: ignore[method-assign]
+    answers = town.world.together(*(guess("wrong password") for _ in range(29)), guess(PASSWORD))
+    assert sorted(answer.status_code for answer in answers) == [403] * 10 + [429] * 20
+    assert hashed == 10
+    assert town.log_in(STRANGERS[5]).status_code == 429
+    with town.world.again() as other:  # burnt here is burnt everywhere
+        elsewhere = other.post(f"{C}/login", password(), headers={"X-Forwarded-For": STRANGERS[5]})
+        assert elsewhere.status_code == 429
+    # Those who were right hold up nobody, however many they are.
+    hashed = 0
+    friends = [town.world.acall("POST", f"{C}/login", password(), headers={"X-Forwarded-For": HOME}) for _ in range(9)]
+    assert [answer.status_code for answer in town.world.together(*(lambda one=one: one for one in friends))] == [
+        200
+    ] * 9
+    assert hashed == 9
+
+
 def test_a_stolen_session_guesses_no_more_than_strangers_do(database_url: str, tmp_path: Path) -> None:
     limits = {"all": "on", "guesses_at_account": {"burst": 5, "per_hour": 1}}
     with World(database_url, tmp_path, limits=limits, server__trusted_proxies=["127.0.0.1"]) as world:

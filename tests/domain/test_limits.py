@@ -1,4 +1,4 @@
-"""Limits: what is counted together, what is given back, and which phone prefixes are closed."""
+"""Limits: what is counted together, what costs nothing, and which phone prefixes are closed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,16 +55,19 @@ def message(world: World, address: str, client: str = "192.0.2.1") -> bool:
 def guess(world: World, client: str, account: str = "", **more: Any) -> Guess | None:
     """One more guess, or None if it is refused."""
     made = Guess(world.server.context, client=client, account=account, **more)
+    database = world.server.context.database
+    before, refused = rows(world), None
     try:
-        world.run(world.server.context.database.write(made.take))
-    except LimitExceeded:
+        world.run(database.read(made.refuse_if_none_is_left))
+    except LimitExceeded as error:
+        refused = error
+    if refused is not None:
+        with pytest.raises(LimitExceeded) as as_ever:
+            world.run(database.write(made.count))
+        assert (as_ever.value.retry_after_ms, rows(world)) == (refused.retry_after_ms, before)
         return None
+    world.run(database.write(made.count))
     return made
-
-
-def give_back(world: World, made: Guess | None) -> None:
-    assert made is not None
-    world.run(world.server.context.database.write(made.give_back))
 
 
 def notice(world: World, medium: str, canonical: str) -> bool:
@@ -195,17 +198,42 @@ def test_strangers_hold_up_strangers_only(world: World) -> None:
     indirect=True,
 )
 def test_a_right_guess_costs_nothing(world: World) -> None:
+    database = world.server.context.database
     for _ in range(3):
-        give_back(world, guess(world, "192.0.2.1", "@alice:example.org"))
+        world.run(database.read(Guess(world.server.context, client="192.0.2.1").refuse_if_none_is_left))
+    assert rows(world) == 0
     assert guess(world, "192.0.2.1", "@alice:example.org")
     assert not guess(world, "192.0.2.1", "@alice:example.org")
 
 
-@pytest.mark.parametrize("world", [{"guesses_from_client": {"burst": 2, "per_hour": 1}}], indirect=True)
-def test_giving_back_saves_nothing_up(world: World) -> None:
-    for _ in range(5):
-        give_back(world, guess(world, "192.0.2.1"))
-    assert [guess(world, "192.0.2.1") is not None for _ in range(3)] == [True, True, False]
+@pytest.mark.parametrize("world", [{"guesses_from_client": {"burst": 3, "per_hour": 1}}], indirect=True)
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+def test_no_more_are_looked_at_than_would_be_left_if_all_that_are_pending_were_wrong(world: World, wrong: int) -> None:
+    database = world.server.context.database
+    for _ in range(wrong):
+        assert guess(world, "192.0.2.1")
+    one = Guess(world.server.context, client="192.0.2.1")
+    (key,) = one.keys
+    world.run(database.read(lambda tx: one.refuse_if_none_is_left(tx, {key: 2 - wrong})))
+    with pytest.raises(LimitExceeded) as refused:
+        world.run(database.read(lambda tx: one.refuse_if_none_is_left(tx, {key: 3 - wrong})))
+    assert refused.value.retry_after_ms == HOUR
+    world.run(database.read(lambda tx: one.refuse_if_none_is_left(tx, {"another": 3})))
+    world.clock.advance(HOUR)
+    world.run(database.read(lambda tx: one.refuse_if_none_is_left(tx, {key: min(2, 3 - wrong)})))
+
+
+@pytest.mark.parametrize("world", [{"guesses_from_client": ONE}], indirect=True)
+def test_what_another_process_counted_meanwhile_is_seen_before_anything_is_told(world: World) -> None:
+    database = world.server.context.database
+    here, there = (Guess(world.server.context, client="192.0.2.1") for _ in range(2))
+    for one in (here, there):
+        world.run(database.read(one.refuse_if_none_is_left))
+    world.run(database.write(there.count))
+    with pytest.raises(LimitExceeded):  # had it been wrong
+        world.run(database.write(here.count))
+    with pytest.raises(LimitExceeded):  # had it been right
+        world.run(database.read(here.refuse_if_none_is_left))
 
 
 # -- prefixes that are milked

@@ -4,7 +4,8 @@ https://spec.matrix.org/latest/client-server-api/#account-registration-and-manag
 """
 
 import contextlib
-from collections.abc import Callable, Container
+from collections import Counter
+from collections.abc import Callable, Container, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, Final, TypeVar
 
@@ -47,6 +48,14 @@ class Named(Struct, frozen=True):
     name: str
 
 
+class _Right(Struct, frozen=True):
+    """A password was right: whose, against which hash, and the guess that it was."""
+
+    guess: Guess
+    user_id: str
+    password_hash: str
+
+
 class Accounts:
     """The accounts of this server."""
 
@@ -67,6 +76,7 @@ class Accounts:
         settings = context.config.accounts
         self._ways = settings.login_with if settings else ()
         self._reserved = settings.reserved_usernames if settings else ()
+        self._tried: Counter[str] = Counter()
 
     # -- who is it
 
@@ -81,21 +91,22 @@ class Accounts:
                 auth.identifier, user=auth.user, medium=auth.medium, address=auth.address, ways=_EVERY_WAY
             )
         password = auth.password if isinstance(auth.password, str) else ""
-        guess = await self._try(named, password, client, logged_in=named.name == user_id)
-        if guess is None:
+        right = await self._try(named, password, client, logged_in=named.name == user_id)
+        if right is None:
             raise Forbidden("The password is not right.")
-        await self._context.database.write(guess.give_back)
-        if named.account is None or named.account.user_id != user_id:
+        await self._context.database.read(right.guess.refuse_if_none_is_left)
+        if right.user_id != user_id:
             raise WrongUserError
 
-    async def _try(self, named: Named, password: str, client: str, *, logged_in: bool = False) -> Guess | None:
-        """The guess to be given back if this is their password, else None: the one place that knows.
+    async def _try(self, named: Named, password: str, client: str, *, logged_in: bool = False) -> "_Right | None":
+        """What is so if this is their password, else None: the one place that knows.
 
-        Takes as long for nobody as for somebody. Raises LimitExceeded before the password is looked at.
+        Takes as long for nobody as for somebody. Raises LimitExceeded before the password is looked at, or when it was wrong
+        once too often; whoever tells that it was right sees before whether `guess` is left.
         """
         account = named.account
 
-        def step(tx: Tx) -> Guess:
+        def look(tx: Tx) -> Guess:
             known = [device.seen_from for device in devices.of_user(tx, account.user_id)] if account else []
             guess = Guess(
                 self._context,
@@ -104,21 +115,30 @@ class Accounts:
                 known_clients=[one for one in known if one],
                 logged_in=logged_in,
             )
-            guess.take(tx)
+            guess.refuse_if_none_is_left(tx, self._tried)
             return guess
 
-        if self._context.config.limits.all == "off":
-            guess = Guess(self._context, client=client, account=named.name)
-        else:
-            guess = await self._context.database.write(step)
-        usable = account is not None and account.deactivated_at is None
-        password_hash = account.password_hash if account and usable else None
+        guess = await self._context.database.read(look)
+        usable = account if account and account.deactivated_at is None else None
+        with self._pending(guess):
+            right = await self._passwords.verify(password, usable.password_hash if usable else None)
+            if usable and usable.password_hash and right:
+                return _Right(guess, usable.user_id, usable.password_hash)
+            await self._context.database.write(guess.count)
+            return None
+
+    @contextlib.contextmanager
+    def _pending(self, guess: Guess) -> Iterator[None]:
+        """Until it is known whether the guess counts, no more others are looked at than would be left if it did."""
+        for key in guess.keys:
+            self._tried[key] += 1
         try:
-            right = await self._passwords.verify(password, password_hash)
-        except LimitExceeded:  # nobody looked at it: the owner must not pay for what keeps the server busy
-            await self._context.database.write(guess.give_back)
-            raise
-        return guess if right and usable else None
+            yield
+        finally:
+            for key in guess.keys:
+                self._tried[key] -= 1
+                if not self._tried[key]:
+                    del self._tried[key]
 
     async def find(
         self,
@@ -156,26 +176,24 @@ class Accounts:
 
     async def log_in(self, named: Named, password: str, device: Device) -> Login:
         """Log a device in. Raises Forbidden alike for every cause, LimitExceeded after too many wrong tries."""
-        guess = await self._try(named, password, device.client)
-        account = named.account
-        if guess is None or account is None or account.password_hash is None:
+        right = await self._try(named, password, device.client)
+        if right is None:
             raise Forbidden("The name or the password is not right.")
-        old_hash = account.password_hash
         new_hash = None
-        if self._passwords.needs_rehash(old_hash):
+        if self._passwords.needs_rehash(right.password_hash):
             with contextlib.suppress(LimitExceeded):  # there is another time for it
                 new_hash = await self._passwords.rehash(password)
 
         def step(tx: Tx) -> Login:
-            guess.give_back(tx)
+            right.guess.refuse_if_none_is_left(tx)
             # The password was checked outside the transaction: it must still be the one, and stay it until the end.
-            held = devices.hold_account(tx, account.user_id)
-            now = accounts.get(tx, account.user_id)
-            if not held or now is None or now.password_hash != old_hash:
+            held = devices.hold_account(tx, right.user_id)
+            now = accounts.get(tx, right.user_id)
+            if not held or now is None or now.password_hash != right.password_hash:
                 raise Forbidden("The name or the password is not right.")
             if new_hash is not None:
-                accounts.set_password_hash(tx, account.user_id, new_hash)
-            return self._devices.open(tx, account.user_id, device)
+                accounts.set_password_hash(tx, right.user_id, new_hash)
+            return self._devices.open(tx, right.user_id, device)
 
         return await self._context.database.write(step)
 
@@ -184,11 +202,11 @@ class Accounts:
         guess = Guess(self._context, client=device.client)
 
         def step(tx: Tx) -> Login | None:
-            guess.take(tx)
+            guess.refuse_if_none_is_left(tx)
             user_id = self._devices.take_login_token(tx, token)
             if user_id is None or not devices.hold_account(tx, user_id):
+                guess.count(tx)
                 return None
-            guess.give_back(tx)
             return self._devices.open(tx, user_id, device)
 
         # What raises is rolled back: a wrong try must be counted.

@@ -19,10 +19,12 @@ from typing import Any, Final
 
 import argon2
 import bcrypt
+import nacl.pwhash.argon2id
 import nacl.secret
 import structlog
-from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+from argon2.exceptions import VerificationError, VerifyMismatchError
 from canonicaljson import encode_canonical_json
+from nacl.exceptions import InvalidkeyError
 
 from threepid.clock import Clock, Entropy
 from threepid.config import ConfigError, Policy
@@ -37,6 +39,10 @@ PASSWORD_MAX_BYTES: Final = 4096
 QUEUE_SECONDS: Final = 2.0
 """How long a password may wait for its turn to be hashed."""
 _NICER: Final = 5
+_TIME_COST: Final = 2
+_MEMORY_COST: Final = 19_456
+"""Passes, and KiB of memory, of a hash that we make."""
+_OURS: Final = f"$argon2id$v=19$m={_MEMORY_COST},t={_TIME_COST},p=1$"
 _BCRYPT: Final = ("$2a$", "$2b$", "$2y$")
 _BCRYPT_BYTES: Final = 72
 
@@ -117,7 +123,7 @@ class Passwords:
     """Hashes passwords with argon2id in a pool as wide as the machine, with a short queue.
 
     m = 19 MiB, t = 2, p = 1, as https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html advises.
-    bcrypt hashes that other servers made are verified, and should be replaced then.
+    Hashes of other kinds that other servers made are verified, and should be replaced then.
     """
 
     def __init__(self, clock: Clock, policy: Policy) -> None:
@@ -125,14 +131,13 @@ class Passwords:
         self._clock = clock
         self._policy = policy
         self._denied = _Denied(policy.passwords_denied_file)
-        self._hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
         self._width = _cores()
         self._pool = ThreadPoolExecutor(self._width, thread_name_prefix="argon2", initializer=_give_way)
         self._waiting = 0
         # Verified when there is no hash to verify, so that "no such account" costs what "wrong password" costs.
         # Making it says how long one takes on this machine.
         start = clock.monotonic()
-        self._nobody = self._hasher.hash("nobody has this password")
+        self._nobody = _hash("nobody has this password")
         self._seconds_each = self._seconds_since(start)
 
     def refuse_if_full(self) -> None:
@@ -142,7 +147,7 @@ class Passwords:
 
     async def hash(self, password: str, *, username: str | None = None) -> str:
         """The hash of a new password. Raises what `check` raises, and LimitExceeded when overloaded."""
-        hashed: str = await self._in_turn(self._hasher.hash, self.check(password, username=username))
+        hashed: str = await self._in_turn(_hash, self.check(password, username=username))
         return hashed
 
     def check(self, password: str, *, username: str | None = None) -> str:
@@ -173,16 +178,14 @@ class Passwords:
         right = await self._in_turn(self._matches, normalised, password_hash or self._nobody)
         return right and bool(password_hash)
 
-    def needs_rehash(self, password_hash: str) -> bool:
+    @staticmethod
+    def needs_rehash(password_hash: str) -> bool:
         """Was it made in another way than `hash` would make it now? To be replaced when the password is at hand."""
-        try:
-            return self._hasher.check_needs_rehash(password_hash)
-        except InvalidHashError:
-            return True
+        return not password_hash.startswith(_OURS)
 
     async def rehash(self, password: str) -> str:
         """The hash of a password that is in use, whatever the policy says of it by now. Raises LimitExceeded."""
-        hashed: str = await self._in_turn(self._hasher.hash, self.normalise(password))
+        hashed: str = await self._in_turn(_hash, self.normalise(password))
         return hashed
 
     @staticmethod
@@ -206,13 +209,17 @@ class Passwords:
         """Stop the pool's threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _matches(self, password: str, password_hash: str) -> bool:
+    @staticmethod
+    def _matches(password: str, password_hash: str) -> bool:
         try:
+            if password_hash.startswith(_OURS) and len(password_hash) < nacl.pwhash.argon2id.PWHASH_SIZE:
+                return nacl.pwhash.argon2id.verify(password_hash.encode(), password.encode())
             if password_hash.startswith(_BCRYPT):
                 # It never looked at more than this; the servers that made the hash cut the rest off in silence.
                 return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES], password_hash.encode())
-            return self._hasher.verify(password_hash, password)
-        except VerifyMismatchError:
+            # libsodium knows only one form of argon2.
+            return argon2.PasswordHasher().verify(password_hash, password)
+        except (InvalidkeyError, VerifyMismatchError):
             return False
         except (VerificationError, ValueError) as error:
             _log.warning("password_hash_unusable", reason=str(error) or type(error).__name__)
@@ -244,6 +251,11 @@ class Passwords:
         self._waiting -= 1
         if not future.cancelled():
             future.exception()  # the waiter may be gone: the exception counts as seen
+
+
+def _hash(password: str) -> str:
+    # libsodium's argon2id: it uses the wide registers of the machine, which halves the time where there are any.
+    return nacl.pwhash.argon2id.str(password.encode(), opslimit=_TIME_COST, memlimit=_MEMORY_COST * 1024).decode()
 
 
 class _Denied:

@@ -1,8 +1,9 @@
 """How much is too much: the limits of the configuration, by what they are about."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
+from types import MappingProxyType
 from typing import Final
 
 from threepid.clock import DAY, HOUR
@@ -22,6 +23,7 @@ _CONFIRMED_PART: Final = 10
 _OPENED_AGAIN: Final = HOUR
 
 TOO_MANY_MESSAGES: Final = "There were too many messages lately: please wait a little."
+_TOO_MANY_GUESSES: Final = "There were too many wrong tries lately: please wait a little."
 
 
 def take_message(tx: Tx, context: Context, address: Address, *, client: str) -> None:
@@ -118,7 +120,11 @@ def take_authentication(tx: Tx, context: Context, *, client: str) -> None:
 
 
 class Guess:
-    """A password or token that somebody tries: counted as wrong before it is looked at, and given back when it was right."""
+    """A password or token that somebody tries. Wrong ones count; nobody is told that one was wrong before it is counted.
+
+    Nor is anybody told that one was right when no more are left: what is found out stays within the limits, however many
+    are tried at once. A right one costs nothing, and nothing is written for it.
+    """
 
     def __init__(
         self,
@@ -136,25 +142,33 @@ class Guess:
         """
         settings = context.config.limits
         network = network_of(client)
-        self._context = context
-        self._counted = [(f"guess from {network}", settings.guesses_from_client)]
+        counted = [(f"guess from {network}", settings.guesses_from_client)]
         if account:
-            self._counted.append((f"guess at {account} from {network}", settings.guesses_at_account_from_client))
+            counted.append((f"guess at {account} from {network}", settings.guesses_at_account_from_client))
             if logged_in:
-                self._counted.append((f"guess at {account} by its devices", settings.guesses_at_account))
+                counted.append((f"guess at {account} by its devices", settings.guesses_at_account))
             elif network not in {network_of(known) for known in known_clients}:
-                self._counted.append((f"guess at {account}", settings.guesses_at_account))
+                counted.append((f"guess at {account}", settings.guesses_at_account))
+        self._context = context
+        self._counted = counted
+        self._wanted = _wanted(context, counted)
+        self.keys = tuple(one.key for one in self._wanted)
+        """What it counts for: hashes."""
 
-    def take(self, tx: Tx) -> None:
-        """Count it. Raises LimitExceeded; then nothing is counted."""
-        _take(tx, self._context, self._counted, "There were too many wrong tries lately: please wait a little.")
-
-    def give_back(self, tx: Tx) -> None:
-        """It was right."""
-        if self._context.config.limits.all == "off":
+    def refuse_if_none_is_left(self, tx: Tx, pending: Mapping[str, int] = MappingProxyType({})) -> None:
+        """Raise LimitExceeded if it could not be counted, were it wrong: it, and as many as are `pending` by `keys`."""
+        if not self._wanted:
             return
-        for key, limit in self._counted:
-            limits.give_back(tx, self._context.vault.hash_limit_key(key), interval=_interval(limit))
+        now = self._context.clock.now()
+        full_at = limits.full_at(tx, self.keys)
+        for one in self._wanted:
+            wait = max(now, full_at.get(one.key, 0)) + one.interval * pending.get(one.key, 0) - one.latest(now)
+            if wait > 0:
+                raise LimitExceeded(wait, _TOO_MANY_GUESSES)
+
+    def count(self, tx: Tx) -> None:
+        """It was wrong. Raises LimitExceeded; then nothing is counted, and nobody may hear that it was."""
+        _take(tx, self._context, self._counted, _TOO_MANY_GUESSES)
 
 
 @lru_cache(maxsize=4096)
@@ -189,15 +203,16 @@ def _count_text(tx: Tx, context: Context, phone: Phone) -> None:
     limits.count_text(tx, phone.prefix, today)
 
 
-def _interval(limit: Limit) -> int:
-    """The milliseconds after which there is one more."""
-    return max(1, round(HOUR / limit.per_hour))
-
-
-def _take(tx: Tx, context: Context, counted: Sequence[tuple[str, Limit]], message: str | None = None) -> None:
+def _wanted(context: Context, counted: Iterable[tuple[str, Limit]]) -> list[limits.Wanted]:
+    """What is to be taken: nothing where limits are off."""
     if context.config.limits.all == "off":
-        return
-    wanted = [limits.Wanted(context.vault.hash_limit_key(key), _interval(limit), limit.burst) for key, limit in counted]
-    wait = limits.take(tx, wanted, now=context.clock.now())
+        return []
+    hash_key = context.vault.hash_limit_key
+    return [limits.Wanted(hash_key(key), max(1, round(HOUR / limit.per_hour)), limit.burst) for key, limit in counted]
+
+
+def _take(tx: Tx, context: Context, counted: Iterable[tuple[str, Limit]], message: str | None = None) -> None:
+    wanted = _wanted(context, counted)
+    wait = limits.take(tx, wanted, now=context.clock.now()) if wanted else 0
     if wait:
         raise LimitExceeded(wait, message)

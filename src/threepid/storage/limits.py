@@ -30,6 +30,11 @@ class _Taken(Struct, frozen=True):
     key: str
 
 
+class _FullAt(Struct, frozen=True):
+    key: str
+    full_at: int
+
+
 class _Texts(Struct, frozen=True):
     sent: int
     confirmed: int
@@ -43,14 +48,15 @@ def take(tx: Tx, wanted: Sequence[Wanted], *, now: int) -> int:
         return 0
     for one in wanted:
         if one.key in taken:
-            give_back(tx, one.key, interval=one.interval)
+            tx.run(_sql.give_back, AT_MOST_ONE, key=one.key, interval=one.interval)
     first = next(one for one in wanted if one.key not in taken)
-    return max(1, int(tx.value(_sql.full_at, key=first.key)) - first.latest(now))
+    return max(1, full_at(tx, [first.key])[first.key] - first.latest(now))
 
 
-def give_back(tx: Tx, key: str, *, interval: int) -> None:
-    """Give one back of what was taken."""
-    tx.run(_sql.give_back, AT_MOST_ONE, key=key, interval=interval)
+def full_at(tx: Tx, keys: Sequence[str]) -> dict[str, int]:
+    """When everything of each burst will be there again, where something was taken."""
+    found = tx.rows(_sql.full_at, _FullAt, keys=msgspec.json.encode(keys).decode("ascii"))
+    return {one.key: one.full_at for one in found}
 
 
 def count_text(tx: Tx, prefix: str, day: int) -> None:

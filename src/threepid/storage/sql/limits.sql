@@ -18,9 +18,13 @@ WHERE limits.full_at <= (
 )
 RETURNING key;
 
--- name: full_at(key)$
--- When everything of the burst will be there again.
-SELECT full_at FROM limits WHERE key = :key;
+-- name: full_at(keys)
+-- When everything of these bursts will be there again; `keys` is a JSON array.
+SELECT key, full_at FROM limits WHERE key IN (SELECT value FROM json_each(:keys));
+
+-- name: full_at_on_postgresql(keys)
+-- The same with this engine's functions of JSON.
+SELECT key, full_at FROM limits WHERE key IN (SELECT jsonb_array_elements_text(CAST(:keys AS JSONB)));
 
 -- name: delete_full(now)!
 -- Limits of which everything is there again.
