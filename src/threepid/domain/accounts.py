@@ -187,9 +187,7 @@ class Accounts:
         def step(tx: Tx) -> Login:
             right.guess.refuse_if_none_is_left(tx)
             # The password was checked outside the transaction: it must still be the one, and stay it until the end.
-            held = devices.hold_account(tx, right.user_id)
-            now = accounts.get(tx, right.user_id)
-            if not held or now is None or now.password_hash != right.password_hash:
+            if not accounts.hold_password(tx, right.user_id, right.password_hash):
                 raise Forbidden("The name or the password is not right.")
             if new_hash is not None:
                 accounts.set_password_hash(tx, right.user_id, new_hash)

@@ -5,17 +5,19 @@ of them is an HMAC under a key that is not in the database.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import os
 import sys
+import threading
 import unicodedata
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import argon2
 import bcrypt
@@ -30,6 +32,8 @@ from threepid.clock import Clock, Entropy
 from threepid.config import ConfigError, Policy
 from threepid.spec.errors import InvalidParam, LimitExceeded, WeakPassword
 
+T = TypeVar("T")
+
 _log = structlog.get_logger()
 
 PASSWORD_MAX_LENGTH: Final = 512
@@ -38,6 +42,8 @@ PASSWORD_MAX_BYTES: Final = 4096
 """UTF-8 bytes of a password as it came."""
 QUEUE_SECONDS: Final = 2.0
 """How long a password may wait for its turn to be hashed."""
+_TOGETHER: Final = 8
+"""So many passwords are answered at once while others wait for their turn."""
 _NICER: Final = 5
 _TIME_COST: Final = 2
 _MEMORY_COST: Final = 19_456
@@ -134,6 +140,10 @@ class Passwords:
         self._width = _cores()
         self._pool = ThreadPoolExecutor(self._width, thread_name_prefix="argon2", initializer=_give_way)
         self._waiting = 0
+        self._lock = threading.Lock()
+        """Held for `_at_work` and `_done`."""
+        self._at_work = 0
+        self._done: list[_Turn[Any]] = []
         # Verified when there is no hash to verify, so that "no such account" costs what "wrong password" costs.
         # Making it says how long one takes on this machine.
         start = clock.monotonic()
@@ -225,32 +235,66 @@ class Passwords:
             _log.warning("password_hash_unusable", reason=str(error) or type(error).__name__)
             return False
 
-    async def _in_turn(self, work: Any, *arguments: str) -> Any:
-        # The place in the queue is freed when the work ends, not when the client leaves: the work goes on without it.
+    async def _in_turn(self, work: Callable[..., T], *arguments: str) -> T:
         self.refuse_if_full()
+        loop = asyncio.get_running_loop()
+        turn: _Turn[T] = _Turn(lambda: work(*arguments), loop.create_future(), self._clock.monotonic())
         self._waiting += 1
-        asked = self._clock.monotonic()
-        future = asyncio.get_running_loop().run_in_executor(self._pool, self._timed, asked, work, *arguments)
-        future.add_done_callback(self._leave)
-        return await asyncio.shield(future)
+        with self._lock:
+            self._at_work += 1
+        self._pool.submit(self._do, turn, loop)
+        return await turn.future
 
-    def _timed(self, asked: float, work: Any, *arguments: str) -> Any:
+    def _do(self, turn: "_Turn[Any]", loop: asyncio.AbstractEventLoop) -> None:
+        """In a thread of the pool."""
         start = self._clock.monotonic()
-        if start - asked > QUEUE_SECONDS:
-            # The machine has become slower since the queue was joined: who waited this long does so for nothing.
-            raise LimitExceeded(int(QUEUE_SECONDS * 1000))
-        result = work(*arguments)
-        self._seconds_each += (self._seconds_since(start) - self._seconds_each) / 8
-        return result
+        try:
+            if start - turn.asked > QUEUE_SECONDS:
+                # The machine has become slower since the queue was joined: who waited this long does so for nothing.
+                raise LimitExceeded(int(QUEUE_SECONDS * 1000))
+            turn.result = turn.work()
+            self._seconds_each += (self._seconds_since(start) - self._seconds_each) / 8
+        except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the caller
+            turn.error = error
+        with self._lock:
+            self._at_work -= 1
+            self._done.append(turn)
+            # While others wait, a few are answered together: the hashes leave nothing else in the caches of the machine, so
+            # that each time the event loop is woken costs as much as several answers do.
+            hand_back = self._at_work <= self._width or len(self._done) >= _TOGETHER
+        if hand_back:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._hand_back)
+
+    def _hand_back(self) -> None:
+        with self._lock:
+            done, self._done = self._done, []
+        for turn in done:
+            # The place in the queue is freed when the work ends, not when the client leaves: the work goes on without it.
+            self._waiting -= 1
+            if turn.future.done():
+                continue
+            if turn.error is None:
+                turn.future.set_result(turn.result)
+            else:
+                turn.future.set_exception(turn.error)
 
     def _seconds_since(self, start: float) -> float:
         # A machine that slept meanwhile says nothing of how long a hash takes.
         return min(self._clock.monotonic() - start, QUEUE_SECONDS)
 
-    def _leave(self, future: asyncio.Future[Any]) -> None:
-        self._waiting -= 1
-        if not future.cancelled():
-            future.exception()  # the waiter may be gone: the exception counts as seen
+
+class _Turn(Generic[T]):
+    """A password that waits to be hashed."""
+
+    __slots__ = ("asked", "error", "future", "result", "work")
+
+    def __init__(self, work: Callable[[], T], future: "asyncio.Future[T]", asked: float) -> None:
+        self.work = work
+        self.future = future
+        self.asked = asked
+        self.result: Any = None
+        self.error: Exception | None = None
 
 
 def _hash(password: str) -> str:

@@ -54,6 +54,11 @@ def set_password_hash(tx: Tx, user_id: str, password_hash: str) -> bool:
     return tx.run(_sql.set_password_hash, AT_MOST_ONE, user_id=user_id, password_hash=password_hash) == 1
 
 
+def hold_password(tx: Tx, user_id: str, password_hash: str) -> bool:
+    """Keep others from changing the account until `tx` ends; False if this is not its password now, or it has ended."""
+    return tx.run(_sql.hold_password, AT_MOST_ONE, user_id=user_id, password_hash=password_hash) == 1
+
+
 def deactivate(tx: Tx, user_id: str, now: int) -> bool:
     """End the account; False if it was ended before."""
     return tx.run(_sql.deactivate, AT_MOST_ONE, user_id=user_id, now=now) == 1

@@ -1,7 +1,8 @@
-"""SQLite through apsw: one writer thread with group commit, reads inline on the event loop, long ones in threads beside it.
+"""SQLite through apsw: one transaction at a time with group commit, reads inline on the event loop, long ones beside it.
 
-The writer thread locks, commits and waits for the disk; the statements between run on the event loop as well. Both would
-otherwise fight for the interpreter's lock at every statement, and lose more by that than the statements take.
+Short units of work run on the event loop as well: as soon as a commit is done, it does what has come meanwhile, and hands the
+transaction to the writer thread, which commits and waits for the disk. That thread also waits where another process has the
+database locked, and does what is long. If it did all the statements, the two would fight for the interpreter's lock at each.
 
 https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#pragma_synchronous
 """
@@ -50,7 +51,7 @@ Hardly any unit fails once it has changed something, and a savepoint takes a fif
 fail so (by running into a limit) often does it again.
 """
 TURN_SECONDS: Final = 0.002
-"""How long units of work may hold the event loop before others have their turn."""
+"""How long units of work may hold the event loop before others have their turn; what is left is done in further turns."""
 PATIENCE_SECONDS: Final = 0.05
 """How long the event loop may take for the units of a commit; then the writer thread does what is left."""
 READERS: Final = 2
@@ -169,14 +170,25 @@ class _Unit:
             self.future.set_result(self.result)
 
 
-class _Batch:
-    """The units of one commit that one event loop waits for, done by it unless it takes too long."""
+def _perform(
+    tx: SqliteTx, left: deque[_Unit], *, guarded: bool, clock: Callable[[], float], until: float = float("inf")
+) -> None:
+    """Do units until then, and take what is done out of `left`. Raises what `_Unit.perform` raises."""
+    while left:
+        left[0].perform(tx, guarded=guarded)
+        left.popleft()
+        if clock() > until:
+            break
 
-    def __init__(self, tx: SqliteTx, units: Sequence[_Unit], *, guarded: bool) -> None:
+
+class _Batch:
+    """Units for one event loop to do while the writer thread waits, unless it takes too long."""
+
+    def __init__(self, tx: SqliteTx, units: Iterable[_Unit], *, guarded: bool) -> None:
         self._tx = tx
         self._guarded = guarded
-        self._loop = units[0].loop
         self._left = deque(units)
+        self._loop = self._left[0].loop
         self._busy = threading.Lock()
         self._done = threading.Event()
         self._error: Exception | None = None
@@ -200,14 +212,10 @@ class _Batch:
         if not self._busy.acquire(blocking=False):
             return False
         try:
-            while self._left:
-                self._left[0].perform(self._tx, guarded=self._guarded)
-                self._left.popleft()
-                if self._loop.time() > until:
-                    break
+            _perform(self._tx, self._left, guarded=self._guarded, clock=self._loop.time, until=until)
         except BaseException as error:
             # Whatever it is, the writer thread has to hear of it, and nothing of the batch is done then.
-            self._error = error if isinstance(error, Exception) else Busy(f"interrupted: {type(error).__name__}")
+            self._error = _as_exception(error)
             self._left.clear()
             if self._error is not error:
                 raise
@@ -216,6 +224,23 @@ class _Batch:
             if not self._left:
                 self._done.set()
         return True
+
+
+class _Commit:
+    """The units of one commit, and how far they are."""
+
+    __slots__ = ("error", "left", "tx", "units")
+
+    def __init__(self, units: Sequence[_Unit]) -> None:
+        self.units = units
+        self.left = deque(units)
+        self.tx: SqliteTx | None = None
+        """The transaction, once it has begun."""
+        self.error: Exception | None = None
+
+
+def _as_exception(error: BaseException) -> Exception:
+    return error if isinstance(error, Exception) else Busy(f"interrupted: {type(error).__name__}")
 
 
 class Sqlite(Database):
@@ -234,10 +259,16 @@ class Sqlite(Database):
         for _ in range(READERS):
             self._readers.put(None)
         self._aside_pool = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
-        self._waiting: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
+        self._mutex = threading.Lock()
+        """Held for `_waiting`, `_busy` and `_closed`."""
+        self._waiting: deque[_Unit] = deque()
+        self._busy = False
+        """Has somebody begun a commit that is not done yet? Only they touch `_tx` and `_guarded`."""
         self._closed = False
+        self._tx: SqliteTx | None = None
         self._guarded = 0
-        self._writer = threading.Thread(target=self._write_batches, name="sqlite-writer", daemon=True)
+        self._commits: queue.SimpleQueue[_Commit | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="sqlite-writer", daemon=True)
         self._writer.start()
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
@@ -269,20 +300,30 @@ class Sqlite(Database):
         return await self._in_next_commit(fn, aside=True)
 
     async def _in_next_commit(self, fn: Callable[[Tx], T], *, aside: bool) -> T:
-        if self._closed:
-            raise Busy("the database is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.put(_Unit(fn, loop, future, aside=aside))
+        with self._mutex:
+            if self._closed:
+                raise Busy("the database is closed")
+            self._waiting.append(_Unit(fn, loop, future, aside=aside))
+            idle = not self._busy
+        if idle:
+            # Soon and not now, so that what else comes in this turn of the loop goes into the same commit.
+            loop.call_soon(self._begin, loop)
         return await future
 
     async def close(self) -> None:
         """Finish what is waiting and let go of the file."""
-        if self._closed:
-            return
-        self._closed = True
-        self._waiting.put(None)
-        await asyncio.get_running_loop().run_in_executor(None, self._writer.join)
+        with self._mutex:
+            if self._closed:
+                return
+            self._closed = True
+            idle = not self._busy and not self._waiting
+        if idle:
+            self._commits.put(None)
+        loop = asyncio.get_running_loop()
+        self._begin(loop)
+        await loop.run_in_executor(None, self._writer.join)
         self._aside_pool.shutdown(wait=True)
         while not self._readers.empty():
             if (reader := self._readers.get()) is not None:
@@ -305,82 +346,119 @@ class Sqlite(Database):
         finally:
             self._readers.put(reader)
 
-    def _write_batches(self) -> None:
-        tx: SqliteTx | None = None
-        while True:
-            units, last = self._next_batch()
-            if units:
-                try:
-                    tx = tx or SqliteTx(connect(self._path, wait_ms=self._wait_ms))
-                    self._commit(tx, units)
-                except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for an answer and the next batch
-                    # After a failed commit nobody knows what the connection still holds: it is not used again.
-                    if tx is not None:
-                        tx.connection.close(force=True)
-                        tx = None
-                    kind = InDoubt if isinstance(error, InDoubt) else Busy
-                    for unit in units:
-                        unit.error = unit.error or kind(str(error))
-                self._answer(units)
-            if last:
-                if tx is not None:
-                    tx.connection.close()
-                return
+    def _take(self) -> _Commit | None:
+        """What is to be committed next, if nobody is at it."""
+        with self._mutex:
+            if self._busy or not self._waiting:
+                return None
+            self._busy = True
+            return _Commit([self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))])
 
-    def _next_batch(self) -> tuple[list[_Unit], bool]:
-        units: list[_Unit] = []
-        unit = self._waiting.get()
-        while unit is not None:
-            units.append(unit)
-            if len(units) == BATCH or self._waiting.empty():
-                return units, False
-            unit = self._waiting.get()
-        return units, True
-
-    def _commit(self, tx: SqliteTx, units: list[_Unit]) -> None:
-        execute = tx.connection.execute
-        self._guarded = max(0, self._guarded - 1)
-        execute("BEGIN IMMEDIATE")
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """On the event loop: do what waits, if it is short, and leave the rest and the commit to the writer thread."""
+        commit = self._take()
+        if commit is None:
+            return
         try:
-            self._perform(tx, units)
+            if self._tx is not None and all(unit.loop is loop and not unit.aside for unit in commit.units):
+                self._perform_here(self._tx, commit, loop)
+        except BaseException as error:
+            commit.error = _as_exception(error)
+            if commit.error is not error:
+                raise
+        finally:
+            self._commits.put(commit)
+
+    def _perform_here(self, tx: SqliteTx, commit: _Commit, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            tx.connection.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError:  # another process has the lock: the writer thread waits for it
+            return
+        commit.tx = tx
+        guarded = self._guarded > 0
+        _perform(tx, commit.left, guarded=guarded, clock=loop.time, until=loop.time() + TURN_SECONDS)
+
+    def _write(self) -> None:
+        """The writer thread."""
+        while (commit := self._commits.get()) is not None:
+            try:
+                self._finish(commit)
+            except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for an answer and the next commit
+                # After a failed commit nobody knows what the connection still holds: it is not used again.
+                if self._tx is not None:
+                    self._tx.connection.close(force=True)
+                    self._tx = None
+                kind = InDoubt if isinstance(error, InDoubt) else Busy
+                for unit in commit.units:
+                    unit.error = unit.error or kind(str(error))
+            self._answer(commit.units)
+        if self._tx is not None:
+            self._tx.connection.close()
+
+    def _finish(self, commit: _Commit) -> None:
+        try:
+            if commit.error is not None:
+                raise commit.error
+            tx = commit.tx or self._lock()
+            self._perform(tx, commit.left)
         except _MustUndo:
-            execute("ROLLBACK")
             self._guarded = GUARDED
-            execute("BEGIN IMMEDIATE")
-            self._perform(tx, units)
+            tx = self._lock()
+            self._perform(tx, commit.units)
         try:
-            execute("COMMIT")
+            tx.connection.execute("COMMIT")
         except apsw.IOError as error:
             # What a failed sync left on the disk is unknown, and trying it again would not tell.
             raise InDoubt("the commit could not be written") from error
+        self._guarded = max(0, self._guarded - 1)
         self.commits += 1
-        self.writes += sum(unit.error is None for unit in units)
+        self.writes += sum(unit.error is None for unit in commit.units)
 
-    def _perform(self, tx: SqliteTx, units: list[_Unit]) -> None:
+    def _lock(self) -> SqliteTx:
+        """Begin a transaction anew, and wait for that as long as others may take."""
+        self._tx = self._tx or SqliteTx(connect(self._path, wait_ms=self._wait_ms))
+        connection = self._tx.connection
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.set_busy_timeout(self._wait_ms)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.set_busy_timeout(0)  # the event loop does not wait
+        return self._tx
+
+    def _perform(self, tx: SqliteTx, units: Iterable[_Unit]) -> None:
         guarded = self._guarded > 0
-        for unit in units:
-            if unit.aside:
-                unit.perform(tx, guarded=guarded)
-        for of_loop in _by_loop(unit for unit in units if not unit.aside):
+        aside = deque(unit for unit in units if unit.aside)
+        _perform(tx, aside, guarded=guarded, clock=lambda: 0)
+        for of_loop in _by_loop(unit for unit in units if not unit.aside).values():
             _Batch(tx, of_loop, guarded=guarded).perform()
 
-    @staticmethod
-    def _answer(units: list[_Unit]) -> None:
-        for of_loop in _by_loop(units):
-            with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-                of_loop[0].loop.call_soon_threadsafe(_answer_all, of_loop)
+    def _answer(self, units: Sequence[_Unit]) -> None:
+        """Tell who waited for these, and have the next commit begun."""
+        with self._mutex:
+            self._busy = False
+            waiting = {unit.loop for unit in self._waiting}
+            if self._closed and not waiting:
+                self._commits.put(None)
+        by_loop = _by_loop(units)
+        for loop in waiting | by_loop.keys():
+            try:
+                loop.call_soon_threadsafe(self._answer_and_begin, loop, by_loop.get(loop, ()))
+            except RuntimeError:  # the loop is closed: nobody waits there any more
+                waiting.discard(loop)
+                if not waiting and (commit := self._take()) is not None:
+                    self._commits.put(commit)
+
+    def _answer_and_begin(self, loop: asyncio.AbstractEventLoop, units: Sequence[_Unit]) -> None:
+        for unit in units:
+            unit.answer()
+        self._begin(loop)
 
 
-def _by_loop(units: Iterable[_Unit]) -> Iterable[list[_Unit]]:
+def _by_loop(units: Iterable[_Unit]) -> dict[asyncio.AbstractEventLoop, list[_Unit]]:
     found: dict[asyncio.AbstractEventLoop, list[_Unit]] = {}
     for unit in units:
         found.setdefault(unit.loop, []).append(unit)
-    return found.values()
-
-
-def _answer_all(units: list[_Unit]) -> None:
-    for unit in units:
-        unit.answer()
+    return found
 
 
 def connect(path: Path, *, wait_ms: int) -> apsw.Connection:

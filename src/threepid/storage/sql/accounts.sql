@@ -20,6 +20,11 @@ SELECT accounts.user_id, created_at, deactivated_at,
     (SELECT COUNT(*) FROM threepids WHERE threepids.user_id = accounts.user_id) AS contacts
 FROM accounts WHERE accounts.user_id > :user_id ORDER BY accounts.user_id LIMIT :count;
 
+-- name: hold_password(user_id, password_hash)!
+-- Until the transaction ends, nobody else changes this account; touches no row if its password is another, or if it has ended.
+UPDATE accounts SET created_at = created_at
+WHERE user_id = :user_id AND deactivated_at IS NULL AND password_hash = :password_hash;
+
 -- name: set_password_hash(user_id, password_hash)!
 -- A new password.
 UPDATE accounts SET password_hash = CAST(:password_hash AS TEXT)
