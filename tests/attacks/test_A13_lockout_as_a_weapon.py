@@ -157,10 +157,10 @@ def test_a_busy_server_costs_nobody_a_guess(database_url: str, tmp_path: Path) -
     limits = {"all": "on", "guesses_at_account_from_client": {"burst": 1, "per_hour": 1}}
     with World(database_url, tmp_path, limits=limits, server__trusted_proxies=["127.0.0.1"]) as world:
         town = Town(world)
-        passwords = world.server._passwords
-        passwords._waiting, before = 1_000_000, passwords._waiting
+        turns = world.server._passwords.turns
+        turns._inside, before = 1_000_000, turns._inside
         assert town.log_in(HOTEL).status_code == 429
-        passwords._waiting = before
+        turns._inside = before
         assert town.log_in(HOTEL).status_code == 200
 
 

@@ -118,14 +118,15 @@ class Accounts:
             guess.refuse_if_none_is_left(tx, self._tried)
             return guess
 
-        guess = await self._context.database.read(look)
         usable = account if account and account.deactivated_at is None else None
-        with self._pending(guess):
-            right = await self._passwords.verify(password, usable.password_hash if usable else None)
-            if usable and usable.password_hash and right:
-                return _Right(guess, usable.user_id, usable.password_hash)
-            await self._context.database.write(guess.count)
-            return None
+        async with self._passwords.turns.turn() as turn:
+            guess = await self._context.database.read(look)
+            with self._pending(guess):
+                right = await self._passwords.verify(password, usable.password_hash if usable else None, turn)
+                if usable and usable.password_hash and right:
+                    return _Right(guess, usable.user_id, usable.password_hash)
+                await self._context.database.write(guess.count)
+                return None
 
     @contextlib.contextmanager
     def _pending(self, guess: Guess) -> Iterator[None]:

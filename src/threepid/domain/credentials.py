@@ -4,20 +4,14 @@ Tokens have 256 random bits, so their SHA-256 is all that is kept. Codes and cli
 of them is an HMAC under a key that is not in the database.
 """
 
-import asyncio
-import contextlib
 import hashlib
 import hmac
-import os
-import sys
-import threading
 import unicodedata
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 import argon2
 import bcrypt
@@ -30,9 +24,8 @@ from nacl.exceptions import InvalidkeyError
 
 from threepid.clock import Clock, Entropy
 from threepid.config import ConfigError, Policy
-from threepid.spec.errors import InvalidParam, LimitExceeded, WeakPassword
-
-T = TypeVar("T")
+from threepid.domain.turns import Turn, Turns
+from threepid.spec.errors import InvalidParam, WeakPassword
 
 _log = structlog.get_logger()
 
@@ -40,11 +33,6 @@ PASSWORD_MAX_LENGTH: Final = 512
 """Code points of a password in its normal form."""
 PASSWORD_MAX_BYTES: Final = 4096
 """UTF-8 bytes of a password as it came."""
-QUEUE_SECONDS: Final = 2.0
-"""How long a password may wait for its turn to be hashed."""
-_TOGETHER: Final = 8
-"""So many passwords are answered at once while others wait for their turn."""
-_NICER: Final = 5
 _TIME_COST: Final = 2
 _MEMORY_COST: Final = 19_456
 """Passes, and KiB of memory, of a hash that we make."""
@@ -134,30 +122,15 @@ class Passwords:
 
     def __init__(self, clock: Clock, policy: Policy) -> None:
         """Refuse new passwords that `policy` does not allow. Raises ConfigError if its file cannot be read."""
-        self._clock = clock
         self._policy = policy
         self._denied = _Denied(policy.passwords_denied_file)
-        self._width = _cores()
-        self._pool = ThreadPoolExecutor(self._width, thread_name_prefix="argon2", initializer=_give_way)
-        self._waiting = 0
-        self._lock = threading.Lock()
-        """Held for `_at_work` and `_done`."""
-        self._at_work = 0
-        self._done: list[_Turn[Any]] = []
         # Verified when there is no hash to verify, so that "no such account" costs what "wrong password" costs.
-        # Making it says how long one takes on this machine.
-        start = clock.monotonic()
         self._nobody = _hash("nobody has this password")
-        self._seconds_each = self._seconds_since(start)
-
-    def refuse_if_full(self) -> None:
-        """Raise LimitExceeded if a password would have to wait too long now: before anything else is done for it."""
-        if self._waiting * self._seconds_each / self._width > QUEUE_SECONDS:
-            raise LimitExceeded(int(QUEUE_SECONDS * 1000))
+        self.turns = Turns(clock, "argon2", lambda: self._matches("", self._nobody))
 
     async def hash(self, password: str, *, username: str | None = None) -> str:
         """The hash of a new password. Raises what `check` raises, and LimitExceeded when overloaded."""
-        hashed: str = await self._in_turn(_hash, self.check(password, username=username))
+        hashed: str = await self.turns.do(_hash, self.check(password, username=username))
         return hashed
 
     def check(self, password: str, *, username: str | None = None) -> str:
@@ -179,13 +152,16 @@ class Passwords:
             raise WeakPassword("Many people use this password, so it is easily guessed: please choose another.")
         return normalised
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
-        """Is this the password? Without a hash to compare with, it takes as long and says no."""
+    async def verify(self, password: str, password_hash: str | None, turn: Turn | None = None) -> bool:
+        """Is this the password? Without a hash to compare with, it takes as long and says no.
+
+        `turn` is of `turns`, for a caller who looks something up in it before. Raises LimitExceeded.
+        """
         try:
             normalised = self.normalise(password)
         except InvalidParam:
             return False
-        right = await self._in_turn(self._matches, normalised, password_hash or self._nobody)
+        right = await (turn or self.turns).do(self._matches, normalised, password_hash or self._nobody)
         return right and bool(password_hash)
 
     @staticmethod
@@ -195,7 +171,7 @@ class Passwords:
 
     async def rehash(self, password: str) -> str:
         """The hash of a password that is in use, whatever the policy says of it by now. Raises LimitExceeded."""
-        hashed: str = await self._in_turn(_hash, self.normalise(password))
+        hashed: str = await self.turns.do(_hash, self.normalise(password))
         return hashed
 
     @staticmethod
@@ -217,7 +193,7 @@ class Passwords:
 
     def close(self) -> None:
         """Stop the pool's threads."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.turns.close()
 
     @staticmethod
     def _matches(password: str, password_hash: str) -> bool:
@@ -234,67 +210,6 @@ class Passwords:
         except (VerificationError, ValueError) as error:
             _log.warning("password_hash_unusable", reason=str(error) or type(error).__name__)
             return False
-
-    async def _in_turn(self, work: Callable[..., T], *arguments: str) -> T:
-        self.refuse_if_full()
-        loop = asyncio.get_running_loop()
-        turn: _Turn[T] = _Turn(lambda: work(*arguments), loop.create_future(), self._clock.monotonic())
-        self._waiting += 1
-        with self._lock:
-            self._at_work += 1
-        self._pool.submit(self._do, turn, loop)
-        return await turn.future
-
-    def _do(self, turn: "_Turn[Any]", loop: asyncio.AbstractEventLoop) -> None:
-        """In a thread of the pool."""
-        start = self._clock.monotonic()
-        try:
-            if start - turn.asked > QUEUE_SECONDS:
-                # The machine has become slower since the queue was joined: who waited this long does so for nothing.
-                raise LimitExceeded(int(QUEUE_SECONDS * 1000))
-            turn.result = turn.work()
-            self._seconds_each += (self._seconds_since(start) - self._seconds_each) / 8
-        except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the caller
-            turn.error = error
-        with self._lock:
-            self._at_work -= 1
-            self._done.append(turn)
-            # While others wait, a few are answered together: the hashes leave nothing else in the caches of the machine, so
-            # that each time the event loop is woken costs as much as several answers do.
-            hand_back = self._at_work <= self._width or len(self._done) >= _TOGETHER
-        if hand_back:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(self._hand_back)
-
-    def _hand_back(self) -> None:
-        with self._lock:
-            done, self._done = self._done, []
-        for turn in done:
-            # The place in the queue is freed when the work ends, not when the client leaves: the work goes on without it.
-            self._waiting -= 1
-            if turn.future.done():
-                continue
-            if turn.error is None:
-                turn.future.set_result(turn.result)
-            else:
-                turn.future.set_exception(turn.error)
-
-    def _seconds_since(self, start: float) -> float:
-        # A machine that slept meanwhile says nothing of how long a hash takes.
-        return min(self._clock.monotonic() - start, QUEUE_SECONDS)
-
-
-class _Turn(Generic[T]):
-    """A password that waits to be hashed."""
-
-    __slots__ = ("asked", "error", "future", "result", "work")
-
-    def __init__(self, work: Callable[[], T], future: "asyncio.Future[T]", asked: float) -> None:
-        self.work = work
-        self.future = future
-        self.asked = asked
-        self.result: Any = None
-        self.error: Exception | None = None
 
 
 def _hash(password: str) -> str:
@@ -337,14 +252,3 @@ def _names(username: str) -> set[str]:
     whole = username.casefold()
     localpart = whole.removeprefix("@").partition(":")[0]
     return {whole, localpart, f"@{localpart}"}
-
-
-def _give_way() -> None:
-    """Make requests go before hashes on a busy machine: they need the core for a moment, a hash needs it for long."""
-    if sys.platform == "linux":  # where it is the thread that becomes nicer; elsewhere it would be the whole process
-        os.nice(_NICER)
-
-
-def _cores() -> int:
-    """The cores that this process may use: in a container they may be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
