@@ -88,7 +88,7 @@ class Turns:
         self._outside.append(place)
         try:
             await place
-            self._refuse_if_late(asked)
+            self._refuse_if_late(self._clock.monotonic() - asked)
         except BaseException:
             if place.done() and not place.cancelled():
                 self.leave()
@@ -113,7 +113,7 @@ class Turns:
         """In a thread of the pool."""
         start = self._clock.monotonic()
         try:
-            self._refuse_if_late(asked)
+            self._refuse_if_late(start - asked)
             turn.result = work()
             self.seconds_each += (self._seconds_since(start) - self.seconds_each) / 8
         except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the caller
@@ -134,9 +134,10 @@ class Turns:
         for turn in done:
             turn.take_back()
 
-    def _refuse_if_late(self, asked: float) -> None:
+    @staticmethod
+    def _refuse_if_late(waited: float) -> None:
         """The machine may have become slower since the queue was joined: who waited this long does so for nothing."""
-        if self._clock.monotonic() - asked > QUEUE_SECONDS:
+        if waited > QUEUE_SECONDS:
             raise LimitExceeded(int(QUEUE_SECONDS * 1000))
 
     def _seconds_since(self, start: float) -> float:
