@@ -180,7 +180,7 @@ def test_of_a_crowd_only_those_who_are_next_come_in_and_each_in_order(turns: Tur
 
     run(work())
     assert entered == list(range(200))
-    assert TOGETHER < most <= TOGETHER + 2 * turns.width
+    assert TOGETHER < most <= 2 * (TOGETHER + turns.width)
     assert turns.waiting == 0
 
 
@@ -238,7 +238,7 @@ def test_no_place_is_lost_whatever_callers_do(turns: Turns, seed: int) -> None:
         while turns.waiting:
             await asyncio.sleep(0.001)
         assert (turns._inside, len(turns._outside), turns._at_work, turns._done) == (0, 0, 0, [])
-        most = TOGETHER + 2 * turns.width
+        most = 2 * (TOGETHER + turns.width)
         await asyncio.gather(*(turns.do(int) for _ in range(2 * most)))
 
     run(work())
