@@ -222,6 +222,83 @@ def test_an_event_loop_that_stands_still_holds_up_no_other_process(path: Path) -
     asyncio.run(run())
 
 
+def test_what_another_process_has_locked_is_waited_for_beside_the_event_loop(path: Path) -> None:
+    async def run() -> tuple[float, list[bool]]:
+        database = Sqlite(path)
+        assert await database.write(account("before"))  # there is a connection, which could block the loop
+        elsewhere = connect(path, wait_ms=2000)
+        elsewhere.execute("BEGIN IMMEDIATE")
+        writing = [asyncio.create_task(database.write(account(number))) for number in range(3)]
+        longest = 0.0
+        for _ in range(30):
+            asked = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest = max(longest, time.monotonic() - asked)
+            assert await database.read(lambda tx: accounts.get(tx, "@u0:x")) is None
+        elsewhere.execute("COMMIT")
+        elsewhere.close()
+        written = await asyncio.gather(*writing)
+        written.append(await database.write(account("after")))
+        await database.close()
+        return longest, written
+
+    longest, written = asyncio.run(run())
+    assert written == [True] * 4
+    assert longest < 0.2
+
+
+def test_closing_finishes_what_waits_and_takes_nothing_more(path: Path) -> None:
+    async def run() -> list[object]:
+        database = Sqlite(path)
+        assert await database.write(account("first"))
+        waiting = [asyncio.create_task(database.write(account(number))) for number in range(300)]
+        waiting += [asyncio.create_task(database.write_aside(account("aside")))]
+        await asyncio.sleep(0)
+        await database.close()
+        assert all(task.done() for task in waiting)
+        assert database.writes == 302
+        with pytest.raises(Busy):
+            await database.write(account("late"))
+        await database.close()
+        return list(await asyncio.gather(*waiting))
+
+    assert asyncio.run(run()) == [True] * 301
+
+
+def test_who_waits_beside_a_loop_that_is_gone_is_answered(path: Path) -> None:
+    """What the loop asked for while a commit was on its way is begun by nobody else."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(tx: Tx) -> bool:
+        begun.set()
+        return go_on.wait(10) and account("slow")(tx)
+
+    async def ask_and_leave(database: Sqlite) -> None:
+        for name in ("gone 1", "gone 2"):
+            asked = database.write(account(name))
+            asked.send(None)
+            asked.close()
+        await asyncio.sleep(0)
+
+    async def run() -> None:
+        database = Sqlite(path)
+        writing = asyncio.create_task(database.write_aside(slow))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        leaving = threading.Thread(target=lambda: asyncio.run(ask_and_leave(database)))
+        leaving.start()
+        leaving.join()
+        later = asyncio.create_task(database.write(account("here")))
+        await asyncio.sleep(0)
+        go_on.set()
+        assert all(await asyncio.wait_for(asyncio.gather(writing, later), 5))
+        found = await database.read(lambda tx: [accounts.get(tx, f"@u{name}:x") for name in ("gone 1", "gone 2")])
+        assert None not in found
+        await database.close()
+
+    asyncio.run(run())
+
+
 def test_a_unit_that_holds_the_event_loop_for_long_is_not_done_twice(path: Path) -> None:
     async def run() -> int:
         database = Sqlite(path)

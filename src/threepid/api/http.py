@@ -49,43 +49,60 @@ def build(
     shutdown: Callable[[], Awaitable[None]],
 ) -> Asgi:
     """The ASGI application that serves `routes`."""
-    router = CompiledRouter()
-    for route in _merged(routes):
-        router.add_route(route.template, _Resource(_handlers(route)))
-    find = router.find
+    find = _finder(routes)
     proxies = _Proxies(tuple(trusted_proxies))
+
+    async def answer_to(request: _Request, scope: dict[str, Any]) -> Answer:
+        path: str = scope["path"]
+        if b"%2" in (raw := scope.get("raw_path") or b""):
+            path = _with_marked_slashes(raw)
+        found = find(path)
+        if found is None:
+            return (fallbacks.preflight if request.method == "OPTIONS" else fallbacks.not_found)(path)
+        resource, variables = found
+        handle = resource.handlers.get(request.method)
+        if handle is None:
+            return _allowing(resource, fallbacks.wrong_method(path))
+        try:
+            return await handle(request, variables)
+        except Exception:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
+            _log.exception("request_crashed")
+            return fallbacks.failure(path)
 
     async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await _live(receive, send, startup, shutdown)
             return
         request = _Request(scope, receive, proxies)
-        if request.is_doubtful():
-            await _send(send, scope["method"], _MALFORMED)
-            return
-        path: str = scope["path"]
-        if b"%2" in (raw := scope.get("raw_path") or b""):
-            path = _with_marked_slashes(raw)
-        # The router would read past slashes at the beginning.
-        found = None if path.startswith("//") else find(path)
-        if found is None:
-            answer = (fallbacks.preflight if scope["method"] == "OPTIONS" else fallbacks.not_found)(path)
-        else:
-            resource, _, variables, _ = found
-            handle = cast("_Resource", resource).handlers.get(scope["method"])
-            if handle is None:
-                answer = _allowing(cast("_Resource", resource), fallbacks.wrong_method(path))
-            else:
-                for name, value in variables.items():
-                    variables[name] = value.replace(_SLASH_MARK, "/")
-                try:
-                    answer = await handle(request, variables)
-                except Exception:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
-                    _log.exception("request_crashed")
-                    answer = fallbacks.failure(path)
-        await _send(send, scope["method"], answer)
+        answer = _MALFORMED if request.is_doubtful() else await answer_to(request, scope)
+        await send({"type": "http.response.start", "status": answer.status, "headers": _header_list(answer)})
+        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
 
     return application
+
+
+def _finder(routes: Iterable[Route]) -> Callable[[str], tuple["_Resource", Mapping[str, str]] | None]:
+    """What finds where a path leads to, and the variables in it."""
+    router = CompiledRouter()
+    fixed: dict[str, tuple[_Resource, Mapping[str, str]]] = {}
+    for route in _merged(routes):
+        resource = _Resource(_handlers(route))
+        if "{" in route.template:
+            router.add_route(route.template, resource)
+        else:
+            fixed[route.template] = resource, {}
+
+    def find(path: str) -> tuple[_Resource, Mapping[str, str]] | None:
+        if (known := fixed.get(path)) is not None:
+            return known
+        # The router would read past slashes at the beginning.
+        found = None if path.startswith("//") else router.find(path)
+        if found is None:
+            return None
+        variables = {name: value.replace(_SLASH_MARK, "/") for name, value in found[2].items()}
+        return cast("_Resource", found[0]), variables
+
+    return find
 
 
 class _Resource:
@@ -135,11 +152,6 @@ def _with_marked_slashes(raw_path: bytes) -> str:
     """The decoded path, in which a slash that was sent encoded is part of a segment, not the border of two."""
     marked = _ENCODED_SLASH.sub(b"%E2%81%A0%252F", raw_path.partition(b"?")[0])
     return unquote_to_bytes(marked).decode("utf-8", "surrogateescape")
-
-
-async def _send(send: Any, method: str, answer: Answer) -> None:
-    await send({"type": "http.response.start", "status": answer.status, "headers": _header_list(answer)})
-    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
 
 
 def _header_list(answer: Answer) -> list[tuple[bytes, bytes]]:
