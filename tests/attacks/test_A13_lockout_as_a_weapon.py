@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpx
 import pytest
 
+from failing_disk import failing_disk
 from threepid.clock import HOUR, SECOND
-from world import PASSWORD, World
+from threepid.domain.registration_tokens import RegistrationTokens
+from threepid.storage.migrate import migrate
+from world import PASSWORD, HandClock, World
 
 C: Final = "/_matrix/client/v3"
 HOME: Final = "203.0.113.10"
@@ -158,10 +161,42 @@ def test_a_busy_server_costs_nobody_a_guess(database_url: str, tmp_path: Path) -
     with World(database_url, tmp_path, limits=limits, server__trusted_proxies=["127.0.0.1"]) as world:
         town = Town(world)
         turns = world.server._passwords.turns
-        turns._inside, before = 1_000_000, turns._inside
+        turns.seconds_each, before = 1_000_000.0, turns.seconds_each
+        turns._waiting.add(somebody := cast(Any, object()))
         assert town.log_in(HOTEL).status_code == 429
-        turns._inside = before
+        turns._waiting.remove(somebody)
+        turns.seconds_each = before
         assert town.log_in(HOTEL).status_code == 200
+
+
+def test_where_no_wrong_password_can_be_counted_no_right_one_is_told(tmp_path: Path) -> None:
+    with failing_disk() as disk:
+        migrate(url := f"sqlite:{tmp_path / 'x.db'}", password=None, clock=HandClock())
+        with World(url, tmp_path, limits__all="on", server__trusted_proxies=["127.0.0.1"]) as world:
+            town = Town(world)
+            disk.fails = True
+            for word in ("wrong password", PASSWORD):
+                body = {"devices": ["NONE"], "auth": password(word)}
+                assert town.post("/delete_devices", body, HOME, token=town.mallory).status_code == 503
+                assert town.log_in(HOME, word).status_code == 503
+            disk.fails = False
+            assert town.log_in(HOME).status_code == 200
+
+
+def test_a_flood_of_registration_tokens_learns_no_more_than_single_ones(database_url: str, tmp_path: Path) -> None:
+    limits = {"all": "on", "guesses_from_client": {"burst": 5, "per_hour": 1}}
+    with World(database_url, tmp_path, limits=limits, accounts__registration="token") as world:
+        tokens = RegistrationTokens(world.server.context)
+        world.run(tokens.create("right"))
+
+        def guess(token: str) -> Any:
+            path = f"/_matrix/client/v1/register/m.login.registration_token/validity?token={token}"
+            return lambda: world.acall("GET", path)
+
+        answers = world.together(*(guess(f"wrong{number}") for number in range(60)), guess("right"))
+        told = [answer.json() for answer in answers if answer.status_code == 200]
+        assert told == [{"valid": False}] * 5
+        assert world.run(guess("right")()).status_code == 429
 
 
 def test_strangers_who_ask_for_resets_hold_up_the_owners_for_an_hour_at_most(town: Town) -> None:

@@ -58,16 +58,21 @@ def guess(world: World, client: str, account: str = "", **more: Any) -> Guess | 
     database = world.server.context.database
     before, refused = rows(world), None
     try:
-        world.run(database.read(made.refuse_if_none_is_left))
+        look(world, made)
     except LimitExceeded as error:
         refused = error
     if refused is not None:
         with pytest.raises(LimitExceeded) as as_ever:
-            world.run(database.write(made.count))
+            world.run(database.write(made.take))
         assert (as_ever.value.retry_after_ms, rows(world)) == (refused.retry_after_ms, before)
         return None
-    world.run(database.write(made.count))
+    world.run(database.write(made.take))
     return made
+
+
+def look(world: World, made: Guess, **pending: int) -> None:
+    """Raise LimitExceeded if none would be left."""
+    made.refuse_if_none_is_left(world.run(world.server.context.database.read(made.full_at)), pending)
 
 
 def notice(world: World, medium: str, canonical: str) -> bool:
@@ -200,27 +205,39 @@ def test_strangers_hold_up_strangers_only(world: World) -> None:
 def test_a_right_guess_costs_nothing(world: World) -> None:
     database = world.server.context.database
     for _ in range(3):
-        world.run(database.read(Guess(world.server.context, client="192.0.2.1").refuse_if_none_is_left))
+        look(world, Guess(world.server.context, client="192.0.2.1"))
     assert rows(world) == 0
+    for _ in range(3):
+        made = guess(world, "192.0.2.1", "@alice:example.org")
+        assert made is not None
+        world.run(database.write(made.give_back))
     assert guess(world, "192.0.2.1", "@alice:example.org")
     assert not guess(world, "192.0.2.1", "@alice:example.org")
+
+
+@pytest.mark.parametrize("world", [{"guesses_from_client": {"burst": 2, "per_hour": 1}}], indirect=True)
+def test_giving_back_saves_nothing_up(world: World) -> None:
+    for _ in range(5):
+        made = guess(world, "192.0.2.1")
+        assert made is not None
+        world.run(world.server.context.database.write(made.give_back))
+    assert [guess(world, "192.0.2.1") is not None for _ in range(3)] == [True, True, False]
 
 
 @pytest.mark.parametrize("world", [{"guesses_from_client": {"burst": 3, "per_hour": 1}}], indirect=True)
 @pytest.mark.parametrize("wrong", [0, 1, 2])
 def test_no_more_are_looked_at_than_would_be_left_if_all_that_are_pending_were_wrong(world: World, wrong: int) -> None:
-    database = world.server.context.database
     for _ in range(wrong):
         assert guess(world, "192.0.2.1")
     one = Guess(world.server.context, client="192.0.2.1")
     (key,) = one.keys
-    world.run(database.read(lambda tx: one.refuse_if_none_is_left(tx, {key: 2 - wrong})))
+    look(world, one, **{key: 2 - wrong})
     with pytest.raises(LimitExceeded) as refused:
-        world.run(database.read(lambda tx: one.refuse_if_none_is_left(tx, {key: 3 - wrong})))
+        look(world, one, **{key: 3 - wrong})
     assert refused.value.retry_after_ms == HOUR
-    world.run(database.read(lambda tx: one.refuse_if_none_is_left(tx, {"another": 3})))
+    look(world, one, another=3)
     world.clock.advance(HOUR)
-    world.run(database.read(lambda tx: one.refuse_if_none_is_left(tx, {key: min(2, 3 - wrong)})))
+    look(world, one, **{key: min(2, 3 - wrong)})
 
 
 @pytest.mark.parametrize("world", [{"guesses_from_client": ONE}], indirect=True)
@@ -228,12 +245,12 @@ def test_what_another_process_counted_meanwhile_is_seen_before_anything_is_told(
     database = world.server.context.database
     here, there = (Guess(world.server.context, client="192.0.2.1") for _ in range(2))
     for one in (here, there):
-        world.run(database.read(one.refuse_if_none_is_left))
-    world.run(database.write(there.count))
+        look(world, one)
+    world.run(database.write(there.take))
     with pytest.raises(LimitExceeded):  # had it been wrong
-        world.run(database.write(here.count))
+        world.run(database.write(here.take))
     with pytest.raises(LimitExceeded):  # had it been right
-        world.run(database.read(here.refuse_if_none_is_left))
+        look(world, here)
 
 
 # -- prefixes that are milked

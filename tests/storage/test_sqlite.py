@@ -3,21 +3,19 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import apsw
 import pytest
 
+from failing_disk import failing_disk
 from threepid.clock import Clock
 from threepid.spec.lookup_hash import lookup_hash
 from threepid.storage import accounts, peppers
 from threepid.storage.database import Busy, InDoubt, StorageError, Tx
 from threepid.storage.migrate import migrate
 from threepid.storage.sqlite import Sqlite, SqliteTx, connect
-
-SYSTEM = apsw.vfs_names()[0]
 
 
 @pytest.fixture
@@ -86,53 +84,19 @@ def test_a_batch_that_was_asked_for_by_a_loop_that_is_gone_does_not_stop_the_wri
     assert asyncio.run(asyncio.wait_for(look(), timeout=5))
 
 
-class FailingFile(apsw.VFSFile):
-    """A file whose sync fails when it is told to."""
-
-    fails = False
-
-    def __init__(self, name: apsw.URIFilename | str | None, flags: list[int]) -> None:
-        super().__init__(SYSTEM, name, flags)
-
-    def xSync(self, flags: int) -> None:
-        if FailingFile.fails:
-            raise apsw.IOError("the disk is gone")
-        super().xSync(flags)
-
-
-class FailingDisk(apsw.VFS):
-    """The system's files, whose sync can fail."""
-
-    def __init__(self) -> None:
-        super().__init__("failing", SYSTEM, makedefault=True)
-
-    def xOpen(self, name: apsw.URIFilename | str | None, flags: list[int]) -> apsw.VFSFile:
-        return FailingFile(name, flags)
-
-
-@contextmanager
-def failing_disk() -> Iterator[None]:
-    disk = FailingDisk()
-    try:
-        yield
-    finally:
-        FailingFile.fails = False
-        disk.unregister()
-
-
 def test_a_commit_that_cannot_be_written_is_in_doubt_and_the_next_goes_over_a_new_connection(path: Path) -> None:
     async def run() -> None:
         database = Sqlite(path)
         assert await database.write(account(1))
-        FailingFile.fails = True
+        disk.fails = True
         with pytest.raises(InDoubt):
             await database.write(account(2))
-        FailingFile.fails = False
+        disk.fails = False
         assert await database.write(account(3))
         assert await database.read(lambda tx: accounts.get(tx, "@u3:x")) is not None
         await database.close()
 
-    with failing_disk():
+    with failing_disk() as disk:
         asyncio.run(run())
 
 
@@ -425,10 +389,62 @@ def test_a_transaction_that_is_lost_is_lost_for_all_its_units(path: Path) -> Non
         return answers
 
     first, lost, second, *later = asyncio.run(run())
-    assert isinstance(first, Busy)
-    assert isinstance(second, Busy)
-    assert isinstance(lost, ValueError)
+    assert [type(error) for error in (first, lost, second)] == [Busy] * 3
     assert later == [True, [False, False, True]]
+
+
+def test_what_a_unit_found_in_a_commit_that_failed_is_not_told(path: Path) -> None:
+    """Of two who want one name in one commit the second finds it taken: by a row that is not there when the disk is full."""
+
+    def taking(tx: Tx) -> bool:
+        if accounts.get(tx, "@uname:x") is not None:
+            raise ValueError("it is taken")
+        return account("name")(tx)
+
+    async def run() -> list[object]:
+        database = Sqlite(path)
+        assert await database.write(account("first"))
+        disk.fails = True
+        answers: list[object] = list(
+            await asyncio.gather(database.write(taking), database.write(taking), return_exceptions=True)
+        )
+        disk.fails = False
+        await database.close()
+        return answers
+
+    with failing_disk() as disk:
+        assert [type(answer) for answer in asyncio.run(run())] == [InDoubt, InDoubt]
+
+
+def test_closing_does_not_wait_for_a_loop_that_has_stopped(path: Path) -> None:
+    stopped = asyncio.new_event_loop()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(tx: Tx) -> bool:
+        begun.set()
+        return go_on.wait(10) and account("slow")(tx)
+
+    async def ask(database: Sqlite) -> None:
+        asyncio.create_task(database.write_aside(slow))  # noqa: RUF006 - nobody waits for it
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        asyncio.create_task(database.write(account("waiting")))  # noqa: RUF006
+        await asyncio.sleep(0)
+
+    async def close(database: Sqlite) -> None:
+        closing = asyncio.create_task(database.close())
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.wait_for(closing, 5)
+
+    database = Sqlite(path)
+    stopped.run_until_complete(ask(database))
+    asyncio.run(close(database))
+    assert database.writes == 2
+    for task in asyncio.all_tasks(stopped):
+        task.cancel()
+    stopped.run_until_complete(asyncio.sleep(0))
+    stopped.close()
 
 
 def test_two_long_reads_go_on_at_once_and_a_third_waits(path: Path) -> None:

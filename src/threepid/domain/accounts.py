@@ -5,7 +5,7 @@ https://spec.matrix.org/latest/client-server-api/#account-registration-and-manag
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final, TypeVar
 
@@ -94,7 +94,13 @@ class Accounts:
         right = await self._try(named, password, client, logged_in=named.name == user_id)
         if right is None:
             raise Forbidden("The password is not right.")
-        await self._context.database.read(right.guess.refuse_if_none_is_left)
+
+        def step(tx: Tx) -> None:
+            # Where a wrong one could not be counted, because nothing can be written, a right one must fail as well.
+            right.guess.take(tx)
+            right.guess.give_back(tx)
+
+        await self._context.database.write(step)
         if right.user_id != user_id:
             raise WrongUserError
 
@@ -106,7 +112,7 @@ class Accounts:
         """
         account = named.account
 
-        def look(tx: Tx) -> Guess:
+        def look(tx: Tx) -> tuple[Guess, Mapping[str, int]]:
             known = [device.seen_from for device in devices.of_user(tx, account.user_id)] if account else []
             guess = Guess(
                 self._context,
@@ -115,18 +121,19 @@ class Accounts:
                 known_clients=[one for one in known if one],
                 logged_in=logged_in,
             )
-            guess.refuse_if_none_is_left(tx, self._tried)
-            return guess
+            return guess, guess.full_at(tx)
 
+        await self._passwords.turns.refuse_if_full()
+        guess, full_at = await self._context.database.read(look)
+        guess.refuse_if_none_is_left(full_at, self._tried)
         usable = account if account and account.deactivated_at is None else None
-        async with self._passwords.turns.turn() as turn:
-            guess = await self._context.database.read(look)
-            with self._pending(guess):
-                right = await self._passwords.verify(password, usable.password_hash if usable else None, turn)
-                if usable and usable.password_hash and right:
-                    return _Right(guess, usable.user_id, usable.password_hash)
-                await self._context.database.write(guess.count)
-                return None
+        with self._pending(guess):
+            right = await self._passwords.verify(password, usable.password_hash if usable else None)
+            if usable and usable.password_hash and right:
+                return _Right(guess, usable.user_id, usable.password_hash)
+            if guess.keys:
+                await self._context.database.write(guess.take)
+            return None
 
     @contextlib.contextmanager
     def _pending(self, guess: Guess) -> Iterator[None]:
@@ -186,7 +193,7 @@ class Accounts:
                 new_hash = await self._passwords.rehash(password)
 
         def step(tx: Tx) -> Login:
-            right.guess.refuse_if_none_is_left(tx)
+            right.guess.refuse_if_none_is_left(right.guess.full_at(tx))
             # The password was checked outside the transaction: it must still be the one, and stay it until the end.
             if not accounts.hold_password(tx, right.user_id, right.password_hash):
                 raise Forbidden("The name or the password is not right.")
@@ -201,11 +208,11 @@ class Accounts:
         guess = Guess(self._context, client=device.client)
 
         def step(tx: Tx) -> Login | None:
-            guess.refuse_if_none_is_left(tx)
+            guess.take(tx)
             user_id = self._devices.take_login_token(tx, token)
             if user_id is None or not devices.hold_account(tx, user_id):
-                guess.count(tx)
                 return None
+            guess.give_back(tx)
             return self._devices.open(tx, user_id, device)
 
         # What raises is rolled back: a wrong try must be counted.

@@ -24,7 +24,7 @@ from nacl.exceptions import InvalidkeyError
 
 from threepid.clock import Clock, Entropy
 from threepid.config import ConfigError, Policy
-from threepid.domain.turns import Turn, Turns
+from threepid.domain.turns import Turns
 from threepid.spec.errors import InvalidParam, WeakPassword
 
 _log = structlog.get_logger()
@@ -152,16 +152,13 @@ class Passwords:
             raise WeakPassword("Many people use this password, so it is easily guessed: please choose another.")
         return normalised
 
-    async def verify(self, password: str, password_hash: str | None, turn: Turn | None = None) -> bool:
-        """Is this the password? Without a hash to compare with, it takes as long and says no.
-
-        `turn` is of `turns`, for a caller who looks something up in it before. Raises LimitExceeded.
-        """
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """Is this the password? Without a hash to compare with, it takes as long and says no. Raises LimitExceeded."""
         try:
             normalised = self.normalise(password)
         except InvalidParam:
             return False
-        right = await (turn or self.turns).do(self._matches, normalised, password_hash or self._nobody)
+        right = await self.turns.do(self._matches, normalised, password_hash or self._nobody)
         return right and bool(password_hash)
 
     @staticmethod

@@ -120,10 +120,11 @@ def take_authentication(tx: Tx, context: Context, *, client: str) -> None:
 
 
 class Guess:
-    """A password or token that somebody tries. Wrong ones count; nobody is told that one was wrong before it is counted.
+    """A password or token that somebody tries: wrong ones count.
 
-    Nor is anybody told that one was right when no more are left: what is found out stays within the limits, however many
-    are tried at once. A right one costs nothing, and nothing is written for it.
+    What is looked at in a transaction is counted first (`take`), and given back in it if it was right. A password is looked at
+    outside: no more are than would be left if all those were wrong (`refuse_if_none_is_left`), and nobody is told that one
+    was wrong before it is counted. Other processes look at some at the same time, and count them all the same.
     """
 
     def __init__(
@@ -155,20 +156,27 @@ class Guess:
         self.keys = tuple(one.key for one in self._wanted)
         """What it counts for: hashes."""
 
-    def refuse_if_none_is_left(self, tx: Tx, pending: Mapping[str, int] = MappingProxyType({})) -> None:
+    def full_at(self, tx: Tx) -> Mapping[str, int]:
+        """What `refuse_if_none_is_left` wants to know."""
+        return limits.full_at(tx, self.keys) if self.keys else {}
+
+    def refuse_if_none_is_left(
+        self, full_at: Mapping[str, int], pending: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
         """Raise LimitExceeded if it could not be counted, were it wrong: it, and as many as are `pending` by `keys`."""
-        if not self._wanted:
-            return
         now = self._context.clock.now()
-        full_at = limits.full_at(tx, self.keys)
         for one in self._wanted:
             wait = max(now, full_at.get(one.key, 0)) + one.interval * pending.get(one.key, 0) - one.latest(now)
             if wait > 0:
                 raise LimitExceeded(wait, _TOO_MANY_GUESSES)
 
-    def count(self, tx: Tx) -> None:
-        """It was wrong. Raises LimitExceeded; then nothing is counted, and nobody may hear that it was."""
+    def take(self, tx: Tx) -> None:
+        """Count it. Raises LimitExceeded; then nothing is counted, and nobody may hear whether it was right."""
         _take(tx, self._context, self._counted, _TOO_MANY_GUESSES)
+
+    def give_back(self, tx: Tx) -> None:
+        """It was right."""
+        limits.give_back(tx, self._wanted)
 
 
 @lru_cache(maxsize=4096)

@@ -39,14 +39,14 @@ class RegistrationTokens:
         token_hash = self.hash(token)
         guess = Guess(self._context, client=client)
 
-        def look(tx: Tx) -> bool:
-            guess.refuse_if_none_is_left(tx)
-            return self._usable(tx, token_hash)
+        def step(tx: Tx) -> bool:
+            guess.take(tx)
+            usable = self._usable(tx, token_hash)
+            if usable:
+                guess.give_back(tx)
+            return usable
 
-        if await self._context.database.read(look):
-            return True
-        await self._context.database.write(guess.count)
-        return False
+        return await self._context.database.write(step)
 
     def use(self, tx: Tx, token_hash: str) -> bool:
         """Count one registration with the token; False if it cannot be used (any more)."""

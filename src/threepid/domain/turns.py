@@ -5,11 +5,9 @@ import contextlib
 import os
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, TypeVar
 
 from threepid.clock import Clock
 from threepid.spec.errors import LimitExceeded
@@ -19,7 +17,8 @@ T = TypeVar("T")
 QUEUE_SECONDS: Final = 2.0
 """How long work may wait for its turn."""
 TOGETHER: Final = 8
-"""So much is answered at once while others wait."""
+"""So much is answered at once while others wait, if work takes less than `QUICK` (seconds)."""
+QUICK: Final = 0.03
 REFUSED_AFTER: Final = 0.25
 """Seconds after which somebody is told that there is no room."""
 _NICER: Final = 5
@@ -33,161 +32,99 @@ class Turns:
         self._clock = clock
         self.width = _cores()
         self._pool = ThreadPoolExecutor(self.width, thread_name_prefix=name, initializer=_give_way)
-        self._most_inside = 2 * TOGETHER + 2 * self.width
-        self._inside = 0
-        self._outside: deque[asyncio.Future[None]] = deque()
-        """Who waits until one of those `_inside` goes."""
+        self._waiting: set[_Turn] = set()
         self._lock = threading.Lock()
         """Held for `_at_work` and `_done`."""
         self._at_work = 0
-        self._done: list[Turn] = []
+        self._done: list[_Turn] = []
         start = clock.monotonic()
         sample()
         self.seconds_each = self._seconds_since(start)
 
-    def _refuse_if_full(self) -> None:
-        """Raise LimitExceeded if work would have to wait too long now: before anything else is done for it."""
-        if self.waiting * self.seconds_each / self.width > QUEUE_SECONDS:
-            raise LimitExceeded(int(QUEUE_SECONDS * 1000))
-
     @property
     def waiting(self) -> int:
         """How much there is to do, at work or not."""
-        return self._inside + len(self._outside)
+        return len(self._waiting)
 
-    def turn(self) -> "Turn":
-        """To be entered (`async with`) before anything is looked up for the work, which is done by its `do`.
-
-        When many come in one moment, the event loop would else look that up for all of them before it answers anybody else.
-        Entering raises LimitExceeded when there is no room.
-        """
-        return Turn(self)
+    async def refuse_if_full(self) -> None:
+        """Raise LimitExceeded if work would have to wait too long now: before anything else is done for it."""
+        if self.waiting * self.seconds_each / self.width > QUEUE_SECONDS:
+            # Those who do not wait when they are told to would keep the event loop busy with that.
+            await asyncio.sleep(REFUSED_AFTER)
+            raise LimitExceeded(int(QUEUE_SECONDS * 1000))
 
     async def do(self, work: Callable[..., T], *arguments: Any) -> T:
         """Do this when it has its turn. Raises LimitExceeded, and what the work raises."""
-        async with self.turn() as turn:
-            return await turn.do(work, *arguments)
-
-    def close(self) -> None:
-        """Stop the threads."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    async def enter(self) -> None:
-        """For `Turn`."""
-        try:
-            self._refuse_if_full()
-        except LimitExceeded:
-            # Those who do not wait when they are told to would keep the event loop busy with that.
-            await asyncio.sleep(REFUSED_AFTER)
-            raise
-        if self._inside < self._most_inside:
-            self._inside += 1
-            return
-        asked = self._clock.monotonic()
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._outside.append(place)
-        try:
-            await place
-            self._refuse_if_late(self._clock.monotonic() - asked)
-        except BaseException:
-            if place.done() and not place.cancelled():
-                self.leave()
-            raise
-
-    def leave(self) -> None:
-        """For `Turn`: the next one may come in."""
-        while self._outside:
-            place = self._outside.popleft()
-            if not place.done():
-                place.set_result(None)
-                return
-        self._inside -= 1
-
-    def submit(self, turn: "Turn", work: Callable[[], object]) -> None:
-        """For `Turn`: have this done, and handed back to it."""
+        await self.refuse_if_full()
+        loop = asyncio.get_running_loop()
+        turn = _Turn(lambda: work(*arguments), loop.create_future(), self._clock.monotonic())
+        # The place in the queue is freed when the work ends, not when the client leaves: the work goes on without it.
+        self._waiting.add(turn)
         with self._lock:
             self._at_work += 1
-        self._pool.submit(self._work, turn, work, self._clock.monotonic())
+        self._pool.submit(self._work, turn, loop)
+        done: T = await turn.future
+        return done
 
-    def _work(self, turn: "Turn", work: Callable[[], object], asked: float) -> None:
+    def close(self) -> None:
+        """Stop the threads; what has not begun is cancelled."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for turn in self._waiting:
+            turn.future.cancel()
+
+    def _work(self, turn: "_Turn", loop: asyncio.AbstractEventLoop) -> None:
         """In a thread of the pool."""
         start = self._clock.monotonic()
         try:
-            self._refuse_if_late(start - asked)
-            turn.result = work()
+            if start - turn.asked > QUEUE_SECONDS:
+                # The machine has become slower since the queue was joined: who waited this long does so for nothing.
+                raise LimitExceeded(int(QUEUE_SECONDS * 1000))
+            turn.result = turn.work()
             self.seconds_each += (self._seconds_since(start) - self.seconds_each) / 8
-        except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the caller
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it goes to the caller
             turn.error = error
         with self._lock:
             self._at_work -= 1
             self._done.append(turn)
             # While others wait, a few are answered together: a hash leaves nothing else in the caches of its core, so that
             # to wake the event loop costs as much as several answers do.
-            hand_back = self._at_work <= self.width or len(self._done) >= TOGETHER
+            together = TOGETHER if self.seconds_each < QUICK else 1
+            hand_back = self._at_work <= self.width or len(self._done) >= together
         if hand_back:
             with contextlib.suppress(RuntimeError):  # the loop is closed
-                turn.loop.call_soon_threadsafe(self._hand_back)
+                loop.call_soon_threadsafe(self._hand_back)
 
     def _hand_back(self) -> None:
         with self._lock:
             done, self._done = self._done, []
         for turn in done:
-            turn.take_back()
-
-    @staticmethod
-    def _refuse_if_late(waited: float) -> None:
-        """The machine may have become slower since the queue was joined: who waited this long does so for nothing."""
-        if waited > QUEUE_SECONDS:
-            raise LimitExceeded(int(QUEUE_SECONDS * 1000))
+            self._waiting.discard(turn)
+            turn.answer()
 
     def _seconds_since(self, start: float) -> float:
         # A machine that slept meanwhile says nothing of how long work takes.
         return min(self._clock.monotonic() - start, QUEUE_SECONDS)
 
 
-class Turn:
-    """One turn, for work that is done once."""
+class _Turn:
+    """Work and who waits for it."""
 
-    def __init__(self, turns: Turns) -> None:
-        """One of these `turns`."""
-        self._turns = turns
-        self.loop: asyncio.AbstractEventLoop
-        self._future: asyncio.Future[Any] | None = None
-        self._left = False
-        self.result: Any = None
-        self.error: Exception | None = None
+    __slots__ = ("asked", "error", "future", "result", "work")
 
-    async def __aenter__(self) -> Self:
-        """Wait until there is room. Raises LimitExceeded."""
-        await self._turns.enter()
-        return self
+    def __init__(self, work: Callable[[], object], future: "asyncio.Future[Any]", asked: float) -> None:
+        self.work = work
+        self.future = future
+        self.asked = asked
+        self.result: object = None
+        self.error: BaseException | None = None
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Make room, as soon as the work has ended: it goes on without a caller who leaves before."""
-        self._left = True
-        if self._future is None:
-            self._turns.leave()
-
-    async def do(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Have this done beside the event loop. Raises LimitExceeded, and what the work raises."""
-        self.loop = asyncio.get_running_loop()
-        future = self._future = self.loop.create_future()
-        self._turns.submit(self, lambda: work(*arguments))
-        done: T = await future
-        return done
-
-    def take_back(self) -> None:
-        """For `Turns`, on the event loop: the work has ended."""
-        future, self._future = self._future, None
-        if future is not None and not future.done():
-            if self.error is None:
-                future.set_result(self.result)
-            else:
-                future.set_exception(self.error)
-        if self._left:
-            self._turns.leave()
+    def answer(self) -> None:
+        if self.future.done():  # the caller has left
+            return
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
 
 
 def _give_way() -> None:

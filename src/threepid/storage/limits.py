@@ -3,7 +3,7 @@
 It is the generic cell rate algorithm: https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -46,11 +46,15 @@ def take(tx: Tx, wanted: Sequence[Wanted], *, now: int) -> int:
     taken = {row.key for row in tx.rows(_sql.take, _Taken, wanted=msgspec.json.encode(rows).decode("ascii"), now=now)}
     if len(taken) == len(wanted):
         return 0
-    for one in wanted:
-        if one.key in taken:
-            tx.run(_sql.give_back, AT_MOST_ONE, key=one.key, interval=one.interval)
+    give_back(tx, [one for one in wanted if one.key in taken])
     first = next(one for one in wanted if one.key not in taken)
     return max(1, full_at(tx, [first.key])[first.key] - first.latest(now))
+
+
+def give_back(tx: Tx, taken: Iterable[Wanted]) -> None:
+    """Give one of each back."""
+    for one in taken:
+        tx.run(_sql.give_back, AT_MOST_ONE, key=one.key, interval=one.interval)
 
 
 def full_at(tx: Tx, keys: Sequence[str]) -> dict[str, int]:

@@ -390,7 +390,8 @@ class Sqlite(Database):
                     self._tx = None
                 kind = InDoubt if isinstance(error, InDoubt) else Busy
                 for unit in commit.units:
-                    unit.error = unit.error or kind(str(error))
+                    # Also where it had failed by itself: perhaps because of what another unit did, which is not so now.
+                    unit.error = kind(str(error))
             self._answer(commit.units)
         if self._tx is not None:
             self._tx.connection.close()
@@ -437,7 +438,8 @@ class Sqlite(Database):
         with self._mutex:
             self._busy = False
             waiting = {unit.loop for unit in self._waiting}
-            if self._closed and not waiting:
+            closed = self._closed
+            if closed and not waiting:
                 self._commits.put(None)
         by_loop = _by_loop(units)
         for loop in waiting | by_loop.keys():
@@ -445,8 +447,9 @@ class Sqlite(Database):
                 loop.call_soon_threadsafe(self._answer_and_begin, loop, by_loop.get(loop, ()))
             except RuntimeError:  # the loop is closed: nobody waits there any more
                 waiting.discard(loop)
-                if not waiting and (commit := self._take()) is not None:
-                    self._commits.put(commit)
+        # Where no loop will begin the next, this thread does: nor might one that has stopped, which closing must not wait for.
+        if (closed or not waiting) and (commit := self._take()) is not None:
+            self._commits.put(commit)
 
     def _answer_and_begin(self, loop: asyncio.AbstractEventLoop, units: Sequence[_Unit]) -> None:
         for unit in units:
