@@ -146,6 +146,7 @@ class Devices:
             user_agent=device.user_agent[:_USER_AGENT_LENGTH],
             tokens=tokens,
             now=self._context.clock.now(),
+            new=device.device_id is None,
         )
         return login
 

@@ -76,8 +76,9 @@ def open_device(
     user_agent: str,
     tokens: Tokens,
     now: int,
+    new: bool = False,
 ) -> None:
-    """Log a device in: a new one, or one that is there already, which keeps its name and whose older tokens die."""
+    """Log a device in: a `new` one, or one that may be there already, which keeps its name and whose older tokens die."""
     # First, so that of two who log in as one device the second waits, and then ends what the first was given.
     tx.run(
         _sql.open_device,
@@ -88,7 +89,8 @@ def open_device(
         seen_from=seen_from,
         user_agent=user_agent,
     )
-    delete_tokens(tx, user_id, device_id)
+    if not new:
+        delete_tokens(tx, user_id, device_id)
     insert_tokens(tx, user_id, device_id, tokens, parent_hash=None, now=now)
 
 
