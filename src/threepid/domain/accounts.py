@@ -77,6 +77,7 @@ class Accounts:
         self._ways = settings.login_with if settings else ()
         self._reserved = settings.reserved_usernames if settings else ()
         self._tried: Counter[str] = Counter()
+        """Guesses of which this process does not know yet whether they count, by the keys of what they count for."""
 
     # -- who is it
 

@@ -1,6 +1,6 @@
 """How much is too much: the limits of the configuration, by what they are about."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from types import MappingProxyType
@@ -151,7 +151,6 @@ class Guess:
             elif network not in {network_of(known) for known in known_clients}:
                 counted.append((f"guess at {account}", settings.guesses_at_account))
         self._context = context
-        self._counted = counted
         self._wanted = _wanted(context, counted)
         self.keys = tuple(one.key for one in self._wanted)
         """What it counts for: hashes."""
@@ -172,7 +171,7 @@ class Guess:
 
     def take(self, tx: Tx) -> None:
         """Count it. Raises LimitExceeded; then nothing is counted, and nobody may hear whether it was right."""
-        _take(tx, self._context, self._counted, _TOO_MANY_GUESSES)
+        _take_wanted(tx, self._context, self._wanted, _TOO_MANY_GUESSES)
 
     def give_back(self, tx: Tx) -> None:
         """It was right."""
@@ -220,7 +219,10 @@ def _wanted(context: Context, counted: Iterable[tuple[str, Limit]]) -> list[limi
 
 
 def _take(tx: Tx, context: Context, counted: Iterable[tuple[str, Limit]], message: str | None = None) -> None:
-    wanted = _wanted(context, counted)
+    _take_wanted(tx, context, _wanted(context, counted), message)
+
+
+def _take_wanted(tx: Tx, context: Context, wanted: Sequence[limits.Wanted], message: str | None) -> None:
     wait = limits.take(tx, wanted, now=context.clock.now()) if wanted else 0
     if wait:
         raise LimitExceeded(wait, message)

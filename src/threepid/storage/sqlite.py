@@ -170,8 +170,8 @@ class _Unit:
             self.future.set_result(self.result)
 
 
-def _perform(
-    tx: SqliteTx, left: deque[_Unit], *, guarded: bool, clock: Callable[[], float], until: float = float("inf")
+def _perform_until(
+    until: float, clock: Callable[[], float], tx: SqliteTx, left: deque[_Unit], *, guarded: bool
 ) -> None:
     """Do units until then, and take what is done out of `left`. Raises what `_Unit.perform` raises."""
     while left:
@@ -212,7 +212,7 @@ class _Batch:
         if not self._busy.acquire(blocking=False):
             return False
         try:
-            _perform(self._tx, self._left, guarded=self._guarded, clock=self._loop.time, until=until)
+            _perform_until(until, self._loop.time, self._tx, self._left, guarded=self._guarded)
         except BaseException as error:
             # Whatever it is, the writer thread has to hear of it, and nothing of the batch is done then.
             self._error = _as_exception(error)
@@ -375,8 +375,7 @@ class Sqlite(Database):
         except apsw.BusyError:  # another process has the lock: the writer thread waits for it
             return
         commit.tx = tx
-        guarded = self._guarded > 0
-        _perform(tx, commit.left, guarded=guarded, clock=loop.time, until=loop.time() + TURN_SECONDS)
+        _perform_until(loop.time() + TURN_SECONDS, loop.time, tx, commit.left, guarded=self._guarded > 0)
 
     def _write(self) -> None:
         """The writer thread."""
@@ -428,8 +427,9 @@ class Sqlite(Database):
 
     def _perform(self, tx: SqliteTx, units: Iterable[_Unit]) -> None:
         guarded = self._guarded > 0
-        aside = deque(unit for unit in units if unit.aside)
-        _perform(tx, aside, guarded=guarded, clock=lambda: 0)
+        for unit in units:
+            if unit.aside:
+                unit.perform(tx, guarded=guarded)
         for of_loop in _by_loop(unit for unit in units if not unit.aside).values():
             _Batch(tx, of_loop, guarded=guarded).perform()
 
