@@ -15,11 +15,13 @@ run: $(VENV)/.run
 	$(BIN)/threepid serve
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 check: $(VENV)/.dev lint types imports
 	scripts/system-packages postgresql strace curl chromium nodejs npm
-	$(BIN)/python -m pytest --postgres
+	$(BIN)/python -m pytest --postgres -n auto --dist worksteal -m "not alone"
+	$(BIN)/python -m pytest --postgres -m alone
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format src tests bench

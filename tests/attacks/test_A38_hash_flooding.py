@@ -19,6 +19,8 @@ import pytest
 
 from rig import ServerProcess, register, wait_for
 
+pytestmark = pytest.mark.alone
+
 CROWD = 300
 HASH_MIB = 19
 BODY = json.dumps({"type": "m.login.password", "user": "alice", "password": "a wrong password"})

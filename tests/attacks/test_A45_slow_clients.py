@@ -16,6 +16,8 @@ import trustme
 
 from rig import ServerProcess, register, wait_for
 
+pytestmark = pytest.mark.alone
+
 EACH = 120
 """Slow connections of each of the three kinds."""
 GONE_AFTER = 30.0

@@ -15,6 +15,8 @@ from threepid.clock import Clock
 from threepid.domain.turns import QUEUE_SECONDS, QUICK, REFUSED_AFTER, TOGETHER, Turns
 from threepid.spec.errors import LimitExceeded
 
+pytestmark = pytest.mark.alone
+
 T = TypeVar("T")
 
 
