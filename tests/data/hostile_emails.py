@@ -88,8 +88,6 @@ a@b.example -- c@d.example
 é@b.example
 ａ@b.example
 а@b.example
-a@b.example‮
-‮a@b.example
 a​b@c.example
 a­b@c.example
 a﻿@b.example
@@ -118,12 +116,36 @@ _CONTROLS = [
     0xFFFD,
 ]
 
+AROUND: list[str] = [
+    " ",
+    "\t",
+    "\N{NO-BREAK SPACE}",
+    "\N{IDEOGRAPHIC SPACE}",
+    *map(chr, range(0x200B, 0x2010)),
+    *map(chr, range(0x202A, 0x202F)),
+    *map(chr, range(0x2066, 0x206A)),
+    "\N{ZERO WIDTH NO-BREAK SPACE}",
+]
+"""What comes along at the ends of a pasted address, and is not meant."""
+
+INVISIBLE: list[str] = [
+    *AROUND[3:],
+    "\N{SOFT HYPHEN}",
+    "\N{WORD JOINER}",
+    "\N{VARIATION SELECTOR-16}",
+    "\N{COMBINING GRAPHEME JOINER}",
+]
+"""What nobody sees in the middle of one."""
+
 HOSTILE: list[str] = [
     *(line for line in _BASE.splitlines() if line),
     *(f"a{chr(code)}b@c.example" for code in _CONTROLS),
-    *(f"a@c{chr(code)}d.example" for code in _CONTROLS if code not in {0x200B, 0x200E, 0xFEFF, 0x00AD}),
-    *(f"a@c.example{chr(code)}" for code in _CONTROLS if code not in {0x200B, 0xFEFF, 0x00AD}),
-    *(f"{chr(code)}a@c.example" for code in _CONTROLS),
+    *(f"a@c{chr(code)}d.example" for code in _CONTROLS),
+    *(f"a@c.example{chr(code)}" for code in _CONTROLS if chr(code) not in AROUND),
+    *(f"{chr(code)}a@c.example" for code in _CONTROLS if chr(code) not in AROUND),
+    *(f"a{mark}@c.example" for mark in AROUND),
+    *(f"a@{mark}c.example" for mark in AROUND),
+    *(f"a@c{mark}d.example" for mark in INVISIBLE),
     *(f"a{mark}b@c.example" for mark in '()<>[]:;@\\," '),
     "a@b.example\r\nBcc: c@d.example",
     "a@b.example\nBcc: c@d.example",
@@ -136,7 +158,8 @@ HOSTILE: list[str] = [
     "a@" + "b." * 5_000 + "example",
     "",
     " ",
-    " a@b.example",
-    "a@b.example ",
-    "a@b.example\t",
+    " a b@c.example ",
+    "\na@b.example",
+    "a@b.example\r\n",
+    " a@b.example\n ",
 ]

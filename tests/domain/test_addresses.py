@@ -1,5 +1,7 @@
 """One grammar and one canonical form; hostile texts are in tests/attacks/test_A15 and test_A16."""
 
+import unicodedata
+
 import phonenumbers
 import pytest
 from hypothesis import given, settings
@@ -148,10 +150,20 @@ def test_an_international_spelling_is_the_same_number_with_and_without_its_count
     assert parse_phone(text) == parse_phone(text, "GB") == expected
 
 
-@pytest.mark.parametrize("text", [text for text in INTERNATIONAL if "4" not in text.strip()[:1]])
-@pytest.mark.parametrize("country", ["US", "DE", "JP", "ZZ"])
-def test_a_plus_or_two_zeros_count_more_than_the_country(text: str, country: str) -> None:
-    assert parse_phone(text, country).canonical == CANONICAL
+def begins_with_zeros(text: str) -> bool:
+    return [unicodedata.digit(character) for character in text if character.isdigit()][:2] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "text", [text for text in INTERNATIONAL if "+" in unicodedata.normalize("NFKC", text) or begins_with_zeros(text)]
+)
+@pytest.mark.parametrize("country", ["US", "DE", "JP", "SG", "ZZ"])
+def test_a_plus_counts_more_than_the_country_and_two_zeros_only_where_they_are_dialled(text: str, country: str) -> None:
+    if begins_with_zeros(text) and country in ("US", "JP", "SG"):
+        with pytest.raises(InvalidAddress):
+            parse_phone(text, country)
+    else:
+        assert parse_phone(text, country).canonical == CANONICAL
 
 
 @pytest.mark.parametrize("text", NATIONAL)

@@ -5,7 +5,7 @@ from typing import Final
 from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import Call
-from threepid.domain.addresses import Address, InvalidAddress, parse_email, parse_phone
+from threepid.domain.addresses import Address, AmbiguousNumber, InvalidAddress, parse_email, parse_phone
 from threepid.domain.validation import Purpose
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, other
@@ -126,6 +126,8 @@ def _address_of(
         if isinstance(body, EmailRequest):
             return parse_email(body.email)
         return parse_phone(body.phone_number, body.country.upper())
+    except AmbiguousNumber as error:
+        raise invalid_phone(str(error)) from None
     except InvalidAddress:
         if isinstance(body, EmailRequest):
             raise invalid_email("This is not a valid e-mail address.") from None

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from threepid.clock import MINUTE
 from threepid.domain import addresses
-from threepid.domain.addresses import Address, InvalidAddress
+from threepid.domain.addresses import Address, AmbiguousNumber, InvalidAddress
 from threepid.domain.services import Services
 from threepid.domain.validation import CODE_LIFE
 from threepid.spec.errors import (
@@ -70,8 +70,8 @@ class ContactStage:
 
     async def _send(self, visit: Visit, form: Form) -> Answer:
         try:
-            text = form.get("address", "").strip()
-            sent = await self._request(visit, self._parse(text, form.get("country") or None))
+            address = self._parse(form.get("address", ""), form.get("country") or None)
+            sent = await self._request(visit, address)
         except MatrixError as error:
             return self._ask_address(visit, form, error)
         return self._ask_code(visit, sent)
@@ -119,6 +119,8 @@ class ContactStage:
     def _parse(self, text: str, country: str | None) -> Address:
         try:
             return addresses.parse_address(self._medium, text, country)
+        except AmbiguousNumber as error:
+            raise InvalidParam(str(error)) from None
         except InvalidAddress:
             raise InvalidParam(_WRONG_ADDRESS[self._medium]) from None
 
