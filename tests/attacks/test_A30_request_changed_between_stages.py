@@ -1,6 +1,7 @@
 """A30: an authentication is for one request: method, path, user, device and body; a change ends it."""
 
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -63,6 +64,59 @@ def test_a_changed_request_is_refused_and_ends_the_session(
 def test_a_changed_device_in_the_path_is_refused(world: World) -> None:
     alice = world.register()
     session = begin(world, alice, f"{C}/v3/devices/ONE", {}, "DELETE")
+    assert finish(world, alice, f"{C}/v3/devices/TWO", {}, session, "DELETE").status_code == 403
+
+
+BLANKS = ["DEV", "DEV ", " DEV", "DEV\u00a0"]
+
+
+@pytest.mark.parametrize("one", BLANKS)
+def test_a_device_whose_id_differs_by_a_blank_is_another_one(world: World, one: str) -> None:
+    alice = world.register()
+    for device in BLANKS:
+        login = {**PASSWORD_STAGE, "device_id": device}
+        assert world.post(f"{C}/v3/login", login).json()["device_id"] == device
+    for other in BLANKS:
+        if other != one:
+            session = begin(world, alice, f"{C}/v3/devices/{quote(one)}", {}, "DELETE")
+            path = f"{C}/v3/devices/{quote(other)}"
+            assert finish(world, alice, path, {}, session, "DELETE").status_code == 403, other
+    session = begin(world, alice, f"{C}/v3/devices/{quote(one)}", {}, "DELETE")
+    assert finish(world, alice, f"{C}/v3/devices/{quote(one)}", {}, session, "DELETE").status_code == 200
+    left = {device["device_id"] for device in world.get(f"{C}/v3/devices", token=alice).json()["devices"]}
+    assert left & set(BLANKS) == set(BLANKS) - {one}
+
+
+@pytest.mark.parametrize(("one", "other"), [("DEV", "DEV "), ("A B", "A"), ('A","B', "A"), ("", " ")])
+def test_a_session_of_a_device_is_not_that_of_one_whose_id_differs_by_a_blank(
+    world: World, one: str, other: str
+) -> None:
+    world.register()
+    mine, yours = (
+        world.post(f"{C}/v3/login", {**PASSWORD_STAGE, **({"device_id": device} if device else {})}).json()
+        for device in (one, other)
+    )
+    body = {"devices": ["X"]}
+    session = begin(world, mine["access_token"], f"{C}/v3/delete_devices", body)
+    token = yours["access_token"]
+    assert finish(world, token, f"{C}/v3/delete_devices", body, session).status_code == 403
+    session = begin(world, mine["access_token"], f"{C}/v3/delete_devices", body)
+    assert finish(world, mine["access_token"], f"{C}/v3/delete_devices", body, session).status_code == 200
+
+
+def test_a_device_with_a_blank_uses_its_permission_itself(world: World) -> None:
+    world.register()
+    token = world.post(f"{C}/v3/login", {**PASSWORD_STAGE, "device_id": "MY PHONE "}).json()["access_token"]
+    answer = world.post(f"{C}/v3/account/password", {"new_password": "x" * 9, "auth": PASSWORD_STAGE}, token=token)
+    assert answer.status_code == 200, answer.text
+    assert world.get(f"{C}/v3/account/whoami", token=token).json()["device_id"] == "MY PHONE "
+
+
+def test_a_body_of_unknown_fields_need_not_be_repeated_for_what_the_path_names(world: World) -> None:
+    alice = world.register()
+    session = begin(world, alice, f"{C}/v3/devices/ONE", {"unknown": 1}, "DELETE")
+    assert finish(world, alice, f"{C}/v3/devices/ONE", {}, session, "DELETE").status_code == 200
+    session = begin(world, alice, f"{C}/v3/devices/ONE", {"unknown": 1}, "DELETE")
     assert finish(world, alice, f"{C}/v3/devices/TWO", {}, session, "DELETE").status_code == 403
 
 

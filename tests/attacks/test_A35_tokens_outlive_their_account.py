@@ -9,12 +9,13 @@ from typing import Any, Final, cast
 import httpx
 import pytest
 
+from threepid.domain import stages
 from threepid.domain.devices import Device, Login
-from threepid.domain.stages import Request
 from threepid.domain.uia import Grant
+from threepid.domain.validation import Consumer
 from threepid.spec.errors import Forbidden, MatrixError, ThreepidAuthFailed, Unauthorized, UnknownToken
 from threepid.spec.uia import PASSWORD as PASSWORD_STAGE
-from threepid.spec.uia import AuthData
+from threepid.spec.uia import AuthData, AuthenticationRequiredError
 from threepid.storage.database import Tx
 from threepid.storage.devices import Requester
 from world import BASE, PASSWORD, World
@@ -121,11 +122,19 @@ def ok(answer: httpx.Response) -> bool:
 
 def proves(at: World, stage: dict[str, Any]) -> bool:
     """Is the proof still taken, by a request that never gets its effect?"""
-    session = at.post(f"{C}/account/deactivate", {}).json()["session"]
+    request = stages.Request(
+        operation=stages.Operation("change_password"),
+        subject=None,
+        flows=((stage["type"],),),
+        consumer=Consumer.RESET_STAGE,
+        client="192.0.2.1",
+    )
     auth = AuthData(type=stage["type"], threepid_creds=stage["threepid_creds"])
     try:
-        at.run(at.server.services.uia.complete(session, auth, client="192.0.2.1"))
-    except ThreepidAuthFailed:
+        at.run(at.server.services.uia.authenticate(request, auth))
+    except AuthenticationRequiredError as error:
+        if not isinstance(error.failure, ThreepidAuthFailed):
+            raise
         return False
     return True
 
@@ -403,12 +412,10 @@ def test_no_identity_token_slips_in_while_it_happens(world: World, operation: st
 @pytest.mark.parametrize("end", ["logout", "logout everywhere", "deactivated", "password reset"])
 def test_a_permission_ends_with_the_device_that_it_was_given_to(world: World, end: str) -> None:
     alice = Alice(world)
-    request = Request(
-        operation="get_login_token",
-        subject=f"{ALICE} THIS",
-        body={},
+    request = stages.Request(
+        operation=stages.Operation("get_login_token"),
+        subject=stages.Subject(ALICE, "THIS"),
         flows=((PASSWORD_STAGE,),),
-        user_id=ALICE,
         client="192.0.2.1",
     )
     auth = AuthData(type=PASSWORD_STAGE, user=ALICE, password=PASSWORD)

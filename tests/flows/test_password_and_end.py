@@ -141,8 +141,8 @@ def test_an_ended_account_leaves_nothing_that_works(world: World, alice: str) ->
     assert world.add(bob, world.validated(world.identity_token(bob, "bob"))).status_code == 200
 
 
-def test_an_account_is_ended_by_a_contact_too(world: World, alice: str) -> None:
-    assert world.post(DEACTIVATE, {"auth": reset_proof(world)}).status_code == 200
+def test_an_account_is_ended_by_a_contact_too_where_the_caller_is_logged_in(world: World, alice: str) -> None:
+    assert world.post(DEACTIVATE, {"auth": reset_proof(world)}, token=alice).status_code == 200
     assert not alive(world, alice)
 
 

@@ -120,7 +120,7 @@ def pages_with(world: World, text: str) -> list[tuple[str, Page]]:
         found.append((name, visitor.page))
 
     def at(stage: str) -> Visitor:
-        return Visitor.at_stage(world, stage, begin(world)["session"])
+        return Visitor.at_stage(world, stage, begin(world, body={"username": "bob"})["session"])
 
     visit("stage", at(text))
     visit("session", Visitor.at_stage(world, "m.login.dummy", text))
@@ -150,7 +150,7 @@ def test_what_strangers_say_stays_text(database_url: str, tmp_path: Path) -> Non
 
 
 def test_what_is_shown_back_is_shown_as_it_was_typed(world: World) -> None:
-    visitor = Visitor.at_stage(world, "m.login.email.identity", begin(world)["session"])
+    visitor = Visitor.at_stage(world, "m.login.email.identity", begin(world, body={"username": "bob"})["session"])
     for text in HOSTILE:
         assert visitor.send({"action": "send", "address": text}).fields["address"] == text.strip()
         back = visitor.send({"action": "code", "sent_to": text, "sid": "x", "client_secret": "y"})

@@ -10,11 +10,13 @@ from world import PASSWORD, World
 
 EMAIL = "m.login.email.identity"
 PHONE = "m.login.msisdn"
+NAMED = {"username": "bob"}
+"""A page asks for an address only when the app has said whose it becomes."""
 
 
 def at_email(world: World, address: str = "bob@example.com") -> tuple[Visitor, str]:
     """A visitor who has been sent a mail, and the session."""
-    session: str = begin(world)["session"]
+    session: str = begin(world, body=NAMED)["session"]
     visitor = Visitor.at_stage(world, EMAIL, session)
     assert visitor.press("Send me a code", address=address).status == 200, visitor.page.problem
     return visitor, session
@@ -27,12 +29,7 @@ def test_the_code_of_the_mail_completes_the_stage(world: World) -> None:
     mail = world.mail()
     assert mail.recipient == "Bob@example.com"
     assert visitor.press("Continue", code=f" {mail.code[:3]} {mail.code[3:]} ").heading == DONE
-    body = {"username": "bob", "password": PASSWORD, "auth": {"session": session}}
-    # The session was begun with nothing, and may be filled in once.
-    made = world.post("/_matrix/client/v3/register", body)
-    assert world.contacts(made.json()["access_token"]) == ["bob@example.com"]
-    changed = {**body, "username": "mallory"}
-    assert world.post("/_matrix/client/v3/register", changed).status_code == 403
+    assert completed(world, session) == ["all"]
 
 
 def test_an_account_is_opened_with_the_address_that_was_proven_on_the_page(world: World) -> None:
@@ -110,7 +107,7 @@ def test_another_address_may_be_used_instead(world: World) -> None:
 
 @pytest.mark.parametrize("address", ["", "bob", "bob@", "bob@@example.com", "bob@example.com\x00", "b" * 5000, "@bob"])
 def test_what_is_no_address_is_told_beside_the_field(world: World, address: str) -> None:
-    visitor = Visitor.at_stage(world, EMAIL, begin(world)["session"])
+    visitor = Visitor.at_stage(world, EMAIL, begin(world, body=NAMED)["session"])
     refused = visitor.send({"action": "send", "address": address})
     assert refused.status == 400
     if "\x00" not in address:  # a form with such characters is no form at all
@@ -127,7 +124,7 @@ def test_limits_and_policy_hold_on_the_page(database_url: str, tmp_path: Path) -
         limits={"message_to_address": limit},
         policy={"email_domains_denied": ["spam.example"]},
     ) as world:
-        visitor = Visitor.at_stage(world, EMAIL, begin(world)["session"])
+        visitor = Visitor.at_stage(world, EMAIL, begin(world, body=NAMED)["session"])
         denied = visitor.press("Send me a code", address="bob@spam.example")
         assert (denied.status, bool(denied.problem)) == (403, True)
         visitor.press("Send me a code", address="bob@example.com")
@@ -156,17 +153,19 @@ def test_whether_an_address_has_an_account_is_told_to_the_mailbox_only(world: Wo
     assert {mail.recipient for mail in world.mails()[-2:]} == {"alice@example.com", "nobody@example.com"}
 
 
-def test_the_password_is_recovered_by_the_page(world: World) -> None:
+def test_the_password_of_somebody_who_is_logged_in_is_set_by_the_page(world: World) -> None:
     token = world.register()
     world.add(token, world.validated(world.identity_token(token)))
     world.clock.advance(1)
-    session = begin(world, "/account/password", {"new_password": "another good one"})["session"]
+    asked = begin(world, "/account/password", {"new_password": "another good one"}, access_token=token)
+    session = asked["session"]
     visitor = Visitor.at_stage(world, EMAIL, session)
     assert visitor.page.heading == "The e\N{NON-BREAKING HYPHEN}mail address of your account"
-    assert "set a new password" in visitor.page.text
+    assert "set a new password: @alice:example.org" in visitor.page.text
     visitor.press("Send me a code", address="alice@example.com")
     assert visitor.press("Continue", code=world.mail().code).heading == DONE
-    assert world.post("/_matrix/client/v3/account/password", {"auth": {"session": session}}).status_code == 200
+    answer = world.post("/_matrix/client/v3/account/password", {"auth": {"session": session}}, token=token)
+    assert answer.status_code == 200, answer.text
     login = {
         "type": "m.login.password",
         "identifier": {"type": "m.id.user", "user": "alice"},
@@ -184,7 +183,7 @@ def test_a_proof_is_good_for_one_stage_only(world: World) -> None:
     first = Visitor.at_stage(world, EMAIL, session)
     assert first.send(carried).heading == DONE
     assert world.post("/_matrix/client/v3/register", {"auth": {"session": session}}).status_code == 200
-    second = Visitor.at_stage(world, EMAIL, begin(world)["session"])
+    second = Visitor.at_stage(world, EMAIL, begin(world, body={"username": "carol"})["session"])
     assert second.send(carried).status == 403
     assert second.page.problem
 
@@ -211,7 +210,7 @@ def test_a_proof_is_good_for_one_stage_only(world: World) -> None:
     ],
 )
 def test_a_form_that_was_tampered_with_does_nobody_any_good(world: World, fields: dict[str, str]) -> None:
-    session = begin(world)["session"]
+    session = begin(world, body=NAMED)["session"]
     visitor = Visitor.at_stage(world, EMAIL, session)
     assert visitor.send(fields).heading != DONE
     assert visitor.page.status < 500
@@ -228,7 +227,7 @@ def phones(database_url: str, tmp_path: Path) -> Iterator[World]:
     ("typed", "country"), [("07400 123456", "GB"), ("+44 7400 123456", "DE"), ("0044 7400-123456", "DE")]
 )
 def test_a_phone_number_is_typed_as_at_home_or_with_its_country(phones: World, typed: str, country: str) -> None:
-    session = begin(phones)["session"]
+    session = begin(phones, body=NAMED)["session"]
     visitor = Visitor.at_stage(phones, PHONE, session)
     assert visitor.page.options == ["DE", "GB"]
     visitor.press("Send me a code", address=typed, country=country)
@@ -242,7 +241,7 @@ def test_a_phone_number_is_typed_as_at_home_or_with_its_country(phones: World, t
 
 def test_the_country_is_that_of_the_browser_until_another_is_chosen(phones: World) -> None:
     for header, chosen in (("en-GB,en", "GB"), ("en,de-AT;q=0.9,de-DE;q=0.8", "DE"), ("fr-FR", "DE"), ("", "DE")):
-        visitor = Visitor.at_stage(phones, PHONE, begin(phones)["session"], **{"Accept-Language": header})
+        visitor = Visitor.at_stage(phones, PHONE, begin(phones, body=NAMED)["session"], **{"Accept-Language": header})
         assert visitor.page.fields["country"] == chosen, header
     refused = visitor.press("Send me a code", address="12", country="GB")
     assert (refused.status, refused.fields["country"], refused.fields["address"]) == (400, "GB", "12")
@@ -250,7 +249,7 @@ def test_the_country_is_that_of_the_browser_until_another_is_chosen(phones: Worl
 
 
 def test_another_text_is_sent_when_asked_for(phones: World) -> None:
-    visitor = Visitor.at_stage(phones, PHONE, begin(phones)["session"])
+    visitor = Visitor.at_stage(phones, PHONE, begin(phones, body=NAMED)["session"])
     visitor.press("Send me a code", address="+447400123456")
     first = phones.text()
     assert visitor.press("Send another message").problem == ""
@@ -259,6 +258,6 @@ def test_another_text_is_sent_when_asked_for(phones: World) -> None:
 
 
 def test_a_country_that_is_not_texted_is_refused(phones: World) -> None:
-    visitor = Visitor.at_stage(phones, PHONE, begin(phones)["session"])
+    visitor = Visitor.at_stage(phones, PHONE, begin(phones, body=NAMED)["session"])
     refused = visitor.press("Send me a code", address="+12015550123")
     assert (refused.status, refused.problem) == (403, "Phone numbers of this country are not allowed here.")

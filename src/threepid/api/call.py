@@ -9,7 +9,9 @@ from threepid.domain.associations import Associations
 from threepid.domain.devices import Device
 from threepid.domain.invites import Invites
 from threepid.domain.lookup import Lookup
+from threepid.domain.origin import Origin, of_caller
 from threepid.domain.services import Services
+from threepid.domain.stages import Operation, Subject
 from threepid.domain.stages import Request as UiaRequest
 from threepid.domain.uia import Grant
 from threepid.domain.validation import Consumer
@@ -33,6 +35,8 @@ class Call(Struct, frozen=True, kw_only=True):
     """What the caller's software calls itself."""
     raw: dict[str, Any]
     """The body as it came, for the authentication that is bound to it."""
+    recalled: bytes | None = None
+    """What the authentication knows its first body by, where the client left the body out and it was recalled."""
 
     @property
     def config(self) -> Config:
@@ -73,20 +77,23 @@ class Call(Struct, frozen=True, kw_only=True):
         flows: tuple[Flow, ...],
         *,
         consumer: Consumer = Consumer.REGISTER_STAGE,
-        about: str = "",
+        about: str | None = None,
     ) -> Grant:
         """The permission that User-Interactive Authentication gives; raises the 401 answer until it is complete.
 
         `about` is what the path names, where it names something: the permission is for that alone.
         """
+        known = self.endpoint.body_names
         request = UiaRequest(
-            operation=f"{self.endpoint.name} {about}".rstrip(),
+            operation=Operation(self.endpoint.name, about),
             subject=self._subject(),
             body={name: value for name, value in self.raw.items() if name != "auth"},
+            kept={name: value for name, value in self.raw.items() if name != "auth" and name in known},
+            recalled=self.recalled,
             flows=flows,
-            user_id=self._user(),
             consumer=consumer,
             client=self.client,
+            origin=self.origin,
         )
         return await self.services.uia.authenticate(request, None if auth is UNSET else auth)
 
@@ -106,10 +113,12 @@ class Call(Struct, frozen=True, kw_only=True):
             user_agent=self.user_agent,
         )
 
-    def _subject(self) -> str:
-        return ""
+    @property
+    def origin(self) -> Origin:
+        """When, from where and by what this was asked for."""
+        return of_caller(self.services.context.clock.now(), self.client, self.user_agent)
 
-    def _user(self) -> str | None:
+    def _subject(self) -> Subject | None:
         return None
 
 
@@ -125,11 +134,8 @@ class MaybeUserCall(Call, frozen=True, kw_only=True):
         """The account that calls, or ''."""
         return self.requester.user_id if self.requester else ""
 
-    def _subject(self) -> str:
-        return f"{self.requester.user_id} {self.requester.device_id}" if self.requester else ""
-
-    def _user(self) -> str | None:
-        return self.requester.user_id if self.requester else None
+    def _subject(self) -> Subject | None:
+        return Subject(self.requester.user_id, self.requester.device_id) if self.requester else None
 
 
 class UserCall(Call, frozen=True, kw_only=True):
@@ -145,11 +151,8 @@ class UserCall(Call, frozen=True, kw_only=True):
         """The account that calls."""
         return self.requester.user_id
 
-    def _subject(self) -> str:
-        return f"{self.requester.user_id} {self.requester.device_id}"
-
-    def _user(self) -> str | None:
-        return self.requester.user_id
+    def _subject(self) -> Subject | None:
+        return Subject(self.requester.user_id, self.requester.device_id)
 
 
 class SignedCall(Call, frozen=True, kw_only=True):

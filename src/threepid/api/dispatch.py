@@ -158,13 +158,22 @@ class _Operation:
         raw = await self._body(request, query) if self._takes_body else {}
         if endpoint.uia and raw.get("auth", raw) is None:
             del raw["auth"]  # some clients say in this way that they have none yet
+        recalled = None
         if endpoint.uia and raw.keys() == {"auth"}:
-            raw = await self._recalled(raw)
+            raw, recalled = await self._recalled(raw)
         if endpoint.body_type is not None:
             arguments["body"] = convert(raw, endpoint.body_type, lax=endpoint.accepts is Accepts.ANY)
         if endpoint.query_type is not None:
             arguments["query"] = convert(query, endpoint.query_type, lax=True)
-        call = self._call(services=self._services, endpoint=endpoint, client=client, raw=raw, **caller)
+        call = self._call(
+            services=self._services,
+            endpoint=endpoint,
+            client=client,
+            user_agent=request.header("user-agent") or "",
+            raw=raw,
+            recalled=recalled,
+            **caller,
+        )
         result = await endpoint.handler(call, **arguments)
         if isinstance(result, Answer):
             return result
@@ -174,7 +183,7 @@ class _Operation:
         """What is known of the caller, as the call of this kind of authentication names it."""
         auth = self.endpoint.auth
         if auth is Auth.NONE:
-            return {"user_agent": request.header("user-agent") or ""}
+            return {}
         if auth is Auth.OPTIONAL_SIGNATURE:
             return {"authorization": request.header("authorization"), "uri": request.target}
         token = bearer_token(request)
@@ -226,14 +235,14 @@ class _Operation:
             return {}
         return parse_object(body)
 
-    async def _recalled(self, raw: dict[str, Any]) -> dict[str, Any]:
-        """The first body of the authentication, where a client sends only its `auth` again."""
+    async def _recalled(self, raw: dict[str, Any]) -> tuple[dict[str, Any], bytes | None]:
+        """What is known of the authentication's first body, where a client sends only its `auth` again."""
         auth = raw["auth"]
         session = auth.get("session") if isinstance(auth, dict) else None
         if not isinstance(session, str):
-            return raw
+            return raw, None
         first = await self._services.uia.recall(self.endpoint.name, session)
-        return raw if first is None else {**first, "auth": auth}
+        return (raw, None) if first is None else ({**first.fields, "auth": auth}, first.request_mac)
 
     def _refuse(self, error: MatrixError) -> Answer:
         if self._is_identity and isinstance(error, errors.MissingParam):

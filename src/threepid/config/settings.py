@@ -116,6 +116,8 @@ class Accounts(Section, frozen=True):
     """What identifies an account at login."""
     recover_with: tuple[Literal["email", "msisdn"], ...] = ("email", "msisdn")
     """Contacts that can set a new password or end the account without the old password; a phone number is the weaker one."""
+    deactivate_without_token: bool = False
+    """Whether a contact in `recover_with` can close the account without an access token; its mails then say so."""
     trusted_identity_servers: tuple[str, ...] = ()
     """Identity servers whose word is taken by `POST /account/3pid`: names or patterns such as `*.example.org`."""
     identity_servers_allowed: tuple[str, ...] = ("*",)

@@ -18,7 +18,7 @@ from threepid.domain.devices import Device, Devices, Login
 from threepid.domain.limits import Guess, take_registration
 from threepid.domain.notices import Notices
 from threepid.domain.registration_tokens import RegistrationTokens
-from threepid.domain.uia import Grant, Proof, WrongUserError
+from threepid.domain.uia import Grant, Proof, WrongUserError, subjects_of
 from threepid.domain.validation import Purpose
 from threepid.spec.errors import (
     Exclusive,
@@ -26,6 +26,7 @@ from threepid.spec.errors import (
     InvalidUsername,
     LimitExceeded,
     ThreepidInUse,
+    UnknownIdentifierType,
     UserInUse,
 )
 from threepid.spec.types import valid_localpart
@@ -160,7 +161,7 @@ class Accounts:
     ) -> Named:
         """The account that an identifier, or the older `user` or `medium` and `address`, stands for.
 
-        `ways` are those that are taken; by default what identifies at login.
+        `ways` are those that are taken; by default what identifies at login. Raises UnknownIdentifierType.
         https://spec.matrix.org/latest/client-server-api/#identifier-types
         """
         taken = self._ways if ways is None else ways
@@ -172,7 +173,7 @@ class Accounts:
             if identifier.type == "m.id.phone":
                 number = identifier.number if identifier.phone is UNSET else identifier.phone
                 return await self._by_threepid("msisdn", number, taken, identifier.country)
-            return Named(None, "")
+            raise UnknownIdentifierType
         if user is not UNSET:
             return await self._by_name(user, taken)
         return await self._by_threepid(medium, address, taken)
@@ -327,7 +328,7 @@ class Accounts:
                 sessions.close_of_address(
                     tx, medium=threepid.medium, canonical=threepid.canonical, purpose=Purpose.RESET, now=now
                 )
-            uia.delete_of_user(tx, user_id)
+            uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
             self._notices.password_changed(tx, user_id)
 
         await self._context.database.write_aside(step)
@@ -342,7 +343,7 @@ class Accounts:
             if not accounts.deactivate(tx, user_id, now):
                 raise Forbidden("This account has ended already.")
             devices.delete_all(tx, user_id)
-            uia.delete_of_user(tx, user_id)
+            uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
             sessions.close_of_owner(tx, user_id, now)
             self._notices.deactivated(tx, user_id)
             return also(tx)

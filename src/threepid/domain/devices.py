@@ -12,7 +12,7 @@ from msgspec import Struct
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
 from threepid.domain.context import Context
 from threepid.domain.limits import take_authentication
-from threepid.domain.uia import Grant
+from threepid.domain.uia import Grant, subjects_of
 from threepid.spec.errors import UnknownToken
 from threepid.storage import devices, uia
 from threepid.storage.database import Tx
@@ -129,7 +129,7 @@ class Devices:
 
         def step(tx: Tx) -> None:
             devices.delete_all(tx, user_id)
-            uia.delete_of_user(tx, user_id)
+            uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
 
         await self._context.database.write_aside(step)
 

@@ -3,7 +3,7 @@
 `enqueue` puts a message into the outbox in the same transaction as its reason, so that neither exists without the other.
 """
 
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -27,7 +27,18 @@ class Message(Struct, frozen=True, kw_only=True):
         return f"{type(self).__name__}()"
 
 
-class ConfirmAddress(Message, frozen=True, kw_only=True):
+class Asked(Message, frozen=True, kw_only=True):
+    """A message that somebody asked for: it says when, from where and by what, as `Origin.in_message` has it."""
+
+    asked_at: str = ""
+    """The time, in UTC; '' if it is not known."""
+    asked_from: str = ""
+    """The network; '' if it is not known."""
+    asked_by: str = ""
+    """The client: names from a fixed list; and the homeserver whose user asked, where it is not ours."""
+
+
+class ConfirmAddress(Asked, frozen=True, kw_only=True):
     """Somebody wants to prove that this address is theirs: a link to a page with a button, and a code to type in."""
 
     template = "confirm_address"
@@ -48,11 +59,19 @@ class RegisterAddress(ConfirmAddress, frozen=True, kw_only=True):
     template = "register_address"
 
 
+class ConfirmForHomeserver(ConfirmAddress, frozen=True, kw_only=True):
+    """Like ConfirmAddress, where a homeserver asks without saying what for: it may be a new password."""
+
+    template = "confirm_for_homeserver"
+
+
 class ResetPassword(ConfirmAddress, frozen=True, kw_only=True):
     """Somebody wants to set a new password for the account that has this address."""
 
     template = "reset_password"
     user_id: str
+    can_close: int = 0
+    """1 if the same proof can close the account."""
 
 
 class AddressInUse(Message, frozen=True, kw_only=True):
@@ -63,7 +82,7 @@ class AddressInUse(Message, frozen=True, kw_only=True):
     user_id: str
 
 
-class AddressUnknown(Message, frozen=True, kw_only=True):
+class AddressUnknown(Asked, frozen=True, kw_only=True):
     """Somebody wanted to reset a password by this address, which no account has."""
 
     template = "address_unknown"
@@ -135,12 +154,41 @@ _USER: Final = "@alice:example.org"
 _ADDRESS: Final = "alice@example.com"
 _LINK: Final = "https://matrix.example.org/confirm/tZ3vQk8mW1xYc5nB7sLd9fGh2jKp4rTa"
 _HOST: Final = "matrix.example.org"
+_ASKED: Final[dict[str, Any]] = {
+    "asked_at": "2027-01-15 08:00 UTC",
+    "asked_from": "203.0.113.9",
+    "asked_by": "Firefox on Windows",
+}
 EXAMPLES: Final[tuple[Message, ...]] = (
     ConfirmAddress(
-        brand=_BRAND, address=_ADDRESS, link=_LINK, code="042917", code_minutes=10, link_minutes=60, host=_HOST
+        brand=_BRAND,
+        address=_ADDRESS,
+        link=_LINK,
+        code="042917",
+        code_minutes=10,
+        link_minutes=60,
+        host=_HOST,
+        **_ASKED,
     ),
     RegisterAddress(
-        brand=_BRAND, address=_ADDRESS, link=_LINK, code="042917", code_minutes=10, link_minutes=60, host=_HOST
+        brand=_BRAND,
+        address=_ADDRESS,
+        link=_LINK,
+        code="042917",
+        code_minutes=10,
+        link_minutes=60,
+        host=_HOST,
+        **_ASKED,
+    ),
+    ConfirmForHomeserver(
+        brand=_BRAND,
+        address=_ADDRESS,
+        link=_LINK,
+        code="042917",
+        code_minutes=10,
+        link_minutes=60,
+        host=_HOST,
+        **_ASKED,
     ),
     ResetPassword(
         brand=_BRAND,
@@ -151,9 +199,10 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         code_minutes=10,
         link_minutes=60,
         host=_HOST,
+        **_ASKED,
     ),
     AddressInUse(brand=_BRAND, address=_ADDRESS, user_id=_USER),
-    AddressUnknown(brand=_BRAND, address=_ADDRESS),
+    AddressUnknown(brand=_BRAND, address=_ADDRESS, **_ASKED),
     ContactAdded(brand=_BRAND, user_id=_USER, medium="email", contact="b***@example.net"),
     ContactRemoved(brand=_BRAND, user_id=_USER, medium="msisdn", contact="+4479***23"),
     PasswordChanged(brand=_BRAND, user_id=_USER),

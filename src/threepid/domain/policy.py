@@ -25,6 +25,11 @@ def check_changes(config: Config) -> None:
         raise Forbidden("Contacts cannot be changed on this server.")
 
 
+def closes_without_token(config: Config) -> bool:
+    """Can somebody without an access token close an account by one of its contacts?"""
+    return config.accounts is not None and config.accounts.deactivate_without_token
+
+
 def check_v1_caller(config: Config, client: str) -> None:
     """Raise Forbidden if only listed homeservers may validate addresses without a token, and `client` is none of them."""
     if config.identity is not None and config.identity.v1.validate_from and not is_homeserver(config, client):

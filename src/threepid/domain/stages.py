@@ -4,13 +4,15 @@ https://spec.matrix.org/latest/client-server-api/#authentication-types
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Self
 
+import msgspec
 from msgspec import UNSET, Struct
 
 from threepid.clock import DAY
 from threepid.config import Accounts
 from threepid.domain.context import Context
+from threepid.domain.origin import Origin
 from threepid.domain.registration_tokens import RegistrationTokens
 from threepid.domain.terms import policies
 from threepid.domain.validation import Consumer, Validation
@@ -22,6 +24,7 @@ from threepid.spec.errors import (
     Forbidden,
     MatrixError,
     MissingParam,
+    SessionNotValidated,
     ThreepidAuthFailed,
     Unrecognized,
     UpstreamFailed,
@@ -44,17 +47,66 @@ MEDIA: Final = {EMAIL_IDENTITY: "email", MSISDN: "msisdn"}
 """The medium whose address a stage proves."""
 
 
-class Request(Struct, frozen=True, kw_only=True):
-    """What is to be authenticated. `subject` is who asks (user and device, '' for nobody); `body` comes without `auth`."""
+class Operation(Struct, frozen=True):
+    """What is to be done: the endpoint's name, and what its path names, where it names something."""
 
-    operation: str
-    subject: str
-    body: dict[str, Any]
+    name: str
+    about: str | None = None
+
+    @property
+    def text(self) -> str:
+        """As it is stored. No endpoint's name has a blank in it, so that two operations never share a text."""
+        return self.name if self.about is None else f"{self.name} {self.about}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """What was stored."""
+        name, blank, about = text.partition(" ")
+        return cls(name, about if blank else None)
+
+
+class Subject(Struct, frozen=True, array_like=True):
+    """Who asks: a device of a user. An array as it is stored, because a device ID may be any text."""
+
+    user_id: str
+    device_id: str
+
+
+def subject_text(subject: Subject | None) -> str:
+    """As it is stored: '' for nobody."""
+    return "" if subject is None else msgspec.json.encode(subject).decode()
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What is to be authenticated, for `subject` if somebody is logged in."""
+
+    operation: Operation
+    subject: Subject | None
     flows: tuple[Flow, ...]
-    user_id: str | None = None
+    body: dict[str, Any] = {}
+    """The whole body without `auth`, which the authentication is bound to."""
+    kept: dict[str, Any] = {}
+    """What of it means something, which is kept for clients that do not send it again."""
+    recalled: bytes | None = None
+    """The MAC of the body that the session has, where this request is what was kept of that one."""
     consumer: Consumer = Consumer.REGISTER_STAGE
     client: str = ""
     """The caller's IP address."""
+    origin: Origin = Origin()
+
+    @property
+    def user_id(self) -> str | None:
+        """The user who is logged in."""
+        return None if self.subject is None else self.subject.user_id
+
+
+class TooEarlyError(ThreepidAuthFailed):
+    """These are credentials of ours, but nobody has confirmed the address yet."""
+
+    def __init__(self, creds: dict[str, str]) -> None:
+        """`creds` are worth another try later."""
+        super().__init__("The address has not been confirmed yet.", cause="SessionNotValidated")
+        self.creds = creds
 
 
 PasswordCheck = Callable[[str, AuthData, str], Awaitable[None]]
@@ -133,6 +185,8 @@ class Stages:
             session = await self._context.database.read(step)
         except Forbidden:
             raise
+        except SessionNotValidated:
+            raise TooEarlyError({"sid": creds.sid, "client_secret": creds.client_secret}) from None
         except MatrixError as error:
             raise ThreepidAuthFailed("The address has not been confirmed yet.", cause=type(error).__name__) from error
         if session.consumed_at is not None or session.medium != medium or session.validated_at is None:

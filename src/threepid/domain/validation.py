@@ -13,10 +13,12 @@ from msgspec import Struct
 
 from threepid.clock import DAY, HOUR, MINUTE
 from threepid.domain import messages, policy
+from threepid.domain import origin as origins
 from threepid.domain.addresses import Address, Phone
 from threepid.domain.context import Context
 from threepid.domain.credentials import same
 from threepid.domain.limits import count_confirmed, take_message
+from threepid.domain.origin import Origin
 from threepid.spec.errors import (
     MatrixError,
     NoValidSession,
@@ -88,6 +90,10 @@ class LinkView(Struct, frozen=True):
 
     confirmation: Confirmation
     session: Session | None
+    origin: Origin = Origin()
+    """Who asked for the message that the link was in."""
+    account: str = ""
+    """Whose address it would become; for a new password, whose it is."""
 
 
 class Validation:
@@ -108,12 +114,15 @@ class Validation:
         client_secret: str,
         send_attempt: int,
         next_link: str | None = None,
+        origin: Origin | None = None,
+        closes: bool = False,
     ) -> str:
         """Open a session for `address` (or find the open one), send its message if `send_attempt` is new; returns the sid.
 
         Whether an account has the address is told to its owner; to the caller only if `hide_existence` is off, by
         ThreepidInUse (register) or ThreepidNotFound (reset). Raises ThreepidDenied, ThreepidMediumNotSupported, and
-        LimitExceeded for too many messages to the address or by the caller, whose IP address is `client`.
+        LimitExceeded for too many messages to the address or by the caller, whose IP address is `client`. The message
+        says who asked, which is `origin`; a proof for `reset` is known to close the account if it `closes`.
         """
         context = self._context
         policy.check_address(context.config, address, new_account=purpose is Purpose.REGISTER)
@@ -123,6 +132,7 @@ class Validation:
         sid = context.entropy.id(now)
         code = context.entropy.digits(6)
         link = context.entropy.token(count=24)
+        origin = origin or Origin()
 
         def step(tx: Tx) -> str:
             account = threepids.owner(tx, address.medium, address.canonical)
@@ -142,11 +152,11 @@ class Validation:
             if is_new or (session.validated_at is None and sessions.raise_send_attempt(tx, session.sid, send_attempt)):
                 take_message(tx, context, address, client=client)
                 tokens = self._tokens(session, link, code, now)
-                sessions.insert_tokens(tx, session.sid, send_attempt, tokens)
+                sessions.insert_tokens(tx, session.sid, send_attempt, tokens, origin=origin.to_text())
                 messages.enqueue(
                     tx,
                     context.entropy,
-                    self._message(purpose, session, account, link, code),
+                    self._message(purpose, session, account, link, code, origin, closes=closes),
                     channel=address.channel,
                     to=self._recipient(tx, purpose, session, account),
                     language="en",
@@ -292,7 +302,10 @@ class Validation:
         )
         if not alive or session.consumed_at is not None or session.wrong_attempts >= ATTEMPTS:
             return LinkView(Confirmation.GONE, None)
-        return LinkView(Confirmation.READY, session)
+        account = session.owner
+        if session.purpose == Purpose.RESET:
+            account = threepids.owner(tx, session.medium, session.canonical) or ""
+        return LinkView(Confirmation.READY, session, origins.from_text(sessions.origin_of_link(tx, link_hash)), account)
 
     def _refuse_to_tell_nothing(self, purpose: Purpose, account: str | None) -> None:
         accounts = self._context.config.accounts
@@ -313,13 +326,21 @@ class Validation:
         )
 
     def _message(
-        self, purpose: Purpose, session: Session, account: str | None, link: str, code: str
+        self,
+        purpose: Purpose,
+        session: Session,
+        account: str | None,
+        link: str,
+        code: str,
+        origin: Origin,
+        *,
+        closes: bool,
     ) -> messages.Message:
         brand = self._context.brand
         if purpose is Purpose.REGISTER and account is not None:
             return messages.AddressInUse(brand=brand, address=session.address, user_id=account)
         if purpose is Purpose.RESET and account is None:
-            return messages.AddressUnknown(brand=brand, address=session.address)
+            return messages.AddressUnknown(brand=brand, address=session.address, **origin.in_message())
         base = self._context.config.server.public_base_url.rstrip("/")
         common = {
             "brand": brand,
@@ -329,11 +350,15 @@ class Validation:
             "code": code,
             "code_minutes": CODE_LIFE // MINUTE,
             "link_minutes": LINK_LIFE // MINUTE,
+            **origin.in_message(),
         }
         if purpose is Purpose.REGISTER:
             return messages.RegisterAddress(**common)  # type: ignore[arg-type]
         if purpose is Purpose.RESET and account is not None:
-            return messages.ResetPassword(**common, user_id=account)  # type: ignore[arg-type]
+            can_close = closes or policy.closes_without_token(self._context.config)
+            return messages.ResetPassword(**common, user_id=account, can_close=int(can_close))  # type: ignore[arg-type]
+        if purpose is Purpose.IDENTITY and not session.owner:
+            return messages.ConfirmForHomeserver(**common)  # type: ignore[arg-type]
         return messages.ConfirmAddress(**common)  # type: ignore[arg-type]
 
     @staticmethod

@@ -114,6 +114,9 @@ class Endpoint:
         self.query_type: Any = hints.pop("query", None)
         self.variable_types: dict[str, Any] = hints
         _refuse_contradictions(self)
+        body_fields = () if self.body_type is None else msgspec.structs.fields(self.body_type)
+        self.body_names = frozenset(field.encode_name for field in body_fields)
+        """The members of a body that mean something here."""
 
     def __repr__(self) -> str:
         """The method and the newest path."""

@@ -295,6 +295,12 @@ class MethodNotAllowed(Unrecognized):
     status = 405
 
 
+class UnknownIdentifierType(MatrixError):
+    """This type of identifier is not known here."""
+
+    errcode = "M_UNKNOWN"
+
+
 class UnknownLoginType(MatrixError):
     """This login type is not known here."""
 

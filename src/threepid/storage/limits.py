@@ -90,6 +90,6 @@ def delete_texts_before(tx: Tx, day: int) -> int:
     return tx.run(_sql.delete_texts_before, ANY, day=day)
 
 
-def delete_full(tx: Tx, now: int) -> int:
-    """Forget what is whole again."""
-    return tx.run(_sql.delete_full, ANY, now=now)
+def delete_full(tx: Tx, now: int, *, limit: int) -> int:
+    """Forget up to `limit` of what is whole again."""
+    return tx.run(_sql.delete_full, ANY, now=now, limit=limit)

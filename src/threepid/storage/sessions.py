@@ -98,8 +98,8 @@ def raise_send_attempt(tx: Tx, sid: str, send_attempt: int) -> bool:
     return tx.run(_sql.raise_send_attempt, AT_MOST_ONE, sid=sid, send_attempt=send_attempt) == 1
 
 
-def insert_tokens(tx: Tx, sid: str, send_attempt: int, tokens: Tokens) -> None:
-    """Keep the hashes of one message's link and code."""
+def insert_tokens(tx: Tx, sid: str, send_attempt: int, tokens: Tokens, *, origin: str) -> None:
+    """Keep the hashes of one message's link and code, and who asked for it."""
     tx.run(
         _sql.insert_token,
         sid=sid,
@@ -108,7 +108,13 @@ def insert_tokens(tx: Tx, sid: str, send_attempt: int, tokens: Tokens) -> None:
         link_expires_at=tokens.link_expires_at,
         code_hash=tokens.code_hash,
         code_expires_at=tokens.code_expires_at,
+        origin=origin,
     )
+
+
+def origin_of_link(tx: Tx, link_hash: bytes) -> str:
+    """Who asked for the message of a link, as it was stored."""
+    return str(tx.value(_sql.origin_of_link, link_hash=link_hash) or "")
 
 
 def tokens_of(tx: Tx, sid: str) -> list[Tokens]:
@@ -151,9 +157,9 @@ def close_of_owner(tx: Tx, owner: str, now: int) -> int:
     return tx.run(_sql.close_of_owner, ANY, owner=owner, now=now)
 
 
-def delete_before(tx: Tx, then: int) -> int:
-    """Forget sessions that expired before `then`."""
-    return tx.run(_sql.delete_before, ANY, then=then)
+def delete_before(tx: Tx, then: int, *, limit: int) -> int:
+    """Forget up to `limit` sessions that expired before `then`."""
+    return tx.run(_sql.delete_before, ANY, then=then, limit=limit)
 
 
 def use_remote(

@@ -22,6 +22,8 @@ class UiaSession(Struct, frozen=True):
     expires_at: int
     consumed_at: int | None
     result: str | None
+    origin: str
+    early: bytes | None
 
 
 def insert(
@@ -37,6 +39,8 @@ def insert(
     completed: str,
     now: int,
     expires_at: int,
+    origin: str,
+    early: bytes | None,
 ) -> None:
     """Begin a session for one request of one subject."""
     tx.run(
@@ -51,7 +55,19 @@ def insert(
         completed=completed,
         now=now,
         expires_at=expires_at,
+        origin=origin,
+        early=early,
     )
+
+
+def end_oldest(tx: Tx, subject: str, *, but: int) -> int:
+    """End the oldest open sessions of a subject; `but` so many stay."""
+    return tx.run(_sql.end_oldest, ANY, subject=subject, but=but)
+
+
+def keep_early(tx: Tx, id_hash: bytes, early: bytes) -> bool:
+    """Keep what came too early; False if the session is used up."""
+    return tx.run(_sql.keep_early, AT_MOST_ONE, id_hash=id_hash, early=early) == 1
 
 
 def get(tx: Tx, id_hash: bytes, *, now: int, idle_since: int) -> UiaSession | None:
@@ -81,11 +97,19 @@ def delete(tx: Tx, id_hash: bytes) -> None:
     tx.run(_sql.delete, AT_MOST_ONE, id_hash=id_hash)
 
 
-def delete_of_user(tx: Tx, user_id: str) -> None:
-    """End the sessions that devices of a user began, and the finished one by which the user was registered."""
-    tx.run(_sql.delete_of_user, ANY, user_id=user_id, prefix=f"{user_id} ")
+def delete_of_user(tx: Tx, user_id: str, *, subjects: str) -> None:
+    """End the sessions that devices of a user began, and the finished one by which the user was registered.
+
+    `subjects` is what the texts of these devices begin with.
+    """
+    tx.run(_sql.delete_of_user, ANY, user_id=user_id, prefix=subjects)
 
 
-def delete_expired(tx: Tx, *, now: int, idle_since: int) -> int:
-    """Forget sessions that nobody can go on with."""
-    return tx.run(_sql.delete_expired, ANY, now=now, idle_since=idle_since)
+def delete_expired(tx: Tx, *, now: int, limit: int) -> int:
+    """Forget up to `limit` sessions that are too old."""
+    return tx.run(_sql.delete_expired, ANY, now=now, limit=limit)
+
+
+def delete_idle(tx: Tx, *, idle_since: int, limit: int) -> int:
+    """Forget up to `limit` sessions that nobody went on with after `idle_since`, or that left nothing to remember."""
+    return tx.run(_sql.delete_idle, ANY, idle_since=idle_since, limit=limit)

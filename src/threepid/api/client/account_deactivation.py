@@ -6,6 +6,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import MaybeUserCall
 from threepid.api.client.password_management import authenticate_owner
+from threepid.domain import policy
 from threepid.domain.bindings import Plan
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
@@ -33,10 +34,12 @@ class Deactivated(Struct, frozen=True):
     client("/account/deactivate", "r0", "v3", "unstable"),
     auth=Auth.OPTIONAL_ACCESS_TOKEN,
     uia=True,
-    errors=(errors.Forbidden,),
+    errors=(errors.Forbidden, errors.MissingToken),
 )
 async def deactivate(call: MaybeUserCall, body: Deactivate) -> Deactivated:
-    """End the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountdeactivate."""
+    """Close the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountdeactivate."""
+    if call.requester is None and not policy.closes_without_token(call.config):
+        raise errors.MissingToken
     user_id, grant = await authenticate_owner(call, body.auth)
     services = call.services
 

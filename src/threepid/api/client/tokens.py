@@ -6,6 +6,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import Call
 from threepid.domain.addresses import Address, AmbiguousNumber, InvalidAddress, parse_email, parse_phone
+from threepid.domain.origin import Origin
 from threepid.domain.validation import Purpose
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, other
@@ -104,10 +105,14 @@ async def open_session(
     send_attempt: int,
     *,
     owner: str,
+    origin: Origin | None = None,
     invalid_email: type[MatrixError] = errors.InvalidParam,
     invalid_phone: type[MatrixError] = errors.InvalidParam,
 ) -> str:
-    """Open a session for the address in `body` and return its sid; the given errors if it is no address."""
+    """Open a session for the address in `body` and return its sid; the given errors if it is no address.
+
+    The message says that `origin` asked for it, by default the caller.
+    """
     return await call.services.validation.request_token(
         purpose,
         _address_of(body, invalid_email, invalid_phone),
@@ -116,6 +121,7 @@ async def open_session(
         client_secret=body.client_secret,
         send_attempt=send_attempt,
         next_link=body.next_link or None,
+        origin=origin or call.origin,
     )
 
 

@@ -7,6 +7,8 @@ from msgspec import Meta, Struct
 from threepid.api.call import Call, IdentityCall
 from threepid.api.client import tokens
 from threepid.api.client.tokens import EmailRequest, MsisdnRequest, Sid, SubmitToken, Success
+from threepid.domain.origin import Origin, of_caller
+from threepid.domain.policy import is_homeserver
 from threepid.domain.validation import Purpose
 from threepid.spec import errors
 from threepid.spec.endpoint import Accepts, Auth, endpoint, identity
@@ -52,6 +54,7 @@ async def open_session(call: Call, body: EmailRequest | MsisdnRequest, send_atte
             body,
             int(send_attempt),
             owner=owner,
+            origin=_origin(call, owner),
             invalid_email=errors.InvalidEmail,
             invalid_phone=errors.InvalidAddress,
         )
@@ -60,6 +63,18 @@ async def open_session(call: Call, body: EmailRequest | MsisdnRequest, send_atte
             raise errors.DestinationRejected(error.message) from error
         raise
     return Sid(sid)
+
+
+def _origin(call: Call, owner: str) -> Origin:
+    """Who asks: a homeserver for its people, a user of one, or a client of our own user."""
+    server_name = owner.partition(":")[2]
+    return of_caller(
+        call.services.context.clock.now(),
+        call.client,
+        call.user_agent,
+        by_homeserver=is_homeserver(call.config, call.client),
+        homeserver="" if server_name == call.config.server.name else server_name,
+    )
 
 
 async def _submit(call: IdentityCall, body: SubmitToken) -> Success:

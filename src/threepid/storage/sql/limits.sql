@@ -26,9 +26,11 @@ SELECT key, full_at FROM limits WHERE key IN (SELECT value FROM json_each(:keys)
 -- The same with this engine's functions of JSON.
 SELECT key, full_at FROM limits WHERE key IN (SELECT jsonb_array_elements_text(CAST(:keys AS JSONB)));
 
--- name: delete_full(now)!
--- Limits of which everything is there again.
-DELETE FROM limits WHERE full_at <= :now;
+-- name: delete_full(now, limit)!
+-- Some of the limits of which everything is there again.
+DELETE FROM limits WHERE full_at <= :now AND key IN (
+    SELECT key FROM limits WHERE full_at <= :now ORDER BY full_at LIMIT :limit
+);
 
 -- name: give_back(key, interval)!
 -- Give one back of what was taken; touches no row if everything is there again.

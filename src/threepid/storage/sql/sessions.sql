@@ -33,10 +33,14 @@ SELECT * FROM validation_sessions WHERE sid = (SELECT sid FROM validation_tokens
 -- Take a higher send_attempt; touches no row if one as high was taken already.
 UPDATE validation_sessions SET send_attempt = :send_attempt WHERE sid = :sid AND send_attempt < :send_attempt;
 
--- name: insert_token(sid, send_attempt, link_hash, link_expires_at, code_hash, code_expires_at)!
--- The link and the code of one message.
-INSERT INTO validation_tokens (sid, send_attempt, link_hash, link_expires_at, code_hash, code_expires_at)
-VALUES (:sid, :send_attempt, :link_hash, :link_expires_at, :code_hash, :code_expires_at);
+-- name: insert_token(sid, send_attempt, link_hash, link_expires_at, code_hash, code_expires_at, origin)!
+-- The link and the code of one message, and who asked for it.
+INSERT INTO validation_tokens (sid, send_attempt, link_hash, link_expires_at, code_hash, code_expires_at, origin)
+VALUES (:sid, :send_attempt, :link_hash, :link_expires_at, :code_hash, :code_expires_at, :origin);
+
+-- name: origin_of_link(link_hash)$
+-- Who asked for the message of a link.
+SELECT origin FROM validation_tokens WHERE link_hash = :link_hash;
 
 -- name: tokens(sid)
 -- The links and codes of a session's messages.
@@ -77,9 +81,11 @@ WHERE medium = :medium AND canonical = :canonical AND purpose = :purpose AND con
 -- End the open sessions that an account opened.
 UPDATE validation_sessions SET consumed_at = :now WHERE owner = :owner AND consumed_at IS NULL;
 
--- name: delete_before(then)!
--- Sessions that expired before then.
-DELETE FROM validation_sessions WHERE expires_at <= :then;
+-- name: delete_before(then, limit)!
+-- Some of the sessions that expired before then.
+DELETE FROM validation_sessions WHERE expires_at <= :then AND sid IN (
+    SELECT sid FROM validation_sessions WHERE expires_at <= :then ORDER BY expires_at LIMIT :limit
+);
 
 -- name: use_remote(id_server, sid_hash, user_id, medium, canonical, used_at)!
 -- Remember a session of another identity server as used; touches no row if it was used before.

@@ -1,12 +1,26 @@
--- name: insert(id_hash, operation, subject, request_mac, request, flows, consumer, completed, now, expires_at)!
+-- name: insert(id_hash, operation, subject, request_mac, request, flows, consumer, completed, now, expires_at, origin, early)!
 -- A new authentication session.
 INSERT INTO uia_sessions
-    (id_hash, operation, subject, request_mac, request, flows, consumer, completed, created_at, used_at, expires_at)
-VALUES (:id_hash, :operation, :subject, :request_mac, :request, :flows, :consumer, :completed, :now, :now, :expires_at);
+    (id_hash, operation, subject, request_mac, request, flows, consumer, completed, created_at, used_at, expires_at,
+     origin, early)
+VALUES (:id_hash, :operation, :subject, :request_mac, :request, :flows, :consumer, :completed, :now, :now, :expires_at,
+    :origin, :early);
+
+-- name: end_oldest(subject, but)!
+-- The oldest open sessions of a subject end; the newest stay.
+DELETE FROM uia_sessions WHERE id_hash IN (
+    SELECT id_hash FROM uia_sessions WHERE subject = :subject AND subject <> '' AND consumed_at IS NULL
+    ORDER BY created_at DESC, id_hash LIMIT 1000 OFFSET CAST(:but AS BIGINT)
+);
+
+-- name: keep_early(id_hash, early)!
+-- Keep an attempt that came too early; touches no row if the session is used up.
+UPDATE uia_sessions SET early = :early WHERE id_hash = :id_hash AND consumed_at IS NULL;
 
 -- name: get(id_hash, now, idle_since)^
 -- One session, unless it has expired or lain idle for too long.
-SELECT operation, subject, request_mac, request, completed, flows, consumer, created_at, expires_at, consumed_at, result
+SELECT operation, subject, request_mac, request, completed, flows, consumer, created_at, expires_at, consumed_at, result,
+    origin, early
 FROM uia_sessions WHERE id_hash = :id_hash AND expires_at > :now AND used_at > :idle_since;
 
 -- name: complete(id_hash, before, completed, now)!
@@ -29,10 +43,18 @@ WHERE id_hash = :id_hash AND consumed_at IS NULL;
 DELETE FROM uia_sessions WHERE id_hash = :id_hash AND consumed_at IS NULL;
 
 -- name: delete_of_user(user_id, prefix)!
--- The authentication sessions that devices of a user began (`prefix` is the user ID and a blank), and that which made the user.
+-- The authentication sessions that devices of a user began (`prefix` is what their subjects begin with), and that which made the user.
 DELETE FROM uia_sessions
 WHERE result = CAST(:user_id AS TEXT) OR substr(subject, 1, length(CAST(:prefix AS TEXT))) = CAST(:prefix AS TEXT);
 
--- name: delete_expired(now, idle_since)!
--- Sessions that nobody can go on with.
-DELETE FROM uia_sessions WHERE expires_at <= :now OR (used_at <= :idle_since AND consumed_at IS NULL);
+-- name: delete_expired(now, limit)!
+-- Some of the sessions that are too old.
+DELETE FROM uia_sessions WHERE expires_at <= :now AND id_hash IN (
+    SELECT id_hash FROM uia_sessions WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit
+);
+
+-- name: delete_idle(idle_since, limit)!
+-- Some of those that nobody went on with, or that are used up with nothing to remember.
+DELETE FROM uia_sessions WHERE result IS NULL AND used_at <= :idle_since AND id_hash IN (
+    SELECT id_hash FROM uia_sessions WHERE result IS NULL AND used_at <= :idle_since ORDER BY used_at LIMIT :limit
+);

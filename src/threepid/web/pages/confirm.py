@@ -5,8 +5,9 @@ Mail scanners open links, so opening one changes nothing (unless the operator wa
 
 from collections.abc import Mapping
 
+from threepid.domain.policy import closes_without_token
 from threepid.domain.services import Services
-from threepid.domain.validation import Confirmation, LinkView
+from threepid.domain.validation import Confirmation, LinkView, Purpose
 from threepid.spec.exchange import Answer, Request, Route
 from threepid.web import forms
 from threepid.web.next_link import target
@@ -28,12 +29,13 @@ class _Confirm:
 
     async def show(self, _request: Request, variables: Mapping[str, str]) -> Answer:
         """What the link is for. A HEAD and a scanner's GET come here too."""
-        if self._web.link_confirms == "get":
-            return self._done(await self._services.validation.confirm_link(variables["link"]))
         view = await self._services.validation.view_link(variables["link"])
-        if view.confirmation is Confirmation.READY and view.session is not None:
-            return self._pages.page("confirm.html", address=view.session.address, purpose=view.session.purpose)
-        return self._done(view)
+        if view.confirmation is not Confirmation.READY or view.session is None:
+            return self._done(view)
+        # Whoever asked for a new password chooses it, so that takes a person who has read so, whatever the setting.
+        if self._web.link_confirms == "get" and view.session.purpose != Purpose.RESET:
+            return self._done(await self._services.validation.confirm_link(variables["link"]))
+        return self._pages.page("confirm.html", view=view, can_close=closes_without_token(self._config))
 
     async def confirm(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """The button was pressed."""

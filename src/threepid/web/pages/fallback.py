@@ -9,7 +9,7 @@ from typing import Final
 from threepid.clock import MINUTE
 from threepid.domain.services import Services
 from threepid.domain.stages import MEDIA
-from threepid.domain.uia import IDLE
+from threepid.domain.uia import IDLE, Page
 from threepid.spec.errors import NotFound, Unrecognized
 from threepid.spec.exchange import Answer, Request, Route
 from threepid.spec.parameters import parse_parameters
@@ -43,6 +43,8 @@ class _Fallback:
         """The page of the stage; of one that is done already, the page that tells the app so."""
         try:
             visit = await self._visit(request, variables["stage"])
+            if (instead := self._instead(visit)) is not None:
+                return instead
             return self._done() if visit.done else await self._stage(visit).show(visit)
         except (NotFound, Unrecognized) as error:
             return self._refusal(error)
@@ -52,6 +54,8 @@ class _Fallback:
         form = await forms.read(request, self._services.context.config)
         try:
             visit = await self._visit(request, variables["stage"])
+            if (instead := self._instead(visit)) is not None:
+                return instead
             if visit.done:
                 return self._done()
             # A stage answers with its page until it is complete.
@@ -71,6 +75,15 @@ class _Fallback:
             client=request.client,
             languages=language.wanted(request.header("accept-language")),
         )
+
+    def _instead(self, visit: Visit) -> Answer | None:
+        """The page that says why the stage has none, be it done or not; None if it has one."""
+        page = visit.view.page_of(visit.stage)
+        if page is Page.OPEN:
+            return None
+        if page is Page.NONE:
+            return self._pages.page("auth_none.html", status=403, visit=visit)
+        return self._pages.page("auth_unnamed.html", status=403)
 
     def _stage(self, visit: Visit) -> "FormStage | ContactStage":
         """Raises Unrecognized for a stage that is not the next one of any flow."""

@@ -127,7 +127,14 @@ class ContactStage:
     async def _request(self, visit: Visit, address: Address, secret: str = "", attempt: int = 1) -> _Sent:
         secret = secret or self._entropy.token()
         sid = await self._services.validation.request_token(
-            visit.view.purpose, address, client=visit.client, client_secret=secret, send_attempt=attempt
+            visit.view.purpose,
+            address,
+            client=visit.client,
+            client_secret=secret,
+            send_attempt=attempt,
+            # Not the visitor: what the code is good for was asked for by whoever began the session.
+            origin=visit.view.origin,
+            closes=visit.view.operation == "deactivate",
         )
         return _Sent(address.address, sid, secret, attempt)
 

@@ -44,4 +44,4 @@ class Visit(Struct, frozen=True, kw_only=True):
     @property
     def purpose(self) -> str:
         """What the person is about to do, '' if there are no words for it: nobody should confirm they know not what."""
-        return PURPOSES.get(self.view.operation.partition(" ")[0], "")
+        return PURPOSES.get(self.view.operation, "")
