@@ -49,7 +49,7 @@ class Database(Section, frozen=True):
     password_file: str = ""
     """A file that holds the PostgreSQL password."""
     pool_size: Annotated[int, Meta(ge=1, le=200)] = 8
-    """PostgreSQL connections of each server process."""
+    """Maximum number of PostgreSQL connections that each server process writes with; it reads with up to 4 more."""
 
 
 class TermsText(Section, frozen=True):
