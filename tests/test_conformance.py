@@ -40,6 +40,8 @@ NOT_IN_TODAYS = {
     "well_known_server": "Server-Server API, which has no bundle here",
     "federation_version": "Server-Server API, which has no bundle here",
     "openid_userinfo": "Server-Server API, which has no bundle here",
+    "health_live": "ours: for load balancers and supervisors",
+    "health_ready": "likewise",
 }
 
 

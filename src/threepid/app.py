@@ -24,6 +24,8 @@ from threepid.domain.bindings import CHANNEL, Bindings
 from threepid.domain.context import Context
 from threepid.domain.credentials import Passwords, Vault
 from threepid.domain.devices import Devices
+from threepid.domain.fingerprint import recognise
+from threepid.domain.health import Health
 from threepid.domain.invites import Invites
 from threepid.domain.keys import Keyring, ensure_keyring, ensure_secret
 from threepid.domain.limits import closed_prefixes
@@ -89,6 +91,20 @@ def run_migrations(settings: Config) -> list[str]:
     return migrate(config.database_url(settings), password=_database_password(settings), clock=Clock())
 
 
+def verify_secret(settings: Config, secrets: Secrets) -> None:
+    """Raise KeyFileError if the database was used with another vault secret, and StorageError if it cannot be used."""
+    clock = Clock()
+
+    async def verify() -> None:
+        database = connect(settings)
+        try:
+            await recognise(database, Vault(secrets.vault, Entropy()), clock, settings.server.data_dir)
+        finally:
+            await database.close()
+
+    asyncio.run(verify())
+
+
 class Server:
     """One server process: the application and its background work."""
 
@@ -118,8 +134,14 @@ class Server:
             self.worker.senders[invites.CHANNEL] = by_callback(self.services.invites, clock)
         self.asgi = self._asgi(strict=strict)
 
+    async def recognise(self) -> None:
+        """Raise KeyFileError if the database was used with another vault secret."""
+        context = self.context
+        await recognise(context.database, context.vault, context.clock, context.config.server.data_dir)
+
     async def start(self) -> None:
-        """Make what a new database lacks, and begin the background work."""
+        """Make what a new database lacks, and begin the background work. Raises KeyFileError."""
+        await self.recognise()
         if self.services.lookup is not None:
             await self.services.lookup.start()
         if self._background:
@@ -133,7 +155,8 @@ class Server:
         _log.info("started", server_name=self.context.server_name)
 
     def end_waiting(self) -> None:
-        """Answer clients that wait for news: the server is about to stop."""
+        """Answer clients that wait for news, and be ready no more: the server is about to stop."""
+        self.services.health.end()
         self.services.waiting.end()
 
     async def stop(self) -> None:
@@ -189,6 +212,7 @@ class Server:
             terms=Terms(context),
             profiles=Profiles(context),
             waiting=Waiting(context, devices),
+            health=Health(context),
             associations=associations,
             lookup=lookup,
             invites=pending,

@@ -1,13 +1,16 @@
-"""Structured logs with secrets masked, and metrics."""
+"""Structured logs with secrets masked, and metrics. Logging never raises: see output.py."""
 
 import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
 from prometheus_client import Counter, Gauge
+
+from threepid.output import secure_errors
 
 requests: Final = Counter("threepid_requests_total", "Requests by operation.", ["operation"])
 failed_requests: Final = Counter("threepid_failed_requests_total", "Requests answered with a 5xx.", ["operation"])
@@ -65,7 +68,8 @@ def mask_text(text: str) -> str:
 
 
 def configure_logging(*, level: str = "info", json: bool | None = None) -> None:
-    """Log to standard error: coloured lines on a terminal, JSON elsewhere."""
+    """Log to standard error: coloured lines on a terminal, JSON elsewhere. Nothing that is logged raises from then on."""
+    secure_errors()
     as_json = not sys.stderr.isatty() if json is None else json
     renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
     structlog.configure(
@@ -77,7 +81,21 @@ def configure_logging(*, level: str = "info", json: bool | None = None) -> None:
             mask_secrets,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=_unraising(structlog.make_filtering_bound_logger(getattr(logging, level.upper()))),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def _unraising(base: type[Any]) -> type[Any]:
+    """A logger whose events are lost where they cannot be rendered."""
+
+    class Logger(base):  # type: ignore[misc] # structlog makes the class
+        def _proxy_to_logger(self, method_name: str, event: str | None = None, **values: Any) -> Any:
+            try:
+                return super()._proxy_to_logger(method_name, event, **values)
+            except Exception as error:  # noqa: BLE001 - whatever it is, who logs has other work
+                with suppress(Exception):
+                    return super()._proxy_to_logger(method_name, event, not_rendered=type(error).__name__)
+
+    return Logger

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import apsw
 import psycopg
@@ -15,6 +16,7 @@ from threepid.clock import Clock
 from threepid.storage import accounts
 from threepid.storage.database import Busy, Database, Tx
 from threepid.storage.migrate import migrate
+from threepid.storage.queries import Query
 from threepid.storage.sqlite import Sqlite
 from world import World
 
@@ -119,6 +121,65 @@ def hold(database_url: str, engine: str) -> Iterator[None]:
         connection.execute(b"SELECT 1 FROM devices FOR UPDATE")
         yield
         connection.rollback()
+
+
+def test_reading_goes_on_while_more_writes_wait_than_there_are_connections(
+    database_url: str, tmp_path: Path, engine: str
+) -> None:
+    """Every token is checked by a read: whoami must answer at once, whatever the writes wait for."""
+    with World(database_url, tmp_path) as world:
+        token = world.register()
+
+        async def measured() -> list[float]:
+            database = world.server.context.database
+            step = touch(world.config.server.name, engine)
+            writes = [asyncio.create_task(database.write(step)) for _ in range(40)]
+            await asyncio.sleep(0.5)  # all connections that write are waiting by now
+            seconds = []
+            for _ in range(50):
+                begun = time.perf_counter()
+                answer = await world.acall("GET", "/_matrix/client/v3/account/whoami", token=token)
+                seconds.append(time.perf_counter() - begun)
+                assert answer.status_code == 200
+            assert not any(write.done() for write in writes)
+            holder.close()
+            await asyncio.gather(*writes)
+            return sorted(seconds)
+
+        with hold_open(database_url, engine) as holder:
+            seconds = world.run(measured())
+    assert seconds[-1] < 0.5
+
+
+class Holder:
+    """A connection that keeps the account's row, on SQLite the database, locked until it is closed."""
+
+    def __init__(self, database_url: str, engine: str) -> None:
+        self._connection: Any
+        if engine == "sqlite":
+            self._connection = apsw.Connection(database_url.removeprefix("sqlite:"))
+            self._connection.execute("BEGIN IMMEDIATE")
+        else:
+            self._connection = psycopg.connect(database_url)
+            self._connection.execute(b"SELECT 1 FROM accounts FOR UPDATE")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def hold_open(database_url: str, engine: str) -> Iterator[Holder]:
+    holder = Holder(database_url, engine)
+    try:
+        yield holder
+    finally:
+        holder.close()
+
+
+def touch(server_name: str, engine: str) -> Callable[[Tx], int]:
+    text = "UPDATE accounts SET created_at = created_at + 1 WHERE user_id = "
+    query = Query("touch", f"{text}:user", f"{text}%(user)s")
+    return lambda tx: tx.run(query, user=f"@alice:{server_name}")
 
 
 def test_a_full_disk_is_an_error_and_no_half_state(tmp_path: Path) -> None:

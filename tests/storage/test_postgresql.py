@@ -122,7 +122,7 @@ def test_a_commit_whose_answer_is_lost_is_in_doubt_and_not_repeated(postgresql_u
 def test_waiting_for_a_connection_ends_in_busy(postgresql_url: str) -> None:
     async def run() -> None:
         database = Postgresql(postgresql_url, pool_size=1, password=None, wait_seconds=0.3)
-        database._threads = ThreadPoolExecutor(2)  # one thread more than there are connections
+        database._writers.threads = ThreadPoolExecutor(2)  # one thread more than there are connections
 
         def slow(tx: Tx) -> None:
             account(1)(tx)
@@ -211,6 +211,16 @@ def test_text_that_postgresql_cannot_hold_is_refused(postgresql_url: str, text: 
     async def work(database: Database) -> None:
         with pytest.raises((StorageError, ValueError)):
             await database.write(lambda tx: tx.run(DOUBLE, user=text))
+        assert await database.write(account(1))
+
+    on(postgresql_url, work)
+
+
+def test_what_reads_cannot_write(postgresql_url: str) -> None:
+    async def work(database: Database) -> None:
+        for read in (database.read, database.read_aside):
+            with pytest.raises(Busy):
+                await read(account(1))
         assert await database.write(account(1))
 
     on(postgresql_url, work)

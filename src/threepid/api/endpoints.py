@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from threepid.api import federation
+from threepid.api import federation, health
 from threepid.api.client import (
     account_deactivation,
     administrative_contact,
@@ -63,12 +63,15 @@ IDENTITY: Final = collect(
     invitation.ENDPOINTS,
     legacy.ENDPOINTS,
 )
-ALL: Final = collect(ACCOUNTS, IDENTITY)
+OWN: Final = collect(health.ENDPOINTS)
+ALL: Final = collect(ACCOUNTS, IDENTITY, OWN)
 
 
 def served(config: Config) -> list[Endpoint]:
     """The endpoints that `config` turns on."""
-    endpoints = list(ACCOUNTS) if config.accounts is not None else []
+    endpoints = list(OWN)
+    if config.accounts is not None:
+        endpoints += ACCOUNTS
     if config.identity is not None:
         v1 = config.identity.v1
         switches = {

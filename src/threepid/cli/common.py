@@ -52,8 +52,8 @@ def migrate_database(settings: Config) -> list[str]:
         die(str(error))
 
 
-def with_server(settings: Config, work: Callable[[Any], Awaitable[T]]) -> T:
-    """What `work` returns for a server that does not listen."""
+def with_server(settings: Config, work: Callable[[Any], Awaitable[T]], *, any_secret: bool = False) -> T:
+    """What `work` returns for a server that does not listen. `any_secret`: also if the database knows another one."""
     from threepid.app import Server, connect, load_secrets  # noqa: PLC0415 - see serving.py
     from threepid.clock import Clock, Entropy  # noqa: PLC0415 - see serving.py
     from threepid.spec.errors import MatrixError  # noqa: PLC0415 - see serving.py
@@ -73,6 +73,8 @@ def with_server(settings: Config, work: Callable[[Any], Awaitable[T]]) -> T:
             background=False,
         )
         try:
+            if not any_secret:
+                await server.recognise()
             return await work(server)
         finally:
             await server.stop()
@@ -84,12 +86,13 @@ def with_server(settings: Config, work: Callable[[Any], Awaitable[T]]) -> T:
 
 
 def with_key_errors(work: Callable[[], T]) -> T:
-    """What `work` returns; ends with what is wrong with the key files."""
+    """What `work` returns; ends with what is wrong with the key files, or with the database."""
     from threepid.domain.keys import KeyFileError  # noqa: PLC0415 - see serving.py
+    from threepid.storage.database import StorageError  # noqa: PLC0415 - see serving.py
 
     try:
         return work()
-    except KeyFileError as error:
+    except (KeyFileError, StorageError) as error:
         die(str(error))
 
 

@@ -6,10 +6,24 @@ from typing import Annotated, Any
 import typer
 from rich.table import Column, Table
 
-from threepid.cli.common import ConfigFile, die, err, format_time, load, out, with_key_errors
+from threepid.cli.common import ConfigFile, die, err, format_time, load, out, with_key_errors, with_server
 from threepid.config import Config
 
-app = typer.Typer(help="The server's signing keys.", no_args_is_help=True)
+app = typer.Typer(help="The server's signing keys, and the secret of its database.", no_args_is_help=True)
+
+_LOST = """\
+This database was used with another vault.secret. Without the old one these are lost:
+
+  - codes and links that were sent and not used yet, and the validation sessions that they belong to
+  - registrations and other requests whose authentication is under way
+  - messages that wait to be sent
+  - registration tokens: create new ones
+  - the choice of people who want no more invitations, and the links in invitations that were sent
+  - what the limits have counted: they begin anew, and so do the budgets of lookups
+
+Accounts, passwords, logins, contacts and published addresses stay. If you find the old vault.secret later, put it back
+and run this command again.
+"""
 
 _RESTART = "A server that is running takes this after a restart."
 
@@ -63,6 +77,57 @@ def list_keys(config_file: ConfigFile = None) -> None:
     from threepid.domain.keys import load_keyring  # noqa: PLC0415 - see serving.py
 
     _print_keys(with_key_errors(lambda: load_keyring(_keys_directory(load(config_file)))))
+
+
+@app.command("accept-new-secret")
+def accept_new_secret(
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """Use the database with another `vault.secret` after the old one is lost. Says what is lost with it, then asks.
+
+    Stop all servers on the database first.
+    """
+    from threepid.config import database_url  # noqa: PLC0415 - see serving.py
+    from threepid.storage.lock import only_server  # noqa: PLC0415 - see serving.py
+
+    settings = load(config_file)
+
+    def accept() -> None:
+        with only_server(database_url(settings)):
+            if not with_server(settings, _differs, any_secret=True):
+                out.print("The database is used with this secret already: nothing is to be done.")
+                return
+            err.print(_LOST)
+            if not yes and not _confirmed():
+                die("Nothing was changed. To go on, answer `y` or use `--yes`.")
+            with_server(settings, _accept, any_secret=True)
+            out.print("The new secret is accepted.")
+
+    with_key_errors(accept)
+
+
+def _confirmed() -> bool:
+    try:
+        return typer.confirm("Go on with the new secret?", err=True)
+    except typer.Abort:  # nobody is there to answer
+        err.print("")
+        return False
+
+
+async def _differs(server: Any) -> bool:
+    from threepid.domain.fingerprint import differs  # noqa: PLC0415 - see serving.py
+
+    context = server.context
+    return await differs(context.database, context.vault, context.clock)
+
+
+async def _accept(server: Any) -> None:
+    from threepid.domain.fingerprint import accept  # noqa: PLC0415 - see serving.py
+
+    context = server.context
+    await accept(context.database, context.vault, context.clock)
 
 
 def _keys_directory(settings: Config) -> Path:

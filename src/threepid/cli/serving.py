@@ -2,13 +2,15 @@
 
 import os
 import tempfile
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from threepid import __version__
 from threepid.cli.common import ConfigFile, die, err, load, migrate_database, out, refuse_problems, with_key_errors
 from threepid.config import Config, MailboxTransport
+from threepid.output import secure_output
 
 
 def serve(
@@ -16,6 +18,8 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Number of server processes.")] = None,
 ) -> None:
     """Serve until SIGTERM. Without a configuration: a development server on http://localhost:8008."""
+    # Before anything is printed or opened: a full disk under the log must not keep the server from starting either.
+    secure_output()
     if workers is not None:
         os.environ["THREEPID__SERVER__WORKERS"] = str(workers)
     settings = load(config_file)
@@ -26,11 +30,8 @@ def serve(
         # Imported here: the metrics library reads its environment when it is imported, and other commands start faster.
         from threepid import process  # noqa: PLC0415
 
-        migrate_database(settings)
-        _prepare_secrets(settings)
-        _banner(settings, development=config_file is None)
         try:
-            process.serve(settings, config_file)
+            with_key_errors(lambda: _serve(process, settings, config_file))
         except process.CannotServe as error:
             die(str(error))
 
@@ -44,11 +45,15 @@ def migrate(config_file: ConfigFile = None) -> None:
         out.print("The database is up to date.")
 
 
-def _prepare_secrets(settings: Config) -> None:
-    from threepid.app import load_secrets  # noqa: PLC0415 - see above
+def _serve(process: Any, settings: Config, config_file: Path | None) -> None:
+    from threepid.app import load_secrets, verify_secret  # noqa: PLC0415 - see above
     from threepid.clock import Entropy  # noqa: PLC0415 - see above
 
-    with_key_errors(lambda: load_secrets(settings, Entropy()))
+    with process.alone(settings):
+        migrate_database(settings)
+        verify_secret(settings, load_secrets(settings, Entropy()))
+        _banner(settings, development=config_file is None)
+        process.serve(settings, config_file)
 
 
 def _banner(settings: Config, *, development: bool) -> None:

@@ -27,6 +27,8 @@ class Server(Section, frozen=True):
     """Where clients and people reach this server; every link we write starts with it."""
     listen: str = "127.0.0.1:8008"
     """`host:port`, `[v6]:port` or `unix:/path`."""
+    listen_mode: Literal["0600", "0660", "0666"] = "0660"
+    """Mode of the socket file of `unix:/path`: its user alone may connect, its group too, or everybody on the machine."""
     metrics_listen: str = ""
     """`host:port` of the Prometheus metrics; empty = off."""
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
@@ -49,7 +51,7 @@ class Database(Section, frozen=True):
     password_file: str = ""
     """A file that holds the PostgreSQL password."""
     pool_size: Annotated[int, Meta(ge=1, le=200)] = 8
-    """PostgreSQL connections of each server process."""
+    """Maximum number of PostgreSQL connections that each server process writes with; it reads with up to 4 more."""
 
 
 class TermsText(Section, frozen=True):

@@ -7,6 +7,7 @@ from threepid.domain.associations import Associations
 from threepid.domain.bindings import Bindings
 from threepid.domain.context import Context
 from threepid.domain.devices import Devices
+from threepid.domain.health import Health
 from threepid.domain.invites import Invites
 from threepid.domain.keys import Keyring
 from threepid.domain.lookup import Lookup
@@ -34,6 +35,7 @@ class Services(Struct, frozen=True):
     registration_tokens: RegistrationTokens
     profiles: Profiles
     waiting: Waiting
+    health: Health
     associations: Associations | None
     lookup: Lookup | None
     invites: Invites | None

@@ -1,5 +1,6 @@
 """PostgreSQL through psycopg: units of work in a thread pool as wide as the connection pool.
 
+Reads have threads and connections of their own: writes that wait for a lock would otherwise hold all of them.
 READ COMMITTED is enough: correctness rests on unique keys and on statements that carry their own guard.
 https://www.postgresql.org/docs/current/transaction-iso.html
 """
@@ -36,6 +37,8 @@ T = TypeVar("T")
 
 WAIT_SECONDS: Final = 5.0
 """How long a unit of work waits for a connection, and a statement for a lock."""
+READERS: Final = 4
+"""Maximum number of connections for reads; fewer where fewer are configured for writes."""
 TRIES: Final = 10
 """How often a unit of work is run when it collides with others."""
 _CONFLICTS: Final = (pg.SerializationFailure, pg.DeadlockDetected)
@@ -110,42 +113,32 @@ class Postgresql(Database):
     def __init__(self, url: str, *, pool_size: int, password: str | None, wait_seconds: float = WAIT_SECONDS) -> None:
         """Connect to `url`. Raises StorageError if the server would lose acknowledged writes in a power cut."""
         super().__init__()
-        milliseconds = int(wait_seconds * 1000)
         self._wait_seconds = wait_seconds
         self._mapper = Mapper()
         self._closed = False
-        self._pool = psycopg_pool.ConnectionPool(
+        self._writers = _Connections(url, pool_size, password=password, wait_seconds=wait_seconds, options="")
+        self._readers = _Connections(
             url,
-            kwargs={
-                "password": password,
-                "autocommit": True,
-                "connect_timeout": max(2, int(wait_seconds)),
-                "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
-                "-c idle_in_transaction_session_timeout=60000",
-            },
-            min_size=1,
-            max_size=pool_size,
-            timeout=wait_seconds,
-            check=psycopg_pool.ConnectionPool.check_connection,
-            open=False,
+            min(READERS, pool_size),
+            password=password,
+            wait_seconds=wait_seconds,
+            options="-c default_transaction_read_only=on",
         )
-        self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="postgresql")
-        self._pool.open(wait=False)
         self._check_durability()
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` in a thread, without a transaction: one statement is one round trip."""
         self.reads += 1
-        return await self._in_thread(fn, None)
+        return await self._in_thread(self._readers, fn, None)
 
     async def read_aside(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` on one consistent snapshot, in a thread."""
         self.reads += 1
-        return await self._in_thread(fn, b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        return await self._in_thread(self._readers, fn, b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` in a thread and commit."""
-        result = await self._in_thread(fn, b"BEGIN ISOLATION LEVEL READ COMMITTED")
+        result = await self._in_thread(self._writers, fn, b"BEGIN ISOLATION LEVEL READ COMMITTED")
         self.writes += 1
         self.commits += 1
         return result
@@ -158,18 +151,21 @@ class Postgresql(Database):
         """Finish what is under way and close all connections."""
         self._closed = True
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self._threads.shutdown)
-        await loop.run_in_executor(None, self._pool.close)
+        for connections in (self._writers, self._readers):
+            await loop.run_in_executor(None, connections.close)
 
-    async def _in_thread(self, fn: Callable[[Tx], T], begin: bytes | None) -> T:
+    async def _in_thread(self, connections: "_Connections", fn: Callable[[Tx], T], begin: bytes | None) -> T:
         if self._closed:
             raise Busy("the database is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, fn, begin)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(connections.threads, self._run, connections.pool, fn, begin)
 
-    def _run(self, fn: Callable[[Tx], T], begin: bytes | None) -> T:
+    def _run(
+        self, pool: psycopg_pool.ConnectionPool[psycopg.Connection[Any]], fn: Callable[[Tx], T], begin: bytes | None
+    ) -> T:
         for attempt in range(1, TRIES + 1):
             try:
-                with self._pool.connection() as connection:
+                with pool.connection() as connection:
                     return self._transaction(connection, fn, begin)
             except _CONFLICTS as error:
                 if attempt == TRIES:
@@ -213,15 +209,47 @@ class Postgresql(Database):
 
     def _check_durability(self) -> None:
         try:
-            with self._pool.connection(timeout=self._wait_seconds) as connection:
+            with self._writers.pool.connection(timeout=self._wait_seconds) as connection:
                 for setting in ("fsync", "synchronous_commit"):
                     found = connection.execute(f"SHOW {setting}".encode()).fetchone()
                     if found is None or found[0] == "off":
-                        self._pool.close()
                         raise StorageError(f"PostgreSQL has {setting} = off and would lose writes: set it to on.")
-        except psycopg_pool.PoolTimeout:
-            self._pool.close()
-            raise Busy("PostgreSQL cannot be reached") from None
+        except BaseException as error:
+            self._closed = True
+            self._writers.close()
+            self._readers.close()
+            if isinstance(error, psycopg_pool.PoolTimeout):
+                raise Busy("PostgreSQL cannot be reached") from None
+            raise
+
+
+class _Connections:
+    """A pool of connections, and as many threads that work on them."""
+
+    def __init__(self, url: str, size: int, *, password: str | None, wait_seconds: float, options: str) -> None:
+        milliseconds = int(wait_seconds * 1000)
+        self.threads = ThreadPoolExecutor(size, thread_name_prefix="postgresql")
+        self.pool: psycopg_pool.ConnectionPool[psycopg.Connection[Any]] = psycopg_pool.ConnectionPool(
+            url,
+            kwargs={
+                "password": password,
+                "autocommit": True,
+                "connect_timeout": max(2, int(wait_seconds)),
+                "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
+                f"-c idle_in_transaction_session_timeout=60000 {options}",
+            },
+            min_size=1,
+            max_size=size,
+            timeout=wait_seconds,
+            check=psycopg_pool.ConnectionPool.check_connection,
+            open=False,
+        )
+        self.pool.open(wait=False)
+
+    def close(self) -> None:
+        """Finish what is under way and close all connections."""
+        self.threads.shutdown()
+        self.pool.close()
 
 
 class _LostBeforeCommitError(Exception):

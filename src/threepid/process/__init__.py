@@ -1,13 +1,13 @@
 """The processes of a server: one supervisor, its workers under Granian, and the metrics' listener."""
 
 import asyncio
-import fcntl
 import gc
 import multiprocessing
 import os
 import resource
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,13 +16,19 @@ from typing import Any, Final
 
 from granian.constants import HTTPModes, Interfaces, RuntimeModes, SSLProtocols
 from granian.http import HTTP1Settings
-from granian.server.mp import MPServer as Granian
 
 from threepid import config
 from threepid.app import Server, connect, load_secrets
 from threepid.clock import Clock, Entropy
-from threepid.config import Config, Listen, UnixListen
+from threepid.config import Config, Listen
+from threepid.output import secure_output
+from threepid.process import sockets
+from threepid.process.lifeline import Lifeline
+from threepid.process.sockets import CannotServe, Granian, patiently
+from threepid.storage.lock import InUse, only_server
 from threepid.telemetry import configure_logging
+
+__all__ = ["CannotServe", "alone", "serve"]
 
 HEADER_MS: Final = 10_000
 """How long the head of a request may take, from the end of the last one: a connection that idles is closed, too."""
@@ -40,18 +46,34 @@ STOP_SECONDS: Final = 15
 """How long workers have to finish what is under way."""
 
 
-class CannotServe(Exception):
-    """Another server works on this data directory, or listens where this one should; the message says which."""
+@contextmanager
+def alone(settings: Config) -> Iterator[None]:
+    """Be the only server on a SQLite database and where this one will listen. Raises CannotServe, or StorageError."""
+    url = config.database_url(settings)
+
+    def enter() -> ExitStack:
+        with ExitStack() as stack:
+            stack.enter_context(only_server(url))
+            return stack.pop_all()
+
+    try:
+        held = patiently(enter, InUse)
+    except InUse as error:
+        raise CannotServe(str(error)) from None
+    with held:
+        listen = config.listen_address(settings)
+        patiently(lambda: sockets.refuse_taken(listen), CannotServe)
+        yield
 
 
 def serve(settings: Config, config_file: Path | None) -> None:
-    """Serve until SIGTERM or SIGINT. Raises CannotServe."""
-    _refuse_taken_port(config.listen_address(settings))
+    """Serve until SIGTERM or SIGINT, inside `alone`. Raises CannotServe."""
+    lifeline = Lifeline()
     with ExitStack() as stack:
-        stack.enter_context(_only_one(settings))
         if settings.server.metrics_listen:
-            stack.enter_context(_metrics(settings.server.metrics_listen, os.environ["PROMETHEUS_MULTIPROC_DIR"]))
-        _granian(settings).serve(target_loader=_Application(config_file), wrap_loader=False)
+            directory = os.environ["PROMETHEUS_MULTIPROC_DIR"]
+            stack.enter_context(_metrics(settings.server.metrics_listen, directory, lifeline))
+        _granian(settings).serve(target_loader=_Application(config_file, lifeline), wrap_loader=False)
 
 
 class _Worker(Server):
@@ -69,10 +91,13 @@ class _Worker(Server):
 class _Application:
     """Makes the ASGI application inside a worker process."""
 
-    def __init__(self, config_file: Path | None) -> None:
+    def __init__(self, config_file: Path | None, lifeline: Lifeline) -> None:
         self._config_file = config_file
+        self._lifeline = lifeline
 
     def __call__(self) -> Callable[..., Any]:
+        self._lifeline.hold()
+        secure_output()
         configure_logging()
         settings = config.load(self._config_file, os.environ)
         if hasattr(socket, "TCP_USER_TIMEOUT") and isinstance(config.listen_address(settings), Listen):
@@ -92,14 +117,10 @@ class _Application:
 
 
 def _granian(settings: Config) -> Granian:
-    listen = config.listen_address(settings)
     tls = settings.server.tls
-    where: dict[str, Any] = (
-        {"address": listen.host, "port": listen.port} if isinstance(listen, Listen) else {"uds": listen.path}
-    )
     return Granian(
         "threepid",
-        **where,
+        **sockets.options(config.listen_address(settings), settings.server.listen_mode),
         interface=Interfaces.ASGI,
         workers=settings.server.workers,
         runtime_mode=RuntimeModes.st,
@@ -156,39 +177,14 @@ def _listeners() -> list[socket.socket]:
     return found
 
 
-def _refuse_taken_port(listen: Listen | UnixListen) -> None:
-    """Raise CannotServe if somebody listens there: workers share their port, and so would strangers, unnoticed."""
-    if isinstance(listen, UnixListen):
-        return
-    try:
-        family = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM)[0][0]
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((listen.host, listen.port))
-    except OSError as error:
-        raise CannotServe(f"Cannot listen on {listen.host}:{listen.port}: {error.strerror}.") from None
-
-
 @contextmanager
-def _only_one(settings: Config) -> Iterator[None]:
-    """Hold a lock on the data directory: two servers on one SQLite file would not see each other's limits."""
-    directory = Path(settings.server.data_dir)
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (directory / "server.lock").open("w") as file:
-        if config.database_url(settings).startswith("sqlite:"):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise CannotServe(f"Another server is running on {directory}.") from None
-        yield
-
-
-@contextmanager
-def _metrics(listen: str, directory: str) -> Iterator[None]:
+def _metrics(listen: str, directory: str, lifeline: Lifeline) -> Iterator[None]:
     """Serve the metrics that all workers leave in `directory` from a process of its own."""
     host, _, port = listen.rpartition(":")
-    process = multiprocessing.get_context("spawn").Process(
-        target=_serve_metrics, args=(host.strip("[]"), int(port), directory), daemon=True
+    # Forked, it holds the lifeline at once; a new interpreter would first have to import all of this.
+    method = "fork" if sys.platform == "linux" else "spawn"
+    process: Any = multiprocessing.get_context(method).Process(  # type: ignore[attr-defined]
+        target=_serve_metrics, args=(host.strip("[]"), int(port), directory, lifeline), daemon=True
     )
     process.start()
     try:
@@ -198,7 +194,9 @@ def _metrics(listen: str, directory: str) -> Iterator[None]:
         process.join()
 
 
-def _serve_metrics(host: str, port: int, directory: str) -> None:
+def _serve_metrics(host: str, port: int, directory: str, lifeline: Lifeline) -> None:
+    lifeline.hold()
+    secure_output()
     from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415 - reads the environment at import
     from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415 - likewise
 

@@ -1,0 +1,101 @@
+"""Standard output and standard error that never raise: a full disk or a closed pipe under the log loses lines, not requests.
+
+Everything that is logged goes through one of the two: structlog, Python's own logging, warnings, tracebacks, other libraries.
+"""
+
+import io
+import logging
+import os
+import sys
+from contextlib import suppress
+from typing import Any, TextIO, cast
+
+
+class Unfailing(io.TextIOBase):
+    """A text stream that loses what cannot be written: nothing that writes to it raises.
+
+    It writes each text at once and whole, so that lines of several processes do not mix. After a line that was cut off, it
+    begins a new one.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        """Write where `stream` does; None stands for nowhere."""
+        self._stream = stream
+        self._descriptor: int | None = None
+        with suppress(AttributeError, OSError, ValueError):
+            self._descriptor = cast("TextIO", stream).fileno()
+        self._is_cut = False
+
+    def write(self, text: str) -> int:
+        """Write the text, or lose it. Returns its length."""
+        with suppress(Exception):
+            if self._descriptor is not None:
+                self._write_whole(text.encode("utf-8", "backslashreplace"), self._descriptor)
+            elif self._stream is not None:
+                self._stream.write(text)
+                self._stream.flush()
+        return len(text)
+
+    def _write_whole(self, data: bytes, descriptor: int) -> None:
+        if self._is_cut:
+            data = b"\n" + data
+        left = data
+        try:
+            while left:
+                left = left[os.write(descriptor, left) :]
+        finally:
+            # What did not begin at all leaves the line as it was.
+            self._is_cut = (self._is_cut and len(left) == len(data)) or 0 < len(left) < len(data)
+
+    def isatty(self) -> bool:
+        """Is it a terminal?"""
+        with suppress(Exception):
+            return self._stream is not None and self._stream.isatty()
+        return False
+
+    def fileno(self) -> int:
+        """The file descriptor. Raises OSError if there is none."""
+        if self._descriptor is None:
+            raise io.UnsupportedOperation("fileno")
+        return self._descriptor
+
+    def writable(self) -> bool:
+        """It takes everything."""
+        return True
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override] # a plain attribute in the interface
+        """UTF-8, whatever the environment says."""
+        return "utf-8"
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def close(self) -> None:
+        """Nothing: the stream belongs to the process."""
+
+
+def secure_output() -> None:
+    """Let nothing that writes to standard output or standard error raise: logs, warnings, tracebacks, other libraries."""
+    _hold_descriptors()
+    sys.stdout = _unfailing(sys.stdout)
+    secure_errors()
+
+
+def secure_errors() -> None:
+    """Let nothing that writes to standard error raise."""
+    sys.stderr = _unfailing(sys.stderr)
+    logging.raiseExceptions = False
+
+
+def _unfailing(stream: TextIO | None) -> Any:
+    return stream if isinstance(stream, Unfailing) else Unfailing(stream)
+
+
+def _hold_descriptors() -> None:
+    """Open the standard descriptors if they are closed: else the next file or connection would take their place."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free

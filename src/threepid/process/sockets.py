@@ -1,0 +1,141 @@
+"""Where the server listens: nobody else may listen there, and a socket file that a killed server left is removed."""
+
+import fcntl
+import os
+import socket
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from granian.server.mp import MPServer
+
+from threepid.config import Listen, UnixListen
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS: Final = 2.0
+"""How long a start waits for what a killed server still holds."""
+_PAUSE_SECONDS: Final = 0.1
+_PROBE_SECONDS: Final = 1.0
+_PATH_BYTES: Final = 107
+"""Of a socket file's path. https://man7.org/linux/man-pages/man7/unix.7.html."""
+
+
+class CannotServe(Exception):
+    """Another server works on this database, or listens where this one should; the message says which."""
+
+
+def patiently(attempt: Callable[[], T], refusal: type[Exception]) -> T:
+    """What `attempt` returns. It is repeated while it raises `refusal`, but not for longer than PATIENCE_SECONDS."""
+    pause = threading.Event()
+    for _ in range(int(PATIENCE_SECONDS / _PAUSE_SECONDS)):
+        with suppress(refusal):
+            return attempt()
+        pause.wait(_PAUSE_SECONDS)
+    return attempt()
+
+
+def refuse_taken(listen: Listen | UnixListen) -> None:
+    """Raise CannotServe if somebody listens there: workers share their port, and so would strangers, unnoticed."""
+    if isinstance(listen, UnixListen):
+        with _only_one_at(listen.path.resolve()):
+            return
+    try:
+        family = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((listen.host, listen.port))
+    except OSError as error:
+        raise CannotServe(f"Cannot listen on {listen.host}:{listen.port}: {error.strerror}.") from None
+
+
+class Granian(MPServer):
+    """Granian, careful with socket files: it removes and makes them while nobody else does."""
+
+    _made: tuple[int, int] | None = None
+    """The device and inode of the socket file that this server made."""
+
+    def _init_shared_socket(self) -> None:
+        if self.bind_uds is None:
+            super()._init_shared_socket()  # type: ignore[no-untyped-call]
+            return
+        with _only_one_at(self.bind_uds):
+            # Narrow from the beginning; Granian sets the mode a moment after it has made the file.
+            mask = os.umask(0o177)
+            try:
+                super()._init_shared_socket()  # type: ignore[no-untyped-call]
+            finally:
+                os.umask(mask)
+            self._made = _identity(self.bind_uds)
+
+    def _unlink_pidfile(self) -> None:
+        """Remove the socket file, unless another server has made its own there meanwhile."""
+        if self.bind_uds is None:
+            super()._unlink_pidfile()  # type: ignore[no-untyped-call]
+            return
+        with suppress(OSError), _alone_in(self.bind_uds.parent):
+            if self._made is not None and _identity(self.bind_uds) == self._made:
+                self.bind_uds.unlink()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+@contextmanager
+def _only_one_at(path: Path) -> Iterator[None]:
+    """Make room for a socket file at `path`, and keep others from doing the same meanwhile. Raises CannotServe."""
+    if len(os.fsencode(path)) > _PATH_BYTES:
+        raise CannotServe(
+            f"Cannot listen on unix:{path}: the path has more than {_PATH_BYTES} bytes. Choose a shorter one."
+        )
+    try:
+        with _alone_in(path.parent):
+            _remove_stale(path)
+            yield
+    except OSError as error:
+        raise CannotServe(f"Cannot listen on unix:{path}: {error.strerror or error}.") from None
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket file that a killed server left. Raises CannotServe for anything else that is there."""
+    try:
+        is_socket = stat.S_ISSOCK(path.lstat().st_mode)
+    except FileNotFoundError:
+        return
+    if not is_socket:
+        raise CannotServe(f"Cannot listen on unix:{path}: there is something else than a socket. Move it away.")
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_PROBE_SECONDS)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:  # nobody listens: whoever made it has ended
+            path.unlink()
+            return
+        except BlockingIOError:  # somebody listens, and many wait already
+            pass
+    raise CannotServe(f"Cannot listen on unix:{path}: another server listens there.")
+
+
+def options(listen: Listen | UnixListen, mode: str) -> dict[str, Any]:
+    """What Granian is told of where to listen."""
+    if isinstance(listen, Listen):
+        return {"address": listen.host, "port": listen.port}
+    return {"uds": listen.path, "uds_permissions": int(mode, 8)}

@@ -1,0 +1,23 @@
+"""Which vault secret this database is used with, as a fingerprint."""
+
+from threepid.storage.database import AT_MOST_ONE, Tx
+from threepid.storage.queries import Queries
+
+_sql = Queries("fingerprints")
+
+
+def record(tx: Tx, fingerprint: bytes, now: int) -> bytes:
+    """Record the fingerprint if there is none yet, and return the recorded one."""
+    tx.run(_sql.record, AT_MOST_ONE, fingerprint=fingerprint, now=now)
+    return recorded(tx) or fingerprint
+
+
+def recorded(tx: Tx) -> bytes | None:
+    """The recorded fingerprint; None before the first start."""
+    found = tx.value(_sql.recorded)
+    return None if found is None else bytes(found)
+
+
+def replace(tx: Tx, *, old: bytes, new: bytes, now: int) -> bool:
+    """Record `new` in place of `old`. False if `old` is no longer the recorded one."""
+    return tx.run(_sql.replace, AT_MOST_ONE, old=old, new=new, now=now) == 1
