@@ -51,7 +51,7 @@ def make(path: Path, vault: Vault, *, count: int, binds: int) -> None:
             (PEPPER, now, count, now),
         )
         connection.executemany(
-            "INSERT INTO identity_tokens (token_hash, user_id, created_at, expires_at) VALUES (?, ?, ?, NULL)",
+            "INSERT INTO identity_tokens (token_hash, user_id, number, created_at, expires_at) VALUES (?, ?, 1, ?, NULL)",
             ((vault.hash_token(token(number)), asker(number), now) for number in range(USERS)),
         )
         secret = vault.hash_client_secret("bench")

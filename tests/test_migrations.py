@@ -7,7 +7,9 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,3 +123,62 @@ def test_a_url_that_cannot_be_read_is_not_quoted() -> None:
     with pytest.raises(StorageError) as caught:
         migrate("postgresql://someone:secret@[::1/x", password=None, clock=Clock())
     assert "secret" not in str(caught.value)
+
+
+@pytest.fixture
+def before_tokens(engine: str, database_url: str, tmp_path: Path) -> Iterator[tuple[str, Callable[[str], list[Any]]]]:
+    """The URL of a database as it was before migration 11, and what runs a statement on it."""
+    earlier = [migration for migration in known_migrations() if migration.version < 11]
+    versions = "CREATE TABLE schema_migrations (version BIGINT PRIMARY KEY, name TEXT, applied_at BIGINT);"
+    versions += "".join(f"INSERT INTO schema_migrations VALUES ({one.version}, '{one.name}', 1);" for one in earlier)
+    script = versions + "\n".join(migration.script(engine) for migration in earlier)
+    if engine == "sqlite":
+        path = tmp_path / "before.db"
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.executescript(script)
+        yield f"sqlite:{path}", lambda statement: connection.execute(statement).fetchall()
+        connection.close()
+        return
+    import psycopg
+
+    with psycopg.connect(database_url, autocommit=True) as postgresql:
+        postgresql.execute(b"DROP SCHEMA public CASCADE")
+        postgresql.execute(b"CREATE SCHEMA public")
+        postgresql.execute(script.encode())
+
+        def run(statement: str) -> list[Any]:
+            cursor = postgresql.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+        yield database_url, run
+
+
+def test_identity_tokens_that_are_there_stay_good_and_are_fifty_a_user(
+    before_tokens: tuple[str, Callable[[str], list[Any]]], engine: str
+) -> None:
+    url, run = before_tokens
+
+    def bytes_of(text: str) -> str:
+        return f"X'{text.encode().hex()}'" if engine == "sqlite" else f"'\\x{text.encode().hex()}'::bytea"
+
+    run("INSERT INTO accounts (user_id, created_at) VALUES ('@a:example.org', 1)")
+    run("INSERT INTO devices (user_id, device_id, created_at) VALUES ('@a:example.org', 'D', 1)")
+    for number in range(60):
+        token = f"({bytes_of(f'{number:02}')}, '@a:example.org', {number}, NULL)"
+        run(f"INSERT INTO identity_tokens (token_hash, user_id, created_at, expires_at) VALUES {token}")
+    run(
+        "INSERT INTO identity_tokens (token_hash, user_id, created_at, expires_at) "
+        f"VALUES ({bytes_of('zoe')}, '@z:elsewhere.org', 7, 1000)"
+    )
+    for table in ("openid_tokens", "login_tokens"):
+        run(f"INSERT INTO {table} (token_hash, user_id, expires_at) VALUES ({bytes_of('x')}, '@a:example.org', 9)")
+    expected = [migration.name for migration in known_migrations() if migration.version >= 11]
+    assert migrate(url, password=None, clock=Clock()) == expected
+    found = run(
+        "SELECT token_hash, number, created_at, device_id FROM identity_tokens WHERE user_id LIKE '@a%' ORDER BY number"
+    )
+    assert [(bytes(row[0]), *row[1:]) for row in found] == [
+        (f"{number:02}".encode(), number + 1, number, None) for number in range(10, 60)
+    ]
+    assert run("SELECT created_at, expires_at FROM identity_tokens WHERE user_id LIKE '@z%'") == [(7, 1000)]
+    assert run("SELECT COUNT(*) FROM openid_tokens") == run("SELECT COUNT(*) FROM login_tokens") == [(0,)]

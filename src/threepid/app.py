@@ -263,6 +263,7 @@ class Server:
             try:
                 telemetry.messages_waiting.set(await database.read(outbox.depth))
                 await self.services.devices.note_seen()
+                await self.services.devices.forget_sealed_pairs()
             except StorageError as error:
                 _log.warning("not_counted", cause=type(error).__name__)
             await self._pause(COUNTING_SECONDS)

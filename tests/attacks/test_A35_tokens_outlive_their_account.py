@@ -112,6 +112,8 @@ PROBES: Final[dict[str, Callable[[Alice, World], bool]]] = {
 THIS: Final = {"this access token", "this refresh token", "begun authentication"}
 OTHER: Final = {"other access token", "other refresh token"}
 OPENID: Final = {"OpenID token", "OpenID token at the identity server"}
+OF_THIS: Final = OPENID | {"identity token", "login token"}
+"""Got by this device: they end with it."""
 RESETS: Final = {"proven mail", "proven phone"}
 
 
@@ -154,11 +156,15 @@ WITH_OLD_PASSWORD: Final = {"begun authentication"}
 OPERATIONS: Final[dict[str, tuple[Operation, set[str]]]] = {
     "logout": (
         lambda a: a.world.post(f"{C}/logout", token=a.token),
-        EVERYTHING - THIS,
+        EVERYTHING - THIS - OF_THIS,
     ),
     "logout everywhere": (
         lambda a: a.world.post(f"{C}/logout/all", token=a.token),
-        {"identity token"} | RESETS,
+        RESETS,
+    ),
+    "this device deleted": (
+        lambda a: a.world.call("DELETE", f"{C}/devices/THIS", {"auth": password()}, token=a.other["access_token"]),
+        EVERYTHING - THIS - OF_THIS,
     ),
     "another device deleted": (
         lambda a: a.world.post(f"{C}/delete_devices", {"devices": ["OTHER"], "auth": password()}, token=a.token),

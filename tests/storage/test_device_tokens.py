@@ -11,7 +11,7 @@ import pytest
 from threepid.storage import accounts, devices
 from threepid.storage.connect import open_database
 from threepid.storage.database import Database, Tx
-from threepid.storage.devices import Requester, Tokens
+from threepid.storage.devices import Place, Requester, Tokens
 
 T = TypeVar("T")
 ALICE: Final = "@alice:example.org"
@@ -48,6 +48,22 @@ def open_(tx: Tx, device_id: str, given: Tokens, *, user_id: str = ALICE, name: 
 def offer(tx: Tx, parent: str, name: str, *, device_id: str = "D") -> None:
     """Another answer to the refresh token of `parent`."""
     devices.insert_tokens(tx, ALICE, device_id, tokens(name), parent_hash=refresh(parent), now=NOW)
+
+
+def login_token(tx: Tx, token_hash: bytes, device_id: str, *, user_id: str = ALICE, expires_at: int = NOW + 1) -> None:
+    devices.insert_login_token(
+        tx, token_hash=token_hash, user_id=user_id, device_id=device_id, expires_at=expires_at, at_most=50
+    )
+
+
+def openid_token(tx: Tx, token_hash: bytes, device_id: str, *, user_id: str = ALICE, expires_at: int = NOW + 1) -> None:
+    devices.insert_openid_token(
+        tx, token_hash=token_hash, user_id=user_id, device_id=device_id, expires_at=expires_at, at_most=50
+    )
+
+
+def end_expired(tx: Tx) -> int:
+    return devices.end_expired(tx, NOW, ended_before=NOW - HOUR, at_most=10)
 
 
 def known(tx: Tx, *names: str) -> list[str]:
@@ -139,15 +155,14 @@ def test_all_devices_end_but_one_with_the_short_lived_tokens(database_url: str) 
             open_(tx, name, tokens(name))
         open_(tx, "bob", tokens("bob"), user_id=BOB)
         for user_id in (ALICE, BOB):
-            devices.insert_login_token(tx, token_hash=b"login" + user_id.encode(), user_id=user_id, expires_at=NOW + 1)
-            devices.insert_openid_token(
-                tx, token_hash=b"openid" + user_id.encode(), user_id=user_id, expires_at=NOW + 1
-            )
+            device_id = "b" if user_id == ALICE else "bob"
+            login_token(tx, b"login" + user_id.encode(), device_id, user_id=user_id)
+            openid_token(tx, b"openid" + user_id.encode(), device_id, user_id=user_id)
         devices.delete_all(tx, ALICE, but="b")
         assert known(tx, "a", "b", "c", "bob") == ["b", "bob"]
-        assert devices.openid_user(tx, b"openid" + ALICE.encode(), NOW) is None
+        assert devices.openid_owner(tx, b"openid" + ALICE.encode(), NOW) is None
         assert devices.take_login_token(tx, b"login" + ALICE.encode(), NOW) is None
-        assert devices.openid_user(tx, b"openid" + BOB.encode(), NOW) == BOB
+        assert devices.openid_owner(tx, b"openid" + BOB.encode(), NOW) == Place(BOB, "bob")
         assert devices.take_login_token(tx, b"login" + BOB.encode(), NOW) == BOB
         devices.delete_all(tx, ALICE)
         assert devices.of_user(tx, ALICE) == []
@@ -157,8 +172,9 @@ def test_all_devices_end_but_one_with_the_short_lived_tokens(database_url: str) 
 
 def test_a_login_token_is_good_once_and_until_its_end(database_url: str) -> None:
     def step(tx: Tx) -> None:
-        devices.insert_login_token(tx, token_hash=b"one", user_id=ALICE, expires_at=NOW + 1)
-        devices.insert_login_token(tx, token_hash=b"late", user_id=ALICE, expires_at=NOW)
+        open_(tx, "D", tokens("a"))
+        login_token(tx, b"one", "D")
+        login_token(tx, b"late", "D", expires_at=NOW)
         assert devices.take_login_token(tx, b"one", NOW) == ALICE
         assert devices.take_login_token(tx, b"one", NOW) is None
         assert devices.take_login_token(tx, b"late", NOW) is None
@@ -199,14 +215,56 @@ def test_a_late_answer_to_a_spent_refresh_is_good_for_nothing(database_url: str)
     run(database_url, step)
 
 
-def test_a_refresh_can_help_while_the_refresh_token_lives(database_url: str) -> None:
+def test_tokens_that_ended_are_known_while_their_device_lives(database_url: str) -> None:
     def step(tx: Tx) -> None:
-        open_(tx, "D", tokens("a", access_until=NOW - HOUR, refresh_until=NOW))
-        open_(tx, "OLD", Tokens(access("old")))
-        assert devices.can_refresh(tx, access("a"), NOW - 1)
-        assert not devices.can_refresh(tx, access("a"), NOW)
-        assert not devices.can_refresh(tx, access("old"), NOW)
-        assert not devices.can_refresh(tx, b"nosuch", NOW)
+        open_(tx, "D", tokens("a"))
+        open_(tx, "D", tokens("b"))
+        open_(tx, "E", tokens("e"))
+        offer(tx, "e", "f", device_id="E")
+        offer(tx, "e", "g", device_id="E")
+        assert devices.use_access_token(tx, access("f"), NOW)
+        for name, ended in (("a", True), ("b", False), ("g", True), ("f", False)):
+            assert devices.has_ended(tx, access(name), NOW - 1) == ended
+            assert devices.has_ended(tx, refresh(name), NOW - 1) == ended
+            assert not devices.has_ended(tx, access(name), NOW)
+        assert devices.has_ended(tx, access("e"), NOW - 1)
+        devices.delete(tx, ALICE, "D")
+        assert not devices.has_ended(tx, access("a"), NOW - 1)
+        assert devices.has_ended(tx, access("e"), NOW - 1)
+
+    run(database_url, step)
+
+
+def test_of_the_tokens_of_one_moment_the_last_are_kept(database_url: str) -> None:
+    def step(tx: Tx) -> None:
+        open_(tx, "D", tokens("0"))
+        for number in range(60):
+            login_token(tx, f"login {number}".encode(), "D")
+            openid_token(tx, f"openid {number}".encode(), "D")
+        taken = [devices.take_login_token(tx, f"login {number}".encode(), NOW) for number in range(60)]
+        assert taken == [None] * 10 + [ALICE] * 50
+        found = [devices.openid_owner(tx, f"openid {number}".encode(), NOW) for number in range(60)]
+        assert found == [None] * 10 + [Place(ALICE, "D")] * 50
+        for number in range(1, 31):
+            open_(tx, "D", tokens(str(number)))
+        known = [devices.has_ended(tx, access(str(number)), NOW - 1) for number in range(31)]
+        assert known == [False] * 20 + [True] * 10 + [False]
+
+    run(database_url, step)
+
+
+def test_what_a_clock_ahead_made_lives_no_longer_than_the_rest(database_url: str) -> None:
+    def step(tx: Tx) -> None:
+        open_(tx, "D", tokens("a"))
+        login_token(tx, b"login", "D", expires_at=NOW + 24 * HOUR)
+        openid_token(tx, b"openid", "D", expires_at=NOW + 24 * HOUR)
+        devices.delete_tokens(tx, ALICE, "D", NOW + 24 * HOUR)
+        devices.delete_expired(tx, NOW, ended_before=NOW - HOUR, latest=NOW + HOUR)
+        assert devices.openid_owner(tx, b"openid", NOW + HOUR) is None
+        assert devices.take_login_token(tx, b"login", NOW + HOUR) is None
+        assert devices.has_ended(tx, access("a"), NOW - HOUR)
+        devices.delete_expired(tx, NOW + HOUR, ended_before=NOW, latest=NOW + 2 * HOUR)
+        assert not devices.has_ended(tx, access("a"), NOW - HOUR)
 
     run(database_url, step)
 
@@ -219,16 +277,17 @@ def test_what_nobody_can_use_any_more_is_forgotten_and_nothing_else(database_url
         open_(tx, "D", tokens("parent", access_until=NOW - 2, refresh_until=NOW))
         offer(tx, "parent", "child")
         for name, expires_at in (("late", NOW), ("good", NOW + 1)):
-            devices.insert_login_token(tx, token_hash=f"login {name}".encode(), user_id=ALICE, expires_at=expires_at)
-            devices.insert_openid_token(tx, token_hash=f"openid {name}".encode(), user_id=ALICE, expires_at=expires_at)
-        assert devices.delete_expired(tx, NOW) == 4
+            login_token(tx, f"login {name}".encode(), "D", expires_at=expires_at)
+            openid_token(tx, f"openid {name}".encode(), "D", expires_at=expires_at)
+        assert end_expired(tx) == 1
+        assert devices.delete_expired(tx, NOW, ended_before=NOW - HOUR, latest=NOW + HOUR) == 2
         assert known(tx, "over", "soft", "parent", "child") == ["soft", "parent", "child"]
         assert devices.requester(tx, access("old")) is not None
         assert devices.take_login_token(tx, b"login good", NOW) == ALICE
-        assert devices.openid_user(tx, b"openid good", NOW) == ALICE
+        assert devices.openid_owner(tx, b"openid good", NOW) == Place(ALICE, "D")
         # The parent goes when the first use of its child has spent it.
         assert devices.use_access_token(tx, access("child"), NOW)
-        assert devices.delete_expired(tx, NOW) == 1
+        assert end_expired(tx) == 1
         assert devices.refresh_token(tx, refresh("parent")) is None
         assert known(tx, "child") == ["child"]
 

@@ -316,6 +316,10 @@ class Limits(Section, frozen=True):
     """Times that one caller has homeservers asked whose token something is, or for their keys."""
     outbound_to_server: Limit = Limit(burst=500, per_hour=5000)
     """Times that all callers together have one homeserver asked so."""
+    openid_tokens_of_account: Limit = Limit(burst=50, per_hour=200)
+    """OpenID tokens that one account requests; the newest 50 are good."""
+    identity_tokens_of_user: Limit = Limit(burst=50, per_hour=200)
+    """Access tokens of the identity server that one user requests; the newest 50 are good."""
 
 
 class Policy(Section, frozen=True):

@@ -10,7 +10,7 @@ from threepid.config import Identity
 from threepid.domain import limits
 from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.context import Context
-from threepid.domain.devices import Devices
+from threepid.domain.devices import MOST_TOKENS, Devices
 from threepid.domain.invites import Invites
 from threepid.domain.keys import Keyring
 from threepid.domain.validation import Consumer, Validation
@@ -65,6 +65,7 @@ class Associations:
     async def register(self, server_name: str, openid_token: str, *, client: str) -> str:
         """An access token for the user whom the homeserver `server_name` names for this OpenID token of a caller's.
 
+        A token of our own homeserver's user ends with the device that got the OpenID token, not with the OpenID token.
         Raises InvalidParam if that is no server name, Unauthorized if it names nobody, UpstreamFailed if it cannot be asked,
         Forbidden if it may not register here, LimitExceeded.
         """
@@ -80,13 +81,19 @@ class Associations:
         life = self.settings.token_days * DAY
 
         def step(tx: Tx) -> None:
+            device_id = None
             if self._is_own_homeserver(server_name):
-                # What ends the user's tokens may have happened since it was asked: then this one must not come after it.
-                held = devices.hold_account(tx, user_id)
-                if not held or devices.openid_user(tx, self._context.vault.hash_token(openid_token), now) != user_id:
-                    raise Unauthorized("The homeserver does not know this OpenID token.")
-            expires_at = now + life if life else None
-            associations.insert_token(tx, token_hash=token_hash, user_id=user_id, now=now, expires_at=expires_at)
+                device_id = self._held_device(tx, openid_token, user_id, now)
+            limits.take_identity_token(tx, self._context, user_id=user_id)
+            associations.insert_token(
+                tx,
+                token_hash=token_hash,
+                user_id=user_id,
+                device_id=device_id,
+                now=now,
+                expires_at=now + life if life else None,
+                at_most=MOST_TOKENS,
+            )
 
         await self._context.database.write(step)
         return token
@@ -237,6 +244,21 @@ class Associations:
 
     def _is_own_homeserver(self, server_name: str) -> bool:
         return self._devices is not None and server_name == self._context.server_name
+
+    def _held_device(self, tx: Tx, openid_token: str, user_id: str, now: int) -> str:
+        """The device that got this OpenID token of our own homeserver: nobody ends it until `tx` ends."""
+        token_hash = self._context.vault.hash_token(openid_token)
+        owner = devices.openid_owner(tx, token_hash, now)
+        # What ends the user's tokens may have happened since it was asked: then this one must not come after it.
+        if (
+            owner is None
+            or owner.user_id != user_id
+            or not devices.hold_account(tx, user_id)
+            or not devices.hold_device(tx, user_id, owner.device_id)
+            or devices.openid_owner(tx, token_hash, now) is None
+        ):
+            raise Unauthorized("The homeserver does not know this OpenID token.")
+        return owner.device_id
 
     async def _openid_user(self, server_name: str, openid_token: str, *, client: str) -> str:
         if self._devices is not None and self._is_own_homeserver(server_name):

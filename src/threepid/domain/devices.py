@@ -4,6 +4,7 @@ https://spec.matrix.org/latest/client-server-api/#login
 https://spec.matrix.org/latest/client-server-api/#refreshing-access-tokens
 """
 
+import json
 from collections.abc import Iterable
 from typing import Final
 
@@ -11,14 +12,20 @@ from msgspec import Struct
 
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
 from threepid.domain.context import Context
-from threepid.domain.limits import take_authentication
+from threepid.domain.limits import network_of, take_authentication, take_openid_token
 from threepid.domain.uia import Grant, subjects_of
 from threepid.spec.errors import UnknownToken
-from threepid.storage import devices, uia
+from threepid.storage import associations, devices, uia
 from threepid.storage.database import Tx
-from threepid.storage.devices import Requester, Tokens
+from threepid.storage.devices import Requester, SealedPair, Tokens
 
 OPENID_LIFE: Final = HOUR
+MOST_TOKENS: Final = 50
+"""Login, OpenID and identity tokens of one user, at most of each: with another one the oldest ends."""
+ENDED_KEPT: Final = 30 * DAY
+"""How long a client with a token that ended is told that its device lives on."""
+REPEATABLE: Final = 30 * SECOND
+"""How long the caller of a refresh gets the same answer again."""
 _SEEN_EVERY: Final = HOUR
 _MOST_SEEN: Final = 50_000
 """Devices that a process remembers to have heard of, at most."""
@@ -66,59 +73,108 @@ class Devices:
     async def whose_token(self, access_token: str) -> Requester | None:
         """The account and device of an access token, or None: the one place that knows.
 
-        Raises UnknownToken with `soft_logout` if the token has expired and a refresh can help.
+        Raises UnknownToken with `soft_logout` if the token has expired or was revoked, and its device lives on.
+        https://spec.matrix.org/latest/client-server-api/#soft-logout
         """
         token_hash = self._context.vault.hash_token(access_token)
         found = await self._context.database.read(lambda tx: devices.requester(tx, token_hash))
+        now = self._context.clock.now()
         if found is None:
+            if await self._context.database.read(lambda tx: devices.has_ended(tx, token_hash, now - ENDED_KEPT)):
+                raise UnknownToken("The access token was revoked.", soft_logout=True)
             return None
         if found.expires_at is not None:
-            now = self._context.clock.now()
             if found.expires_at <= now:
-                if await self._context.database.read(lambda tx: devices.can_refresh(tx, token_hash, now)):
-                    raise UnknownToken("The access token has expired.", soft_logout=True)
-                return None
+                raise UnknownToken("The access token has expired.", soft_logout=True)
             if found.first_use_spends is not None and not await self._context.database.write(
                 lambda tx: devices.use_access_token(tx, token_hash, now)
             ):
+                if await self._context.database.read(lambda tx: self._has_device(tx, token_hash, now)):
+                    raise UnknownToken("The access token was revoked.", soft_logout=True)
                 return None
         return found
+
+    @staticmethod
+    def _has_device(tx: Tx, token_hash: bytes, now: int) -> bool:
+        """Does the device of an access token that cannot be used live on?"""
+        return devices.requester(tx, token_hash) is not None or devices.has_ended(tx, token_hash, now - ENDED_KEPT)
 
     async def refresh(self, refresh_token: str, *, client: str, user_agent: str) -> Login:
         """Exchange a refresh token. Raises UnknownToken; one that was spent ends all tokens of its device.
 
+        For some seconds the same caller gets the same answer again: two tabs of a browser may refresh at the same moment.
         https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3refresh
         """
         token_hash = self._context.vault.hash_token(refresh_token)
+        # Without the token nobody can find out which caller it was.
+        sealed_for = self._context.vault.hash_token(f"{refresh_token} {network_of(client)} {user_agent}")
         now = self._context.clock.now()
 
-        def step(tx: Tx) -> Login | None:
-            owner = devices.refresh_token(tx, token_hash)
-            if owner is None or not devices.hold_device(tx, owner.user_id, owner.device_id):
-                return None
-            # Only now is it certain that the device is not logged in anew or out in the meantime.
-            known = devices.refresh_token(tx, token_hash)
-            if known is None or known.expires_at <= now:
-                return None
+        def step(tx: Tx) -> Login | UnknownToken:
+            known = self._held_refresh_token(tx, token_hash)
+            if known is None:
+                return _refused(lives=devices.has_ended(tx, token_hash, now - ENDED_KEPT))
+            # The clock may have been wrong: an answer of tomorrow is as far away as one of yesterday.
+            after, before = now - REPEATABLE, now + REPEATABLE
+            sealed = devices.sealed_pair(tx, token_hash, sealed_for, after=after, before=before)
+            if sealed is not None:
+                take_authentication(tx, self._context, client=client)
+                return self._unsealed(refresh_token, sealed, known.user_id, known.device_id, now)
+            if known.expires_at <= now:
+                return _refused(lives=True)
             if known.spent_at is not None:
-                devices.delete_tokens(tx, known.user_id, known.device_id)
-                return None
+                self._end_stolen(tx, known.user_id, known.device_id, now)
+                return _refused(lives=True)
             if not devices.use_refresh_token(tx, token_hash, known.parent_hash, now):
-                return None
+                return _refused(lives=True)
             take_authentication(tx, self._context, client=client)
             login, tokens = self._new_tokens(known.user_id, known.device_id, refreshes=True)
-            devices.insert_tokens(tx, known.user_id, known.device_id, tokens, parent_hash=token_hash, now=now)
+            pair = SealedPair(self._sealed(refresh_token, login, now), sealed_for)
+            devices.insert_tokens(
+                tx, known.user_id, known.device_id, tokens, parent_hash=token_hash, now=now, sealed=pair
+            )
             agent = user_agent[:_USER_AGENT_LENGTH]
             devices.seen(tx, known.user_id, known.device_id, now=now, seen_from=client, user_agent=agent)
             return login
 
-        # The end of a stolen family is a change that must stay, so it is returned and not raised.
-        refreshed = await self._context.database.write(step)
-        if refreshed is None:
-            raise UnknownToken(
-                "The refresh token is not known here, has expired or was used before.", soft_logout=False
-            )
-        return refreshed
+        # The end of a stolen family is a change that must stay, so the refusal is returned and not raised.
+        answer = await self._context.database.write(step)
+        if isinstance(answer, UnknownToken):
+            raise answer
+        return answer
+
+    @staticmethod
+    def _held_refresh_token(tx: Tx, token_hash: bytes) -> devices.RefreshToken | None:
+        """A refresh token whose device nobody opens, refreshes or ends until `tx` ends; None if there is none."""
+        known = devices.refresh_token(tx, token_hash)
+        if known is None or not devices.hold_device(tx, known.user_id, known.device_id):
+            return None
+        # Only now is it certain that the device is not logged in anew or out in the meantime.
+        return devices.refresh_token(tx, token_hash)
+
+    @staticmethod
+    def _end_stolen(tx: Tx, user_id: str, device_id: str, now: int) -> None:
+        """End what a thief may have got with a refresh token; the device stays, so that its owner sees what happened."""
+        devices.delete_tokens(tx, user_id, device_id, now)
+        devices.delete_side_tokens(tx, user_id, device_id)
+        associations.delete_tokens_of_device(tx, user_id, device_id)
+
+    def _sealed(self, refresh_token: str, login: Login, now: int) -> bytes:
+        pair = {
+            "access_token": login.access_token,
+            "refresh_token": login.refresh_token,
+            "expires_at": now + (login.expires_in_ms or 0),
+        }
+        return self._context.vault.seal(refresh_token, pair)
+
+    def _unsealed(self, refresh_token: str, sealed: bytes, user_id: str, device_id: str, now: int) -> Login:
+        pair = json.loads(self._context.vault.unseal(refresh_token, sealed))
+        left = max(1, pair["expires_at"] - now)
+        return Login(user_id, device_id, pair["access_token"], pair["refresh_token"], left)
+
+    async def forget_sealed_pairs(self) -> None:
+        """Forget the answers to refreshes that nobody can get again."""
+        await forget_sealed_pairs(self._context)
 
     async def log_out(self, requester: Requester) -> None:
         """End the device that asks."""
@@ -129,6 +185,7 @@ class Devices:
 
         def step(tx: Tx) -> None:
             devices.delete_all(tx, user_id)
+            associations.delete_tokens(tx, user_id)
             uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
 
         await self._context.database.write_aside(step)
@@ -151,8 +208,9 @@ class Devices:
         return login
 
     async def login_token(self, user_id: str, grant: Grant) -> tuple[str, int]:
-        """A token that is good for one login as `user_id`, and its life in milliseconds.
+        """A token that is good for one login as `user_id`, and its life in milliseconds; it ends with the grant's device.
 
+        Raises UnknownToken if that has ended.
         https://spec.matrix.org/latest/client-server-api/#post_matrixclientv1loginget_token
         """
         token = self._context.entropy.token("tpl_")
@@ -161,7 +219,16 @@ class Devices:
 
         def step(tx: Tx) -> None:
             grant.consume(tx)
-            devices.insert_login_token(tx, token_hash=token_hash, user_id=user_id, expires_at=expires_at)
+            if grant.device is None:
+                raise UnknownToken
+            devices.insert_login_token(
+                tx,
+                token_hash=token_hash,
+                user_id=user_id,
+                device_id=grant.device[1],
+                expires_at=expires_at,
+                at_most=MOST_TOKENS,
+            )
 
         await self._context.database.write(step)
         return token, self._login_token_life
@@ -173,18 +240,26 @@ class Devices:
     async def openid_token(self, requester: Requester) -> tuple[str, int]:
         """A token with which the user can show others who they are, and its life in seconds.
 
-        Raises UnknownToken if the device has ended since it asked.
+        It ends with its device. Raises UnknownToken if that has ended since it asked, LimitExceeded.
         """
         token = self._context.entropy.token()
         token_hash = self._context.vault.hash_token(token)
         expires_at = self._context.clock.now() + OPENID_LIFE
 
-        user_id = requester.user_id
+        user_id, device_id = requester.user_id, requester.device_id
 
         def step(tx: Tx) -> None:
-            if not devices.hold_account(tx, user_id) or not devices.hold_device(tx, user_id, requester.device_id):
+            if not devices.hold_account(tx, user_id) or not devices.hold_device(tx, user_id, device_id):
                 raise UnknownToken
-            devices.insert_openid_token(tx, token_hash=token_hash, user_id=user_id, expires_at=expires_at)
+            take_openid_token(tx, self._context, account=user_id)
+            devices.insert_openid_token(
+                tx,
+                token_hash=token_hash,
+                user_id=user_id,
+                device_id=device_id,
+                expires_at=expires_at,
+                at_most=MOST_TOKENS,
+            )
 
         await self._context.database.write(step)
         return token, OPENID_LIFE // SECOND
@@ -193,7 +268,8 @@ class Devices:
         """The user whose OpenID token this is, or None."""
         token_hash = self._context.vault.hash_token(token)
         now = self._context.clock.now()
-        return await self._context.database.read(lambda tx: devices.openid_user(tx, token_hash, now))
+        owner = await self._context.database.read(lambda tx: devices.openid_owner(tx, token_hash, now))
+        return None if owner is None else owner.user_id
 
     # -- the list of them
 
@@ -252,3 +328,16 @@ class Devices:
             hash_token(access_token), now + self._access_life, hash_token(refresh_token), now + self._refresh_life
         )
         return Login(user_id, device_id, access_token, refresh_token, self._access_life), tokens
+
+
+def _refused(*, lives: bool) -> UnknownToken:
+    """What a refresh token that cannot be used gets; `lives` says that its device does."""
+    return UnknownToken("The refresh token is not known here, has expired or was used before.", soft_logout=lives)
+
+
+async def forget_sealed_pairs(context: Context) -> None:
+    """Forget the answers to refreshes that nobody can get again. Writes only if there are any."""
+    now = context.clock.now()
+    before, after = now - REPEATABLE, now + REPEATABLE
+    if await context.database.read(lambda tx: devices.has_sealed_pairs(tx, before=before, after=after)):
+        await context.database.write(lambda tx: devices.forget_sealed_pairs(tx, before=before, after=after))

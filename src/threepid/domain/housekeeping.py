@@ -5,6 +5,7 @@ from typing import Final
 
 from threepid.clock import DAY
 from threepid.domain.context import Context
+from threepid.domain.devices import ENDED_KEPT, OPENID_LIFE, forget_sealed_pairs
 from threepid.domain.invites import INVITES_KEPT
 from threepid.domain.uia import IDLE
 from threepid.domain.validation import KEPT_AFTER_EXPIRY
@@ -18,14 +19,17 @@ BATCH: Final = 500
 async def run_once(context: Context) -> int:
     """Delete expired tokens and sessions, each kind on its own and by batches; returns how many."""
     now = context.clock.now()
+    ended_before = now - ENDED_KEPT
+    await forget_sealed_pairs(context)
     kinds: tuple[Callable[[Tx], int], ...] = (
+        lambda tx: devices.end_expired(tx, now, ended_before=ended_before, at_most=BATCH),
         lambda tx: uia.delete_expired(tx, now=now, limit=BATCH),
         lambda tx: uia.delete_idle(tx, idle_since=now - IDLE, limit=BATCH),
         lambda tx: sessions.delete_before(tx, now - KEPT_AFTER_EXPIRY, limit=BATCH),
         lambda tx: limits.delete_full(tx, now, limit=BATCH),
     )
     whole: tuple[Callable[[Tx], int], ...] = (
-        lambda tx: devices.delete_expired(tx, now),
+        lambda tx: devices.delete_expired(tx, now, ended_before=ended_before, latest=now + OPENID_LIFE),
         lambda tx: associations.delete_expired_tokens(tx, now),
         lambda tx: limits.delete_texts_before(tx, now // DAY - 1),
         lambda tx: tallies.delete_before(tx, now // DAY),

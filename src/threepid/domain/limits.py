@@ -107,6 +107,16 @@ def take_question(tx: Tx, context: Context, *, client: str, server_name: str) ->
     _take(tx, context, counted)
 
 
+def take_openid_token(tx: Tx, context: Context, *, account: str) -> None:
+    """Count an OpenID token that an account gets. Raises LimitExceeded."""
+    _take(tx, context, [(f"OpenID token of {account}", context.config.limits.openid_tokens_of_account)])
+
+
+def take_identity_token(tx: Tx, context: Context, *, user_id: str) -> None:
+    """Count an access token of the identity server that a user gets. Raises LimitExceeded."""
+    _take(tx, context, [(f"identity token of {user_id}", context.config.limits.identity_tokens_of_user)])
+
+
 def take_registration(tx: Tx, context: Context, *, client: str) -> None:
     """Count a new account of a caller's. Raises LimitExceeded."""
     _take(tx, context, [(f"registration from {network_of(client)}", context.config.limits.registration_from_client)])

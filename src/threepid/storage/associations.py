@@ -68,9 +68,30 @@ def get(tx: Tx, medium: str, canonical: str, now: int) -> Association | None:
     return tx.row(_sql.get, Association, medium=medium, canonical=canonical, now=now)
 
 
-def insert_token(tx: Tx, *, token_hash: bytes, user_id: str, now: int, expires_at: int | None) -> None:
-    """Remember an access token of the identity server."""
-    tx.run(_sql.insert_token, token_hash=token_hash, user_id=user_id, created_at=now, expires_at=expires_at)
+def insert_token(
+    tx: Tx,
+    *,
+    token_hash: bytes,
+    user_id: str,
+    device_id: str | None,
+    now: int,
+    expires_at: int | None,
+    at_most: int,
+) -> None:
+    """Remember an access token of the identity server; a user keeps the newest `at_most`.
+
+    `device_id` is the device of our own homeserver that got it, which the caller holds, or None.
+    """
+    tx.value(_sql.hold_user, user_id=user_id)
+    tx.run(
+        _sql.insert_token,
+        token_hash=token_hash,
+        user_id=user_id,
+        device_id=device_id,
+        created_at=now,
+        expires_at=expires_at,
+    )
+    tx.run(_sql.delete_surplus_tokens, ANY, user_id=user_id, at_most=at_most)
 
 
 def token_user(tx: Tx, token_hash: bytes, now: int) -> str | None:
@@ -87,6 +108,11 @@ def delete_token(tx: Tx, token_hash: bytes) -> None:
 def delete_tokens(tx: Tx, user_id: str) -> None:
     """Log all identity tokens of a user out."""
     tx.run(_sql.delete_tokens, ANY, user_id=user_id)
+
+
+def delete_tokens_of_device(tx: Tx, user_id: str, device_id: str) -> None:
+    """Log the identity tokens out that a device of our own homeserver got."""
+    tx.run(_sql.delete_tokens_of_device, ANY, user_id=user_id, device_id=device_id)
 
 
 def delete_expired_tokens(tx: Tx, now: int) -> int:

@@ -1,8 +1,12 @@
 """Devices of accounts and their tokens, each kept as its hash; times in milliseconds.
 
 A refresh token is exchanged for an access token and another refresh token. It stays good until one of these is used first;
-then it is spent, and so is everything else that was ever got with it.
+then it is spent, and so is everything else that was ever got with it. The hash of a token that ends while its device lives on
+is kept for a while, so that its client can be told so.
 """
+
+from collections.abc import Iterable
+from typing import Final
 
 from msgspec import Struct
 
@@ -10,6 +14,11 @@ from threepid.storage.database import ANY, AT_MOST_ONE, Tx
 from threepid.storage.queries import Queries
 
 _sql = Queries("devices")
+
+MOST_ENDED: Final = 20
+"""Ended tokens of one device that are remembered, at most."""
+MOST_ANSWERS: Final = 100
+"""Unused answers to one refresh token, at most."""
 
 
 class Device(Struct, frozen=True):
@@ -42,7 +51,31 @@ class RefreshToken(Struct, frozen=True):
     spent_at: int | None
 
 
+class SealedPair(Struct, frozen=True):
+    """The answer to a refresh, sealed under the refresh token that was exchanged; `sealed_for` is a hash of its caller."""
+
+    pair: bytes
+    sealed_for: bytes
+
+
+class Place(Struct, frozen=True):
+    """A device of a user."""
+
+    user_id: str
+    device_id: str
+
+
+class _Ended(Struct, frozen=True):
+    token_hash: bytes
+    user_id: str
+    device_id: str
+    created_at: int
+    spent_at: int | None
+
+
 class _AccessToken(Struct, frozen=True):
+    user_id: str
+    device_id: str
     refresh_hash: bytes | None
     first_use_spends: bytes | None
 
@@ -90,13 +123,27 @@ def open_device(
         user_agent=user_agent,
     )
     if not new:
-        delete_tokens(tx, user_id, device_id)
+        delete_tokens(tx, user_id, device_id, now)
     insert_tokens(tx, user_id, device_id, tokens, parent_hash=None, now=now)
 
 
-def insert_tokens(tx: Tx, user_id: str, device_id: str, tokens: Tokens, *, parent_hash: bytes | None, now: int) -> None:
-    """Give a device tokens; with `parent_hash`, in exchange for that refresh token."""
+def insert_tokens(
+    tx: Tx,
+    user_id: str,
+    device_id: str,
+    tokens: Tokens,
+    *,
+    parent_hash: bytes | None,
+    now: int,
+    sealed: SealedPair | None = None,
+) -> None:
+    """Give a device tokens; with `parent_hash`, in exchange for that refresh token, and `sealed` for a repetition."""
     device = {"user_id": user_id, "device_id": device_id, "now": now}
+    if parent_hash is not None:
+        surplus = tx.rows(_sql.delete_surplus_answers, _Ended, parent_hash=parent_hash, at_most=MOST_ANSWERS - 1)
+        for answer in surplus:
+            access = tx.rows(_sql.delete_older_access_tokens, _Ended, parent_hash=answer.token_hash)
+            _remember(tx, [answer, *access], now)
     if tokens.refresh_hash is not None:
         tx.run(
             _sql.insert_refresh_token,
@@ -104,6 +151,8 @@ def insert_tokens(tx: Tx, user_id: str, device_id: str, tokens: Tokens, *, paren
             token_hash=tokens.refresh_hash,
             parent_hash=parent_hash,
             expires_at=tokens.refresh_expires_at,
+            sealed_pair=sealed.pair if sealed else None,
+            sealed_for=sealed.sealed_for if sealed else None,
         )
     tx.run(
         _sql.insert_access_token,
@@ -115,10 +164,44 @@ def insert_tokens(tx: Tx, user_id: str, device_id: str, tokens: Tokens, *, paren
     )
 
 
-def delete_tokens(tx: Tx, user_id: str, device_id: str) -> None:
-    """End what a device holds."""
-    tx.run(_sql.delete_access_tokens_of_device, ANY, user_id=user_id, device_id=device_id)
-    tx.run(_sql.delete_refresh_tokens_of_device, ANY, user_id=user_id, device_id=device_id)
+def delete_tokens(tx: Tx, user_id: str, device_id: str, now: int) -> None:
+    """End the access and refresh tokens of a device, which the caller holds."""
+    place = {"user_id": user_id, "device_id": device_id}
+    access = tx.rows(_sql.delete_access_tokens_of_device, _Ended, **place)
+    refresh = tx.rows(_sql.delete_refresh_tokens_of_device, _Ended, **place)
+    _remember(tx, _in_order([*refresh, *access]), now)
+
+
+def delete_side_tokens(tx: Tx, user_id: str, device_id: str) -> None:
+    """End the login and OpenID tokens that a device got."""
+    tx.run(_sql.delete_login_tokens_of_device, ANY, user_id=user_id, device_id=device_id)
+    tx.run(_sql.delete_openid_tokens_of_device, ANY, user_id=user_id, device_id=device_id)
+
+
+def _in_order(ended: Iterable[_Ended]) -> list[_Ended]:
+    """Those first that were spent before."""
+    return sorted(ended, key=lambda token: (token.spent_at is None, token.created_at))
+
+
+def _remember(tx: Tx, ended: Iterable[_Ended], now: int) -> None:
+    """Keep the hashes of tokens of one device, which the caller holds; the last are the newest."""
+    newest = list(ended)[-MOST_ENDED:]
+    for token in newest:
+        tx.run(
+            _sql.insert_ended_token,
+            token_hash=token.token_hash,
+            user_id=token.user_id,
+            device_id=token.device_id,
+            now=now,
+        )
+    if newest:
+        place = {"user_id": newest[0].user_id, "device_id": newest[0].device_id}
+        tx.run(_sql.delete_surplus_ended_tokens, ANY, **place, at_most=MOST_ENDED)
+
+
+def has_ended(tx: Tx, token_hash: bytes, since: int) -> bool:
+    """Is this an access or refresh token that ended after `since`, and does its device live on?"""
+    return tx.value(_sql.has_ended, token_hash=token_hash, since=since) is not None
 
 
 def seen(tx: Tx, user_id: str, device_id: str, *, now: int, seen_from: str, user_agent: str) -> None:
@@ -164,14 +247,27 @@ def requester(tx: Tx, token_hash: bytes) -> Requester | None:
     return tx.row(_sql.requester, Requester, token_hash=token_hash)
 
 
-def can_refresh(tx: Tx, token_hash: bytes, now: int) -> bool:
-    """Did a refresh token come with this access token that has not expired?"""
-    return tx.value(_sql.can_refresh, token_hash=token_hash, now=now) is not None
-
-
 def refresh_token(tx: Tx, token_hash: bytes) -> RefreshToken | None:
     """The refresh token with this hash, spent or expired ones too."""
     return tx.row(_sql.refresh_token, RefreshToken, token_hash=token_hash)
+
+
+def sealed_pair(tx: Tx, parent_hash: bytes, sealed_for: bytes, *, after: int, before: int) -> bytes | None:
+    """What this caller got for a refresh token between these times, sealed, unless that was refreshed in its turn."""
+    pair: bytes | None = tx.value(
+        _sql.sealed_pair, parent_hash=parent_hash, sealed_for=sealed_for, after=after, before=before
+    )
+    return pair
+
+
+def has_sealed_pairs(tx: Tx, *, before: int, after: int) -> bool:
+    """Are there sealed pairs that were made before or after these times?"""
+    return tx.value(_sql.has_sealed_pairs, before=before, after=after) is not None
+
+
+def forget_sealed_pairs(tx: Tx, *, before: int, after: int) -> None:
+    """Forget the sealed pairs that were made before or after these times."""
+    tx.run(_sql.forget_sealed_pairs, ANY, before=before, after=after)
 
 
 def use_access_token(tx: Tx, token_hash: bytes, now: int) -> bool:
@@ -181,6 +277,9 @@ def use_access_token(tx: Tx, token_hash: bytes, now: int) -> bool:
         return False
     if token.first_use_spends is None:
         return True
+    # The device before its tokens, as everybody else does: nobody waits for each other.
+    if not hold_device(tx, token.user_id, token.device_id):
+        return False
     if use_refreshed(tx, token.refresh_hash, token.first_use_spends, now):
         return True
     # Of several first uses at one moment one spends the parent; the others wait for it and look again.
@@ -195,9 +294,11 @@ def use_refreshed(tx: Tx, refresh_hash: bytes, parent_hash: bytes, now: int) -> 
     """
     if tx.run(_sql.spend, AT_MOST_ONE, token_hash=parent_hash, now=now) == 0:
         return False
-    tx.run(_sql.delete_older_access_tokens, ANY, parent_hash=parent_hash)
-    tx.run(_sql.delete_sibling_access_tokens, ANY, parent_hash=parent_hash, refresh_hash=refresh_hash)
-    tx.run(_sql.delete_sibling_refresh_tokens, ANY, parent_hash=parent_hash, refresh_hash=refresh_hash)
+    siblings = {"parent_hash": parent_hash, "refresh_hash": refresh_hash}
+    access = tx.rows(_sql.delete_sibling_access_tokens, _Ended, **siblings)
+    refresh = tx.rows(_sql.delete_sibling_refresh_tokens, _Ended, **siblings)
+    older = tx.rows(_sql.delete_older_access_tokens, _Ended, parent_hash=parent_hash)
+    _remember(tx, [*refresh, *access, *older], now)
     tx.run(_sql.confirm, ANY, refresh_hash=refresh_hash, parent_hash=parent_hash)
     return True
 
@@ -208,14 +309,19 @@ def use_refresh_token(tx: Tx, token_hash: bytes, parent_hash: bytes | None, now:
         return True
     if tx.value(_sql.is_unconfirmed, refresh_hash=token_hash) is None:
         return True
-    tx.run(_sql.delete_older_access_tokens, ANY, parent_hash=token_hash)
-    tx.run(_sql.delete_refresh_token, AT_MOST_ONE, token_hash=token_hash)
+    access = tx.rows(_sql.delete_older_access_tokens, _Ended, parent_hash=token_hash)
+    refresh = tx.rows(_sql.delete_refresh_token, _Ended, token_hash=token_hash)
+    _remember(tx, [*access, *refresh], now)
     return False
 
 
-def insert_login_token(tx: Tx, *, token_hash: bytes, user_id: str, expires_at: int) -> None:
-    """Remember a token that is good for one login."""
-    tx.run(_sql.insert_login_token, token_hash=token_hash, user_id=user_id, expires_at=expires_at)
+def insert_login_token(
+    tx: Tx, *, token_hash: bytes, user_id: str, device_id: str, expires_at: int, at_most: int
+) -> None:
+    """Remember a token that is good for one login. The caller holds account and device; the newest `at_most` stay."""
+    place = {"user_id": user_id, "device_id": device_id}
+    tx.run(_sql.insert_login_token, **place, token_hash=token_hash, expires_at=expires_at)
+    tx.run(_sql.delete_surplus_login_tokens, ANY, user_id=user_id, at_most=at_most)
 
 
 def take_login_token(tx: Tx, token_hash: bytes, now: int) -> str | None:
@@ -224,25 +330,48 @@ def take_login_token(tx: Tx, token_hash: bytes, now: int) -> str | None:
     return user_id
 
 
-def insert_openid_token(tx: Tx, *, token_hash: bytes, user_id: str, expires_at: int) -> None:
-    """Remember an OpenID token."""
-    tx.run(_sql.insert_openid_token, token_hash=token_hash, user_id=user_id, expires_at=expires_at)
+def insert_openid_token(
+    tx: Tx, *, token_hash: bytes, user_id: str, device_id: str, expires_at: int, at_most: int
+) -> None:
+    """Remember an OpenID token. The caller holds account and device; the newest `at_most` stay."""
+    place = {"user_id": user_id, "device_id": device_id}
+    tx.run(_sql.insert_openid_token, **place, token_hash=token_hash, expires_at=expires_at)
+    tx.run(_sql.delete_surplus_openid_tokens, ANY, user_id=user_id, at_most=at_most)
 
 
-def openid_user(tx: Tx, token_hash: bytes, now: int) -> str | None:
-    """Whose OpenID token this is, if it is one and has not expired."""
-    user_id: str | None = tx.value(_sql.openid_user, token_hash=token_hash, now=now)
-    return user_id
+def openid_owner(tx: Tx, token_hash: bytes, now: int) -> Place | None:
+    """Whose OpenID token this is and which device got it, if it is one and has not expired."""
+    return tx.row(_sql.openid_owner, Place, token_hash=token_hash, now=now)
 
 
-def delete_expired(tx: Tx, now: int) -> int:
-    """Forget tokens that nobody can use any more."""
-    return sum(
-        tx.run(query, ANY, now=now)
-        for query in (
-            _sql.delete_expired_openid_tokens,
-            _sql.delete_expired_login_tokens,
-            _sql.delete_expired_refresh_tokens,
-            _sql.delete_expired_access_tokens,
-        )
+def end_expired(tx: Tx, now: int, *, ended_before: int, at_most: int) -> int:
+    """End the expired access and refresh tokens of some devices, `at_most`; returns of how many.
+
+    `delete_expired` forgets the refresh tokens that were spent before `ended_before`.
+    """
+    limits = {"now": now, "spent_before": ended_before}
+    found = tx.rows(_sql.devices_with_expired_tokens, Place, **limits, at_most=at_most)
+    for one in found:
+        if hold_device(tx, one.user_id, one.device_id):
+            place = {"user_id": one.user_id, "device_id": one.device_id}
+            refresh = tx.rows(_sql.delete_expired_refresh_tokens, _Ended, **place, **limits)
+            access = tx.rows(_sql.delete_expired_access_tokens, _Ended, **place, now=now)
+            _remember(tx, _in_order([*refresh, *access]), now)
+    return len(found)
+
+
+def delete_expired(tx: Tx, now: int, *, ended_before: int, latest: int) -> int:
+    """Forget what nobody can use any more, and tokens that ended before `ended_before`; returns how many.
+
+    No login or OpenID token lives longer than until `latest`, and no token ended later than `now`: the clock may have been
+    ahead for a while.
+    """
+    tx.run(_sql.shorten_login_tokens, ANY, latest=latest)
+    tx.run(_sql.shorten_openid_tokens, ANY, latest=latest)
+    tx.run(_sql.date_ended_tokens, ANY, now=now)
+    return (
+        tx.run(_sql.delete_expired_openid_tokens, ANY, now=now)
+        + tx.run(_sql.delete_expired_login_tokens, ANY, now=now)
+        + tx.run(_sql.delete_spent_refresh_tokens, ANY, now=now, spent_before=ended_before)
+        + tx.run(_sql.delete_ended_tokens, ANY, before=ended_before)
     )

@@ -23,10 +23,26 @@ SELECT COUNT(*) FROM associations;
 SELECT medium, canonical, mxid, bound_at, not_before, not_after FROM associations
 WHERE medium = :medium AND canonical = :canonical AND not_before <= :now AND not_after > :now;
 
--- name: insert_token(token_hash, user_id, created_at, expires_at)!
--- An access token of the identity server, as its hash.
-INSERT INTO identity_tokens (token_hash, user_id, created_at, expires_at)
-VALUES (:token_hash, :user_id, :created_at, CAST(:expires_at AS BIGINT));
+-- name: hold_user(user_id)$
+-- One at a time makes an identity token of a user. SQLite has one writer anyway.
+SELECT CAST(:user_id AS TEXT);
+
+-- name: hold_user_on_postgresql(user_id)$
+-- Here it needs a lock until the end of the transaction: users of other homeservers have no row that could be locked.
+SELECT CAST(pg_advisory_xact_lock(hashtextextended('identity token ' || CAST(:user_id AS TEXT), 0)) AS TEXT);
+
+-- name: insert_token(token_hash, user_id, device_id, created_at, expires_at)!
+-- An access token of the identity server, as its hash; it is the user's newest one.
+INSERT INTO identity_tokens (token_hash, user_id, device_id, number, created_at, expires_at)
+VALUES (:token_hash, :user_id, CAST(:device_id AS TEXT), (
+    SELECT COALESCE(MAX(number), 0) + 1 FROM identity_tokens WHERE user_id = :user_id
+), :created_at, CAST(:expires_at AS BIGINT));
+
+-- name: delete_surplus_tokens(user_id, at_most)!
+-- All but the newest identity tokens of a user.
+DELETE FROM identity_tokens WHERE user_id = :user_id AND token_hash NOT IN (
+    SELECT token_hash FROM identity_tokens WHERE user_id = :user_id ORDER BY number DESC LIMIT :at_most
+);
 
 -- name: token_user(token_hash, now)$
 -- Whose unexpired identity token this is.
@@ -40,6 +56,10 @@ DELETE FROM identity_tokens WHERE token_hash = :token_hash;
 -- name: delete_tokens(user_id)!
 -- Log all identity tokens of a user out.
 DELETE FROM identity_tokens WHERE user_id = :user_id;
+
+-- name: delete_tokens_of_device(user_id, device_id)!
+-- The identity tokens that a device of our own homeserver got.
+DELETE FROM identity_tokens WHERE user_id = :user_id AND device_id = :device_id;
 
 -- name: delete_expired_tokens(now)!
 -- Identity tokens that nobody can use any more.

@@ -49,23 +49,74 @@ INSERT INTO access_tokens (token_hash, user_id, device_id, created_at, expires_a
 VALUES (:token_hash, :user_id, :device_id, :now, CAST(:expires_at AS BIGINT), :refresh_hash,
     :first_use_spends);
 
--- name: delete_access_tokens_of_device(user_id, device_id)!
+-- name: delete_access_tokens_of_device(user_id, device_id)
 -- All access tokens of a device.
-DELETE FROM access_tokens WHERE user_id = :user_id AND device_id = :device_id;
+DELETE FROM access_tokens WHERE user_id = :user_id AND device_id = :device_id
+RETURNING token_hash, user_id, device_id, created_at, CAST(NULL AS BIGINT) AS spent_at;
 
--- name: delete_refresh_tokens_of_device(user_id, device_id)!
+-- name: delete_refresh_tokens_of_device(user_id, device_id)
 -- All refresh tokens of a device, the spent ones too.
-DELETE FROM refresh_tokens WHERE user_id = :user_id AND device_id = :device_id;
+DELETE FROM refresh_tokens WHERE user_id = :user_id AND device_id = :device_id
+RETURNING token_hash, user_id, device_id, created_at, spent_at;
 
--- name: can_refresh(token_hash, now)$
--- Is there a refresh token that belongs to this access token?
-SELECT 1 FROM access_tokens AS a JOIN refresh_tokens AS r ON r.token_hash = a.refresh_hash
-WHERE a.token_hash = :token_hash AND r.expires_at > :now;
+-- name: insert_ended_token(token_hash, user_id, device_id, now)!
+-- A token that ended while its device lives on; it is the newest one.
+INSERT INTO ended_tokens (token_hash, user_id, device_id, number, ended_at)
+VALUES (:token_hash, :user_id, :device_id, (
+    SELECT COALESCE(MAX(number), 0) + 1 FROM ended_tokens WHERE user_id = :user_id AND device_id = :device_id
+), :now);
 
--- name: insert_refresh_token(token_hash, user_id, device_id, parent_hash, now, expires_at)!
+-- name: delete_surplus_ended_tokens(user_id, device_id, at_most)!
+-- All but the newest ended tokens of a device.
+DELETE FROM ended_tokens WHERE user_id = :user_id AND device_id = :device_id AND token_hash NOT IN (
+    SELECT token_hash FROM ended_tokens WHERE user_id = :user_id AND device_id = :device_id
+    ORDER BY number DESC LIMIT :at_most
+);
+
+-- name: has_ended(token_hash, since)$
+-- Is this a token that ended lately and whose device lives on?
+SELECT 1 FROM ended_tokens WHERE token_hash = :token_hash AND ended_at > :since;
+
+-- name: delete_ended_tokens(before)!
+-- Tokens that ended before this time.
+DELETE FROM ended_tokens WHERE ended_at <= :before;
+
+-- name: date_ended_tokens(now)!
+-- Tokens that ended while the clock was ahead: the time of their end is not in the future.
+UPDATE ended_tokens SET ended_at = :now WHERE ended_at > :now;
+
+-- name: insert_refresh_token(token_hash, user_id, device_id, parent_hash, now, expires_at, sealed_pair, sealed_for)!
 -- A refresh token, as its hash.
-INSERT INTO refresh_tokens (token_hash, user_id, device_id, parent_hash, created_at, expires_at)
-VALUES (:token_hash, :user_id, :device_id, :parent_hash, :now, :expires_at);
+INSERT INTO refresh_tokens (
+    token_hash, user_id, device_id, parent_hash, created_at, expires_at, sealed_pair, sealed_for
+)
+VALUES (:token_hash, :user_id, :device_id, :parent_hash, :now, :expires_at, :sealed_pair, :sealed_for);
+
+-- name: sealed_pair(parent_hash, sealed_for, after, before)$
+-- The answer to a refresh that this caller got in these seconds, unless that answer was refreshed in its turn.
+SELECT sealed_pair FROM refresh_tokens AS child
+WHERE parent_hash = :parent_hash AND sealed_for = :sealed_for AND created_at > :after AND created_at < :before
+    AND sealed_pair IS NOT NULL AND spent_at IS NULL
+    AND NOT EXISTS (SELECT 1 FROM refresh_tokens AS grandchild WHERE grandchild.parent_hash = child.token_hash)
+ORDER BY created_at DESC LIMIT 1;
+
+-- name: has_sealed_pairs(before, after)$
+-- Is there an answer to a refresh that nobody can get again: made before or after these times?
+SELECT 1 FROM refresh_tokens
+WHERE sealed_pair IS NOT NULL AND (created_at <= :before OR created_at >= :after) LIMIT 1;
+
+-- name: forget_sealed_pairs(before, after)!
+-- The answers to refreshes that nobody can get again: made before these times or after them.
+UPDATE refresh_tokens SET sealed_pair = NULL, sealed_for = NULL
+WHERE sealed_pair IS NOT NULL AND (created_at <= :before OR created_at >= :after);
+
+-- name: delete_surplus_answers(parent_hash, at_most)
+-- All but the newest of the unused answers to one refresh token.
+DELETE FROM refresh_tokens WHERE parent_hash = :parent_hash AND token_hash NOT IN (
+    SELECT token_hash FROM refresh_tokens WHERE parent_hash = :parent_hash
+    ORDER BY created_at DESC, token_hash LIMIT :at_most
+)
+RETURNING token_hash, user_id, device_id, created_at, spent_at;
 
 -- name: refresh_token(token_hash)^
 -- One refresh token.
@@ -79,35 +130,48 @@ UPDATE refresh_tokens SET spent_at = :now WHERE token_hash = :token_hash AND spe
 -- The access tokens that came with this refresh token spend nothing any more.
 UPDATE access_tokens SET first_use_spends = NULL WHERE refresh_hash = :refresh_hash AND first_use_spends = :parent_hash;
 
--- name: delete_older_access_tokens(parent_hash)!
+-- name: delete_older_access_tokens(parent_hash)
 -- The access tokens that came with a refresh token itself.
-DELETE FROM access_tokens WHERE refresh_hash = :parent_hash;
+DELETE FROM access_tokens WHERE refresh_hash = :parent_hash
+RETURNING token_hash, user_id, device_id, created_at, CAST(NULL AS BIGINT) AS spent_at;
 
--- name: delete_sibling_access_tokens(parent_hash, refresh_hash)!
+-- name: delete_sibling_access_tokens(parent_hash, refresh_hash)
 -- The access tokens of other answers to the same refresh.
 DELETE FROM access_tokens WHERE refresh_hash IN (
     SELECT token_hash FROM refresh_tokens WHERE parent_hash = :parent_hash AND token_hash <> :refresh_hash
-);
+)
+RETURNING token_hash, user_id, device_id, created_at, CAST(NULL AS BIGINT) AS spent_at;
 
--- name: delete_sibling_refresh_tokens(parent_hash, refresh_hash)!
+-- name: delete_sibling_refresh_tokens(parent_hash, refresh_hash)
 -- The refresh tokens of other answers to the same refresh.
-DELETE FROM refresh_tokens WHERE parent_hash = :parent_hash AND token_hash <> :refresh_hash;
+DELETE FROM refresh_tokens WHERE parent_hash = :parent_hash AND token_hash <> :refresh_hash
+RETURNING token_hash, user_id, device_id, created_at, spent_at;
 
 -- name: access_token(token_hash)^
--- With which refresh token this access token came, and which one its first use spends.
-SELECT refresh_hash, first_use_spends FROM access_tokens WHERE token_hash = :token_hash;
+-- Whose access token this is, with which refresh token it came, and which one its first use spends.
+SELECT user_id, device_id, refresh_hash, first_use_spends FROM access_tokens WHERE token_hash = :token_hash;
 
 -- name: is_unconfirmed(refresh_hash)$
 -- Is there an access token that came with this refresh token and waits for its first use?
 SELECT 1 FROM access_tokens WHERE refresh_hash = :refresh_hash AND first_use_spends IS NOT NULL LIMIT 1;
 
--- name: delete_refresh_token(token_hash)!
+-- name: delete_refresh_token(token_hash)
 -- One refresh token.
-DELETE FROM refresh_tokens WHERE token_hash = :token_hash;
+DELETE FROM refresh_tokens WHERE token_hash = :token_hash
+RETURNING token_hash, user_id, device_id, created_at, spent_at;
 
--- name: insert_login_token(token_hash, user_id, expires_at)!
--- A token that is good for one login.
-INSERT INTO login_tokens (token_hash, user_id, expires_at) VALUES (:token_hash, :user_id, :expires_at);
+-- name: insert_login_token(token_hash, user_id, device_id, expires_at)!
+-- A token that is good for one login; it is the account's newest one.
+INSERT INTO login_tokens (token_hash, user_id, device_id, number, expires_at)
+VALUES (:token_hash, :user_id, :device_id, (
+    SELECT COALESCE(MAX(number), 0) + 1 FROM login_tokens WHERE user_id = :user_id
+), :expires_at);
+
+-- name: delete_surplus_login_tokens(user_id, at_most)!
+-- All but the newest login tokens of an account.
+DELETE FROM login_tokens WHERE user_id = :user_id AND token_hash NOT IN (
+    SELECT token_hash FROM login_tokens WHERE user_id = :user_id ORDER BY number DESC LIMIT :at_most
+);
 
 -- name: take_login_token(token_hash, now)$
 -- Use a login token up, and whose it was.
@@ -117,34 +181,81 @@ DELETE FROM login_tokens WHERE token_hash = :token_hash AND expires_at > :now RE
 -- The login tokens of an account.
 DELETE FROM login_tokens WHERE user_id = :user_id;
 
--- name: insert_openid_token(token_hash, user_id, expires_at)!
--- A token with which the account can show who it is.
-INSERT INTO openid_tokens (token_hash, user_id, expires_at) VALUES (:token_hash, :user_id, :expires_at);
+-- name: delete_login_tokens_of_device(user_id, device_id)!
+-- The login tokens that a device got.
+DELETE FROM login_tokens WHERE user_id = :user_id AND device_id = :device_id;
 
--- name: openid_user(token_hash, now)$
--- Whose unexpired OpenID token this is.
-SELECT user_id FROM openid_tokens WHERE token_hash = :token_hash AND expires_at > :now;
+-- name: insert_openid_token(token_hash, user_id, device_id, expires_at)!
+-- A token with which the account can show who it is; it is the account's newest one.
+INSERT INTO openid_tokens (token_hash, user_id, device_id, number, expires_at)
+VALUES (:token_hash, :user_id, :device_id, (
+    SELECT COALESCE(MAX(number), 0) + 1 FROM openid_tokens WHERE user_id = :user_id
+), :expires_at);
+
+-- name: delete_surplus_openid_tokens(user_id, at_most)!
+-- All but the newest OpenID tokens of an account.
+DELETE FROM openid_tokens WHERE user_id = :user_id AND token_hash NOT IN (
+    SELECT token_hash FROM openid_tokens WHERE user_id = :user_id ORDER BY number DESC LIMIT :at_most
+);
+
+-- name: openid_owner(token_hash, now)^
+-- Whose unexpired OpenID token this is, and which device got it.
+SELECT user_id, device_id FROM openid_tokens WHERE token_hash = :token_hash AND expires_at > :now;
 
 -- name: delete_openid_tokens(user_id)!
 -- The OpenID tokens of an account.
 DELETE FROM openid_tokens WHERE user_id = :user_id;
 
+-- name: delete_openid_tokens_of_device(user_id, device_id)!
+-- The OpenID tokens that a device got.
+DELETE FROM openid_tokens WHERE user_id = :user_id AND device_id = :device_id;
+
 -- name: delete_expired_openid_tokens(now)!
 -- OpenID tokens that nobody can use any more.
 DELETE FROM openid_tokens WHERE expires_at <= :now;
+
+-- name: shorten_openid_tokens(latest)!
+-- OpenID tokens that were made while the clock was ahead: none lives longer than this.
+UPDATE openid_tokens SET expires_at = :latest WHERE expires_at > :latest;
 
 -- name: delete_expired_login_tokens(now)!
 -- Login tokens that nobody can use any more.
 DELETE FROM login_tokens WHERE expires_at <= :now;
 
--- name: delete_expired_refresh_tokens(now)!
--- Refresh tokens that nobody can use any more, and that no first use of what was got with them will spend.
-DELETE FROM refresh_tokens WHERE expires_at <= :now AND (spent_at IS NOT NULL OR NOT EXISTS (
-    SELECT 1 FROM refresh_tokens AS child WHERE child.parent_hash = refresh_tokens.token_hash
-));
+-- name: shorten_login_tokens(latest)!
+-- Login tokens that were made while the clock was ahead: none lives longer than this.
+UPDATE login_tokens SET expires_at = :latest WHERE expires_at > :latest;
 
--- name: delete_expired_access_tokens(now)!
--- Access tokens that have expired and that no refresh can follow.
-DELETE FROM access_tokens WHERE expires_at <= :now AND NOT EXISTS (
+-- name: delete_spent_refresh_tokens(now, spent_before)!
+-- Expired refresh tokens that were spent so long ago that nobody is told of their device any more.
+DELETE FROM refresh_tokens WHERE expires_at <= :now AND spent_at <= :spent_before;
+
+-- name: devices_with_expired_tokens(now, spent_before, at_most)
+-- Devices that have tokens which nobody can use any more. A refresh token stays while the first use of an answer to it can
+-- spend it, and an access token stays with its refresh token.
+SELECT user_id, device_id FROM refresh_tokens
+WHERE expires_at <= :now AND (spent_at > :spent_before OR spent_at IS NULL AND NOT EXISTS (
+    SELECT 1 FROM refresh_tokens AS child WHERE child.parent_hash = refresh_tokens.token_hash
+))
+UNION
+SELECT user_id, device_id FROM access_tokens
+WHERE expires_at <= :now AND NOT EXISTS (
     SELECT 1 FROM refresh_tokens WHERE refresh_tokens.token_hash = access_tokens.refresh_hash
-);
+)
+ORDER BY user_id, device_id LIMIT :at_most;
+
+-- name: delete_expired_refresh_tokens(user_id, device_id, now, spent_before)
+-- The refresh tokens of a device that nobody can use any more, and that no first use of an answer to them will spend.
+DELETE FROM refresh_tokens WHERE user_id = :user_id AND device_id = :device_id
+    AND expires_at <= :now AND (spent_at > :spent_before OR spent_at IS NULL AND NOT EXISTS (
+        SELECT 1 FROM refresh_tokens AS child WHERE child.parent_hash = refresh_tokens.token_hash
+    ))
+RETURNING token_hash, user_id, device_id, created_at, spent_at;
+
+-- name: delete_expired_access_tokens(user_id, device_id, now)
+-- The access tokens of a device that have expired and that no refresh can follow.
+DELETE FROM access_tokens WHERE user_id = :user_id AND device_id = :device_id
+    AND expires_at <= :now AND NOT EXISTS (
+        SELECT 1 FROM refresh_tokens WHERE refresh_tokens.token_hash = access_tokens.refresh_hash
+    )
+RETURNING token_hash, user_id, device_id, created_at, CAST(NULL AS BIGINT) AS spent_at;
