@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from threepid.clock import DAY, HOUR, MINUTE, SECOND
+from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
 from threepid.domain.context import Context
 from threepid.domain.limits import take_authentication
 from threepid.domain.uia import Grant
@@ -74,7 +74,8 @@ class Devices:
             return None
         if found.expires_at is not None:
             now = self._context.clock.now()
-            if found.expires_at <= now:
+            # One with longer to live than any is of a clock that was ahead.
+            if not now < found.expires_at <= now + self._access_life + SKEW:
                 if await self._context.database.read(lambda tx: devices.can_refresh(tx, token_hash, now)):
                     raise UnknownToken("The access token has expired.", soft_logout=True)
                 return None
@@ -105,7 +106,7 @@ class Devices:
                 return None
             if not devices.use_refresh_token(tx, token_hash, known.parent_hash, now):
                 return None
-            take_authentication(tx, self._context, client=client)
+            take_authentication(tx, self._context, client=client, logged_in=True)
             login, tokens = self._new_tokens(known.user_id, known.device_id, refreshes=True)
             devices.insert_tokens(tx, known.user_id, known.device_id, tokens, parent_hash=token_hash, now=now)
             agent = user_agent[:_USER_AGENT_LENGTH]
@@ -228,7 +229,7 @@ class Devices:
     async def note_seen(self) -> None:
         """Write down which devices were heard of: not in their requests, which may be readings of a full disk."""
         now = self._context.clock.now()
-        if now - self._seen_since >= _SEEN_EVERY or len(self._seen) >= _MOST_SEEN:
+        if not 0 <= now - self._seen_since < _SEEN_EVERY or len(self._seen) >= _MOST_SEEN:
             self._seen_since = now
             self._seen.clear()
         noted, self._to_note = self._to_note, {}

@@ -224,7 +224,7 @@ class Uia:
         sealed = context.vault.seal(session, request.body)
 
         def step(tx: Tx) -> None:
-            take_authentication(tx, context, client=request.client)
+            take_authentication(tx, context, client=request.client, logged_in=request.user_id is not None)
             uia.insert(
                 tx,
                 id_hash,

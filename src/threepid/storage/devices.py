@@ -4,12 +4,17 @@ A refresh token is exchanged for an access token and another refresh token. It s
 then it is spent, and so is everything else that was ever got with it.
 """
 
+from typing import Final
+
 from msgspec import Struct
 
+from threepid.clock import HOUR, SKEW
 from threepid.storage.database import ANY, AT_MOST_ONE, Tx
 from threepid.storage.queries import Queries
 
 _sql = Queries("devices")
+_LONGEST: Final = HOUR + SKEW
+"""How long login and OpenID tokens live at most: one with longer to live is of a clock that was ahead."""
 
 
 class Device(Struct, frozen=True):
@@ -45,6 +50,10 @@ class RefreshToken(Struct, frozen=True):
 class _AccessToken(Struct, frozen=True):
     refresh_hash: bytes | None
     first_use_spends: bytes | None
+
+
+class _SeenFrom(Struct, frozen=True):
+    seen_from: str
 
 
 class Tokens(Struct, frozen=True):
@@ -154,6 +163,11 @@ def of_user(tx: Tx, user_id: str) -> list[Device]:
     return tx.rows(_sql.devices, Device, user_id=user_id)
 
 
+def seen_from(tx: Tx, user_id: str) -> list[str]:
+    """The IP addresses from which devices of an account were heard of last."""
+    return [one.seen_from for one in tx.rows(_sql.seen_from, _SeenFrom, user_id=user_id)]
+
+
 def rename(tx: Tx, user_id: str, device_id: str, display_name: str | None) -> bool:
     """Give a device another name; False if the account has no such device."""
     return tx.run(_sql.rename_device, AT_MOST_ONE, user_id=user_id, device_id=device_id, display_name=display_name) == 1
@@ -220,7 +234,7 @@ def insert_login_token(tx: Tx, *, token_hash: bytes, user_id: str, expires_at: i
 
 def take_login_token(tx: Tx, token_hash: bytes, now: int) -> str | None:
     """Use a login token up; whose it was, or None."""
-    user_id: str | None = tx.value(_sql.take_login_token, token_hash=token_hash, now=now)
+    user_id: str | None = tx.value(_sql.take_login_token, token_hash=token_hash, now=now, latest=now + _LONGEST)
     return user_id
 
 
@@ -231,7 +245,7 @@ def insert_openid_token(tx: Tx, *, token_hash: bytes, user_id: str, expires_at: 
 
 def openid_user(tx: Tx, token_hash: bytes, now: int) -> str | None:
     """Whose OpenID token this is, if it is one and has not expired."""
-    user_id: str | None = tx.value(_sql.openid_user, token_hash=token_hash, now=now)
+    user_id: str | None = tx.value(_sql.openid_user, token_hash=token_hash, now=now, latest=now + _LONGEST)
     return user_id
 
 

@@ -35,6 +35,10 @@ DELETE FROM devices WHERE user_id = :user_id AND device_id <> :device_id;
 SELECT device_id, display_name, created_at, seen_at, seen_from, user_agent FROM devices
 WHERE user_id = :user_id ORDER BY created_at, device_id;
 
+-- name: seen_from(user_id)
+-- From where the devices of an account were heard of last; so many at most that it takes no time.
+SELECT DISTINCT seen_from FROM devices WHERE user_id = :user_id AND seen_from <> '' LIMIT 1000;
+
 -- name: rename_device(user_id, device_id, display_name)!
 -- Another name for a device.
 UPDATE devices SET display_name = CAST(:display_name AS TEXT) WHERE user_id = :user_id AND device_id = :device_id;
@@ -109,9 +113,10 @@ DELETE FROM refresh_tokens WHERE token_hash = :token_hash;
 -- A token that is good for one login.
 INSERT INTO login_tokens (token_hash, user_id, expires_at) VALUES (:token_hash, :user_id, :expires_at);
 
--- name: take_login_token(token_hash, now)$
+-- name: take_login_token(token_hash, now, latest)$
 -- Use a login token up, and whose it was.
-DELETE FROM login_tokens WHERE token_hash = :token_hash AND expires_at > :now RETURNING user_id;
+DELETE FROM login_tokens
+WHERE token_hash = :token_hash AND expires_at > :now AND expires_at <= :latest RETURNING user_id;
 
 -- name: delete_login_tokens(user_id)!
 -- The login tokens of an account.
@@ -121,9 +126,10 @@ DELETE FROM login_tokens WHERE user_id = :user_id;
 -- A token with which the account can show who it is.
 INSERT INTO openid_tokens (token_hash, user_id, expires_at) VALUES (:token_hash, :user_id, :expires_at);
 
--- name: openid_user(token_hash, now)$
+-- name: openid_user(token_hash, now, latest)$
 -- Whose unexpired OpenID token this is.
-SELECT user_id FROM openid_tokens WHERE token_hash = :token_hash AND expires_at > :now;
+SELECT user_id FROM openid_tokens
+WHERE token_hash = :token_hash AND expires_at > :now AND expires_at <= :latest;
 
 -- name: delete_openid_tokens(user_id)!
 -- The OpenID tokens of an account.

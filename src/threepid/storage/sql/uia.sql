@@ -4,10 +4,11 @@ INSERT INTO uia_sessions
     (id_hash, operation, subject, request_mac, request, flows, consumer, completed, created_at, used_at, expires_at)
 VALUES (:id_hash, :operation, :subject, :request_mac, :request, :flows, :consumer, :completed, :now, :now, :expires_at);
 
--- name: get(id_hash, now, idle_since)^
--- One session, unless it has expired or lain idle for too long.
+-- name: get(id_hash, now, idle_since, ahead)^
+-- One session, unless it has expired, lain idle for too long, or was used by a clock that was ahead.
 SELECT operation, subject, request_mac, request, completed, flows, consumer, created_at, expires_at, consumed_at, result
-FROM uia_sessions WHERE id_hash = :id_hash AND expires_at > :now AND used_at > :idle_since;
+FROM uia_sessions WHERE id_hash = :id_hash AND expires_at > :now AND used_at > :idle_since
+    AND used_at <= :ahead;
 
 -- name: complete(id_hash, before, completed, now)!
 -- A stage is done; touches no row if another stage was completed in between or the session is used up.
