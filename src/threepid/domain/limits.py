@@ -110,9 +110,13 @@ async def refusals_cost(context: Context, *, client: str, sender: str = "") -> A
             counted = [_Counted(f"message from {network_of(client)}", settings.message_from_client)]
         if not is_homeserver(context.config, client):
             now = context.clock.now()
-            wanted = _wanted(context, counted)
+
+            def step(tx: Tx) -> None:
+                for one in _wanted(context, counted):
+                    limits.spend(tx, one, now=now)
+
             with contextlib.suppress(StorageError):  # what the caller is told does not depend on it
-                await context.database.write(lambda tx: [limits.spend(tx, one, now=now) for one in wanted])
+                await context.database.write(step)
         raise
 
 
