@@ -14,6 +14,9 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 """Durations in milliseconds, the unit of every timestamp of the Matrix specification."""
 
+SKEW = MINUTE
+"""How far the clocks of two hosts may differ. A stored time that is further ahead is of a clock that was wrong."""
+
 _ID_BYTES = 18
 _TIME_BYTES = 6
 

@@ -166,9 +166,11 @@ def test_each_cap_holds_by_itself(database_url: str, tmp_path: Path, limit: str,
     with opened(database_url, tmp_path, limits={"all": "on", **caps}) as world:
         pumper = Pumper(world)
         answers = [pumper.ask(number) for number in numbers]
-        assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 7
+        # The last one to an address is kept for callers whom its account knows.
+        most = 4 if limit == "message_to_address" else 5
+        assert [answer.status_code for answer in answers] == [200] * most + [429] * (12 - most)
         assert answers[-1].json()["retry_after_ms"] <= HOUR
-        assert len(world.texts()) == 5
+        assert len(world.texts()) == most
 
 
 def test_one_caller_causes_so_many_and_no_more(world: World) -> None:

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from failing_disk import failing_disk
-from threepid.clock import HOUR, SECOND
+from threepid.clock import DAY, HOUR, MINUTE, SECOND
+from threepid.domain.limits import is_in_networks
 from threepid.domain.registration_tokens import RegistrationTokens
 from threepid.storage.migrate import migrate
 from world import PASSWORD, HandClock, World
@@ -197,19 +198,94 @@ def test_a_flood_of_registration_tokens_learns_no_more_than_single_ones(database
         assert world.run(guess("right")()).status_code == 429
 
 
-def test_strangers_who_ask_for_resets_hold_up_the_owners_for_an_hour_at_most(town: Town) -> None:
-    world = town.world
-    identity = world.identity_token(town.alice)
-    world.add(town.alice, world.validated(identity))
-    path = "/account/password/email/requestToken"
-    for number, source in enumerate(STRANGERS):
-        body = {"client_secret": f"s{number}", "email": "alice@example.com", "send_attempt": 1}
-        town.post(path, body, source)
-    mine = {"client_secret": "mine", "email": "alice@example.com", "send_attempt": 1}
-    refused = town.post(path, mine, HOME)
-    assert refused.status_code == 429
-    assert refused.json()["retry_after_ms"] <= HOUR
-    world.clock.advance(refused.json()["retry_after_ms"])
-    sid = town.post(path, mine, HOME).json()["sid"]
+RESET: Final = "/account/password/email/requestToken"
+
+
+def reset(secret: str, address: str = "alice@example.com") -> dict[str, Any]:
+    return {"client_secret": secret, "email": address, "send_attempt": 1}
+
+
+@pytest.fixture
+def contact(town: Town) -> Town:
+    """Alice has an address, to which nothing was sent for a day."""
+    identity = town.world.identity_token(town.alice)
+    assert town.world.add(town.alice, town.world.validated(identity)).status_code == 200
+    town.world.clock.advance(DAY)
+    return town
+
+
+def test_strangers_who_ask_for_resets_do_not_hold_up_the_owners_from_home(contact: Town) -> None:
+    world = contact.world
+    statuses = [contact.post(RESET, reset(f"s{number}"), source).status_code for number, source in enumerate(STRANGERS)]
+    assert statuses == [200] * 2 + [429] * 8
+    world.clock.advance(1)
+    sid = contact.post(RESET, reset("mine"), HOME).json()["sid"]
     code = {"sid": sid, "client_secret": "mine", "token": world.mail().code}
     assert world.post("/_threepid/client/v1/submit_token", code).json() == {"success": True}
+    # The next one is the owner's, too, an hour later.
+    refused = contact.post(RESET, reset("again"), HOME)
+    assert (refused.status_code, refused.json()["retry_after_ms"]) == (429, HOUR - 1)
+    world.clock.advance(HOUR)
+    assert contact.post(RESET, reset("stranger"), HOTEL).status_code == 429
+    assert contact.post(RESET, reset("again"), HOME).status_code == 200
+
+
+def test_a_stranger_who_polls_gets_no_mail_slot_of_the_owners(contact: Town) -> None:
+    """All the time for eighteen hours, and the owner once an hour: eighteen resets of eighteen."""
+    world, mine = contact.world, []
+    for minute in range(0, 18 * 60, 6):  # twice as many as a message of each stranger's refills
+        for source in STRANGERS[:2]:
+            contact.post(RESET, reset(f"s{minute}"), source)
+        if minute % 60 == 54:
+            mine.append(contact.post(RESET, reset(f"m{minute}"), HOME).status_code)
+        world.clock.advance(6 * MINUTE)
+    assert mine == [200] * 18
+
+
+def test_who_is_logged_in_has_what_is_kept_from_anywhere(contact: Town) -> None:
+    for number, source in enumerate(STRANGERS):
+        contact.post(RESET, reset(f"s{number}"), source)
+    add = "/account/3pid/email/requestToken"
+    assert contact.post(add, reset("theirs"), HOTEL, token=contact.mallory).status_code == 429
+    assert contact.post(add, reset("mine"), HOTEL, token=contact.alice).status_code == 200
+
+
+def test_strangers_are_answered_alike_whether_or_not_an_account_has_the_address(contact: Town) -> None:
+    """The kept message tells nobody anything who is not in a network that the account has used."""
+    answers = [
+        [contact.post(RESET, reset(f"s{number}", address), source).status_code for number in range(4)]
+        for address, source in (("alice@example.com", STRANGERS[3]), ("nobody@example.com", STRANGERS[4]))
+    ]
+    assert answers == [[200, 200, 429, 429]] * 2
+
+
+def test_an_account_is_known_from_its_own_network_only(contact: Town) -> None:
+    """Mallory's network is known to Mallory's account, which has not got the address."""
+    for number, source in enumerate(STRANGERS[1:]):
+        contact.post(RESET, reset(f"s{number}"), source)
+    assert contact.post(RESET, reset("m"), STRANGERS[0]).status_code == 429
+
+
+@pytest.mark.parametrize("unknown", ["", "unix", "not an address"])
+def test_nobody_is_known_whose_address_is_not(unknown: str) -> None:
+    assert not is_in_networks(unknown, [unknown, HOME])
+    assert is_in_networks(f"::ffff:{HOME}", [unknown, HOME])
+    assert is_in_networks("2001:db8:0:1::2", ["2001:db8:0:1::1"])
+    assert not is_in_networks("2001:db8:0:2::1", ["2001:db8:0:1::1"])
+
+
+def test_refused_requests_cost_the_caller(contact: Town) -> None:
+    """Ten messages are a caller's; those that were refused are of them, and who comes back in time has the next."""
+    statuses = [contact.post(RESET, reset(f"s{number}"), HOTEL).status_code for number in range(10)]
+    assert statuses == [200] * 2 + [429] * 8
+    refused = contact.post(RESET, reset("x", "another@example.com"), HOTEL)
+    assert (refused.status_code, refused.json()["retry_after_ms"]) == (429, 3 * MINUTE)
+    assert contact.post(RESET, reset("x", "another@example.com"), "203.0.113.98").status_code == 200
+    contact.world.clock.advance(3 * MINUTE)
+    assert contact.post(RESET, reset("x", "third@example.com"), HOTEL).status_code == 200
+    # Who asks all the time gets nothing, however long that goes on; an hour later it is as if nothing had been.
+    for number in range(30):
+        contact.world.clock.advance(MINUTE)
+        assert contact.post(RESET, reset("x", f"v{number}@example.com"), HOTEL).status_code == 429
+    contact.world.clock.advance(HOUR)
+    assert contact.post(RESET, reset("x", "fourth@example.com"), HOTEL).status_code == 200

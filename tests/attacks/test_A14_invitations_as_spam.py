@@ -237,10 +237,12 @@ def test_one_address_gets_few_whoever_sends_and_however_it_is_spelled(limited: t
 
 
 def test_the_owner_still_gets_mail_of_their_own(limited: tuple[World, FakeHomeserver]) -> None:
+    """An hour later at the latest; at once from where the address's account is known, as test_A13 has it."""
     spammer = Spammer(*limited)
     for number in range(4):
         name = f"m{number}"
         spammer.invite(name, spammer.token(name), "v@example.net")
+    spammer.world.clock.advance(HOUR)
     owner = {"client_secret": "s", "email": "v@example.net", "send_attempt": 1}
     assert spammer.world.post("/_matrix/client/v3/register/email/requestToken", owner).status_code == 200
 
@@ -254,6 +256,50 @@ def test_one_homeserver_sends_few_over_all_its_users(limited: tuple[World, FakeH
     assert statuses == [200] * 6 + [429] * 3
     token = spammer.world.identity_token(spammer.world.register())
     assert spammer.world.post(STORE, body("w@example.net"), token=token).status_code == 200
+
+
+def test_a_homeserver_that_asks_for_all_its_people_is_not_one_caller(database_url: str, tmp_path: Path) -> None:
+    """Ten messages are a caller's, but a token names the sender, who has limits of their own."""
+    with (
+        homeserver(tmp_path) as elsewhere,
+        World(database_url, tmp_path, limits__all="on", **elsewhere.settings) as world,
+    ):
+        spammer = Spammer(world, elsewhere)
+        one, two = spammer.token("one"), spammer.token("two")
+
+        def invite(localpart: str, token: str, number: int) -> int:
+            request = body(f"v{number}@example.net", sender=elsewhere.user_id(localpart))
+            return world.post(STORE, request, token=token).status_code
+
+        assert [invite("one", one, number) for number in range(22)] == [200] * 20 + [429] * 2
+        assert [invite("two", two, 100 + number) for number in range(15)] == [200] * 15
+        assert len(world.mails()) == 35
+        # Its people's own requests are as many as before.
+        path = "/_matrix/identity/v2/validate/email/requestToken"
+        asked = [
+            world.post(
+                path, {"client_secret": "s", "email": f"o{n}@example.net", "send_attempt": 1}, token=two
+            ).status_code
+            for n in range(11)
+        ]
+        assert asked == [200] * 10 + [429]
+
+
+def test_who_invites_again_and_again_does_not_hold_up_the_homeservers_others(database_url: str, tmp_path: Path) -> None:
+    with (
+        homeserver(tmp_path) as elsewhere,
+        World(database_url, tmp_path, limits__all="on", **elsewhere.settings) as world,
+    ):
+        spammer = Spammer(world, elsewhere)
+        one, two = spammer.token("one"), spammer.token("two")
+        request = body("v@example.net", sender=elsewhere.user_id("one"))
+        statuses = [world.post(STORE, request, token=one).status_code for _ in range(60)]
+        assert statuses[:2] == [200] * 2
+        assert set(statuses[3:]) == {429}
+        request = body("w@example.net", sender=elsewhere.user_id("one"))
+        assert world.post(STORE, request, token=one).status_code == 429  # what was refused cost the sender
+        request = body("w@example.net", sender=elsewhere.user_id("two"))
+        assert world.post(STORE, request, token=two).status_code == 200
 
 
 def test_asking_who_is_known_by_inviting_is_counted_too(limited: tuple[World, FakeHomeserver]) -> None:

@@ -10,6 +10,7 @@ from threepid.clock import DAY, HOUR
 from threepid.domain import housekeeping, limits
 from threepid.domain.addresses import Phone, parse_address
 from threepid.domain.limits import Guess, network_of
+from threepid.domain.registrable import registrable_domain
 from threepid.spec.errors import LimitExceeded
 from threepid.storage.database import Tx
 from world import World
@@ -326,3 +327,99 @@ def test_nothing_is_counted_where_limits_are_off(database_url: str, tmp_path: Pa
         assert all(send(world, 60))
         assert closed(world) == 0
         assert rows(world) == 0
+
+
+# -- invitations
+
+
+def invite(world: World, sender: str, *, client: str = "192.0.2.1", user_id: str | None = None, to: str = "") -> bool:
+    """Is one more invitation allowed, and its message?"""
+    invite.count = getattr(invite, "count", 0) + 1  # type: ignore[attr-defined]
+    address = parse_address("email", to or f"guest{invite.count}@example.net")  # type: ignore[attr-defined]
+    context, who = world.server.context, {"client": client, "user_id": sender if user_id is None else user_id}
+
+    def step(tx: Tx) -> None:
+        limits.take_invite(tx, context, sender=sender, address=address, **who)
+        limits.take_invitation_message(tx, context, address, **who)
+
+    try:
+        world.run(context.database.write(step))
+    except LimitExceeded:
+        return False
+    return True
+
+
+def test_a_homeserver_sends_two_hundred_invitations_at_once_and_five_hundred_an_hour(
+    database_url: str, tmp_path: Path
+) -> None:
+    plenty = {"all": "on", "invites_from_homeserver": PLENTY}
+    with World(database_url, tmp_path, limits=plenty) as world:
+        allowed = [invite(world, f"@u{number}:hs.example.com") for number in range(202)]
+        assert allowed == [True] * 200 + [False] * 2
+        world.clock.advance(HOUR // 500)
+        assert [invite(world, f"@v{number}:hs.example.com") for number in range(2)] == [True, False]
+        # Its people's own clients are not held up by it, nor is another homeserver.
+        assert message(world, "owner@example.net", "192.0.2.1")
+        assert invite(world, "@u:other.example.org", client="192.0.2.2")
+
+
+def test_invitations_take_no_more_than_a_quarter_of_the_servers_messages(database_url: str, tmp_path: Path) -> None:
+    narrow = {"all": "on", "message_total": {"burst": 40, "per_hour": 400}, "invites_from_homeserver": PLENTY}
+    with World(database_url, tmp_path, limits=narrow) as world:
+        allowed = [invite(world, f"@u:hs{number}.example", client=f"192.0.2.{number}") for number in range(12)]
+        assert allowed == [True] * 10 + [False] * 2
+        assert [message(world, f"a{number}@b.example", f"198.51.100.{number}") for number in range(31)] == (
+            [True] * 30 + [False]
+        )
+        world.clock.advance(HOUR // 100)
+        assert [invite(world, f"@v:hs{number}.example") for number in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize("world", [{"message_from_client": ONE}], indirect=True)
+def test_without_a_token_the_caller_of_an_invitation_pays_as_for_any_message(world: World) -> None:
+    assert invite(world, "@a:one.example", user_id="")
+    assert not invite(world, "@b:two.example", user_id="")
+    assert invite(world, "@b:two.example", user_id="", client="192.0.2.2")
+
+
+def test_who_names_somebody_else_as_the_sender_does_not_hold_them_up(database_url: str, tmp_path: Path) -> None:
+    limits = {"all": "on", "invites_from_sender": ONE, "invites_from_homeserver": ONE}
+    with World(database_url, tmp_path, limits=limits) as world:
+        assert [invite(world, "@a:one.example", user_id="") for _ in range(2)] == [True, False]
+        assert [invite(world, "@a:one.example") for _ in range(2)] == [True, False]
+
+
+def test_names_below_one_domain_count_as_one_homeserver(database_url: str, tmp_path: Path) -> None:
+    limits = {"all": "on", "invites_from_homeserver": {"burst": 3, "per_hour": 1}}
+    with World(database_url, tmp_path, limits=limits) as world:
+        names = ["a.evil.example", "b.evil.example:8448", "evil.example", "EVIL.example:1", "c.d.evil.example"]
+        allowed = [invite(world, f"@u:{name}", client=f"192.0.2.{number}") for number, name in enumerate(names)]
+        assert allowed == [True] * 3 + [False] * 2
+        assert invite(world, "@u:good.example")
+
+
+@pytest.mark.parametrize(
+    ("name", "domain"),
+    [
+        ("example.org", "example.org"),
+        ("matrix.example.org:8448", "example.org"),
+        ("a.b.c.Example.ORG", "example.org"),
+        ("example.co.uk", "example.co.uk"),
+        ("a.b.example.co.uk", "example.co.uk"),
+        ("a.example.com.br:443", "example.com.br"),
+        ("co.uk", "co.uk"),
+        ("matrix.example.de", "example.de"),
+        ("me.uk.example.de", "example.de"),
+        ("com.de", "com.de"),
+        ("localhost", "localhost"),
+        ("localhost:8008", "localhost"),
+        ("192.0.2.1:8448", "192.0.2.1"),
+        ("[2001:db8:1:2::1]:8448", "2001:db8:1::/48"),
+        ("[2001:db8:1:3::1]", "2001:db8:1::/48"),
+        ("[::ffff:192.0.2.1]", "192.0.2.1"),
+        ("example.org.", "example.org"),
+        ("", ""),
+    ],
+)
+def test_the_domain_that_somebody_registered_is_found(name: str, domain: str) -> None:
+    assert registrable_domain(name) == domain

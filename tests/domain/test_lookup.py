@@ -274,6 +274,85 @@ def test_processes_share_what_was_counted(counted: World) -> None:
         ask(other, range(4_000, 4_040))
 
 
+@pytest.mark.parametrize("size", [1, 30, 200])
+def test_each_process_answers_at_most_one_lookup_over_the_budget(counted: World, size: int) -> None:
+    """Even where none of them saves anything in between, and one asks for all that is left at once."""
+
+    def answered(world: World, numbers: range) -> int:
+        try:
+            ask(world, numbers)
+        except LimitExceeded:
+            return 0
+        return len(numbers)
+
+    with counted.again() as other:
+        first = 1_000 - size
+        total = answered(counted, range(size)) + answered(other, range(10_000, 10_000 + first))
+        for number in range(6):
+            start = 20_000 + 1_000 * number
+            total += answered(counted, range(start, start + size)) + answered(
+                other, range(start + 500, start + 500 + size)
+            )
+        # The count itself is right within a percent.
+        assert 980 <= total <= 1_020 + 2 * size
+
+
+def test_near_the_end_of_a_networks_budget_all_processes_count_at_once(counted: World) -> None:
+    ask(counted, range(900), user="@one:x")
+    ask(counted, range(460), user="@two:x")
+    answered = 0
+    with counted.again() as other:
+        for number in range(10):
+            for world in (counted, other):
+                try:
+                    ask(world, range(20), user=f"@{id(world)}{number}:x")
+                except LimitExceeded:
+                    continue
+                answered += 20
+        assert [service(world).budget._waiting_networks for world in (counted, other)] == [{}, {}]
+    assert answered == 140
+
+
+def test_the_networks_around_a_network_have_four_and_sixteen_times_its_budget(
+    database_url: str, tmp_path: Path
+) -> None:
+    with World(
+        database_url,
+        tmp_path,
+        limits__all="on",
+        identity__lookup_budget_per_day=0,
+        identity__lookup_budget_of_network_per_day=100,
+    ) as world:
+
+        def more(client: str, user: str) -> bool:
+            addresses = [f"{client}{number} email" for number in range(100)]
+            try:
+                world.run(service(world).charge(addresses, user_id=user, client=client))
+            except LimitExceeded:
+                return False
+            world.run(service(world).budget.save())
+            return True
+
+        allowed = [more(f"2001:db8:1:{number:x}::1", f"@u{number}:x") for number in range(8)]
+        assert allowed == [True] * 4 + [False] * 4
+        allowed = [more(f"2001:db8:1:{number:x}::1", f"@u{number}:x") for number in range(0x100, 0x1600, 0x100)]
+        assert allowed == [True] * 12 + [False] * 9
+        assert more("2001:db8:2::1", "@v:x")
+        # Whoever has an account that has used the network shares nothing with strangers around.
+        home = "2001:db8:1:ffff::1"
+        assert not more(home, ALICE)
+        world.clock.advance(1)
+        with World(
+            database_url, tmp_path, clock=world.clock, seed="again", server__trusted_proxies=["127.0.0.1"]
+        ) as other:
+            body = {"username": "alice", "password": "long enough", "auth": {"type": "m.login.dummy"}}
+            path = "/_matrix/client/v3/register"
+            assert other.post(path, body, headers={"X-Forwarded-For": home}).status_code == 200
+        assert more(home, ALICE)
+        assert not more(home, "@bob:example.org")
+        assert not more("2001:db8:1:fffe::1", ALICE)
+
+
 def test_no_more_than_some_hundred_marks_of_a_user_wait_in_memory(counted: World) -> None:
     for number in range(0, 1_000, 40):
         ask(counted, range(number, number + 40))

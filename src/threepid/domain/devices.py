@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from threepid.clock import DAY, HOUR, MINUTE, SECOND
+from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
 from threepid.domain.context import Context
 from threepid.domain.limits import network_of, take_authentication, take_openid_token
 from threepid.domain.uia import Grant, subjects_of
@@ -84,7 +84,8 @@ class Devices:
                 raise UnknownToken("The access token was revoked.", soft_logout=True)
             return None
         if found.expires_at is not None:
-            if found.expires_at <= now:
+            # One with longer to live than any is of a clock that was ahead.
+            if not now < found.expires_at <= now + self._access_life + SKEW:
                 raise UnknownToken("The access token has expired.", soft_logout=True)
             if found.first_use_spends is not None and not await self._context.database.write(
                 lambda tx: devices.use_access_token(tx, token_hash, now)
@@ -118,7 +119,7 @@ class Devices:
             after, before = now - REPEATABLE, now + REPEATABLE
             sealed = devices.sealed_pair(tx, token_hash, sealed_for, after=after, before=before)
             if sealed is not None:
-                take_authentication(tx, self._context, client=client)
+                take_authentication(tx, self._context, client=client, logged_in=True)
                 return self._unsealed(refresh_token, sealed, known.user_id, known.device_id, now)
             if known.expires_at <= now:
                 return _refused(lives=True)
@@ -127,7 +128,7 @@ class Devices:
                 return _refused(lives=True)
             if not devices.use_refresh_token(tx, token_hash, known.parent_hash, now):
                 return _refused(lives=True)
-            take_authentication(tx, self._context, client=client)
+            take_authentication(tx, self._context, client=client, logged_in=True)
             login, tokens = self._new_tokens(known.user_id, known.device_id, refreshes=True)
             pair = SealedPair(self._sealed(refresh_token, login, now), sealed_for)
             devices.insert_tokens(
@@ -304,7 +305,7 @@ class Devices:
     async def note_seen(self) -> None:
         """Write down which devices were heard of: not in their requests, which may be readings of a full disk."""
         now = self._context.clock.now()
-        if now - self._seen_since >= _SEEN_EVERY or len(self._seen) >= _MOST_SEEN:
+        if not 0 <= now - self._seen_since < _SEEN_EVERY or len(self._seen) >= _MOST_SEEN:
             self._seen_since = now
             self._seen.clear()
         noted, self._to_note = self._to_note, {}

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Final
 
-from threepid.clock import DAY
+from threepid.clock import DAY, SKEW
 from threepid.domain.context import Context
-from threepid.domain.devices import ENDED_KEPT, OPENID_LIFE, forget_sealed_pairs
+from threepid.domain.devices import ENDED_KEPT, forget_sealed_pairs
 from threepid.domain.invites import INVITES_KEPT
 from threepid.domain.uia import IDLE
 from threepid.domain.validation import KEPT_AFTER_EXPIRY
@@ -29,10 +29,10 @@ async def run_once(context: Context) -> int:
         lambda tx: limits.delete_full(tx, now, limit=BATCH),
     )
     whole: tuple[Callable[[Tx], int], ...] = (
-        lambda tx: devices.delete_expired(tx, now, ended_before=ended_before, latest=now + OPENID_LIFE),
+        lambda tx: devices.delete_expired(tx, now, ended_before=ended_before),
         lambda tx: associations.delete_expired_tokens(tx, now),
-        lambda tx: limits.delete_texts_before(tx, now // DAY - 1),
-        lambda tx: tallies.delete_before(tx, now // DAY),
+        lambda tx: limits.delete_texts_outside(tx, since_day=now // DAY - 1, day=(now + SKEW) // DAY),
+        lambda tx: tallies.delete_outside(tx, since_day=now // DAY, day=(now + SKEW) // DAY),
         lambda tx: invites.delete_before(tx, now - INVITES_KEPT),
     )
     count = 0

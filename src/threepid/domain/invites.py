@@ -23,7 +23,7 @@ from threepid.domain.addresses import Address, Email, parse_address
 from threepid.domain.addresses import InvalidAddress as NotAnAddress
 from threepid.domain.context import Context
 from threepid.domain.keys import Keyring
-from threepid.domain.limits import take_invite, take_message, take_signature
+from threepid.domain.limits import refusals_cost, take_invitation_message, take_invite, take_signature
 from threepid.domain.lookup import Lookup
 from threepid.domain.names import ROOM_LENGTH, SENDER_LENGTH, harmless, harmless_user_id, redact
 from threepid.remote.federation import Federation
@@ -144,11 +144,11 @@ class Invites:
 
         def step(tx: Tx) -> str | None:
             invites.hold_address(tx, invite.medium, invite.canonical)
-            take_invite(tx, self._context, sender=request.sender, address=address)
+            take_invite(tx, self._context, sender=request.sender, address=address, client=client, user_id=caller or "")
             bound = associations.get(tx, invite.medium, invite.canonical, now)
             if bound is not None:
                 return bound.mxid
-            take_message(tx, self._context, address, client=client)
+            take_invitation_message(tx, self._context, address, client=client, user_id=caller or "")
             invites.insert(tx, invite)
             associations.insert_ephemeral_key(tx, invite.public_key, now=now, expires_at=invite.expires_at)
             if not invites.opted_out(tx, self._opt_out_hash(invite.medium, invite.canonical)):
@@ -165,7 +165,8 @@ class Invites:
             return None
 
         # Returned, not raised: an invitation is counted also if there was nobody to be written to.
-        mxid = await self._context.database.write(step)
+        async with refusals_cost(self._context, client=client, sender=caller or ""):
+            mxid = await self._context.database.write(step)
         if mxid is not None:
             raise ThreepidInUse("Somebody has published this address.", mxid=mxid)
         self._wake_delivery()

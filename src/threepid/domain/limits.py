@@ -1,22 +1,38 @@
-"""How much is too much: the limits of the configuration, by what they are about."""
+"""How much is too much: the limits of the configuration, by what they are about.
 
-from collections.abc import Iterable, Mapping, Sequence
+A caller is counted as an IPv4 address or an IPv6 network of 64 bits, and strangers in IPv6 as the networks of 56 and 48 bits
+around it as well: docs/decisions/0011-who-a-limit-counts.md.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
 
 from threepid.clock import DAY, HOUR
 from threepid.config import Limit, Limits
 from threepid.domain.addresses import Address, InvalidAddress, Phone, parse_phone
 from threepid.domain.context import Context
 from threepid.domain.policy import is_homeserver
+from threepid.domain.registrable import registrable_domain
 from threepid.spec.errors import LimitExceeded
-from threepid.storage import limits
-from threepid.storage.database import Tx
+from threepid.storage import devices, limits
+from threepid.storage.database import StorageError, Tx
 
 _NETWORK_BITS: Final = 64
 """What one IPv6 customer has at least: single addresses of it are not told apart."""
+_WIDER: Final = ((56, 4), (48, 16))
+"""What an IPv6 customer may have as well, in bits, and how many times as much as one network of 64 bits may do."""
+_PART_OF_TOTAL: Final = 10
+"""No IPv4 address or IPv6 network of 48 bits takes more than a tenth of what all callers have together."""
+_INVITATIONS_PART: Final = 4
+"""Invitations take no more than a quarter of the server's messages."""
+_KEPT: Final = 1
+"""Messages to an address that are kept for callers whom its account knows."""
 _MILKED_AFTER: Final = 50
 _CONFIRMED_PART: Final = 10
 """A prefix is closed when, of 50 texts or more within two days, fewer than one in ten was confirmed."""
@@ -26,20 +42,82 @@ TOO_MANY_MESSAGES: Final = "There were too many messages lately: please wait a l
 _TOO_MANY_GUESSES: Final = "There were too many wrong tries lately: please wait a little."
 
 
-def take_message(tx: Tx, context: Context, address: Address, *, client: str) -> None:
-    """Count a message to an address that a caller causes. Raises LimitExceeded; then nothing is counted."""
-    settings = context.config.limits
-    counted = [
-        (f"message to {address.medium} {address.canonical}", settings.message_to_address),
-        ("message", settings.message_total),
-    ]
-    if not is_homeserver(context.config, client):
-        counted.append((f"message from {network_of(client)}", settings.message_from_client))
+class _Caller(Struct, frozen=True):
+    """Who causes a message: an IP address, and the user whose token came with the request, if one did."""
+
+    client: str
+    user_id: str
+
+
+class _Counted(Struct, frozen=True):
+    """What something counts for, and how many more must be left there."""
+
+    name: str
+    limit: Limit
+    kept: int = 0
+
+
+def take_message(
+    tx: Tx, context: Context, address: Address, *, client: str, user_id: str = "", account: str | None = None
+) -> None:
+    """Count a message to an address, which `account` has if it is given, that somebody at `client` causes.
+
+    `user_id` is whose token came with the request, if one did. Raises LimitExceeded; then nothing is counted, and
+    `refusals_cost` makes the caller pay for it.
+    """
+    caller = _Caller(client, user_id)
+    known = account is not None and user_id == account
+    try:
+        _take(tx, context, _of_message(context, address, caller, known=known), TOO_MANY_MESSAGES)
+    except LimitExceeded:
+        if known or not has_used(tx, account, client):
+            raise
+        _take(tx, context, _of_message(context, address, caller, known=True), TOO_MANY_MESSAGES)
     if isinstance(address, Phone):
-        counted += _of_texts("sms", address, settings)
+        _count_text(tx, context, address)
+
+
+def take_invitation_message(tx: Tx, context: Context, address: Address, *, client: str, user_id: str) -> None:
+    """Count the message of an invitation, whose sender and network `take_invite` counted. Raises LimitExceeded.
+
+    Without a token nobody vouches for the sender: then the caller counts as in `take_message`.
+    """
+    total = context.config.limits.message_total
+    counted = [
+        *_of_recipient(context, address, known=False),
+        *_part("message of an invitation", total, _INVITATIONS_PART),
+    ]
+    if not user_id:
+        counted += _of_messages_caller(context, address, _Caller(client, ""), known=False)
     _take(tx, context, counted, TOO_MANY_MESSAGES)
     if isinstance(address, Phone):
         _count_text(tx, context, address)
+
+
+@contextlib.asynccontextmanager
+async def refusals_cost(context: Context, *, client: str, sender: str = "") -> AsyncIterator[None]:
+    """What is refused inside costs the caller's own network a message all the same, or a `sender` an invitation.
+
+    So the next message that an address may be sent does not go to whoever asks most often.
+    """
+    try:
+        yield
+    except LimitExceeded:
+        settings = context.config.limits
+        if sender:
+            counted = [_Counted(f"invite from {sender}", settings.invites_from_sender)]
+        else:
+            counted = [_Counted(f"message from {network_of(client)}", settings.message_from_client)]
+        if not is_homeserver(context.config, client):
+            now = context.clock.now()
+
+            def step(tx: Tx) -> None:
+                for one in _wanted(context, counted):
+                    limits.spend(tx, one, now=now)
+
+            with contextlib.suppress(StorageError):  # what the caller is told does not depend on it
+                await context.database.write(step)
+        raise
 
 
 def count_confirmed(tx: Tx, context: Context, canonical: str) -> None:
@@ -50,10 +128,10 @@ def count_confirmed(tx: Tx, context: Context, canonical: str) -> None:
 
 async def closed_prefixes(context: Context) -> int:
     """How many phone prefixes are sent nothing, because almost nobody hands in the codes that are sent there."""
-    since_day = context.clock.now() // DAY - 1
+    today = context.clock.now() // DAY
     return await context.database.read(
         lambda tx: limits.closed_prefixes(
-            tx, since_day=since_day, least_sent=_MILKED_AFTER, confirmed_part=_CONFIRMED_PART
+            tx, since_day=today - 1, day=today, least_sent=_MILKED_AFTER, confirmed_part=_CONFIRMED_PART
         )
     )
 
@@ -65,7 +143,7 @@ def take_notice(tx: Tx, context: Context, *, medium: str, canonical: str) -> boo
     must not thereby keep a notice from its owner.
     """
     settings = context.config.limits
-    counted = [(f"notice to {medium} {canonical}", settings.notice_to_address)]
+    counted = [_Counted(f"notice to {medium} {canonical}", settings.notice_to_address)]
     try:
         if medium == Phone.medium:
             counted += _of_texts("sms notice", parse_phone(canonical), settings)
@@ -75,58 +153,71 @@ def take_notice(tx: Tx, context: Context, *, medium: str, canonical: str) -> boo
     return True
 
 
-def take_invite(tx: Tx, context: Context, *, sender: str, address: Address) -> None:
-    """Count an invitation that `sender` sends to an address. Raises LimitExceeded; then nothing is counted."""
+def take_invite(tx: Tx, context: Context, *, sender: str, address: Address, client: str, user_id: str) -> None:
+    """Count an invitation that `sender` sends to an address. Raises LimitExceeded; then nothing is counted.
+
+    With a token, which is that of `user_id`, the caller may be a homeserver that asks for all its people: its network has a
+    limit of its own for that. Without one anybody can be named as the sender, which must not hold up those who are.
+    """
     settings = context.config.limits
+    proven = "" if user_id else " by the old API"
+    domain = registrable_domain(sender.partition(":")[2])
     counted = [
-        (f"invite from {sender}", settings.invites_from_sender),
-        (f"invite from server {sender.partition(':')[2].lower()}", settings.invites_from_homeserver),
-        (f"invite to {address.medium} {address.canonical}", settings.invites_to_address),
+        _Counted(f"invite from {sender}{proven}", settings.invites_from_sender),
+        _Counted(f"invite from domain {domain}{proven}", settings.invites_from_homeserver),
+        _Counted(f"invite to {address.medium} {address.canonical}", settings.invites_to_address),
     ]
+    if user_id and not is_homeserver(context.config, client):
+        wide = not _is_ours(context, user_id)
+        counted += _from_networks("invite", client, settings.invites_from_network, wide=wide)
     _take(tx, context, counted, "There were too many invitations lately: please wait a little.")
 
 
 def take_signature(tx: Tx, context: Context, *, caller: str | None, client: str) -> None:
     """Count an invitation that a user, or somebody at `client`, wants to have signed. Raises LimitExceeded."""
-    who = network_of(client) if caller is None else caller
-    _take(tx, context, [(f"signature for {who}", context.config.limits.invite_signatures_from_caller)])
+    limit = context.config.limits.invite_signatures_from_caller
+    if caller is None:
+        _take(tx, context, _from_networks("signature", client, limit))
+    else:
+        _take(tx, context, [_Counted(f"signature for {caller}", limit)])
 
 
 def take_outbound(tx: Tx, context: Context, *, account: str) -> None:
     """Count that an account has another server called. Raises LimitExceeded."""
-    _take(tx, context, [(f"outbound of {account}", context.config.limits.outbound_from_account)])
+    _take(tx, context, [_Counted(f"outbound of {account}", context.config.limits.outbound_from_account)])
 
 
 def take_question(tx: Tx, context: Context, *, client: str, server_name: str) -> None:
     """Count that somebody at `client` has a homeserver asked something. Raises LimitExceeded; then nothing is counted."""
     settings = context.config.limits
+    to_server = f"outbound to {server_name.lower()}"
     counted = [
-        (f"outbound from {network_of(client)}", settings.outbound_from_client),
-        (f"outbound to {server_name.lower()}", settings.outbound_to_server),
+        *_from_networks("outbound", client, settings.outbound_from_client),
+        *_part(f"{to_server} from {_site_of(client)}", settings.outbound_to_server, _PART_OF_TOTAL),
+        _Counted(to_server, settings.outbound_to_server),
     ]
     _take(tx, context, counted)
 
 
 def take_openid_token(tx: Tx, context: Context, *, account: str) -> None:
     """Count an OpenID token that an account gets. Raises LimitExceeded."""
-    _take(tx, context, [(f"OpenID token of {account}", context.config.limits.openid_tokens_of_account)])
+    _take(tx, context, [_Counted(f"OpenID token of {account}", context.config.limits.openid_tokens_of_account)])
 
 
 def take_identity_token(tx: Tx, context: Context, *, user_id: str) -> None:
     """Count an access token of the identity server that a user gets. Raises LimitExceeded."""
-    _take(tx, context, [(f"identity token of {user_id}", context.config.limits.identity_tokens_of_user)])
+    _take(tx, context, [_Counted(f"identity token of {user_id}", context.config.limits.identity_tokens_of_user)])
 
 
 def take_registration(tx: Tx, context: Context, *, client: str) -> None:
     """Count a new account of a caller's. Raises LimitExceeded."""
-    _take(tx, context, [(f"registration from {network_of(client)}", context.config.limits.registration_from_client)])
+    _take(tx, context, _from_networks("registration", client, context.config.limits.registration_from_client))
 
 
-def take_authentication(tx: Tx, context: Context, *, client: str) -> None:
-    """Count an authentication session that a caller begins. Raises LimitExceeded."""
-    _take(
-        tx, context, [(f"authentication from {network_of(client)}", context.config.limits.authentication_from_client)]
-    )
+def take_authentication(tx: Tx, context: Context, *, client: str, logged_in: bool = False) -> None:
+    """Count an authentication session that a caller begins, who may be logged in. Raises LimitExceeded."""
+    limit = context.config.limits.authentication_from_client
+    _take(tx, context, _from_networks("authentication", client, limit, wide=not logged_in))
 
 
 class Guess:
@@ -152,14 +243,16 @@ class Guess:
         addresses), are not held up by what strangers try.
         """
         settings = context.config.limits
-        network = network_of(client)
-        counted = [(f"guess from {network}", settings.guesses_from_client)]
+        known = is_in_networks(client, known_clients)
+        wide = not (logged_in or known)
+        counted = _from_networks("guess", client, settings.guesses_from_client, wide=wide)
         if account:
-            counted.append((f"guess at {account} from {network}", settings.guesses_at_account_from_client))
+            here = settings.guesses_at_account_from_client
+            counted += _from_networks(f"guess at {account}", client, here, wide=wide)
             if logged_in:
-                counted.append((f"guess at {account} by its devices", settings.guesses_at_account))
-            elif network not in {network_of(known) for known in known_clients}:
-                counted.append((f"guess at {account}", settings.guesses_at_account))
+                counted.append(_Counted(f"guess at {account} by its devices", settings.guesses_at_account))
+            elif not known:
+                counted.append(_Counted(f"guess at {account}", settings.guesses_at_account))
         self._context = context
         self._wanted = _wanted(context, counted)
         self.keys = tuple(one.key for one in self._wanted)
@@ -167,7 +260,7 @@ class Guess:
 
     def full_at(self, tx: Tx) -> Mapping[str, int]:
         """What `refuse_if_none_is_left` wants to know."""
-        return limits.full_at(tx, self.keys) if self.keys else {}
+        return limits.full_at(tx, self._wanted, now=self._context.clock.now()) if self._wanted else {}
 
     def refuse_if_none_is_left(
         self, full_at: Mapping[str, int], pending: Mapping[str, int] = MappingProxyType({})
@@ -189,24 +282,112 @@ class Guess:
 
 
 @lru_cache(maxsize=4096)
-def network_of(client: str) -> str:
-    """What counts as one caller: an IPv4 address, or the first 64 bits of an IPv6 address."""
+def networks_of(client: str) -> tuple[tuple[str, int], ...]:
+    """The networks that a caller is counted in, the narrowest first, and how many times as much each of them may do."""
     try:
         address = ip_address(client)
     except ValueError:
-        return client
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ip_network((address, _NETWORK_BITS), strict=False))
-    return str(address)
+        return ((client, 1),)
+    if not isinstance(address, IPv6Address):
+        return ((str(address), 1),)
+    if address.ipv4_mapped is not None:
+        return ((str(address.ipv4_mapped), 1),)
+    return tuple(
+        (str(IPv6Network((int(address), bits), strict=False)), times) for bits, times in ((_NETWORK_BITS, 1), *_WIDER)
+    )
 
 
-def _of_texts(kind: str, phone: Phone, settings: Limits) -> list[tuple[str, Limit]]:
+def network_of(client: str) -> str:
+    """What counts as one caller: an IPv4 address, or the first 64 bits of an IPv6 address."""
+    return networks_of(client)[0][0]
+
+
+def is_in_networks(client: str, known_clients: Iterable[str]) -> bool:
+    """Is the caller in the network of one of these IP addresses? Nobody is whose address is not known."""
+    network = network_of(client)
+    return _is_address(client) and any(network_of(known) == network for known in known_clients)
+
+
+@lru_cache(maxsize=4096)
+def _is_address(client: str) -> bool:
+    try:
+        ip_address(client)
+    except ValueError:
+        return False
+    return True
+
+
+def _site_of(client: str) -> str:
+    """The widest network of a caller: an IPv4 address, or the first 48 bits of an IPv6 address."""
+    return networks_of(client)[-1][0]
+
+
+def _from_networks(what: str, client: str, limit: Limit, *, wide: bool = True) -> list[_Counted]:
+    """What a caller counts for; only a `wide` one in the networks around its own, too."""
     return [
-        (f"{kind} to {phone.prefix}", settings.sms_to_prefix),
-        (f"{kind} to {phone.region}", settings.sms_to_country),
-        (kind, settings.sms_total),
+        _Counted(f"{what} from {network}", Limit(burst=limit.burst * times, per_hour=limit.per_hour * times))
+        for network, times in (networks_of(client) if wide else networks_of(client)[:1])
+    ]
+
+
+def _part(name: str, total: Limit, part: int) -> list[_Counted]:
+    """One of so many parts of what all have together; nothing where that would be less than one."""
+    if total.burst < part:
+        return []
+    return [_Counted(name, Limit(burst=total.burst // part, per_hour=total.per_hour / part))]
+
+
+def _is_ours(context: Context, user_id: str) -> bool:
+    """Is this a user of our own homeserver? Tokens of the identity server may be anybody's."""
+    return context.config.accounts is not None and user_id.partition(":")[2] == context.server_name
+
+
+def has_used(tx: Tx, account: str | None, client: str) -> bool:
+    """Is the caller in a network that the account has used? It is looked up without an account, too: for the same time."""
+    return is_in_networks(client, devices.seen_from(tx, account or ""))
+
+
+def _of_message(context: Context, address: Address, caller: _Caller, *, known: bool) -> list[_Counted]:
+    return [
+        *_of_recipient(context, address, known=known),
+        *_of_messages_caller(context, address, caller, known=known),
+    ]
+
+
+def _of_recipient(context: Context, address: Address, *, known: bool) -> list[_Counted]:
+    settings = context.config.limits
+    # Where there are no accounts, none knows anybody.
+    keeps = context.config.accounts is not None and not known and settings.message_to_address.burst > _KEPT
+    counted = [
+        _Counted(
+            f"message to {address.medium} {address.canonical}", settings.message_to_address, _KEPT if keeps else 0
+        ),
+        _Counted("message", settings.message_total),
+    ]
+    return counted + _of_texts("sms", address, settings) if isinstance(address, Phone) else counted
+
+
+def _of_messages_caller(context: Context, address: Address, caller: _Caller, *, known: bool) -> list[_Counted]:
+    """Nothing for listed homeservers, which ask for all their people. Who is known or logged in has parts of their own."""
+    settings = context.config.limits
+    if is_homeserver(context.config, caller.client):
+        return []
+    trusted = known or _is_ours(context, caller.user_id)
+    counted = _from_networks("message", caller.client, settings.message_from_client, wide=not trusted)
+    totals = [("message", settings.message_total)]
+    if isinstance(address, Phone):
+        totals += [(f"sms to {address.region}", settings.sms_to_country), ("sms", settings.sms_total)]
+    who = f"known callers in {_site_of(caller.client)}" if trusted else f"strangers in {_site_of(caller.client)}"
+    for what, total in totals:
+        counted += _part(f"{what} by {who}", total, _PART_OF_TOTAL)
+    return counted
+
+
+def _of_texts(kind: str, phone: Phone, settings: Limits) -> list[_Counted]:
+    return [
+        _Counted(f"{kind} to {phone.prefix}", settings.sms_to_prefix),
+        _Counted(f"{kind} to {phone.region}", settings.sms_to_country),
+        _Counted(kind, settings.sms_total),
     ]
 
 
@@ -214,21 +395,24 @@ def _count_text(tx: Tx, context: Context, phone: Phone) -> None:
     if context.config.limits.all == "off":
         return
     today = context.clock.now() // DAY
-    sent, confirmed = limits.texts_of_prefix(tx, phone.prefix, since_day=today - 1)
+    sent, confirmed = limits.texts_of_prefix(tx, phone.prefix, since_day=today - 1, day=today)
     if sent >= _MILKED_AFTER and confirmed * _CONFIRMED_PART < sent:
         raise LimitExceeded(_OPENED_AGAIN, TOO_MANY_MESSAGES, cause="prefix closed")
     limits.count_text(tx, phone.prefix, today)
 
 
-def _wanted(context: Context, counted: Iterable[tuple[str, Limit]]) -> list[limits.Wanted]:
+def _wanted(context: Context, counted: Iterable[_Counted]) -> list[limits.Wanted]:
     """What is to be taken: nothing where limits are off."""
     if context.config.limits.all == "off":
         return []
     hash_key = context.vault.hash_limit_key
-    return [limits.Wanted(hash_key(key), max(1, round(HOUR / limit.per_hour)), limit.burst) for key, limit in counted]
+    return [
+        limits.Wanted(hash_key(one.name), max(1, round(HOUR / one.limit.per_hour)), one.limit.burst, one.kept)
+        for one in counted
+    ]
 
 
-def _take(tx: Tx, context: Context, counted: Iterable[tuple[str, Limit]], message: str | None = None) -> None:
+def _take(tx: Tx, context: Context, counted: Iterable[_Counted], message: str | None = None) -> None:
     _take_wanted(tx, context, _wanted(context, counted), message)
 
 

@@ -4,8 +4,8 @@ Each user has a row of 65,536 places for a day (UTC). An address marks one of th
 of the user and the day. How many places are marked tells how many distinct addresses were asked for (linear counting, right
 within half a percent), and asking for the same again marks nothing. Nobody can tell from the marks what was asked.
 
-Marks of small lookups wait in memory for some seconds, at most `WAITING` of a user: lookups would be slower than they are if
-each were a write. Docs: docs/decisions/0006-lookups-are-counted-by-marks.md.
+A small lookup is answered before its marks are saved, which happens right after; the next one of the same user waits until
+they are. So each process answers one lookup over the budget at most. Docs: docs/decisions/0006-lookups-are-counted-by-marks.md.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from msgspec import Struct
 from threepid.clock import DAY
 from threepid.config import Identity
 from threepid.domain.context import Context
-from threepid.domain.limits import network_of
+from threepid.domain.limits import has_used, networks_of
 from threepid.spec.errors import LimitExceeded
 from threepid.storage import tallies
 from threepid.storage.database import StorageError, Tx
@@ -32,9 +32,11 @@ _log = structlog.get_logger()
 
 PLACES: Final = 2**16
 WAITING: Final = 256
-"""Marks of one user that may wait in memory."""
+"""Marks of one user that may wait in memory: those of one lookup."""
 SAVE_SECONDS: Final = 5.0
-"""How long they wait at most."""
+"""After how long they are tried to be saved again, where that failed."""
+_NEAR: Final = 10
+"""In the last tenth of a network's budget, none of its lookups is answered before it is saved."""
 SAVED_AT_ONCE: Final = 200
 """Users whose marks one transaction saves."""
 FEW: Final = 1024
@@ -46,20 +48,25 @@ _MESSAGE: Final = "Too many addresses were looked up today: please come back tom
 
 
 class Asker(Struct, frozen=True):
-    """Who asks, on which day, from which IP address; `who` is a keyed hash."""
+    """Who asks, on which day, from which IP address; `who` is a keyed hash, `user_id` is '' for nobody."""
 
     day: int
     who: str
     key: bytes
     client: str
+    user_id: str
 
 
 class Claim(Struct, frozen=True):
-    """What a lookup would mark, as far as it is not marked yet, and the network (a keyed hash) that pays for it."""
+    """What a lookup would mark, as far as it is not marked yet, and the networks (keyed hashes) that pay for it.
+
+    `near` says that one of these has little left.
+    """
 
     asker: Asker
     places: frozenset[int]
-    network: str
+    networks: tuple[str, ...] = ()
+    near: bool = False
 
 
 class LookupBudget:
@@ -74,15 +81,16 @@ class LookupBudget:
         self._off = context.config.limits.all == "off" or not (self._user_budget or self._network_budget)
         self._waiting: dict[tuple[int, str], set[int]] = {}
         self._waiting_networks: dict[tuple[int, str], int] = {}
+        self._wake = asyncio.Event()
 
     def asker(self, user_id: str, client: str) -> Asker | None:
         """Who asks: a user, or (without a user ID) whoever is in the network of `client`. None where nothing is counted."""
         if self._off:
             return None
         day = self._context.clock.now() // DAY
-        derived = self._context.vault.hash_limit_key(f"lookup {day} {user_id or network_of(client)}")
+        derived = self._context.vault.hash_limit_key(f"lookup {day} {user_id or networks_of(client)[0][0]}")
         half = len(derived) // 2
-        return Asker(day, derived[:half], derived[half:].encode("ascii"), client)
+        return Asker(day, derived[:half], derived[half:].encode("ascii"), client, user_id)
 
     def waiting(self, asker: Asker) -> frozenset[int]:
         """The marks of somebody that are not saved yet; to be asked on the event loop."""
@@ -93,31 +101,33 @@ class LookupBudget:
         stored = tallies.get(tx, asker.day, asker.who)
         new = frozenset(_unmarked(stored, _places(asker.key, addresses))) - waiting
         if not new:
-            return Claim(asker, new, "")
+            return Claim(asker, new)
         self._check_user(asker, (stored.marked if stored else 0) + len(waiting) + len(new))
-        network = self._context.vault.hash_limit_key(f"lookups from {network_of(asker.client)}")
-        if self._network_budget:
-            waits = self._waiting_networks.get((asker.day, network), 0)
-            if tallies.asked_from(tx, asker.day, network) + waits + len(new) > self._network_budget:
-                raise self._exceeded(asker)
-        return Claim(asker, new, network)
+        return self._check_networks(tx, Claim(asker, new))
 
     async def charge(self, claim: Claim) -> None:
-        """Mark what was claimed; a large lookup is not answered before that is saved. Raises LimitExceeded."""
+        """Mark what was claimed. Raises LimitExceeded.
+
+        A large lookup, the second of a user before the first is saved, and one near the end of a network's budget are not
+        answered before they are saved.
+        """
         if not claim.places:
             return
-        key = (claim.asker.day, claim.asker.who)
-        waiting = self._waiting.setdefault(key, set())
-        network = (claim.asker.day, claim.network)
-        if len(waiting) + len(claim.places) <= WAITING:
-            waiting |= claim.places
-            self._waiting_networks[network] = self._waiting_networks.get(network, 0) + len(claim.places)
+        day, key = claim.asker.day, (claim.asker.day, claim.asker.who)
+        waiting = self._waiting.get(key)
+        if not waiting and not claim.near and len(claim.places) <= WAITING:
+            self._waiting[key] = set(claim.places)
+            self._pay_later(day, claim.networks, len(claim.places))
+            self._wake.set()
             return
-        saved = claim.places | waiting
+        saved = claim.places | (waiting or set())
 
         def step(tx: Tx) -> None:
-            self._check_user(claim.asker, _save(tx, claim.asker.day, claim.asker.who, saved))
-            tallies.add_asked(tx, claim.asker.day, claim.network, len(claim.places))
+            self._check_user(claim.asker, _save(tx, day, claim.asker.who, saved))
+            if claim.near:
+                self._check_networks(tx, claim)
+            for network in claim.networks:
+                tallies.add_asked(tx, day, network, len(claim.places))
 
         await self._context.database.write(step)
         self._forget(key, saved)
@@ -144,19 +154,49 @@ class LookupBudget:
             try:
                 await self._context.database.write_aside(count)
             except StorageError:
-                for key, asked in networks.items():
-                    self._waiting_networks[key] = self._waiting_networks.get(key, 0) + asked
+                for (day, network), asked in networks.items():
+                    self._pay_later(day, (network,), asked)
                 raise
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Save what waits from time to time, and at the end, when `stop` is set."""
+        """Save what waits as soon as it does, and at the end, when `stop` is set."""
+        ended = asyncio.create_task(self._wake_at(stop))
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), SAVE_SECONDS)
+                await asyncio.wait_for(self._wake.wait(), SAVE_SECONDS)
+            self._wake.clear()
             try:
                 await self.save()
             except StorageError as error:
                 _log.warning("lookups_not_counted", cause=type(error).__name__)
+        await ended
+
+    async def _wake_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._wake.set()
+
+    def _pay_later(self, day: int, networks: Iterable[str], asked: int) -> None:
+        for network in networks:
+            self._waiting_networks[day, network] = self._waiting_networks.get((day, network), 0) + asked
+
+    def _check_networks(self, tx: Tx, claim: Claim) -> Claim:
+        """The claim with the networks that pay. Raises LimitExceeded if one of them has not enough left.
+
+        Those around the caller's own do not hold up users of ours in a network that their account has used. Everybody else's
+        token is one that they could make themselves.
+        """
+        if not self._network_budget:
+            return claim
+        asker, networks, near = claim.asker, [], False
+        for network, times in networks_of(asker.client):
+            hashed = self._context.vault.hash_limit_key(f"lookups from {network}")
+            budget = self._network_budget * times
+            asked = tallies.asked_from(tx, asker.day, hashed) + self._waiting_networks.get((asker.day, hashed), 0)
+            if asked + len(claim.places) > budget and not (times > 1 and has_used(tx, asker.user_id, asker.client)):
+                raise self._exceeded(asker)
+            near = near or asked + len(claim.places) > budget - budget // _NEAR
+            networks.append(hashed)
+        return Claim(asker, claim.places, tuple(networks), near)
 
     def _check_user(self, asker: Asker, marked: int) -> None:
         if self._user_budget and marked > self._marks_allowed:

@@ -23,7 +23,7 @@ from typing import Final
 
 import structlog
 
-from threepid.clock import DAY, HOUR, MINUTE, SECOND
+from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
 from threepid.config import Identity
 from threepid.domain.context import Context
 from threepid.storage import associations, peppers
@@ -152,7 +152,9 @@ class Peppers:
         current = found.get(State.CURRENT)
         if State.FILLING in found or current is None or current.current_at is None:
             return
-        if now >= current.current_at + self._settings.pepper_days * DAY and await self.begin():
+        # One that became current by a clock that was ahead would stay so for as long as that was.
+        due = not current.current_at - SKEW <= now < current.current_at + self._settings.pepper_days * DAY
+        if due and await self.begin():
             _log.info("pepper_rotation_began")
 
     def _work(self, tx: Tx, now: int, count: int) -> Work:

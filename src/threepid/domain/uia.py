@@ -315,7 +315,7 @@ class Uia:
         subject = subject_text(request.subject)
 
         def step(tx: Tx) -> None:
-            take_authentication(tx, context, client=request.client)
+            take_authentication(tx, context, client=request.client, logged_in=request.subject is not None)
             if request.subject is not None:
                 # Held until the end, so that two requests at the same moment count each other.
                 if not devices.hold_device(tx, request.subject.user_id, request.subject.device_id):

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from threepid.clock import DAY, HOUR, MINUTE
+from threepid.clock import DAY, HOUR, MINUTE, SKEW
 from threepid.domain import messages, policy
 from threepid.domain import origin as origins
 from threepid.domain.addresses import Address, Phone
 from threepid.domain.context import Context
 from threepid.domain.credentials import same
-from threepid.domain.limits import count_confirmed, take_message
+from threepid.domain.limits import count_confirmed, refusals_cost, take_message
 from threepid.domain.origin import Origin
 from threepid.spec.errors import (
     MatrixError,
@@ -150,7 +150,7 @@ class Validation:
             if session.wrong_attempts >= ATTEMPTS:
                 raise SessionExpired("This validation session had too many wrong codes: please start a new one.")
             if is_new or (session.validated_at is None and sessions.raise_send_attempt(tx, session.sid, send_attempt)):
-                take_message(tx, context, address, client=client)
+                take_message(tx, context, address, client=client, user_id=owner, account=account)
                 tokens = self._tokens(session, link, code, now)
                 sessions.insert_tokens(tx, session.sid, send_attempt, tokens, origin=origin.to_text())
                 messages.enqueue(
@@ -165,7 +165,8 @@ class Validation:
                 )
             return session.sid
 
-        found = await context.database.write(step)
+        async with refusals_cost(context, client=client):
+            found = await context.database.write(step)
         self._wake_delivery()
         return found
 
@@ -245,7 +246,7 @@ class Validation:
     def _checked(self, session: Session | None, client_secret: str) -> Session:
         if session is None or not same(session.secret_hash, self._context.vault.hash_client_secret(client_secret)):
             raise NoValidSession
-        if session.expires_at <= self._context.clock.now():
+        if sessions.is_over(session, self._context.clock.now()):
             raise SessionExpired
         if session.validated_at is None and session.consumed_at is not None:
             raise NoValidSession(cause="closed")
@@ -255,7 +256,7 @@ class Validation:
 
     def _judge(self, tx: Tx, session: Session, token: str) -> Verdict:
         now = self._context.clock.now()
-        if session.expires_at <= now:
+        if sessions.is_over(session, now):
             return Verdict.EXPIRED
         if session.validated_at is None:
             if not sessions.spend_attempt(tx, session.sid, ATTEMPTS):
@@ -274,16 +275,17 @@ class Validation:
     def _compare(self, tx: Tx, session: Session, token: str, now: int) -> Verdict:
         link_hash = self._context.vault.hash_token(token)
         code_hash = self._context.vault.hash_code(session.sid, token)
-        since = now - DAY
         codes_taken = (
             session.validated_at is not None
-            or sessions.wrong_attempts_at(tx, session.medium, session.canonical, since) <= ADDRESS_ATTEMPTS
+            or sessions.wrong_attempts_at(tx, session.medium, session.canonical, now - DAY, now) <= ADDRESS_ATTEMPTS
         )
         verdict = Verdict.WRONG
         for known in sessions.tokens_of(tx, session.sid):
             by_link = same(known.link_hash, link_hash)
             by_code = same(known.code_hash, code_hash) and codes_taken
-            if (by_link and known.link_expires_at > now) or (by_code and known.code_expires_at > now):
+            if (by_link and _lives(known.link_expires_at, LINK_LIFE, now)) or (
+                by_code and _lives(known.code_expires_at, CODE_LIFE, now)
+            ):
                 return Verdict.RIGHT
             if by_link or by_code:
                 verdict = Verdict.RIGHT if session.validated_at is not None else Verdict.OLD
@@ -292,12 +294,12 @@ class Validation:
     def _view(self, tx: Tx, link_hash: bytes) -> LinkView:
         now = self._context.clock.now()
         session = sessions.by_link(tx, link_hash)
-        if session is None or session.expires_at <= now:
+        if session is None or sessions.is_over(session, now):
             return LinkView(Confirmation.GONE, None)
         if session.validated_at is not None:
             return LinkView(Confirmation.DONE, session)
         alive = any(
-            same(known.link_hash, link_hash) and known.link_expires_at > now
+            same(known.link_hash, link_hash) and _lives(known.link_expires_at, LINK_LIFE, now)
             for known in sessions.tokens_of(tx, session.sid)
         )
         if not alive or session.consumed_at is not None or session.wrong_attempts >= ATTEMPTS:
@@ -369,6 +371,11 @@ class Validation:
                 if (threepid.medium, threepid.canonical) == (session.medium, session.canonical):
                     return threepid.address
         return session.address
+
+
+def _lives(expires_at: int, life: int, now: int) -> bool:
+    """Is a token good? One that would live longer than any does is of a clock that was ahead."""
+    return now < expires_at <= now + life + SKEW
 
 
 def _life_after(session: Session, now: int) -> int:

@@ -98,7 +98,7 @@ class Federation:
         known = self._known.get(server_name)
         return (
             known is not None
-            and known.good_until > now
+            and known.good_until > now >= known.asked_at
             and (key_id in known.keys or known.asked_at + _KEYS_PAUSE > now)
         )
 

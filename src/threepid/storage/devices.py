@@ -10,10 +10,13 @@ from typing import Final
 
 from msgspec import Struct
 
+from threepid.clock import HOUR, SKEW
 from threepid.storage.database import ANY, AT_MOST_ONE, Tx
 from threepid.storage.queries import Queries
 
 _sql = Queries("devices")
+_LONGEST: Final = HOUR + SKEW
+"""How long login and OpenID tokens live at most: one with longer to live is of a clock that was ahead."""
 
 MOST_ENDED: Final = 20
 """Ended tokens of one device that are remembered, at most."""
@@ -78,6 +81,10 @@ class _AccessToken(Struct, frozen=True):
     device_id: str
     refresh_hash: bytes | None
     first_use_spends: bytes | None
+
+
+class _SeenFrom(Struct, frozen=True):
+    seen_from: str
 
 
 class Tokens(Struct, frozen=True):
@@ -237,6 +244,11 @@ def of_user(tx: Tx, user_id: str) -> list[Device]:
     return tx.rows(_sql.devices, Device, user_id=user_id)
 
 
+def seen_from(tx: Tx, user_id: str) -> list[str]:
+    """The IP addresses from which devices of an account were heard of last."""
+    return [one.seen_from for one in tx.rows(_sql.seen_from, _SeenFrom, user_id=user_id)]
+
+
 def rename(tx: Tx, user_id: str, device_id: str, display_name: str | None) -> bool:
     """Give a device another name; False if the account has no such device."""
     return tx.run(_sql.rename_device, AT_MOST_ONE, user_id=user_id, device_id=device_id, display_name=display_name) == 1
@@ -326,7 +338,7 @@ def insert_login_token(
 
 def take_login_token(tx: Tx, token_hash: bytes, now: int) -> str | None:
     """Use a login token up; whose it was, or None."""
-    user_id: str | None = tx.value(_sql.take_login_token, token_hash=token_hash, now=now)
+    user_id: str | None = tx.value(_sql.take_login_token, token_hash=token_hash, now=now, latest=now + _LONGEST)
     return user_id
 
 
@@ -341,7 +353,7 @@ def insert_openid_token(
 
 def openid_owner(tx: Tx, token_hash: bytes, now: int) -> Place | None:
     """Whose OpenID token this is and which device got it, if it is one and has not expired."""
-    return tx.row(_sql.openid_owner, Place, token_hash=token_hash, now=now)
+    return tx.row(_sql.openid_owner, Place, token_hash=token_hash, now=now, latest=now + _LONGEST)
 
 
 def end_expired(tx: Tx, now: int, *, ended_before: int, at_most: int) -> int:
@@ -360,18 +372,16 @@ def end_expired(tx: Tx, now: int, *, ended_before: int, at_most: int) -> int:
     return len(found)
 
 
-def delete_expired(tx: Tx, now: int, *, ended_before: int, latest: int) -> int:
+def delete_expired(tx: Tx, now: int, *, ended_before: int) -> int:
     """Forget what nobody can use any more, and tokens that ended before `ended_before`; returns how many.
 
-    No login or OpenID token lives longer than until `latest`, and no token ended later than `now`: the clock may have been
-    ahead for a while.
+    No token ended later than `now`: the clock may have been ahead for a while.
     """
-    tx.run(_sql.shorten_login_tokens, ANY, latest=latest)
-    tx.run(_sql.shorten_openid_tokens, ANY, latest=latest)
+    limits = {"now": now, "latest": now + _LONGEST}
     tx.run(_sql.date_ended_tokens, ANY, now=now)
     return (
-        tx.run(_sql.delete_expired_openid_tokens, ANY, now=now)
-        + tx.run(_sql.delete_expired_login_tokens, ANY, now=now)
+        tx.run(_sql.delete_expired_openid_tokens, ANY, **limits)
+        + tx.run(_sql.delete_expired_login_tokens, ANY, **limits)
         + tx.run(_sql.delete_spent_refresh_tokens, ANY, now=now, spent_before=ended_before)
         + tx.run(_sql.delete_ended_tokens, ANY, before=ended_before)
     )

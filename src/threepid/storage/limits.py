@@ -8,31 +8,48 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from msgspec import Struct
 
+from threepid.clock import SKEW
 from threepid.storage.database import ANY, AT_MOST_ONE, Tx
 from threepid.storage.queries import Queries
 
 _sql = Queries("limits")
 
 
+class State(Struct, frozen=True):
+    """When everything of a burst will be there again, and when something was last taken of it."""
+
+    key: str
+    full_at: int
+    taken_at: int
+
+
 class Wanted(Struct, frozen=True):
-    """One of a burst that refills by one each `interval` (milliseconds)."""
+    """One of a burst that refills by one each `interval` (milliseconds), if `kept` others are left."""
 
     key: str
     interval: int
     burst: int
+    kept: int = 0
 
     def latest(self, now: int) -> int:
         """When the burst may be full again at the latest if one is to be left now."""
-        return now + self.interval * (self.burst - 1)
+        return now + self.interval * (self.burst - 1 - self.kept)
+
+    def empty(self, now: int) -> int:
+        """When the burst is full again if it is empty now."""
+        return now + self.interval * self.burst
+
+    def full_at(self, state: State | None, now: int) -> int:
+        """When the burst is full again: never further away than what it holds, as `take` sees it."""
+        if state is None:
+            return now
+        if state.taken_at > now + SKEW:
+            return min(state.full_at - state.taken_at + now, self.latest(now))
+        return min(state.full_at, self.latest(now)) if state.full_at > self.empty(now) + SKEW else state.full_at
 
 
 class _Taken(Struct, frozen=True):
     key: str
-
-
-class _FullAt(Struct, frozen=True):
-    key: str
-    full_at: int
 
 
 class _Texts(Struct, frozen=True):
@@ -42,13 +59,15 @@ class _Texts(Struct, frozen=True):
 
 def take(tx: Tx, wanted: Sequence[Wanted], *, now: int) -> int:
     """Take one of each; 0, or nothing is taken: the milliseconds until there is one again of the first that has none."""
-    rows = [(one.key, one.interval, one.latest(now)) for one in wanted]
-    taken = {row.key for row in tx.rows(_sql.take, _Taken, wanted=msgspec.json.encode(rows).decode("ascii"), now=now)}
+    # In one order, so that two transactions do not wait for each other.
+    rows = sorted((one.key, one.interval, one.latest(now), one.empty(now)) for one in wanted)
+    asked = msgspec.json.encode(rows).decode("ascii")
+    taken = {row.key for row in tx.rows(_sql.take, _Taken, wanted=asked, now=now, skew=SKEW)}
     if len(taken) == len(wanted):
         return 0
     give_back(tx, [one for one in wanted if one.key in taken])
     first = next(one for one in wanted if one.key not in taken)
-    return max(1, full_at(tx, [first.key])[first.key] - first.latest(now))
+    return max(1, full_at(tx, [first], now=now)[first.key] - first.latest(now))
 
 
 def give_back(tx: Tx, taken: Iterable[Wanted]) -> None:
@@ -57,10 +76,25 @@ def give_back(tx: Tx, taken: Iterable[Wanted]) -> None:
         tx.run(_sql.give_back, AT_MOST_ONE, key=one.key, interval=one.interval)
 
 
-def full_at(tx: Tx, keys: Sequence[str]) -> dict[str, int]:
-    """When everything of each burst will be there again, where something was taken."""
-    found = tx.rows(_sql.full_at, _FullAt, keys=msgspec.json.encode(keys).decode("ascii"))
-    return {one.key: one.full_at for one in found}
+def spend(tx: Tx, wanted: Wanted, *, now: int) -> None:
+    """Take one although there may be none: nothing is written where the burst is all but empty."""
+    empty = wanted.empty(now)
+    tx.run(
+        _sql.spend,
+        AT_MOST_ONE,
+        key=wanted.key,
+        now=now,
+        interval=wanted.interval,
+        empty=empty,
+        all_but_empty=empty - wanted.interval // 2,
+    )
+
+
+def full_at(tx: Tx, wanted: Sequence[Wanted], *, now: int) -> dict[str, int]:
+    """When everything of each burst will be there again."""
+    keys = msgspec.json.encode([one.key for one in wanted]).decode("ascii")
+    states = {state.key: state for state in tx.rows(_sql.states, State, keys=keys)}
+    return {one.key: one.full_at(states.get(one.key), now) for one in wanted}
 
 
 def count_text(tx: Tx, prefix: str, day: int) -> None:
@@ -73,21 +107,21 @@ def count_confirmed(tx: Tx, prefix: str, day: int) -> None:
     tx.run(_sql.count_confirmed, prefix=prefix, day=day)
 
 
-def texts_of_prefix(tx: Tx, prefix: str, *, since_day: int) -> tuple[int, int]:
-    """How many texts went to numbers of the prefix since that day, and how many of their codes came back."""
-    texts = tx.row(_sql.texts_of_prefix, _Texts, prefix=prefix, since_day=since_day)
+def texts_of_prefix(tx: Tx, prefix: str, *, since_day: int, day: int) -> tuple[int, int]:
+    """How many texts went to numbers of the prefix from one day to another, and how many of their codes came back."""
+    texts = tx.row(_sql.texts_of_prefix, _Texts, prefix=prefix, since_day=since_day, day=day)
     return (texts.sent, texts.confirmed) if texts else (0, 0)
 
 
-def closed_prefixes(tx: Tx, *, since_day: int, least_sent: int, confirmed_part: int) -> int:
-    """How many prefixes had `least_sent` texts or more since that day, and fewer than one in `confirmed_part` confirmed."""
-    parameters = {"since_day": since_day, "least_sent": least_sent, "confirmed_part": confirmed_part}
+def closed_prefixes(tx: Tx, *, since_day: int, day: int, least_sent: int, confirmed_part: int) -> int:
+    """How many prefixes had `least_sent` texts or more from one day to another, and fewer than one in so many confirmed."""
+    parameters = {"since_day": since_day, "day": day, "least_sent": least_sent, "confirmed_part": confirmed_part}
     return int(tx.value(_sql.closed_prefixes, **parameters))
 
 
-def delete_texts_before(tx: Tx, day: int) -> int:
-    """Forget the counts of the days before `day`."""
-    return tx.run(_sql.delete_texts_before, ANY, day=day)
+def delete_texts_outside(tx: Tx, *, since_day: int, day: int) -> int:
+    """Forget the counts of other days than these."""
+    return tx.run(_sql.delete_texts_outside, ANY, since_day=since_day, day=day)
 
 
 def delete_full(tx: Tx, now: int, *, limit: int) -> int:

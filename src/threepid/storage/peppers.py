@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from threepid.clock import SKEW
 from threepid.spec.lookup_hash import lookup_hash
 from threepid.storage.database import ANY, AT_MOST_ONE, StorageError, Tx
 from threepid.storage.queries import Queries
@@ -144,7 +145,18 @@ def _first_key(number: int) -> int:
 
 def claim(tx: Tx, number: int, worker: str, *, now: int, leased_until: int) -> bool:
     """Take the work on a pepper, or keep it; False if another worker has it."""
-    return tx.run(_sql.claim, AT_MOST_ONE, number=number, worker=worker, now=now, leased_until=leased_until) == 1
+    return (
+        tx.run(
+            _sql.claim,
+            AT_MOST_ONE,
+            number=number,
+            worker=worker,
+            now=now,
+            leased_until=leased_until,
+            ahead=leased_until + SKEW,
+        )
+        == 1
+    )
 
 
 def fill(tx: Tx, pepper: Pepper, count: int) -> int:

@@ -4,6 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from threepid.clock import SKEW
 from threepid.storage.database import ANY, AT_MOST_ONE, Tx
 from threepid.storage.queries import Queries
 
@@ -77,10 +78,15 @@ def open_session(
         if opened:
             return opened[0], True
         session = tx.row(_sql.open_session, Session, **key.parameters())
-        if session is not None and session.expires_at > now:
+        if session is not None and not is_over(session, now):
             return session, False
         # It expired, or somebody else closed it between the two statements.
-        tx.run(_sql.close_expired, ANY, **key.parameters(), now=now)
+        tx.run(_sql.close_over, ANY, **key.parameters(), now=now, ahead=now + SKEW)
+
+
+def is_over(session: Session, now: int) -> bool:
+    """Has the session expired? One that was opened or validated by a clock that was ahead has: it would live for too long."""
+    return session.expires_at <= now or max(session.created_at, session.validated_at or 0) > now + SKEW
 
 
 def by_sid(tx: Tx, sid: str) -> Session | None:
@@ -137,14 +143,14 @@ def validate_by_link(tx: Tx, sid: str, *, now: int, expires_at: int, attempts: i
     return tx.run(_sql.validate_by_link, AT_MOST_ONE, sid=sid, now=now, expires_at=expires_at, attempts=attempts) == 1
 
 
-def wrong_attempts_at(tx: Tx, medium: str, canonical: str, since: int) -> int:
+def wrong_attempts_at(tx: Tx, medium: str, canonical: str, since: int, now: int) -> int:
     """Wrong tries in all sessions of an address that were opened after `since`."""
-    return int(tx.value(_sql.wrong_attempts_at, medium=medium, canonical=canonical, since=since))
+    return int(tx.value(_sql.wrong_attempts_at, medium=medium, canonical=canonical, since=since, ahead=now + SKEW))
 
 
 def consume(tx: Tx, sid: str, now: int) -> bool:
     """Use a validated session up; False if it was used, has expired or is not validated."""
-    return tx.run(_sql.consume, AT_MOST_ONE, sid=sid, now=now) == 1
+    return tx.run(_sql.consume, AT_MOST_ONE, sid=sid, now=now, ahead=now + SKEW) == 1
 
 
 def close_of_address(tx: Tx, *, medium: str, canonical: str, purpose: str, now: int) -> int:

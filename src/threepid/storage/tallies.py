@@ -48,6 +48,7 @@ def add_asked(tx: Tx, day: int, network: str, count: int) -> None:
     tx.run(_sql.add_asked, day=day, network=network, count=count)
 
 
-def delete_before(tx: Tx, day: int) -> int:
-    """Forget what was asked for on earlier days."""
-    return tx.run(_sql.delete_before, ANY, day=day) + tx.run(_sql.delete_networks_before, ANY, day=day)
+def delete_outside(tx: Tx, *, since_day: int, day: int) -> int:
+    """Forget what was asked for on other days than these."""
+    days = {"since_day": since_day, "day": day}
+    return tx.run(_sql.delete_outside, ANY, **days) + tx.run(_sql.delete_networks_outside, ANY, **days)

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from threepid.clock import SKEW
 from threepid.storage.database import ANY, AT_MOST_ONE, Tx
 from threepid.storage.queries import Queries
 
@@ -71,8 +72,8 @@ def keep_early(tx: Tx, id_hash: bytes, early: bytes) -> bool:
 
 
 def get(tx: Tx, id_hash: bytes, *, now: int, idle_since: int) -> UiaSession | None:
-    """The session, unless it has expired or was not used after `idle_since`."""
-    return tx.row(_sql.get, UiaSession, id_hash=id_hash, now=now, idle_since=idle_since)
+    """The session, unless it has expired, was not used after `idle_since`, or was by a clock that was ahead."""
+    return tx.row(_sql.get, UiaSession, id_hash=id_hash, now=now, idle_since=idle_since, ahead=now + SKEW)
 
 
 def complete(tx: Tx, id_hash: bytes, *, before: str, completed: str, now: int) -> bool:

@@ -35,6 +35,10 @@ DELETE FROM devices WHERE user_id = :user_id AND device_id <> :device_id;
 SELECT device_id, display_name, created_at, seen_at, seen_from, user_agent FROM devices
 WHERE user_id = :user_id ORDER BY created_at, device_id;
 
+-- name: seen_from(user_id)
+-- From where the devices of an account were heard of last; so many at most that it takes no time.
+SELECT DISTINCT seen_from FROM devices WHERE user_id = :user_id AND seen_from <> '' LIMIT 1000;
+
 -- name: rename_device(user_id, device_id, display_name)!
 -- Another name for a device.
 UPDATE devices SET display_name = CAST(:display_name AS TEXT) WHERE user_id = :user_id AND device_id = :device_id;
@@ -173,9 +177,10 @@ DELETE FROM login_tokens WHERE user_id = :user_id AND token_hash NOT IN (
     SELECT token_hash FROM login_tokens WHERE user_id = :user_id ORDER BY number DESC LIMIT :at_most
 );
 
--- name: take_login_token(token_hash, now)$
+-- name: take_login_token(token_hash, now, latest)$
 -- Use a login token up, and whose it was.
-DELETE FROM login_tokens WHERE token_hash = :token_hash AND expires_at > :now RETURNING user_id;
+DELETE FROM login_tokens
+WHERE token_hash = :token_hash AND expires_at > :now AND expires_at <= :latest RETURNING user_id;
 
 -- name: delete_login_tokens(user_id)!
 -- The login tokens of an account.
@@ -198,9 +203,9 @@ DELETE FROM openid_tokens WHERE user_id = :user_id AND token_hash NOT IN (
     SELECT token_hash FROM openid_tokens WHERE user_id = :user_id ORDER BY number DESC LIMIT :at_most
 );
 
--- name: openid_owner(token_hash, now)^
+-- name: openid_owner(token_hash, now, latest)^
 -- Whose unexpired OpenID token this is, and which device got it.
-SELECT user_id, device_id FROM openid_tokens WHERE token_hash = :token_hash AND expires_at > :now;
+SELECT user_id, device_id FROM openid_tokens WHERE token_hash = :token_hash AND expires_at > :now AND expires_at <= :latest;
 
 -- name: delete_openid_tokens(user_id)!
 -- The OpenID tokens of an account.
@@ -210,21 +215,13 @@ DELETE FROM openid_tokens WHERE user_id = :user_id;
 -- The OpenID tokens that a device got.
 DELETE FROM openid_tokens WHERE user_id = :user_id AND device_id = :device_id;
 
--- name: delete_expired_openid_tokens(now)!
--- OpenID tokens that nobody can use any more.
-DELETE FROM openid_tokens WHERE expires_at <= :now;
+-- name: delete_expired_openid_tokens(now, latest)!
+-- OpenID tokens that nobody can use any more, those of a clock that was ahead among them.
+DELETE FROM openid_tokens WHERE expires_at NOT BETWEEN CAST(:now AS BIGINT) + 1 AND CAST(:latest AS BIGINT);
 
--- name: shorten_openid_tokens(latest)!
--- OpenID tokens that were made while the clock was ahead: none lives longer than this.
-UPDATE openid_tokens SET expires_at = :latest WHERE expires_at > :latest;
-
--- name: delete_expired_login_tokens(now)!
--- Login tokens that nobody can use any more.
-DELETE FROM login_tokens WHERE expires_at <= :now;
-
--- name: shorten_login_tokens(latest)!
--- Login tokens that were made while the clock was ahead: none lives longer than this.
-UPDATE login_tokens SET expires_at = :latest WHERE expires_at > :latest;
+-- name: delete_expired_login_tokens(now, latest)!
+-- Login tokens that nobody can use any more, those of a clock that was ahead among them.
+DELETE FROM login_tokens WHERE expires_at NOT BETWEEN CAST(:now AS BIGINT) + 1 AND CAST(:latest AS BIGINT);
 
 -- name: delete_spent_refresh_tokens(now, spent_before)!
 -- Expired refresh tokens that were spent so long ago that nobody is told of their device any more.

@@ -1,30 +1,59 @@
--- name: take(wanted, now)
--- Take one of each burst, all of which refill by one each interval; answers the keys of which there was one. `wanted` is JSON:
--- key, interval, and when the burst may be full again at the latest if one is to be left.
-INSERT INTO limits (key, full_at)
-SELECT value ->> 0, CAST(:now AS BIGINT) + (value ->> 1) FROM json_each(:wanted) WHERE TRUE
-ON CONFLICT (key) DO UPDATE SET full_at = MAX(limits.full_at, CAST(:now AS BIGINT)) + excluded.full_at - CAST(:now AS BIGINT)
+-- name: take(wanted, now, skew)
+-- Take one of each burst, all of which refill by one each interval, and answer the keys of which there was one. `wanted` is
+-- JSON: key, interval, when the burst may be full again at the latest if there is one, and when an empty one is.
+-- No state is further away than its own burst. Where the clock was set back (more than `skew` ago, since the clocks of two hosts
+-- differ), what was taken stays taken, counted from now; one is left, because a rejected request writes nothing.
+INSERT INTO limits (key, full_at, taken_at)
+SELECT value ->> 0, CAST(:now AS BIGINT) + (value ->> 1), CAST(:now AS BIGINT) FROM json_each(:wanted) WHERE TRUE
+ON CONFLICT (key) DO UPDATE SET taken_at = excluded.taken_at, full_at = (
+    SELECT excluded.full_at - excluded.taken_at + MAX(excluded.taken_at, CASE
+        WHEN limits.taken_at > excluded.taken_at + :skew
+            THEN MIN(limits.full_at - limits.taken_at + excluded.taken_at, value ->> 2)
+        ELSE MIN(limits.full_at, value ->> 2) END)
+    FROM json_each(:wanted) WHERE value ->> 0 = excluded.key
+)
 WHERE limits.full_at <= (SELECT value ->> 2 FROM json_each(:wanted) WHERE value ->> 0 = excluded.key)
+    OR limits.taken_at > excluded.taken_at + :skew
+    OR limits.full_at > :skew + (SELECT value ->> 3 FROM json_each(:wanted) WHERE value ->> 0 = excluded.key)
 RETURNING key;
 
--- name: take_on_postgresql(wanted, now)
+-- name: take_on_postgresql(wanted, now, skew)
 -- The same with this engine's functions of JSON.
-INSERT INTO limits (key, full_at)
-SELECT value ->> 0, CAST(:now AS BIGINT) + CAST(value ->> 1 AS BIGINT) FROM jsonb_array_elements(CAST(:wanted AS JSONB))
-ON CONFLICT (key) DO UPDATE SET
-    full_at = GREATEST(limits.full_at, CAST(:now AS BIGINT)) + excluded.full_at - CAST(:now AS BIGINT)
+INSERT INTO limits (key, full_at, taken_at)
+SELECT value ->> 0, CAST(:now AS BIGINT) + CAST(value ->> 1 AS BIGINT), CAST(:now AS BIGINT)
+FROM jsonb_array_elements(CAST(:wanted AS JSONB))
+ON CONFLICT (key) DO UPDATE SET taken_at = excluded.taken_at, full_at = (
+    SELECT excluded.full_at - excluded.taken_at + GREATEST(excluded.taken_at, CASE
+        WHEN limits.taken_at > excluded.taken_at + CAST(:skew AS BIGINT)
+            THEN LEAST(limits.full_at - limits.taken_at + excluded.taken_at, CAST(value ->> 2 AS BIGINT))
+        ELSE LEAST(limits.full_at, CAST(value ->> 2 AS BIGINT)) END)
+    FROM jsonb_array_elements(CAST(:wanted AS JSONB)) WHERE value ->> 0 = excluded.key
+)
 WHERE limits.full_at <= (
     SELECT CAST(value ->> 2 AS BIGINT) FROM jsonb_array_elements(CAST(:wanted AS JSONB)) WHERE value ->> 0 = excluded.key
 )
+    OR limits.taken_at > excluded.taken_at + CAST(:skew AS BIGINT)
+    OR limits.full_at > CAST(:skew AS BIGINT) + (
+        SELECT CAST(value ->> 3 AS BIGINT) FROM jsonb_array_elements(CAST(:wanted AS JSONB)) WHERE value ->> 0 = excluded.key
+    )
 RETURNING key;
 
--- name: full_at(keys)
--- When everything of these bursts will be there again; `keys` is a JSON array.
-SELECT key, full_at FROM limits WHERE key IN (SELECT value FROM json_each(:keys));
+-- name: spend(key, now, interval, empty, all_but_empty)!
+-- Take one of a burst, be there one or not: it is no more than empty. Touches no row where it is all but empty.
+INSERT INTO limits (key, full_at, taken_at) VALUES (:key, CAST(:now AS BIGINT) + CAST(:interval AS BIGINT), :now)
+ON CONFLICT (key) DO UPDATE SET taken_at = excluded.taken_at, full_at = CASE
+    WHEN limits.full_at <= excluded.taken_at THEN excluded.full_at
+    WHEN limits.full_at >= CAST(:empty AS BIGINT) - CAST(:interval AS BIGINT) THEN CAST(:empty AS BIGINT)
+    ELSE limits.full_at + CAST(:interval AS BIGINT) END
+WHERE limits.full_at NOT BETWEEN CAST(:all_but_empty AS BIGINT) AND CAST(:empty AS BIGINT);
 
--- name: full_at_on_postgresql(keys)
+-- name: states(keys)
+-- When everything of these bursts will be there again, and when something was last taken; `keys` is a JSON array.
+SELECT key, full_at, taken_at FROM limits WHERE key IN (SELECT value FROM json_each(:keys));
+
+-- name: states_on_postgresql(keys)
 -- The same with this engine's functions of JSON.
-SELECT key, full_at FROM limits WHERE key IN (SELECT jsonb_array_elements_text(CAST(:keys AS JSONB)));
+SELECT key, full_at, taken_at FROM limits WHERE key IN (SELECT jsonb_array_elements_text(CAST(:keys AS JSONB)));
 
 -- name: delete_full(now, limit)!
 -- Some of the limits of which everything is there again.
@@ -46,18 +75,18 @@ ON CONFLICT (prefix, day) DO UPDATE SET sent = sms_prefixes.sent + 1;
 INSERT INTO sms_prefixes (prefix, day, confirmed) VALUES (:prefix, :day, 1)
 ON CONFLICT (prefix, day) DO UPDATE SET confirmed = sms_prefixes.confirmed + 1;
 
--- name: texts_of_prefix(prefix, since_day)^
--- How many texts went to numbers that begin with these digits, and how many of their codes came back.
+-- name: texts_of_prefix(prefix, since_day, day)^
+-- How many texts went to numbers that begin with these digits from one day to another, and how many of their codes came back.
 SELECT CAST(COALESCE(SUM(sent), 0) AS BIGINT) AS sent, CAST(COALESCE(SUM(confirmed), 0) AS BIGINT) AS confirmed
-FROM sms_prefixes WHERE prefix = :prefix AND day >= :since_day;
+FROM sms_prefixes WHERE prefix = :prefix AND day BETWEEN :since_day AND :day;
 
--- name: closed_prefixes(since_day, least_sent, confirmed_part)$
--- How many prefixes had many texts and too few confirmations.
+-- name: closed_prefixes(since_day, day, least_sent, confirmed_part)$
+-- How many prefixes had many texts and too few confirmations from one day to another.
 SELECT COUNT(*) FROM (
-    SELECT prefix FROM sms_prefixes WHERE day >= :since_day GROUP BY prefix
+    SELECT prefix FROM sms_prefixes WHERE day BETWEEN :since_day AND :day GROUP BY prefix
     HAVING SUM(sent) >= :least_sent AND SUM(confirmed) * :confirmed_part < SUM(sent)
 ) AS closed;
 
--- name: delete_texts_before(day)!
--- Forget the counts of long ago.
-DELETE FROM sms_prefixes WHERE day < :day;
+-- name: delete_texts_outside(since_day, day)!
+-- Forget the counts of long ago, and those of days to come, which a wrong clock wrote.
+DELETE FROM sms_prefixes WHERE day NOT BETWEEN :since_day AND :day;

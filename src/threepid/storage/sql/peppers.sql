@@ -35,10 +35,10 @@ SELECT 1;
 -- Wait until everybody who publishes or withdraws without knowing of a new pepper is done.
 SELECT number FROM peppers WHERE current_at IS NOT NULL AND answers_until IS NULL FOR UPDATE;
 
--- name: claim(number, worker, now, leased_until)!
+-- name: claim(number, worker, now, leased_until, ahead)!
 -- Take the work on a pepper for a while, or keep it; touches no row if somebody else has it.
 UPDATE peppers SET worker = :worker, leased_until = :leased_until
-WHERE number = :number AND (worker = :worker OR leased_until <= :now);
+WHERE number = :number AND (worker = :worker OR leased_until <= :now OR leased_until > :ahead);
 
 -- name: next_associations(medium, canonical, count)
 -- The associations after this one, in the order of their addresses.

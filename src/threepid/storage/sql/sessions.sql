@@ -9,11 +9,12 @@ VALUES
 ON CONFLICT (purpose, owner, medium, canonical, secret_hash) WHERE consumed_at IS NULL DO NOTHING
 RETURNING *;
 
--- name: close_expired(purpose, owner, medium, canonical, secret_hash, now)!
--- An expired session makes room for the next one of the same purpose, owner, address and secret.
+-- name: close_over(purpose, owner, medium, canonical, secret_hash, now, ahead)!
+-- A session that has expired, or that a clock opened or validated that was ahead, makes room for the next one of the same purpose, owner, address and secret.
 UPDATE validation_sessions SET consumed_at = :now
 WHERE purpose = :purpose AND owner = :owner AND medium = :medium AND canonical = :canonical
-    AND secret_hash = :secret_hash AND consumed_at IS NULL AND expires_at <= :now;
+    AND secret_hash = :secret_hash AND consumed_at IS NULL
+    AND (expires_at <= :now OR created_at > :ahead OR validated_at > :ahead);
 
 -- name: open_session(purpose, owner, medium, canonical, secret_hash)^
 -- The open session of a purpose, owner, address and secret.
@@ -62,15 +63,15 @@ WHERE sid = :sid AND validated_at IS NULL AND consumed_at IS NULL;
 UPDATE validation_sessions SET validated_at = :now, expires_at = :expires_at
 WHERE sid = :sid AND validated_at IS NULL AND consumed_at IS NULL AND expires_at > :now AND wrong_attempts < :attempts;
 
--- name: wrong_attempts_at(medium, canonical, since)$
+-- name: wrong_attempts_at(medium, canonical, since, ahead)$
 -- Wrong tries in all sessions of an address that were opened since then.
 SELECT COALESCE(SUM(wrong_attempts), 0) FROM validation_sessions
-WHERE medium = :medium AND canonical = :canonical AND created_at > :since;
+WHERE medium = :medium AND canonical = :canonical AND created_at > :since AND created_at <= :ahead;
 
--- name: consume(sid, now)!
+-- name: consume(sid, now, ahead)!
 -- Use a validated session up; touches no row if it was used, has expired or is not validated.
 UPDATE validation_sessions SET consumed_at = :now
-WHERE sid = :sid AND consumed_at IS NULL AND validated_at IS NOT NULL AND expires_at > :now;
+WHERE sid = :sid AND consumed_at IS NULL AND validated_at <= :ahead AND expires_at > :now;
 
 -- name: close_of_address(medium, canonical, purpose, now)!
 -- End the open sessions of an address and purpose: what they would have proven is settled.

@@ -19,10 +19,10 @@ SELECT asked FROM lookup_networks WHERE day = :day AND network = :network;
 INSERT INTO lookup_networks (day, network, asked) VALUES (:day, :network, :count)
 ON CONFLICT (day, network) DO UPDATE SET asked = lookup_networks.asked + excluded.asked;
 
--- name: delete_before(day)!
--- Forget what was asked for on earlier days.
-DELETE FROM lookup_tallies WHERE day < :day;
+-- name: delete_outside(since_day, day)!
+-- Forget what was asked for on earlier days, and on days to come, which a wrong clock wrote.
+DELETE FROM lookup_tallies WHERE day NOT BETWEEN :since_day AND :day;
 
--- name: delete_networks_before(day)!
+-- name: delete_networks_outside(since_day, day)!
 -- Forget where it was asked from.
-DELETE FROM lookup_networks WHERE day < :day;
+DELETE FROM lookup_networks WHERE day NOT BETWEEN :since_day AND :day;

@@ -17,11 +17,12 @@ DELETE FROM uia_sessions WHERE id_hash IN (
 -- Keep an attempt that came too early; touches no row if the session is used up.
 UPDATE uia_sessions SET early = :early WHERE id_hash = :id_hash AND consumed_at IS NULL;
 
--- name: get(id_hash, now, idle_since)^
--- One session, unless it has expired or lain idle for too long.
+-- name: get(id_hash, now, idle_since, ahead)^
+-- One session, unless it has expired, lain idle for too long, or was used by a clock that was ahead.
 SELECT operation, subject, request_mac, request, completed, flows, consumer, created_at, expires_at, consumed_at, result,
     origin, early
-FROM uia_sessions WHERE id_hash = :id_hash AND expires_at > :now AND used_at > :idle_since;
+FROM uia_sessions WHERE id_hash = :id_hash AND expires_at > :now AND used_at > :idle_since
+    AND used_at <= :ahead;
 
 -- name: complete(id_hash, before, completed, now)!
 -- A stage is done; touches no row if another stage was completed in between or the session is used up.
