@@ -145,9 +145,10 @@ class Guess:
         network = network_of(client)
         counted = [(f"guess from {network}", settings.guesses_from_client)]
         if account:
-            counted.append((f"guess at {account} from {network}", settings.guesses_at_account_from_client))
+            # The account stands last: it may be any text that somebody typed, and must not read like another limit.
+            counted.append((f"guess from {network} at {account}", settings.guesses_at_account_from_client))
             if logged_in:
-                counted.append((f"guess at {account} by its devices", settings.guesses_at_account))
+                counted.append((f"guess by the devices of {account}", settings.guesses_at_account))
             elif network not in {network_of(known) for known in known_clients}:
                 counted.append((f"guess at {account}", settings.guesses_at_account))
         self._context = context
