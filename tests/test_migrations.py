@@ -182,3 +182,48 @@ def test_identity_tokens_that_are_there_stay_good_and_are_fifty_a_user(
     ]
     assert run("SELECT created_at, expires_at FROM identity_tokens WHERE user_id LIKE '@z%'") == [(7, 1000)]
     assert run("SELECT COUNT(*) FROM openid_tokens") == run("SELECT COUNT(*) FROM login_tokens") == [(0,)]
+
+
+def test_authentication_sessions_of_before_go_on_under_their_new_subjects(database_url: str) -> None:
+    import apsw
+
+    from threepid.storage.connect import sqlite_path
+
+    before = [step for step in known_migrations() if step.version < 8]
+    step = next(step for step in known_migrations() if step.version == 8)
+    insert = (
+        "INSERT INTO uia_sessions (id_hash, operation, subject, request_mac, request, flows, consumer, completed, "
+        "created_at, used_at, expires_at) VALUES ({}, 'x', '{}', {}, {}, '[]', 'REGISTER_STAGE', '{{}}', 0, 0, 0)"
+    )
+    subjects = ["", "@alice:example.org PHONE", "@alice:example.org MY PHONE", '@alice:example.org A","B']
+    wanted = [
+        "",
+        '["@alice:example.org","PHONE"]',
+        '["@alice:example.org","MY","PHONE"]',
+        '["@alice:example.org","A","B"]',
+    ]
+    if database_url.startswith("sqlite:"):
+        connection: Any = apsw.Connection(str(sqlite_path(database_url).with_suffix(".old")))
+        run = connection.execute
+        engine, blob = "sqlite", "x'{}'"
+    else:
+        import psycopg
+
+        url = database_url
+        connection = psycopg.connect(url, autocommit=True)
+        connection.execute("CREATE SCHEMA old; SET search_path TO old")
+        run = connection.execute
+        engine, blob = "postgresql", "'\\x{}'::bytea"
+    try:
+        for one in before:
+            run(one.script(engine))
+        for number, subject in enumerate(subjects):
+            value = blob.format(f"{number:02}")
+            run(insert.format(value, subject, value, value))
+        run(step.script(engine))
+        found = [row[0] for row in run("SELECT subject FROM uia_sessions ORDER BY id_hash")]
+        assert found == wanted
+    finally:
+        if engine == "postgresql":
+            run("DROP SCHEMA old CASCADE")
+        connection.close()

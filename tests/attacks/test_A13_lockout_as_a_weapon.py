@@ -289,3 +289,19 @@ def test_refused_requests_cost_the_caller(contact: Town) -> None:
         assert contact.post(RESET, reset("x", f"v{number}@example.com"), HOTEL).status_code == 429
     contact.world.clock.advance(HOUR)
     assert contact.post(RESET, reset("x", "fourth@example.com"), HOTEL).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["@alice:example.org by its devices", "@alice:example.org from 127.0.0.1"])
+def test_a_name_that_reads_like_a_limit_of_somebody_else_is_a_name(
+    database_url: str, tmp_path: Path, name: str
+) -> None:
+    few = {"burst": 3, "per_hour": 1}
+    limits = {"all": "on", "guesses_at_account": few, "guesses_at_account_from_client": few}
+    with World(database_url, tmp_path, limits=limits) as world:
+        token = world.register()
+        for number in range(10):
+            login = {"type": "m.login.password", "user": name, "password": "wrong"}
+            world.post("/_matrix/client/v3/login", login, headers={"X-Forwarded-For": f"192.0.2.{number}"})
+        stage = {"type": "m.login.password", "user": "alice", "password": PASSWORD}
+        answer = world.post("/_matrix/client/v3/delete_devices", {"devices": ["X"], "auth": stage}, token=token)
+        assert answer.status_code == 200, answer.text

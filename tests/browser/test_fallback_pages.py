@@ -72,7 +72,7 @@ def test_the_code_of_a_mail_is_typed(window: Window, site: Site) -> None:
 
 
 def test_the_link_of_a_mail_is_opened(window: Window, site: Site) -> None:
-    session = site.begin()["session"]
+    session = site.begin(body={"username": "link"})["session"]
     page = window.open_from_app(site.url("m.login.email.identity", session))
     page.get_by_label("E-mail address").fill("link@example.com")
     page.get_by_role("button", name="Send me a code").click()
@@ -90,7 +90,7 @@ def test_the_link_of_a_mail_is_opened(window: Window, site: Site) -> None:
 
 
 def test_a_phone_number_is_chosen_and_its_code_typed_with_the_keyboard_alone(window: Window, site: Site) -> None:
-    session = site.begin()["session"]
+    session = site.begin(body={"username": "phone"})["session"]
     page = window.open_from_app(site.url("m.login.msisdn", session))
     window.check_looks(page)
     expect(page.get_by_label("Country")).to_have_value("US")
@@ -184,6 +184,13 @@ def test_a_function_of_the_app_is_called_instead_of_posting(window: Window, site
     [
         (lambda site: site.url("m.login.dummy", "unknown"), "This page is no longer good"),
         (lambda site: site.url("m.login.terms", site.begin()["session"]), "This step is not needed now"),
+        (lambda site: site.url("m.login.email.identity", site.begin()["session"]), "Please choose a username first"),
+        (
+            lambda site: site.url(
+                "m.login.email.identity", site.begin("/account/password", {"new_password": PASSWORD})["session"]
+            ),
+            "There is no page for this",
+        ),
         (lambda site: f"{site.base}/nothing", "There is nothing here"),
         (lambda site: f"{site.base}/mailbox/", "Mailbox"),
         (lambda site: f"{site.base}/confirm/nothing", "This link is no longer good"),

@@ -247,10 +247,11 @@ class Guess:
         wide = not (logged_in or known)
         counted = _from_networks("guess", client, settings.guesses_from_client, wide=wide)
         if account:
+            # The account stands last: it may be any text that somebody typed, and must not read like another limit.
             here = settings.guesses_at_account_from_client
-            counted += _from_networks(f"guess at {account}", client, here, wide=wide)
+            counted += _from_networks("guess", client, here, about=f" at {account}", wide=wide)
             if logged_in:
-                counted.append(_Counted(f"guess at {account} by its devices", settings.guesses_at_account))
+                counted.append(_Counted(f"guess by the devices of {account}", settings.guesses_at_account))
             elif not known:
                 counted.append(_Counted(f"guess at {account}", settings.guesses_at_account))
         self._context = context
@@ -322,10 +323,10 @@ def _site_of(client: str) -> str:
     return networks_of(client)[-1][0]
 
 
-def _from_networks(what: str, client: str, limit: Limit, *, wide: bool = True) -> list[_Counted]:
-    """What a caller counts for; only a `wide` one in the networks around its own, too."""
+def _from_networks(what: str, client: str, limit: Limit, *, about: str = "", wide: bool = True) -> list[_Counted]:
+    """What a caller counts for, `about` what it is; only a `wide` one in the networks around its own, too."""
     return [
-        _Counted(f"{what} from {network}", Limit(burst=limit.burst * times, per_hour=limit.per_hour * times))
+        _Counted(f"{what} from {network}{about}", Limit(burst=limit.burst * times, per_hour=limit.per_hour * times))
         for network, times in (networks_of(client) if wide else networks_of(client)[:1])
     ]
 
