@@ -132,50 +132,65 @@ class Guess:
         context: Context,
         *,
         client: str,
+        typed: str = "",
         account: str = "",
-        known_clients: Iterable[str] = (),
+        known: bool = False,
         logged_in: bool = False,
     ) -> None:
-        """A guess of the caller `client`, about `account` where it is about one.
+        """A guess of the caller `client`, who `typed` a name or an address (in its canonical form) that means `account`.
 
-        Callers who are `logged_in` to the account, or in a network that it has logged in from (`known_clients`, IP
-        addresses), are not held up by what strangers try.
+        Whether the caller is refused depends on what was typed, or the refusal would tell whose address that is. The
+        account's own count, over all that means it, refuses in silence: see `is_spent`. Callers who are `logged_in` to the
+        account, or in a network that it has logged in from (`known`), are not held up by what strangers try.
         """
         settings = context.config.limits
         network = network_of(client)
         counted = [(f"guess from {network}", settings.guesses_from_client)]
-        if account:
-            counted.append((f"guess at {account} from {network}", settings.guesses_at_account_from_client))
-            if logged_in:
-                counted.append((f"guess at {account} by its devices", settings.guesses_at_account))
-            elif network not in {network_of(known) for known in known_clients}:
-                counted.append((f"guess at {account}", settings.guesses_at_account))
+        silent = []
+        if typed:
+            counted.append((f"guess at {typed} from {network}", settings.guesses_at_account_from_client))
+        if account and logged_in:
+            counted.append((f"guess at {account} by its devices", settings.guesses_at_account))
+        elif account and not known:
+            silent.append((f"guess at {account}", settings.guesses_at_account))
         self._context = context
         self._wanted = _wanted(context, counted)
-        self.keys = tuple(one.key for one in self._wanted)
+        self._silent = _wanted(context, silent)
+        self.keys = tuple(one.key for one in (*self._wanted, *self._silent))
         """What it counts for: hashes."""
 
     def full_at(self, tx: Tx) -> Mapping[str, int]:
-        """What `refuse_if_none_is_left` wants to know."""
+        """What `refuse_if_none_is_left` and `is_spent` want to know."""
         return limits.full_at(tx, self.keys) if self.keys else {}
 
     def refuse_if_none_is_left(
         self, full_at: Mapping[str, int], pending: Mapping[str, int] = MappingProxyType({})
     ) -> None:
         """Raise LimitExceeded if it could not be counted, were it wrong: it, and as many as are `pending` by `keys`."""
-        now = self._context.clock.now()
         for one in self._wanted:
-            wait = max(now, full_at.get(one.key, 0)) + one.interval * pending.get(one.key, 0) - one.latest(now)
+            wait = self._wait(one, full_at, pending)
             if wait > 0:
                 raise LimitExceeded(wait, _TOO_MANY_GUESSES)
 
-    def take(self, tx: Tx) -> None:
-        """Count it. Raises LimitExceeded; then nothing is counted, and nobody may hear whether it was right."""
+    def is_spent(self, full_at: Mapping[str, int], pending: Mapping[str, int] = MappingProxyType({})) -> bool:
+        """Has the account's own count none left? Then a right guess is answered like a wrong one, and counted like one."""
+        return any(self._wait(one, full_at, pending) > 0 for one in self._silent)
+
+    def take(self, tx: Tx) -> bool:
+        """Count it; False if the account's own count had none left, and a right guess must be answered like a wrong one.
+
+        Raises LimitExceeded; then nothing is counted, and nobody may hear whether it was right.
+        """
         _take_wanted(tx, self._context, self._wanted, _TOO_MANY_GUESSES)
+        return not self._silent or limits.take(tx, self._silent, now=self._context.clock.now()) == 0
 
     def give_back(self, tx: Tx) -> None:
-        """It was right."""
-        limits.give_back(tx, self._wanted)
+        """It was right, and all of it had been taken."""
+        limits.give_back(tx, (*self._wanted, *self._silent))
+
+    def _wait(self, one: limits.Wanted, full_at: Mapping[str, int], pending: Mapping[str, int]) -> int:
+        now = self._context.clock.now()
+        return max(now, full_at.get(one.key, 0)) + one.interval * pending.get(one.key, 0) - one.latest(now)
 
 
 @lru_cache(maxsize=4096)

@@ -59,10 +59,6 @@ class Grant(Struct, frozen=True):
     terms: tuple[tuple[str, str], ...] = ()
     device: tuple[str, str] | None = None
 
-    def stands(self, tx: Tx) -> bool:
-        """Is its finished session still there? What logs the account out everywhere ends it."""
-        return self.id_hash is not None and uia.get(tx, self.id_hash, now=self.now, idle_since=0) is not None
-
     def consume(self, tx: Tx, result: str | None = None) -> None:
         """Use the permission up in the transaction of its effect.
 
@@ -99,9 +95,12 @@ class Uia:
         self._stages = stages
 
     async def recall(self, operation: str, session: str) -> dict[str, Any] | None:
-        """The first body of a session, for clients that do not repeat it; None if there is no such session."""
+        """The first body of a session, for clients that do not repeat it; None if there is no such session.
+
+        One that has a result is not recalled: its id alone must log nobody in.
+        """
         stored = await self._load(session)
-        if stored is None or stored.operation != operation:
+        if stored is None or stored.operation != operation or stored.result is not None:
             return None
         body: dict[str, Any] = json.loads(self._context.vault.unseal(session, stored.request))
         return body

@@ -4,12 +4,17 @@ A refresh token is exchanged for an access token and another refresh token. It s
 then it is spent, and so is everything else that was ever got with it.
 """
 
+from typing import Final
+
 from msgspec import Struct
 
 from threepid.storage.database import ANY, AT_MOST_ONE, Tx
 from threepid.storage.queries import Queries
 
 _sql = Queries("devices")
+
+LISTED: Final = 1_000
+"""Devices of an account that are listed, at most: an account that was imported may have more."""
 
 
 class Device(Struct, frozen=True):
@@ -73,12 +78,16 @@ def open_device(
     device_id: str,
     display_name: str | None,
     seen_from: str,
+    network: str,
     user_agent: str,
     tokens: Tokens,
     now: int,
     new: bool = False,
 ) -> None:
-    """Log a device in: a `new` one, or one that may be there already, which keeps its name and whose older tokens die."""
+    """Log a device in: a `new` one, or one that may be there already, which keeps its name and whose older tokens die.
+
+    `network` is that of `seen_from`, as limits count it.
+    """
     # First, so that of two who log in as one device the second waits, and then ends what the first was given.
     tx.run(
         _sql.open_device,
@@ -87,6 +96,7 @@ def open_device(
         display_name=display_name,
         now=now,
         seen_from=seen_from,
+        network=network,
         user_agent=user_agent,
     )
     if not new:
@@ -121,7 +131,7 @@ def delete_tokens(tx: Tx, user_id: str, device_id: str) -> None:
     tx.run(_sql.delete_refresh_tokens_of_device, ANY, user_id=user_id, device_id=device_id)
 
 
-def seen(tx: Tx, user_id: str, device_id: str, *, now: int, seen_from: str, user_agent: str) -> None:
+def seen(tx: Tx, user_id: str, device_id: str, *, now: int, seen_from: str, network: str, user_agent: str) -> None:
     """Note when and from where a device was heard of."""
     tx.run(
         _sql.seen,
@@ -130,8 +140,19 @@ def seen(tx: Tx, user_id: str, device_id: str, *, now: int, seen_from: str, user
         device_id=device_id,
         now=now,
         seen_from=seen_from,
+        network=network,
         user_agent=user_agent,
     )
+
+
+def knows(tx: Tx, user_id: str, network: str) -> bool:
+    """Was a device of the account last seen in this network?"""
+    return bool(tx.value(_sql.network_from, user_id=user_id, network=network) == network)
+
+
+def count(tx: Tx, user_id: str, *, most: int) -> int:
+    """How many devices the account has: `most`, if there are more."""
+    return int(tx.value(_sql.count_devices, user_id=user_id, most=most))
 
 
 def delete(tx: Tx, user_id: str, device_id: str) -> None:
@@ -149,9 +170,14 @@ def delete_all(tx: Tx, user_id: str, *, but: str | None = None) -> None:
     tx.run(_sql.delete_login_tokens, ANY, user_id=user_id)
 
 
-def of_user(tx: Tx, user_id: str) -> list[Device]:
-    """The devices of an account, oldest first."""
-    return tx.rows(_sql.devices, Device, user_id=user_id)
+def of_user(tx: Tx, user_id: str, *, most: int = LISTED) -> list[Device]:
+    """The devices of an account, oldest first: not more than `most`."""
+    return tx.rows(_sql.devices, Device, user_id=user_id, most=most)
+
+
+def get(tx: Tx, user_id: str, device_id: str) -> Device | None:
+    """One device of an account."""
+    return tx.row(_sql.device, Device, user_id=user_id, device_id=device_id)
 
 
 def rename(tx: Tx, user_id: str, device_id: str, display_name: str | None) -> bool:
