@@ -1,5 +1,7 @@
 """A13: what strangers try does not keep the owner out."""
 
+import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, cast
@@ -93,6 +95,57 @@ def test_the_owner_goes_on_and_logs_in_from_home_at_once_and_from_elsewhere_afte
     assert burnt.log_in("203.0.113.50").status_code == 200
     # Others' accounts are not concerned.
     assert burnt.post("/login", password(user="mallory"), HOME).status_code == 200
+
+
+@pytest.mark.parametrize("at", ["anybody", "the owner"])
+@pytest.mark.timeout(120)
+def test_a_flood_of_logins_holds_up_nobody_who_is_known_or_logged_in(
+    database_url: str, tmp_path: Path, at: str
+) -> None:
+    with World(database_url, tmp_path, server__trusted_proxies=["127.0.0.1"]) as world:
+        town = Town(world)
+        passwords = world.server._passwords
+        over, refused = False, 0
+
+        def slow(password: str, _password_hash: str) -> bool:
+            time.sleep(0.05)  # so that few strangers are a flood, and a busy machine is not the cause of what is seen
+            return password == PASSWORD
+
+        passwords._matches = slow  # type: ignore[method-assign, assignment]
+        passwords.turns.seconds_each = 0.05
+
+        async def stranger(number: int) -> None:
+            nonlocal refused
+            body = password("wrong password", user="alice" if at == "the owner" else f"user{number}")
+            source = {"X-Forwarded-For": f"198.18.{number // 250}.{number % 250}"}
+            while not over:
+                answer = await world.acall("POST", f"{C}/login", body, headers=source)
+                refused += answer.status_code == 429
+
+        async def owner() -> list[list[int]]:
+            nonlocal over
+            home, hotel = {"X-Forwarded-For": HOME}, {"X-Forwarded-For": HOTEL}
+            stage = {"devices": ["NONE"], "auth": password()}
+            while not refused:
+                await asyncio.sleep(0.1)
+            found: list[list[int]] = [[], []]
+            try:
+                for _ in range(13):
+                    login = await world.acall("POST", f"{C}/login", password(), headers=home)
+                    found[0].append(login.status_code)
+                    staged = await world.acall("POST", f"{C}/delete_devices", stage, token=town.alice, headers=hotel)
+                    found[1].append(staged.status_code)
+            finally:
+                over = True
+            return found
+
+        async def both() -> list[list[int]]:
+            crowd = [asyncio.create_task(stranger(number)) for number in range(45 * passwords.turns.width)]
+            found = await owner()
+            await asyncio.gather(*crowd)
+            return found
+
+        assert world.run(both()) == [[200] * 13, [200] * 13]
 
 
 def test_a_right_password_costs_nothing(town: Town) -> None:

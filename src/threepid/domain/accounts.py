@@ -16,7 +16,7 @@ from threepid.domain.context import Context
 from threepid.domain.credentials import Passwords
 from threepid.domain.devices import Device, Devices, Login
 from threepid.domain.failed_logins import FailedLogins
-from threepid.domain.limits import Guess, network_of, take_registration
+from threepid.domain.limits import Guess, known_network, take_registration
 from threepid.domain.notices import Notices
 from threepid.domain.registration_tokens import RegistrationTokens
 from threepid.domain.uia import Grant, Proof, WrongUserError
@@ -129,7 +129,7 @@ class Accounts:
 
         def look(tx: Tx) -> tuple[Guess, bool, Mapping[str, int]]:
             # As much for nobody as for somebody, and as much for an account with one device as for one with many.
-            known = devices.knows(tx, whose, network_of(client))
+            known = devices.knows(tx, whose, known_network(client))
             guess = Guess(
                 self._context, client=client, typed=named.name, account=whose, known=known, logged_in=logged_in
             )

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
 from threepid.domain.context import Context
-from threepid.domain.limits import network_of, take_authentication
+from threepid.domain.limits import known_network, take_authentication
 from threepid.domain.uia import Grant
 from threepid.spec.errors import Forbidden, UnknownToken
 from threepid.storage import devices, uia
@@ -111,7 +111,7 @@ class Devices:
             login, tokens = self._new_tokens(known.user_id, known.device_id, refreshes=True)
             devices.insert_tokens(tx, known.user_id, known.device_id, tokens, parent_hash=token_hash, now=now)
             agent = user_agent[:_USER_AGENT_LENGTH]
-            network = network_of(client)
+            network = known_network(client)
             devices.seen(
                 tx, known.user_id, known.device_id, now=now, seen_from=client, network=network, user_agent=agent
             )
@@ -153,7 +153,7 @@ class Devices:
             device_id=device_id,
             display_name=device.display_name,
             seen_from=device.client,
-            network=network_of(device.client),
+            network=known_network(device.client),
             user_agent=device.user_agent[:_USER_AGENT_LENGTH],
             tokens=tokens,
             now=self._context.clock.now(),
@@ -275,7 +275,7 @@ class Devices:
 
         def step(tx: Tx) -> None:
             for (user_id, device_id), (client, user_agent) in noted.items():
-                network = network_of(client)
+                network = known_network(client)
                 devices.seen(tx, user_id, device_id, now=now, seen_from=client, network=network, user_agent=user_agent)
 
         await self._context.database.write_aside(step)

@@ -207,6 +207,15 @@ def network_of(client: str) -> str:
     return str(address)
 
 
+def known_network(client: str) -> str | None:
+    """The network by which an account knows a caller again; None for callers without an IP address, who look all the same."""
+    try:
+        ip_address(client)
+    except ValueError:
+        return None
+    return network_of(client)
+
+
 def _of_texts(kind: str, phone: Phone, settings: Limits) -> list[tuple[str, Limit]]:
     return [
         (f"{kind} to {phone.prefix}", settings.sms_to_prefix),

@@ -78,7 +78,7 @@ def open_device(
     device_id: str,
     display_name: str | None,
     seen_from: str,
-    network: str,
+    network: str | None,
     user_agent: str,
     tokens: Tokens,
     now: int,
@@ -86,7 +86,7 @@ def open_device(
 ) -> None:
     """Log a device in: a `new` one, or one that may be there already, which keeps its name and whose older tokens die.
 
-    `network` is that of `seen_from`, as limits count it.
+    `network` is that of `seen_from`, as limits count it; None if nobody is known by it.
     """
     # First, so that of two who log in as one device the second waits, and then ends what the first was given.
     tx.run(
@@ -131,7 +131,9 @@ def delete_tokens(tx: Tx, user_id: str, device_id: str) -> None:
     tx.run(_sql.delete_refresh_tokens_of_device, ANY, user_id=user_id, device_id=device_id)
 
 
-def seen(tx: Tx, user_id: str, device_id: str, *, now: int, seen_from: str, network: str, user_agent: str) -> None:
+def seen(
+    tx: Tx, user_id: str, device_id: str, *, now: int, seen_from: str, network: str | None, user_agent: str
+) -> None:
     """Note when and from where a device was heard of."""
     tx.run(
         _sql.seen,
@@ -145,9 +147,9 @@ def seen(tx: Tx, user_id: str, device_id: str, *, now: int, seen_from: str, netw
     )
 
 
-def knows(tx: Tx, user_id: str, network: str) -> bool:
-    """Was a device of the account last seen in this network?"""
-    return bool(tx.value(_sql.network_from, user_id=user_id, network=network) == network)
+def knows(tx: Tx, user_id: str, network: str | None) -> bool:
+    """Was a device of the account last seen in this network? None is nobody's."""
+    return network is not None and bool(tx.value(_sql.network_from, user_id=user_id, network=network) == network)
 
 
 def count(tx: Tx, user_id: str, *, most: int) -> int:

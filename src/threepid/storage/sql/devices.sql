@@ -9,14 +9,14 @@ UPDATE devices SET seen_at = seen_at WHERE user_id = :user_id AND device_id = :d
 -- name: open_device(user_id, device_id, display_name, now, seen_from, network, user_agent)!
 -- A device: a new one, or one that is there already and keeps its name.
 INSERT INTO devices (user_id, device_id, display_name, created_at, seen_at, seen_from, network, user_agent)
-VALUES (:user_id, :device_id, CAST(:display_name AS TEXT), :now, :now, :seen_from, :network, :user_agent)
+VALUES (:user_id, :device_id, CAST(:display_name AS TEXT), :now, :now, :seen_from, CAST(:network AS TEXT), :user_agent)
 ON CONFLICT (user_id, device_id) DO UPDATE SET
     seen_at = excluded.seen_at, seen_from = excluded.seen_from, network = excluded.network,
     user_agent = excluded.user_agent;
 
 -- name: seen(user_id, device_id, now, seen_from, network, user_agent)!
 -- A device was heard of again.
-UPDATE devices SET seen_at = :now, seen_from = :seen_from, network = :network, user_agent = :user_agent
+UPDATE devices SET seen_at = :now, seen_from = :seen_from, network = CAST(:network AS TEXT), user_agent = :user_agent
 WHERE user_id = :user_id AND device_id = :device_id;
 
 -- name: network_from(user_id, network)$
