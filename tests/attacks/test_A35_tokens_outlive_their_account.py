@@ -107,7 +107,7 @@ PROBES: Final[dict[str, Callable[[Alice, World], bool]]] = {
     "proven mail": lambda a, at: proves(at, a.reset_by_mail),
     "proven phone": lambda a, at: proves(at, a.reset_by_text),
     "login token": lambda a, at: ok(at.post(f"{C}/login", {"type": "m.login.token", "token": a.login_token})),
-    "finished registration": lambda a, at: ok(at.post(f"{C}/register", {"auth": a.registration["auth"]})),
+    "finished registration": lambda a, at: ok(at.post(f"{C}/register", a.registration)),
 }
 THIS: Final = {"this access token", "this refresh token", "begun authentication"}
 OTHER: Final = {"other access token", "other refresh token"}
@@ -156,7 +156,7 @@ WITH_OLD_PASSWORD: Final = {"begun authentication"}
 OPERATIONS: Final[dict[str, tuple[Operation, set[str]]]] = {
     "logout": (
         lambda a: a.world.post(f"{C}/logout", token=a.token),
-        EVERYTHING - THIS - OF_THIS,
+        EVERYTHING - THIS - OF_THIS - {"finished registration"},
     ),
     "logout everywhere": (
         lambda a: a.world.post(f"{C}/logout/all", token=a.token),

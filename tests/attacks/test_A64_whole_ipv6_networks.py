@@ -48,7 +48,7 @@ def send(world: World, path: str, body: Any, source: str, **more: Any) -> httpx.
     return world.post(path, body, headers={"X-Forwarded-For": source}, **more)
 
 
-def count(world: World, take: Callable[[Tx], None]) -> bool:
+def count(world: World, take: Callable[[Tx], object]) -> bool:
     try:
         world.run(world.server.context.database.write(take))
     except LimitExceeded:

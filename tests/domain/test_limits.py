@@ -54,21 +54,22 @@ def message(world: World, address: str, client: str = "192.0.2.1") -> bool:
 
 
 def guess(world: World, client: str, account: str = "", **more: Any) -> Guess | None:
-    """One more guess, or None if it is refused."""
-    made = Guess(world.server.context, client=client, account=account, **more)
+    """One more guess, or None if it is refused; `typed` is the account's name, unless it is given."""
+    made = Guess(world.server.context, client=client, account=account, **{"typed": account, **more})
     database = world.server.context.database
     before, refused = rows(world), None
     try:
         look(world, made)
     except LimitExceeded as error:
         refused = error
+    spent = made.is_spent(world.run(database.read(made.full_at)))
     if refused is not None:
         with pytest.raises(LimitExceeded) as as_ever:
             world.run(database.write(made.take))
         assert (as_ever.value.retry_after_ms, rows(world)) == (refused.retry_after_ms, before)
         return None
-    world.run(database.write(made.take))
-    return made
+    assert world.run(database.write(made.take)) is not spent
+    return None if spent else made
 
 
 def look(world: World, made: Guess, **pending: int) -> None:
@@ -191,11 +192,32 @@ def test_strangers_hold_up_strangers_only(world: World) -> None:
     assert guess(world, "192.0.2.1", "@alice:example.org")
     assert not guess(world, "192.0.2.2", "@alice:example.org")
     for _ in range(3):
-        assert guess(world, "198.51.100.7", "@alice:example.org", known_clients=["198.51.100.7"])
-        assert guess(world, "2001:db8::7", "@alice:example.org", known_clients=["192.0.2.9", "2001:db8::1"])
+        assert guess(world, "198.51.100.7", "@alice:example.org", known=True)
     assert guess(world, "203.0.113.1", "@alice:example.org", logged_in=True)
     assert not guess(world, "203.0.113.2", "@alice:example.org", logged_in=True)
     assert guess(world, "203.0.113.1", "@bob:example.org", logged_in=True)
+
+
+@pytest.mark.parametrize("world", [{"guesses_at_account": ONE}], indirect=True)
+def test_the_count_of_an_account_refuses_nobody_aloud(world: World) -> None:
+    alice = "@alice:example.org"
+    assert guess(world, "192.0.2.1", alice)
+    # It is over all names and addresses of the account.
+    for number in range(2, 5):
+        made = Guess(world.server.context, client=f"192.0.2.{number}", typed="email a@example.com", account=alice)
+        look(world, made)
+        assert made.is_spent(world.run(world.server.context.database.read(made.full_at)))
+        assert world.run(world.server.context.database.write(made.take)) is False
+    world.clock.advance(HOUR)
+    assert guess(world, "192.0.2.9", alice)
+
+
+@pytest.mark.parametrize("world", [{"guesses_at_account_from_client": ONE}], indirect=True)
+def test_a_caller_is_refused_by_what_was_typed(world: World) -> None:
+    alice = "@alice:example.org"
+    assert guess(world, "192.0.2.1", alice, typed="email a@example.com")
+    assert not guess(world, "192.0.2.1", "@bob:example.org", typed="email a@example.com")
+    assert guess(world, "192.0.2.1", alice, typed=alice)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 from threepid.clock import Clock
-from threepid.domain.turns import QUEUE_SECONDS, QUICK, REFUSED_AFTER, TOGETHER, Turns
+from threepid.domain.turns import OF_ONE_ACCOUNT, QUEUE_SECONDS, QUICK, REFUSED_AFTER, TOGETHER, Turns
 from threepid.spec.errors import LimitExceeded
 
 pytestmark = pytest.mark.alone
@@ -232,5 +232,72 @@ def test_no_place_is_lost_whatever_callers_do(turns: Turns, seed: int) -> None:
             await asyncio.sleep(0.001)
         assert (turns._at_work, turns._done) == (0, [])
         assert await asyncio.gather(*(turns.do(int) for _ in range(2 * TOGETHER))) == [0] * 2 * TOGETHER
+
+    run(work())
+
+
+# -- known callers have a queue of their own
+
+
+def test_a_flood_of_strangers_takes_half_of_the_pool_from_known_callers_at_most(turns: Turns) -> None:
+    order: list[str] = []
+
+    async def work() -> None:
+        held = Held(turns)
+        await held.begun()
+        strangers = [asyncio.create_task(turns.do(order.append, "stranger")) for _ in range(40)]
+        await asyncio.sleep(0)
+        known = [asyncio.create_task(turns.do(order.append, "known", account=f"@{number}")) for number in range(10)]
+        await asyncio.sleep(0)
+        await held.end()
+        await asyncio.gather(*strangers, *known)
+
+    run(work())
+    assert len(order) == 50
+    # One in two, though they came last: the threads append in the order of their turns, give or take one for each.
+    assert order[: 20 + 2 * turns.width].count("known") >= 10 - turns.width
+    assert order[:20].count("stranger") >= 10 - turns.width
+
+
+def test_where_strangers_have_no_place_known_callers_have_one_and_where_known_have_none_neither(turns: Turns) -> None:
+    async def work() -> None:
+        held = Held(turns)
+        await held.begun()
+        turns.seconds_each = 1.0
+        waiting = [
+            asyncio.create_task(turns.do(int)) for _ in range(int(QUEUE_SECONDS) * turns.width + 1 - turns.width)
+        ]
+        await asyncio.sleep(0)
+        with pytest.raises(LimitExceeded):
+            await turns.refuse_if_full()
+        places = int(QUEUE_SECONDS) * turns.width // 2 + 1
+        for number in range(places):
+            await turns.refuse_if_full(f"@{number}")
+            waiting.append(asyncio.create_task(turns.do(int, account=f"@{number}")))
+            await asyncio.sleep(0)
+        with pytest.raises(LimitExceeded):
+            await turns.refuse_if_full("@another")
+        turns.seconds_each = 0.0
+        await held.end()
+        assert await asyncio.gather(*waiting) == [0] * len(waiting)
+        assert turns.waiting == 0
+
+    run(work())
+
+
+def test_one_account_takes_few_places_of_the_known_from_others(turns: Turns) -> None:
+    async def work() -> None:
+        held = Held(turns)
+        await held.begun()
+        turns.seconds_each = 0.001
+        # What is more than that waits among everybody: it is done, when there is nothing else to do.
+        waiting = [asyncio.create_task(turns.do(int, account="@mallory")) for _ in range(5 * OF_ONE_ACCOUNT)]
+        await asyncio.sleep(0)
+        assert len(turns._waiting_known) == OF_ONE_ACCOUNT
+        waiting.append(asyncio.create_task(turns.do(int, account="@alice")))
+        await asyncio.sleep(0)
+        assert len(turns._waiting_known) == OF_ONE_ACCOUNT + 1
+        await held.end()
+        assert await asyncio.gather(*waiting) == [0] * len(waiting)
 
     run(work())

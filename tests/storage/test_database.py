@@ -131,6 +131,7 @@ def test_deleting_an_account_takes_all_that_is_its(database_url: str) -> None:
                 device_id="D",
                 display_name=None,
                 seen_from="",
+                network="",
                 user_agent="",
                 tokens=devices.Tokens(b"t"),
                 now=1,

@@ -39,6 +39,7 @@ def open_(tx: Tx, device_id: str, given: Tokens, *, user_id: str = ALICE, name: 
         device_id=device_id,
         display_name=name,
         seen_from="192.0.2.1",
+        network="192.0.2.1",
         user_agent="Client/1",
         tokens=given,
         now=NOW,
@@ -124,6 +125,7 @@ def test_a_device_that_is_opened_again_keeps_its_name_and_its_age(database_url: 
             device_id="D",
             display_name="Another name",
             seen_from="192.0.2.2",
+            network="192.0.2.2",
             user_agent="Client/2",
             tokens=tokens("c"),
             now=NOW + 5,
@@ -299,8 +301,8 @@ def test_names_and_last_signs_of_life_are_noted(database_url: str) -> None:
         open_(tx, "D", tokens("a"), name="One")
         assert devices.rename(tx, ALICE, "D", "Two")
         assert not devices.rename(tx, BOB, "D", "Three")
-        devices.seen(tx, ALICE, "D", now=NOW + 9, seen_from="192.0.2.9", user_agent="Client/9")
-        devices.seen(tx, ALICE, "NONE", now=NOW, seen_from="", user_agent="")
+        devices.seen(tx, ALICE, "D", now=NOW + 9, seen_from="192.0.2.9", network="192.0.2.9", user_agent="Client/9")
+        devices.seen(tx, ALICE, "NONE", now=NOW, seen_from="", network="", user_agent="")
         assert devices.of_user(tx, ALICE) == [devices.Device("D", "Two", NOW, NOW + 9, "192.0.2.9", "Client/9")]
 
     run(database_url, step)

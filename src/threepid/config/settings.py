@@ -299,9 +299,9 @@ class Limits(Section, frozen=True):
     guesses_from_client: Limit = Limit(burst=30, per_hour=120)
     """Wrong passwords and tokens of one caller."""
     guesses_at_account_from_client: Limit = Limit(burst=10, per_hour=60)
-    """Wrong passwords for one account by one caller."""
+    """Wrong passwords for one name or address by one caller."""
     guesses_at_account: Limit = Limit(burst=100, per_hour=200)
-    """Wrong passwords for one account by callers that it has never logged in from."""
+    """Wrong passwords for one account by callers that it does not know, over all its names and addresses."""
     invites_from_sender: Limit = Limit(burst=20, per_hour=10)
     """Invitations to addresses that one user sends."""
     invites_to_address: Limit = Limit(burst=3, per_hour=0.5)

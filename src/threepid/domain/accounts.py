@@ -15,7 +15,8 @@ from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.context import Context
 from threepid.domain.credentials import Passwords
 from threepid.domain.devices import Device, Devices, Login
-from threepid.domain.limits import Guess, take_registration
+from threepid.domain.failed_logins import FailedLogins
+from threepid.domain.limits import Guess, known_network, take_registration
 from threepid.domain.notices import Notices
 from threepid.domain.registration_tokens import RegistrationTokens
 from threepid.domain.uia import Grant, Proof, WrongUserError, subjects_of
@@ -40,21 +41,25 @@ T = TypeVar("T")
 
 _MAX_USER_ID: Final = 255
 _EVERY_WAY: Final = ("user", "email", "msisdn")
+_REPEATS: Final = 5
+"""How often a client that lost the answer to its registration may ask again."""
+_WRONG: Final = "The name or the password is not right."
 
 
 class Named(Struct, frozen=True):
-    """The account that somebody names, if there is one; `name` is what stands for it in limits, be there one or not."""
+    """The account that somebody names, if there is one; `name` is what they typed, in its canonical form, for limits."""
 
     account: Account | None
     name: str
 
 
 class _Right(Struct, frozen=True):
-    """A password was right: whose, against which hash, and the guess that it was."""
+    """A password was right: whose, against which hash, and the guess that it was. `owner`: see `Passwords.hash`."""
 
     guess: Guess
     user_id: str
     password_hash: str
+    owner: str | None
 
 
 class Accounts:
@@ -77,6 +82,7 @@ class Accounts:
         settings = context.config.accounts
         self._ways = settings.login_with if settings else ()
         self._reserved = settings.reserved_usernames if settings else ()
+        self._failed_logins = FailedLogins(context)
         self._tried: Counter[str] = Counter()
         """Guesses of which this process does not know yet whether they count, by the keys of what they count for."""
 
@@ -93,49 +99,70 @@ class Accounts:
                 auth.identifier, user=auth.user, medium=auth.medium, address=auth.address, ways=_EVERY_WAY
             )
         password = auth.password if isinstance(auth.password, str) else ""
-        right = await self._try(named, password, client, logged_in=named.name == user_id)
+        right = await self._try(named, password, client, logged_in_as=user_id)
         if right is None:
             raise Forbidden("The password is not right.")
 
-        def step(tx: Tx) -> None:
+        def step(tx: Tx) -> bool:
             # Where a wrong one could not be counted, because nothing can be written, a right one must fail as well.
-            right.guess.take(tx)
+            if not right.guess.take(tx):
+                return False
             right.guess.give_back(tx)
+            return True
 
-        await self._context.database.write(step)
+        if not await self._context.database.write(step):
+            self._note_failure(named, client, "too many guesses at the account", logged_in_as=user_id)
+            raise Forbidden("The password is not right.")
         if right.user_id != user_id:
             raise WrongUserError
 
-    async def _try(self, named: Named, password: str, client: str, *, logged_in: bool = False) -> "_Right | None":
-        """What is so if this is their password, else None: the one place that knows.
+    async def _try(
+        self, named: Named, password: str, client: str, *, logged_in_as: str | None = None
+    ) -> "_Right | None":
+        """What is so if this is their password, else None: the one place that knows. A failure is logged.
 
         Takes as long for nobody as for somebody. Raises LimitExceeded before the password is looked at, or when it was wrong
         once too often; whoever tells that it was right sees before whether `guess` is left.
         """
         account = named.account
+        whose = account.user_id if account else named.name
+        logged_in = whose == logged_in_as
 
-        def look(tx: Tx) -> tuple[Guess, Mapping[str, int]]:
-            known = [device.seen_from for device in devices.of_user(tx, account.user_id)] if account else []
+        def look(tx: Tx) -> tuple[Guess, bool, Mapping[str, int]]:
+            # As much for nobody as for somebody, and as much for an account with one device as for one with many.
+            known = devices.knows(tx, whose, known_network(client))
             guess = Guess(
-                self._context,
-                client=client,
-                account=named.name,
-                known_clients=[one for one in known if one],
-                logged_in=logged_in,
+                self._context, client=client, typed=named.name, account=whose, known=known, logged_in=logged_in
             )
-            return guess, guess.full_at(tx)
+            return guess, known or logged_in, guess.full_at(tx)
 
-        await self._passwords.turns.refuse_if_full()
-        guess, full_at = await self._context.database.read(look)
-        guess.refuse_if_none_is_left(full_at, self._tried)
-        usable = account if account and account.deactivated_at is None else None
-        with self._pending(guess):
-            right = await self._passwords.verify(password, usable.password_hash if usable else None)
-            if usable and usable.password_hash and right:
-                return _Right(guess, usable.user_id, usable.password_hash)
-            if guess.keys:
-                await self._context.database.write(guess.take)
-            return None
+        try:
+            guess, known, full_at = await self._context.database.read(look)
+            owner = whose if known else None
+            await self._passwords.turns.refuse_if_full(owner)
+            guess.refuse_if_none_is_left(full_at, self._tried)
+            # Where only the account's own count refuses, nothing may tell: neither the answer, nor the time that it takes.
+            spent = guess.is_spent(full_at, self._tried)
+            usable = account if account and account.deactivated_at is None else None
+            with self._pending(guess):
+                right = await self._passwords.verify(password, usable.password_hash if usable else None, account=owner)
+                if usable and usable.password_hash and right and not spent:
+                    return _Right(guess, usable.user_id, usable.password_hash, owner)
+                if guess.keys:
+                    await self._context.database.write(guess.take)
+        except LimitExceeded as error:
+            self._note_failure(named, client, error.cause, logged_in_as=logged_in_as)
+            raise
+        self._note_failure(named, client, _cause(account, spent=spent), logged_in_as=logged_in_as)
+        return None
+
+    def _note_failure(self, named: Named, client: str, cause: str | None, *, logged_in_as: str | None = None) -> None:
+        self._failed_logins.note(
+            by="password" if logged_in_as is None else "password stage",
+            cause=cause,
+            client=client,
+            user_id=named.account.user_id if named.account else None,
+        )
 
     @contextlib.contextmanager
     def _pending(self, guess: Guess) -> Iterator[None]:
@@ -188,25 +215,36 @@ class Accounts:
         """Log a device in. Raises Forbidden alike for every cause, LimitExceeded after too many wrong tries."""
         right = await self._try(named, password, device.client)
         if right is None:
-            raise Forbidden("The name or the password is not right.")
+            raise Forbidden(_WRONG)
         new_hash = None
         if self._passwords.needs_rehash(right.password_hash):
             with contextlib.suppress(LimitExceeded):  # there is another time for it
-                new_hash = await self._passwords.rehash(password)
+                new_hash = await self._passwords.rehash(password, account=right.owner)
 
-        def step(tx: Tx) -> Login:
-            right.guess.refuse_if_none_is_left(right.guess.full_at(tx))
+        def step(tx: Tx) -> Login | None:
+            full_at = right.guess.full_at(tx)
+            right.guess.refuse_if_none_is_left(full_at)
+            if right.guess.is_spent(full_at):  # since it was looked at
+                right.guess.take(tx)
+                return None
             # The password was checked outside the transaction: it must still be the one, and stay it until the end.
             if not accounts.hold_password(tx, right.user_id, right.password_hash):
-                raise Forbidden("The name or the password is not right.")
+                raise Forbidden(_WRONG, cause="another password meanwhile")
             if new_hash is not None:
                 accounts.set_password_hash(tx, right.user_id, new_hash)
             return self._devices.open(tx, right.user_id, device)
 
-        return await self._context.database.write(step)
+        try:
+            login = await self._context.database.write(step)
+            if login is None:
+                raise Forbidden(_WRONG)
+        except (Forbidden, LimitExceeded) as error:
+            self._note_failure(named, device.client, error.cause)
+            raise
+        return login
 
     async def log_in_by_token(self, token: str, device: Device) -> Login:
-        """Log a device in by a login token, which is used up. Raises Forbidden, LimitExceeded."""
+        """Log a device in by a login token, which is used up. Raises Forbidden, LimitExceeded. A failure is logged."""
         guess = Guess(self._context, client=device.client)
 
         def step(tx: Tx) -> Login | None:
@@ -217,22 +255,34 @@ class Accounts:
             guess.give_back(tx)
             return self._devices.open(tx, user_id, device)
 
-        # What raises is rolled back: a wrong try must be counted.
-        login = await self._context.database.write(step)
-        if login is None:
-            raise Forbidden("This login token is not known, has expired or was used.")
+        try:
+            # What raises is rolled back: a wrong try must be counted.
+            login = await self._context.database.write(step)
+            if login is None:
+                raise Forbidden("This login token is not known, has expired or was used.", cause="no such token")
+        except (Forbidden, LimitExceeded) as error:
+            self._failed_logins.note(by="login token", cause=error.cause, client=device.client)
+            raise
         return login
 
     async def log_in_again(self, user_id: str, device: Device, grant: Grant) -> Login:
-        """Log in the account that a finished registration made, for a client that asks again.
+        """Give the device that a finished registration opened its tokens again, for a client that lost the answer.
 
-        Raises Forbidden if what ends the account's logins has ended `grant` too.
+        Raises Forbidden after five times, or if the device was logged out; no other device is opened.
         """
 
         def step(tx: Tx) -> Login:
-            if not devices.hold_account(tx, user_id) or not grant.stands(tx):
-                raise Forbidden("This authentication session has ended.")
-            return self._devices.open(tx, user_id, device)
+            id_hash = grant.id_hash
+            device_id = None if id_hash is None else uia.repeated_device(tx, id_hash)
+            if (
+                id_hash is None
+                or device_id is None
+                or not devices.hold_account(tx, user_id)
+                or not devices.hold_device(tx, user_id, device_id)
+                or not uia.take_repeat(tx, id_hash)
+            ):
+                raise Forbidden("This registration is finished. Log in with your password.", cause="finished")
+            return self._devices.open_again(tx, user_id, device_id, device)
 
         return await self._context.database.write(step)
 
@@ -282,7 +332,12 @@ class Accounts:
                 raise UserInUse
             if grant is not None:
                 self._keep_what_was_proven(tx, user_id, grant)
-            return None if device is None else self._devices.open(tx, user_id, device)
+            if device is None:
+                return None
+            login = self._devices.open(tx, user_id, device)
+            if grant is not None and grant.id_hash is not None:
+                uia.allow_repeats(tx, grant.id_hash, user_id=user_id, device_id=login.device_id, repeats=_REPEATS)
+            return login
 
         return await self._context.database.write(step)
 
@@ -314,7 +369,7 @@ class Accounts:
         With `log_out_devices`, all devices but `device_id` are logged out and `also` is done. Raises WeakPassword,
         InvalidParam, Forbidden.
         """
-        password_hash = await self._passwords.hash(password, username=user_id)
+        password_hash = await self._passwords.hash(password, username=user_id, account=user_id)
         now = self._context.clock.now()
 
         def step(tx: Tx) -> None:
@@ -376,8 +431,7 @@ class Accounts:
             exact = accounts.get(tx, f"@{localpart}{colon}{server_name}")
             return accounts.get(tx, usual) if exact is None else exact
 
-        account = await self._context.database.read(step)
-        return Named(account, account.user_id if account else usual)
+        return Named(await self._context.database.read(step), usual)
 
     async def _by_threepid(
         self, medium: str | object, address: str | object, ways: Container[str], country: str | object = UNSET
@@ -389,12 +443,23 @@ class Accounts:
         except InvalidAddress:
             return Named(None, "")
         account = await self._context.database.read(lambda tx: accounts.by_threepid(tx, medium, canonical))
-        return Named(account, account.user_id if account else f"{medium} {canonical}")
+        return Named(account, f"{medium} {canonical}")
 
 
 def _in_small_letters(username: str) -> str:
     # Only these: letters of other scripts have small ones that are ours, and no username has them.
     return username.lower() if username.isascii() else username
+
+
+def _cause(account: Account | None, *, spent: bool) -> str:
+    """Why a password was refused: for the log, since the caller is told nothing of it."""
+    if account is None:
+        return "no such account"
+    if account.deactivated_at is not None:
+        return "deactivated"
+    if account.password_hash is None:
+        return "no password"
+    return "too many guesses at the account" if spent else "wrong password"
 
 
 def _as_threepid(proof: Proof, now: int) -> Threepid:

@@ -133,9 +133,12 @@ class Passwords:
         self._nobody = _hash("nobody has this password")
         self.turns = Turns(clock, "argon2", lambda: self._matches("", self._nobody))
 
-    async def hash(self, password: str, *, username: str | None = None) -> str:
-        """The hash of a new password. Raises what `check` raises, and LimitExceeded when overloaded."""
-        hashed: str = await self.turns.do(_hash, self.check(password, username=username))
+    async def hash(self, password: str, *, username: str | None = None, account: str | None = None) -> str:
+        """The hash of a new password. Raises what `check` raises, and LimitExceeded when overloaded.
+
+        Here and below, `account` is the one that the caller probably owns, if there is one: it goes before strangers.
+        """
+        hashed: str = await self.turns.do(_hash, self.check(password, username=username), account=account)
         return hashed
 
     def check(self, password: str, *, username: str | None = None) -> str:
@@ -157,13 +160,13 @@ class Passwords:
             raise WeakPassword("Many people use this password, so it is easily guessed: please choose another.")
         return normalised
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
+    async def verify(self, password: str, password_hash: str | None, *, account: str | None = None) -> bool:
         """Is this the password? Without a hash to compare with, it takes as long and says no. Raises LimitExceeded."""
         try:
             normalised = self.normalise(password)
         except InvalidParam:
             return False
-        right = await self.turns.do(self._matches, normalised, password_hash or self._nobody)
+        right = await self.turns.do(self._matches, normalised, password_hash or self._nobody, account=account)
         return right and bool(password_hash)
 
     @staticmethod
@@ -171,9 +174,9 @@ class Passwords:
         """Was it made in another way than `hash` would make it now? To be replaced when the password is at hand."""
         return not password_hash.startswith(_OURS)
 
-    async def rehash(self, password: str) -> str:
+    async def rehash(self, password: str, *, account: str | None = None) -> str:
         """The hash of a password that is in use, whatever the policy says of it by now. Raises LimitExceeded."""
-        hashed: str = await self.turns.do(_hash, self.normalise(password))
+        hashed: str = await self.turns.do(_hash, self.normalise(password), account=account)
         return hashed
 
     @staticmethod

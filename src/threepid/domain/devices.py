@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
 from threepid.domain.context import Context
-from threepid.domain.limits import network_of, take_authentication, take_openid_token
+from threepid.domain.limits import known_network, network_of, take_authentication, take_openid_token
 from threepid.domain.uia import Grant, subjects_of
-from threepid.spec.errors import UnknownToken
+from threepid.spec.errors import Forbidden, UnknownToken
 from threepid.storage import associations, devices, uia
 from threepid.storage.database import Tx
 from threepid.storage.devices import Requester, SealedPair, Tokens
@@ -26,6 +26,8 @@ ENDED_KEPT: Final = 30 * DAY
 """How long a client with a token that ended is told that its device lives on."""
 REPEATABLE: Final = 30 * SECOND
 """How long the caller of a refresh gets the same answer again."""
+MOST_DEVICES: Final = 500
+"""Devices of an account: no login opens one more. None is removed for a new one, because that would destroy its keys."""
 _SEEN_EVERY: Final = HOUR
 _MOST_SEEN: Final = 50_000
 """Devices that a process remembers to have heard of, at most."""
@@ -135,7 +137,10 @@ class Devices:
                 tx, known.user_id, known.device_id, tokens, parent_hash=token_hash, now=now, sealed=pair
             )
             agent = user_agent[:_USER_AGENT_LENGTH]
-            devices.seen(tx, known.user_id, known.device_id, now=now, seen_from=client, user_agent=agent)
+            network = known_network(client)
+            devices.seen(
+                tx, known.user_id, known.device_id, now=now, seen_from=client, network=network, user_agent=agent
+            )
             return login
 
         # The end of a stolen family is a change that must stay, so the refusal is returned and not raised.
@@ -192,7 +197,12 @@ class Devices:
         await self._context.database.write_aside(step)
 
     def open(self, tx: Tx, user_id: str, device: Device) -> Login:
-        """Log a device in, in the transaction of the reason."""
+        """Log a device in, in the transaction of the reason, which must hold the account.
+
+        Raises Forbidden if the device would be new and the account has as many as it may have.
+        """
+        if device.device_id is None or devices.get(tx, user_id, device.device_id) is None:
+            self._refuse_one_more(tx, user_id)
         device_id = device.device_id or self._context.entropy.letters(10)
         login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes)
         devices.open_device(
@@ -201,11 +211,27 @@ class Devices:
             device_id=device_id,
             display_name=device.display_name,
             seen_from=device.client,
+            network=known_network(device.client),
             user_agent=device.user_agent[:_USER_AGENT_LENGTH],
             tokens=tokens,
             now=self._context.clock.now(),
             new=device.device_id is None,
         )
+        return login
+
+    @staticmethod
+    def _refuse_one_more(tx: Tx, user_id: str) -> None:
+        if devices.count(tx, user_id, most=MOST_DEVICES) >= MOST_DEVICES:
+            raise Forbidden(
+                f"This account has reached its limit of {MOST_DEVICES} devices. Sign out a device first.",
+                cause="too many devices",
+            )
+
+    def open_again(self, tx: Tx, user_id: str, device_id: str, device: Device) -> Login:
+        """Give a device that is held further tokens; what it was given before stays good."""
+        now = self._context.clock.now()
+        login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes)
+        devices.insert_tokens(tx, user_id, device_id, tokens, parent_hash=None, now=now)
         return login
 
     async def login_token(self, user_id: str, grant: Grant) -> tuple[str, int]:
@@ -274,9 +300,21 @@ class Devices:
 
     # -- the list of them
 
-    async def of(self, user_id: str) -> list[devices.Device]:
-        """The devices of the account, oldest first."""
-        return await self._context.database.read(lambda tx: devices.of_user(tx, user_id))
+    async def of(self, user_id: str, *, own: str | None = None) -> list[devices.Device]:
+        """The devices of the account, oldest first: `devices.LISTED` at most, and always the one called `own`."""
+
+        def step(tx: Tx) -> list[devices.Device]:
+            found = devices.of_user(tx, user_id)
+            if own is None or len(found) < devices.LISTED or any(device.device_id == own for device in found):
+                return found
+            asking = devices.get(tx, user_id, own)
+            return found if asking is None else [*found[:-1], asking]
+
+        return await self._context.database.read(step)
+
+    async def get(self, user_id: str, device_id: str) -> devices.Device | None:
+        """One device of the account."""
+        return await self._context.database.read(lambda tx: devices.get(tx, user_id, device_id))
 
     async def rename(self, user_id: str, device_id: str, display_name: str | None) -> bool:
         """Give a device another name; False if the account has no such device."""
@@ -314,7 +352,8 @@ class Devices:
 
         def step(tx: Tx) -> None:
             for (user_id, device_id), (client, user_agent) in noted.items():
-                devices.seen(tx, user_id, device_id, now=now, seen_from=client, user_agent=user_agent)
+                network = known_network(client)
+                devices.seen(tx, user_id, device_id, now=now, seen_from=client, network=network, user_agent=user_agent)
 
         await self._context.database.write_aside(step)
 

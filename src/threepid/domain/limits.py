@@ -233,53 +233,68 @@ class Guess:
         context: Context,
         *,
         client: str,
+        typed: str = "",
         account: str = "",
-        known_clients: Iterable[str] = (),
+        known: bool = False,
         logged_in: bool = False,
     ) -> None:
-        """A guess of the caller `client`, about `account` where it is about one.
+        """A guess of the caller `client`, who `typed` a name or an address (in its canonical form) that means `account`.
 
-        Callers who are `logged_in` to the account, or in a network that it has logged in from (`known_clients`, IP
-        addresses), are not held up by what strangers try.
+        Whether the caller is refused depends on what was typed, or the refusal would tell whose address that is. The
+        account's own count, over all that means it, refuses in silence: see `is_spent`. Callers who are `logged_in` to the
+        account, or in a network that it has logged in from (`known`), are not held up by what strangers try.
         """
         settings = context.config.limits
-        known = is_in_networks(client, known_clients)
         wide = not (logged_in or known)
         counted = _from_networks("guess", client, settings.guesses_from_client, wide=wide)
-        if account:
-            # The account stands last: it may be any text that somebody typed, and must not read like another limit.
+        silent = []
+        # Names stand last: they may be any text that somebody typed, and must not read like another limit.
+        if typed:
             here = settings.guesses_at_account_from_client
-            counted += _from_networks("guess", client, here, about=f" at {account}", wide=wide)
-            if logged_in:
-                counted.append(_Counted(f"guess by the devices of {account}", settings.guesses_at_account))
-            elif not known:
-                counted.append(_Counted(f"guess at {account}", settings.guesses_at_account))
+            counted += _from_networks("guess", client, here, about=f" at {typed}", wide=wide)
+        if account and logged_in:
+            counted.append(_Counted(f"guess by the devices of {account}", settings.guesses_at_account))
+        elif account and not known:
+            silent.append(_Counted(f"guess at {account}", settings.guesses_at_account))
         self._context = context
         self._wanted = _wanted(context, counted)
-        self.keys = tuple(one.key for one in self._wanted)
+        self._silent = _wanted(context, silent)
+        self.keys = tuple(one.key for one in (*self._wanted, *self._silent))
         """What it counts for: hashes."""
 
     def full_at(self, tx: Tx) -> Mapping[str, int]:
-        """What `refuse_if_none_is_left` wants to know."""
-        return limits.full_at(tx, self._wanted, now=self._context.clock.now()) if self._wanted else {}
+        """What `refuse_if_none_is_left` and `is_spent` want to know."""
+        wanted = (*self._wanted, *self._silent)
+        return limits.full_at(tx, wanted, now=self._context.clock.now()) if wanted else {}
 
     def refuse_if_none_is_left(
         self, full_at: Mapping[str, int], pending: Mapping[str, int] = MappingProxyType({})
     ) -> None:
         """Raise LimitExceeded if it could not be counted, were it wrong: it, and as many as are `pending` by `keys`."""
-        now = self._context.clock.now()
         for one in self._wanted:
-            wait = max(now, full_at.get(one.key, 0)) + one.interval * pending.get(one.key, 0) - one.latest(now)
+            wait = self._wait(one, full_at, pending)
             if wait > 0:
                 raise LimitExceeded(wait, _TOO_MANY_GUESSES)
 
-    def take(self, tx: Tx) -> None:
-        """Count it. Raises LimitExceeded; then nothing is counted, and nobody may hear whether it was right."""
+    def is_spent(self, full_at: Mapping[str, int], pending: Mapping[str, int] = MappingProxyType({})) -> bool:
+        """Has the account's own count none left? Then a right guess is answered like a wrong one, and counted like one."""
+        return any(self._wait(one, full_at, pending) > 0 for one in self._silent)
+
+    def take(self, tx: Tx) -> bool:
+        """Count it; False if the account's own count had none left, and a right guess must be answered like a wrong one.
+
+        Raises LimitExceeded; then nothing is counted, and nobody may hear whether it was right.
+        """
         _take_wanted(tx, self._context, self._wanted, _TOO_MANY_GUESSES)
+        return not self._silent or limits.take(tx, self._silent, now=self._context.clock.now()) == 0
 
     def give_back(self, tx: Tx) -> None:
-        """It was right."""
-        limits.give_back(tx, self._wanted)
+        """It was right, and all of it had been taken."""
+        limits.give_back(tx, (*self._wanted, *self._silent))
+
+    def _wait(self, one: limits.Wanted, full_at: Mapping[str, int], pending: Mapping[str, int]) -> int:
+        now = self._context.clock.now()
+        return max(now, full_at.get(one.key, 0)) + one.interval * pending.get(one.key, 0) - one.latest(now)
 
 
 @lru_cache(maxsize=4096)
@@ -303,19 +318,13 @@ def network_of(client: str) -> str:
     return networks_of(client)[0][0]
 
 
-def is_in_networks(client: str, known_clients: Iterable[str]) -> bool:
-    """Is the caller in the network of one of these IP addresses? Nobody is whose address is not known."""
-    network = network_of(client)
-    return _is_address(client) and any(network_of(known) == network for known in known_clients)
-
-
-@lru_cache(maxsize=4096)
-def _is_address(client: str) -> bool:
+def known_network(client: str) -> str | None:
+    """The network by which an account knows a caller again; None for callers without an IP address, who look all the same."""
     try:
         ip_address(client)
     except ValueError:
-        return False
-    return True
+        return None
+    return network_of(client)
 
 
 def _site_of(client: str) -> str:
@@ -345,7 +354,7 @@ def _is_ours(context: Context, user_id: str) -> bool:
 
 def has_used(tx: Tx, account: str | None, client: str) -> bool:
     """Is the caller in a network that the account has used? It is looked up without an account, too: for the same time."""
-    return is_in_networks(client, devices.seen_from(tx, account or ""))
+    return devices.knows(tx, account or "", known_network(client))
 
 
 def _of_message(context: Context, address: Address, caller: _Caller, *, known: bool) -> list[_Counted]:

@@ -70,10 +70,6 @@ class Grant(Struct, frozen=True):
     terms: tuple[tuple[str, str], ...] = ()
     device: tuple[str, str] | None = None
 
-    def stands(self, tx: Tx) -> bool:
-        """Is its finished session still there? What logs the account out everywhere ends it."""
-        return self.id_hash is not None and uia.get(tx, self.id_hash, now=self.now, idle_since=0) is not None
-
     def consume(self, tx: Tx, result: str | None = None) -> None:
         """Use the permission up in the transaction of its effect.
 
@@ -145,9 +141,12 @@ class Uia:
         self._stages = stages
 
     async def recall(self, endpoint: str, session: str) -> Recalled | None:
-        """The first body of a session of an endpoint, for clients that do not repeat it; None if there is no such session."""
+        """The first body of a session of an endpoint, for clients that do not repeat it; None if there is no such session.
+
+        One that has a result is not recalled: its id alone must log nobody in.
+        """
         stored = await self._load(session)
-        if stored is None or Operation.from_text(stored.operation).name != endpoint:
+        if stored is None or Operation.from_text(stored.operation).name != endpoint or stored.result is not None:
             return None
         return Recalled(self._kept(session, stored), stored.request_mac)
 

@@ -23,6 +23,9 @@ MOST_ENDED: Final = 20
 MOST_ANSWERS: Final = 100
 """Unused answers to one refresh token, at most."""
 
+LISTED: Final = 1_000
+"""Devices of an account that are listed, at most: an account that was imported may have more."""
+
 
 class Device(Struct, frozen=True):
     """One device of an account, and when, from which IP address and by what software it was heard of last."""
@@ -83,10 +86,6 @@ class _AccessToken(Struct, frozen=True):
     first_use_spends: bytes | None
 
 
-class _SeenFrom(Struct, frozen=True):
-    seen_from: str
-
-
 class Tokens(Struct, frozen=True):
     """The tokens of a device: an access token, and where it wanted that a refresh token."""
 
@@ -113,12 +112,16 @@ def open_device(
     device_id: str,
     display_name: str | None,
     seen_from: str,
+    network: str | None,
     user_agent: str,
     tokens: Tokens,
     now: int,
     new: bool = False,
 ) -> None:
-    """Log a device in: a `new` one, or one that may be there already, which keeps its name and whose older tokens die."""
+    """Log a device in: a `new` one, or one that may be there already, which keeps its name and whose older tokens die.
+
+    `network` is that of `seen_from`, as limits count it; None if nobody is known by it.
+    """
     # First, so that of two who log in as one device the second waits, and then ends what the first was given.
     tx.run(
         _sql.open_device,
@@ -127,6 +130,7 @@ def open_device(
         display_name=display_name,
         now=now,
         seen_from=seen_from,
+        network=network,
         user_agent=user_agent,
     )
     if not new:
@@ -211,7 +215,9 @@ def has_ended(tx: Tx, token_hash: bytes, since: int) -> bool:
     return tx.value(_sql.has_ended, token_hash=token_hash, since=since) is not None
 
 
-def seen(tx: Tx, user_id: str, device_id: str, *, now: int, seen_from: str, user_agent: str) -> None:
+def seen(
+    tx: Tx, user_id: str, device_id: str, *, now: int, seen_from: str, network: str | None, user_agent: str
+) -> None:
     """Note when and from where a device was heard of."""
     tx.run(
         _sql.seen,
@@ -220,8 +226,19 @@ def seen(tx: Tx, user_id: str, device_id: str, *, now: int, seen_from: str, user
         device_id=device_id,
         now=now,
         seen_from=seen_from,
+        network=network,
         user_agent=user_agent,
     )
+
+
+def knows(tx: Tx, user_id: str, network: str | None) -> bool:
+    """Was a device of the account last seen in this network? None is nobody's."""
+    return network is not None and bool(tx.value(_sql.network_from, user_id=user_id, network=network) == network)
+
+
+def count(tx: Tx, user_id: str, *, most: int) -> int:
+    """How many devices the account has: `most`, if there are more."""
+    return int(tx.value(_sql.count_devices, user_id=user_id, most=most))
 
 
 def delete(tx: Tx, user_id: str, device_id: str) -> None:
@@ -239,14 +256,14 @@ def delete_all(tx: Tx, user_id: str, *, but: str | None = None) -> None:
     tx.run(_sql.delete_login_tokens, ANY, user_id=user_id)
 
 
-def of_user(tx: Tx, user_id: str) -> list[Device]:
-    """The devices of an account, oldest first."""
-    return tx.rows(_sql.devices, Device, user_id=user_id)
+def of_user(tx: Tx, user_id: str, *, most: int = LISTED) -> list[Device]:
+    """The devices of an account, oldest first: not more than `most`."""
+    return tx.rows(_sql.devices, Device, user_id=user_id, most=most)
 
 
-def seen_from(tx: Tx, user_id: str) -> list[str]:
-    """The IP addresses from which devices of an account were heard of last."""
-    return [one.seen_from for one in tx.rows(_sql.seen_from, _SeenFrom, user_id=user_id)]
+def get(tx: Tx, user_id: str, device_id: str) -> Device | None:
+    """One device of an account."""
+    return tx.row(_sql.device, Device, user_id=user_id, device_id=device_id)
 
 
 def rename(tx: Tx, user_id: str, device_id: str, display_name: str | None) -> bool:

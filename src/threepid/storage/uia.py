@@ -93,6 +93,22 @@ def consume(tx: Tx, id_hash: bytes, *, now: int, result: str | None) -> bool:
     return tx.run(_sql.consume, AT_MOST_ONE, id_hash=id_hash, now=now, result=result) == 1
 
 
+def allow_repeats(tx: Tx, id_hash: bytes, *, user_id: str, device_id: str, repeats: int) -> None:
+    """Let a registration that is finished log in the device that it opened again, `repeats` times at most."""
+    tx.run(_sql.allow_repeats, id_hash=id_hash, user_id=user_id, device_id=device_id, repeats=repeats)
+
+
+def repeated_device(tx: Tx, id_hash: bytes) -> str | None:
+    """The device that a finished registration opened; None if there is none, or it was logged out."""
+    device_id: str | None = tx.value(_sql.repeated_device, id_hash=id_hash)
+    return device_id
+
+
+def take_repeat(tx: Tx, id_hash: bytes) -> bool:
+    """Count a repeat of a finished registration; False if there is none left."""
+    return tx.run(_sql.take_repeat, AT_MOST_ONE, id_hash=id_hash) == 1
+
+
 def delete(tx: Tx, id_hash: bytes) -> None:
     """End a session that was misused."""
     tx.run(_sql.delete, AT_MOST_ONE, id_hash=id_hash)

@@ -53,7 +53,9 @@ def _shown(device: devices.Device) -> Device:
 @endpoint("GET", client("/devices", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
 async def get_devices(call: UserCall) -> Devices:
     """The devices of the account. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3devices."""
-    return Devices([_shown(device) for device in await call.services.devices.of(call.user_id)])
+    return Devices(
+        [_shown(device) for device in await call.services.devices.of(call.user_id, own=call.requester.device_id)]
+    )
 
 
 @endpoint(
@@ -61,10 +63,10 @@ async def get_devices(call: UserCall) -> Devices:
 )
 async def get_device(call: UserCall, device_id: str) -> Device:
     """One device. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3devicesdeviceid."""
-    for device in await call.services.devices.of(call.user_id):
-        if device.device_id == device_id:
-            return _shown(device)
-    raise errors.NotFound("There is no such device.")
+    device = await call.services.devices.get(call.user_id, device_id)
+    if device is None:
+        raise errors.NotFound("There is no such device.")
+    return _shown(device)
 
 
 @endpoint(

@@ -6,17 +6,27 @@ UPDATE accounts SET created_at = created_at WHERE user_id = :user_id AND deactiv
 -- Until the transaction ends, nobody else opens, refreshes or ends this device; touches no row if there is none.
 UPDATE devices SET seen_at = seen_at WHERE user_id = :user_id AND device_id = :device_id;
 
--- name: open_device(user_id, device_id, display_name, now, seen_from, user_agent)!
+-- name: open_device(user_id, device_id, display_name, now, seen_from, network, user_agent)!
 -- A device: a new one, or one that is there already and keeps its name.
-INSERT INTO devices (user_id, device_id, display_name, created_at, seen_at, seen_from, user_agent)
-VALUES (:user_id, :device_id, CAST(:display_name AS TEXT), :now, :now, :seen_from, :user_agent)
+INSERT INTO devices (user_id, device_id, display_name, created_at, seen_at, seen_from, network, user_agent)
+VALUES (:user_id, :device_id, CAST(:display_name AS TEXT), :now, :now, :seen_from, CAST(:network AS TEXT), :user_agent)
 ON CONFLICT (user_id, device_id) DO UPDATE SET
-    seen_at = excluded.seen_at, seen_from = excluded.seen_from, user_agent = excluded.user_agent;
+    seen_at = excluded.seen_at, seen_from = excluded.seen_from, network = excluded.network,
+    user_agent = excluded.user_agent;
 
--- name: seen(user_id, device_id, now, seen_from, user_agent)!
+-- name: seen(user_id, device_id, now, seen_from, network, user_agent)!
 -- A device was heard of again.
-UPDATE devices SET seen_at = :now, seen_from = :seen_from, user_agent = :user_agent
+UPDATE devices SET seen_at = :now, seen_from = :seen_from, network = CAST(:network AS TEXT), user_agent = :user_agent
 WHERE user_id = :user_id AND device_id = :device_id;
+
+-- name: network_from(user_id, network)$
+-- The first network from this one on in which a device of the account was last seen. For a plain `=` with a LIMIT, PostgreSQL
+-- may read the table from its beginning; an order it only gets from the index, in one step, however many devices there are.
+SELECT network FROM devices WHERE user_id = :user_id AND network >= :network ORDER BY network LIMIT 1;
+
+-- name: count_devices(user_id, most)$
+-- How many devices an account has; counts no further than `most`.
+SELECT COUNT(*) FROM (SELECT 1 FROM devices WHERE user_id = :user_id LIMIT :most) AS counted;
 
 -- name: delete_device(user_id, device_id)!
 -- A device and, by the foreign key, its tokens.
@@ -30,14 +40,17 @@ DELETE FROM devices WHERE user_id = :user_id;
 -- All devices of an account but one and, by the foreign key, their tokens.
 DELETE FROM devices WHERE user_id = :user_id AND device_id <> :device_id;
 
--- name: devices(user_id)
--- The devices of an account, oldest first.
-SELECT device_id, display_name, created_at, seen_at, seen_from, user_agent FROM devices
-WHERE user_id = :user_id ORDER BY created_at, device_id;
+-- name: devices(user_id, most)
+-- The devices of an account, oldest first; of more than `most` the first by device ID, which are found without reading the rest.
+SELECT device_id, display_name, created_at, seen_at, seen_from, user_agent FROM (
+    SELECT device_id, display_name, created_at, seen_at, seen_from, user_agent FROM devices
+    WHERE user_id = :user_id ORDER BY device_id LIMIT :most
+) AS listed ORDER BY created_at, device_id;
 
--- name: seen_from(user_id)
--- From where the devices of an account were heard of last; so many at most that it takes no time.
-SELECT DISTINCT seen_from FROM devices WHERE user_id = :user_id AND seen_from <> '' LIMIT 1000;
+-- name: device(user_id, device_id)^
+-- One device of an account.
+SELECT device_id, display_name, created_at, seen_at, seen_from, user_agent FROM devices
+WHERE user_id = :user_id AND device_id = :device_id;
 
 -- name: rename_device(user_id, device_id, display_name)!
 -- Another name for a device.

@@ -39,6 +39,19 @@ WHERE id_hash = :id_hash AND request_mac = :before AND consumed_at IS NULL;
 UPDATE uia_sessions SET consumed_at = :now, result = CAST(:result AS TEXT)
 WHERE id_hash = :id_hash AND consumed_at IS NULL;
 
+-- name: allow_repeats(id_hash, user_id, device_id, repeats)!
+-- A registration is finished: how often its session may log in its device again.
+INSERT INTO registration_repeats (id_hash, user_id, device_id, repeats_left)
+VALUES (:id_hash, :user_id, :device_id, :repeats);
+
+-- name: repeated_device(id_hash)$
+-- The device that a finished registration opened, while there is that device.
+SELECT device_id FROM registration_repeats WHERE id_hash = :id_hash;
+
+-- name: take_repeat(id_hash)!
+-- A finished registration logs in its device again; touches no row if it did so too often, or the device has ended.
+UPDATE registration_repeats SET repeats_left = repeats_left - 1 WHERE id_hash = :id_hash AND repeats_left > 0;
+
 -- name: delete(id_hash)!
 -- A session that was misused ends.
 DELETE FROM uia_sessions WHERE id_hash = :id_hash AND consumed_at IS NULL;

@@ -1,0 +1,45 @@
+"""Log lines for failed logins: why, from which network, at which account. Never what was typed, and never too many."""
+
+from collections import Counter
+from typing import Final
+
+import structlog
+
+from threepid.clock import MINUTE
+from threepid.domain.context import Context
+from threepid.domain.limits import network_of
+
+_log = structlog.get_logger()
+
+LINES: Final = 120
+"""Lines that one process writes in a minute: 30 MB a day at most."""
+LINES_OF_NETWORK: Final = 10
+"""Lines about one network among these, so that one caller alone does not hide the others."""
+
+
+class FailedLogins:
+    """Writes a log line for each failed login, up to a number of lines in a minute, and says how many it left out."""
+
+    def __init__(self, context: Context) -> None:
+        """Nothing was written yet."""
+        self._context = context
+        self._minute = -1
+        self._written = 0
+        self._of_network: Counter[str] = Counter()
+        self._left_out = 0
+
+    def note(self, *, by: str, cause: str | None, client: str, user_id: str | None = None) -> None:
+        """Log that a login by `by` failed for `cause`; `user_id` is an account that exists, never what the caller typed."""
+        minute = self._context.clock.now() // MINUTE
+        if minute != self._minute:
+            if self._left_out:
+                _log.info("failed_logins_not_logged", count=self._left_out)
+            self._minute, self._written, self._left_out = minute, 0, 0
+            self._of_network.clear()
+        network = network_of(client)
+        if self._written >= LINES or self._of_network[network] >= LINES_OF_NETWORK:
+            self._left_out += 1
+            return
+        self._written += 1
+        self._of_network[network] += 1
+        _log.info("login_failed", by=by, cause=cause or "too many guesses", network=network, user_id=user_id)
