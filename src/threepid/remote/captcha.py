@@ -3,7 +3,9 @@
 https://developers.google.com/recaptcha/docs/verify
 """
 
+import contextlib
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
@@ -28,7 +30,9 @@ class Captcha:
         """Is `response`, from a browser at the IP address `client`, right? Raises RemoteError if the provider does not say."""
         if not response or len(response) > _MAX_RESPONSE:
             return False
-        form = {"secret": self._secret.reveal(), "response": response, "remoteip": client}
+        form = {"secret": self._secret.reveal(), "response": response}
+        with contextlib.suppress(ValueError):  # a caller over a Unix socket may have no address
+            form["remoteip"] = str(ip_address(client))
         answer = await self._guard.call(
             Call(
                 method="POST",
