@@ -45,7 +45,7 @@ from threepid.remote.guard import Guard
 from threepid.remote.identity import IdentityClient
 from threepid.remote.names import Names
 from threepid.spec.exchange import Answer, Fallbacks
-from threepid.storage import outbox
+from threepid.storage import accounts, outbox
 from threepid.storage.connect import open_database
 from threepid.storage.database import Database, StorageError
 from threepid.storage.migrate import migrate
@@ -87,6 +87,15 @@ def _database_password(settings: Config) -> str | None:
 def run_migrations(settings: Config) -> list[str]:
     """Bring the database to this version's schema; returns the names of what was applied."""
     return migrate(config.database_url(settings), password=_database_password(settings), clock=Clock())
+
+
+async def account_of_another_name(settings: Config) -> str | None:
+    """The user ID of an active account that is not one of `server.name`, if there is one in the database."""
+    database = connect(settings)
+    try:
+        return await database.read_aside(lambda tx: accounts.of_another_name(tx, settings.server.name))
+    finally:
+        await database.close()
 
 
 class Server:

@@ -186,9 +186,9 @@ def _only_one(settings: Config) -> Iterator[None]:
 @contextmanager
 def _metrics(listen: str, directory: str) -> Iterator[None]:
     """Serve the metrics that all workers leave in `directory` from a process of its own."""
-    host, _, port = listen.rpartition(":")
+    where = config.tcp_address(listen)
     process = multiprocessing.get_context("spawn").Process(
-        target=_serve_metrics, args=(host.strip("[]"), int(port), directory), daemon=True
+        target=_serve_metrics, args=(where.host, where.port, directory), daemon=True
     )
     process.start()
     try:

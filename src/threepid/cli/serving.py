@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from threepid import __version__
-from threepid.cli.common import ConfigFile, die, err, load, migrate_database, out, refuse_problems, with_key_errors
+from threepid.cli.common import (
+    ConfigFile,
+    die,
+    err,
+    load,
+    migrate_database,
+    out,
+    refuse_other_names,
+    refuse_problems,
+    with_key_errors,
+)
 from threepid.config import Config, MailboxTransport
 
 
@@ -27,6 +37,7 @@ def serve(
         from threepid import process  # noqa: PLC0415
 
         migrate_database(settings)
+        refuse_other_names(settings)
         _prepare_secrets(settings)
         _banner(settings, development=config_file is None)
         try:

@@ -15,6 +15,7 @@ from threepid.remote.guard import Call, Guard, RemoteError
 
 _MAX_RESPONSE: Final = 8_192
 _HTTPS_PORT: Final = 443
+_SETTING: Final = "accounts.captcha.verify_url"
 
 
 class Captcha:
@@ -41,8 +42,9 @@ class Captcha:
                 path=self._url.path or "/",
                 headers={"Content-Type": "application/x-www-form-urlencoded"},
                 body=urlencode(form).encode(),
+                setting=_SETTING,
             )
         )
         if answer.status != HTTPStatus.OK:
-            raise RemoteError(f"status {answer.status}")
+            raise RemoteError(f"{self._url.hostname} ({_SETTING}): status {answer.status}")
         return answer.json().get("success") is True
