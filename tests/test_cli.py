@@ -200,8 +200,8 @@ def test_a_server_does_not_start_on_accounts_of_another_name(directory: Path, ta
 
     create = ("account", "create", "--password-file", "password")
     assert run(*create, "alice").returncode == 0
-    for name in ("example.com", "le.org", "Example.org", "x.example.org", "example.org:8448"):
-        for command in (("serve",), (*create, "bob")):
+    for name, commands in (("example.com", (("serve",), (*create, "bob"))), ("Example.org", (("serve",),))):
+        for command in commands:
             refused = run(*command, name=name)
             assert (refused.returncode, refused.stdout) == (1, "")
             assert refused.stderr == (

@@ -103,7 +103,8 @@ def test_every_line_of_a_real_server_runs_where_the_readme_leaves_people(tmp_pat
     )
     try:
         wait_for(
-            lambda: subprocess.run(["curl", "-sf", f"http://localhost:{port}/"], capture_output=True).returncode == 0
+            lambda: subprocess.run(["curl", "-sf", f"http://localhost:{port}/"], capture_output=True).returncode == 0,
+            seconds=60,
         )
     finally:
         server.terminate()

@@ -1,6 +1,7 @@
 """The page at `/`: what people see who follow the address that a server prints."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ def terms(name: str, **languages: str) -> dict[str, object]:
 
 
 def test_it_says_what_this_server_is_and_leads_on(database_url: str, tmp_path: Path) -> None:
-    documents = {
+    documents: dict[str, Any] = {
         "accounts__terms": [terms("Terms of use", de="https://example.org/agb", en="https://example.org/terms")]
     }
     with World(database_url, tmp_path, **documents) as world:
@@ -54,5 +55,6 @@ def test_it_promises_nothing_that_is_off(database_url: str, tmp_path: Path) -> N
         assert "This is a Matrix identity server" in page
         assert "homeserver" not in page
         assert "mailbox" not in page
+        assert "phone" not in page
     with World(database_url, tmp_path, identity=None) as world:
         assert "identity server" not in world.get("/").text

@@ -1,6 +1,7 @@
 """The page at `/`: what this server is, and where people who came here can go."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from msgspec import Struct
 
@@ -9,7 +10,7 @@ from threepid.domain.services import Services
 from threepid.spec.exchange import Answer, Request, Route
 from threepid.web.render import Pages
 
-_LANGUAGE = "en"
+_LANGUAGE: Final = "en"
 """The language of the page."""
 
 
@@ -29,6 +30,7 @@ def routes(services: Services, pages: Pages) -> list[Route]:
         server_name=config.server.name if config.accounts is not None else None,
         registration=config.accounts.registration if config.accounts is not None else None,
         identity_name=identity_name(config) if config.identity is not None else None,
+        has_phones=config.sms is not None,
         documents=_documents(config),
         has_mailbox=config.email is not None and any(isinstance(via, MailboxTransport) for via in config.email.via),
     )
