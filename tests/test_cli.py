@@ -8,8 +8,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+import apsw
 import pytest
 
+from threepid.cli import app
 from threepid.storage.migrate import known_migrations
 
 
@@ -63,6 +65,153 @@ def test_migrate_says_what_it_did(directory: Path) -> None:
     assert first.stdout.splitlines() == [f"applied {migration.name}" for migration in known_migrations()]
     assert threepid("migrate", "-c", "threepid.toml", cwd=directory).stdout == "The database is up to date.\n"
     assert (directory / "data" / "threepid.db").exists()
+
+
+LONG = "a-room-id-that-is-longer-than-any-column-of-a-narrow-terminal-and-goes-on-and-on-and-on"
+
+
+def test_lists_are_whole_in_a_pipe_and_json_for_programs(directory: Path) -> None:
+    name = "a" * 60
+
+    def run(*arguments: str) -> str:
+        done = threepid(*arguments, "-c", "threepid.toml", cwd=directory, COLUMNS="20")
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    run("account", "create", name, "--password-file", "password")
+    run("registration-token", "create", "--token", "event-berlin", "--uses", "3")
+    with apsw.Connection(str(directory / "data" / "threepid.db")) as database:
+        database.execute(
+            "INSERT INTO invites (id, token, medium, canonical, room_id, sender, public_key, created_at, expires_at) VALUES "
+            "('invite000001', 't', 'email', 'a@example.com', ?, '@bob:example.org', 'k', 1800000000000, 1900000000000)",
+            (f"!{LONG}\x1b[31m\n:example.org",),
+        )
+        database.execute(
+            "INSERT INTO threepids (medium, canonical, user_id, address, validated_at, added_at) VALUES "
+            "('email', ?, ?, ?, 1800000000000, 1800000000000)",
+            (f"{LONG}@example.com", f"@{name}:example.org", f"{LONG}@example.com"),
+        )
+    assert f"@{name}:example.org  " in run("account", "list")
+    assert f"email   {LONG}@example.com  2027-01-15 08:00  2027-01-15 08:00\n" in run("account", "contacts", name)
+    assert "even  0     3             " in run("registration-token", "list")
+    listed = run("invites", "list")
+    assert len(listed.splitlines()) == 2
+    assert (
+        f"invite000001  email   a@example.com  @bob:example.org  !{LONG}\\x1b[31m\\n:example.org  2027-01-15 08:00"
+        in listed
+    )
+    key = run("keys", "list").splitlines()[1].split()
+    assert len(key[1]) == 43
+
+    (account,) = json.loads(run("account", "list", "--json"))
+    assert account.pop("created_at") > 1_700_000_000_000
+    assert account == {"user_id": f"@{name}:example.org", "deactivated_at": None, "contacts": 1}
+    at = 1_800_000_000_000
+    assert json.loads(run("account", "contacts", name, "--json")) == [
+        {"medium": "email", "address": f"{LONG}@example.com", "validated_at": at, "added_at": at}
+    ]
+    (token,) = json.loads(run("registration-token", "list", "--json"))
+    assert token.pop("created_at") > 1_700_000_000_000
+    assert token == {"hint": "even", "used": 0, "uses_allowed": 3, "expires_at": None, "state": "usable"}
+    (invite,) = json.loads(run("invites", "list", "--json"))
+    assert invite["room_id"] == f"!{LONG}\x1b[31m\n:example.org"
+    assert (invite["id"], invite["created_at"], invite["expires_at"]) == ("invite000001", at, 1_900_000_000_000)
+    assert json.loads(run("keys", "list", "--json")) == [{"key_id": key[0], "public_key": key[1], "retired_at": None}]
+
+
+def test_a_list_of_nothing_is_its_header_or_an_empty_array(directory: Path) -> None:
+    assert threepid("invites", "list", "-c", "threepid.toml", cwd=directory).stdout.split()[:2] == ["id", "medium"]
+    assert threepid("account", "list", "--json", "-c", "threepid.toml", cwd=directory).stdout == "[]\n"
+
+
+def test_every_list_has_json() -> None:
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        for command in group.typer_instance.registered_commands:
+            assert command.callback is not None
+            if command.name in {"list", "contacts"}:
+                assert "as_json" in command.callback.__annotations__, (group.name, command.name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file", "message"),
+    [
+        (
+            ("account", "create", "alice", "--password-file"),
+            "missing",
+            "missing cannot be read: No such file or directory.\n",
+        ),
+        (("account", "create", "alice", "--password-file"), ".", ". cannot be read: Is a directory.\n"),
+        (("account", "create", "alice", "--password-file"), "binary", "binary is not a text file.\n"),
+        (("keys", "import"), "missing", "missing cannot be read: No such file or directory.\n"),
+        (("account", "list", "--config"), "missing", "missing: No such file or directory\n"),
+        (("serve", "--config"), ".", ".: Is a directory\n"),
+        (("config", "check", "--config"), "binary", "binary: is not UTF-8 text\n"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_sentence(
+    directory: Path, arguments: tuple[str, ...], file: str, message: str
+) -> None:
+    (directory / "binary").write_bytes(b"\xff\xfe")
+    refused = threepid(*arguments, file, cwd=directory, THREEPID_CONFIG="threepid.toml")
+    assert (refused.returncode, refused.stdout, refused.stderr) == (1, "", message)
+
+
+@pytest.mark.parametrize("command", [("migrate",), ("account", "list"), ("invites", "list"), ("pepper", "rotate")])
+def test_a_setting_that_cannot_be_used_is_one_sentence_in_every_command(
+    directory: Path, command: tuple[str, ...]
+) -> None:
+    settings = {
+        "THREEPID__DATABASE__URL": "postgresql://u@127.0.0.1:1/d",
+        "THREEPID__DATABASE__PASSWORD_FILE": "missing",
+    }
+    refused = threepid(*command, cwd=directory, THREEPID_CONFIG="threepid.toml", **settings)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == f"{directory}/missing: No such file or directory\n"
+
+
+def test_a_template_that_cannot_be_used_is_one_sentence(directory: Path) -> None:
+    (directory / "templates" / "nonsense").mkdir(parents=True)
+    refused = threepid(
+        "account", "list", cwd=directory, THREEPID_CONFIG="threepid.toml", THREEPID__WEB__TEMPLATE_DIR="templates"
+    )
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "there is no message nonsense" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_config_check_looks_at_the_keys_as_a_start_does(directory: Path) -> None:
+    threepid("keys", "generate", "-c", "threepid.toml", cwd=directory)
+    assert threepid("config", "check", "-c", "threepid.toml", cwd=directory).returncode == 0
+    (directory / "data" / "keys" / "ed25519_0.key").chmod(0o640)
+    refused = threepid("config", "check", "-c", "threepid.toml", cwd=directory)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "chmod 600" in refused.stderr
+
+
+@pytest.fixture
+def table(engine: str, database_url: str, directory: Path) -> dict[str, str]:
+    return {"THREEPID_CONFIG": "threepid.toml", "THREEPID__DATABASE__URL": database_url}
+
+
+def test_a_server_does_not_start_on_accounts_of_another_name(directory: Path, table: dict[str, str]) -> None:
+    def run(*arguments: str, name: str = "example.org") -> subprocess.CompletedProcess[str]:
+        return threepid(*arguments, cwd=directory, THREEPID__SERVER__NAME=name, **table)
+
+    create = ("account", "create", "--password-file", "password")
+    assert run(*create, "alice").returncode == 0
+    for name, commands in (("example.com", (("serve",), (*create, "bob"))), ("Example.org", (("serve",),))):
+        for command in commands:
+            refused = run(*command, name=name)
+            assert (refused.returncode, refused.stdout) == (1, "")
+            assert refused.stderr == (
+                "[server] name: the database has accounts of example.org, such as @alice:example.org, who could not log in to "
+                f'{name}: a server cannot be renamed. Set name = "example.org", or use another database.\n'
+            )
+    assert run("account", "list", name="example.com").returncode == 0
+    assert run(*create, "carol").returncode == 0
+    listed = json.loads(run("account", "list", "--json").stdout)
+    assert [account["user_id"] for account in listed] == ["@alice:example.org", "@carol:example.org"]
 
 
 def test_keys_are_made_rotated_and_listed(directory: Path) -> None:

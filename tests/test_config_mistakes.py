@@ -1,5 +1,7 @@
 """What people mistype in a configuration ends in a sentence with the place, never in a traceback."""
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,37 @@ def problems(tmp_path: Path, **changes: Any) -> list[str]:
         ("[sever]", "[sever]: there is no such setting; did you mean `server`?"),
         ("[server]\nnmae = 'x'", "[server] nmae: there is no such setting; did you mean `name`?"),
         ("[server]\nxyzzy = 1", "[server] xyzzy: there is no such setting"),
-        ("[server]\nworkers = '2'", "[server] workers: Expected `int`, got `str`"),
+        ("[server]\nworkers = '2'", "[server] workers: must be a whole number, and is text in quotes"),
+        ("[server]\nworkers = 65", "[server] workers: must be at most 64"),
+        ("[server]\nworkers = 0", "[server] workers: must be at least 1"),
+        ("[server]\nworkers = true", "[server] workers: must be a whole number, and is true or false"),
+        ("[server]\nname = 2026-01-01", "[server] name: must be text in quotes, and is a date"),
+        ("[server]\ntls = 'on'", "[server] tls: must be a table in { }, and is text in quotes"),
+        ("server = 1", "[server]: must be a table in { }, and is a whole number"),
+        ("[server]\ntrusted_proxies = '::1'", "[server] trusted_proxies: must be a list in [ ], and is text in quotes"),
+        (
+            "[limits]\nmessage_total = { burst = 1, per_hour = 0 }",
+            "[limits] message_total.per_hour: must be more than 0",
+        ),
+        ("[limits]\nmessage_total = { burst = 1 }", "[limits] message_total: `per_hour` is missing"),
+        ("[email]\nfrom = 'a@b.example'", "[email]: `via` is missing"),
+        ("[email]\nfrom = 'a@b.example'\nvia = [{ host = 'x' }]", "[email] via[0]: `transport` is missing"),
+        (
+            "[sms]\ncountries = ['de']\nvia = []",
+            "[sms] countries[0]: must be the ISO code of a country in capitals, such as DE",
+        ),
+        (
+            "[accounts]\nterms = [{ id = 'A b', version = '1', languages = {} }]",
+            "[accounts] terms[0].id: must be 1 to 64 of the characters a-z, 0-9 and _",
+        ),
+        (
+            "[accounts]\nterms = [{ id = 'a', version = '', languages = {} }]",
+            "[accounts] terms[0].version: must have at least 1 character",
+        ),
+        (
+            "[accounts]\nterms = [{ id = 'a', version = '1', languages = { English = { name = 'x', url = 'y' } } }]",
+            "[accounts] terms[0].languages: must be the code of a language such as en or de-AT",
+        ),
         ("[identity.v1]\nlokup = true", "[identity] v1.lokup: there is no such setting; did you mean `lookup`?"),
         (
             "[accounts]\nregistration = 'opne'",
@@ -370,7 +402,7 @@ def test_what_is_no_origin_gets_into_no_policy_of_a_page(tmp_path: Path, host: s
 
 
 def test_a_captcha_has_a_private_secret(tmp_path: Path) -> None:
-    for file in ("", secret(tmp_path, 0o640), str(tmp_path / "nothing")):
+    for file in ("", secret(tmp_path, 0o644), secret(tmp_path, 0o660), str(tmp_path / "nothing")):
         changed = captcha(tmp_path, secret_file=file)
         assert problems(tmp_path, accounts__captcha=changed) == ["[accounts] captcha.secret_file"]
 
@@ -406,15 +438,178 @@ def test_the_example_is_the_configuration_with_its_defaults(tmp_path: Path) -> N
     assert config.load(write(tmp_path, config.example()), {}) == config.load(write(tmp_path, ""), {})
 
 
-def test_the_example_can_be_uncommented_line_by_line(tmp_path: Path) -> None:
-    lines = []
-    for line in config.example().splitlines():
-        bare = line.removeprefix("# ")
-        is_setting = bare.split(" = ")[0].isidentifier() and " = " in bare
-        lines.append(bare if is_setting or bare.startswith("[") else line)
-    made = config.load(write(tmp_path, "\n".join(lines)), {})
+def example_lines() -> list[str]:
+    """The settings of the example as they stand behind their mark of a comment."""
+    bare = [line.removeprefix("# ") for line in config.example().splitlines() if line.startswith("# ")]
+    return [line for line in bare if re.match(r"[a-z_0-9.]+ = ", line)]
+
+
+def test_every_line_of_the_example_lands_in_its_table_by_itself() -> None:
+    settings_there = {f"{setting.table}.{setting.key}" for setting in config.all_settings()}
+    landed = set()
+    for line in example_lines():
+        assert config.example().count(f"\n# {line}\n") >= 1
+        for start in (found.start() for found in re.finditer(re.escape(f"\n# {line}\n"), config.example())):
+            text = config.example()
+            tree = tomllib.loads(text[: start + 1] + text[start + 3 :])
+            landed |= {".".join(path) for path in leaves(tree, settings_there)}
+    assert landed == settings_there
+
+
+def leaves(tree: dict[str, Any], known: set[str], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The places of all values in `tree`; one that is no setting is a mistake."""
+    found = []
+    for key, value in tree.items():
+        here = (*path, key)
+        if ".".join(here) in known:
+            found.append(here)
+        else:
+            assert isinstance(value, dict), here
+            found += leaves(value, known, here)
+    return found
+
+
+def test_the_example_can_be_uncommented_as_a_whole(tmp_path: Path) -> None:
+    text = re.sub(r"^# ([a-z_0-9.]+ = )", r"\1", config.example(), flags=re.MULTILINE)
+    made = config.load(write(tmp_path, text), {})
     assert made.accounts == config.Accounts(captcha=made.accounts.captcha if made.accounts else None)
     assert made.sms is not None
     assert made.identity == config.Identity()
     assert made.email is not None
     assert made.server.tls is not None
+
+
+WORDS_OF_LIBRARIES = re.compile(
+    r"Expected|`(int|str|float|array|object|bool)`|[Ii]nvalid|regex|\$|codec|msgspec|Error\b"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[server]\nname", "at its end: after a key comes = and a value"),
+        ("[server]\nname = x", "line 2, column 8: a value is expected here"),
+        ("[server]\nname = 'a'\nname = 'b'", "this key is there twice"),
+        ("[server]\n[server]", "this table is there twice"),
+        ("[server\n", "the ] of a table is missing"),
+        ("[server]\nname = 'a", "at its end: the quotes of a text are not closed"),
+        ("[server]\ntrusted_proxies = [", "a value is expected here"),
+        ("= 1", "line 1, column 1: a line begins with a key or with the [ of a table"),
+        ("[server]\nname = 'a' b", "one line holds one setting"),
+        ('[server]\ndata_dir = "C:\\data"', "a backslash in double quotes"),
+    ],
+)
+def test_what_is_no_toml_is_told_in_plain_words_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(write(tmp_path, text), {})
+    said = str(caught.value).removeprefix(f"{tmp_path}/threepid.toml: is not TOML: ")
+    assert message in said
+    assert not WORDS_OF_LIBRARIES.search(said)
+
+
+def test_no_wrong_value_is_answered_in_the_words_of_a_library(tmp_path: Path) -> None:
+    values = [
+        "1",
+        "-1",
+        "1.5",
+        "'x'",
+        "''",
+        "true",
+        "[]",
+        "[1]",
+        "['x']",
+        "[{}]",
+        "{}",
+        "{ x = 1 }",
+        "2026-01-01",
+        "10:00:00",
+        "1e300",
+    ]
+    refused = 0
+    for setting in config.all_settings():
+        for value in values:
+            try:
+                config.load(write(tmp_path, f"{setting.table}.{setting.key} = {value}"), {})
+            except ConfigError as error:
+                refused += 1
+                said = str(error).removeprefix(f"{tmp_path}/threepid.toml: ")
+                assert not WORDS_OF_LIBRARIES.search(said), said
+                assert said.startswith("["), said
+    assert refused > 300
+
+
+def test_a_file_that_is_no_text_is_refused_in_plain_words(tmp_path: Path) -> None:
+    (tmp_path / "threepid.toml").write_bytes(b"[server]\nname = '\xff'")
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        config.load(tmp_path / "threepid.toml", {})
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        config.read_lines(str(tmp_path / "threepid.toml"))
+    with pytest.raises(ConfigError, match="No such file"):
+        config.read_lines(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("name", ["localhost", "a.localhost"])
+def test_a_name_of_this_machine_is_listened_on_by_its_address(tmp_path: Path, name: str) -> None:
+    assert problems(tmp_path, server__listen=f"{name}:8008", server__metrics_listen=f"{name}:9008") == []
+    assert config.listen_address(settings(tmp_path, server__listen=f"{name}:8008")) == config.Listen("127.0.0.1", 8008)
+
+
+@pytest.mark.parametrize("host", ["example.org", "256.1.1.1", "*", "0", "localhost.example.org"])
+def test_a_listener_is_an_address_and_no_name(tmp_path: Path, host: str) -> None:
+    for key in ("listen", "metrics_listen"):
+        (found,) = config.check(
+            settings(tmp_path, limits__all="on", accounts=None, email=None, **{f"server__{key}": f"{host}:1"})
+        )
+        assert str(found) == (
+            f"[server] {key}: {host!r} is not an IP address: write that of the interface to listen on, or 0.0.0.0 for all of them"
+        )
+
+
+@pytest.mark.parametrize("path", ["/matrix", "/matrix/", "//", "/index.html"])
+def test_a_base_url_with_a_path_is_refused(tmp_path: Path, path: str) -> None:
+    assert problems(tmp_path, server__public_base_url=f"https://example.org{path}") == ["[server] public_base_url"]
+    assert problems(tmp_path, server__public_base_url="https://example.org/") == []
+
+
+@pytest.mark.parametrize(
+    ("relay", "key", "advice"),
+    [
+        ({"host": "smtps://mail.example.org"}, ".host", 'write the name alone and tls = "tls"'),
+        ({"host": "smtp://mail.example.org:25"}, ".host", 'write the name alone and tls = "starttls"'),
+        ({"host": "https://mail.example.org"}, ".host", "write the name alone"),
+        ({"host": "mail.example.org:587"}, ".host", 'write host = "mail.example.org" and port = 587'),
+        ({"host": "[2001:db8::1]:587"}, ".host", 'write host = "2001:db8::1" and port = 587'),
+        ({"host": "[2001:db8::1]"}, ".host", "write the address alone"),
+        ({"host": ""}, ".host", "is not a host name"),
+        ({"host": "mail.example.org/"}, ".host", "is not a host name"),
+        ({"host": "me@mail.example.org"}, ".host", "is not a host name"),
+        ({"host": " mail.example.org"}, ".host", "is not a host name"),
+        ({"host": "mail..example.org"}, ".host", "is not a host name"),
+        ({"host": "bücher.example"}, ".host", "is not a host name"),
+        ({"port": 465}, "", 'set tls = "tls"'),
+        ({"port": 465, "tls": "plain", "host": "localhost"}, "", 'set tls = "tls"'),
+        ({"tls": "tls"}, "", "port = 465"),
+        ({"tls": "tls", "port": 25}, "", 'set tls = "starttls"'),
+    ],
+)
+def test_a_relay_that_cannot_work_is_refused(tmp_path: Path, relay: dict[str, Any], key: str, advice: str) -> None:
+    via = [{"transport": "smtp", "host": "mail.example.org", **relay}]
+    assert problems(tmp_path, email__via=via) == [f"[email] via[0]{key}"]
+    (found,) = config.check(settings(tmp_path, limits__all="on", accounts__registration="closed", email__via=via))
+    assert advice in str(found)
+
+
+@pytest.mark.parametrize(
+    "relay",
+    [
+        {"host": "192.0.2.1"},
+        {"host": "2001:db8::1"},
+        {"host": "mail_relay"},
+        {"port": 465, "tls": "tls"},
+        {"port": 2525, "tls": "tls"},
+        {"port": 25, "tls": "starttls"},
+        {"host": "::1", "port": 25, "tls": "plain"},
+    ],
+)
+def test_a_relay_that_can_work_is_taken(tmp_path: Path, relay: dict[str, Any]) -> None:
+    assert problems(tmp_path, email__via=[{"transport": "smtp", "host": "mail.example.org", **relay}]) == []

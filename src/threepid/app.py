@@ -47,7 +47,7 @@ from threepid.remote.guard import Guard
 from threepid.remote.identity import IdentityClient
 from threepid.remote.names import Names
 from threepid.spec.exchange import Answer, Fallbacks
-from threepid.storage import outbox
+from threepid.storage import accounts, outbox
 from threepid.storage.connect import open_database
 from threepid.storage.database import Database, StorageError
 from threepid.storage.migrate import migrate
@@ -103,6 +103,15 @@ def verify_secret(settings: Config, secrets: Secrets) -> None:
             await database.close()
 
     asyncio.run(verify())
+
+
+async def account_of_another_name(settings: Config) -> str | None:
+    """The user ID of an active account that is not one of `server.name`, if there is one in the database."""
+    database = connect(settings)
+    try:
+        return await database.read_aside(lambda tx: accounts.of_another_name(tx, settings.server.name))
+    finally:
+        await database.close()
 
 
 class Server:

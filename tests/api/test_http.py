@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from threepid.api.http import _Proxies, _Request
+from threepid.api.http import NO_ADDRESS, _Proxies, _Request
 from threepid.spec.errors import TooLarge
 from world import World
 
@@ -27,7 +27,8 @@ TRUSTED = _Proxies((ip_network("127.0.0.1/32"), ip_network("10.0.0.0/8")))
         ("127.0.0.1", "198.51.100.7, nonsense", "127.0.0.1"),
         ("::ffff:127.0.0.1", "2001:db8::1", "2001:db8::1"),
         ("127.0.0.1", "::ffff:198.51.100.7", "198.51.100.7"),
-        ("", None, ""),
+        ("", None, NO_ADDRESS),
+        ("", "nonsense", NO_ADDRESS),
         ("", "198.51.100.7", "198.51.100.7"),  # over a Unix socket
         ("", "6.6.6.6, 198.51.100.7, 10.1.1.1", "198.51.100.7"),
     ],

@@ -1,6 +1,7 @@
 """Mails: their headers, their parts, and the relay that gets them."""
 
 import asyncio
+import email.policy
 import email.utils
 from email.message import EmailMessage
 from pathlib import Path
@@ -201,3 +202,24 @@ def test_when_all_relays_fail_the_cause_of_each_is_kept(database_url: str) -> No
             )
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("sender", "name"),
+    [
+        ('Die "Anderen" <noreply@example.org>', 'Die "Anderen"'),
+        ('"Die Anderen" <noreply@example.org>', "Die Anderen"),
+        ('"Die \\"Anderen\\"" <noreply@example.org>', 'Die "Anderen"'),
+        ('"A" and "B" <noreply@example.org>', '"A" and "B"'),
+        ('"Anderen" GmbH, Köln <noreply@example.org>', '"Anderen" GmbH, Köln'),
+        ("Back\\slash <noreply@example.org>", "Back\\slash"),
+        ("noreply@example.org", ""),
+        ("<noreply@example.org>", ""),
+    ],
+)
+def test_the_senders_name_keeps_its_quotes(database_url: str, sender: str, name: str) -> None:
+    raw = build(database_url, sender).as_bytes()
+    read = email.message_from_bytes(raw, policy=email.policy.SMTP)
+    (address,) = read["From"].addresses
+    assert (address.display_name, address.addr_spec) == (name, "noreply@example.org")
+    assert not [defect for defect in read["From"].defects if "quot" in str(defect)]

@@ -8,12 +8,15 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
 from threepid.clock import Clock, Entropy
+from threepid.config import Outbound
 from threepid.remote.discovery import Discovery
 from threepid.remote.federation import Federation
 from threepid.remote.guard import CALLS_PER_HOST, Call, Guard, RemoteError, RemoteRefused, Unreachable
 from threepid.remote.identity import IdentityClient, SessionRefused, matches
+from threepid.remote.names import Names
 from threepid.remote.networks import is_public
 from tls_peer import Peer, Talk, Told, json
 
@@ -353,3 +356,39 @@ def test_an_unknown_openid_token_is_a_refusal_and_a_failure_is_not(peer: Peer) -
         userinfo(peer, json(b'{"errcode": "M_UNKNOWN_TOKEN"}', "401 Unauthorized"))
     with pytest.raises(RemoteError):
         userinfo(peer, json(b'{"errcode": "M_UNKNOWN"}', "500 Oh"))
+
+
+@pytest.mark.parametrize(
+    ("call", "cause", "setting"),
+    [
+        (Call(host="127.0.0.1", port=8448, path="/?access_token=canary"), "address is not allowed", "outbound.allow"),
+        (Call(host="localhost", port=443, path="/?sid=canary"), "address is not allowed", "outbound.allow"),
+        (Call(host="1.1.1.1", port=25, path="/canary"), "port is not allowed", "outbound"),
+        (
+            Call(host="127.0.0.1", port=443, path="/", body=b"canary", setting="accounts.captcha.verify_url"),
+            "address is not allowed",
+            "accounts.captcha.verify_url",
+        ),
+    ],
+)
+def test_a_failed_call_is_logged_with_its_host_and_the_setting(call: Call, cause: str, setting: str) -> None:
+    guard = Guard(Outbound(), Names())
+    with structlog.testing.capture_logs() as logs, pytest.raises(RemoteError):
+        asyncio.run(guard.call(call))
+    assert logs == [
+        {
+            "event": "outbound_call_failed",
+            "log_level": "warning",
+            "host": call.host,
+            "port": call.port,
+            "cause": cause,
+            "setting": setting,
+        }
+    ]
+
+
+def test_a_certificate_that_is_not_trusted_names_the_setting_that_would_trust_it(peer: Peer) -> None:
+    allowed = Guard(Outbound(allow=("127.0.0.0/8",)), Names())
+    with structlog.testing.capture_logs() as logs, pytest.raises(Unreachable):
+        ask(peer, json(b"{}"), allowed, host="127.0.0.1")
+    assert [(one["host"], one["setting"]) for one in logs] == [("127.0.0.1", "outbound.ca_file")]

@@ -36,6 +36,13 @@ _SLASH_MARK: Final = "\N{WORD JOINER}%2F"
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~%:\[\]-]+")
 _BEFORE_HOST: Final = frozenset({"1", "1.0"})
 """Versions of HTTP that know no Host, as ASGI servers call them."""
+NO_ADDRESS: Final = "unix"
+"""Stands for the address of callers over a Unix socket whose proxy does not say where they are: they count as one."""
+_WITH_PORT: Final = re.compile(
+    r"(?:\[(?P<bracketed>[^\[\]]+)\]|(?P<dotted>[0-9A-Fa-f.:]*\.[0-9]{1,3}(?=:)))(?::(?P<port>[0-9]{1,5}))?"
+)
+"""An address in brackets, or one that ends like IPv4 before its port: an IPv6 address alone looks as if it had one."""
+_SHOWN: Final = 64
 _MALFORMED: Final = Answer(400, b"", content_type="text/plain", headers={"Connection": "close"})
 """The answer to what nobody sends in good faith: the parser beneath us has no other for what it refuses."""
 
@@ -189,13 +196,18 @@ class _Proxies:
         self._networks = networks
         # Only of addresses: a header is as long and as varied as strangers like.
         self._known = lru_cache(maxsize=4096)(self._look_at)
+        self._has_complained = False
 
     def client(self, peer: str, forwarded_for: str | None) -> str:
-        """The rightmost address of `X-Forwarded-For` that is no trusted proxy's, if the peer is one; else the peer's."""
+        """The rightmost address of `X-Forwarded-For` that is no trusted proxy's, if the peer is one; else the peer's.
+
+        An entry that is no address ends the search: what stands left of it may be the caller's own invention.
+        """
         client, trusted = self._known(peer)
         for hop in reversed(forwarded_for.split(",")) if forwarded_for and trusted else ():
-            address = _address(hop.strip())
+            address = _forwarded_address(hop.strip())
             if address is None:
+                self._complain(hop.strip(), client)
                 break
             client = str(address)
             if not self._trusts(address):
@@ -205,18 +217,35 @@ class _Proxies:
     def _look_at(self, peer: str) -> tuple[str, bool]:
         # Who comes over a Unix socket has no address: it is a proxy, and the socket's permissions are the trust in it.
         address = _address(peer)
-        return (peer, not peer) if address is None else (str(address), self._trusts(address))
+        return (peer or NO_ADDRESS, not peer) if address is None else (str(address), self._trusts(address))
 
     def _trusts(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._networks)
 
+    def _complain(self, hop: str, client: str) -> None:
+        """Tell the operator once that all callers behind this proxy count as one."""
+        if not self._has_complained:
+            self._has_complained = True
+            _log.warning(
+                "forwarded_for_unreadable", entry=hop[:_SHOWN], counted_as=client, setting="server.trusted_proxies"
+            )
+
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """The address in `text`: without the zone, which means something on its own machine only; IPv4 as IPv4."""
     try:
-        address = ip_address(text)
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def _forwarded_address(hop: str) -> IPv4Address | IPv6Address | None:
+    """The address in an entry of `X-Forwarded-For`, which some proxies put into quotes or brackets, or give a port."""
+    if len(hop) > 1 and hop[0] == hop[-1] == '"':
+        hop = hop[1:-1].strip()
+    match = _WITH_PORT.fullmatch(hop)
+    return _address(hop) if match is None else _address(match["bracketed"] or match["dotted"])
 
 
 class _Request:

@@ -1,12 +1,13 @@
 """The command line: one module for each noun."""
 
+import sys
 from typing import Annotated
 
 import typer
 
 from threepid import __version__
 from threepid.cli import accounts, configuration, invites, keys, peppers, registration_tokens, serving
-from threepid.cli.common import out
+from threepid.cli.common import err, out, sentence
 
 app = typer.Typer(
     help="Contacts of Matrix accounts, and an identity server.", no_args_is_help=True, add_completion=False
@@ -23,7 +24,13 @@ app.add_typer(peppers.app, name="pepper")
 
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        app()
+    except Exception as error:
+        if (message := sentence(error)) is None:
+            raise
+        err.print(message, markup=False)
+        sys.exit(1)
 
 
 @app.callback(invoke_without_command=True)

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from threepid.cli.common import ConfigFile, die, format_time, load, out, with_server
+from threepid.cli.common import ConfigFile, die, format_time, load, out, read_text, with_server
+from threepid.cli.tables import AsJson, print_json, print_list
 
 app = typer.Typer(help="Accounts of this server.", no_args_is_help=True)
 
@@ -21,7 +21,7 @@ def create(
 ) -> None:
     """Create an account."""
     if password_file is not None:
-        password = password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        password = read_text(password_file).rstrip("\r\n")
     else:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
 
@@ -30,11 +30,11 @@ def create(
         await server.services.accounts.register(user_id, password, None)
         return user_id
 
-    out.print(f"created {with_server(load(config_file), create)}")
+    out.print(f"created {with_server(load(config_file), create, writes_accounts=True)}")
 
 
 @app.command("list")
-def list_accounts(config_file: ConfigFile = None) -> None:
+def list_accounts(config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """List all accounts."""
 
     async def collect(server: Any) -> list[Any]:
@@ -45,15 +45,32 @@ def list_accounts(config_file: ConfigFile = None) -> None:
             after = page[-1].user_id
         return found
 
-    table = Table("user ID", "created", "contacts", "state", box=None)
-    for account in with_server(load(config_file), collect):
-        state = "active" if account.deactivated_at is None else "deactivated"
-        table.add_row(account.user_id, format_time(account.created_at), str(account.contacts), state)
-    out.print(table)
+    accounts = with_server(load(config_file), collect)
+    if as_json:
+        print_json(
+            {
+                "user_id": account.user_id,
+                "created_at": account.created_at,
+                "deactivated_at": account.deactivated_at,
+                "contacts": account.contacts,
+            }
+            for account in accounts
+        )
+        return
+    rows = [
+        (
+            account.user_id,
+            format_time(account.created_at),
+            str(account.contacts),
+            "active" if account.deactivated_at is None else "deactivated",
+        )
+        for account in accounts
+    ]
+    print_list(("user ID", "created", "contacts", "state"), rows, whole="user ID")
 
 
 @app.command("contacts")
-def contacts(user: str, config_file: ConfigFile = None) -> None:
+def contacts(user: str, config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """List the contacts of an account, given by user ID or username."""
     settings = load(config_file)
     user_id = user if user.startswith("@") else f"@{user}:{settings.server.name}"
@@ -67,12 +84,19 @@ def contacts(user: str, config_file: ConfigFile = None) -> None:
     contacts = with_server(settings, collect)
     if contacts is None:
         die(f"There is no account {user_id}.")
-    table = Table("medium", "address", "validated", "added", box=None)
-    for contact in contacts:
-        table.add_row(
-            contact.medium,
-            contact.address,
-            format_time(contact.validated_at),
-            format_time(contact.added_at),
+    if as_json:
+        print_json(
+            {
+                "medium": contact.medium,
+                "address": contact.address,
+                "validated_at": contact.validated_at,
+                "added_at": contact.added_at,
+            }
+            for contact in contacts
         )
-    out.print(table)
+        return
+    rows = [
+        (contact.medium, contact.address, format_time(contact.validated_at), format_time(contact.added_at))
+        for contact in contacts
+    ]
+    print_list(("medium", "address", "validated", "added"), rows, whole="address")

@@ -33,12 +33,29 @@ def load(config_file: Path | None) -> Config:
 
 
 def refuse_problems(settings: Config) -> None:
-    """End with what cannot be safe, if there is any of it."""
+    """End with what cannot be safe, if there is any of it; warn of what may not be meant."""
     problems = config.check(settings)
     for problem in problems:
         err.print(str(problem), markup=False)
+    for warning in config.warnings(settings):
+        err.print(f"Warning: {warning}", markup=False)
     if problems:
         raise typer.Exit(1)
+
+
+def refuse_other_names(settings: Config) -> None:
+    """End if the database has accounts of another server name, who could not log in: `server.name` was changed."""
+    from threepid.app import account_of_another_name  # noqa: PLC0415 - see serving.py
+
+    if settings.accounts is None:
+        return
+    user_id = asyncio.run(account_of_another_name(settings))
+    if user_id is not None:
+        name = user_id.partition(":")[2]
+        die(
+            f"[server] name: the database has accounts of {name}, such as {user_id}, who could not log in to "
+            f'{settings.server.name}: a server cannot be renamed. Set name = "{name}", or use another database.'
+        )
 
 
 def migrate_database(settings: Config) -> list[str]:
@@ -52,7 +69,9 @@ def migrate_database(settings: Config) -> list[str]:
         die(str(error))
 
 
-def with_server(settings: Config, work: Callable[[Any], Awaitable[T]], *, any_secret: bool = False) -> T:
+def with_server(
+    settings: Config, work: Callable[[Any], Awaitable[T]], *, any_secret: bool = False, writes_accounts: bool = False
+) -> T:
     """What `work` returns for a server that does not listen. `any_secret`: also if the database knows another one."""
     from threepid.app import Server, connect, load_secrets  # noqa: PLC0415 - see serving.py
     from threepid.clock import Clock, Entropy  # noqa: PLC0415 - see serving.py
@@ -61,6 +80,8 @@ def with_server(settings: Config, work: Callable[[Any], Awaitable[T]], *, any_se
 
     configure_logging(level="warning")
     migrate_database(settings)
+    if writes_accounts:
+        refuse_other_names(settings)
     clock, entropy = Clock(), Entropy()
 
     async def run() -> T:
@@ -94,6 +115,32 @@ def with_key_errors(work: Callable[[], T]) -> T:
         return work()
     except (KeyFileError, StorageError) as error:
         die(str(error))
+
+
+def sentence(error: Exception) -> str | None:
+    """What an operator is told of an error that they can mend; None for one of ours."""
+    from threepid.delivery.render import TemplateError  # noqa: PLC0415 - see serving.py
+    from threepid.domain.keys import KeyFileError  # noqa: PLC0415 - see serving.py
+    from threepid.spec.errors import MatrixError  # noqa: PLC0415 - see serving.py
+    from threepid.storage.database import StorageError  # noqa: PLC0415 - see serving.py
+
+    if isinstance(error, MatrixError):
+        return error.message
+    if isinstance(error, ConfigError | KeyFileError | TemplateError | StorageError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}."
+    return None
+
+
+def read_text(file: Path) -> str:
+    """The text in a file that an operator names; ends with what is wrong with it."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        die(f"{file} cannot be read: {error.strerror}.")
+    except UnicodeDecodeError:
+        die(f"{file} is not a text file.")
 
 
 def format_time(milliseconds: int) -> str:

@@ -2,11 +2,12 @@
 
 import json
 import sys
+from pathlib import Path
 
 import typer
 
 from threepid import config
-from threepid.cli.common import ConfigFile, load, out, refuse_problems
+from threepid.cli.common import ConfigFile, load, out, refuse_problems, with_key_errors
 
 app = typer.Typer(help="Check and explain the configuration.", no_args_is_help=True)
 
@@ -14,8 +15,11 @@ app = typer.Typer(help="Check and explain the configuration.", no_args_is_help=T
 @app.command("check")
 def check(config_file: ConfigFile = None) -> None:
     """Say what is wrong with the configuration, and what to change."""
+    from threepid.domain.keys import check_files  # noqa: PLC0415 - see serving.py
+
     settings = load(config_file)
     refuse_problems(settings)
+    with_key_errors(lambda: check_files(Path(settings.server.data_dir) / "keys"))
     out.print("The configuration is good.")
 
 

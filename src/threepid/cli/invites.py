@@ -3,18 +3,17 @@
 from typing import Any, Final
 
 import typer
-from rich.table import Column, Table
 
 from threepid.cli.common import ConfigFile, die, format_time, load, out, with_server
+from threepid.cli.tables import AsJson, print_json, print_list
 
 app = typer.Typer(help="Invitations that wait for somebody to publish their address.", no_args_is_help=True)
 
 _PAGE: Final = 500
-_ID_LENGTH: Final = 12
 
 
 @app.command("list")
-def list_invites(config_file: ConfigFile = None) -> None:
+def list_invites(config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """List all invitations, oldest first."""
 
     async def collect(server: Any) -> list[tuple[Any, str]]:
@@ -26,19 +25,24 @@ def list_invites(config_file: ConfigFile = None) -> None:
             last = page[-1]
         return found
 
-    table = Table(
-        Column("id", min_width=_ID_LENGTH),
-        "medium",
-        "address",
-        "sender",
-        "room",
-        "created",
-        "expires",
-        "state",
-        box=None,
-    )
-    for invite, state in with_server(load(config_file), collect):
-        table.add_row(
+    invites = with_server(load(config_file), collect)
+    if as_json:
+        print_json(
+            {
+                "id": invite.id,
+                "medium": invite.medium,
+                "address": invite.canonical,
+                "sender": invite.sender,
+                "room_id": invite.room_id,
+                "created_at": invite.created_at,
+                "expires_at": invite.expires_at,
+                "state": state,
+            }
+            for invite, state in invites
+        )
+        return
+    rows = [
+        (
             invite.id,
             invite.medium,
             invite.canonical,
@@ -48,7 +52,9 @@ def list_invites(config_file: ConfigFile = None) -> None:
             format_time(invite.expires_at),
             state,
         )
-    out.print(table, markup=False)
+        for invite, state in invites
+    ]
+    print_list(("id", "medium", "address", "sender", "room", "created", "expires", "state"), rows, whole="id")
 
 
 @app.command("cancel")

@@ -4,9 +4,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Column, Table
 
-from threepid.cli.common import ConfigFile, die, err, format_time, load, out, with_key_errors, with_server
+from threepid.cli.common import (
+    ConfigFile,
+    die,
+    err,
+    format_time,
+    load,
+    out,
+    read_text,
+    with_key_errors,
+    with_server,
+)
+from threepid.cli.tables import AsJson, print_json, print_list
 from threepid.config import Config
 
 app = typer.Typer(help="The server's signing keys, and the secret of its database.", no_args_is_help=True)
@@ -60,23 +70,24 @@ def import_keys(
     from threepid.clock import Clock  # noqa: PLC0415 - see serving.py
     from threepid.domain import keys  # noqa: PLC0415 - see serving.py
 
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        die(f"{file} cannot be read: {error.strerror}.")
-    except UnicodeDecodeError:
-        die(f"{file} is not a text file.")
+    text = read_text(file)
     directory = _keys_directory(load(config_file))
     _print_keys(with_key_errors(lambda: keys.import_keys(directory, text, Clock(), retired=retired)))
     err.print(_RESTART)
 
 
 @app.command("list")
-def list_keys(config_file: ConfigFile = None) -> None:
+def list_keys(config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """List the signing keys with their public halves."""
     from threepid.domain.keys import load_keyring  # noqa: PLC0415 - see serving.py
 
-    _print_keys(with_key_errors(lambda: load_keyring(_keys_directory(load(config_file)))))
+    keyring = with_key_errors(lambda: load_keyring(_keys_directory(load(config_file))))
+    if not as_json:
+        _print_keys(keyring)
+        return
+    print_json(
+        {"key_id": key.key_id, "public_key": key.public_key, "retired_at": key.retired_at} for key in keyring.keys
+    )
 
 
 @app.command("accept-new-secret")
@@ -135,8 +146,12 @@ def _keys_directory(settings: Config) -> Path:
 
 
 def _print_keys(keyring: Any) -> None:
-    table = Table("key", Column("public key", min_width=43), "state", box=None)  # a key is of use as a whole only
-    for key in keyring.keys:
-        state = "in force" if key.retired_at is None else f"retired {format_time(key.retired_at)}"
-        table.add_row(key.key_id, key.public_key, state)
-    out.print(table)
+    rows = [
+        (
+            key.key_id,
+            key.public_key,
+            "in force" if key.retired_at is None else f"retired {format_time(key.retired_at)}",
+        )
+        for key in keyring.keys
+    ]
+    print_list(("key", "public key", "state"), rows, whole="public key")

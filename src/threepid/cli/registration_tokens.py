@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
-from rich.table import Table
 
 from threepid.cli.common import ConfigFile, die, format_time, load, out, with_server
+from threepid.cli.tables import AsJson, print_json, print_list
 from threepid.clock import DAY, HOUR, MINUTE
 
 app = typer.Typer(help="Tokens that let people register.", no_args_is_help=True)
@@ -36,16 +36,29 @@ def create(
 
 
 @app.command("list")
-def list_tokens(config_file: ConfigFile = None) -> None:
+def list_tokens(config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """List the registration tokens by their hints."""
 
     async def collect(server: Any) -> list[tuple[Any, str]]:
         tokens = server.services.registration_tokens
         return [(token, tokens.state(token)) for token in await tokens.all_tokens()]
 
-    table = Table("hint", "used", "uses allowed", "created", "expires", "state", box=None)
-    for token, state in with_server(load(config_file), collect):
-        table.add_row(
+    found = with_server(load(config_file), collect)
+    if as_json:
+        print_json(
+            {
+                "hint": token.hint,
+                "used": token.used,
+                "uses_allowed": token.uses_allowed,
+                "created_at": token.created_at,
+                "expires_at": token.expires_at,
+                "state": state,
+            }
+            for token, state in found
+        )
+        return
+    rows = [
+        (
             token.hint,
             str(token.used),
             "any number" if token.uses_allowed is None else str(token.uses_allowed),
@@ -53,7 +66,9 @@ def list_tokens(config_file: ConfigFile = None) -> None:
             "never" if token.expires_at is None else format_time(token.expires_at),
             state,
         )
-    out.print(table)
+        for token, state in found
+    ]
+    print_list(("hint", "used", "uses allowed", "created", "expires", "state"), rows, whole="hint")
 
 
 @app.command("delete")

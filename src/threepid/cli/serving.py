@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from threepid import __version__
-from threepid.cli.common import ConfigFile, die, err, load, migrate_database, out, refuse_problems, with_key_errors
+from threepid.cli.common import (
+    ConfigFile,
+    die,
+    err,
+    load,
+    migrate_database,
+    out,
+    refuse_other_names,
+    refuse_problems,
+    with_key_errors,
+)
 from threepid.config import Config, MailboxTransport
 from threepid.output import secure_output
 
@@ -51,6 +61,7 @@ def _serve(process: Any, settings: Config, config_file: Path | None) -> None:
 
     with process.alone(settings):
         migrate_database(settings)
+        refuse_other_names(settings)
         verify_secret(settings, load_secrets(settings, Entropy()))
         _banner(settings, development=config_file is None)
         process.serve(settings, config_file)

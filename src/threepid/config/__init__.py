@@ -1,6 +1,7 @@
 """Configuration: TOML into frozen Structs. The only reader of configuration files and of the environment."""
 
-from threepid.config.checks import Problem, check
+from threepid.config.advice import warnings
+from threepid.config.checks import check
 from threepid.config.load import (
     ConfigError,
     Listen,
@@ -13,8 +14,11 @@ from threepid.config.load import (
     load,
     read_lines,
     read_secret,
+    sqlite_file,
+    tcp_address,
     trusted_proxies,
 )
+from threepid.config.problem import Problem
 from threepid.config.reference import all_settings, example, schema, transports
 from threepid.config.settings import (
     Accounts,
@@ -84,6 +88,9 @@ __all__ = [
     "read_lines",
     "read_secret",
     "schema",
+    "sqlite_file",
+    "tcp_address",
     "transports",
     "trusted_proxies",
+    "warnings",
 ]

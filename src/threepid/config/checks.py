@@ -2,59 +2,30 @@
 
 import ipaddress
 import re
-import stat
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 import phonenumbers
-from msgspec import Struct
 
-from threepid.config import gateway
-from threepid.config.load import ConfigError, Listen, database_url, listen_address, tcp_address
-from threepid.config.settings import (
-    Config,
-    ConsoleTransport,
-    FileTransport,
-    HttpTransport,
-    MailboxTransport,
-    SmtpTransport,
-)
+from threepid.config import files, gateway, relays
+from threepid.config.load import ConfigError, Listen, database_url, listen_address, sqlite_file, tcp_address
+from threepid.config.problem import HOST, Problem, is_address, is_loopback, is_server_name
+from threepid.config.settings import Config, ConsoleTransport
+from threepid.config.suffixes import is_public_suffix
 
-_LABEL: Final = r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?"
-_HOST: Final = rf"(?=[^:]{{1,253}}(?::|\Z)){_LABEL}(?:\.{_LABEL})*"
-_SERVER_NAME: Final = re.compile(rf"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|{_HOST})(?::(?P<port>[0-9]{{1,5}}))?")
-_SERVERS: Final = re.compile(rf"(?:\*\.)?{_HOST}(?::(?:[0-9]{{1,5}}|\*))?")
-_DOMAINS: Final = re.compile(rf"(?:\*\.)?{_HOST}")
-_ADDRESS: Final = rf"[^\s<>()\[\]:;@\\,\"\x00-\x1f\x7f-\U0010ffff]+@{_HOST}"
-_SENDER: Final = re.compile(rf"{_ADDRESS}|[^<>\x00-\x1f\x7f-\x9f]*<{_ADDRESS}>")
+_SERVERS: Final = re.compile(rf"(?:\*\.)?{HOST}(?::(?:[0-9]{{1,5}}|\*))?")
+_DOMAINS: Final = re.compile(rf"(?:\*\.)?{HOST}")
 _USERNAMES: Final = re.compile(r"[a-z0-9._=/+*?-]+")
-_MAX_PORT: Final = 65_535
-
-
-class Problem(Struct, frozen=True):
-    """Something that cannot be safe, where it is set, and what to change."""
-
-    place: str
-    message: str
-
-    def __str__(self) -> str:
-        """One line."""
-        return f"{self.place}: {self.message}"
+_WIDEST: Final = {4: 8, 6: 16}
+"""Bits of a network, by IP version: a wider one is most probably a mistake."""
+_OF_IPV4: Final = ipaddress.IPv6Network("::ffff:0:0/96")
+"""The IPv4 addresses, written as IPv6 addresses."""
 
 
 def check(config: Config) -> list[Problem]:
     """What cannot be safe in `config`."""
     return [problem for rule in _RULES for problem in rule(config)]
-
-
-def is_loopback(host: str) -> bool:
-    """Is this host this machine, without asking anybody?"""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _public(config: Config) -> bool:
@@ -67,27 +38,6 @@ def _public(config: Config) -> bool:
     return not is_loopback(host) or (isinstance(where, Listen) and not is_loopback(where.host))
 
 
-def _is_server_name(text: str) -> bool:
-    match = _SERVER_NAME.fullmatch(text)
-    if match is None or (match["port"] and not 0 < int(match["port"]) <= _MAX_PORT):
-        return False
-    try:
-        return match["v6"] is None or bool(ipaddress.IPv6Address(match["v6"]))
-    except ValueError:
-        return False
-
-
-def _is_address(text: str) -> bool:
-    """Is this an IP address, with a port or without?"""
-    match = _SERVER_NAME.fullmatch(text)
-    if match is None or not _is_server_name(text):
-        return False
-    try:
-        return bool(match["v6"] or ipaddress.IPv4Address(text.partition(":")[0]))
-    except ValueError:
-        return False
-
-
 def _is_web_url(text: str) -> bool:
     """Is this an https URL, or an http one of this machine, in plain ASCII and without a password?"""
     try:
@@ -95,7 +45,7 @@ def _is_web_url(text: str) -> bool:
         host = url.hostname or ""
     except ValueError:
         return False
-    if not re.fullmatch("[!-~]+", text) or not _is_server_name(url.netloc):
+    if not re.fullmatch("[!-~]+", text) or not is_server_name(url.netloc):
         return False
     return url.scheme == "https" or (url.scheme == "http" and is_loopback(host))
 
@@ -112,16 +62,22 @@ def _addresses(config: Config) -> Iterator[Problem]:
         yield Problem(place, "is not a URL")
         return
     if "@" in base.netloc or "?" in text or "#" in text:
-        yield Problem(place, "has more than scheme, host, port and path")
-    elif base.scheme not in {"http", "https"} or not re.fullmatch("[!-~]+", text) or not _is_server_name(base.netloc):
+        yield Problem(place, "has more than scheme, host and port")
+    elif base.scheme not in {"http", "https"} or not re.fullmatch("[!-~]+", text) or not is_server_name(base.netloc):
         yield Problem(place, "is not an http or https URL in plain ASCII: links in mails start with it")
     elif base.scheme == "http" and not is_loopback(base.hostname or ""):
         yield Problem(place, "people would confirm addresses over plain HTTP: use https")
+    elif base.path not in {"", "/"}:
+        yield Problem(
+            place,
+            f"has the path {base.path}: cookies, styles and .well-known have their places at the root of a host. "
+            "Give threepid a host name of its own",
+        )
     if config.server.metrics_listen:
         try:
             tcp_address(config.server.metrics_listen)
-        except ValueError:
-            yield Problem("[server] metrics_listen", "is not host:port")
+        except ValueError as error:
+            yield Problem("[server] metrics_listen", str(error))
 
 
 def _networks(config: Config) -> Iterator[Problem]:
@@ -133,12 +89,21 @@ def _networks(config: Config) -> Iterator[Problem]:
     ):
         for network in networks:
             try:
-                size = ipaddress.ip_network(network).prefixlen
+                parsed = ipaddress.ip_network(network)
             except ValueError:
                 yield Problem(place, f"{network!r} is not a network such as 10.0.0.0/8")
                 continue
-            if size == 0:
-                yield Problem(place, f"{network!r} is everybody: name the networks that are meant")
+            bits = parsed.prefixlen
+            if isinstance(parsed, ipaddress.IPv6Network) and parsed.subnet_of(_OF_IPV4):
+                bits -= _OF_IPV4.prefixlen
+                widest = _WIDEST[4]
+            else:
+                widest = _WIDEST[parsed.version]
+            if bits < widest:
+                yield Problem(
+                    place,
+                    f"{network!r} is too wide: name the networks that are meant, none wider than /{widest}",
+                )
 
 
 def _database(config: Config) -> Iterator[Problem]:
@@ -150,10 +115,21 @@ def _database(config: Config) -> Iterator[Problem]:
         return
     if url.scheme not in {"sqlite", "postgresql", "postgres"}:
         yield Problem("[database] url", "begins neither with sqlite: nor with postgresql://")
-    if url.scheme == "sqlite" and (url.path in {"", "/"} or Path(url.path).is_dir()):
-        yield Problem("[database] url", "names no file after sqlite:")
+    if url.scheme == "sqlite":
+        yield from _sqlite(database_url(config))
     if url.password or "password" in parse_qs(url.query):
         yield Problem("[database] url", "has a password in it: put it into a file and name that in password_file")
+
+
+def _sqlite(url: str) -> Iterator[Problem]:
+    place = "[database] url"
+    try:
+        file = sqlite_file(url)
+    except ValueError as error:
+        yield Problem(place, str(error))
+        return
+    if file is None or not file.name.strip() or file.is_dir():
+        yield Problem(place, "names no file after sqlite:")
 
 
 def _registration(config: Config) -> Iterator[Problem]:
@@ -188,6 +164,8 @@ def _patterns(config: Config) -> Iterator[Problem]:
             yield Problem(place, f"{pattern!r} would believe every server about every address")
         elif not _SERVERS.fullmatch(pattern):
             yield Problem(place, f"{pattern!r} is neither a name nor a pattern such as *.example.org or localhost:*")
+        elif pattern.startswith("*.") and is_public_suffix(pattern.removeprefix("*.").partition(":")[0]):
+            yield Problem(place, f"{pattern!r} would believe strangers: anybody can have a name there")
     for pattern in accounts.identity_servers_allowed:
         if pattern != "*" and not _SERVERS.fullmatch(pattern):
             yield Problem(
@@ -243,22 +221,7 @@ def _policy(config: Config) -> Iterator[Problem]:
 
 
 def _mail(config: Config) -> Iterator[Problem]:
-    if config.email is None:
-        return
-    for index, via in enumerate(config.email.via):
-        place = f"[email] via[{index}]"
-        if isinstance(via, SmtpTransport) and via.tls == "plain" and not is_loopback(via.host):
-            yield Problem(place, f'would send codes to {via.host} in the clear: use tls = "starttls" or "tls"')
-        if isinstance(via, SmtpTransport) and bool(via.username) != bool(via.password_file):
-            yield Problem(place, "needs both username and password_file, or neither")
-        if isinstance(via, MailboxTransport) and _public(config):
-            yield Problem(place, "shows all mails to everybody who reaches the server: use smtp")
-        if isinstance(via, FileTransport) and not via.directory:
-            yield Problem(place, "has no directory")
-    if not config.email.via:
-        yield Problem("[email] via", "has no relay")
-    if not _SENDER.fullmatch(config.email.sender):
-        yield Problem("[email] from", "is not `Name <address>`")
+    return relays.mail(config, public=_public(config))
 
 
 def _sms(config: Config) -> Iterator[Problem]:
@@ -300,59 +263,10 @@ def _outbound(config: Config) -> Iterator[Problem]:
                 f"{pattern!r} is not host:port on this machine: add its authority with ca_file",
             )
     for nameserver in config.outbound.nameservers:
-        if not _is_address(nameserver):
+        if not is_address(nameserver):
             yield Problem(
                 "[outbound] nameservers", f"{nameserver!r} is not an address such as 192.0.2.1 or [2001:db8::1]:53"
             )
-
-
-def _private_files(config: Config) -> Iterator[tuple[str, str]]:
-    """Where files are named that hold secrets."""
-    if config.server.tls is not None:
-        yield "[server] tls.key_file", config.server.tls.key_file
-    yield "[database] password_file", config.database.password_file
-    if config.accounts is not None and config.accounts.captcha is not None:
-        yield "[accounts] captcha.secret_file", config.accounts.captcha.secret_file
-    for index, relay in enumerate(config.email.via if config.email else ()):
-        if isinstance(relay, SmtpTransport):
-            yield f"[email] via[{index}].password_file", relay.password_file
-    for index, way in enumerate(config.sms.via if config.sms else ()):
-        if isinstance(way, HttpTransport):
-            yield f"[sms] via[{index}].secret_file", way.secret_file
-
-
-def _public_files(config: Config) -> Iterator[tuple[str, str]]:
-    """Where files are named that anybody may read."""
-    if config.server.tls is not None:
-        yield "[server] tls.certificate_file", config.server.tls.certificate_file
-    yield "[outbound] ca_file", config.outbound.ca_file
-    for index, relay in enumerate(config.email.via if config.email else ()):
-        if isinstance(relay, SmtpTransport):
-            yield f"[email] via[{index}].ca_file", relay.ca_file
-    yield "[policy] passwords_denied_file", config.policy.passwords_denied_file
-    yield "[policy] email_domains_denied_file", config.policy.email_domains_denied_file
-
-
-def _files(config: Config) -> Iterator[Problem]:
-    private = [*_private_files(config)]
-    for place, name in [*private, *_public_files(config)]:
-        if name and _mode(name) is None:
-            yield Problem(place, f"there is no file {name} that we can reach")
-    for place, name in private:
-        if name and (_mode(name) or 0) & 0o077:
-            yield Problem(place, f"others can read {name}: chmod 600 {name}")
-    template_dir = config.web.template_dir
-    if template_dir and not Path(template_dir).is_dir():
-        yield Problem("[web] template_dir", f"there is no folder {template_dir}")
-
-
-def _mode(name: str) -> int | None:
-    """The permission bits of a file, None if there is none or its folder cannot be entered."""
-    try:
-        status = Path(name).stat()
-    except OSError:
-        return None
-    return stat.S_IMODE(status.st_mode) if stat.S_ISREG(status.st_mode) else None
 
 
 def _names(config: Config) -> Iterator[Problem]:
@@ -360,7 +274,7 @@ def _names(config: Config) -> Iterator[Problem]:
     if config.identity is not None and config.identity.name:
         names.append(("[identity] name", config.identity.name))
     for place, name in names:
-        if not _is_server_name(name):
+        if not is_server_name(name):
             yield Problem(place, f"{name!r} is not the name of a server")
     if config.accounts is None and config.identity is None:
         yield Problem("[accounts], [identity]", "both are absent: there would be nothing to serve")
@@ -389,5 +303,6 @@ _RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _sms,
     _invitations,
     _outbound,
-    _files,
+    files.files,
+    files.kept_files,
 )

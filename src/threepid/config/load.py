@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
+from threepid.config import wording
 from threepid.config.settings import (
     Accounts,
     Config,
@@ -21,7 +22,6 @@ from threepid.config.settings import (
     Identity,
     Limits,
     MailboxTransport,
-    Section,
     Server,
     Sms,
 )
@@ -94,8 +94,10 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
             tree = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not TOML: {error}") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"{path}: is not UTF-8 text") from None
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path}: is not TOML: {wording.of_toml(str(error))}") from None
         folder = path.resolve().parent
     # In the order of their names, so that a whole table comes before its members.
     for name, value in sorted(environ.items()):
@@ -108,9 +110,11 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
 
 
 _ENVIRONMENT: Final = "THREEPID__"
+_PLACE: Final = re.compile(r" - at `(?:key` in `)?\$(?P<path>[^`]*)`$")
 _PATHS: Final = frozenset(
     {
         "data_dir",
+        "secret_dirs",
         "certificate_file",
         "key_file",
         "password_file",
@@ -148,28 +152,35 @@ def _absolute(value: Any, folder: Path, key: str = "") -> Any:
     if isinstance(value, dict):
         return {name: _absolute(member, folder, name) for name, member in value.items()}
     if isinstance(value, list):
-        return [_absolute(member, folder) for member in value]
+        return [_absolute(member, folder, key) for member in value]
     if key in _PATHS and isinstance(value, str) and value:
         return str(folder / value)
     if key in _PREFIXED_PATHS and isinstance(value, str) and value.startswith(_PREFIXED_PATHS[key]):
         path = value.removeprefix(_PREFIXED_PATHS[key])
-        return f"{_PREFIXED_PATHS[key]}{folder / path}" if path else value
+        # What SQLite takes for another thing than a path must still look like it when it is checked.
+        return f"{_PREFIXED_PATHS[key]}{folder / path}" if path and not path.startswith((":", "file:")) else value
     return value
 
 
 def _readable(message: str) -> str:
     """What msgspec says, as `[table] key: what is wrong`, with the name that was probably meant."""
-    what, _, where = message.partition(" - at `$")
-    place = where.rstrip("`").lstrip(".")
+    found = _PLACE.search(message)
+    what = message[: found.start()] if found else message
+    place = (found["path"] if found else "").lstrip(".").replace("[...]", "")
     types, names = _at(place)
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL)
+    missing = re.fullmatch(r"Object missing required field `(.*)`", what, re.DOTALL)
     wrong = re.fullmatch(r"Invalid (?:enum )?value '(.*)'", what, re.DOTALL)
     if unknown:
         place = f"{place}.{unknown[1]}" if place else unknown[1]
         what = f"there is no such setting{_hint(unknown[1], names)}"
+    elif missing:
+        what = f"`{missing[1]}` is missing"
     elif wrong:
         choices = [choice for type_ in types for choice in _choices(type_)]
         what = f"{wrong[1]!r} is none of {', '.join(choices)}{_hint(wrong[1], choices)}"
+    else:
+        what = wording.of_value(what, types)
     table, _, key = place.partition(".")
     return f"[{table}] {key}: {what}" if key else f"[{table}]: {what}" if table else what
 
@@ -183,15 +194,15 @@ def _at(place: str) -> tuple[list[Any], list[str]]:
     return types, [name for type_ in types for section in _sections(type_) for name in _members(section)]
 
 
-def _members(section: type[Section]) -> dict[str, Any]:
+def _members(section: type[Struct]) -> dict[str, Any]:
     members: dict[str, Any] = {field.encode_name: field.type for field in msgspec.structs.fields(section)}
     if section.__struct_config__.tag_field:
         members[section.__struct_config__.tag_field] = Literal[section.__struct_config__.tag]
     return members
 
 
-def _sections(type_: Any) -> list[type[Section]]:
-    if isinstance(type_, type) and issubclass(type_, Section):
+def _sections(type_: Any) -> list[type[Struct]]:
+    if isinstance(type_, type) and issubclass(type_, Struct):
         return [type_]
     return [section for argument in get_args(type_) for section in _sections(argument)]
 
@@ -222,8 +233,10 @@ def read_lines(file: str) -> frozenset[str]:
     """The lines of a file in lower case, without blank ones and comments (`#`); read once. Raises ConfigError."""
     try:
         lines = Path(file).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read: {type(error).__name__}") from None
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: is not UTF-8 text") from None
     return frozenset(line.strip().lower() for line in lines if line.strip() and not line.startswith("#"))
 
 
@@ -234,22 +247,44 @@ def listen_address(config: Config) -> Listen | UnixListen:
         return UnixListen(Path(text.removeprefix("unix:")))
     try:
         return tcp_address(text)
-    except ValueError:
-        raise ConfigError(f"[server] listen: {text!r} is not host:port, [v6]:port or unix:/path") from None
+    except ValueError as error:
+        raise ConfigError(f"[server] listen: {error}") from None
 
 
 def tcp_address(text: str) -> Listen:
-    """The parts of `host:port` or `[v6]:port`. Raises ValueError."""
+    """The address and port of `v4:port`, `[v6]:port` or `localhost:port`. Raises ValueError, which says what to write."""
     match = _TCP.fullmatch(text)
-    if match is None or int(match["port"]) > _MAX_PORT:
-        raise ValueError("not host:port")
-    return Listen(str(ipaddress.IPv6Address(match["v6"])) if match["v6"] else match["host"], int(match["port"]))
+    if match is None or not 0 < int(match["port"]) <= _MAX_PORT:
+        raise ValueError(f"{text!r} is not an address and a port such as 127.0.0.1:8008 or [::1]:8008")
+    host = match["v6"] or match["host"]
+    if host == "localhost" or host.endswith(".localhost"):  # https://www.rfc-editor.org/rfc/rfc6761#section-6.3
+        host = "127.0.0.1"
+    try:
+        return Listen(
+            str(ipaddress.IPv6Address(host) if match["v6"] else ipaddress.IPv4Address(host)), int(match["port"])
+        )
+    except ValueError:
+        raise ValueError(
+            f"{host!r} is not an IP address: write that of the interface to listen on, or 0.0.0.0 for all of them"
+        ) from None
 
 
 def identity_name(config: Config) -> str:
     """What clients give as `id_server`."""
     given = config.identity.name if config.identity else ""
     return given or urlsplit(config.server.public_base_url).netloc
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a URL `sqlite:path`; None for another kind of database. Raises ValueError if nothing would be kept."""
+    if not url.startswith("sqlite:"):
+        return None
+    path = url.removeprefix("sqlite:")
+    if path.lstrip("/").startswith("file:"):
+        raise ValueError("is a URI, and possibly in memory: write the path alone after sqlite:")
+    if any(word in path.lower() for word in (":memory:", "mode=memory", "vfs=memdb")):
+        raise ValueError("is in memory: every account would be lost at the next stop. Name a file")
+    return Path(path)
 
 
 def database_url(config: Config) -> str:

@@ -47,16 +47,28 @@ def transports(table: str) -> dict[str, list[Setting]]:
 
 
 def example() -> str:
-    """A configuration with every setting, its default and what it does."""
-    lines = ["# Every setting with its default. Uncomment what you change.", ""]
+    """A configuration with every setting, its default and what it does, each in a line that can be uncommented alone.
+
+    A table that is absent is off, so its header cannot stand there: its keys come first and have their whole names.
+    """
+    lines = [
+        "# Every setting with its default. Uncomment what you change: each line stands for itself.",
+        "",
+        "# The tables accounts, identity, email and sms are off until one of their settings is uncommented.",
+    ]
+    header = ""
     table = None
-    for setting in all_settings():
+    for setting in sorted(all_settings(), key=lambda one: not _is_optional(one.table)):
         if setting.table != table:
             table = setting.table
-            lines += ["", f"# {_doc(table)}", f"{'# ' if _is_optional(table) else ''}[{table}]"]
+            lines += ["", f"# {_doc(table)}"]
+            if not _is_optional(table) and "." not in table:
+                header = table
+                lines.append(f"[{table}]")
         value = setting.default if setting.default is not None else _REQUIRED[f"{setting.table}.{setting.key}"]
-        lines += [f"# {setting.sentence}", f"# {setting.key} = {value}"]
-    return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
+        name = f"{setting.table}.{setting.key}".removeprefix(f"{header}.")
+        lines += [f"# {setting.sentence}", f"# {name} = {value}"]
+    return "\n".join(lines) + "\n"
 
 
 _TRANSPORTS: dict[str, Any] = {"email": EmailTransport, "sms": SmsTransport}
@@ -91,10 +103,11 @@ def _section(type_: Any) -> type[Struct]:
 
 
 def _is_optional(table: str) -> bool:
-    return table.split(".", maxsplit=1)[0] in {"accounts", "identity", "email", "sms"} or table == "server.tls"
+    return table.split(".", maxsplit=1)[0] in {"accounts", "identity", "email", "sms"}
 
 
 def _doc(table: str) -> str:
+    """The sentence of a table. The keys that follow a nested one are written with its name."""
     type_: Any = Config
     for key in table.split("."):
         type_ = _section(next(field.type for field in msgspec.structs.fields(type_) if field.encode_name == key))

@@ -24,23 +24,26 @@ class Server(Section, frozen=True):
     name: str = "localhost"
     """The Matrix server name: what stands after the colon in `@alice:example.org`."""
     public_base_url: str = "http://localhost:8008"
-    """Where clients and people reach this server; every link we write starts with it."""
+    """Where clients and people reach this server, without a path; every link we write starts with it."""
     listen: str = "127.0.0.1:8008"
-    """`host:port`, `[v6]:port` or `unix:/path`."""
+    """`address:port`, `[v6]:port`, `localhost:port` or `unix:/path`."""
     listen_mode: Literal["0600", "0660", "0666"] = "0660"
     """Mode of the socket file of `unix:/path`: its user alone may connect, its group too, or everybody on the machine."""
     metrics_listen: str = ""
-    """`host:port` of the Prometheus metrics; empty = off."""
+    """`address:port` of the Prometheus metrics; empty = off."""
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     """Number of server processes."""
     tls: Tls | None = None
     """Absent: plain HTTP, behind a reverse proxy."""
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
-    """Networks whose `X-Forwarded-For` is believed."""
+    """Networks whose `X-Forwarded-For` is believed, none wider than /8 (IPv6: /16)."""
     query_token: tuple[Literal["r0", "v3", "unstable", "v1", "identity_v2"], ...] = ("r0", "unstable")
     """Path families that take `?access_token=`."""
     data_dir: str = "data"
     """Where keys and the SQLite database live."""
+    secret_dirs: tuple[str, ...] = ()
+    """Further folders of secrets beside `/run/secrets`, `/var/run/secrets` and `$CREDENTIALS_DIRECTORY`: a secret file in such
+    a folder may be readable by everybody if root owns it, as container platforms mount them."""
 
 
 class Database(Section, frozen=True):
@@ -66,9 +69,18 @@ class TermsText(Section, frozen=True):
 class TermsDocument(Struct, frozen=True, kw_only=True):
     """A document that people accept, in one or more languages."""
 
-    id: Annotated[str, Meta(pattern=r"\A[a-z0-9_]{1,64}\Z")]
+    id: Annotated[str, Meta(pattern=r"\A[a-z0-9_]{1,64}\Z", description="1 to 64 of the characters a-z, 0-9 and _")]
     version: Annotated[str, Meta(min_length=1, max_length=64)]
-    languages: dict[Annotated[str, Meta(pattern=r"\A[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*\Z")], TermsText]
+    languages: dict[
+        Annotated[
+            str,
+            Meta(
+                pattern=r"\A[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*\Z",
+                description="the code of a language such as en or de-AT",
+            ),
+        ],
+        TermsText,
+    ]
 
 
 class Captcha(Section, frozen=True):
@@ -249,7 +261,10 @@ class Sms(Section, frozen=True):
 
     via: tuple[SmsTransport, ...]
     """Gateways in the order in which they are tried."""
-    countries: tuple[Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z")], ...] = ()
+    countries: tuple[
+        Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z", description="the ISO code of a country in capitals, such as DE")],
+        ...,
+    ] = ()
     """ISO codes of the countries whose numbers may be texted; empty = none."""
 
 

@@ -1,6 +1,7 @@
 """Mails: built by the library, never by hand, and given to the first relay that takes them."""
 
 import email.errors
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.headerregistry import Address, BaseHeader, HeaderRegistry
@@ -46,6 +47,10 @@ class _Headers(HeaderRegistry):
 
 
 _POLICY: Final = SMTP.clone(max_line_length=76, cte_type="7bit", header_factory=_Headers())
+
+
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_ESCAPED: Final = re.compile(r"\\(.)")
 
 
 class Transport(Protocol):
@@ -116,8 +121,15 @@ class Mailer:
 
 
 def _sender(text: str) -> Address:
+    """The sender of `Name <address>`: a name wholly in quotes is what they hold, in any other they belong to it.
+
+    The library quotes and escapes the name where a header needs it. https://www.rfc-editor.org/rfc/rfc5322#section-3.2.4
+    """
     name, _, rest = text.rpartition("<")
-    return Address(_plain(name.strip().strip('"')), addr_spec=rest.strip().removesuffix(">"))
+    name = name.strip()
+    if _QUOTED.fullmatch(name):
+        name = _ESCAPED.sub(r"\1", name[1:-1])
+    return Address(_plain(name), addr_spec=rest.strip().removesuffix(">"))
 
 
 def _plain(text: str) -> str:

@@ -189,7 +189,9 @@ class Associations:
             try:
                 key = await self._federation.public_key(signature.origin, signature.key_id, now)
             except RemoteError as error:
-                raise UpstreamFailed("The homeserver could not be asked for its keys.", cause=error.cause) from error
+                raise UpstreamFailed(
+                    "The homeserver could not be asked for its keys.", cause=f"{signature.origin}: {error.cause}"
+                ) from error
         if key is None:
             raise BadSignature("not a key of that server")
         return key
@@ -272,7 +274,7 @@ class Associations:
         except RemoteRefused as error:
             raise Unauthorized("The homeserver does not know this OpenID token.", cause=str(error)) from error
         except RemoteError as error:
-            raise UpstreamFailed("The homeserver could not be asked.", cause=error.cause) from error
+            raise UpstreamFailed("The homeserver could not be asked.", cause=f"{server_name}: {error.cause}") from error
 
 
 def _canonical(medium: str, address: str) -> str:

@@ -120,7 +120,9 @@ class Bindings:
         except Refusal as error:
             raise _passed_on(error) from error
         except RemoteError as error:
-            raise UpstreamFailed("The identity server could not be reached.", cause=error.cause) from error
+            raise UpstreamFailed(
+                "The identity server could not be reached.", cause=f"{id_server}: {error.cause}"
+            ) from error
 
     async def try_bind(
         self, user_id: str, *, id_server: str, sid: str, client_secret: str, id_access_token: str | None

@@ -148,6 +148,13 @@ def import_keys(directory: Path, text: str, clock: Clock, *, retired: bool = Fal
     return Keyring(_read_keys(directory))
 
 
+def check_files(directory: Path) -> None:
+    """Look at the files that a start will use, as far as there are any. Raises KeyFileError for one that it would refuse."""
+    _read_keys(directory)
+    if (secret := directory / "vault.secret").exists():
+        _read_private(secret)
+
+
 def ensure_secret(path: Path, entropy: Entropy) -> bytes:
     """The server's secret in `path`; it is made if there is none. All processes of a server need the same."""
     if not path.exists():
@@ -249,7 +256,8 @@ def _read_private(path: Path) -> str:
 
 def _make_directory(directory: Path) -> None:
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (directory.parent, directory):  # `mode` is for the last one only
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise KeyFileError(f"{directory} cannot be made: {error.strerror}.") from None
 

@@ -167,7 +167,9 @@ class Threepids:
         except SessionRefused as error:
             raise ThreepidAuthFailed(cause="refused by the identity server") from error
         except RemoteError as error:
-            raise UpstreamFailed("The identity server could not be reached.", cause=error.cause) from error
+            raise UpstreamFailed(
+                "The identity server could not be reached.", cause=f"{creds.id_server}: {error.cause}"
+            ) from error
         threepid = self._as_threepid(validated)
         sid_hash = self._context.vault.hash_token(creds.sid)
 

@@ -180,11 +180,11 @@ def _listeners() -> list[socket.socket]:
 @contextmanager
 def _metrics(listen: str, directory: str, lifeline: Lifeline) -> Iterator[None]:
     """Serve the metrics that all workers leave in `directory` from a process of its own."""
-    host, _, port = listen.rpartition(":")
+    where = config.tcp_address(listen)
     # Forked, it holds the lifeline at once; a new interpreter would first have to import all of this.
     method = "fork" if sys.platform == "linux" else "spawn"
     process: Any = multiprocessing.get_context(method).Process(  # type: ignore[attr-defined]
-        target=_serve_metrics, args=(host.strip("[]"), int(port), directory, lifeline), daemon=True
+        target=_serve_metrics, args=(where.host, where.port, directory, lifeline), daemon=True
     )
     process.start()
     try:

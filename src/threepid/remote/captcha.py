@@ -3,7 +3,9 @@
 https://developers.google.com/recaptcha/docs/verify
 """
 
+import contextlib
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
@@ -13,6 +15,7 @@ from threepid.remote.guard import Call, Guard, RemoteError
 
 _MAX_RESPONSE: Final = 8_192
 _HTTPS_PORT: Final = 443
+_SETTING: Final = "accounts.captcha.verify_url"
 
 
 class Captcha:
@@ -28,7 +31,9 @@ class Captcha:
         """Is `response`, from a browser at the IP address `client`, right? Raises RemoteError if the provider does not say."""
         if not response or len(response) > _MAX_RESPONSE:
             return False
-        form = {"secret": self._secret.reveal(), "response": response, "remoteip": client}
+        form = {"secret": self._secret.reveal(), "response": response}
+        with contextlib.suppress(ValueError):  # a caller over a Unix socket may have no address
+            form["remoteip"] = str(ip_address(client))
         answer = await self._guard.call(
             Call(
                 method="POST",
@@ -37,8 +42,9 @@ class Captcha:
                 path=self._url.path or "/",
                 headers={"Content-Type": "application/x-www-form-urlencoded"},
                 body=urlencode(form).encode(),
+                setting=_SETTING,
             )
         )
         if answer.status != HTTPStatus.OK:
-            raise RemoteError(f"status {answer.status}")
+            raise RemoteError(f"{self._url.hostname} ({_SETTING}): status {answer.status}")
         return answer.json().get("success") is True

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import aiohttp
 import aiohttp.abc
+import structlog
 from msgspec import Struct
 
 from threepid import __version__
@@ -25,6 +26,8 @@ from threepid.spec.errors import MatrixError
 from threepid.spec.server_name import parse_server_name
 from threepid.spec.strict_json import parse_object
 
+_log = structlog.get_logger()
+
 CONNECT_SECONDS: Final = 5.0
 TOTAL_SECONDS: Final = 15.0
 MAX_BODY: Final = 50_000
@@ -33,6 +36,13 @@ CALLS_PER_HOST: Final = 4
 CALLS_AT_ONCE: Final = 128
 _TRIED: Final = 8
 """Addresses of one name that a connection is tried to."""
+_NOT_ALLOWED: Final = "address is not allowed"
+_DECIDED_BY: Final[Mapping[str, str]] = {
+    _NOT_ALLOWED: "outbound.allow",
+    "ClientConnectorCertificateError": "outbound.ca_file",
+    "ClientConnectorDNSError": "outbound.nameservers",
+}
+"""The setting that lets a call through, or makes it fail, by the cause of its failure."""
 _USUAL_PORTS: Final = (443, 8448)
 _FIRST_FREE_PORT: Final = 1024
 
@@ -86,6 +96,8 @@ class Call(Struct, frozen=True, kw_only=True):
     tls_name: str | None = None
     headers: Mapping[str, str] = {}
     body: bytes | None = None
+    setting: str = ""
+    """Where an operator set this host; empty where somebody else named it."""
 
 
 class Slots:
@@ -139,8 +151,22 @@ class Guard:
     async def call(self, call: Call, *, max_body: int = MAX_BODY) -> RemoteAnswer:
         """The answer to one request; redirects are answers too. Raises Unreachable, RemoteError.
 
-        The time for all of it includes waiting for others who call the same host.
+        The time for all of it includes waiting for others who call the same host. What fails is logged with the host and the
+        setting that decides about it; paths are not, since they may hold tokens.
         """
+        try:
+            return await self._guarded(call, max_body)
+        except RemoteError as error:
+            _log.warning(
+                "outbound_call_failed",
+                host=call.host,
+                port=call.port,
+                cause=error.cause,
+                setting=call.setting or _DECIDED_BY.get(error.cause, "outbound"),
+            )
+            raise
+
+    async def _guarded(self, call: Call, max_body: int) -> RemoteAnswer:
         self._check(call)
         try:
             async with asyncio.timeout(self._total_seconds), self._for_host.of(call.host), self._for_all:
@@ -190,7 +216,7 @@ class Guard:
     def _check_address(self, text: str) -> str:
         address = ip_address(text)
         if not any(address in network for network in self._allowed) and not is_public(address):
-            raise Unreachable("address is not allowed")
+            raise Unreachable(_NOT_ALLOWED)
         return text
 
     @contextlib.asynccontextmanager

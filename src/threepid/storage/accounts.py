@@ -49,6 +49,12 @@ def after(tx: Tx, user_id: str, count: int) -> list[AccountSummary]:
     return tx.rows(_sql.accounts_after, AccountSummary, user_id=user_id, count=count)
 
 
+def of_another_name(tx: Tx, server_name: str) -> str | None:
+    """The user ID of an active account that is none of the server `server_name`, if there is one."""
+    user_id: str | None = tx.value(_sql.account_of_another_name, suffix=f":{server_name}")
+    return user_id
+
+
 def set_password_hash(tx: Tx, user_id: str, password_hash: str) -> bool:
     """Give an active account a new password; False if there is none."""
     return tx.run(_sql.set_password_hash, AT_MOST_ONE, user_id=user_id, password_hash=password_hash) == 1

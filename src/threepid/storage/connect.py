@@ -3,6 +3,7 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from threepid.config import sqlite_file
 from threepid.storage.database import Database, StorageError
 from threepid.storage.sqlite import Sqlite
 
@@ -19,5 +20,11 @@ def open_database(url: str, *, pool_size: int, password: str | None) -> Database
 
 
 def sqlite_path(url: str) -> Path:
-    """The file of `sqlite:path`."""
-    return Path(url.removeprefix("sqlite:"))
+    """The file of `sqlite:path`. Raises StorageError if it names none, so that nothing would be kept."""
+    try:
+        file = sqlite_file(url)
+    except ValueError as error:
+        raise StorageError(f"The database URL {error}.") from None
+    if file is None or not file.name:
+        raise StorageError("The database URL names no file after `sqlite:`.")
+    return file

@@ -9,7 +9,7 @@ from threepid.domain.services import Services
 from threepid.spec.errors import MatrixError, Unavailable
 from threepid.spec.exchange import Answer, Fallbacks, Handle, Request, Route
 from threepid.storage.database import Busy, InDoubt
-from threepid.web.pages import confirm, fallback, login, mailbox, static, stop_invites, submit_token
+from threepid.web.pages import confirm, fallback, index, login, mailbox, static, stop_invites, submit_token
 from threepid.web.render import Pages
 
 _log = structlog.get_logger()
@@ -19,6 +19,7 @@ def routes(services: Services, pages: Pages) -> list[Route]:
     """The routes of the pages that the configuration turns on."""
     config = services.context.config
     found = [
+        *index.routes(services, pages),
         *confirm.routes(services, pages),
         *submit_token.routes(services, pages),
         *stop_invites.routes(services, pages),

@@ -20,6 +20,13 @@ SELECT accounts.user_id, created_at, deactivated_at,
     (SELECT COUNT(*) FROM threepids WHERE threepids.user_id = accounts.user_id) AS contacts
 FROM accounts WHERE accounts.user_id > :user_id ORDER BY accounts.user_id LIMIT :count;
 
+-- name: account_of_another_name(suffix)$
+-- An active account of another server name: all user IDs of one server end alike.
+SELECT user_id FROM accounts
+WHERE deactivated_at IS NULL
+    AND substr(user_id, length(user_id) - length(CAST(:suffix AS TEXT)) + 1) <> CAST(:suffix AS TEXT)
+LIMIT 1;
+
 -- name: hold_password(user_id, password_hash)!
 -- Until the transaction ends, nobody else changes this account; touches no row if its password is another, or if it has ended.
 UPDATE accounts SET created_at = created_at

@@ -1,0 +1,44 @@
+"""Lists: a table for people, whole lines for a pipe, JSON for programs."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from threepid.cli.common import out
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with times in milliseconds since 1970.")]
+
+
+def print_list(columns: Sequence[str], rows: Iterable[Sequence[str]], *, whole: str) -> None:
+    """Print rows under their columns: fitted to a terminal without cutting anything, at full width elsewhere.
+
+    The column `whole` is not wrapped on a terminal either: it is what people copy.
+    """
+    lines = [[_shown(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *lines, strict=True)]
+    if not out.is_terminal:
+        for line in [columns, *lines]:
+            cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+            sys.stdout.write("  ".join(cells).rstrip() + "\n")
+        return
+    table = Table(box=None)
+    for column, width in zip(columns, widths, strict=True):
+        table.add_column(column, overflow="fold", min_width=width if column == whole else None)
+    for line in lines:
+        table.add_row(*map(Text, line))
+    out.print(table)
+
+
+def print_json(entries: Iterable[Mapping[str, Any]]) -> None:
+    """Print entries as one JSON array."""
+    sys.stdout.write(json.dumps(list(entries), ensure_ascii=False, indent=2) + "\n")
+
+
+def _shown(cell: str) -> str:
+    """`cell` without what a terminal obeys, and in one line: much of it was written by strangers."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in cell)

@@ -1,0 +1,118 @@
+"""Who can read a file, and who can change it: its mode, its owner, and the folders above it."""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+SECRET_FOLDERS: Final = ("/run/secrets", "/var/run/secrets")
+"""Where container platforms put secrets, often as files of root that everybody in the container can read."""
+_READ_BY_GROUP: Final = 0o040
+_READ_BY_ALL: Final = 0o004
+_OTHERS: Final = 0o077
+
+
+def secret_folders(named: Iterable[str] = ()) -> list[Path]:
+    """The folders of secrets: the usual ones, systemd's `$CREDENTIALS_DIRECTORY`, and those that a setting names."""
+    of_systemd = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    folders = [*SECRET_FOLDERS, *named, *([of_systemd] if of_systemd.startswith("/") else [])]
+    resolved = [Path(folder).resolve() for folder in folders]
+    return [folder for folder in resolved if folder != Path("/")]
+
+
+def why_no_secret(name: str, folders: Iterable[Path]) -> str | None:
+    """Why the file `name` must not or cannot hold a secret, and what to change; None if it can.
+
+    A file that its group can read is accepted if root or we own it. One that everybody can read is accepted if root owns it and
+    it lies in one of `folders`, where container platforms put such files. Symbolic links count as what they lead to.
+    """
+    if (trouble := why_unreadable(name)) is not None:
+        return trouble
+    status = Path(name).stat()
+    bits = stat.S_IMODE(status.st_mode) & _OTHERS
+    if status.st_size == 0:
+        return f"{name} is empty"
+    if bits & ~(_READ_BY_GROUP | _READ_BY_ALL):
+        return f"others can change or run {name}: chmod 600 {name}"
+    if bits & _READ_BY_ALL:
+        return _why_not_for_all(name, status.st_uid, folders)
+    if bits and status.st_uid not in _trusted_users():
+        return f"the group of {name} can read it, and another user owns it: chown it, or chmod 600 {name}"
+    return None
+
+
+def _why_not_for_all(name: str, owner: int, folders: Iterable[Path]) -> str | None:
+    if not any(Path(name).resolve().is_relative_to(folder) for folder in folders):
+        return (
+            f"everybody can read {name}: chmod 600 {name}. Only a secret that a container platform mounts may be readable, "
+            f"below {', '.join(SECRET_FOLDERS)}, $CREDENTIALS_DIRECTORY or a folder of server.secret_dirs, if root owns it"
+        )
+    return (
+        None
+        if owner == 0
+        else f"everybody can read {name}, and root does not own it: chown it to root, or chmod 600 {name}"
+    )
+
+
+def why_unreadable(name: str) -> str | None:
+    """Why the server cannot read the file `name`; None if it can."""
+    try:
+        status = Path(name).stat()
+    except OSError as error:
+        return f"there is no file {name} that the server can reach: {error.strerror}"
+    if not stat.S_ISREG(status.st_mode):
+        return f"{name} is not a file"
+    if not os.access(name, os.R_OK):
+        return f"the server's user cannot read {name}"
+    return None
+
+
+def why_changeable(path: Path) -> str | None:
+    """Who else than root and the server's user can change `path`, or put something else in its place; None if nobody.
+
+    If there is no `path` yet, the folders above it decide.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        status = None
+    if status is not None and not is_read_only(path):
+        if status.st_uid not in _trusted_users():
+            return f"{path} belongs to another user (number {status.st_uid}), who can change it: chown it"
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return f"others can write {path}: chmod go-w {path}"
+    for folder in _folders_above(path):
+        mode = folder.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX and not is_read_only(folder):
+            return f"others can write the folder {folder} and so replace {path}: chmod o-w {folder}"
+    return None
+
+
+def why_open(path: Path) -> str | None:
+    """Why others can read `path`, or enter it if it is a folder; None if they cannot, or if there is none."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    if stat.S_ISDIR(mode) and is_read_only(path):  # a mounted secret: its files have modes of their own
+        return None
+    if mode & _OTHERS:
+        return f"others can read {path}: chmod {'700' if stat.S_ISDIR(mode) else '600'} {path}"
+    return None
+
+
+def is_read_only(path: Path) -> bool:
+    """Does `path` lie on a file system that nobody can write, such as a mounted secret of a container platform?"""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def _trusted_users() -> tuple[int, int]:
+    return 0, os.geteuid()
+
+
+def _folders_above(path: Path) -> Iterator[Path]:
+    """Every folder on the way to `path`, as it is named and as it really is."""
+    for folder in dict.fromkeys([*path.absolute().parents, *path.resolve().parents]):
+        if folder.is_dir():
+            yield folder
