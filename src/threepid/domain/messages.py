@@ -63,6 +63,15 @@ class AddressInUse(Message, frozen=True, kw_only=True):
     user_id: str
 
 
+class ContactInUse(Message, frozen=True, kw_only=True):
+    """Somebody tried to add this address to another account than the one that has it."""
+
+    template = "contact_in_use"
+    address: str
+    user_id: str
+    """The account that has it."""
+
+
 class AddressUnknown(Message, frozen=True, kw_only=True):
     """Somebody wanted to reset a password by this address, which no account has."""
 
@@ -153,6 +162,7 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         host=_HOST,
     ),
     AddressInUse(brand=_BRAND, address=_ADDRESS, user_id=_USER),
+    ContactInUse(brand=_BRAND, address=_ADDRESS, user_id=_USER),
     AddressUnknown(brand=_BRAND, address=_ADDRESS),
     ContactAdded(brand=_BRAND, user_id=_USER, medium="email", contact="b***@example.net"),
     ContactRemoved(brand=_BRAND, user_id=_USER, medium="msisdn", contact="+4479***23"),

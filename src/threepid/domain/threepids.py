@@ -109,10 +109,9 @@ class Threepids:
                     limits.take_outbound(tx, self._context, account=user_id)
                 return plan
             self._notices.contact_removed(tx, user_id, removed)
-            for purpose in (Purpose.ADD, Purpose.RESET):
-                sessions.close_of_address(
-                    tx, medium=medium, canonical=canonical, purpose=purpose, now=self._context.clock.now()
-                )
+            now = self._context.clock.now()
+            sessions.close_of_address(tx, medium=medium, canonical=canonical, purpose=Purpose.RESET, now=now)
+            sessions.close_additions(tx, medium=medium, canonical=canonical, owner=user_id, now=now)
             return self._bindings.withdraw(tx, user_id, medium, canonical, id_server)
 
         policy.check_changes(self._context.config)

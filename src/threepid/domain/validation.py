@@ -29,6 +29,7 @@ from threepid.spec.errors import (
 from threepid.storage import sessions, threepids
 from threepid.storage.database import Tx
 from threepid.storage.sessions import Session, Tokens
+from threepid.storage.threepids import Holder
 
 CODE_LIFE: Final = 10 * MINUTE
 LINK_LIFE: Final = HOUR
@@ -112,7 +113,7 @@ class Validation:
         """Open a session for `address` (or find the open one), send its message if `send_attempt` is new; returns the sid.
 
         Whether an account has the address is told to its owner; to the caller only if `hide_existence` is off, by
-        ThreepidInUse (register) or ThreepidNotFound (reset). Raises ThreepidDenied, ThreepidMediumNotSupported, and
+        ThreepidInUse (register, and add where another account has it) or ThreepidNotFound (reset). Raises ThreepidDenied, ThreepidMediumNotSupported, and
         LimitExceeded for too many messages to the address or by the caller, whose IP address is `client`.
         """
         context = self._context
@@ -125,8 +126,9 @@ class Validation:
         link = context.entropy.token(count=24)
 
         def step(tx: Tx) -> str:
-            account = threepids.owner(tx, address.medium, address.canonical)
-            self._refuse_to_tell_nothing(purpose, account)
+            # One query whoever has the address: a second one for its spelling would take time that tells.
+            holder = threepids.holder(tx, address.medium, address.canonical)
+            self._refuse_to_tell_nothing(purpose, holder, owner)
             session, is_new = sessions.open_session(
                 tx,
                 key,
@@ -146,9 +148,9 @@ class Validation:
                 messages.enqueue(
                     tx,
                     context.entropy,
-                    self._message(purpose, session, account, link, code),
+                    self._message(purpose, session, holder, owner, link, code),
                     channel=address.channel,
-                    to=self._recipient(tx, purpose, session, account),
+                    to=self._recipient(purpose, session, holder, owner),
                     language="en",
                     now=now,
                     expires_at=tokens.code_expires_at if isinstance(address, Phone) else tokens.link_expires_at,
@@ -294,13 +296,13 @@ class Validation:
             return LinkView(Confirmation.GONE, None)
         return LinkView(Confirmation.READY, session)
 
-    def _refuse_to_tell_nothing(self, purpose: Purpose, account: str | None) -> None:
+    def _refuse_to_tell_nothing(self, purpose: Purpose, holder: Holder | None, owner: str) -> None:
         accounts = self._context.config.accounts
         if accounts is None or accounts.hide_existence:
             return
-        if purpose is Purpose.REGISTER and account is not None:
+        if _is_taken(purpose, holder, owner):
             raise ThreepidInUse
-        if purpose is Purpose.RESET and account is None:
+        if purpose is Purpose.RESET and holder is None:
             raise ThreepidNotFound
 
     def _tokens(self, session: Session, link: str, code: str, now: int) -> Tokens:
@@ -313,12 +315,14 @@ class Validation:
         )
 
     def _message(
-        self, purpose: Purpose, session: Session, account: str | None, link: str, code: str
+        self, purpose: Purpose, session: Session, holder: Holder | None, owner: str, link: str, code: str
     ) -> messages.Message:
         brand = self._context.brand
-        if purpose is Purpose.REGISTER and account is not None:
-            return messages.AddressInUse(brand=brand, address=session.address, user_id=account)
-        if purpose is Purpose.RESET and account is None:
+        if holder is not None and _is_taken(purpose, holder, owner):
+            if purpose is Purpose.ADD:
+                return messages.ContactInUse(brand=brand, address=holder.address, user_id=holder.user_id)
+            return messages.AddressInUse(brand=brand, address=session.address, user_id=holder.user_id)
+        if purpose is Purpose.RESET and holder is None:
             return messages.AddressUnknown(brand=brand, address=session.address)
         base = self._context.config.server.public_base_url.rstrip("/")
         common = {
@@ -332,18 +336,23 @@ class Validation:
         }
         if purpose is Purpose.REGISTER:
             return messages.RegisterAddress(**common)  # type: ignore[arg-type]
-        if purpose is Purpose.RESET and account is not None:
-            return messages.ResetPassword(**common, user_id=account)  # type: ignore[arg-type]
+        if purpose is Purpose.RESET and holder is not None:
+            return messages.ResetPassword(**common, user_id=holder.user_id)  # type: ignore[arg-type]
         return messages.ConfirmAddress(**common)  # type: ignore[arg-type]
 
     @staticmethod
-    def _recipient(tx: Tx, purpose: Purpose, session: Session, account: str | None) -> str:
+    def _recipient(purpose: Purpose, session: Session, holder: Holder | None, owner: str) -> str:
         """The address as it was verified where an account has it, never a look-alike that somebody typed."""
-        if account is not None and purpose in (Purpose.RESET, Purpose.REGISTER):
-            for threepid in threepids.of_user(tx, account):
-                if (threepid.medium, threepid.canonical) == (session.medium, session.canonical):
-                    return threepid.address
+        if holder is not None and (purpose is Purpose.RESET or _is_taken(purpose, holder, owner)):
+            return holder.address
         return session.address
+
+
+def _is_taken(purpose: Purpose, holder: Holder | None, owner: str) -> bool:
+    """Does an account have the address that `owner` ('' for nobody) wants for another one?"""
+    if holder is None:
+        return False
+    return purpose is Purpose.REGISTER or (purpose is Purpose.ADD and holder.user_id != owner)
 
 
 def _life_after(session: Session, now: int) -> int:

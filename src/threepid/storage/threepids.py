@@ -21,6 +21,13 @@ class Threepid(Struct, frozen=True, array_like=True):
     added_at: int
 
 
+class Holder(Struct, frozen=True):
+    """The account that owns an address, and the spelling that it has verified."""
+
+    user_id: str
+    address: str
+
+
 _decode: Final = msgspec.json.Decoder(list[Threepid]).decode
 
 
@@ -82,6 +89,11 @@ def owner(tx: Tx, medium: str, canonical: str) -> str | None:
     """The account that owns an address."""
     user_id: str | None = tx.value(_sql.owner, medium=medium, canonical=canonical)
     return user_id
+
+
+def holder(tx: Tx, medium: str, canonical: str) -> Holder | None:
+    """Who owns an address, in which spelling."""
+    return tx.row(_sql.holder, Holder, medium=medium, canonical=canonical)
 
 
 def get(tx: Tx, medium: str, canonical: str) -> Threepid | None:

@@ -29,6 +29,10 @@ SELECT COUNT(*) FROM threepids WHERE user_id = :user_id;
 -- The account that owns an address.
 SELECT user_id FROM threepids WHERE medium = :medium AND canonical = :canonical;
 
+-- name: holder(medium, canonical)^
+-- The account that owns an address, and the spelling that it has verified.
+SELECT user_id, address FROM threepids WHERE medium = :medium AND canonical = :canonical;
+
 -- name: delete(medium, canonical, user_id)!
 -- Take an address from its owner; nobody else's is touched.
 DELETE FROM threepids WHERE medium = :medium AND canonical = :canonical AND user_id = :user_id;
