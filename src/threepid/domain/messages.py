@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from threepid.clock import Entropy
+from threepid.domain.names import NOBODYS_WORD, OURS
 from threepid.storage import outbox
 from threepid.storage.database import Tx
 
@@ -40,6 +41,8 @@ class ConfirmAddress(Message, frozen=True, kw_only=True):
     """How long the link lives, in minutes."""
     host: str = ""
     """The server's host name, by which a phone knows where the code of a text belongs."""
+    homeserver: str = ""
+    """Where the account is, as people know it; '' where it may be anywhere."""
 
 
 class RegisterAddress(ConfirmAddress, frozen=True, kw_only=True):
@@ -124,7 +127,9 @@ class Invitation(Message, frozen=True, kw_only=True):
     id_server: str
     """Where the address is to be published."""
     sender: str
-    """The sender's user ID, as `names.harmless_user_id` shows it."""
+    """The sender's user ID, as `names.shown_user_id` gives it: templates pass it through `unlinked`."""
+    sender_trust: int = NOBODYS_WORD
+    """Who vouches for it: `unlinked` wants to know."""
     sender_name: str
     """'' for none."""
     kind: str
@@ -146,7 +151,14 @@ _LINK: Final = "https://matrix.example.org/confirm/tZ3vQk8mW1xYc5nB7sLd9fGh2jKp4
 _HOST: Final = "matrix.example.org"
 EXAMPLES: Final[tuple[Message, ...]] = (
     ConfirmAddress(
-        brand=_BRAND, address=_ADDRESS, link=_LINK, code="042917", code_minutes=10, link_minutes=60, host=_HOST
+        brand=_BRAND,
+        address=_ADDRESS,
+        link=_LINK,
+        code="042917",
+        code_minutes=10,
+        link_minutes=60,
+        host=_HOST,
+        homeserver=_BRAND,
     ),
     RegisterAddress(
         brand=_BRAND, address=_ADDRESS, link=_LINK, code="042917", code_minutes=10, link_minutes=60, host=_HOST
@@ -173,6 +185,7 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         address=_ADDRESS,
         id_server=_HOST,
         sender="@bob:example.org",
+        sender_trust=OURS,
         sender_name="Bob",
         kind="room",
         room_name="Garden",

@@ -113,8 +113,9 @@ class Validation:
         """Open a session for `address` (or find the open one), send its message if `send_attempt` is new; returns the sid.
 
         Whether an account has the address is told to its owner; to the caller only if `hide_existence` is off, by
-        ThreepidInUse (register, and add where another account has it) or ThreepidNotFound (reset). Raises ThreepidDenied, ThreepidMediumNotSupported, and
-        LimitExceeded for too many messages to the address or by the caller, whose IP address is `client`.
+        ThreepidInUse (register, and add where another account has it) or ThreepidNotFound (reset). Raises
+        ThreepidDenied, ThreepidMediumNotSupported, and LimitExceeded for too many messages to the address or by the
+        caller, whose IP address is `client`.
         """
         context = self._context
         policy.check_address(context.config, address, new_account=purpose is Purpose.REGISTER)
@@ -338,7 +339,9 @@ class Validation:
             return messages.RegisterAddress(**common)  # type: ignore[arg-type]
         if purpose is Purpose.RESET and holder is not None:
             return messages.ResetPassword(**common, user_id=holder.user_id)  # type: ignore[arg-type]
-        return messages.ConfirmAddress(**common)  # type: ignore[arg-type]
+        # A session of the identity server may be for an account anywhere.
+        homeserver = brand if purpose is Purpose.ADD else ""
+        return messages.ConfirmAddress(**common, homeserver=homeserver)  # type: ignore[arg-type]
 
     @staticmethod
     def _recipient(purpose: Purpose, session: Session, holder: Holder | None, owner: str) -> str:
