@@ -103,3 +103,30 @@ def test_what_is_no_published_address_is_refused(world: World, body: dict[str, A
     answer = world.call("PUT", ON_BIND, body)
     assert answer.status_code == 400
     assert answer.json()["errcode"] in {"M_BAD_JSON", "M_INVALID_PARAM", "M_MISSING_PARAM"}
+
+
+USERINFO = "/_matrix/federation/v1/openid/userinfo"
+
+
+def refusal(world: World, query: str = "") -> tuple[int, str]:
+    answer = world.get(USERINFO + query)
+    return answer.status_code, answer.json()["errcode"]
+
+
+def test_openid_userinfo_names_the_user_of_a_token(world: World) -> None:
+    path = "/_matrix/client/v3/user/@alice:example.org/openid/request_token"
+    openid = world.post(path, token=world.register()).json()
+    assert world.get(f"{USERINFO}?access_token={openid['access_token']}").json() == {"sub": "@alice:example.org"}
+    world.clock.advance(openid["expires_in"] * 1000)
+    assert refusal(world, f"?access_token={openid['access_token']}") == (401, "M_UNKNOWN_TOKEN")
+
+
+@pytest.mark.parametrize("query", ["", "?", "?access_token=", "?token=x", "?access_token"])
+def test_openid_userinfo_without_a_token_says_so(world: World, query: str) -> None:
+    assert refusal(world, query) == (401, "M_MISSING_TOKEN")
+
+
+def test_openid_userinfo_knows_no_other_tokens(world: World) -> None:
+    token = world.register()
+    for wrong in ("nosuch", token, world.identity_token(token), "x" * 4000, "%F0%9F%98%80", "null"):
+        assert refusal(world, f"?access_token={wrong}") == (401, "M_UNKNOWN_TOKEN")

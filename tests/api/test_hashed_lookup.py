@@ -162,3 +162,51 @@ def test_a_phone_number_is_found_in_the_clear_in_every_spelling(client: Client) 
     client.world.run(write(lambda tx: associations.publish(tx, "msisdn", "447700900123", "@alice:example.org")))
     for spelling in ("447700900123 msisdn", "+44 7700 900123 msisdn"):
         assert client.lookup(spelling, algorithm="none").json()["mappings"] == {spelling: "@alice:example.org"}
+
+
+# -- as homeservers ask for their people
+
+
+def as_synapse_looks_up(world: World, token: str, address: str) -> dict[str, Any]:
+    """Its two requests: the first with the token in the query and nowhere else."""
+    details = world.get(f"{V2}/hash_details", params={"access_token": token})
+    assert details.status_code == 200, details.text
+    pepper = details.json()["lookup_pepper"]
+    body = {"algorithm": "sha256", "pepper": pepper, "addresses": [lookup_hash(address, "email", pepper)]}
+    found = world.post(f"{V2}/lookup", body, token=token)
+    assert found.status_code == 200, found.text
+    return dict(found.json()["mappings"])
+
+
+@pytest.mark.parametrize("query_token", [None, [], ["r0"], ["identity_v2"]])
+def test_synapse_looks_up_whatever_the_setting_for_query_tokens(
+    database_url: str, tmp_path: Path, query_token: list[str] | None
+) -> None:
+    with World(database_url, tmp_path, server__query_token=query_token) as world:
+        token = world.identity_token(world.register())
+        sid = world.validated(token)
+        body = {"sid": sid, "client_secret": "secret", "mxid": "@alice:example.org"}
+        assert world.post(f"{V2}/3pid/bind", body, token=token).status_code == 200
+        assert list(as_synapse_looks_up(world, token, "alice@example.com").values()) == ["@alice:example.org"]
+        assert as_synapse_looks_up(world, token, "nobody@example.com") == {}
+
+
+def test_a_token_in_the_query_of_hash_details_is_checked_like_one_in_the_header(world: World, client: Client) -> None:
+    path = f"{V2}/hash_details"
+    ours = world.register("bob")
+    for answer in (
+        world.get(path),
+        world.get(f"{path}?access_token="),
+        world.get(f"{path}?access_token=tpi_nosuch"),
+        world.get(f"{path}?access_token={ours}"),
+        world.get(f"{path}?access_token={client.token}", token="tpi_nosuch"),
+    ):
+        assert (answer.status_code, answer.json()["errcode"]) == (401, "M_UNAUTHORIZED")
+    assert world.post(f"{V2}/account/logout", {}, token=client.token).status_code == 200
+    assert world.get(f"{path}?access_token={client.token}").status_code == 401
+
+
+def test_no_other_operation_of_the_identity_server_takes_a_query_token_by_default(world: World, client: Client) -> None:
+    body = {"algorithm": "sha256", "pepper": client.pepper, "addresses": []}
+    assert world.post(f"{V2}/lookup?access_token={client.token}", body).status_code == 401
+    assert world.get(f"{V2}/account?access_token={client.token}").status_code == 401

@@ -68,7 +68,6 @@ def test_what_is_missing_is_called_as_this_specification_does(world: World, toke
     assert refusal(world.get("/_matrix/identity/api/v1/pubkey/isvalid")) == (400, "M_MISSING_PARAMS")
     page = f"{V2}/validate/email/submitToken"
     assert refusal(world.get(page, token=token)) == (400, "M_MISSING_PARAMS")
-    assert refusal(world.get("/_matrix/federation/v1/openid/userinfo")) == (400, "M_MISSING_PARAM")
 
 
 def test_a_person_submits_by_a_link_with_the_token_in_it_where_that_is_wished(

@@ -12,7 +12,7 @@ from signedjson.key import decode_verify_key_bytes
 from signedjson.sign import verify_signed_json
 from unpaddedbase64 import decode_base64, encode_base64
 
-from threepid.clock import DAY
+from threepid.clock import DAY, MINUTE
 from threepid.domain.keys import import_keys
 from threepid.spec.signing import SignedRequest
 from world import HandClock, World
@@ -234,6 +234,40 @@ def test_the_number_of_a_try_is_a_number_or_text(world: World, way: Any, fields:
 # -- what a session says
 
 
+@pytest.mark.parametrize("way", [as_json, form, as_query])
+@pytest.mark.parametrize("medium", ["email", "msisdn"])
+def test_a_wrong_code_is_no_success_and_no_error(world: World, way: Any, medium: str) -> None:
+    sent = way(world, f"validate/{medium}/requestToken", EMAIL if medium == "email" else PHONE).json()
+    code = world.mail().code if medium == "email" else world.text().code
+    wrong = str((int(code) + 1) % 1_000_000).rjust(6, "0")
+    submit = {"sid": sent["sid"], "client_secret": "secret"}
+    path = f"validate/{medium}/submitToken"
+    for token in (wrong, "nonsense"):
+        answer = way(world, path, {**submit, "token": token})
+        assert (answer.status_code, answer.json()) == (200, {"success": False})
+    assert refusal(proven(world, sent["sid"])) == (400, "M_SESSION_NOT_VALIDATED")
+    assert way(world, path, {**submit, "token": code}).json() == {"success": True}
+
+
+def test_wrong_codes_count_and_end_the_session_as_everywhere(world: World) -> None:
+    sid = session(world)
+    code = world.mail().code
+    path = f"{V1}/validate/email/submitToken"
+    submit = {"sid": sid, "client_secret": "secret"}
+    for _ in range(5):
+        assert world.post(path, {**submit, "token": "nonsense"}).json() == {"success": False}
+    assert world.post(path, {**submit, "token": code}).json() == {"success": False}
+    assert refusal(proven(world, sid)) == (400, "M_SESSION_NOT_VALIDATED")
+    for other in ({**submit, "sid": "unknown"}, {**submit, "client_secret": "wrong"}):
+        assert refusal(world.post(path, {**other, "token": code})) == (404, "M_NO_VALID_SESSION")
+
+
+def test_a_code_that_is_too_old_is_no_success(world: World) -> None:
+    submit = {"sid": session(world), "client_secret": "secret", "token": world.mail().code}
+    world.clock.advance(20 * MINUTE)
+    assert world.post(f"{V1}/validate/email/submitToken", submit).json() == {"success": False}
+
+
 def test_every_state_of_a_session_has_its_status_and_errcode(world: World) -> None:
     sid = session(world)
     wrong = str((int(world.mail().code) + 1) % 1_000_000).rjust(6, "0")
@@ -241,7 +275,7 @@ def test_every_state_of_a_session_has_its_status_and_errcode(world: World) -> No
     assert refusal(proven(world, sid)) == (400, "M_SESSION_NOT_VALIDATED")
     assert refusal(proven(world, sid, "wrong")) == (404, "M_NO_VALID_SESSION")
     assert refusal(proven(world, "unknown")) == (404, "M_NO_VALID_SESSION")
-    assert refusal(world.post(f"{V1}/validate/email/submitToken", submit)) == (400, "M_TOKEN_INCORRECT")
+    assert world.post(f"{V1}/validate/email/submitToken", submit).json() == {"success": False}
     unbound = {"sid": sid, "client_secret": "secret", "mxid": ALICE}
     assert refusal(world.post(f"{V1}/3pid/bind", unbound)) == (400, "M_SESSION_NOT_VALIDATED")
     world.clock.advance(DAY)

@@ -330,3 +330,81 @@ def test_what_is_kept_of_a_wish_for_no_more_is_a_hash(world: World) -> None:
     world.clock.advance(400 * DAY)
     world.post(STORE, body(), token=token)
     assert len(world.mails()) == 1
+
+
+# -- who invites
+
+
+def invisible(text: str) -> str:
+    """What people see of a text."""
+    return text.replace("\N{ZERO WIDTH NON-JOINER}", "")
+
+
+def test_the_user_id_of_who_invites_is_whole_and_no_link(database_url: str, tmp_path: Path) -> None:
+    with (
+        homeserver(tmp_path) as elsewhere,
+        World(database_url, tmp_path, sms__countries=["GB"], **elsewhere.settings) as world,
+    ):
+        openid = elsewhere.openid("ann.b")
+        token = world.post("/_matrix/identity/v2/account/register", openid).json()["token"]
+        sender = elsewhere.user_id("ann.b")
+        assert world.post(STORE, body(sender=sender), token=token).status_code == 200
+        mail = world.mail()
+        html = html_of(mail)
+        assert f"\n{sender} invites you" in mail.text.replace("\r\n", "\n")
+        assert invisible(html.text).count(sender) == 1
+        assert "ann.b" not in html.text
+        assert not any(sender in link for link in html.found)
+        phone = body("+447400123456", sender=sender) | {"medium": "msisdn"}
+        assert world.post(STORE, phone, token=token).status_code == 200
+        text = world.text().text
+        assert sender in invisible(text)
+        assert "ann.b" not in text
+
+
+def test_a_text_says_where_to_publish_the_number(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, sms__countries=["GB"], identity__name="id.example.org") as world:
+        token = world.identity_token(world.register())
+        world.post(STORE, body("+447400123456") | {"medium": "msisdn"}, token=token)
+        assert "publish this number at id.example.org." in world.text().text
+
+
+def test_an_identity_server_alone_goes_by_its_own_name(database_url: str, tmp_path: Path) -> None:
+    with (
+        homeserver(tmp_path) as elsewhere,
+        World(
+            database_url,
+            tmp_path,
+            accounts=None,
+            server__name=None,
+            identity__name="id.example.net",
+            sms__countries=["GB"],
+            **elsewhere.settings,
+        ) as world,
+    ):
+        token = world.post("/_matrix/identity/v2/account/register", elsewhere.openid("ann")).json()["token"]
+        sender = elsewhere.user_id("ann")
+        world.post(STORE, body(sender=sender), token=token)
+        world.clock.advance(1)
+        world.post(STORE, body("+447400123456", sender=sender) | {"medium": "msisdn"}, token=token)
+        world.request_token(token)
+        number = {"client_secret": "s", "country": "GB", "phone_number": "07400 123456", "send_attempt": 1}
+        world.post("/_matrix/identity/v2/validate/msisdn/requestToken", number, token=token)
+        invitation, proof = world.mails()
+        assert proof.recipient == "alice@example.com"
+        pages = [world.get(proof.link).text, world.get("/nothing/here").text]
+        stop = next(line.strip() for line in invitation.text.splitlines() if "/invitations/stop/" in line)
+        pages.append(world.get(stop.removeprefix(BASE)).text)
+        for shown in (invitation.text, html_of(invitation).text, proof.text, html_of(proof).text, *pages):
+            assert "id.example.net" in shown
+            assert "at localhost" not in shown
+            assert not re.search(r"\blocalhost\b(?!:\d)", shown)
+        assert "to a Matrix account. Please confirm" in " ".join(proof.text.split())
+        for text in world.texts():
+            assert text.text.startswith("id.example.net: ")
+
+
+def test_a_name_that_was_given_is_kept(database_url: str, tmp_path: Path) -> None:
+    for given, brand in (({"server__name": "chat.example"}, "chat.example"), ({"web__brand_name": "Ours"}, "Ours")):
+        with World(database_url, tmp_path, accounts=None, **given) as world:
+            assert world.server.context.brand == brand

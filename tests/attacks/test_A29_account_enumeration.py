@@ -4,14 +4,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 
+from threepid.clock import HOUR
 from threepid.storage.database import Tx
-from world import PASSWORD, World, normalised
+from threepid.storage.queries import Query
+from world import BASE, PASSWORD, World, normalised
 
 C: Final = "/_matrix/client/v3"
 LOGIN = "/_matrix/client/v3/login"
 REQUEST = "/_matrix/client/v3/register/email/requestToken"
+ADD = "/_matrix/client/v3/account/3pid/email/requestToken"
+ADD_NUMBER = "/_matrix/client/v3/account/3pid/msisdn/requestToken"
+SUBMIT = "/_threepid/client/v1/submit_token"
 
 
 def login(**who: Any) -> dict[str, Any]:
@@ -27,8 +33,6 @@ def people(world: World) -> World:
     world.register("gone")
 
     def deactivate(tx: Tx) -> None:
-        from threepid.storage.queries import Query
-
         statement = "UPDATE accounts SET deactivated_at = 1 WHERE user_id = '@gone:example.org'"
         tx.run(Query("test", statement, statement))
 
@@ -219,3 +223,150 @@ def test_a_password_stage_tells_no_more_than_a_login(street: Street) -> None:
     # Of alice's own count none is left: her right password is a wrong one.
     assert stage(OWNER, 3, PASSWORD) == 401
     assert stage(OTHER, 3, PASSWORD) == 200
+
+
+# -- adding an address that another account has
+
+
+class Stranger:
+    """Bob, who tries an address of Alice's and one that nobody has, and compares."""
+
+    def __init__(self, world: World, *, logged_in: bool = True) -> None:
+        self.world = world
+        token = world.register("alice")
+        world.add(token, world.validated(world.identity_token(token)))
+        self.token = world.register("bob") if logged_in else None
+        self.before = len(world.mails())
+        world.clock.advance(5 * HOUR)  # so that Alice's own proof counts no more
+
+    def ask(self, address: str, attempt: int = 1, secret: str = "s") -> httpx.Response:
+        body = {"client_secret": secret, "email": address, "send_attempt": attempt}
+        return self.world.post(ADD, body, token=self.token)
+
+    def mails(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for mail in self.world.mails()[self.before :]:
+            found.setdefault(mail.recipient, []).append(mail.text)
+        return found
+
+
+def shape(answer: httpx.Response) -> tuple[int, list[str], int, str]:
+    return answer.status_code, sorted(answer.json()), len(answer.text), str(normalised(answer.headers))
+
+
+@pytest.mark.parametrize("logged_in", [True, False])
+def test_who_adds_anothers_address_cannot_tell(database_url: str, tmp_path: Path, logged_in: bool) -> None:
+    with World(database_url, tmp_path, limits__all="on") as world:
+        stranger = Stranger(world, logged_in=logged_in)
+        addresses = ("ALICE@example.com", "nobody@example.com")
+        first = [stranger.ask(address) for address in addresses]
+        assert shape(first[0]) == shape(first[1])
+        assert first[0].status_code == 200
+        # The same attempt and a lower one, a higher one, another secret: the same sessions, as many messages, one limit.
+        for attempt, secret in ((1, "s"), (0, "s"), (2, "s"), (2, "s"), (1, "t"), (3, "s"), (1, "u")):
+            answers = [stranger.ask(address, attempt, secret) for address in addresses]
+            assert shape(answers[0]) == shape(answers[1])
+            same = [answer.json().get("sid") == one.json()["sid"] for answer, one in zip(answers, first, strict=True)]
+            assert same[0] == same[1]
+        counts = {to.lower(): len(texts) for to, texts in stranger.mails().items()}
+        assert counts == {"alice@example.com": 3, "nobody@example.com": 3}
+
+
+def test_a_session_for_anothers_address_dies_like_any_other(world: World) -> None:
+    stranger = Stranger(world)
+    submit = [
+        {"sid": stranger.ask(address).json()["sid"], "client_secret": "s"}
+        for address in ("alice@example.com", "nobody@example.com")
+    ]
+    adding = "/_matrix/client/v3/account/3pid/add"
+    password = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "bob"}, "password": PASSWORD}
+    seen: list[list[tuple[int, list[str], int, str]]] = [[], []]
+    for number, one in enumerate(submit):
+        for _ in range(7):
+            seen[number].append(shape(world.post(SUBMIT, {**one, "token": "abcdef"})))
+        seen[number].append(shape(world.post(adding, {**one, "auth": password}, token=stranger.token)))
+        again = stranger.ask(("alice@example.com", "nobody@example.com")[number], attempt=9)
+        seen[number].append(shape(again))
+    assert seen[0] == seen[1]
+
+
+def test_the_owner_is_told_that_somebody_tried(world: World) -> None:
+    stranger = Stranger(world)
+    assert stranger.ask("ALICE@Example.com").status_code == 200
+    ((recipient, (text,)),) = stranger.mails().items()
+    assert recipient == "alice@example.com"
+    for word in ("tried to add", "alice@example.com", "@alice:example.org", "nothing has changed"):
+        assert word in text
+    message = world.mail().message
+    assert "tried to add your email address" in str(message["Subject"])
+    # No code, no link, no button, and nothing of who it was.
+    for forbidden in (BASE, "http", "@bob", "href", "code"):
+        assert forbidden not in text
+    html = message.get_body(("html",))
+    assert html is not None
+    assert "href" not in html.get_content()  # type: ignore[attr-defined]
+
+
+def test_ones_own_address_is_proven_again_by_a_code(world: World) -> None:
+    token = world.register("alice")
+    world.add(token, world.validated(world.identity_token(token)))
+    world.clock.advance(1)
+    body = {"client_secret": "s", "email": "alice@example.com", "send_attempt": 1}
+    sid = world.post(ADD, body, token=token).json()["sid"]
+    submit = {"sid": sid, "client_secret": "s", "token": world.mail().code}
+    assert world.post(SUBMIT, submit).json() == {"success": True}
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_the_number_of_another_account_is_treated_like_its_address(
+    database_url: str, tmp_path: Path, hidden: bool
+) -> None:
+    with World(database_url, tmp_path, accounts__hide_existence=hidden, sms__countries=["GB"]) as world:
+        alice, bob = world.register("alice"), world.register("bob")
+        number = {"client_secret": "s", "country": "GB", "phone_number": "07400 123456", "send_attempt": 1}
+        sid = world.post(ADD_NUMBER, number, token=alice).json()["sid"]
+        world.post(SUBMIT, {"sid": sid, "client_secret": "s", "token": world.text().code})
+        password = {"type": "m.login.password", "user": "alice", "password": PASSWORD}
+        added = {"sid": sid, "client_secret": "s", "auth": password}
+        assert world.post("/_matrix/client/v3/account/3pid/add", added, token=alice).json() == {}
+        before = len(world.texts())
+        answer = world.post(ADD_NUMBER, number, token=bob)
+        texts = [text.text for text in world.texts()[before:]]
+        if hidden:
+            assert answer.status_code == 200
+            (text,) = texts
+            assert "tried to add this number" in text
+            assert "@alice:example.org" in text
+            assert not any(forbidden in text for forbidden in ("code", "http", "#", "@bob"))
+        else:
+            assert (answer.status_code, answer.json()["errcode"], texts) == (400, "M_THREEPID_IN_USE", [])
+
+
+@pytest.mark.parametrize("family", ["r0", "v3", "unstable"])
+def test_with_hide_existence_off_who_adds_anothers_address_is_told(
+    database_url: str, tmp_path: Path, family: str
+) -> None:
+    with World(database_url, tmp_path, accounts__hide_existence=False) as world:
+        stranger = Stranger(world)
+        path = ADD.replace("v3", family)
+        body = {"client_secret": "s", "email": "ALICE@example.com", "send_attempt": 1}
+        for token in (stranger.token, None):
+            answer = world.post(path, body, token=token)
+            assert (answer.status_code, answer.json()["errcode"]) == (400, "M_THREEPID_IN_USE")
+        assert world.post(path, {**body, "email": "nobody@example.com"}, token=stranger.token).status_code == 200
+        assert list(stranger.mails()) == ["nobody@example.com"]
+
+
+def test_an_address_that_its_owner_gave_up_can_be_added_by_the_same_session(world: World) -> None:
+    stranger = Stranger(world)
+    sid = stranger.ask("alice@example.com").json()["sid"]
+    login = {"type": "m.login.password", "user": "alice", "password": PASSWORD}
+    alice = world.post(LOGIN, login).json()["access_token"]
+    body = {"medium": "email", "address": "alice@example.com"}
+    world.post("/_matrix/client/v3/account/3pid/delete", body, token=alice)
+    world.clock.advance(1)
+    # The stranger's session is not ended by that: it would tell that the address had an owner.
+    assert stranger.ask("alice@example.com", attempt=2).json()["sid"] == sid
+    assert world.post(SUBMIT, {"sid": sid, "client_secret": "s", "token": world.mail().code}).json() == {
+        "success": True
+    }

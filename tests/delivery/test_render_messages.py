@@ -16,6 +16,7 @@ from threepid.domain.messages import (
     AddressUnknown,
     ConfirmAddress,
     ContactAdded,
+    ContactInUse,
     Invitation,
     Message,
 )
@@ -23,7 +24,7 @@ from threepid.storage.outbox import Order
 
 OWN = Path(messages.__file__).parents[1] / "delivery" / "templates"
 PROOFS = [example for example in EXAMPLES if isinstance(example, ConfirmAddress)]
-TO_THE_ADDRESS = (ConfirmAddress, AddressInUse, AddressUnknown)
+TO_THE_ADDRESS = (ConfirmAddress, AddressInUse, AddressUnknown, ContactInUse)
 TO_STRANGERS = (Invitation,)
 NOTICES = [example for example in EXAMPLES if not isinstance(example, (*TO_THE_ADDRESS, *TO_STRANGERS))]
 GSM_7 = frozenset(

@@ -1,5 +1,6 @@
 """Invitations: what is made of names, what is shown of addresses, and what has become of each."""
 
+import re
 import unicodedata
 
 import pytest
@@ -8,7 +9,18 @@ from hypothesis import strategies as st
 
 from threepid.clock import DAY
 from threepid.domain.invites import InviteRequest, Invites, StoredInvite
-from threepid.domain.names import ROOM_LENGTH, SENDER_LENGTH, harmless, harmless_user_id, redact
+from threepid.domain.names import (
+    ITS_HOMESERVERS_WORD,
+    NOBODYS_WORD,
+    OURS,
+    ROOM_LENGTH,
+    SENDER_LENGTH,
+    harmless,
+    harmless_user_id,
+    redact,
+    shown_user_id,
+    unlinked,
+)
 from threepid.spec.errors import InvalidParam, NotFound, Unrecognized
 from threepid.storage import associations
 from threepid.storage import invites as stored_invites
@@ -75,6 +87,48 @@ def test_a_user_id_of_our_own_is_shown_as_it_is_and_a_strangers_is_no_link() -> 
     assert harmless_user_id("@evil.tld:example.org", "example.org") == "@evil. tld:example.org"
     assert harmless_user_id("@bob:example.org.evil.tld:8448", "example.org") == "@bob:example. org. evil. tld 8448"
     assert len(harmless_user_id("@" + "x" * 120 + ":" + "y" * 130, "example.org")) <= 122
+
+
+@pytest.mark.parametrize(
+    "user_id",
+    [
+        "@ann:wk.test", "@a.b_c=d/e+f-g:sub.example.com:8448", "@Ann:example.org", "@491701234567:example.org",
+        "@ann:192.0.2.1", "@ann:[2001:db8::1]:8448", "@ann:localhost",
+    ],
+)  # fmt: skip
+def test_a_user_id_is_shown_whole_and_no_program_makes_a_link_of_it(user_id: str) -> None:
+    assert shown_user_id(user_id, "ours.example") == user_id
+    assert unlinked(user_id, ITS_HOMESERVERS_WORD, plain=True) == user_id
+    for shown in (unlinked(user_id), unlinked(user_id, ITS_HOMESERVERS_WORD), unlinked(user_id, plain=True)):
+        assert shown.replace("\u200c", "") == user_id
+        assert not re.search(r"[a-z0-9]\.[a-z0-9]", shown, re.IGNORECASE)
+        assert not re.search(r"\d{4}\d{3}", shown)
+
+
+def test_the_name_of_our_own_server_needs_no_joints() -> None:
+    assert unlinked("@ann:example.org", OURS) == "@ann:example.org"
+    assert unlinked("@evil.tld:example.org", OURS) == "@evil\u200c.tld:example.org"
+
+
+@pytest.mark.parametrize("user_id", ["@ann:www.evil.tld", "@www.evil.tld:x", "@x/www.evil.tld:x", "@a:ftp.evil.tld"])
+def test_plain_text_programs_find_no_www_in_a_user_id(user_id: str) -> None:
+    shown = unlinked(user_id, ITS_HOMESERVERS_WORD, plain=True)
+    assert "www." not in shown
+    assert "ftp." not in shown
+    assert shown.replace("\u200c", "") == user_id
+    assert unlinked(user_id, NOBODYS_WORD, plain=True) == shown
+
+
+@pytest.mark.parametrize(
+    "user_id",
+    ["@http//evil.tld?x:evil.tld", "@<b>:evil.tld", "@\u202eann:evil.tld", "@" + "x" * 61 + ":evil.tld",
+     "@ann:" + "x" * 61 + ".tld", "@:evil.tld", "@ann:evil.tld/path", "@ann:exa mple.org", "ann:evil.tld"],
+)  # fmt: skip
+def test_what_is_not_of_todays_grammar_is_made_harmless(user_id: str) -> None:
+    shown = shown_user_id(user_id, "ours.example")
+    assert shown == harmless_user_id(user_id, "ours.example")
+    assert "evil.tld" not in shown
+    assert len(shown) <= 122
 
 
 @pytest.mark.parametrize(

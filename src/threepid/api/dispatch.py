@@ -118,7 +118,7 @@ class _Operation:
         self.endpoint = endpoint
         self.path = path
         self._strict = strict
-        self._query_token = path.family in services.context.config.server.query_token
+        self._query_token = endpoint.query_token or path.family in services.context.config.server.query_token
         self._is_identity = path.family in _IDENTITY
         of_uia = (AuthenticationRequiredError, errors.Forbidden) if endpoint.uia else ()
         self._expected = (*EVERYWHERE, *_OF_AUTHENTICATION[endpoint.auth], *of_uia, *endpoint.errors)

@@ -8,7 +8,7 @@ from threepid import __version__
 from threepid.api.call import Call
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, other
-from threepid.spec.types import Token, UserId
+from threepid.spec.types import UserId
 
 _Text = Annotated[str, Meta(min_length=1, max_length=1024)]
 _ON_BIND: Final = "/_matrix/federation/v1/3pid/onbind"
@@ -16,9 +16,9 @@ _MAX_INVITATIONS: Final = 262_144
 
 
 class UserinfoQuery(Struct, frozen=True):
-    """The OpenID token."""
+    """The OpenID token; whatever else a caller sends is a token that is not known."""
 
-    access_token: Token
+    access_token: str = ""
 
 
 class Userinfo(Struct, frozen=True):
@@ -40,9 +40,16 @@ class ServerVersion(Struct, frozen=True):
     server: Implementation
 
 
-@endpoint("GET", other("/_matrix/federation/v1/openid/userinfo"), auth=Auth.NONE, errors=(errors.UnknownToken,))
+@endpoint(
+    "GET",
+    other("/_matrix/federation/v1/openid/userinfo"),
+    auth=Auth.NONE,
+    errors=(errors.MissingToken, errors.UnknownToken),
+)
 async def openid_userinfo(call: Call, query: UserinfoQuery) -> Userinfo:
     """Whose OpenID token this is. https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1openiduserinfo."""
+    if not query.access_token:
+        raise errors.MissingToken
     user_id = await call.services.devices.openid_user(query.access_token)
     if user_id is None:
         raise errors.UnknownToken

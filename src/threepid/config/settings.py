@@ -38,7 +38,7 @@ class Server(Section, frozen=True):
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     """Networks whose `X-Forwarded-For` is believed, none wider than /8 (IPv6: /16)."""
     query_token: tuple[Literal["r0", "v3", "unstable", "v1", "identity_v2"], ...] = ("r0", "unstable")
-    """Path families that take `?access_token=`."""
+    """Path families that take `?access_token=`. The identity server's `hash_details` takes it always: Synapse asks so."""
     data_dir: str = "data"
     """Where keys and the SQLite database live."""
     secret_dirs: tuple[str, ...] = ()

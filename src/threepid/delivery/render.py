@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from threepid.clock import MINUTE
 from threepid.domain import messages
+from threepid.domain.names import unlinked
 from threepid.storage.outbox import Order
 
 MAIL: Final = ("subject.txt", "body.txt", "body.html")
@@ -65,6 +66,7 @@ class Renderer:
             lstrip_blocks=True,
             auto_reload=False,  # what was tried at the start is what people get, and no file is looked for at each mail
         )
+        self._environment.filters["unlinked"] = unlinked
         self._place = lru_cache(maxsize=256)(self._find)
         # The style sheet stays beside the inlined styles: the colours for the dark stand in it.
         self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False, keep_style_tags=True)

@@ -210,9 +210,9 @@ class Associations:
         return associations.unbind(tx, medium, canonical, mxid)
 
     @staticmethod
-    def withdraw_all(tx: Tx, mxid: str) -> None:
-        """Withdraw everything that is published of `mxid`."""
-        associations.unbind_all(tx, mxid)
+    def withdraw_all(tx: Tx, mxid: str) -> set[tuple[str, str]]:
+        """Withdraw everything that is published of `mxid`; returns the medium and the canonical form of each address."""
+        return {(address.medium, address.canonical) for address in associations.unbind_all(tx, mxid)}
 
     @staticmethod
     def forget(tx: Tx, user_id: str) -> None:

@@ -6,6 +6,7 @@ once at once, and what failed waits in the outbox for the worker: nothing that s
 """
 
 import asyncio
+from enum import Enum, auto
 from http import HTTPStatus
 from typing import Final
 
@@ -33,6 +34,7 @@ from threepid.spec.signing import Signer
 from threepid.storage import devices, outbox, threepids
 from threepid.storage.database import StorageError, Tx
 from threepid.storage.outbox import Order
+from threepid.storage.threepids import Binding
 
 _log = structlog.get_logger()
 
@@ -67,11 +69,21 @@ class Withdrawal(Struct, frozen=True):
     address: str
 
 
+class Asking(Enum):
+    """How a named identity server is asked to forget an address where we know of no publication there."""
+
+    UNTIL_DONE = auto()
+    ONCE = auto()
+    NEVER = auto()
+
+
 class Plan(Struct, frozen=True):
     """What is left of a withdrawal after its transaction: `known` as far as it was done, and whom to ask for the rest."""
 
     known: bool
     orders: tuple[Order, ...] = ()
+    besides: tuple[Order, ...] = ()
+    """Whom to ask as well: what they answer changes nothing about `known`."""
 
 
 class Bindings:
@@ -109,7 +121,7 @@ class Bindings:
                 if not devices.hold_account(tx, user_id):
                     raise Forbidden("This account has ended.")
                 published = ours.bind_in(tx, sid, client_secret, user_id, caller=user_id)
-                self._remember(tx, user_id, published.medium, published.canonical, id_server)
+                self._remember(tx, user_id, published.medium, published.canonical, id_server, here=True)
 
             await self._context.database.write(step)
             return
@@ -140,7 +152,7 @@ class Bindings:
         """Publish a proven address at our own identity server, in the transaction of its proof's use."""
         if self._associations is not None:
             self._associations.publish(tx, medium, canonical, user_id)
-            self._remember(tx, user_id, medium, canonical, id_server)
+            self._remember(tx, user_id, medium, canonical, id_server, here=True)
 
     # -- withdrawing
 
@@ -156,68 +168,89 @@ class Bindings:
             return False
 
         def step(tx: Tx) -> Plan:
-            plan = self.withdraw(tx, user_id, medium, canonical, id_server, only_known=True)
-            if plan.orders:
+            plan = self.withdraw(tx, user_id, medium, canonical, id_server, asking=Asking.ONCE)
+            if plan.orders or plan.besides:
                 limits.take_outbound(tx, self._context, account=user_id)
             return plan
 
         return await self.carry_out(await self._context.database.write(step))
 
     def withdraw(
-        self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str | None, *, only_known: bool = False
+        self,
+        tx: Tx,
+        user_id: str,
+        medium: str,
+        canonical: str,
+        id_server: str | None,
+        *,
+        asking: Asking = Asking.UNTIL_DONE,
     ) -> Plan:
         """Withdraw an address from our own identity server, and order the rest, in the transaction of the reason.
 
-        With `only_known`, a server at which we did not publish it is asked once and not again: people can name any.
+        `asking` is for a server at which we did not publish it: people can name any.
         """
-        remembered = {binding.id_server for binding in threepids.bindings(tx, user_id, medium, canonical)}
-        wanted = remembered if id_server is None else {id_server.lower()}
+        remembered = threepids.bindings(tx, user_id, medium, canonical)
+        here = {binding.id_server for binding in remembered if self._is_here(binding)}
+        elsewhere = {binding.id_server for binding in remembered} - here
+        named = None if id_server is None else id_server.lower()
+        is_ours = named is None or named in here or self.is_ours(named)
         withdrawn = False
-        if self._associations is not None and (id_server is None or self.is_ours(id_server)):
+        if self._associations is not None and (is_ours or named not in elsewhere):
             withdrawn = self._associations.withdraw(tx, medium, canonical, user_id)
-        others = []
-        for name in sorted(wanted):
-            if self.is_ours(name):
-                withdrawn = self._forget(tx, user_id, medium, canonical, name) or withdrawn
-            elif self._is_allowed(name):
-                others.append(name)
+            if is_ours or withdrawn:
+                forgotten = [self._forget(tx, user_id, medium, canonical, name) for name in sorted(here)]
+                withdrawn = withdrawn or any(forgotten)
+        if named is None:
+            wanted = elsewhere
+        elif is_ours or (asking is Asking.NEVER and named not in elsewhere and not withdrawn):
+            wanted = set()
+        else:
+            wanted = {named}
+        allowed = [(medium, canonical, name) for name in sorted(wanted) if self._is_allowed(name)]
         orders = tuple(
-            self._order(tx, user_id, medium, canonical, name, keep=name in remembered or not only_known)
-            for name in others
+            self._order(tx, user_id, *one, keep=one[2] in elsewhere or asking is not Asking.ONCE) for one in allowed
         )
-        allowed = all(self.is_ours(name) or name in others for name in wanted)
-        return Plan(allowed and (withdrawn or bool(orders)), orders)
+        if withdrawn and not is_ours:
+            # The name means us, who may have had it once. In case it means somebody else as well, they are asked too.
+            return Plan(known=True, besides=orders)
+        return Plan(len(orders) == len(wanted) and (withdrawn or bool(orders)), orders)
 
     def withdraw_all(self, tx: Tx, user_id: str, id_server: str | None) -> Plan:
         """Withdraw everything of an account that ends; to be called while its contacts are still there.
 
         What we published is withdrawn wherever that was; `id_server` is asked for all contacts besides.
         """
-        wanted = {(known.medium, known.canonical, known.id_server) for known in threepids.bindings_of_user(tx, user_id)}
-        if id_server is not None:
+        remembered = threepids.bindings_of_user(tx, user_id)
+        here = {(known.medium, known.canonical, known.id_server) for known in remembered if self._is_here(known)}
+        elsewhere = {(known.medium, known.canonical, known.id_server) for known in remembered} - here
+        published = set() if self._associations is None else self._associations.withdraw_all(tx, user_id)
+        besides: set[tuple[str, str, str]] = set()
+        if id_server is not None and not self.is_ours(id_server) and id_server.lower() not in {one[2] for one in here}:
             addresses = {(one.medium, one.canonical) for one in threepids.of_user(tx, user_id)}
-            addresses |= {(medium, canonical) for medium, canonical, _ in wanted}
-            wanted |= {(medium, canonical, id_server.lower()) for medium, canonical in addresses}
-        if self._associations is not None:
-            self._associations.withdraw_all(tx, user_id)
-        others = sorted(one for one in wanted if not self.is_ours(one[2]))
-        orders = tuple(self._order(tx, user_id, *one) for one in others if self._is_allowed(one[2]))
+            addresses |= {(known.medium, known.canonical) for known in remembered}
+            besides = {(medium, canonical, id_server.lower()) for medium, canonical in addresses} - here - elsewhere
+        # Where we do not know under which name it was published here, it may have been this one.
+        doubtful = {one for one in besides if one[:2] in published - {known[:2] for known in here}}
+        others = elsewhere | (besides - doubtful)
+        orders = tuple(self._order(tx, user_id, *one) for one in sorted(others) if self._is_allowed(one[2]))
+        to_be_sure = tuple(self._order(tx, user_id, *one) for one in sorted(doubtful) if self._is_allowed(one[2]))
         threepids.delete_bindings_of_user(tx, user_id)
-        return Plan(len(orders) == len(others), orders)
+        return Plan(len(orders) == len(others), orders, to_be_sure)
 
     async def carry_out(self, plan: Plan) -> bool:
         """Ask other identity servers what was ordered; True if everything is known to be withdrawn.
 
         Takes no longer than PATIENCE_SECONDS: what is not done by then is in the outbox.
         """
-        if not plan.orders:
+        if not plan.orders and not plan.besides:
             return plan.known
-        tries = [asyncio.create_task(self._try(order)) for order in plan.orders]
+        tries = [asyncio.create_task(self._try(order)) for order in (*plan.orders, *plan.besides)]
         done, late = await asyncio.wait(tries, timeout=PATIENCE_SECONDS)
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        return plan.known and not late and all(task.result() for task in done)
+        counted = tries[: len(plan.orders)]
+        return plan.known and all(task in done and task.result() for task in counted)
 
     async def repeat(self, order: Order) -> None:
         """Ask what an order in the outbox says. Raises RemoteRefused if it will never be done, RemoteError if perhaps later."""
@@ -311,13 +344,13 @@ class Bindings:
 
         def step(tx: Tx) -> None:
             if devices.hold_account(tx, user_id):
-                self._remember(tx, user_id, bound.medium, canonical, id_server)
+                self._remember(tx, user_id, bound.medium, canonical, id_server, here=False)
             else:  # the account has ended in the meantime: nothing of it may stay
                 self._order(tx, user_id, bound.medium, canonical, id_server.lower())
 
         await self._context.database.write(step)
 
-    def _remember(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str) -> None:
+    def _remember(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, *, here: bool) -> None:
         threepids.insert_binding(
             tx,
             user_id=user_id,
@@ -325,6 +358,7 @@ class Bindings:
             canonical=canonical,
             id_server=id_server.lower(),
             bound_at=self._context.clock.now(),
+            here=here,
         )
 
     def _forget(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str) -> bool:
@@ -336,6 +370,10 @@ class Bindings:
             id_server=id_server,
             bound_until=self._context.clock.now(),
         )
+
+    def _is_here(self, binding: Binding) -> bool:
+        """Was it published at our own identity server, whatever that was called then?"""
+        return self._associations is not None and (binding.here_at is not None or self.is_ours(binding.id_server))
 
     def _check_room(self, tx: Tx, user_id: str) -> None:
         most = self._context.config.policy.contacts_per_account * _SERVERS_PER_CONTACT

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from threepid.clock import Clock, Entropy
-from threepid.config import Config
+from threepid.config import Config, Server, identity_name
 from threepid.domain.credentials import Vault
 from threepid.storage.database import Database
 
@@ -24,5 +24,13 @@ class Context(Struct, frozen=True):
 
     @property
     def brand(self) -> str:
-        """The server's name as people see it."""
-        return self.config.web.brand_name or self.config.server.name
+        """The server's name as people see it.
+
+        An identity server alone need not be told the name of a homeserver: then it goes by its own.
+        """
+        config = self.config
+        if config.web.brand_name:
+            return config.web.brand_name
+        if config.accounts is None and config.identity is not None and config.server.name == Server().name:
+            return identity_name(config)
+        return config.server.name

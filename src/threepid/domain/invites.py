@@ -25,7 +25,16 @@ from threepid.domain.context import Context
 from threepid.domain.keys import Keyring
 from threepid.domain.limits import refusals_cost, take_invitation_message, take_invite, take_signature
 from threepid.domain.lookup import Lookup
-from threepid.domain.names import ROOM_LENGTH, SENDER_LENGTH, harmless, harmless_user_id, redact
+from threepid.domain.names import (
+    ITS_HOMESERVERS_WORD,
+    NOBODYS_WORD,
+    OURS,
+    ROOM_LENGTH,
+    SENDER_LENGTH,
+    harmless,
+    redact,
+    shown_user_id,
+)
 from threepid.remote.federation import Federation
 from threepid.remote.on_bind import tell
 from threepid.spec.errors import (
@@ -140,7 +149,7 @@ class Invites:
             created_at=now,
             expires_at=now + self._settings.invite_days * DAY,
         )
-        message = self._message(request, address, invite, encode_base64(bytes(key)))
+        message = self._message(request, address, invite, encode_base64(bytes(key)), caller)
 
         def step(tx: Tx) -> str | None:
             invites.hold_address(tx, invite.medium, invite.canonical)
@@ -184,7 +193,7 @@ class Invites:
         return address
 
     def _message(
-        self, request: InviteRequest, address: Address, invite: Invite, private_key: str
+        self, request: InviteRequest, address: Address, invite: Invite, private_key: str, caller: str | None
     ) -> messages.Invitation:
         base = self._context.config.server.public_base_url.rstrip("/")
         sender_name = harmless(request.sender_name, SENDER_LENGTH)
@@ -193,7 +202,8 @@ class Invites:
             brand=self._context.brand,
             address=address.address,
             id_server=self._name,
-            sender=harmless_user_id(request.sender, self._context.server_name),
+            sender=shown_user_id(request.sender, self._context.server_name),
+            sender_trust=self._trust(request.sender, caller),
             sender_name=sender_name,
             kind="space" if request.room_type == _SPACE else "room",
             room_name=room_name,
@@ -201,6 +211,11 @@ class Invites:
             stop_link=f"{base}/invitations/stop/{self._opt_out_token(invite.medium, invite.canonical)}",
             days=self._settings.invite_days,
         )
+
+    def _trust(self, sender: str, caller: str | None) -> int:
+        if sender.partition(":")[2] == self._context.server_name:
+            return OURS
+        return NOBODYS_WORD if caller is None else ITS_HOMESERVERS_WORD
 
     def _link(self, address: Address, invite: Invite, sender_name: str, room_name: str, private_key: str) -> str:
         """Where the invited person goes: a client of the operator's choice, told what it has to know behind the `#`.

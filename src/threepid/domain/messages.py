@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from threepid.clock import Entropy
+from threepid.domain.names import NOBODYS_WORD, OURS
 from threepid.storage import outbox
 from threepid.storage.database import Tx
 
@@ -51,6 +52,8 @@ class ConfirmAddress(Asked, frozen=True, kw_only=True):
     """How long the link lives, in minutes."""
     host: str = ""
     """The server's host name, by which a phone knows where the code of a text belongs."""
+    homeserver: str = ""
+    """Where the account is, as people know it; '' where it may be anywhere."""
 
 
 class RegisterAddress(ConfirmAddress, frozen=True, kw_only=True):
@@ -80,6 +83,15 @@ class AddressInUse(Message, frozen=True, kw_only=True):
     template = "address_in_use"
     address: str
     user_id: str
+
+
+class ContactInUse(Message, frozen=True, kw_only=True):
+    """Somebody tried to add this address to another account than the one that has it."""
+
+    template = "contact_in_use"
+    address: str
+    user_id: str
+    """The account that has it."""
 
 
 class AddressUnknown(Asked, frozen=True, kw_only=True):
@@ -134,7 +146,9 @@ class Invitation(Message, frozen=True, kw_only=True):
     id_server: str
     """Where the address is to be published."""
     sender: str
-    """The sender's user ID, as `names.harmless_user_id` shows it."""
+    """The sender's user ID, as `names.shown_user_id` gives it: templates pass it through `unlinked`."""
+    sender_trust: int = NOBODYS_WORD
+    """Who vouches for it: `unlinked` wants to know."""
     sender_name: str
     """'' for none."""
     kind: str
@@ -169,6 +183,7 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         link_minutes=60,
         host=_HOST,
         **_ASKED,
+        homeserver=_BRAND,
     ),
     RegisterAddress(
         brand=_BRAND,
@@ -202,6 +217,7 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         **_ASKED,
     ),
     AddressInUse(brand=_BRAND, address=_ADDRESS, user_id=_USER),
+    ContactInUse(brand=_BRAND, address=_ADDRESS, user_id=_USER),
     AddressUnknown(brand=_BRAND, address=_ADDRESS, **_ASKED),
     ContactAdded(brand=_BRAND, user_id=_USER, medium="email", contact="b***@example.net"),
     ContactRemoved(brand=_BRAND, user_id=_USER, medium="msisdn", contact="+4479***23"),
@@ -212,6 +228,7 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         address=_ADDRESS,
         id_server=_HOST,
         sender="@bob:example.org",
+        sender_trust=OURS,
         sender_name="Bob",
         kind="room",
         room_name="Garden",

@@ -5,7 +5,7 @@ https://spec.matrix.org/latest/client-server-api/#adding-account-administrative-
 
 from threepid.domain import limits, policy
 from threepid.domain.addresses import InvalidAddress, parse_address
-from threepid.domain.bindings import Bindings, Plan
+from threepid.domain.bindings import Asking, Bindings, Plan
 from threepid.domain.context import Context
 from threepid.domain.notices import Notices
 from threepid.domain.uia import Grant
@@ -93,7 +93,8 @@ class Threepids:
         """Take an address from the account, and with it what would prove it once more.
 
         True if it is known to be withdrawn from the identity server `id_server` (None: wherever it was published), after
-        waiting for others for a few seconds at most. Somebody else's address, and one that nobody has, change nothing.
+        waiting for others for a few seconds at most. What the account published is withdrawn though it is no contact.
+        Somebody else's address, and one that nobody has, change nothing. Raises Forbidden, LimitExceeded.
         """
         try:
             canonical = parse_address(medium, address).canonical
@@ -103,12 +104,14 @@ class Threepids:
         def step(tx: Tx) -> Plan:
             removed = threepids.get(tx, medium, canonical)
             if removed is None or not threepids.delete(tx, user_id, medium, canonical):
-                return Plan(known=False)
+                plan = self._bindings.withdraw(tx, user_id, medium, canonical, id_server, asking=Asking.NEVER)
+                if plan.orders:
+                    limits.take_outbound(tx, self._context, account=user_id)
+                return plan
             self._notices.contact_removed(tx, user_id, removed)
-            for purpose in (Purpose.ADD, Purpose.RESET):
-                sessions.close_of_address(
-                    tx, medium=medium, canonical=canonical, purpose=purpose, now=self._context.clock.now()
-                )
+            now = self._context.clock.now()
+            sessions.close_of_address(tx, medium=medium, canonical=canonical, purpose=Purpose.RESET, now=now)
+            sessions.close_additions(tx, medium=medium, canonical=canonical, owner=user_id, now=now)
             return self._bindings.withdraw(tx, user_id, medium, canonical, id_server)
 
         policy.check_changes(self._context.config)

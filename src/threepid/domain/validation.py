@@ -31,6 +31,7 @@ from threepid.spec.errors import (
 from threepid.storage import sessions, threepids
 from threepid.storage.database import Tx
 from threepid.storage.sessions import Session, Tokens
+from threepid.storage.threepids import Holder
 
 CODE_LIFE: Final = 10 * MINUTE
 LINK_LIFE: Final = HOUR
@@ -120,9 +121,10 @@ class Validation:
         """Open a session for `address` (or find the open one), send its message if `send_attempt` is new; returns the sid.
 
         Whether an account has the address is told to its owner; to the caller only if `hide_existence` is off, by
-        ThreepidInUse (register) or ThreepidNotFound (reset). Raises ThreepidDenied, ThreepidMediumNotSupported, and
-        LimitExceeded for too many messages to the address or by the caller, whose IP address is `client`. The message
-        says who asked, which is `origin`; a proof for `reset` is known to close the account if it `closes`.
+        ThreepidInUse (register, and add where another account has it) or ThreepidNotFound (reset). Raises
+        ThreepidDenied, ThreepidMediumNotSupported, and LimitExceeded for too many messages to the address or by the
+        caller, whose IP address is `client`. The message says who asked, which is `origin`; a proof for `reset` is known
+        to close the account if it `closes`.
         """
         context = self._context
         policy.check_address(context.config, address, new_account=purpose is Purpose.REGISTER)
@@ -135,8 +137,9 @@ class Validation:
         origin = origin or Origin()
 
         def step(tx: Tx) -> str:
-            account = threepids.owner(tx, address.medium, address.canonical)
-            self._refuse_to_tell_nothing(purpose, account)
+            # One query whoever has the address: a second one for its spelling would take time that tells.
+            holder = threepids.holder(tx, address.medium, address.canonical)
+            self._refuse_to_tell_nothing(purpose, holder, owner)
             session, is_new = sessions.open_session(
                 tx,
                 key,
@@ -150,15 +153,17 @@ class Validation:
             if session.wrong_attempts >= ATTEMPTS:
                 raise SessionExpired("This validation session had too many wrong codes: please start a new one.")
             if is_new or (session.validated_at is None and sessions.raise_send_attempt(tx, session.sid, send_attempt)):
-                take_message(tx, context, address, client=client, user_id=owner, account=account)
+                take_message(
+                    tx, context, address, client=client, user_id=owner, account=holder.user_id if holder else None
+                )
                 tokens = self._tokens(session, link, code, now)
                 sessions.insert_tokens(tx, session.sid, send_attempt, tokens, origin=origin.to_text())
                 messages.enqueue(
                     tx,
                     context.entropy,
-                    self._message(purpose, session, account, link, code, origin, closes=closes),
+                    self._message(purpose, session, holder, owner, link, code, origin, closes=closes),
                     channel=address.channel,
-                    to=self._recipient(tx, purpose, session, account),
+                    to=self._recipient(purpose, session, holder, owner),
                     language="en",
                     now=now,
                     expires_at=tokens.code_expires_at if isinstance(address, Phone) else tokens.link_expires_at,
@@ -309,13 +314,13 @@ class Validation:
             account = threepids.owner(tx, session.medium, session.canonical) or ""
         return LinkView(Confirmation.READY, session, origins.from_text(sessions.origin_of_link(tx, link_hash)), account)
 
-    def _refuse_to_tell_nothing(self, purpose: Purpose, account: str | None) -> None:
+    def _refuse_to_tell_nothing(self, purpose: Purpose, holder: Holder | None, owner: str) -> None:
         accounts = self._context.config.accounts
         if accounts is None or accounts.hide_existence:
             return
-        if purpose is Purpose.REGISTER and account is not None:
+        if _is_taken(purpose, holder, owner):
             raise ThreepidInUse
-        if purpose is Purpose.RESET and account is None:
+        if purpose is Purpose.RESET and holder is None:
             raise ThreepidNotFound
 
     def _tokens(self, session: Session, link: str, code: str, now: int) -> Tokens:
@@ -331,7 +336,8 @@ class Validation:
         self,
         purpose: Purpose,
         session: Session,
-        account: str | None,
+        holder: Holder | None,
+        owner: str,
         link: str,
         code: str,
         origin: Origin,
@@ -339,9 +345,11 @@ class Validation:
         closes: bool,
     ) -> messages.Message:
         brand = self._context.brand
-        if purpose is Purpose.REGISTER and account is not None:
-            return messages.AddressInUse(brand=brand, address=session.address, user_id=account)
-        if purpose is Purpose.RESET and account is None:
+        if holder is not None and _is_taken(purpose, holder, owner):
+            if purpose is Purpose.ADD:
+                return messages.ContactInUse(brand=brand, address=holder.address, user_id=holder.user_id)
+            return messages.AddressInUse(brand=brand, address=session.address, user_id=holder.user_id)
+        if purpose is Purpose.RESET and holder is None:
             return messages.AddressUnknown(brand=brand, address=session.address, **origin.in_message())
         base = self._context.config.server.public_base_url.rstrip("/")
         common = {
@@ -356,26 +364,33 @@ class Validation:
         }
         if purpose is Purpose.REGISTER:
             return messages.RegisterAddress(**common)  # type: ignore[arg-type]
-        if purpose is Purpose.RESET and account is not None:
+        if purpose is Purpose.RESET and holder is not None:
             can_close = closes or policy.closes_without_token(self._context.config)
-            return messages.ResetPassword(**common, user_id=account, can_close=int(can_close))  # type: ignore[arg-type]
+            return messages.ResetPassword(**common, user_id=holder.user_id, can_close=int(can_close))  # type: ignore[arg-type]
         if purpose is Purpose.IDENTITY and not session.owner:
             return messages.ConfirmForHomeserver(**common)  # type: ignore[arg-type]
-        return messages.ConfirmAddress(**common)  # type: ignore[arg-type]
+        # A session of the identity server may be for an account anywhere.
+        homeserver = brand if purpose is Purpose.ADD else ""
+        return messages.ConfirmAddress(**common, homeserver=homeserver)  # type: ignore[arg-type]
 
     @staticmethod
-    def _recipient(tx: Tx, purpose: Purpose, session: Session, account: str | None) -> str:
+    def _recipient(purpose: Purpose, session: Session, holder: Holder | None, owner: str) -> str:
         """The address as it was verified where an account has it, never a look-alike that somebody typed."""
-        if account is not None and purpose in (Purpose.RESET, Purpose.REGISTER):
-            for threepid in threepids.of_user(tx, account):
-                if (threepid.medium, threepid.canonical) == (session.medium, session.canonical):
-                    return threepid.address
+        if holder is not None and (purpose is Purpose.RESET or _is_taken(purpose, holder, owner)):
+            return holder.address
         return session.address
 
 
 def _lives(expires_at: int, life: int, now: int) -> bool:
     """Is a token good? One that would live longer than any does is of a clock that was ahead."""
     return now < expires_at <= now + life + SKEW
+
+
+def _is_taken(purpose: Purpose, holder: Holder | None, owner: str) -> bool:
+    """Does an account have the address that `owner` ('' for nobody) wants for another one?"""
+    if holder is None:
+        return False
+    return purpose is Purpose.REGISTER or (purpose is Purpose.ADD and holder.user_id != owner)
 
 
 def _life_after(session: Session, now: int) -> int:

@@ -88,6 +88,7 @@ class Endpoint:
         accepts: Accepts,
         uia: bool,
         before_terms: bool,
+        query_token: bool,
         deprecated: bool,
         max_body: int,
         switch: str | None,
@@ -102,6 +103,7 @@ class Endpoint:
         self.accepts = accepts
         self.uia = uia
         self.before_terms = before_terms
+        self.query_token = query_token
         self.deprecated = deprecated
         self.max_body = max_body
         self.switch = switch
@@ -133,6 +135,7 @@ def endpoint(
     accepts: Accepts = Accepts.JSON,
     uia: bool = False,
     before_terms: bool = False,
+    query_token: bool = False,
     deprecated: bool = False,
     max_body: int = 65_536,
     switch: str | None = None,
@@ -141,8 +144,8 @@ def endpoint(
 
     Its parameters are `call` (who asks, and the services), `body` and `query` (Structs), and one for each path variable.
     `errors` are those that it may raise beside the ones every endpoint has. `uia` says that it takes `auth` for
-    User-Interactive Authentication, `before_terms` that terms need not be accepted for it. `max_body` is in bytes. `switch`
-    names the setting that turns it on.
+    User-Interactive Authentication, `before_terms` that terms need not be accepted for it, `query_token` that its token may
+    stand in the query whatever `server.query_token` says. `max_body` is in bytes. `switch` names the setting that turns it on.
     """
 
     def declare(handler: Handler) -> Endpoint:
@@ -156,6 +159,7 @@ def endpoint(
             accepts=accepts,
             uia=uia,
             before_terms=before_terms,
+            query_token=query_token,
             deprecated=deprecated,
             max_body=max_body,
             switch=switch,
@@ -183,6 +187,10 @@ def _refuse_contradictions(declared: Endpoint) -> None:
         (any(not error.errcode for error in declared.errors), "it declares an error without an errcode"),
         (declared.body_type is not None and declared.method == "GET", "a GET has no body"),
         (declared.uia and declared.body_type is None, "it uses UIA but takes no body"),
+        (
+            declared.query_token and declared.auth in (Auth.NONE, Auth.OPTIONAL_SIGNATURE),
+            "it takes a token from the query but none from a header",
+        ),
     ):
         if wrong:
             raise BadDeclarationError(f"{declared.handler.__qualname__}: {why}")

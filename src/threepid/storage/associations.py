@@ -21,7 +21,9 @@ class Association(Struct, frozen=True):
     not_after: int
 
 
-class _Address(Struct, frozen=True):
+class Address(Struct, frozen=True):
+    """An address that was published."""
+
     medium: str
     canonical: str
 
@@ -51,11 +53,13 @@ def unbind(tx: Tx, medium: str, canonical: str, mxid: str) -> bool:
     return True
 
 
-def unbind_all(tx: Tx, mxid: str) -> None:
-    """Withdraw all associations with `mxid`."""
+def unbind_all(tx: Tx, mxid: str) -> list[Address]:
+    """Withdraw all associations with `mxid`; returns their addresses."""
     held = peppers.hold(tx)
-    for address in tx.rows(_sql.unbind_all, _Address, mxid=mxid):
+    withdrawn = tx.rows(_sql.unbind_all, Address, mxid=mxid)
+    for address in withdrawn:
         peppers.erase_hashes(tx, held, address.medium, address.canonical)
+    return withdrawn
 
 
 def count(tx: Tx) -> int:

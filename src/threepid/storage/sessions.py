@@ -158,6 +158,11 @@ def close_of_address(tx: Tx, *, medium: str, canonical: str, purpose: str, now: 
     return tx.run(_sql.close_of_address, ANY, medium=medium, canonical=canonical, purpose=purpose, now=now)
 
 
+def close_additions(tx: Tx, *, medium: str, canonical: str, owner: str, now: int) -> int:
+    """End the open sessions by which `owner`, or nobody in particular, would add an address; returns how many."""
+    return tx.run(_sql.close_additions, ANY, medium=medium, canonical=canonical, owner=owner, now=now)
+
+
 def close_of_owner(tx: Tx, owner: str, now: int) -> int:
     """End the open sessions that an account opened."""
     return tx.run(_sql.close_of_owner, ANY, owner=owner, now=now)

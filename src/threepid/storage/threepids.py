@@ -21,6 +21,13 @@ class Threepid(Struct, frozen=True, array_like=True):
     added_at: int
 
 
+class Holder(Struct, frozen=True):
+    """The account that owns an address, and the spelling that it has verified."""
+
+    user_id: str
+    address: str
+
+
 _decode: Final = msgspec.json.Decoder(list[Threepid]).decode
 
 
@@ -31,6 +38,8 @@ class Binding(Struct, frozen=True):
     canonical: str
     id_server: str
     bound_at: int
+    here_at: int | None
+    """When that server was our own, by the name that it had then; None: it was another."""
 
 
 def insert(tx: Tx, user_id: str, threepid: Threepid) -> bool:
@@ -82,6 +91,11 @@ def owner(tx: Tx, medium: str, canonical: str) -> str | None:
     return user_id
 
 
+def holder(tx: Tx, medium: str, canonical: str) -> Holder | None:
+    """Who owns an address, in which spelling."""
+    return tx.row(_sql.holder, Holder, medium=medium, canonical=canonical)
+
+
 def get(tx: Tx, medium: str, canonical: str) -> Threepid | None:
     """The contact with an address, whosever it is."""
     return tx.row(_sql.get, Threepid, medium=medium, canonical=canonical)
@@ -92,10 +106,18 @@ def delete(tx: Tx, user_id: str, medium: str, canonical: str) -> bool:
     return tx.run(_sql.delete, AT_MOST_ONE, user_id=user_id, medium=medium, canonical=canonical) == 1
 
 
-def insert_binding(tx: Tx, *, user_id: str, medium: str, canonical: str, id_server: str, bound_at: int) -> None:
-    """Remember that the account's address was published at `id_server`."""
+def insert_binding(
+    tx: Tx, *, user_id: str, medium: str, canonical: str, id_server: str, bound_at: int, here: bool
+) -> None:
+    """Remember that the account's address was published at `id_server`, which is our own with `here`."""
     tx.run(
-        _sql.insert_binding, user_id=user_id, medium=medium, canonical=canonical, id_server=id_server, bound_at=bound_at
+        _sql.insert_binding,
+        user_id=user_id,
+        medium=medium,
+        canonical=canonical,
+        id_server=id_server,
+        bound_at=bound_at,
+        here_at=bound_at if here else None,
     )
 
 

@@ -166,6 +166,7 @@ _REQUEST_ERRORS: Final = (
     errors.Forbidden,
     errors.SessionExpired,
     errors.ThreepidDenied,
+    errors.ThreepidInUse,
     errors.ThreepidMediumNotSupported,
 )
 

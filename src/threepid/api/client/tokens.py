@@ -67,7 +67,7 @@ class SubmitToken(Struct, frozen=True):
 
 
 class Success(Struct, frozen=True):
-    """Always true: what is not a success is an error."""
+    """Was the code taken? Only the Identity Service API v1 answers false: elsewhere that is an error."""
 
     success: bool
 

@@ -26,7 +26,8 @@ class Mappings(Struct, frozen=True):
     mappings: dict[str, str]
 
 
-@endpoint("GET", identity("/hash_details"), auth=Auth.IDENTITY_TOKEN)
+# Synapse sends its token to this operation in the query only, and to all others in the header.
+@endpoint("GET", identity("/hash_details"), auth=Auth.IDENTITY_TOKEN, query_token=True)
 async def hash_details(call: IdentityCall) -> HashDetails:
     """How addresses are to be hashed. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2hash_details."""
     return await call.lookup.hash_details()

@@ -78,6 +78,12 @@ WHERE sid = :sid AND consumed_at IS NULL AND validated_at <= :ahead AND expires_
 UPDATE validation_sessions SET consumed_at = :now
 WHERE medium = :medium AND canonical = :canonical AND purpose = :purpose AND consumed_at IS NULL;
 
+-- name: close_additions(medium, canonical, owner, now)!
+-- The account has removed the address: what it, or nobody in particular, would add it by again ends. Another account's
+-- session goes on, or its end would tell that somebody had the address.
+UPDATE validation_sessions SET consumed_at = :now
+WHERE medium = :medium AND canonical = :canonical AND purpose = 'add' AND owner IN ('', :owner) AND consumed_at IS NULL;
+
 -- name: close_of_owner(owner, now)!
 -- End the open sessions that an account opened.
 UPDATE validation_sessions SET consumed_at = :now WHERE owner = :owner AND consumed_at IS NULL;

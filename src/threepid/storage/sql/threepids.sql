@@ -29,6 +29,10 @@ SELECT COUNT(*) FROM threepids WHERE user_id = :user_id;
 -- The account that owns an address.
 SELECT user_id FROM threepids WHERE medium = :medium AND canonical = :canonical;
 
+-- name: holder(medium, canonical)^
+-- The account that owns an address, and the spelling that it has verified.
+SELECT user_id, address FROM threepids WHERE medium = :medium AND canonical = :canonical;
+
 -- name: delete(medium, canonical, user_id)!
 -- Take an address from its owner; nobody else's is touched.
 DELETE FROM threepids WHERE medium = :medium AND canonical = :canonical AND user_id = :user_id;
@@ -43,20 +47,21 @@ WHERE user_id = :user_id AND medium = :medium AND canonical = :canonical AND id_
 -- An account has ended.
 DELETE FROM threepid_bindings WHERE user_id = :user_id;
 
--- name: insert_binding(user_id, medium, canonical, id_server, bound_at)!
+-- name: insert_binding(user_id, medium, canonical, id_server, bound_at, here_at)!
 -- Where an address was published, so that it can be withdrawn there.
-INSERT INTO threepid_bindings (user_id, medium, canonical, id_server, bound_at)
-VALUES (:user_id, :medium, :canonical, :id_server, :bound_at)
-ON CONFLICT (user_id, medium, canonical, id_server) DO UPDATE SET bound_at = excluded.bound_at;
+INSERT INTO threepid_bindings (user_id, medium, canonical, id_server, bound_at, here_at)
+VALUES (:user_id, :medium, :canonical, :id_server, :bound_at, CAST(:here_at AS BIGINT))
+ON CONFLICT (user_id, medium, canonical, id_server) DO UPDATE SET
+    bound_at = excluded.bound_at, here_at = excluded.here_at;
 
 -- name: bindings(user_id, medium, canonical)
 -- The identity servers at which an account's address was published.
-SELECT medium, canonical, id_server, bound_at FROM threepid_bindings
+SELECT medium, canonical, id_server, bound_at, here_at FROM threepid_bindings
 WHERE user_id = :user_id AND medium = :medium AND canonical = :canonical ORDER BY bound_at, id_server;
 
 -- name: bindings_of_user(user_id)
 -- Everything that an account has published.
-SELECT medium, canonical, id_server, bound_at FROM threepid_bindings
+SELECT medium, canonical, id_server, bound_at, here_at FROM threepid_bindings
 WHERE user_id = :user_id ORDER BY bound_at, medium, canonical, id_server;
 
 -- name: count_bindings(user_id)$
