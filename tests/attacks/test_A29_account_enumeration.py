@@ -149,7 +149,7 @@ class Street:
 
 @pytest.fixture
 def street(database_url: str, tmp_path: Path) -> Iterator[Street]:
-    more = {"limits__all": "on", "server__trusted_proxies": ["127.0.0.1"], "sms__countries": ["GB"]}
+    more: dict[str, Any] = {"limits__all": "on", "server__trusted_proxies": ["127.0.0.1"], "sms__countries": ["GB"]}
     with World(database_url, tmp_path, **more) as world:
         yield Street(world)
 

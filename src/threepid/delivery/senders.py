@@ -17,7 +17,7 @@ def senders(settings: Config, database: Database, clock: Clock) -> dict[str, Sen
     if settings.email is not None:
         found["email"] = by_mail(Mailer(settings.email, database), renderer, clock)
     if settings.sms is not None:
-        found["sms"] = by_text(Texter(settings.sms), renderer, clock)
+        found["sms"] = by_text(Texter(settings.sms, clock), renderer, clock)
     return found
 
 

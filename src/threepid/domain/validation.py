@@ -160,13 +160,14 @@ class Validation:
                 sessions.insert_tokens(tx, session.sid, send_attempt, tokens, origin=origin.to_text())
                 messages.enqueue(
                     tx,
-                    context.entropy,
+                    context,
                     self._message(purpose, session, holder, owner, link, code, origin, closes=closes),
                     channel=address.channel,
                     to=self._recipient(purpose, session, holder, owner),
                     language="en",
                     now=now,
                     expires_at=tokens.code_expires_at if isinstance(address, Phone) else tokens.link_expires_at,
+                    caller=client,
                 )
             return session.sid
 
@@ -344,13 +345,37 @@ class Validation:
         *,
         closes: bool,
     ) -> messages.Message:
+        return self._without_code(purpose, session, holder, owner, origin) or self._with_code(
+            purpose, session, holder, link, code, origin, closes=closes
+        )
+
+    def _without_code(
+        self, purpose: Purpose, session: Session, holder: Holder | None, owner: str, origin: Origin
+    ) -> messages.Message | None:
+        """What is sent where a code would be good for nothing: the address tells what the caller must not hear."""
         brand = self._context.brand
-        if holder is not None and _is_taken(purpose, holder, owner):
-            if purpose is Purpose.ADD:
-                return messages.ContactInUse(brand=brand, address=holder.address, user_id=holder.user_id)
-            return messages.AddressInUse(brand=brand, address=session.address, user_id=holder.user_id)
-        if purpose is Purpose.RESET and holder is None:
-            return messages.AddressUnknown(brand=brand, address=session.address, **origin.in_message())
+        if holder is None:
+            is_unknown = purpose is Purpose.RESET
+            asked = origin.in_message()
+            return messages.AddressUnknown(brand=brand, address=session.address, **asked) if is_unknown else None
+        if not _is_taken(purpose, holder, owner):
+            return None
+        if purpose is Purpose.ADD:
+            return messages.ContactInUse(brand=brand, address=holder.address, user_id=holder.user_id)
+        return messages.AddressInUse(brand=brand, address=session.address, user_id=holder.user_id)
+
+    def _with_code(
+        self,
+        purpose: Purpose,
+        session: Session,
+        holder: Holder | None,
+        link: str,
+        code: str,
+        origin: Origin,
+        *,
+        closes: bool,
+    ) -> messages.Message:
+        brand = self._context.brand
         base = self._context.config.server.public_base_url.rstrip("/")
         common = {
             "brand": brand,
