@@ -351,6 +351,11 @@ def test_nothing_is_counted_where_limits_are_off(database_url: str, tmp_path: Pa
         assert rows(world) == 0
 
 
+def test_where_there_are_no_accounts_no_message_is_kept_for_one(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, limits__all="on", accounts=None) as world:
+        assert [message(world, "a@b.example") for _ in range(4)] == [True] * 3 + [False]
+
+
 # -- invitations
 
 

@@ -102,21 +102,28 @@ async def refusals_cost(context: Context, *, client: str, sender: str = "") -> A
     """
     try:
         yield
-    except LimitExceeded:
+    except LimitExceeded as refused:
         settings = context.config.limits
         if sender:
             counted = [_Counted(f"invite from {sender}", settings.invites_from_sender)]
+        elif is_homeserver(context.config, client):
+            raise
         else:
             counted = [_Counted(f"message from {network_of(client)}", settings.message_from_client)]
-        if not is_homeserver(context.config, client):
-            now = context.clock.now()
+        now, wanted = context.clock.now(), _wanted(context, counted)
 
-            def step(tx: Tx) -> None:
-                for one in _wanted(context, counted):
-                    limits.spend(tx, one, now=now)
+        def step(tx: Tx) -> int:
+            for one in wanted:
+                limits.spend(tx, one, now=now)
+            full_at = limits.full_at(tx, wanted, now=now)
+            return max((full_at[one.key] - one.latest(now) for one in wanted), default=0)
 
-            with contextlib.suppress(StorageError):  # what the caller is told does not depend on it
-                await context.database.write(step)
+        try:
+            wait = await context.database.write(step)
+        except StorageError:
+            raise refused from None
+        if wait > refused.retry_after_ms:  # whoever waits as long as told must not be told so again
+            raise LimitExceeded(wait, refused.message, cause=refused.cause) from refused
         raise
 
 
