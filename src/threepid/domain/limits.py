@@ -207,6 +207,7 @@ def network_of(client: str) -> str:
     return str(address)
 
 
+@lru_cache(maxsize=4096)
 def known_network(client: str) -> str | None:
     """The network by which an account knows a caller again; None for callers without an IP address, who look all the same."""
     try:
