@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from tools import free_port, process
+from tools import free_port, process, worker_of
 
 CONFIG = """
 [server]
@@ -77,7 +77,17 @@ def login(user: str, word: str = PASSWORD) -> dict[str, str]:
     return {"type": "m.login.password", "user": user, "password": word}
 
 
-async def measure(port: int, seconds: float) -> None:
+def processor(worker: int) -> float:
+    """Seconds of processor time that a server used so far, without those of hashes."""
+    found = 0
+    for task in Path(f"/proc/{worker}/task").iterdir():
+        name, _, rest = (task / "stat").read_text().rpartition(") ")
+        if "argon2" not in name:
+            found += sum(map(int, rest.split()[11:13]))
+    return found / os.sysconf("SC_CLK_TCK")
+
+
+async def measure(port: int, worker: int, seconds: float) -> None:
     client = Client(port)
     body = {"username": "mallory", "password": PASSWORD}
     _, begun = await client.call("POST", f"{C}/register", body)
@@ -105,18 +115,21 @@ async def measure(port: int, seconds: float) -> None:
         wanted = {"devices": ["NONE"], "auth": login("owner")}
         return (await client.call("POST", f"{C}/delete_devices", wanted, token=token))[0]
 
-    await beside(port, token, "quiet", seconds, 0, register)
-    await beside(port, token, "devices", seconds * 2, 8, register)
+    await beside(port, worker, token, "quiet", seconds, 0, register)
+    await beside(port, worker, token, "devices", seconds * 2, 8, register)
     _, listed = await client.call("POST", f"{C}/login", login("mallory"))
     if "access_token" in listed:
         _, found = await client.call("GET", f"{C}/devices", token=listed["access_token"])
         print(f"{'devices of that account in its list':32} {len(found['devices'])}")
-    await beside(port, token, "wrong logins", seconds, 8, guess)
-    await beside(port, token, "login flood", seconds, 300, stranger, {"owner's logins": log_in, "stages": stage})
+    await beside(port, worker, token, "wrong logins", seconds, 8, guess)
+    await beside(
+        port, worker, token, "login flood", seconds, 300, stranger, {"owner's logins": log_in, "stages": stage}
+    )
 
 
 async def beside(
     port: int,
+    worker: int,
     token: str,
     name: str,
     seconds: float,
@@ -126,6 +139,7 @@ async def beside(
 ) -> None:
     """Measure while `clients` repeat `flood`, and `others` are done 13 times each."""
     counts: dict[int, int] = {}
+    before = processor(worker)
     end = time.monotonic() + seconds
 
     async def repeat() -> None:
@@ -160,7 +174,8 @@ async def beside(
     for path, took in zip(("versions", "whoami"), [await probe for probe in probes], strict=True):
         print(f"{name + ': ' + path:32} p50 {took[len(took) // 2]:8.1f} ms   p99 {took[int(len(took) * 0.99)]:8.1f} ms")
     await asyncio.gather(*crowd)
-    print(f"{name + ': answers':32} {counts}")
+    each = (processor(worker) - before) / max(1, sum(counts.values()) + 2 * len(took)) * 1000
+    print(f"{name + ': answers':32} {counts}, {each:.2f} ms of processor time for each and each probe")
 
 
 def main() -> None:
@@ -175,8 +190,8 @@ def main() -> None:
         with (Path(directory) / "log").open("wb") as log:
             os.dup2(log.fileno(), 2)
             try:
-                with process(command, port, "/_matrix/client/versions"):
-                    asyncio.run(measure(port, seconds))
+                with process(command, port, "/_matrix/client/versions") as (running, _):
+                    asyncio.run(measure(port, worker_of(running.pid), seconds))
             finally:
                 os.dup2(stderr, 2)
         print(f"{'log':32} {(Path(directory) / 'log').stat().st_size / 1024:.0f} KiB")

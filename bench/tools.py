@@ -63,7 +63,7 @@ def serving(setup: Setup) -> Iterator[tuple[int, float]]:
     """A running server with one worker: the worker's process id, and how many seconds the first answer took."""
     command = [sys.executable, "-m", "threepid", "serve", "--config", str(setup.settings)]
     with process(command, setup.port, "/_matrix/client/versions") as (running, started):
-        yield _worker(running.pid), started
+        yield worker_of(running.pid), started
 
 
 @contextlib.contextmanager
@@ -121,7 +121,7 @@ def memory(pid: int, *, peak: bool = False) -> float:
     return int(found[1]) / 1024 if found else 0.0
 
 
-def _worker(supervisor: int) -> int:
+def worker_of(supervisor: int) -> int:
     """The largest child process: the others serve the metrics and count resources."""
     children = [
         int(folder.name)

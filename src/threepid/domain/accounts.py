@@ -127,19 +127,25 @@ class Accounts:
         account = named.account
         whose = account.user_id if account else named.name
         logged_in = whose == logged_in_as
+        network, turns = known_network(client), self._passwords.turns
+
+        def is_known(tx: Tx) -> bool:
+            # One step, also for nobody, and for an account with any number of devices.
+            return logged_in or devices.knows(tx, whose, network)
 
         def look(tx: Tx) -> tuple[Guess, bool, Mapping[str, int]]:
-            # As much for nobody as for somebody, and as much for an account with one device as for one with many.
-            known = devices.knows(tx, whose, known_network(client))
+            known = is_known(tx)
             guess = Guess(
                 self._context, client=client, typed=named.name, account=whose, known=known, logged_in=logged_in
             )
-            return guess, known or logged_in, guess.full_at(tx)
+            return guess, known, guess.full_at(tx)
 
         try:
+            if not turns.has_place():  # a flood: whoever has no place costs no more than that is known
+                await turns.refuse_if_full(whose if await self._context.database.read(is_known) else None)
             guess, known, full_at = await self._context.database.read(look)
             owner = whose if known else None
-            await self._passwords.turns.refuse_if_full(owner)
+            await turns.refuse_if_full(owner)
             guess.refuse_if_none_is_left(full_at, self._tried)
             # Where only the account's own count refuses, nothing may tell: neither the answer, nor the time that it takes.
             spent = guess.is_spent(full_at, self._tried)
@@ -428,8 +434,9 @@ class Accounts:
 
         def step(tx: Tx) -> Account | None:
             # Accounts of other servers that were taken over may have capital letters.
-            exact = accounts.get(tx, f"@{localpart}{colon}{server_name}")
-            return accounts.get(tx, usual) if exact is None else exact
+            typed = f"@{localpart}{colon}{server_name}"
+            exact = accounts.get(tx, typed)
+            return accounts.get(tx, usual) if exact is None and typed != usual else exact
 
         return Named(await self._context.database.read(step), usual)
 

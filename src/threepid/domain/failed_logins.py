@@ -36,7 +36,7 @@ class FailedLogins:
                 _log.info("failed_logins_not_logged", count=self._left_out)
             self._minute, self._written, self._left_out = minute, 0, 0
             self._of_network.clear()
-        network = network_of(client)
+        network = "" if self._written >= LINES else network_of(client)
         if self._written >= LINES or self._of_network[network] >= LINES_OF_NETWORK:
             self._left_out += 1
             return

@@ -325,6 +325,7 @@ def network_of(client: str) -> str:
     return networks_of(client)[0][0]
 
 
+@lru_cache(maxsize=4096)
 def known_network(client: str) -> str | None:
     """The network by which an account knows a caller again; None for callers without an IP address, who look all the same."""
     try:

@@ -63,7 +63,7 @@ class Turns:
 
         `account` is the one that the caller probably owns, if there is one.
         """
-        if self._has_place_for_known(account) or self._has_place():
+        if self._has_place_for_known(account) or self.has_place():
             return
         # Those who do not wait when they are told to would keep the event loop busy with that.
         await asyncio.sleep(REFUSED_AFTER)
@@ -87,7 +87,8 @@ class Turns:
         done: T = await turn.future
         return done
 
-    def _has_place(self) -> bool:
+    def has_place(self) -> bool:
+        """Is there a place for everybody?"""
         return len(self._waiting) * self.seconds_each / self.width <= QUEUE_SECONDS
 
     def _has_place_for_known(self, account: str | None) -> bool:
