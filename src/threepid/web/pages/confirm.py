@@ -6,10 +6,10 @@ Mail scanners open links, so opening one changes nothing (unless the operator wa
 from collections.abc import Mapping
 
 from threepid.domain.services import Services
-from threepid.domain.validation import Confirmation, LinkView
+from threepid.domain.validation import Confirmation, LinkView, Session
 from threepid.spec.exchange import Answer, Request, Route
 from threepid.web import forms
-from threepid.web.next_link import target
+from threepid.web.next_link import source, target
 from threepid.web.render import Pages, redirect
 
 
@@ -32,13 +32,26 @@ class _Confirm:
             return self._done(await self._services.validation.confirm_link(variables["link"]))
         view = await self._services.validation.view_link(variables["link"])
         if view.confirmation is Confirmation.READY and view.session is not None:
-            return self._pages.page("confirm.html", address=view.session.address, purpose=view.session.purpose)
+            return self._pages.page(
+                "confirm.html",
+                allow=self._sent_on(view.session),
+                address=view.session.address,
+                purpose=view.session.purpose,
+            )
         return self._done(view)
 
     async def confirm(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """The button was pressed."""
         forms.refuse_foreign(request, self._config)
         return self._done(await self._services.validation.confirm_link(variables["link"]))
+
+    def _sent_on(self, session: Session) -> Mapping[str, str]:
+        """The directive by which the answer to the form may lead to the session's `next_link`.
+
+        Chromium applies `form-action` to redirects too: without it, nothing would happen that anybody sees.
+        """
+        destination = None if session.next_link is None else target(self._web, session.next_link, session.sid)
+        return {} if destination is None else {"form-action": f"'self' {source(destination)}"}
 
     def _done(self, view: LinkView) -> Answer:
         if view.confirmation is not Confirmation.DONE or view.session is None:
