@@ -85,10 +85,14 @@ def test_the_button_leads_on_to_an_app_of_a_listed_scheme(chromium: Browser, lin
         page = context.new_page()
         failed: list[dict[str, Any]] = []
         asked: list[str] = []
+
+        def note_failure(event: dict[str, Any]) -> None:
+            failed.append(event)
+
         devtools: CDPSession = context.new_cdp_session(page)
         devtools.send("Network.enable")
         devtools.on("Network.requestWillBeSent", lambda event: asked.append(event["request"]["url"]))
-        devtools.on("Network.loadingFailed", lambda event: failed.append(event))
+        devtools.on("Network.loadingFailed", note_failure)
         said: list[str] = []
         page.on("console", lambda message: said.append(message.text))
         page.goto(link(linked, "native", "im.app://confirmed/"))

@@ -22,8 +22,8 @@ _CONFIRMED_PART: Final = 10
 """A prefix is closed when, of 50 texts or more within two days, fewer than one in ten was confirmed."""
 _OPENED_AGAIN: Final = HOUR
 
-TOO_MANY_MESSAGES: Final = "There were too many messages lately: please wait a little."
-_TOO_MANY_GUESSES: Final = "There were too many wrong tries lately: please wait a little."
+TOO_MANY_MESSAGES: Final = "There were too many messages lately: please wait {wait}."
+_TOO_MANY_GUESSES: Final = "There were too many wrong tries lately: please wait {wait}."
 
 
 def take_message(tx: Tx, context: Context, address: Address, *, client: str) -> None:
@@ -83,7 +83,7 @@ def take_invite(tx: Tx, context: Context, *, sender: str, address: Address) -> N
         (f"invite from server {sender.partition(':')[2].lower()}", settings.invites_from_homeserver),
         (f"invite to {address.medium} {address.canonical}", settings.invites_to_address),
     ]
-    _take(tx, context, counted, "There were too many invitations lately: please wait a little.")
+    _take(tx, context, counted, "There were too many invitations lately: please wait {wait}.")
 
 
 def take_signature(tx: Tx, context: Context, *, caller: str | None, client: str) -> None:
