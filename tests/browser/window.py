@@ -56,6 +56,23 @@ UNNAMED = """
 """Fields and buttons that nobody can name who does not see the page."""
 
 
+DANGLING = """
+() => {
+  const found = [];
+  const names = ["aria-describedby", "aria-labelledby", "aria-controls", "aria-details", "aria-errormessage", "aria-owns"];
+  for (const one of document.querySelectorAll("*")) {
+    const ids = names.flatMap((name) => (one.hasAttribute(name) ? one.getAttribute(name).split(" ") : []));
+    if (one.tagName === "LABEL" && one.hasAttribute("for")) {
+      ids.push(one.getAttribute("for"));
+    }
+    found.push(...ids.filter((id) => !document.getElementById(id)).map((id) => `${one.outerHTML} names ${id}`));
+  }
+  return found;
+}
+"""
+"""Labels and descriptions of what is not there, after the page's scripts have changed it."""
+
+
 class Window:
     """A window of the browser, in which nothing may go wrong unseen."""
 
@@ -91,6 +108,7 @@ class Window:
             page.set_viewport_size({**PHONE, "width": width})
             assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{page.url} at {width}"
         assert page.evaluate(UNNAMED) == []
+        assert page.evaluate(DANGLING) == []
         assert page.locator("h1").count() == page.locator("main").count() == 1
         assert page.evaluate("document.documentElement.lang") == "en"
 

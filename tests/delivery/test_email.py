@@ -6,6 +6,7 @@ import email.utils
 from email.message import EmailMessage
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mail_relay import PostOffice, Relay
@@ -25,11 +26,16 @@ def an_order(recipient: str = "bob@example.com") -> Order:
     return Order("the-id", "email", recipient, "en", "confirm_address", "{}", NOW, NOW + 1, 1)
 
 
-def build(database_url: str, sender: str = "Example <noreply@example.org>", order: Order | None = None) -> EmailMessage:
+def build(
+    database_url: str,
+    sender: str = "Example <noreply@example.org>",
+    order: Order | None = None,
+    rendered: Rendered = RENDERED,
+) -> EmailMessage:
     async def run() -> EmailMessage:
         database = open_database(database_url, pool_size=1, password=None)
         try:
-            return Mailer(Email(sender=sender, via=()), database).build(order or an_order(), RENDERED)
+            return Mailer(Email(sender=sender, via=()), database).build(order or an_order(), rendered)
         finally:
             await database.close()
 
@@ -46,6 +52,29 @@ def test_the_headers_say_what_the_mail_is(database_url: str) -> None:
     assert email.utils.parsedate_to_datetime(message["Date"]).timestamp() == NOW // 1000
     assert message.get_content_type() == "multipart/alternative"
     assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
+
+
+def test_a_long_link_to_unsubscribe_stands_on_one_line_as_it_is(database_url: str) -> None:
+    link = "https://matrix.example.org/" + "x" * 200
+    message = build(database_url, rendered=msgspec.structs.replace(RENDERED, stop_link=link))
+    assert (
+        f"\r\nList-Unsubscribe: <{link}>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
+        in message.as_string()
+    )
+
+
+def test_what_is_no_link_of_https_offers_no_one_click(database_url: str) -> None:
+    for link, header in (
+        ("http://localhost:8008/x", "<http://localhost:8008/x>"),
+        ("", None),
+        ("https://x/>\r\nBcc: evil@example.org", None),
+        ("https://x/ y", None),
+        ("javascript:alert(1)", None),
+    ):
+        message = build(database_url, rendered=msgspec.structs.replace(RENDERED, stop_link=link))
+        assert message["List-Unsubscribe"] == header
+        assert message["List-Unsubscribe-Post"] is None
+        assert message["Bcc"] is None
 
 
 def test_a_second_copy_has_the_same_bytes(database_url: str) -> None:

@@ -595,6 +595,63 @@ def test_nobody_can_end_the_invitations_of_others(home: World) -> None:
     assert len(home.mails()) == 2
 
 
+FORM = "application/x-www-form-urlencoded"
+PARTS = "multipart/form-data; boundary=x"
+PART = b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"), [(b"List-Unsubscribe=One-Click", FORM), (PART, PARTS), (PART, f"{PARTS}; charset=utf-8")]
+)
+@pytest.mark.parametrize("headers", [{}, {"Origin": "https://mail.example", "Sec-Fetch-Site": "cross-site"}])
+def test_a_mail_program_ends_invitations_by_one_click(
+    home: World, body: bytes, content_type: str, headers: dict[str, str]
+) -> None:
+    token = alice(home)
+    invite(home, token)
+    message = home.mail().message
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    link = str(message["List-Unsubscribe"])
+    assert re.fullmatch(rf"<{re.escape(BASE)}/invitations/stop/[0-9a-f]{{64}}>", link)
+    # RFC 8058 wants both on a line that no program has to put together, and readable as they stand.
+    assert f"\r\nList-Unsubscribe: {link}\r\n".encode() in home.mail().raw
+    path = link[1:-1].removeprefix(BASE)
+    assert path == stop_link(home.mail())
+    for method in ("GET", "HEAD"):  # a scanner's
+        assert home.call(method, path, headers=headers).status_code == 200
+    invite(home, token)
+    assert len(home.mails()) == 2
+    answer = home.post(path, body, headers={"Content-Type": content_type, **headers})
+    assert (answer.status_code, "set-cookie" in answer.headers) == (200, False)
+    invite(home, token)
+    assert len(home.mails()) == 2
+    wrong = home.post(path[:-4] + "0000", body, headers={"Content-Type": content_type})
+    assert wrong.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"List-Unsubscribe=Two-Clicks", FORM),
+        (b"a=List-Unsubscribe=One-Click", FORM),
+        (b"List-Unsubscribe=One-Click", "text/plain"),
+        (b"List-Unsubscribe=One-Click", PARTS),
+        (PART, FORM),
+        (PART.replace(b"One-Click", b"One-Clicks"), PARTS),
+    ],
+)
+def test_another_sites_form_that_is_no_one_click_is_refused(home: World, body: bytes, content_type: str) -> None:
+    invite(home, alice(home))
+    headers = {"Content-Type": content_type, "Origin": "https://mail.example"}
+    assert home.post(stop_link(home.mail()), body, headers=headers).status_code == 403
+
+
+def test_no_other_mail_offers_to_unsubscribe(home: World) -> None:
+    home.request_token(alice(home))
+    assert home.mail().message["List-Unsubscribe"] is None
+    assert home.mail().message["List-Unsubscribe-Post"] is None
+
+
 # -- the old API
 
 
@@ -607,7 +664,7 @@ def test_a_homeserver_of_the_old_api_sends_a_form_and_finds_the_key_where_it_loo
         assert answer.status_code == 200, answer.text
         stored = answer.json()
         assert stored["public_key"] == stored["public_keys"][0]["public_key"]
-        assert "(@somebody:dendrite. example) invites" in " ".join(home.mail().text.split())
+        assert "(@somebody:dendrite\N{ZERO WIDTH NON-JOINER}.example) invites" in " ".join(home.mail().text.split())
         publish(home, join(home, elsewhere), elsewhere.user_id("guest"))
         work(home)
         (asked,) = elsewhere.told

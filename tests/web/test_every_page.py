@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
+import jinja2
 import pytest
 
 from captcha_provider import CaptchaProvider
@@ -188,3 +190,49 @@ def test_a_page_never_says_what_was_typed_as_a_password(world: World) -> None:
     visitor = Visitor.at_stage(world, "m.login.password", session)
     assert PASSWORD[:-1] not in visitor.press("Continue", password=PASSWORD[:-1]).html
     assert BASE not in visitor.page.html
+
+
+# -- what labels and descriptions name is there (each `Page` looks after that itself)
+
+
+def test_a_reference_to_what_is_not_there_is_found() -> None:
+    for html in (
+        '<main><label for="x">X</label></main>',
+        '<main><p id="a">A</p><input aria-describedby="a b"></main>',
+        '<main><p id="a">A</p><p id="a">B</p></main>',
+    ):
+        with pytest.raises(AssertionError):
+            Page(httpx.Response(200, text=html))
+    assert Page(httpx.Response(200, text='<p id="b">B</p><label for="x">X</label><input id="x" aria-describedby="b">'))
+
+
+@pytest.mark.parametrize("hint", [None, "A hint"])
+@pytest.mark.parametrize("problem", [None, "A problem"])
+def test_a_field_names_what_describes_it_in_every_state(hint: str | None, problem: str | None) -> None:
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("threepid.web"), autoescape=True)
+    template = environment.from_string(
+        '{% import "fields.html" as fields %}{{ fields.text("a", "A", hint=hint, problem=problem) }}'
+        '{{ fields.text("b", "B", type="password", hint=hint) }}{{ fields.problem(problem) }}'
+    )
+    page = Page(httpx.Response(200, text=template.render(hint=hint, problem=problem)))
+    described = (page.attributes["a"].get("aria-describedby") or "").split()
+    assert [page.texts[one] for one in described] == [one for one in (problem, hint) if one]
+
+
+def test_the_pages_for_addresses_and_numbers_name_what_is_there_in_every_state(
+    database_url: str, tmp_path: Path
+) -> None:
+    with World(database_url, tmp_path, sms__countries=["GB"]) as world:
+        session = begin(world)["session"]
+        email = Visitor.at_stage(world, "m.login.email.identity", session)
+        assert email.send({"action": "send", "address": "no address"}).problem
+        email.send({"action": "send", "address": "carol@example.com"})
+        assert email.press("Continue", code="000000").problem
+        assert not email.press("Send another mail").problem
+        phone = Visitor.at_stage(world, "m.login.msisdn", session)
+        assert phone.send({"action": "send", "country": "GB", "address": "1"}).problem
+        phone.send({"action": "send", "country": "GB", "address": "07400 123456"})
+        assert phone.press("Continue", code="000000").problem
+        login = Visitor(world, "/_matrix/static/client/login/").page
+        assert login.attributes["user"]["aria-describedby"] == "user-hint"
+        assert "aria-describedby" not in login.attributes["password"]

@@ -8,6 +8,16 @@ import httpx
 
 from world import World
 
+REFERENCES = (
+    "for",
+    "aria-describedby",
+    "aria-labelledby",
+    "aria-controls",
+    "aria-details",
+    "aria-errormessage",
+    "aria-owns",
+)
+"""Attributes that name other elements by their ids."""
 VOID = frozenset({"meta", "link", "input", "br"})
 
 
@@ -34,11 +44,25 @@ class Page(HTMLParser):
         self.heading = self.problem = self.text = ""
         self._open: list[tuple[str, dict[str, str | None], list[str]]] = []
         self._select = ""
+        self._ids: list[str] = []
+        self._references: list[tuple[str, str, str]] = []
         self.feed(self.html)
+        self._check_references()
+
+    def _check_references(self) -> None:
+        """On every page that any test visits: what a label or description is for is there, once."""
+        assert len(set(self._ids)) == len(self._ids), f"ids come twice: {sorted(self._ids)}"
+        for tag, name, value in self._references:
+            named = value.split()
+            assert named, f"<{tag} {name}> names nothing"
+            assert set(named) <= set(self._ids), f'<{tag} {name}="{value}"> names what is not there'
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
         self.structure.append((tag, tuple(given)))
+        if "id" in given:
+            self._ids.append(given["id"] or "")
+        self._references += [(tag, one, given[one] or "") for one in REFERENCES if one in given]
         name = given.get("name") or ""
         if tag == "input" and given.get("type") == "checkbox":
             self.checkboxes[name] = given["value"] or ""

@@ -4,9 +4,9 @@ import email.errors
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from email.headerregistry import Address, BaseHeader, HeaderRegistry
+from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, EmailPolicy
 from email.utils import format_datetime
 from functools import cache, lru_cache
 from pathlib import Path
@@ -22,6 +22,13 @@ from threepid.storage.database import Database
 from threepid.storage.outbox import Order
 
 
+class _OneLine(UnstructuredHeader):
+    """A header that is not folded: the library would make encoded words of an address that is longer than a line."""
+
+    def fold(self, *, policy: EmailPolicy) -> str:  # type: ignore[override]
+        return f"{self.name}: {self}{policy.linesep}"
+
+
 class _Headers(HeaderRegistry):
     """Makes the library's headers, and remembers their classes and what all mails share.
 
@@ -34,6 +41,7 @@ class _Headers(HeaderRegistry):
 
     def __init__(self) -> None:
         super().__init__()
+        self.map_to_type("list-unsubscribe", _OneLine)
         self._class = cache(super().__getitem__)
         self._shared = lru_cache(maxsize=32)(super().__call__)
 
@@ -47,6 +55,9 @@ class _Headers(HeaderRegistry):
 
 
 _POLICY: Final = SMTP.clone(max_line_length=76, cte_type="7bit", header_factory=_Headers())
+
+_LINK: Final = re.compile(r"https?://[!-;=?-~]{1,900}")
+"""An address of a page that can stand in a header."""
 
 
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -117,6 +128,10 @@ class Mailer:
         message["Message-ID"] = f"<{order.id}@{self._sender.domain}>"
         message["Auto-Submitted"] = "auto-generated"  # https://www.rfc-editor.org/rfc/rfc3834#section-5
         message["X-Auto-Response-Suppress"] = "All"
+        if _LINK.fullmatch(rendered.stop_link):
+            message["List-Unsubscribe"] = f"<{rendered.stop_link}>"
+            if rendered.stop_link.startswith("https:"):  # https://www.rfc-editor.org/rfc/rfc8058#section-3.1
+                message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         message.set_content(rendered.text)
         # The boundary would otherwise be another one at every try.
         message.make_alternative(boundary=f"=_{order.id}")

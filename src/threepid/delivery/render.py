@@ -30,6 +30,7 @@ _OWN: Final = Path(__file__).parent / "templates"
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 _RIGHT_TO_LEFT: Final = frozenset({"ar", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
 _LIFETIME: Final = "_minutes"
+_STOP_LINK: Final = "stop_link"
 
 
 class TemplateError(Exception):
@@ -42,6 +43,8 @@ class Rendered(Struct, frozen=True):
     subject: str
     text: str
     html: str
+    stop_link: str = ""
+    """Leads to a page that ends mails of this kind, and ends them by a POST; '' for none."""
 
     def __repr__(self) -> str:
         """Without the contents: a code must not get into a log."""
@@ -89,7 +92,8 @@ class Renderer:
 
     def _mail(self, folder: str, language: str, values: dict[str, Any]) -> Rendered:
         subject, text, html = (self._part(f"{folder}/{part}", language, values) for part in MAIL)
-        return Rendered(_one_line(subject), text.strip() + "\n", self._inliner.inline(html))
+        stop_link = str(values.get(_STOP_LINK, ""))
+        return Rendered(_one_line(subject), text.strip() + "\n", self._inliner.inline(html), stop_link)
 
     def _text(self, folder: str, language: str, values: dict[str, Any]) -> str:
         return self._part(f"{folder}/{TEXT[0]}", language, values).strip()

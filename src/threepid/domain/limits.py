@@ -38,8 +38,8 @@ _CONFIRMED_PART: Final = 10
 """A prefix is closed when, of 50 texts or more within two days, fewer than one in ten was confirmed."""
 _OPENED_AGAIN: Final = HOUR
 
-TOO_MANY_MESSAGES: Final = "There were too many messages lately: please wait a little."
-_TOO_MANY_GUESSES: Final = "There were too many wrong tries lately: please wait a little."
+TOO_MANY_MESSAGES: Final = "There were too many messages lately: please wait {wait}."
+_TOO_MANY_GUESSES: Final = "There were too many wrong tries lately: please wait {wait}."
 
 
 class _Caller(Struct, frozen=True):
@@ -177,7 +177,7 @@ def take_invite(tx: Tx, context: Context, *, sender: str, address: Address, clie
     if user_id and not is_homeserver(context.config, client):
         wide = not _is_ours(context, user_id)
         counted += _from_networks("invite", client, settings.invites_from_network, wide=wide)
-    _take(tx, context, counted, "There were too many invitations lately: please wait a little.")
+    _take(tx, context, counted, "There were too many invitations lately: please wait {wait}.")
 
 
 def take_signature(tx: Tx, context: Context, *, caller: str | None, client: str) -> None:

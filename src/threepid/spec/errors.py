@@ -101,15 +101,26 @@ class KeyTooLarge(MatrixError):
     errcode = "M_KEY_TOO_LARGE"
 
 
+def in_words(milliseconds: int) -> str:
+    """A time to wait as people say it, never too short: "40 seconds", "15 minutes", "1 hour"."""
+    seconds = max(1, -(-milliseconds // 1000))
+    minutes, hours, days = (-(-seconds // size) for size in (60, 3600, 86_400))
+    for count, most, unit in ((seconds, 59, "second"), (minutes, 59, "minute"), (hours, 23, "hour")):
+        if count <= most:
+            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+    return "1 day" if days == 1 else f"{days} days"
+
+
 class LimitExceeded(MatrixError):
-    """Too many requests: please wait a little."""
+    """Too many requests: please wait {wait}."""
 
     errcode = "M_LIMIT_EXCEEDED"
     status = 429
 
     def __init__(self, retry_after_ms: int, message: str | None = None, *, cause: str | None = None) -> None:
-        """Tell the caller to come back in `retry_after_ms` milliseconds."""
-        super().__init__(message, cause=cause, retry_after_ms=retry_after_ms)
+        """Tell the caller to come back in `retry_after_ms` milliseconds; `{wait}` in the message is that in words."""
+        said = message or (type(self).__doc__ or "").partition("\n")[0]
+        super().__init__(said.replace("{wait}", in_words(retry_after_ms)), cause=cause, retry_after_ms=retry_after_ms)
         self.retry_after_ms = retry_after_ms
 
     def headers(self) -> dict[str, str]:

@@ -28,6 +28,12 @@ def target(web: Web, next_link: str, sid: str) -> str | None:
     return urlunsplit(parts._replace(query=query))
 
 
+def source(destination: str) -> str:
+    """What a Content-Security-Policy calls the place of a `destination` that `target` has allowed."""
+    parts = urlsplit(destination)
+    return f"https://{parts.netloc.lower()}" if parts.scheme == "https" else f"{parts.scheme}:"
+
+
 def _is_listed(web: Web, parts: SplitResult) -> bool:
     if parts.scheme == "https":
         # netloc, not hostname: a user name, a port or an escaped letter makes it another host than the listed one.

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from threepid.domain.policy import closes_without_token
 from threepid.domain.services import Services
-from threepid.domain.validation import Confirmation, LinkView, Purpose
+from threepid.domain.validation import Confirmation, LinkView, Purpose, Session
 from threepid.spec.exchange import Answer, Request, Route
 from threepid.web import forms
-from threepid.web.next_link import target
+from threepid.web.next_link import source, target
 from threepid.web.render import Pages, redirect
 
 
@@ -35,12 +35,25 @@ class _Confirm:
         # Whoever asked for a new password chooses it, so that takes a person who has read so, whatever the setting.
         if self._web.link_confirms == "get" and view.session.purpose != Purpose.RESET:
             return self._done(await self._services.validation.confirm_link(variables["link"]))
-        return self._pages.page("confirm.html", view=view, can_close=closes_without_token(self._config))
+        return self._pages.page(
+            "confirm.html",
+            allow=self._sent_on(view.session),
+            view=view,
+            can_close=closes_without_token(self._config),
+        )
 
     async def confirm(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """The button was pressed."""
         forms.refuse_foreign(request, self._config)
         return self._done(await self._services.validation.confirm_link(variables["link"]))
+
+    def _sent_on(self, session: Session) -> Mapping[str, str]:
+        """The directive by which the answer to the form may lead to the session's `next_link`.
+
+        Chromium applies `form-action` to redirects too: without it, nothing would happen that anybody sees.
+        """
+        destination = None if session.next_link is None else target(self._web, session.next_link, session.sid)
+        return {} if destination is None else {"form-action": f"'self' {source(destination)}"}
 
     def _done(self, view: LinkView) -> Answer:
         if view.confirmation is not Confirmation.DONE or view.session is None:

@@ -1,4 +1,7 @@
-"""The page behind the link in an invitation that ends them: GET shows a button, POST stops. Mail scanners open links."""
+"""The page behind the link in an invitation that ends them: GET shows a button, POST stops. Mail scanners open links.
+
+Mail programs send the POST by themselves when a person unsubscribes there: https://www.rfc-editor.org/rfc/rfc8058
+"""
 
 from collections.abc import Mapping
 
@@ -29,7 +32,9 @@ class _StopInvites:
 
     async def stop(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """The button was pressed; pressing it again is no error."""
-        forms.refuse_foreign(request, self._config)
+        # A mail program on the web is another site, and may do it: it knows the link, which is all that anybody needs.
+        if not await forms.is_one_click(request):
+            forms.refuse_foreign(request, self._config)
         return self._page(done=True) if await self._invites.stop(variables["token"]) else self._gone()
 
     def _page(self, *, done: bool) -> Answer:

@@ -53,12 +53,17 @@ window.matrixLogin = window.matrixLogin || {};
     return typeof window.onLogin === "function" ? window.onLogin.bind(window) : null;
   }
 
+  // What describes each field when nothing is wrong: not every field has a hint.
+  const hints = new Map(
+    [form.elements.user, form.elements.password].map((field) => [field, field.getAttribute("aria-describedby") || ""]),
+  );
+
   function complain(text) {
     problem.textContent = text;
     problem.hidden = false;
-    for (const field of [form.elements.user, form.elements.password]) {
+    for (const [field, hint] of hints) {
       field.setAttribute("aria-invalid", "true");
-      field.setAttribute("aria-describedby", `problem ${field.id}-hint`);
+      field.setAttribute("aria-describedby", `problem ${hint}`.trim());
     }
     form.elements.password.value = "";
     form.elements.password.focus();
@@ -91,6 +96,14 @@ window.matrixLogin = window.matrixLogin || {};
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     problem.hidden = true;
+    for (const [field, hint] of hints) {
+      field.removeAttribute("aria-invalid");
+      if (hint) {
+        field.setAttribute("aria-describedby", hint);
+      } else {
+        field.removeAttribute("aria-describedby");
+      }
+    }
     button.disabled = true;
     try {
       await logIn();

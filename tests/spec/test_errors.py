@@ -1,0 +1,42 @@
+"""What errors tell people."""
+
+import pytest
+
+from threepid.clock import DAY, HOUR, MINUTE, SECOND
+from threepid.spec.errors import LimitExceeded, in_words
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "words"),
+    [
+        (0, "1 second"),
+        (1, "1 second"),
+        (1001, "2 seconds"),
+        (59 * SECOND, "59 seconds"),
+        (59 * SECOND + 1, "1 minute"),
+        (MINUTE, "1 minute"),
+        (MINUTE + 1, "2 minutes"),
+        (59 * MINUTE, "59 minutes"),
+        (59 * MINUTE + 1, "1 hour"),
+        (HOUR, "1 hour"),
+        (HOUR + 1, "2 hours"),
+        (23 * HOUR, "23 hours"),
+        (DAY, "1 day"),
+        (DAY + 1, "2 days"),
+        (30 * DAY, "30 days"),
+    ],
+)
+def test_a_time_to_wait_is_told_in_words_and_never_too_short(milliseconds: int, words: str) -> None:
+    assert in_words(milliseconds) == words
+
+
+def test_a_limit_says_how_long() -> None:
+    assert LimitExceeded(HOUR).message == "Too many requests: please wait 1 hour."
+    told = LimitExceeded(15 * MINUTE, "Too much: please wait {wait}.")
+    assert told.body() == {
+        "errcode": "M_LIMIT_EXCEEDED",
+        "error": "Too much: please wait 15 minutes.",
+        "retry_after_ms": 15 * MINUTE,
+    }
+    assert told.headers() == {"Retry-After": "900"}
+    assert LimitExceeded(1, "What another server says.").message == "What another server says."
