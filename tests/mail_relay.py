@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 import trustme
@@ -19,15 +19,18 @@ from msgspec import Struct
 from threepid.clock import HOUR
 from threepid.config import Email, EmailTransport, SmtpTransport
 from threepid.delivery.email import Mailer
+from threepid.delivery.presence import Presence
 from threepid.delivery.render import Renderer
 from threepid.delivery.senders import by_mail
 from threepid.delivery.worker import Worker
 from threepid.domain import messages
 from threepid.storage import outbox
 from threepid.storage.connect import open_database
+from threepid.storage.database import Busy, Database, Tx
 from threepid.storage.queries import Query
 from world import HandClock
 
+T = TypeVar("T")
 HANG: Final = "hang"
 """Say nothing any more."""
 DROP: Final = "drop"
@@ -91,6 +94,10 @@ class Relay:
         """What reaches this relay, in the clear unless `changes` say otherwise."""
         settings: dict[str, Any] = {"host": "localhost", "port": self.port, "tls": "plain", "timeout": 5.0}
         return SmtpTransport(**{**settings, **changes})
+
+    def talks(self) -> int:
+        """How many connections are open."""
+        return len(self._talks)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -201,22 +208,27 @@ class Row(Struct, frozen=True):
     sent_at: int | None
     failed_at: int | None
     last_error: str | None
+    worker: str | None
+    turn: int | None
 
 
-_ROW: Final = "SELECT params, due_at, expires_at, attempts, sent_at, failed_at, last_error FROM outbox WHERE id = "
+_COLUMNS: Final = "params, due_at, expires_at, attempts, sent_at, failed_at, last_error, worker, turn"
+_ROW: Final = f"SELECT {_COLUMNS} FROM outbox WHERE id = "
 _QUERY: Final = Query("test.row", _ROW + ":id", _ROW + "%(id)s")
 
 
 class PostOffice:
     """The outbox of a fresh database, and a worker with a hand on the clock that gives mails to `via`."""
 
-    def __init__(self, database_url: str, *via: EmailTransport, clock: HandClock | None = None) -> None:
+    def __init__(
+        self, database_url: str, *via: EmailTransport, clock: HandClock | None = None, presence: Presence | None = None
+    ) -> None:
         self.clock = clock or HandClock()
         self.database = open_database(database_url, pool_size=4, password=None)
         self.mailer = Mailer(Email(sender="Example <noreply@example.org>", via=via), self.database)
         self.renderer = Renderer()
         self.senders = {"email": by_mail(self.mailer, self.renderer, self.clock)}
-        self.worker = Worker(self.database, self.clock, self.senders)
+        self.worker = Worker(self.database, self.clock, self.senders, presence=presence)
         self._count = itertools.count()
 
     async def __aenter__(self) -> Self:
@@ -234,8 +246,9 @@ class PostOffice:
         template: str = "",
         params: str = "",
         message: messages.Message = messages.EXAMPLES[0],
+        caller: str = "",
     ) -> str:
-        """Put a message into the outbox; returns its id."""
+        """Put a message into the outbox, as an earlier version did: not sealed; returns its id."""
         now = self.clock.now()
         order_id = f"order{next(self._count)}"
         await self.database.write(
@@ -250,6 +263,9 @@ class PostOffice:
                 created_at=now,
                 due_at=now,
                 expires_at=now + life,
+                destination=f"{channel}:{recipient.rpartition('@')[2]}",
+                caller=caller,
+                urgency=message.urgency,
             )
         )
         return order_id
@@ -259,3 +275,53 @@ class PostOffice:
         row = await self.database.read(lambda tx: tx.row(_QUERY, Row, id=order_id))
         assert row is not None
         return row
+
+
+class Background:
+    """Runs a worker, and stops it."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._stop = asyncio.Event()
+
+    async def __aenter__(self) -> Worker:
+        self._running = asyncio.create_task(self._worker.run(self._stop))
+        return self._worker
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stop.set()
+        self._worker.wake()
+        async with asyncio.timeout(20):
+            await self._running
+
+
+class Flaky(Database):
+    """A database that cannot write for a while."""
+
+    def __init__(self, inner: Database) -> None:
+        super().__init__()
+        self.engine = inner.engine
+        self._inner = inner
+        self.refusals = 0
+
+    async def read(self, fn: Callable[[Tx], T]) -> T:
+        return await self._inner.read(fn)
+
+    async def read_aside(self, fn: Callable[[Tx], T]) -> T:
+        return await self._inner.read_aside(fn)
+
+    async def write(self, fn: Callable[[Tx], T]) -> T:
+        self._refuse()
+        return await self._inner.write(fn)
+
+    async def write_aside(self, fn: Callable[[Tx], T]) -> T:
+        self._refuse()
+        return await self._inner.write_aside(fn)
+
+    def _refuse(self) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise Busy("locked")
+
+    async def close(self) -> None:
+        await self._inner.close()

@@ -135,6 +135,17 @@ all = "off"
         return httpx.Client(base_url=self.base, timeout=20, **more)
 
 
+@contextlib.contextmanager
+def whole(server: ServerProcess) -> Iterator[ServerProcess]:
+    """A server that runs, and of which nothing stays behind, whatever goes wrong."""
+    try:
+        yield server.start()
+        server.stop()
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.kill()
+
+
 def register(http: httpx.Client, username: str) -> str:
     body = {"username": username, "password": "long enough", "auth": {"type": "m.login.dummy"}}
     answer = http.post("/_matrix/client/v3/register", json=body)

@@ -14,6 +14,7 @@ from threepid.api.endpoints import served
 from threepid.clock import MINUTE, Clock, Entropy
 from threepid.config import Config
 from threepid.delivery.callbacks import by_callback
+from threepid.delivery.presence import Presence
 from threepid.delivery.senders import senders
 from threepid.delivery.withdrawals import by_signed_request
 from threepid.delivery.worker import Worker
@@ -111,7 +112,13 @@ class Server:
         self._passwords = Passwords(clock, settings.policy)
         self._names = Names(settings.outbound.nameservers)
         self._guard = Guard(settings.outbound, self._names)
-        self.worker = Worker(database, clock, senders(settings, database, clock))
+        self.worker = Worker(
+            database,
+            clock,
+            senders(settings, database, clock),
+            unseal=self.context.vault.unseal_job,
+            presence=Presence(Path(settings.server.data_dir) / "workers", entropy),
+        )
         self.services = self._services(secrets.keyring)
         self.worker.senders[CHANNEL] = by_signed_request(self.services.bindings)
         if self.services.invites is not None:

@@ -7,7 +7,7 @@ import pytest
 from threepid.clock import HOUR, SECOND
 from threepid.delivery.callbacks import AT_ONCE, Callbacks
 from threepid.delivery.errors import DeliveryError
-from threepid.delivery.worker import AT_ONCE as PLACES
+from threepid.delivery.traffic import AT_ONCE as PLACES
 from threepid.domain.invites import Invites
 from threepid.remote.guard import RemoteError
 from threepid.storage.outbox import Order

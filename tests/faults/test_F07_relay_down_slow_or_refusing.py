@@ -54,7 +54,7 @@ def test_a_refusal_is_final_only_where_it_is_about_the_mail(database_url: str, v
 def test_a_relay_that_breaks_off_at_any_verb_gets_the_mail_later(database_url: str, verb: str, fault: str) -> None:
     async def run() -> None:
         async with Relay({verb: fault}) as relay:
-            row = await try_once(database_url, relay, timeout=0.25)
+            row = await try_once(database_url, relay, timeout=0.25, answer_timeout=0.25)
             assert (row.sent_at, row.failed_at) == (None, None)
             pause = row.due_at - 1_800_000_000_000
             # Once the mail was on its way the relay may have it: it is left alone for a while.

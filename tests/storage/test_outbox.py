@@ -15,16 +15,26 @@ from threepid.storage.database import Tx
 from threepid.storage.outbox import Order
 
 T = TypeVar("T")
-LEASE = 6 * MINUTE
+WORKER = "host~boot~one"
 
 
 class Refusal(Exception):
     pass
 
 
-async def claim(office: PostOffice, count: int = 10) -> list[Order]:
-    now = office.clock.now()
-    return await office.database.write(lambda tx: outbox.claim(tx, now=now, lease=LEASE, count=count))
+def take(tx: Tx, now: int, count: int, worker: str = WORKER) -> list[Order]:
+    outbox.line_up(tx, now)
+    found = outbox.in_line(tx, now=now, count=count)
+    return outbox.claim(tx, [one.id for one in found], worker=worker, now=now)
+
+
+async def claim(office: PostOffice, count: int = 10, worker: str = WORKER) -> list[Order]:
+    return await write(office, take, office.clock.now(), count, worker)
+
+
+async def die(office: PostOffice, worker: str = WORKER) -> int:
+    """Its worker is found dead."""
+    return await write(office, outbox.let_go, worker, now=office.clock.now())
 
 
 async def write(office: PostOffice, step: Callable[..., T], *arguments: Any, **named: Any) -> T:
@@ -35,17 +45,49 @@ async def read(office: PostOffice, step: Callable[..., T], *arguments: Any) -> T
     return await office.database.read(lambda tx: step(tx, *arguments))
 
 
-def test_a_claimed_message_belongs_to_its_worker_until_the_lease_ends(database_url: str) -> None:
+def test_a_claimed_message_belongs_to_its_worker_until_it_is_found_dead(database_url: str) -> None:
     async def run() -> None:
         async with PostOffice(database_url) as office:
             order_id = await office.order()
             (order,) = await claim(office)
             assert (order.id, order.attempts, order.recipient) == (order_id, 1, "bob@example.com")
+            assert (await office.row(order_id)).worker == WORKER
+            office.clock.advance(10 * MINUTE)
             assert await claim(office) == []
-            office.clock.advance(LEASE - 1)
-            assert await claim(office) == []
-            office.clock.advance(1)
+            assert await read(office, outbox.held_by, WORKER) == [order_id]
+            assert await die(office, "host~boot~other") == 0
+            assert await die(office) == 1
             assert [again.attempts for again in await claim(office)] == [2]
+
+    asyncio.run(run())
+
+
+def test_who_renews_is_not_taken_for_dead(database_url: str) -> None:
+    async def run() -> None:
+        async with PostOffice(database_url) as office:
+            order_id = await office.order()
+            await claim(office)
+            (seen,) = await read(office, outbox.held)
+            assert (seen.worker, seen.renewed_at) == (WORKER, office.clock.now())
+            assert await write(office, outbox.renew, WORKER, office.clock.now() - HOUR) == 1
+            (again,) = await read(office, outbox.held)
+            assert again.renewed_at > seen.renewed_at  # whatever the clock says
+            assert await write(office, outbox.let_go, WORKER, seen=seen.renewed_at, now=office.clock.now()) == 0
+            assert (await office.row(order_id)).worker == WORKER
+            assert await write(office, outbox.let_go, WORKER, seen=again.renewed_at, now=office.clock.now()) == 1
+
+    asyncio.run(run())
+
+
+def test_only_its_own_worker_lets_a_message_go(database_url: str) -> None:
+    async def run() -> None:
+        async with PostOffice(database_url) as office:
+            order_id = await office.order()
+            await claim(office)
+            assert not await write(office, outbox.let_one_go, order_id, "host~boot~other", office.clock.now())
+            assert await write(office, outbox.let_one_go, order_id, WORKER, office.clock.now())
+            assert not await write(office, outbox.let_one_go, order_id, WORKER, office.clock.now())
+            assert len(await claim(office)) == 1
 
     asyncio.run(run())
 
@@ -59,7 +101,7 @@ def test_two_workers_never_take_one_message(database_url: str) -> None:
             taken: list[str] = []
 
             async def work(database: Any) -> None:
-                while found := await database.write(lambda tx: outbox.claim(tx, now=now, lease=LEASE, count=3)):
+                while found := await database.write(lambda tx: take(tx, now, 3)):
                     assert len(found) <= 3
                     taken.extend(order.id for order in found)
 
@@ -79,13 +121,13 @@ def test_an_expired_message_is_not_claimed_but_dropped_with_its_last_cause(datab
             never, tried = await office.order(life=MINUTE), await office.order(life=MINUTE)
             order = next(order for order in await claim(office) if order.id == tried)
             now = office.clock.now()
-            await write(office, outbox.retry_later, order, due_at=now + HOUR, last_error="timeout")
+            await write(office, outbox.retry_later, order, now=now, due_at=now + HOUR, last_error="timeout")
             office.clock.advance(MINUTE)
             assert [order.id for order in await claim(office)] == []
             assert await write(office, outbox.drop_expired, office.clock.now()) == 1
             assert (await office.row(tried)).last_error == "expired: timeout"
-            assert (await office.row(never)).failed_at is None  # still leased: its worker may be delivering it
-            office.clock.advance(LEASE)
+            assert (await office.row(never)).failed_at is None  # in hand: its worker may be delivering it
+            assert await die(office) == 1
             assert await write(office, outbox.drop_expired, office.clock.now()) == 1
             assert (await office.row(never)).last_error == "expired: never tried"
             assert await read(office, outbox.depth) == 0
@@ -106,6 +148,7 @@ def test_the_contents_are_forgotten_when_a_message_is_done_with(database_url: st
             elif end == "failed":
                 assert await write(office, outbox.failed, order, now=now, last_error="550")
             else:
+                await die(office)
                 assert await write(office, outbox.drop_expired, now + HOUR) == 1
             row = await office.row(order_id)
             assert row.params == ""
@@ -116,16 +159,16 @@ def test_the_contents_are_forgotten_when_a_message_is_done_with(database_url: st
     asyncio.run(run())
 
 
-def test_a_worker_whose_lease_ran_out_changes_nothing_but_a_delivery_counts(database_url: str) -> None:
+def test_a_worker_that_was_taken_for_dead_changes_nothing_but_a_delivery_counts(database_url: str) -> None:
     async def run() -> None:
         async with PostOffice(database_url) as office:
             order_id = await office.order()
             (slow,) = await claim(office)
-            office.clock.advance(LEASE)
-            (quick,) = await claim(office)
-            held = await office.row(order_id)
-            assert not await write(office, outbox.retry_later, slow, due_at=office.clock.now(), last_error="x")
-            assert not await write(office, outbox.failed, slow, now=office.clock.now(), last_error="x")
+            assert await die(office) == 1
+            (quick,) = await claim(office, worker="host~boot~other")
+            held, now = await office.row(order_id), office.clock.now()
+            assert not await write(office, outbox.retry_later, slow, now=now, due_at=now, last_error="x")
+            assert not await write(office, outbox.failed, slow, now=now, last_error="x")
             assert await office.row(order_id) == held
             assert await write(office, outbox.failed, quick, now=office.clock.now(), last_error="550")
             assert await write(office, outbox.sent, slow.id, office.clock.now())
@@ -141,9 +184,10 @@ def test_a_retry_is_never_planned_past_the_expiry(database_url: str) -> None:
         async with PostOffice(database_url) as office:
             order_id = await office.order(life=MINUTE)
             (order,) = await claim(office)
-            await write(office, outbox.retry_later, order, due_at=order.created_at + 30 * SECOND, last_error="x")
+            now = office.clock.now()
+            await write(office, outbox.retry_later, order, now=now, due_at=now + 30 * SECOND, last_error="x")
             assert (await office.row(order_id)).due_at == order.created_at + 30 * SECOND
-            await write(office, outbox.retry_later, order, due_at=order.created_at + HOUR, last_error="x")
+            await write(office, outbox.retry_later, order, now=now, due_at=now + HOUR, last_error="x")
             assert (await office.row(order_id)).due_at == order.expires_at
 
     asyncio.run(run())
@@ -193,14 +237,81 @@ def test_only_old_and_finished_messages_are_forgotten(database_url: str) -> None
     asyncio.run(run())
 
 
+def test_each_caller_s_messages_stand_one_behind_the_other(database_url: str) -> None:
+    async def run() -> None:
+        async with PostOffice(database_url) as office:
+            flood = [await office.order(caller="flood") for _ in range(20)]
+            office.clock.advance(2 * SECOND)
+            other = await office.order(caller="other")
+            order = [one.id for one in await read(office, in_line, office.clock.now())]
+            assert order == [*flood[:3], other, *flood[3:]] or order == [*flood[:2], other, *flood[2:]]
+            # Those that were tried, and wait for another try, come no sooner.
+            for one in await claim(office, 21):
+                await write(
+                    office, outbox.retry_later, one, now=one.created_at, due_at=one.created_at + 1, last_error="x"
+                )
+            late = await office.order(caller="third")
+            office.clock.advance(1)
+            assert await write(office, outbox.line_up, office.clock.now()) == 21
+            order = [one.id for one in await read(office, in_line, office.clock.now())]
+            assert set(order[:3]) == {late, other, flood[0]} or late in order[:3]
+            assert len(order) == 22
+
+    asyncio.run(run())
+
+
+def in_line(tx: Tx, now: int) -> list[outbox.Waiting]:
+    return outbox.in_line(tx, now=now, count=100)
+
+
+def test_the_line_is_in_order_of_urgency(database_url: str) -> None:
+    async def run() -> None:
+        async with PostOffice(database_url) as office:
+            kinds = {example.template: example for example in EXAMPLES}
+            ids = {}
+            for template in ("invitation", "password_changed", "confirm_address"):
+                ids[template] = await office.order(message=kinds[template])
+                office.clock.advance(MINUTE)
+            order = [one.id for one in await read(office, in_line, office.clock.now())]
+            assert order == [ids["confirm_address"], ids["password_changed"], ids["invitation"]]
+
+    asyncio.run(run())
+
+
+def test_what_a_wrong_clock_put_off_waits_no_longer_than_it_was_to_wait(database_url: str) -> None:
+    async def run() -> None:
+        async with PostOffice(database_url) as office:
+            tried, skewed, fresh = [await office.order(life=90 * DAY) for _ in range(3)]
+            await write(office, take, office.clock.now(), 2)
+            now = office.clock.now()
+            for order_id, ahead in ((tried, DAY), (skewed, 50 * SECOND)):
+                order = Order(order_id, "", "", "", "", "", now, now + 90 * DAY, 1)
+                await write(
+                    office, outbox.retry_later, order, now=now + ahead, due_at=now + ahead + 5 * SECOND, last_error="x"
+                )
+            assert await read(office, outbox.is_planned_wrongly, now)
+            assert await write(office, outbox.plan_anew, now) == 1
+            assert not await read(office, outbox.is_planned_wrongly, now)
+            assert (await office.row(tried)).due_at == now + 5 * SECOND
+            assert (await office.row(skewed)).due_at == now + 55 * SECOND  # as another server's clock may differ
+            assert (await office.row(fresh)).turn is not None
+
+    asyncio.run(run())
+
+
 def test_has_due_tells_what_there_is_to_do(database_url: str) -> None:
     async def run() -> None:
         async with PostOffice(database_url) as office:
             assert not await read(office, outbox.has_due, office.clock.now())
+            now = office.clock.now()
             await office.order(life=MINUTE)
-            assert not await read(office, outbox.has_due, office.clock.now() - 1)
-            assert await read(office, outbox.has_due, office.clock.now())
-            assert await read(office, outbox.has_due, office.clock.now() + HOUR)
+            assert await read(office, outbox.has_due, now)
+            (order,) = await claim(office)
+            assert not await read(office, outbox.has_due, now + HOUR)  # it is in hand
+            await write(office, outbox.retry_later, order, now=now, due_at=now + 1, last_error="x")
+            assert not await read(office, outbox.has_due, now)
+            assert await read(office, outbox.has_due, now + 1)
+            assert await read(office, outbox.has_due, now + HOUR)
 
     asyncio.run(run())
 

@@ -3,16 +3,30 @@
 import re
 from collections.abc import Iterator
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
-from threepid.config.settings import HttpTransport
+from threepid.config.settings import HttpTransport, Sms, SmsTransport
 
 PLACEHOLDER: Final = re.compile(r"\{(to|text|secret)\}")
 _ANY_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][0-9A-Za-z_]*)\}")
 _KNOWN: Final = frozenset({"to", "text", "secret"})
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE: Final = re.compile(r"[ -~]*")
+
+
+def gateway_name(via: SmsTransport) -> str:
+    """What operators know a gateway by: the host of its URL."""
+    return urlsplit(via.url).netloc if isinstance(via, HttpTransport) else "console"
+
+
+def gateway_of(settings: Sms, region: str) -> str:
+    """The gateway that numbers of the country `region` go to first; '' if there is none."""
+    for via in settings.via:
+        if not isinstance(via, HttpTransport) or not via.countries or region in via.countries:
+            return gateway_name(via)
+    return ""
 
 
 def body_format(via: HttpTransport) -> Literal["json", "form"]:

@@ -188,7 +188,9 @@ class SmtpTransport(Section, frozen=True, tag_field="transport", tag="smtp"):
     ca_file: str = ""
     """Further certificate authorities for this relay."""
     timeout: Annotated[float, Meta(gt=0, le=300)] = 30.0
-    """Seconds for one whole delivery."""
+    """Seconds until the relay has the whole mail."""
+    answer_timeout: Annotated[float, Meta(gt=0, le=3600)] = 600.0
+    """Seconds that the relay then has to accept the mail; a mail that was given up too soon arrives twice (RFC 5321)."""
 
 
 class FileTransport(Section, frozen=True, tag_field="transport", tag="file"):

@@ -4,6 +4,7 @@ from typing import Final
 
 from threepid.clock import HOUR, SECOND, Clock
 from threepid.delivery.errors import DeliveryError
+from threepid.delivery.traffic import Rests
 from threepid.delivery.worker import Send
 from threepid.domain.invites import Invites
 from threepid.remote.guard import RemoteError
@@ -15,7 +16,6 @@ _BUSY_PAUSE: Final = 5 * SECOND
 _FIRST_PAUSE: Final = 15 * SECOND
 _MAX_DOUBLINGS: Final = 12
 _MAX_PAUSE: Final = 6 * HOUR
-_SERVERS_KNOWN: Final = 1_000
 
 
 class Callbacks:
@@ -27,14 +27,13 @@ class Callbacks:
     def __init__(self, invites: Invites, clock: Clock) -> None:
         """Nobody is known to be out of reach yet."""
         self._invites = invites
-        self._clock = clock
         self._called: set[str] = set()
-        self._not_before: dict[str, int] = {}
+        self._not_before = Rests(clock)
 
     async def send(self, order: Order) -> None:
         """Carry out one order. Raises DeliveryError; it is tried again until it expires."""
         server = order.recipient
-        if (wait := self._not_before.get(server, 0) - self._clock.now()) > 0:
+        if wait := self._not_before.left(server):
             raise DeliveryError("the homeserver could not be reached just now", retry=True, after=wait)
         if server in self._called or len(self._called) >= AT_ONCE:
             raise DeliveryError("homeservers are being called already", retry=True, after=_BUSY_PAUSE)
@@ -43,13 +42,11 @@ class Callbacks:
             await self._invites.hand_over(order)
         except RemoteError as error:
             pause = min(_FIRST_PAUSE << min(order.attempts - 1, _MAX_DOUBLINGS), _MAX_PAUSE)
-            if len(self._not_before) >= _SERVERS_KNOWN:  # no endless table
-                self._not_before.clear()
-            self._not_before[server] = self._clock.now() + pause
-            raise DeliveryError(error.cause, retry=True, after=pause) from error
+            self._not_before.begin(server, pause)
+            raise DeliveryError(error.cause, retry=True, after=pause, rest=pause) from error
         finally:
             self._called.discard(server)
-        self._not_before.pop(server, None)
+        self._not_before.end(server)
 
 
 def by_callback(invites: Invites, clock: Clock) -> Send:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from threepid.config import Email, EmailTransport, FileTransport, MailboxTransport, SmtpTransport
-from threepid.delivery.errors import DeliveryError
+from threepid.delivery.errors import BrokenOff, DeliveryError
 from threepid.delivery.local import DevelopmentMailbox, MailFolder
 from threepid.delivery.render import Rendered
 from threepid.delivery.smtp import SmtpRelay
@@ -77,17 +77,21 @@ class Mailer:
         message = self.build(order, rendered)
         causes: list[str] = []
         after = 0
+        rest = None
         for transport in self._transports:
             try:
                 await transport.send(order, message)
             except DeliveryError as failure:
                 causes.append(f"{transport.name}: {failure}")
                 after = max(after, failure.after)
+                rest = failure.rest if rest is None else rest
                 if not failure.retry:
                     raise DeliveryError("; ".join(causes), retry=False) from None
+                if isinstance(failure, BrokenOff):
+                    break
             else:
                 return
-        raise DeliveryError("; ".join(causes), retry=True, after=after)
+        raise DeliveryError("; ".join(causes), retry=True, after=after, rest=rest)
 
     def build(self, order: Order, rendered: Rendered) -> EmailMessage:
         """The mail; its headers are the same for the same order, so that a second copy can be told as one.

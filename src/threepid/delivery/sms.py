@@ -11,17 +11,18 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus
 
 import aiohttp
 import msgspec
 import yarl
 
 from threepid import __version__
-from threepid.clock import SECOND
+from threepid.clock import SECOND, Clock
 from threepid.config import ConfigError, ConsoleTransport, HttpTransport, Secret, Sms, SmsTransport, read_secret
-from threepid.config.gateway import PLACEHOLDER, body_format
+from threepid.config.gateway import PLACEHOLDER, body_format, gateway_name
 from threepid.delivery.errors import DeliveryError
+from threepid.delivery.traffic import Rests
 from threepid.domain.addresses import InvalidAddress, parse_phone
 from threepid.storage.outbox import Order
 
@@ -37,9 +38,9 @@ _CONTENT_TYPES: Final = {"json": "application/json", "form": "application/x-www-
 class InDoubt(DeliveryError):
     """Nobody knows whether the text was sent: it is neither tried again nor given to another gateway."""
 
-    def __init__(self, cause: str) -> None:
-        """In doubt because of `cause`."""
-        super().__init__(f"{cause}: it may have been sent, so it is not tried again", retry=False)
+    def __init__(self, cause: str, *, rest: int | None = None) -> None:
+        """In doubt because of `cause`; `rest` as in DeliveryError."""
+        super().__init__(f"{cause}: it may have been sent, so it is not tried again", retry=False, rest=rest)
 
 
 class Gateway(Protocol):
@@ -58,8 +59,12 @@ class Gateway(Protocol):
 class Texter:
     """Hands each text to the first gateway that takes it."""
 
-    def __init__(self, settings: Sms) -> None:
-        """Use the gateways of the configuration in their order. Raises ConfigError for a secret that cannot be used."""
+    def __init__(self, settings: Sms, clock: Clock | None = None) -> None:
+        """Use the gateways of the configuration in their order. Raises ConfigError for a secret that cannot be used.
+
+        With a clock, a gateway that cannot be reached is left alone for a while: its texts go to the next one at once.
+        """
+        self._rests = Rests(clock) if clock else None
         self._countries = settings.countries
         self._gateways: Sequence[Gateway] = [_gateway(via) for via in settings.via]
 
@@ -81,18 +86,34 @@ class Texter:
             if gateway.countries and phone.region not in gateway.countries:
                 continue
             try:
-                await gateway.send(phone.address, text)
+                await self._ask(gateway, phone.address, text)
             except DeliveryError as failure:
                 causes.append(f"{gateway.name}: {failure}")
                 if isinstance(failure, InDoubt):
                     raise DeliveryError("; ".join(causes), retry=False) from None
-                retry = retry or failure.retry
-                after = max(after, failure.after)
+                if failure.retry:
+                    # The first that may be asked again is asked then; the others rest.
+                    after = min(after, failure.after) if retry else failure.after
+                    retry = True
             else:
                 return
         raise DeliveryError(
             "; ".join(causes) or f"no gateway takes numbers of {phone.region}", retry=retry, after=after
         )
+
+    async def _ask(self, gateway: Gateway, to: str, text: str) -> None:
+        if self._rests is None:
+            await gateway.send(to, text)
+            return
+        if left := self._rests.left(gateway.name):
+            raise DeliveryError("could not be reached just now", retry=True, after=left)
+        try:
+            await gateway.send(to, text)
+        except DeliveryError as failure:
+            if failure.rest is not None:
+                self._rests.begin(gateway.name, failure.rest)
+            raise
+        self._rests.end(gateway.name)
 
 
 class Console:
@@ -112,7 +133,7 @@ class HttpGateway:
 
     def __init__(self, settings: HttpTransport) -> None:
         """Reads the secret now, so that a missing file is found at the start: raises ConfigError."""
-        self.name = urlsplit(settings.url).netloc
+        self.name = gateway_name(settings)
         self.countries = settings.countries
         self._settings = settings
         self._secret = read_secret(Path(settings.secret_file)) if settings.secret_file else Secret()
@@ -134,8 +155,8 @@ class HttpGateway:
                 status, retry_after = await self._ask(attempt, values)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             if attempt.connected:
-                raise InDoubt(_name(error)) from None
-            raise DeliveryError(_name(error), retry=True) from None
+                raise InDoubt(_name(error), rest=0) from None
+            raise DeliveryError(_name(error), retry=True, rest=0) from None
         except asyncio.CancelledError:
             # The server stops, or the whole try took too long: the gateway was asked all the same.
             if attempt.connected:
@@ -193,7 +214,7 @@ class _Attempt:
         except (aiohttp.ClientError, OSError) as error:
             # The library would ask again by itself where a GET or PUT got no answer.
             if self.connected:
-                raise InDoubt(_name(error)) from None
+                raise InDoubt(_name(error), rest=0) from None
             raise
 
 
@@ -203,7 +224,7 @@ def _judge(status: int, retry_after: str) -> None:
     cause = f"answered {status}"
     if status == _TOO_MANY or (status == _UNAVAILABLE and retry_after):
         after = int(retry_after) * SECOND if _SECONDS.fullmatch(retry_after) else 0
-        raise DeliveryError(cause, retry=True, after=after)
+        raise DeliveryError(cause, retry=True, after=after, rest=after)
     if status in _SERVER_ERRORS:  # something between us and what sends may have lost the answer only
         raise InDoubt(cause)
     raise DeliveryError(cause, retry=False)

@@ -23,6 +23,6 @@ def by_signed_request(bindings: Bindings) -> Send:
             raise DeliveryError(str(error), retry=False) from error
         except RemoteError as error:
             pause = min(MINUTE << min(order.attempts, _MAX_DOUBLINGS), _MAX_PAUSE)
-            raise DeliveryError(error.cause, retry=True, after=pause) from error
+            raise DeliveryError(error.cause, retry=True, after=pause, rest=0) from error
 
     return send

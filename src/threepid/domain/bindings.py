@@ -18,6 +18,7 @@ from threepid.domain import limits, policy
 from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.associations import Associations
 from threepid.domain.context import Context
+from threepid.domain.posting import Urgency, post, seal
 from threepid.remote.guard import RemoteError, RemoteRefused
 from threepid.remote.identity import IdentityClient, Refusal, matches
 from threepid.spec.errors import (
@@ -266,34 +267,36 @@ class Bindings:
         now = self._context.clock.now()
         withdrawal = Withdrawal(user_id, medium, canonical)
         params = msgspec.json.encode(withdrawal).decode("utf-8")
-        waiting = outbox.waiting_withdrawal(tx, id_server, params)
+        waiting = outbox.waiting_withdrawal(tx, id_server, seal(self._context, withdrawal))
         if waiting is not None and not _is_moot(tx, waiting, withdrawal):
-            return waiting
-        order = Order(
-            id=self._context.entropy.id(now),
+            return msgspec.structs.replace(waiting, params=params)
+        expires_at = now + _LIFE
+        order_id = ""
+        if keep:
+            order_id = post(
+                tx,
+                self._context,
+                withdrawal,
+                channel=CHANNEL,
+                recipient=id_server,
+                template=CHANNEL,
+                urgency=Urgency.CALL,
+                caller=user_id,
+                now=now,
+                expires_at=expires_at,
+                due_at=now + _REPEAT_AFTER,
+            )
+        return Order(
+            id=order_id or self._context.entropy.id(now),
             channel=CHANNEL,
             recipient=id_server,
             language="",
             template=CHANNEL,
             params=params,
             created_at=now,
-            expires_at=now + _LIFE,
+            expires_at=expires_at,
             attempts=0,
         )
-        if keep:
-            outbox.insert(
-                tx,
-                order_id=order.id,
-                channel=order.channel,
-                recipient=order.recipient,
-                language=order.language,
-                template=order.template,
-                params=order.params,
-                created_at=order.created_at,
-                due_at=now + _REPEAT_AFTER,
-                expires_at=order.expires_at,
-            )
-        return order
 
     # -- what is remembered
 

@@ -4,6 +4,7 @@ Tokens have 256 random bits, so their SHA-256 is all that is kept. Codes and cli
 of them is an HMAC under a key that is not in the database.
 """
 
+import base64
 import hashlib
 import hmac
 import unicodedata
@@ -20,7 +21,7 @@ import nacl.secret
 import structlog
 from argon2.exceptions import VerificationError, VerifyMismatchError
 from canonicaljson import encode_canonical_json
-from nacl.exceptions import InvalidkeyError
+from nacl.exceptions import CryptoError, InvalidkeyError
 
 from threepid.clock import Clock, Entropy
 from threepid.config import ConfigError, Policy
@@ -39,6 +40,7 @@ _MEMORY_COST: Final = 19_456
 _OURS: Final = f"$argon2id$v=19$m={_MEMORY_COST},t={_TIME_COST},p=1$"
 _BCRYPT: Final = ("$2a$", "$2b$", "$2y$")
 _BCRYPT_BYTES: Final = 72
+_SEALED: Final = "sealed:"
 
 
 class Vault:
@@ -52,6 +54,7 @@ class Vault:
         self._limit_mac = self._mac(secret, b"limit")
         self._request_mac = self._mac(secret, b"uia request")
         self._registration_token_mac = self._mac(secret, b"registration token")
+        self._outbox_mac = self._mac(secret, b"outbox")
 
     @staticmethod
     def _mac(secret: bytes, purpose: bytes) -> Callable[[bytes], bytes]:
@@ -101,6 +104,26 @@ class Vault:
     def unseal(self, token: str, sealed: bytes) -> bytes:
         """The canonical JSON of what was sealed for `token`."""
         return nacl.secret.SecretBox(self._box_key(token)).decrypt(sealed)
+
+    def seal_job(self, params: str) -> str:
+        """Encrypt what a message in the outbox holds, among it links and codes; the same is sealed alike."""
+        text = params.encode("utf-8")
+        nonce = self._outbox_mac(b"nonce " + text)[: nacl.secret.SecretBox.NONCE_SIZE]
+        box = nacl.secret.SecretBox(self._outbox_mac(b"key"))
+        return _SEALED + base64.urlsafe_b64encode(box.encrypt(text, nonce)).decode("ascii")
+
+    def unseal_job(self, params: str) -> str:
+        """What was sealed so; what an earlier version did not seal, as it is.
+
+        Raises ValueError if it was sealed with another secret.
+        """
+        if not params.startswith(_SEALED):
+            return params
+        box = nacl.secret.SecretBox(self._outbox_mac(b"key"))
+        try:
+            return box.decrypt(base64.urlsafe_b64decode(params.removeprefix(_SEALED))).decode("utf-8")
+        except (CryptoError, ValueError):
+            raise ValueError("sealed with another secret, or damaged") from None
 
     @staticmethod
     def _box_key(token: str) -> bytes:

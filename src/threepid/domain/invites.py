@@ -26,6 +26,7 @@ from threepid.domain.keys import Keyring
 from threepid.domain.limits import take_invite, take_message, take_signature
 from threepid.domain.lookup import Lookup
 from threepid.domain.names import ROOM_LENGTH, SENDER_LENGTH, harmless, harmless_user_id, redact
+from threepid.domain.posting import Urgency, post
 from threepid.remote.federation import Federation
 from threepid.remote.on_bind import tell
 from threepid.spec.errors import (
@@ -40,7 +41,7 @@ from threepid.spec.errors import (
     UnrecognizedMedium,
 )
 from threepid.spec.types import parse_user_id
-from threepid.storage import associations, invites, outbox
+from threepid.storage import associations, invites
 from threepid.storage.associations import Association
 from threepid.storage.database import Tx
 from threepid.storage.invites import Invite
@@ -154,13 +155,14 @@ class Invites:
             if not invites.opted_out(tx, self._opt_out_hash(invite.medium, invite.canonical)):
                 messages.enqueue(
                     tx,
-                    entropy,
+                    self._context,
                     message,
                     channel=address.channel,
                     to=address.address,
                     language="en",
                     now=now,
                     expires_at=min(now + _MESSAGE_LIFE, invite.expires_at),
+                    caller=caller or client,
                 )
             return None
 
@@ -294,19 +296,17 @@ class Invites:
             for invite_id in waiting:  # there are no rooms here
                 invites.settle(tx, invite_id, mxid, now)
             return
-        params = msgspec.json.encode(Callback(mxid, medium, canonical)).decode("utf-8")
         for start in range(0, len(waiting), AT_ONCE):
-            order_id = self._context.entropy.id(now)
-            outbox.insert(
+            order_id = post(
                 tx,
-                order_id=order_id,
+                self._context,
+                Callback(mxid, medium, canonical),
                 channel=CHANNEL,
                 recipient=server_name,
-                language="",
                 template=CHANNEL,
-                params=params,
-                created_at=now,
-                due_at=now,
+                urgency=Urgency.CALL,
+                caller=mxid,
+                now=now,
                 expires_at=now + CALLBACK_LIFE,
             )
             for invite_id in waiting[start : start + AT_ONCE]:

@@ -5,11 +5,10 @@
 
 from typing import ClassVar, Final, Literal
 
-import msgspec
 from msgspec import Struct
 
-from threepid.clock import Entropy
-from threepid.storage import outbox
+from threepid.domain.context import Context
+from threepid.domain.posting import Urgency, post
 from threepid.storage.database import Tx
 
 Channel = Literal["email", "sms"]
@@ -19,6 +18,7 @@ class Message(Struct, frozen=True, kw_only=True):
     """What every message knows: the name of the server as people see it."""
 
     template: ClassVar[str]
+    urgency: ClassVar[Urgency] = Urgency.NOTICE
     brand: str
     """The name that people see, e.g. `example.org`."""
 
@@ -31,6 +31,7 @@ class ConfirmAddress(Message, frozen=True, kw_only=True):
     """Somebody wants to prove that this address is theirs: a link to a page with a button, and a code to type in."""
 
     template = "confirm_address"
+    urgency = Urgency.CODE
     address: str
     link: str
     code: str
@@ -59,6 +60,7 @@ class AddressInUse(Message, frozen=True, kw_only=True):
     """Somebody wanted a new account with this address, which an account has already."""
 
     template = "address_in_use"
+    urgency = Urgency.CODE  # it comes in place of one
     address: str
     user_id: str
 
@@ -67,6 +69,7 @@ class AddressUnknown(Message, frozen=True, kw_only=True):
     """Somebody wanted to reset a password by this address, which no account has."""
 
     template = "address_unknown"
+    urgency = Urgency.CODE  # likewise
     address: str
 
 
@@ -111,6 +114,7 @@ class Invitation(Message, frozen=True, kw_only=True):
     """Somebody invites whoever has this address to a room. The names are those of strangers, made harmless."""
 
     template = "invitation"
+    urgency = Urgency.INVITATION
     address: str
     id_server: str
     """Where the address is to be published."""
@@ -175,20 +179,31 @@ EXAMPLES: Final[tuple[Message, ...]] = (
 
 
 def enqueue(
-    tx: Tx, entropy: Entropy, message: Message, *, channel: Channel, to: str, language: str, now: int, expires_at: int
+    tx: Tx,
+    context: Context,
+    message: Message,
+    *,
+    channel: Channel,
+    to: str,
+    language: str,
+    now: int,
+    expires_at: int,
+    caller: str = "",
 ) -> str:
-    """Put `message` to the address `to` into the outbox, to be dropped after `expires_at`; returns the row's id."""
-    order_id = entropy.id(now)
-    outbox.insert(
+    """Put `message` to the address `to` into the outbox, to be dropped after `expires_at`; returns the row's id.
+
+    `caller` is whoever causes it, by IP address or user ID: what one causes holds nobody else's messages up.
+    """
+    return post(
         tx,
-        order_id=order_id,
+        context,
+        message,
         channel=channel,
         recipient=to,
-        language=language,
         template=message.template,
-        params=msgspec.json.encode(message).decode("utf-8"),
-        created_at=now,
-        due_at=now,
+        urgency=message.urgency,
+        caller=caller,
+        now=now,
         expires_at=expires_at,
+        language=language,
     )
-    return order_id

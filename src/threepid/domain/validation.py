@@ -145,13 +145,14 @@ class Validation:
                 sessions.insert_tokens(tx, session.sid, send_attempt, tokens)
                 messages.enqueue(
                     tx,
-                    context.entropy,
+                    context,
                     self._message(purpose, session, account, link, code),
                     channel=address.channel,
                     to=self._recipient(tx, purpose, session, account),
                     language="en",
                     now=now,
                     expires_at=tokens.code_expires_at if isinstance(address, Phone) else tokens.link_expires_at,
+                    caller=client,
                 )
             return session.sid
 

@@ -1,11 +1,26 @@
-"""Messages that wait for delivery. The state of a row is in its timestamps."""
+"""Messages that wait for delivery.
 
+A message is in the line (`turn`), waits for `due_at`, is in the hands of a `worker`, or is done with (`sent_at`, `failed_at`).
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
 from msgspec import Struct
 
+from threepid.clock import MINUTE, SECOND
 from threepid.storage.database import ANY, AT_MOST_ONE, Tx
 from threepid.storage.queries import Queries
 
 _sql = Queries("outbox")
+
+STEP: Final = SECOND
+"""Distance of two places in the line that one caller's messages have: as if it had sent one a second, however fast it was."""
+SKEW: Final = MINUTE
+"""How much the clocks of two servers may differ. What was planned later than that from now was planned by a wrong clock."""
+_LINED_UP: Final = 1_000
+"""Messages that get a place in the line at once."""
 
 
 class Order(Struct, frozen=True):
@@ -20,10 +35,31 @@ class Order(Struct, frozen=True):
     created_at: int
     expires_at: int
     attempts: int
+    destination: str = ""
+    caller: str = ""
 
     def __repr__(self) -> str:
         """Without the recipient and the contents: they must not get into a log."""
         return f"Order({self.id!r})"
+
+
+class Waiting(Struct, frozen=True):
+    """A message in the line."""
+
+    id: str
+    destination: str
+    caller: str
+
+
+class Holder(Struct, frozen=True):
+    """A worker that has messages in hand, and when it last said that it lives."""
+
+    worker: str
+    renewed_at: int
+
+
+class _Id(Struct, frozen=True):
+    id: str
 
 
 def insert(
@@ -38,8 +74,15 @@ def insert(
     created_at: int,
     due_at: int,
     expires_at: int,
+    destination: str = "",
+    caller: str = "",
+    urgency: int = 0,
 ) -> None:
-    """Put a message into the outbox."""
+    """Put a message into the outbox.
+
+    `destination` is what can be slow or out of reach as a whole, `caller` (a hash) whose messages stand one behind the other;
+    the smaller `urgency`, the sooner.
+    """
     tx.run(
         _sql.insert,
         order_id=order_id,
@@ -51,6 +94,10 @@ def insert(
         created_at=created_at,
         due_at=due_at,
         expires_at=expires_at,
+        destination=destination,
+        caller=caller,
+        urgency=urgency,
+        step=STEP,
     )
 
 
@@ -59,12 +106,66 @@ def has_due(tx: Tx, now: int) -> bool:
     return tx.value(_sql.has_due, now=now) is not None
 
 
-def claim(tx: Tx, *, now: int, lease: int, count: int) -> list[Order]:
-    """Take up to `count` messages that are due and not expired, for `lease` milliseconds, in any order.
+def line_up(tx: Tx, now: int) -> int:
+    """Give messages whose pause is over a place in the line; returns how many."""
+    return tx.run(_sql.line_up, ANY, now=now, step=STEP, count=_LINED_UP)
 
-    The lease moves `due_at`: the messages of a worker that died come back by themselves.
+
+def in_line(
+    tx: Tx, *, now: int, closed_destinations: Iterable[str] = (), closed_callers: Iterable[str] = (), count: int
+) -> list[Waiting]:
+    """The first `count` messages of the line that are not for these destinations or callers."""
+    return tx.rows(
+        _sql.in_line,
+        Waiting,
+        now=now,
+        closed_destinations=_json(closed_destinations),
+        closed_callers=_json(closed_callers),
+        count=count,
+    )
+
+
+def claim(tx: Tx, ids: Iterable[str], *, worker: str, now: int) -> list[Order]:
+    """Take those of these messages that are in the line, in any order.
+
+    They are `worker`'s until it notes what became of them, or until somebody finds it dead and lets them go.
     """
-    return tx.rows(_sql.claim, Order, now=now, leased_until=now + lease, count=count)
+    return tx.rows(_sql.claim, Order, ids=_json(ids), worker=worker, now=now)
+
+
+def held(tx: Tx) -> list[Holder]:
+    """The workers that have messages in hand."""
+    return tx.rows(_sql.held, Holder)
+
+
+def held_by(tx: Tx, worker: str) -> list[str]:
+    """The messages that `worker` has in hand."""
+    return [row.id for row in tx.rows(_sql.held_by, _Id, worker=worker)]
+
+
+def renew(tx: Tx, worker: str, now: int) -> int:
+    """`worker` lives; returns how many messages it has in hand."""
+    return tx.run(_sql.renew, ANY, worker=worker, now=now)
+
+
+def let_go(tx: Tx, worker: str, *, seen: int = 2**62, now: int) -> int:
+    """`worker` is dead: its messages are in the line again, but for those renewed after `seen`. Returns how many."""
+    return tx.run(_sql.let_go, ANY, worker=worker, seen=seen, now=now)
+
+
+def let_one_go(tx: Tx, order_id: str, worker: str, now: int) -> bool:
+    """A message that `worker` took is in the line again; False if it is not its any more."""
+    return tx.run(_sql.let_one_go, AT_MOST_ONE, order_id=order_id, worker=worker, now=now) == 1
+
+
+def is_planned_wrongly(tx: Tx, now: int) -> bool:
+    """Was something planned by a clock that was ahead?"""
+    return tx.value(_sql.planned_after, then=now + SKEW) is not None
+
+
+def plan_anew(tx: Tx, now: int) -> int:
+    """Let what was planned by a clock that was ahead wait from `now` on, as long as it was to wait; returns how many."""
+    return tx.run(_sql.plan_anew, ANY, then=now + SKEW, now=now)
 
 
 def sent(tx: Tx, order_id: str, now: int) -> bool:
@@ -72,19 +173,20 @@ def sent(tx: Tx, order_id: str, now: int) -> bool:
     return tx.run(_sql.sent, AT_MOST_ONE, order_id=order_id, now=now) == 1
 
 
-def retry_later(tx: Tx, order: Order, *, due_at: int, last_error: str) -> bool:
-    """It is to be tried again at `due_at`; False if its lease ran out and it is another worker's now.
+def retry_later(tx: Tx, order: Order, *, now: int, due_at: int, last_error: str) -> bool:
+    """It is to be tried again at `due_at`; False if it is another worker's now.
 
     A message that would come too late is due when it expires, to be dropped then. `last_error` is kept for operators: it
     must hold no secret and no address.
     """
-    due_at = min(due_at, order.expires_at)
+    due_at = max(now, min(due_at, order.expires_at))
     return (
         tx.run(
             _sql.retry_later,
             AT_MOST_ONE,
             order_id=order.id,
             attempts=order.attempts,
+            now=now,
             due_at=due_at,
             last_error=last_error,
         )
@@ -93,7 +195,7 @@ def retry_later(tx: Tx, order: Order, *, due_at: int, last_error: str) -> bool:
 
 
 def failed(tx: Tx, order: Order, *, now: int, last_error: str) -> bool:
-    """It will never be delivered; False if its lease ran out and it is another worker's now."""
+    """It will never be delivered; False if it is another worker's now."""
     return (
         tx.run(_sql.failed, AT_MOST_ONE, order_id=order.id, attempts=order.attempts, now=now, last_error=last_error)
         == 1
@@ -118,3 +220,7 @@ def depth(tx: Tx) -> int:
 def delete_done(tx: Tx, then: int) -> int:
     """Forget what was done with before `then`."""
     return tx.run(_sql.delete_done, ANY, then=then)
+
+
+def _json(texts: Iterable[str]) -> str:
+    return msgspec.json.encode(list(texts)).decode("utf-8")

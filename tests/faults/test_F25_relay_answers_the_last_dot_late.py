@@ -1,0 +1,257 @@
+"""F25: a relay that takes long to accept a mail gets one copy, and holds up nobody."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from mail_relay import HANG, PostOffice, Relay
+from rig import ServerProcess, identity_token, register, request_token, wait_for, whole
+from threepid.clock import HOUR, MINUTE
+from threepid.config import SmtpTransport
+from threepid.delivery.traffic import TO_ONE_DESTINATION
+from threepid.delivery.worker import Worker
+
+
+async def until(condition: object) -> None:
+    assert callable(condition)
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+class Slow:
+    """Lets a relay take its time over some mails."""
+
+    def __init__(self, *words: bytes) -> None:
+        self.words = words
+        self.goes_on = asyncio.Event()
+        self.asked = 0
+
+    async def accept(self, content: bytes) -> None:
+        if any(word in content for word in self.words):
+            self.asked += 1
+            await self.goes_on.wait()
+
+
+def test_an_answer_may_take_ten_minutes_and_no_other_command_may() -> None:
+    transport = SmtpTransport(host="localhost")
+    assert transport.answer_timeout >= 600
+    assert transport.timeout <= 60
+
+
+def test_a_late_yes_makes_one_copy(database_url: str) -> None:
+    async def run() -> None:
+        slow = Slow(b"bob@")
+        async with (
+            Relay(accept=slow.accept) as relay,
+            PostOffice(database_url, relay.transport(timeout=0.2)) as office,
+        ):
+            order_id = await office.order(life=HOUR)
+            stop = asyncio.Event()
+            running = asyncio.create_task(office.worker.run(stop))
+            await until(lambda: slow.asked)
+            await asyncio.sleep(0.6)  # three times what any other command may take
+            office.clock.advance(9 * MINUTE)
+            office.worker.wake()
+            await asyncio.sleep(0.3)
+            slow.goes_on.set()
+            await until(lambda: office.worker.sent)
+            stop.set()
+            office.worker.wake()
+            await running
+            row = await office.row(order_id)
+            assert (row.attempts, row.last_error) == (1, None)
+            assert row.sent_at is not None
+            assert (slow.asked, len(relay.received)) == (1, 1)
+
+    asyncio.run(run())
+
+
+def test_another_worker_sees_that_it_is_in_hand(database_url: str) -> None:
+    async def run() -> None:
+        slow = Slow(b"bob@")
+        async with (
+            Relay(accept=slow.accept) as relay,
+            PostOffice(database_url, relay.transport()) as office,
+            PostOffice(database_url, relay.transport(), clock=office.clock) as other,
+        ):
+            await office.order(life=HOUR)
+            sending = asyncio.create_task(office.worker.run_once())
+            await until(lambda: slow.asked)
+            for _ in range(9):
+                office.clock.advance(MINUTE)
+                assert await other.worker.run_once() == 0
+            slow.goes_on.set()
+            assert await sending == 1
+            assert len(relay.received) == 1
+
+    asyncio.run(run())
+
+
+def test_the_message_may_expire_meanwhile(database_url: str) -> None:
+    """The relay has it: to break off then would not bring it back, and the truth is what the relay says."""
+
+    async def run() -> None:
+        slow = Slow(b"bob@")
+        async with Relay(accept=slow.accept) as relay, PostOffice(database_url, relay.transport()) as office:
+            order_id = await office.order(life=300)
+            sending = asyncio.create_task(office.worker.run_once())
+            await until(lambda: slow.asked)
+            await asyncio.sleep(0.4)
+            office.clock.advance(400)
+            await office.order("carol@example.com")
+            dropping = asyncio.create_task(office.worker.run_once())  # what has expired, but not this
+            await until(lambda: office.worker.sent == 1)
+            slow.goes_on.set()
+            await asyncio.gather(sending, dropping)
+            assert (await office.row(order_id)).sent_at is not None
+            assert len(relay.received) == 2
+
+    asyncio.run(run())
+
+
+def test_a_message_that_expired_meanwhile_goes_to_no_other_relay(database_url: str) -> None:
+    async def run() -> None:
+        async with (
+            Relay({"END": HANG}) as hanging,
+            Relay() as next_one,
+            PostOffice(database_url, hanging.transport(answer_timeout=0.6), next_one.transport()) as office,
+        ):
+            order_id = await office.order(life=400)
+            await office.worker.run_once()
+            assert "DATA" in hanging.verbs
+            assert "DATA" not in next_one.verbs
+            assert (await office.row(order_id)).sent_at is None
+
+    asyncio.run(run())
+
+
+def test_the_next_relay_gets_a_mail_after_a_long_silence(database_url: str) -> None:
+    async def run() -> None:
+        async with (
+            Relay({"END": HANG}) as hanging,
+            Relay() as next_one,
+            PostOffice(database_url, hanging.transport(answer_timeout=0.6), next_one.transport()) as office,
+        ):
+            order_id = await office.order(life=HOUR)
+            await office.worker.run_once()
+            assert (await office.row(order_id)).sent_at is not None
+            assert len(next_one.received) == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("domain", ["example.com", "elsewhere.example"])
+def test_late_answers_hold_up_nobody_not_even_at_their_own_domain(database_url: str, domain: str) -> None:
+    async def run() -> None:
+        slow = Slow(b"slow")
+        late = 2 * TO_ONE_DESTINATION
+        async with Relay(accept=slow.accept) as relay, PostOffice(database_url, relay.transport()) as office:
+            for number in range(late):
+                await office.order(f"slow{number}@example.com")
+            stop = asyncio.Event()
+            running = asyncio.create_task(office.worker.run(stop))
+            await until(lambda: slow.asked == late)
+            await office.order(f"quick@{domain}")
+            office.worker.wake()
+            await until(lambda: office.worker.sent == 1)
+            assert relay.received[0].recipients == [f"TO:<quick@{domain}>"]
+            slow.goes_on.set()
+            await until(lambda: office.worker.sent == late + 1)
+            stop.set()
+            office.worker.wake()
+            await running
+            assert len(relay.received) == late + 1
+
+    asyncio.run(run())
+
+
+def test_a_server_that_stops_leaves_a_doubtful_mail_alone_for_a_while(database_url: str) -> None:
+    async def run() -> None:
+        slow = Slow(b"bob@")
+        async with (
+            Relay(accept=slow.accept) as relay,
+            Relay() as second,
+            PostOffice(database_url, relay.transport(), second.transport()) as office,
+        ):
+            order_id = await office.order(life=HOUR)
+            worker = Worker(office.database, office.clock, office.senders, stop_seconds=0.05)
+            stop = asyncio.Event()
+            running = asyncio.create_task(worker.run(stop))
+            await until(lambda: slow.asked)
+            stop.set()
+            worker.wake()
+            async with asyncio.timeout(5):
+                await running
+            row = await office.row(order_id)
+            assert (row.worker, row.due_at) == (None, office.clock.now() + 2 * MINUTE)
+            assert "broken off" in str(row.last_error)
+            assert second.verbs == []  # the relay may have it: nobody else is asked on the way out
+
+    asyncio.run(run())
+
+
+def test_a_server_that_stops_gives_back_what_no_relay_has(database_url: str) -> None:
+    async def run() -> None:
+        async with Relay({"RCPT": HANG}) as relay, PostOffice(database_url, relay.transport()) as office:
+            order_id = await office.order(life=HOUR)
+            worker = Worker(office.database, office.clock, office.senders, stop_seconds=0.05)
+            stop = asyncio.Event()
+            running = asyncio.create_task(worker.run(stop))
+            await until(lambda: "RCPT" in relay.verbs)
+            stop.set()
+            worker.wake()
+            async with asyncio.timeout(5):
+                await running
+            row = await office.row(order_id)
+            assert (row.worker, row.due_at) == (None, office.clock.now())
+            relay.script.clear()
+            assert await office.worker.run_once() == 1
+            assert len(relay.received) == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.timeout(120)
+def test_a_real_server_makes_one_copy_for_a_relay_that_answers_after_its_timeout(tmp_path: Path) -> None:
+    """A whole server, whose relay takes three times as long as a command may."""
+    import threading
+    import time
+
+    asked: list[bytes] = []
+    ready = threading.Event()
+    ports: list[int] = []
+
+    def serve() -> None:
+        async def accept(content: bytes) -> None:
+            asked.append(content)
+            if b"slow@" in content:
+                await asyncio.sleep(6)
+
+        async def run() -> None:
+            async with Relay(accept=accept) as relay:
+                ports.append(relay.port)
+                ready.set()
+                while not done.is_set():
+                    await asyncio.sleep(0.05)
+
+        asyncio.run(run())
+
+    done = threading.Event()
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        assert ready.wait(10)
+        via = f'{{ transport = "smtp", host = "127.0.0.1", port = {ports[0]}, tls = "plain", timeout = 2.0 }}'
+        with whole(ServerProcess(tmp_path / "server", via=via)) as server, server.client() as http:
+            identity = identity_token(http, register(http, "alice"))
+            assert request_token(http, identity, "slow@example.com").status_code == 200
+            wait_for(lambda: asked)
+            assert request_token(http, identity, "quick@example.com", secret="other").status_code == 200
+            wait_for(lambda: len(asked) == 2, seconds=3)
+            time.sleep(12)
+    finally:
+        done.set()
+        thread.join()
+    assert len(asked) == 2
