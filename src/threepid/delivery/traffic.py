@@ -18,8 +18,8 @@ AT_ONCE: Final = 8
 """Deliveries that are young at the same time: a relay is not to be overrun."""
 YOUNG_SECONDS: Final = 0.5
 """How long a delivery is young. One that takes longer waits for somebody, and the next may begin."""
-MOST: Final = 64
-"""Deliveries under way at the same time: connections that one worker has."""
+MOST: Final = 48
+"""Deliveries under way at the same time. Each has a connection, and Postfix allows 50 for a client unless told otherwise."""
 TO_ONE_DESTINATION: Final = 8
 """Messages that are being handed over to one destination at the same time."""
 OF_ONE: Final = MOST // 2

@@ -127,8 +127,8 @@ class Vault:
         box = nacl.secret.SecretBox(self._outbox_mac(b"key"))
         try:
             return box.decrypt(base64.urlsafe_b64decode(params.removeprefix(_SEALED))).decode("utf-8")
-        except CryptoError:
-            raise ValueError("sealed with another secret") from None
+        except (CryptoError, ValueError):
+            raise ValueError("sealed with another secret, or damaged") from None
 
     @staticmethod
     def _box_key(token: str) -> bytes:
