@@ -45,7 +45,6 @@ def test_login_answers_alike_for_every_cause(people: World) -> None:
         {"identifier": {"type": "m.id.thirdparty", "medium": "email", "address": "not an address"}},
         {"identifier": {"type": "m.id.thirdparty", "medium": "msisdn", "address": "491701234567"}},
         {"identifier": {"type": "m.id.phone", "country": "DE", "phone": "0170 1234567"}},
-        {"identifier": {"type": "m.id.unheard.of"}},
         {"user": "alice"},
         {"user": "nobody"},
         {"medium": "email", "address": "alice@example.com"},
