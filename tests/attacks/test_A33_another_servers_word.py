@@ -37,6 +37,7 @@ def home(database_url: str, tmp_path: Path, liar: FakeIdentityServer) -> Iterato
         database_url,
         tmp_path,
         **liar.settings,
+        accounts__deactivate_without_token=True,
         accounts__trusted_identity_servers=["localhost:*"],
         accounts__required_contacts=["email"],
         sms={"via": [{"transport": "console"}], "countries": ["DE"]},
