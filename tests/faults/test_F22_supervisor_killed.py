@@ -79,6 +79,9 @@ def test_a_start_in_the_same_moment_waits_for_what_the_old_server_still_holds(tm
     server.log.close()
     server.start()
     old.wait(20)
+    # The answer may still have come from the old server: the new one has children once it serves.
+    wait_for(lambda: len(server.workers()) >= 3, what="the start of the new server")
+    wait_for(server._answers, what="an answer of the new server")
     assert server.stop() == 0
 
 
