@@ -405,6 +405,10 @@ def test_an_identity_server_alone_goes_by_its_own_name(database_url: str, tmp_pa
 
 
 def test_a_name_that_was_given_is_kept(database_url: str, tmp_path: Path) -> None:
-    for given, brand in (({"server__name": "chat.example"}, "chat.example"), ({"web__brand_name": "Ours"}, "Ours")):
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"server__name": "chat.example"}, "chat.example"),
+        ({"web__brand_name": "Ours"}, "Ours"),
+    )
+    for given, brand in cases:
         with World(database_url, tmp_path, accounts=None, **given) as world:
             assert world.server.context.brand == brand

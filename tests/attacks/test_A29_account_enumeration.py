@@ -316,7 +316,7 @@ def test_the_owner_is_told_that_somebody_tried(world: World) -> None:
         assert forbidden not in text
     html = message.get_body(("html",))
     assert html is not None
-    assert "href" not in html.get_content()  # type: ignore[attr-defined]
+    assert "href" not in html.get_content()
 
 
 def test_ones_own_address_is_proven_again_by_a_code(world: World) -> None:

@@ -98,7 +98,7 @@ def test_the_button_leads_on_to_an_app_of_a_listed_scheme(chromium: Browser, lin
         page.goto(link(linked, "native", "im.app://confirmed/"))
         page.get_by_role("button", name="Yes, confirm it").click()
         # No program here has that scheme, so the browser ends the navigation, but not by our policy.
-        wait_for(lambda: page.wait_for_timeout(50) or (failed or said), what="an end of the navigation")
+        wait_for(lambda: page.title() and (failed or said), what="an end of the navigation")
         assert any(one.startswith("im.app://confirmed/?sid=") for one in asked)
         assert not any("Content Security Policy" in one for one in said)
         assert not any(one.get("blockedReason") == "csp" for one in failed)

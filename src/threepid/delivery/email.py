@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP, EmailPolicy
+from email.policy import SMTP, Policy
 from email.utils import format_datetime
 from functools import cache, lru_cache
 from pathlib import Path
@@ -22,10 +22,10 @@ from threepid.storage.database import Database
 from threepid.storage.outbox import Order
 
 
-class _OneLine(UnstructuredHeader):
+class _OneLine(UnstructuredHeader, BaseHeader):
     """A header that is not folded: the library would make encoded words of an address that is longer than a line."""
 
-    def fold(self, *, policy: EmailPolicy) -> str:  # type: ignore[override]
+    def fold(self, *, policy: Policy) -> str:
         return f"{self.name}: {self}{policy.linesep}"
 
 

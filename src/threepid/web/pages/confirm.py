@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from threepid.domain.policy import closes_without_token
 from threepid.domain.services import Services
-from threepid.domain.validation import Confirmation, LinkView, Purpose, Session
+from threepid.domain.validation import Confirmation, LinkView, Purpose
 from threepid.spec.exchange import Answer, Request, Route
 from threepid.web import forms
 from threepid.web.next_link import source, target
@@ -37,7 +37,7 @@ class _Confirm:
             return self._done(await self._services.validation.confirm_link(variables["link"]))
         return self._pages.page(
             "confirm.html",
-            allow=self._sent_on(view.session),
+            allow=self._sent_on(view.session.next_link, view.session.sid),
             view=view,
             can_close=closes_without_token(self._config),
         )
@@ -47,12 +47,12 @@ class _Confirm:
         forms.refuse_foreign(request, self._config)
         return self._done(await self._services.validation.confirm_link(variables["link"]))
 
-    def _sent_on(self, session: Session) -> Mapping[str, str]:
-        """The directive by which the answer to the form may lead to the session's `next_link`.
+    def _sent_on(self, next_link: str | None, sid: str) -> Mapping[str, str]:
+        """The directive by which the answer to the form may lead to the `next_link` of a session.
 
         Chromium applies `form-action` to redirects too: without it, nothing would happen that anybody sees.
         """
-        destination = None if session.next_link is None else target(self._web, session.next_link, session.sid)
+        destination = None if next_link is None else target(self._web, next_link, sid)
         return {} if destination is None else {"form-action": f"'self' {source(destination)}"}
 
     def _done(self, view: LinkView) -> Answer:
