@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from postgres import PostgresServer
+from rig import RUNNING
 from threepid.clock import Clock
 from threepid.storage.migrate import migrate
 from world import World
@@ -20,6 +21,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than there are cores: many tests wait for something most of the time."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_sessionfinish() -> None:
+    """End the servers of tests that failed before they could."""
+    for server in list(RUNNING):
+        server.kill()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

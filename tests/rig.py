@@ -37,6 +37,10 @@ def wait_for(condition: Any, seconds: float = 15.0, what: str = "it") -> Any:
     raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
+RUNNING: "set[ServerProcess]" = set()
+"""Servers that were started and not ended: the last test ends those of tests that failed."""
+
+
 class ServerProcess:
     """`threepid serve` as an operator starts it."""
 
@@ -93,7 +97,12 @@ all = "off"
             env={**os.environ, **environment},
             start_new_session=True,
         )
-        wait_for(self._answers, what="an answer of the server")
+        RUNNING.add(self)
+        try:
+            wait_for(self._answers, 60, what="an answer of the server")
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def _answers(self) -> bool:
@@ -111,14 +120,17 @@ all = "off"
         else:
             self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(20)
+        RUNNING.discard(self)
         self.log.close()
         return status
 
     def kill(self) -> None:
         """SIGKILL for the whole group: as if the power went."""
         assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(20)
+        RUNNING.discard(self)
         self.log.close()
 
     def workers(self) -> list[int]:

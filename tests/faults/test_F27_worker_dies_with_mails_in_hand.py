@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Self
+from typing import NoReturn, Self
 
 import pytest
 
@@ -259,7 +259,7 @@ def test_a_mail_whose_log_line_fails_is_noted_and_goes_out_once(
 ) -> None:
     import structlog
 
-    def full(*_: object) -> None:
+    def full(*_: object) -> NoReturn:
         raise OSError(28, "No space left on device")
 
     async def run() -> None:
