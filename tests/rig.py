@@ -27,7 +27,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(condition: Any, seconds: float = 15.0, what: str = "it") -> Any:
+def wait_for(condition: Any, seconds: float = 30.0, what: str = "it") -> Any:
     """The first true value of `condition()`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
