@@ -66,9 +66,9 @@ def database_url(engine: str, request: pytest.FixtureRequest, tmp_path: Path) ->
         yield f"sqlite:{path}"
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    name, url = server.copy_database("template_threepid")
+    name, url = server.lend("template_threepid")
     yield url
-    server.drop_database(name)
+    server.take_back(name, "template_threepid")
 
 
 @pytest.fixture

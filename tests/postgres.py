@@ -6,10 +6,29 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
 _COUNT = 0
+_MOST_BYTES = 16 * 1024 * 1024
+"""How large a database may be that another test gets: one with much in it, or much that was deleted, is not emptied."""
+_SHAPE = """
+SELECT md5(string_agg(line, ' ' ORDER BY line)) FROM (
+    SELECT concat('column ', attrelid::regclass, attname, atttypid, attnotnull) FROM pg_attribute
+    WHERE attrelid::regclass::text NOT LIKE 'pg\\_%' AND attrelid >= 16384 AND attnum > 0
+    UNION ALL SELECT concat('index ', pg_get_indexdef(indexrelid)) FROM pg_index WHERE indexrelid >= 16384
+    UNION ALL SELECT concat('trigger ', tgname) FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT concat('constraint ', conname, pg_get_constraintdef(oid)) FROM pg_constraint WHERE oid >= 16384
+    UNION ALL SELECT concat('function ', proname) FROM pg_proc WHERE oid >= 16384
+    UNION ALL SELECT concat('schema ', nspname) FROM pg_namespace WHERE oid >= 16384
+    UNION ALL SELECT concat('setting ', setconfig::text) FROM pg_db_role_setting
+) AS shape (line)
+"""
+_OTHERS = """
+SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 def binary(name: str) -> str:
@@ -28,6 +47,8 @@ class PostgresServer:
         # A socket's path must be short, and PostgreSQL refuses to run as root: both need a directory of our own.
         self._root = Path(tempfile.mkdtemp(prefix="tp-pg-"))
         self._data = self._root / "data"
+        self._clean: list[str] = []
+        self._shape: str | None = None
         self._user: str | None = None
         if os.geteuid() == 0:
             self._user = "postgres" if _exists("postgres") else "nobody"
@@ -61,6 +82,45 @@ class PostgresServer:
         self._admin(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return name, self.url(name)
 
+    def lend(self, template: str) -> tuple[str, str]:
+        """The name and URL of a database that is like the template: one that was given back, or a new copy.
+
+        A copy costs PostgreSQL more than most tests.
+        """
+        if self._clean:
+            name = self._clean.pop()
+            return name, self.url(name)
+        return self.copy_database(template)
+
+    def take_back(self, name: str, template: str) -> None:
+        """Empty a database for the next test, if it can be made like the template again."""
+        if self._shape is None:
+            with psycopg.connect(self.url(template), autocommit=True) as connection:
+                self._shape = _value(connection, _SHAPE)
+        try:
+            emptied = self._empty(name)
+        except psycopg.Error:
+            emptied = False
+        if emptied:
+            self._clean.append(name)
+        else:
+            self.drop_database(name)
+
+    def _empty(self, name: str) -> bool:
+        with psycopg.connect(self.url(name), autocommit=True) as connection:
+            connection.execute(_OTHERS.encode())
+            if _value(connection, "SELECT pg_database_size(current_database())") > _MOST_BYTES:
+                return False
+            if _value(connection, _SHAPE) != self._shape:
+                return False
+            tables = connection.execute(
+                b"SELECT relname FROM pg_class WHERE relkind = 'r' AND oid >= 16384 AND relname <> 'schema_migrations'"
+            ).fetchall()
+            # Foreign keys are triggers, and a replica fires none.
+            deletions = "".join(f'DELETE FROM "{table}";' for (table,) in tables)
+            connection.execute(f"SET session_replication_role = replica; {deletions}".encode())
+        return True
+
     def drop_database(self, name: str) -> None:
         self._admin(f'DROP DATABASE "{name}" WITH (FORCE)')
 
@@ -78,6 +138,12 @@ class PostgresServer:
             stderr=subprocess.DEVNULL,
             env={"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"},
         )
+
+
+def _value(connection: psycopg.Connection[Any], query: str) -> Any:
+    row = connection.execute(query.encode()).fetchone()
+    assert row is not None
+    return row[0]
 
 
 def _exists(user: str) -> bool:
