@@ -88,7 +88,7 @@ def test_no_secret_is_kept_in_the_clear(database_url: str, tmp_path: Path, hexad
         assert world.server.context.vault.hash_token(secrets["access token"]) in whole or database_url[:6] != "sqlite"
 
 
-PHONE = {"sms__countries": ["GB"], "sms__via": [{"transport": "console"}]}
+PHONE: dict[str, Any] = {"sms__countries": ["GB"], "sms__via": [{"transport": "console"}]}
 
 
 def test_what_waits_in_the_outbox_is_sealed(database_url: str, tmp_path: Path) -> None:
