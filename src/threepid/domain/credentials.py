@@ -56,6 +56,7 @@ class Vault:
         self._registration_token_mac = self._mac(secret, b"registration token")
         self._fingerprint_mac = self._mac(secret, b"fingerprint")
         self._outbox_mac = self._mac(secret, b"outbox")
+        self._outbox_box = nacl.secret.SecretBox(self._outbox_mac(b"key"))
 
     @staticmethod
     def _mac(secret: bytes, purpose: bytes) -> Callable[[bytes], bytes]:
@@ -114,8 +115,7 @@ class Vault:
         """Encrypt what a message in the outbox holds, among it links and codes; the same is sealed alike."""
         text = params.encode("utf-8")
         nonce = self._outbox_mac(b"nonce " + text)[: nacl.secret.SecretBox.NONCE_SIZE]
-        box = nacl.secret.SecretBox(self._outbox_mac(b"key"))
-        return _SEALED + base64.urlsafe_b64encode(box.encrypt(text, nonce)).decode("ascii")
+        return _SEALED + base64.urlsafe_b64encode(self._outbox_box.encrypt(text, nonce)).decode("ascii")
 
     def unseal_job(self, params: str) -> str:
         """What was sealed so; what an earlier version did not seal, as it is.
@@ -124,9 +124,8 @@ class Vault:
         """
         if not params.startswith(_SEALED):
             return params
-        box = nacl.secret.SecretBox(self._outbox_mac(b"key"))
         try:
-            return box.decrypt(base64.urlsafe_b64decode(params.removeprefix(_SEALED))).decode("utf-8")
+            return self._outbox_box.decrypt(base64.urlsafe_b64decode(params.removeprefix(_SEALED))).decode("utf-8")
         except (CryptoError, ValueError):
             raise ValueError("sealed with another secret, or damaged") from None
 
