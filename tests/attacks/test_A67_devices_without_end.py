@@ -107,9 +107,9 @@ def test_the_session_alone_logs_nobody_in(world: World, path: str) -> None:
     registration = Registration(world)
     request = registration.request
     assert world.post(path, request).status_code == 200
+    for body in ({"auth": {"session": registration.session}}, {"auth": request["auth"]}):
+        assert world.post(path, body).json() == {"user_id": ALICE, "home_server": "example.org"}
     for body in (
-        {"auth": {"session": registration.session}},
-        {"auth": request["auth"]},
         {"username": "alice", "auth": request["auth"]},
         {**request, "password": "another long password"},
         {**request, "device_id": "MINE"},

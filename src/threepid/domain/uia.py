@@ -141,12 +141,9 @@ class Uia:
         self._stages = stages
 
     async def recall(self, endpoint: str, session: str) -> Recalled | None:
-        """The first body of a session of an endpoint, for clients that do not repeat it; None if there is no such session.
-
-        One that has a result is not recalled: its id alone must log nobody in.
-        """
+        """The first body of a session of an endpoint, for clients that do not repeat it; None if there is no such session."""
         stored = await self._load(session)
-        if stored is None or Operation.from_text(stored.operation).name != endpoint or stored.result is not None:
+        if stored is None or Operation.from_text(stored.operation).name != endpoint:
             return None
         return Recalled(self._kept(session, stored), stored.request_mac)
 

@@ -88,7 +88,9 @@ async def register(call: Call, body: Register, query: RegisterQuery) -> Register
     grant = await call.authenticate(body.auth, flows.of_registration(call.config), consumer=Consumer.REGISTER_STAGE)
     device = call.device(body.device_id, body.initial_device_display_name, refreshes=body.refresh_token)
     if grant.result is not None:
-        login = None if body.inhibit_login else await accounts.log_in_again(grant.result, device, grant)
+        # The session ID stands in the addresses of pages, so it alone logs nobody in: that takes the whole request.
+        quiet = body.inhibit_login or call.recalled is not None
+        login = None if quiet else await accounts.log_in_again(grant.result, device, grant)
         user_id = grant.result
     else:
         # Clients ask with an empty body which flows there are, so it is asked for after the authentication only.
