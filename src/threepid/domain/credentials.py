@@ -11,6 +11,7 @@ import unicodedata
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -152,7 +153,7 @@ class Passwords:
         self._policy = policy
         self._denied = _Denied(policy.passwords_denied_file)
         # Verified when there is no hash to verify, so that "no such account" costs what "wrong password" costs.
-        self._nobody = _hash("nobody has this password")
+        self._nobody = _nobodys_hash()
         self.turns = Turns(clock, "argon2", lambda: self._matches("", self._nobody))
 
     async def hash(self, password: str, *, username: str | None = None, account: str | None = None) -> str:
@@ -242,6 +243,11 @@ class Passwords:
 def _hash(password: str) -> str:
     # libsodium's argon2id: it uses the wide registers of the machine, which halves the time where there are any.
     return nacl.pwhash.argon2id.str(password.encode(), opslimit=_TIME_COST, memlimit=_MEMORY_COST * 1024).decode()
+
+
+@cache
+def _nobodys_hash() -> str:
+    return _hash("nobody has this password")
 
 
 class _Denied:

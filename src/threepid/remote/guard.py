@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from fnmatch import fnmatchcase
+from functools import cache
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
@@ -122,6 +123,15 @@ class Slots:
                 del self._slots[name]
 
 
+@cache
+def _checked_tls(ca_file: str) -> ssl.SSLContext:
+    """The system's certificate authorities, which take long to read, and those of a file."""
+    context = ssl.create_default_context()
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    return context
+
+
 class Guard:
     """Calls other servers."""
 
@@ -136,10 +146,8 @@ class Guard:
         """`names` says where they are."""
         self._allowed = tuple(ip_network(network) for network in settings.allow)
         self._insecure = settings.insecure_hosts
-        self._tls = ssl.create_default_context()
-        if settings.ca_file:
-            self._tls.load_verify_locations(settings.ca_file)
-        self._unchecked_tls = ssl.create_default_context()
+        self._tls = _checked_tls(settings.ca_file)
+        self._unchecked_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._unchecked_tls.check_hostname = False
         self._unchecked_tls.verify_mode = ssl.CERT_NONE
         self._resolver = _CheckedResolver(names, self._check_address)

@@ -1,6 +1,7 @@
 """The page at `/`: what this server is, and where people who came here can go."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 from msgspec import Struct
@@ -24,19 +25,22 @@ class Document(Struct, frozen=True):
 def routes(services: Services, pages: Pages) -> list[Route]:
     """The route of the page."""
     config = services.context.config
-    answer = pages.page(
-        "index.html",
-        base=config.server.public_base_url.rstrip("/"),
-        server_name=config.server.name if config.accounts is not None else None,
-        registration=config.accounts.registration if config.accounts is not None else None,
-        identity_name=identity_name(config) if config.identity is not None else None,
-        has_phones=config.sms is not None,
-        documents=_documents(config),
-        has_mailbox=config.email is not None and any(isinstance(via, MailboxTransport) for via in config.email.via),
-    )
+
+    @cache
+    def answer() -> Answer:
+        return pages.page(
+            "index.html",
+            base=config.server.public_base_url.rstrip("/"),
+            server_name=config.server.name if config.accounts is not None else None,
+            registration=config.accounts.registration if config.accounts is not None else None,
+            identity_name=identity_name(config) if config.identity is not None else None,
+            has_phones=config.sms is not None,
+            documents=_documents(config),
+            has_mailbox=config.email is not None and any(isinstance(via, MailboxTransport) for via in config.email.via),
+        )
 
     async def show(_request: Request, _variables: Mapping[str, str]) -> Answer:
-        return answer
+        return answer()
 
     return [Route("/", {"GET": show})]
 
