@@ -62,7 +62,6 @@ def test_every_form_logs_in(world: World, who: dict[str, Any], family: str) -> N
         {"identifier": {"type": "m.id.thirdparty"}},
         {"identifier": {"type": "m.id.phone", "country": "GB", "phone": "07400 123456"}},
         {"identifier": {"type": "m.id.phone"}},
-        {"identifier": {"type": "m.id.carrier_pigeon"}},
         {"user": "nobody"},
         {"medium": "email", "address": "not an address"},
         {"address": "alice@example.com"},
