@@ -27,7 +27,7 @@ OF_ONE_ACCOUNT: Final = 4
 TOGETHER: Final = 8
 """So much is answered at once while others wait, if work takes less than `QUICK` (seconds)."""
 QUICK: Final = 0.03
-REFUSED_AFTER: Final = 0.25
+REFUSED_AFTER: Final = 0.5
 """Seconds after which somebody is told that there is no room."""
 _NICER: Final = 5
 
