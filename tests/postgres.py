@@ -23,6 +23,7 @@ SELECT md5(string_agg(line, ' ' ORDER BY line)) FROM (
     UNION ALL SELECT concat('function ', proname) FROM pg_proc WHERE oid >= 16384
     UNION ALL SELECT concat('schema ', nspname) FROM pg_namespace WHERE oid >= 16384
     UNION ALL SELECT concat('setting ', setconfig::text) FROM pg_db_role_setting
+    UNION ALL SELECT concat('migration ', version, ' ', name) FROM schema_migrations
 ) AS shape (line)
 """
 _OTHERS = """
