@@ -472,7 +472,7 @@ def test_any_spelling_of_an_address_finds_who_published_it(world: World) -> None
     for medium, nothing in (
         *(
             ("email", text)
-            for text in ("", "alice", "bob@example.com", "447400123456", "alice@example.com ", "x" * 500)
+            for text in ("", "alice", "bob@example.com", "447400123456", "alice @example.com", "x" * 500)
         ),
         *(("msisdn", text) for text in ("", "07400 123456", "alice@example.com", "447400123457", "+", "x" * 500)),
         *((medium, "alice@example.com") for medium in ("", "Email", "msisdn", "x" * 500)),

@@ -66,7 +66,8 @@ def take_message(
     `refusals_cost` makes the caller pay for it.
     """
     caller = _Caller(client, user_id)
-    known = account is not None and user_id == account
+    # A listed homeserver asks for its own people, who are no strangers.
+    known = (account is not None and user_id == account) or is_homeserver(context.config, client)
     try:
         _take(tx, context, _of_message(context, address, caller, known=known), TOO_MANY_MESSAGES)
     except LimitExceeded:
