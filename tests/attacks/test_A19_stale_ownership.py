@@ -26,8 +26,13 @@ AUTH: Final = {"type": "m.login.password", "user": "alice", "password": PASSWORD
 
 @pytest.fixture
 def world(database_url: str, tmp_path: Path) -> Iterator[World]:
-    changes: dict[str, Any] = {"policy__reset_contact_max_age_days": 30, "accounts__deactivate_without_token": True}
-    with World(database_url, tmp_path, sms__countries=["GB"], **changes) as made:
+    with World(
+        database_url,
+        tmp_path,
+        sms__countries=["GB"],
+        policy__reset_contact_max_age_days=30,
+        accounts__deactivate_without_token=True,
+    ) as made:
         yield made
 
 
