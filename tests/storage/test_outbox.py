@@ -12,7 +12,7 @@ from threepid.domain.messages import EXAMPLES
 from threepid.storage import mailbox, outbox
 from threepid.storage.connect import open_database
 from threepid.storage.database import Tx
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import Order, Pending
 
 T = TypeVar("T")
 WORKER = "host~boot~one"
@@ -300,19 +300,19 @@ def test_what_a_wrong_clock_put_off_waits_no_longer_than_it_was_to_wait(database
     asyncio.run(run())
 
 
-def test_has_due_tells_what_there_is_to_do(database_url: str) -> None:
+def test_pending_tells_what_there_is_to_do(database_url: str) -> None:
     async def run() -> None:
         async with PostOffice(database_url) as office:
-            assert not await read(office, outbox.has_due, office.clock.now())
+            assert not await read(office, outbox.pending, office.clock.now())
             now = office.clock.now()
             await office.order(life=MINUTE)
-            assert await read(office, outbox.has_due, now)
+            assert await read(office, outbox.pending, now) == Pending(in_line=True)
             (order,) = await claim(office)
-            assert not await read(office, outbox.has_due, now + HOUR)  # it is in hand
+            assert not await read(office, outbox.pending, now + HOUR)  # it is in hand
             await write(office, outbox.retry_later, order, now=now, due_at=now + 1, last_error="x")
-            assert not await read(office, outbox.has_due, now)
-            assert await read(office, outbox.has_due, now + 1)
-            assert await read(office, outbox.has_due, now + HOUR)
+            assert not await read(office, outbox.pending, now)
+            assert await read(office, outbox.pending, now + 1) == Pending(due=True)
+            assert await read(office, outbox.pending, now + HOUR) == Pending(due=True, expired=True)
 
     asyncio.run(run())
 

@@ -167,15 +167,17 @@ class Worker:
     async def _claim(self, count: int) -> list[Order]:
         now = self._clock.now()
         await self._mend_plans(now)
-        if not await self._database.read(lambda tx: outbox.has_due(tx, now)):
+        pending = await self._database.read(lambda tx: outbox.pending(tx, now))
+        if not pending:
             return []
         gaps = self._traffic.gaps()
         worker = self._leases.worker
 
         def step(tx: Tx) -> tuple[int, list[Order]]:
             outbox.delete_done(tx, now - KEPT)
-            dropped = outbox.drop_expired(tx, now)
-            outbox.line_up(tx, now)
+            dropped = outbox.drop_expired(tx, now) if pending.expired else 0
+            if pending.due:
+                outbox.line_up(tx, now)
             left, taken = gaps.copy(), list[Order]()
             while len(taken) < count:
                 found = outbox.in_line(

@@ -51,6 +51,18 @@ class Waiting(Struct, frozen=True):
     caller: str
 
 
+class Pending(Struct, frozen=True):
+    """What there is to do: are there messages in the line, some that belong into it, and some that have expired?"""
+
+    in_line: bool = False
+    due: bool = False
+    expired: bool = False
+
+    def __bool__(self) -> bool:
+        """Is there anything?"""
+        return bool(self.in_line or self.due or self.expired)
+
+
 class Holder(Struct, frozen=True):
     """A worker that has messages in hand, and when it last said that it lives."""
 
@@ -101,9 +113,9 @@ def insert(
     )
 
 
-def has_due(tx: Tx, now: int) -> bool:
-    """Is there anything to do at `now`: to deliver or to drop?"""
-    return tx.value(_sql.has_due, now=now) is not None
+def pending(tx: Tx, now: int) -> Pending:
+    """What there is to do at `now`."""
+    return tx.row(_sql.pending, Pending, now=now) or Pending()
 
 
 def line_up(tx: Tx, now: int) -> int:

@@ -87,12 +87,17 @@ WHERE id = :order_id AND attempts = :attempts AND sent_at IS NULL AND failed_at 
 UPDATE outbox SET failed_at = :now, params = '', last_error = 'expired: ' || COALESCE(last_error, 'never tried'), turn = NULL
 WHERE expires_at <= :now AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL;
 
--- name: has_due(now)$
--- Is there anything to do, delivering or dropping?
-SELECT 1 WHERE EXISTS (SELECT 1 FROM outbox WHERE turn IS NOT NULL) OR EXISTS (
-    SELECT 1 FROM outbox
-    WHERE due_at <= :now AND turn IS NULL AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL
-);
+-- name: pending(now)^
+-- What there is to do: messages that stand in the line, that are to be put into it, and that have expired.
+SELECT
+    EXISTS (SELECT 1 FROM outbox WHERE turn IS NOT NULL) AS in_line,
+    EXISTS (
+        SELECT 1 FROM outbox
+        WHERE due_at <= :now AND turn IS NULL AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL
+    ) AS due,
+    EXISTS (
+        SELECT 1 FROM outbox WHERE expires_at <= :now AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL
+    ) AS expired;
 
 -- name: held()
 -- The workers that have messages in hand, and when they last said so.
