@@ -311,9 +311,9 @@ def test_what_was_published_before_this_was_remembered_is_found_by_its_time(
     undo(
         database_url,
         "ALTER TABLE threepid_bindings DROP COLUMN here_at",
-        "DELETE FROM schema_migrations WHERE version = 14",
+        "DELETE FROM schema_migrations WHERE version = 13",
     )
-    assert migrate(database_url, password=None, clock=Clock()) == ["0014_published_here"]
+    assert migrate(database_url, password=None, clock=Clock()) == ["0013_published_here"]
     with home.again(identity__name="id.new.example") as new:
         found = new.run(new.server.context.database.read(lambda tx: threepids.bindings_of_user(tx, ALICE)))
         assert [(one.id_server, one.here_at is None) for one in found] == [(OLD, False), (other.name, True)]
