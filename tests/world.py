@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from email.message import EmailMessage
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -277,12 +278,18 @@ class Mail:
     def __init__(self, mail: mailbox.Mail) -> None:
         self.recipient = mail.recipient
         self.raw = mail.message
-        message = email.message_from_bytes(mail.message, policy=email.policy.SMTP)
+
+    @cached_property
+    def message(self) -> EmailMessage:
+        message = email.message_from_bytes(self.raw, policy=email.policy.SMTP)
         assert isinstance(message, EmailMessage)
-        self.message = message
-        plain = message.get_body(("plain",))
+        return message
+
+    @cached_property
+    def text(self) -> str:
+        plain = self.message.get_body(("plain",))
         assert isinstance(plain, EmailMessage)
-        self.text = str(plain.get_content())
+        return str(plain.get_content())
 
     @property
     def code(self) -> str:
