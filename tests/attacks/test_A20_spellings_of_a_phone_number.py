@@ -77,13 +77,18 @@ def test_all_spellings_are_one_contact(world: World) -> None:
 
 def test_nobody_else_gets_the_number_by_another_spelling(world: World) -> None:
     tokens = signed_in(world)
+    bob = {"add": world.register("bob")}
+    proofs = [proven(world, spelling, f"b{number}", bob) for number, spelling in enumerate(SPELLINGS[1::8])]
     body = {**proven(world, SPELLINGS[0], "s", tokens), "auth": AUTH}
     assert world.post(f"{C}/account/3pid/add", body, token=tokens["add"]).status_code == 200
-    bob = {"add": world.register("bob")}
-    for number, spelling in enumerate(SPELLINGS[1::8]):
-        body = {**proven(world, spelling, f"b{number}", bob), "auth": {**AUTH, "user": "bob"}}
+    for proof in proofs:
+        body = {**proof, "auth": {**AUTH, "user": "bob"}}
         answer = world.post(f"{C}/account/3pid/add", body, token=bob["add"])
         assert (answer.status_code, answer.json()["errcode"]) == (400, "M_THREEPID_IN_USE")
+    # From now on every spelling tells the owner, and no code goes out.
+    for number, spelling in enumerate(SPELLINGS):
+        assert ask(world, "add", spelling, f"c{number}", bob).status_code == 200
+        assert "somebody tried to add this number" in world.text().text
 
 
 def test_every_spelling_logs_in_and_what_is_refused_logs_nobody_in(world: World) -> None:
