@@ -164,7 +164,7 @@ OPERATIONS: Final[dict[str, tuple[Operation, set[str]]]] = {
     ),
     "this device deleted": (
         lambda a: a.world.call("DELETE", f"{C}/devices/THIS", {"auth": password()}, token=a.other["access_token"]),
-        EVERYTHING - THIS - OF_THIS,
+        EVERYTHING - THIS - OF_THIS - {"finished registration"},
     ),
     "another device deleted": (
         lambda a: a.world.post(f"{C}/delete_devices", {"devices": ["OTHER"], "auth": password()}, token=a.token),

@@ -103,7 +103,9 @@ class House(Struct):
         assert token is not None
         try:
             # Each from another network: the same caller would get the same answer again, as test_A36 shows.
-            return await self.devices.refresh(token, client=f"192.0.2.{next(_callers) % 256}", user_agent="Phone/2")
+            caller = next(_callers)
+            client = f"192.0.{caller // 256 % 256}.{caller % 256}"
+            return await self.devices.refresh(token, client=client, user_agent="Phone/2")
         except UnknownToken:
             return None
 
