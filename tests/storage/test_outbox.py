@@ -243,7 +243,7 @@ def test_each_caller_s_messages_stand_one_behind_the_other(database_url: str) ->
             flood = [await office.order(caller="flood") for _ in range(20)]
             office.clock.advance(2 * SECOND + 500)
             other = await office.order(caller="other")
-            order = [one.id for one in await read(office, in_line, office.clock.now())]
+            order = [one.id for one in await write(office, in_line, office.clock.now())]
             assert order == [*flood[:3], other, *flood[3:]]
             # Those that were tried, and wait for another try, come no sooner.
             for one in await claim(office, 21):
@@ -253,7 +253,7 @@ def test_each_caller_s_messages_stand_one_behind_the_other(database_url: str) ->
             late = await office.order(caller="third")
             office.clock.advance(1)
             assert await write(office, outbox.line_up, office.clock.now()) == 21
-            line = await read(office, in_line, office.clock.now())
+            line = await write(office, in_line, office.clock.now())
             assert line[0].id == late
             assert {one.caller for one in line[:3]} == {"flood", "other", "third"}
             assert len(line) == 22
@@ -273,7 +273,7 @@ def test_the_line_is_in_order_of_urgency(database_url: str) -> None:
             for template in ("invitation", "password_changed", "confirm_address"):
                 ids[template] = await office.order(message=kinds[template])
                 office.clock.advance(MINUTE)
-            order = [one.id for one in await read(office, in_line, office.clock.now())]
+            order = [one.id for one in await write(office, in_line, office.clock.now())]
             assert order == [ids["confirm_address"], ids["password_changed"], ids["invitation"]]
 
     asyncio.run(run())

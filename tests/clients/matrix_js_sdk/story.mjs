@@ -260,9 +260,14 @@ steps["be refused with a wrong password and an open session"] = async () => {
 
 steps["not take an address that is somebody's"] = async () => {
     const owner = await somebody();
-    const address = await addEmail(owner);
     const other = await somebody();
-    await refused(addEmail(other, address), "M_THREEPID_IN_USE", 400);
+    const address = freshEmail();
+    const secret = other.client.generateClientSecret();
+    const { sid } = await other.client.requestAdd3pidEmailToken(address, secret, 1);
+    await pressButton(address);
+    await addEmail(owner, address);
+    const add = (auth) => other.client.addThreePidOnly({ sid, client_secret: secret, auth });
+    await refused(withPassword(other, add), "M_THREEPID_IN_USE", 400);
     assert.deepEqual(await contacts(other), []);
 };
 
