@@ -223,7 +223,7 @@ def test_the_pages_for_addresses_and_numbers_name_what_is_there_in_every_state(
     database_url: str, tmp_path: Path
 ) -> None:
     with World(database_url, tmp_path, sms__countries=["GB"]) as world:
-        session = begin(world)["session"]
+        session = begin(world, body={"username": "carol", "password": PASSWORD})["session"]
         email = Visitor.at_stage(world, "m.login.email.identity", session)
         assert email.send({"action": "send", "address": "no address"}).problem
         email.send({"action": "send", "address": "carol@example.com"})
