@@ -389,6 +389,7 @@ def test_two_callers_together_begin_no_more_than_one_and_wait_for_each_others(da
     asyncio.run(run())
 
 
+@pytest.mark.alone
 def test_a_worker_does_not_give_way_to_its_own_work(database_url: str) -> None:
     async def run() -> None:
         async with PostOffice(database_url, MailboxTransport()) as office:
