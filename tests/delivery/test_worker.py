@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
 import structlog
 
 from mail_relay import HANG, Flaky, PostOffice, Relay
