@@ -335,7 +335,7 @@ def test_a_flood_s_places_in_the_line_are_a_second_apart(database_url: str, tmp_
             ask(world, "192.0.2.1", number)
         ask(world, "192.0.2.2", 30)
         now = world.clock.now()
-        line = world.run(world.server.context.database.read(lambda tx: outbox.in_line(tx, now=now, count=100)))
+        line = world.run(world.server.context.database.write(lambda tx: outbox.in_line(tx, now=now, count=100)))
         last = callers(world)[-1]
         assert [one.caller for one in line].index(last) == 1
         assert len(line) == 31
