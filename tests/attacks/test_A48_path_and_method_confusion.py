@@ -23,7 +23,7 @@ TARGETS = {
     "/_matrix/client/versions": (b"GET", 200),
     "/_matrix/identity/v2/account": (b"GET", 401),
     "/_matrix/identity/v2": (b"GET", 200),
-    "/_matrix/federation/v1/openid/userinfo": (b"GET", 400),
+    "/_matrix/federation/v1/openid/userinfo": (b"GET", 401),
 }
 
 
