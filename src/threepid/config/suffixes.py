@@ -10,10 +10,11 @@ _PRIVATE: Final = frozenset({
     "corp", "example", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain", "localhost", "private", "test",
 })  # fmt: skip
 """Top-level domains that no registry sells: reserved ones, and those that networks use among themselves."""
-_SECOND_LEVELS: Final = frozenset({
+SECOND_LEVELS: Final = frozenset({
     "ac", "co", "com", "ed", "edu", "go", "gob", "gouv", "gov", "govt", "gv", "ltd", "me", "mil", "muni", "ne", "net", "nhs",
     "nic", "nom", "or", "org", "plc", "sch",
 })  # fmt: skip
+"""Second labels below which the registries of countries give names away."""
 _COUNTRY: Final = 2
 """Letters of the top-level domain of a country."""
 _PROVIDERS: Final = frozenset({
@@ -31,5 +32,5 @@ def is_public_suffix(domain: str) -> bool:
     first, *more = domain.lower().split(".")
     if not more:
         return first not in _PRIVATE
-    of_registry = len(more) == 1 and len(more[0]) == _COUNTRY and first in _SECOND_LEVELS
+    of_registry = len(more) == 1 and len(more[0]) == _COUNTRY and first in SECOND_LEVELS
     return of_registry or domain.lower() in _PROVIDERS

@@ -7,16 +7,14 @@ last two labels, or three where the last two are a country and a general word. W
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
+from threepid.config.suffixes import SECOND_LEVELS
+
 _COUNTRY_LENGTH: Final = 2
 _SITE_BITS: Final = 48
-_GENERAL: Final = frozenset(
-    {
-        "ac", "asn", "asso", "co", "com", "csiro", "ed", "edu", "firm", "gen", "go", "gob", "gouv", "gov", "govt", "gub", "gv",
-        "id", "idv", "in", "ind", "info", "lg", "ltd", "me", "med", "mil", "muni", "ne", "net", "nhs", "nic", "nom", "or", "org",
-        "plc", "police", "pro", "res", "sch", "school", "web",
-    }
-)  # fmt: skip
-"""Second labels below which countries register names."""
+_GENERAL: Final = SECOND_LEVELS | {
+    "asn", "asso", "csiro", "firm", "gen", "gub", "id", "idv", "in", "ind", "info", "lg", "med", "police", "pro", "res", "school", "web",
+}  # fmt: skip
+"""Second labels below which some country registers names: more than those that nobody may trust as a whole."""
 
 
 def registrable_domain(server_name: str) -> str:
