@@ -12,7 +12,8 @@ from threepid.config.suffixes import SECOND_LEVELS
 _COUNTRY_LENGTH: Final = 2
 _SITE_BITS: Final = 48
 _GENERAL: Final = SECOND_LEVELS | {
-    "asn", "asso", "csiro", "firm", "gen", "gub", "id", "idv", "in", "ind", "info", "lg", "med", "police", "pro", "res", "school", "web",
+    "asn", "asso", "csiro", "firm", "gen", "gub", "id", "idv", "in", "ind",
+    "info", "lg", "med", "police", "pro", "res", "school", "web",
 }  # fmt: skip
 """Second labels below which some country registers names: more than those that nobody may trust as a whole."""
 
