@@ -16,11 +16,10 @@ import httpx
 import msgspec
 
 from threepid import config
-from threepid.app import Secrets, Server
+from threepid.app import Server, load_secrets
 from threepid.clock import Clock, Entropy
 from threepid.config import Config, MailboxTransport
 from threepid.delivery.render import Renderer
-from threepid.domain.keys import ensure_keyring
 from threepid.storage import mailbox
 from threepid.storage.connect import open_database
 from threepid.storage.outbox import Order
@@ -116,13 +115,12 @@ class World:
         self._loop.close()
 
     async def _open(self) -> Server:
-        secrets = Secrets(b"s" * 32, ensure_keyring(self.directory / "keys", SeededEntropy("keys")))
         server = Server(
             self.config,
             clock=self.clock,
             entropy=self.entropy,
             database=open_database(self.database_url, pool_size=8, password=None),
-            secrets=secrets,
+            secrets=load_secrets(self.config, SeededEntropy("keys")),
             background=False,
             strict=True,
         )

@@ -506,7 +506,7 @@ def test_operators_list_and_cancel(home: World, tmp_path: Path) -> None:
     (found,) = listed(home)
     config = tmp_path / "threepid.toml"
     config.write_text(
-        f'[server]\nname = "example.org"\npublic_base_url = "{BASE}"\ndata_dir = "{tmp_path}"\n'
+        f'[server]\nname = "example.org"\npublic_base_url = "{BASE}"\ndata_dir = "{home.config.server.data_dir}"\n'
         f'[database]\nurl = "{home.database_url}"\n[accounts]\n[identity]\n'
     )
 
@@ -515,7 +515,9 @@ def test_operators_list_and_cancel(home: World, tmp_path: Path) -> None:
         whole = [sys.executable, "-m", "threepid", "invites", *arguments]
         return subprocess.run(whole, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment)
 
-    lines = command("list", "-c", str(config)).stdout.splitlines()
+    listing = command("list", "-c", str(config))
+    assert listing.returncode == 0, listing.stderr
+    lines = listing.stdout.splitlines()
     assert lines[0].split() == ["id", "medium", "address", "sender", "room", "created", "expires", "state"]
     assert lines[1].split()[:5] == [found.id, "email", GUEST, ALICE, ROOM]
     assert lines[1].split()[-1] == "waiting"
