@@ -8,10 +8,10 @@ import apsw
 from rich.progress import Progress
 
 from threepid.clock import DAY, Clock
-from threepid.domain.credentials import Vault
+from threepid.domain.secrets.vault import Vault
 from threepid.spec.lookup_hash import lookup_hash
 from threepid.storage import peppers
-from threepid.storage.migrate import migrate
+from threepid.storage.engine.migrate import migrate
 
 PEPPER = "benchbenchbenchbenchbench"
 USERS = 1_000

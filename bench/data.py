@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.progress import track
 
 from threepid.clock import DAY, Clock
-from threepid.domain.credentials import Vault
-from threepid.storage import accounts, devices, sessions, threepids
-from threepid.storage.connect import open_database
-from threepid.storage.database import Tx
-from threepid.storage.migrate import migrate
+from threepid.domain.secrets.vault import Vault
+from threepid.storage import accounts, devices, threepids, validations
+from threepid.storage.engine.connect import open_database
+from threepid.storage.engine.database import Tx
+from threepid.storage.engine.migrate import migrate
 from threepid.storage.threepids import Threepid
 
 BATCH = 2_000
@@ -75,8 +75,8 @@ async def _fill(path: Path, count: int, posts: int, vault: Vault, password_hash:
 
     def session(tx: Tx, number: int) -> None:
         address = f"post{number:07}@new.example.com"
-        key = sessions.Key("add", "", "email", address, secret_hash)
-        sessions.open_session(
+        key = validations.Key("add", "", "email", address, secret_hash)
+        validations.open_session(
             tx,
             key,
             sid=f"bench{number:07}",
@@ -86,7 +86,7 @@ async def _fill(path: Path, count: int, posts: int, vault: Vault, password_hash:
             now=now,
             expires_at=now + DAY,
         )
-        sessions.validate_by_link(tx, f"bench{number:07}", now=now, expires_at=now + DAY, attempts=5)
+        validations.validate_by_link(tx, f"bench{number:07}", now=now, expires_at=now + DAY, attempts=5)
 
     try:
         await _in_batches(database.write, account, count, "accounts")

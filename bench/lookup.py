@@ -22,12 +22,12 @@ import msgspec
 import associations
 from rehash import hashed_per_second
 from threepid.clock import Clock, Entropy
-from threepid.domain.credentials import Vault
-from threepid.domain.keys import ensure_keyring, ensure_secret
-from threepid.domain.peppers import BATCH
+from threepid.domain.identity.peppers import BATCH
+from threepid.domain.secrets.keys import ensure_keyring, ensure_secret
+from threepid.domain.secrets.vault import Vault
 from threepid.spec.lookup_hash import lookup_hash
 from threepid.storage import peppers
-from threepid.storage.connect import open_database
+from threepid.storage.engine.connect import open_database
 from tools import HERE, Figures, Setup, bare, free_port, memory, serving, wrk
 
 SIZES = (1_000, 100_000, 1_000_000)

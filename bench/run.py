@@ -20,8 +20,9 @@ import lookup
 from clients import PASSWORD
 from threepid.clock import Clock, Entropy
 from threepid.config import Policy
-from threepid.domain.credentials import Passwords, Vault
-from threepid.domain.keys import ensure_keyring, ensure_secret
+from threepid.domain.secrets.keys import ensure_keyring, ensure_secret
+from threepid.domain.secrets.passwords import Passwords
+from threepid.domain.secrets.vault import Vault
 from tools import Figures, Setup, free_port
 
 SECTIONS = {

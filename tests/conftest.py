@@ -10,7 +10,7 @@ import pytest
 from postgres import PostgresServer
 from rig import RUNNING
 from threepid.clock import Clock
-from threepid.storage.migrate import migrate
+from threepid.storage.engine.migrate import migrate
 from world import World
 
 

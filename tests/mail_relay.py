@@ -25,9 +25,9 @@ from threepid.delivery.senders import by_mail
 from threepid.delivery.worker import Worker
 from threepid.domain import messages
 from threepid.storage import outbox
-from threepid.storage.connect import open_database
-from threepid.storage.database import Busy, Database, Tx
-from threepid.storage.queries import Query
+from threepid.storage.engine.connect import open_database
+from threepid.storage.engine.database import Busy, Database, Tx
+from threepid.storage.engine.queries import Query
 from world import HandClock
 
 T = TypeVar("T")

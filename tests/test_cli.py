@@ -12,7 +12,7 @@ import apsw
 import pytest
 
 from threepid.cli import app
-from threepid.storage.migrate import known_migrations
+from threepid.storage.engine.migrate import known_migrations
 
 
 def threepid(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

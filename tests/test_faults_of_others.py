@@ -24,11 +24,11 @@ Faults of Sydent:
 * unbind hangs for ever on a session that is not validated: `tests/attacks/test_A52_unbind_forgery.py::test_other_sessions_prove_nothing`
 * unbind fails with 500 on a session that has expired: `test_an_expired_session_withdraws_nothing_and_is_told_so`
 * an association is good for a hundred years: `test_what_is_published_is_found_by_its_hash_and_for_a_year`
-* v1 publishes for any user without a token: `tests/api/test_http.py::test_v1_is_off_but_for_the_public_keys`
-* a write that touches no row goes unnoticed: `tests/storage/test_database.py::test_a_write_that_touches_another_number_of_rows_is_undone`
-* the pepper is short and never replaced: `tests/domain/test_lookup.py::test_a_pepper_has_128_random_bits_or_more_of_letters_and_digits`,
-  `tests/domain/test_lookup.py::test_the_schedule_replaces_the_pepper`
-* lookups without a limit: `tests/domain/test_lookup.py::test_a_user_may_ask_for_so_many_distinct_addresses_a_day`
+* v1 publishes for any user without a token: `tests/http/test_asgi.py::test_v1_is_off_but_for_the_public_keys`
+* a write that touches no row goes unnoticed: `tests/storage/engine/test_database.py::test_a_write_that_touches_another_number_of_rows_is_undone`
+* the pepper is short and never replaced: `tests/domain/identity/test_lookup.py::test_a_pepper_has_128_random_bits_or_more_of_letters_and_digits`,
+  `tests/domain/identity/test_lookup.py::test_the_schedule_replaces_the_pepper`
+* lookups without a limit: `tests/domain/identity/test_lookup.py::test_a_user_may_ask_for_so_many_distinct_addresses_a_day`
 * only one key, `ed25519:0`: `tests/attacks/test_A59_signing_keys.py::test_after_a_rotation_old_signatures_can_be_checked_and_the_old_key_is_not_valid`
 * a phone cannot be invited: `tests/flows/test_invite.py::test_a_phone_is_invited_by_a_text_without_links`
 * invitations never end: `tests/flows/test_invite.py::test_an_invitation_ends_after_its_days_and_is_forgotten`
@@ -47,7 +47,7 @@ Faults of ma1sd:
   `tests/api/test_identity_v1.py::test_synapse_withdraws_by_a_signature_over_the_path_that_it_called`
 * answers to lookups in the clear are turned round: `tests/api/test_hashed_lookup.py::test_in_the_clear_answers_name_what_was_asked_for`
 * hash_details has no pepper: `test_there_is_a_pepper_before_anybody_has_published_anything`
-* the first lookups after a new pepper find nothing: `tests/domain/test_lookup.py::test_a_rotation_is_complete_before_clients_are_told_and_both_answer_for_a_while`
+* the first lookups after a new pepper find nothing: `tests/domain/identity/test_lookup.py::test_a_rotation_is_complete_before_clients_are_told_and_both_answer_for_a_while`
 * acceptances are signed by the server's key: `tests/flows/test_invite.py::test_the_mails_key_signs_the_acceptance_and_the_room_can_check_it`
 
 Of both, and of servers that keep sessions in memory: `test_a_session_outlives_the_process_that_opened_it`.

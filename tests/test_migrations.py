@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from threepid.clock import Clock
-from threepid.storage.database import Busy, SchemaError, StorageError
-from threepid.storage.migrate import Migration, known_migrations, migrate
+from threepid.storage.engine.database import Busy, SchemaError, StorageError
+from threepid.storage.engine.migrate import Migration, known_migrations, migrate
 
 KILLS = 20
-CHILD = "import sys; from threepid.clock import Clock; from threepid.storage.migrate import migrate; migrate(sys.argv[1], password=None, clock=Clock())"
+CHILD = "import sys; from threepid.clock import Clock; from threepid.storage.engine.migrate import migrate; migrate(sys.argv[1], password=None, clock=Clock())"
 
 
 def tables(path: Path) -> list[str]:
@@ -187,7 +187,7 @@ def test_identity_tokens_that_are_there_stay_good_and_are_fifty_a_user(
 def test_authentication_sessions_of_before_go_on_under_their_new_subjects(database_url: str) -> None:
     import apsw
 
-    from threepid.storage.connect import sqlite_path
+    from threepid.storage.engine.connect import sqlite_path
 
     before = [step for step in known_migrations() if step.version < 8]
     step = next(step for step in known_migrations() if step.version == 8)

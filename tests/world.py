@@ -21,7 +21,7 @@ from threepid.clock import Clock, Entropy
 from threepid.config import Config, MailboxTransport
 from threepid.delivery.render import Renderer
 from threepid.storage import mailbox
-from threepid.storage.connect import open_database
+from threepid.storage.engine.connect import open_database
 from threepid.storage.outbox import Order
 
 T = TypeVar("T")

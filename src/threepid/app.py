@@ -8,50 +8,52 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
-from threepid import config, telemetry
-from threepid.api import dispatch, http
+from threepid import background, config, telemetry
+from threepid.api import dispatch
 from threepid.api.endpoints import served
 from threepid.clock import MINUTE, Clock, Entropy
 from threepid.config import Config
-from threepid.delivery.callbacks import by_callback
+from threepid.delivery.jobs.callbacks import by_callback
+from threepid.delivery.jobs.withdrawals import by_signed_request
 from threepid.delivery.presence import Presence
 from threepid.delivery.senders import senders
-from threepid.delivery.withdrawals import by_signed_request
 from threepid.delivery.worker import Worker
-from threepid.domain import housekeeping, invites
-from threepid.domain.accounts import Accounts
-from threepid.domain.associations import Associations
-from threepid.domain.bindings import CHANNEL, Bindings
+from threepid.domain.accounts.accounts import Accounts
+from threepid.domain.accounts.devices import Devices
+from threepid.domain.accounts.notices import Notices
+from threepid.domain.accounts.profiles import Profiles
+from threepid.domain.accounts.waiting import Waiting
+from threepid.domain.authentication.registration_tokens import RegistrationTokens
+from threepid.domain.authentication.stages import Stages
+from threepid.domain.authentication.uia import Uia
+from threepid.domain.contacts.bindings import CHANNEL, Bindings
+from threepid.domain.contacts.threepids import Threepids
 from threepid.domain.context import Context
-from threepid.domain.credentials import Passwords, Vault
-from threepid.domain.devices import Devices
-from threepid.domain.fingerprint import recognise
 from threepid.domain.health import Health
-from threepid.domain.invites import Invites
-from threepid.domain.keys import Keyring, ensure_keyring, ensure_secret
+from threepid.domain.identity import invites
+from threepid.domain.identity.associations import Associations
+from threepid.domain.identity.invites import Invites
+from threepid.domain.identity.lookup import Lookup
+from threepid.domain.identity.terms import Terms
 from threepid.domain.limits import closed_prefixes
-from threepid.domain.lookup import Lookup
-from threepid.domain.notices import Notices
-from threepid.domain.profiles import Profiles
-from threepid.domain.registration_tokens import RegistrationTokens
+from threepid.domain.secrets.fingerprint import recognise
+from threepid.domain.secrets.keys import Keyring, ensure_keyring, ensure_secret
+from threepid.domain.secrets.passwords import Passwords
+from threepid.domain.secrets.vault import Vault
 from threepid.domain.services import Services
-from threepid.domain.stages import Stages
-from threepid.domain.terms import Terms
-from threepid.domain.threepids import Threepids
-from threepid.domain.uia import Uia
-from threepid.domain.validation import Validation
-from threepid.domain.waiting import Waiting
+from threepid.domain.validation.sessions import Validation
+from threepid.http import asgi
+from threepid.http.exchange import Answer, Fallbacks
 from threepid.remote.captcha import Captcha
 from threepid.remote.discovery import Discovery
 from threepid.remote.federation import Federation
 from threepid.remote.guard import Guard
 from threepid.remote.identity import IdentityClient
 from threepid.remote.names import Names
-from threepid.spec.exchange import Answer, Fallbacks
 from threepid.storage import accounts, outbox
-from threepid.storage.connect import open_database
-from threepid.storage.database import Database, StorageError
-from threepid.storage.migrate import migrate
+from threepid.storage.engine.connect import open_database
+from threepid.storage.engine.database import Database, StorageError
+from threepid.storage.engine.migrate import migrate
 from threepid.web import site
 from threepid.web.render import Pages
 
@@ -240,14 +242,14 @@ class Server:
             return None
         return Captcha(self._guard, settings, config.read_secret(Path(settings.secret_file)))
 
-    def _asgi(self, *, strict: bool) -> http.Asgi:
+    def _asgi(self, *, strict: bool) -> asgi.Asgi:
         self._dispatcher = dispatch.Dispatcher(self.services, served(self.context.config), strict=strict)
         pages = Pages(self.context.brand)
         routes = [
             *self._dispatcher.routes(),
             *site.routes(self.services, pages),
         ]
-        return http.build(
+        return asgi.build(
             routes,
             _by_path(dispatch.FALLBACKS, site.fallbacks(pages)),
             trusted_proxies=config.trusted_proxies(self.context.config),
@@ -258,7 +260,7 @@ class Server:
     async def _keep_house(self) -> None:
         while not self._stop.is_set():
             try:
-                await housekeeping.run_once(self.context)
+                await background.run_once(self.context)
                 telemetry.sms_prefixes_closed.set(await closed_prefixes(self.context))
             except Exception:  # noqa: BLE001 - a failed round is repeated by the next one; the server goes on
                 _log.exception("housekeeping_failed")

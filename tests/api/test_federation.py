@@ -9,7 +9,7 @@ from signedjson.sign import SignatureVerifyException, verify_signed_json
 from unpaddedbase64 import decode_base64
 
 from threepid.clock import DAY, HOUR
-from threepid.domain.keys import rotate_keyring
+from threepid.domain.secrets.keys import rotate_keyring
 from world import SeededEntropy, World
 
 KEYS = "/_matrix/key/v2/server"

@@ -153,7 +153,7 @@ def test_the_old_api_finds_and_counts_too(client: Client) -> None:
 
 
 def test_a_phone_number_is_found_in_the_clear_in_every_spelling(client: Client) -> None:
-    from threepid.domain.associations import Associations
+    from threepid.domain.identity.associations import Associations
 
     associations = client.world.server.services.associations
     assert isinstance(associations, Associations)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from threepid.domain import health
-from threepid.storage.database import Busy, StorageError, Tx
+from threepid.storage.engine.database import Busy, StorageError, Tx
 from world import World
 
 LIVE = "/_threepid/health/live"

@@ -13,7 +13,7 @@ from signedjson.sign import verify_signed_json
 from unpaddedbase64 import decode_base64, encode_base64
 
 from threepid.clock import DAY, MINUTE
-from threepid.domain.keys import import_keys
+from threepid.domain.secrets.keys import import_keys
 from threepid.spec.signing import SignedRequest
 from world import HandClock, World
 

@@ -12,7 +12,7 @@ import pytest
 
 from rig import ServerProcess, register
 from threepid.clock import HOUR
-from threepid.domain.waiting import MOST
+from threepid.domain.accounts.waiting import MOST
 from world import World
 
 PATH = "/_matrix/client/v3/sync"

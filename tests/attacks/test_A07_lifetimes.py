@@ -83,7 +83,7 @@ def test_an_older_mail_of_the_same_session_still_works_while_it_lives(world: Wor
 
 def test_a_validated_reset_session_lives_15_minutes(world: World) -> None:
     from threepid.domain.addresses import parse_email
-    from threepid.domain.validation import Consumer, Purpose
+    from threepid.domain.validation.sessions import Consumer, Purpose
     from threepid.spec.errors import SessionExpired
 
     token = world.register()
@@ -105,10 +105,10 @@ def test_a_validated_reset_session_lives_15_minutes(world: World) -> None:
 
 
 def test_expired_sessions_are_forgotten(world: World, identity: str) -> None:
-    from threepid.domain import housekeeping
+    from threepid import background
 
     sid = world.request_token(identity)
     world.clock.advance(49 * HOUR)
-    assert world.run(housekeeping.run_once(world.server.context)) >= 1
+    assert world.run(background.run_once(world.server.context)) >= 1
     answer = world.get(f"/_matrix/identity/v2/3pid/getValidated3pid?sid={sid}&client_secret=secret", token=identity)
     assert (answer.status_code, answer.json()["errcode"]) == (404, "M_NO_VALID_SESSION")

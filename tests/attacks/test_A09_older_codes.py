@@ -3,10 +3,10 @@
 import pytest
 
 from threepid.domain.addresses import parse_email
-from threepid.domain.validation import Consumer, Purpose
+from threepid.domain.validation.sessions import Consumer, Purpose
 from threepid.spec.errors import NoValidSession
-from threepid.storage import sessions
-from threepid.storage.database import Tx
+from threepid.storage import validations
+from threepid.storage.engine.database import Tx
 from world import World
 
 
@@ -31,7 +31,7 @@ def test_closing_an_addresses_sessions_kills_links_codes_and_validated_ones(worl
     untouched = world.request_token(world.identity_token(token), "other@example.com")
 
     def settle(tx: Tx) -> int:
-        return sessions.close_of_address(
+        return validations.close_of_address(
             tx, medium="email", canonical="alice@example.com", purpose="reset", now=context.clock.now()
         )
 
@@ -45,7 +45,7 @@ def test_closing_an_addresses_sessions_kills_links_codes_and_validated_ones(worl
         return validation.consume(tx, validation.check(tx, second, "two", Consumer.RESET_STAGE, ""))
 
     assert world.run(write(use)) is False
-    assert world.run(context.database.read(lambda tx: sessions.by_sid(tx, untouched))).consumed_at is None  # type: ignore[union-attr]
+    assert world.run(context.database.read(lambda tx: validations.by_sid(tx, untouched))).consumed_at is None  # type: ignore[union-attr]
 
 
 def test_a_link_of_a_used_session_confirms_nothing_more(world: World) -> None:

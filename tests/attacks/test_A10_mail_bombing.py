@@ -108,7 +108,7 @@ def test_the_whole_server_has_a_ceiling(database_url: str, tmp_path: Path) -> No
 
 
 def test_neither_addresses_nor_callers_are_kept_in_the_clear(world: World) -> None:
-    from threepid.storage.queries import Query
+    from threepid.storage.engine.queries import Query
 
     Attacker(world).ask(WAYS[0], SPELLINGS[0], "203.0.113.7")
     statement = "SELECT COUNT(*) FROM limits WHERE key LIKE '%example%' OR key LIKE '%203.0%'"

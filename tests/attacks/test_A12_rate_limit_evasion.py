@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from threepid.api.http import _Proxies
-from threepid.domain import housekeeping
+from threepid import background
+from threepid.http.asgi import _Proxies
 from threepid.storage import limits
-from threepid.storage.database import Tx
-from threepid.storage.queries import Query
+from threepid.storage.engine.database import Tx
+from threepid.storage.engine.queries import Query
 from world import World
 
 HOUR = 3_600_000
@@ -237,5 +237,5 @@ def test_callers_without_end_take_no_memory_and_are_forgotten(open_world: World,
     assert open_world.run(database.read(lambda tx: tx.value(rows))) == count
     assert open_world.run(database.read(lambda tx: tx.value(clear))) == 0
     open_world.clock.advance(HOUR)
-    assert open_world.run(housekeeping.run_once(open_world.server.context)) >= count
+    assert open_world.run(background.run_once(open_world.server.context)) >= count
     assert open_world.run(database.read(lambda tx: tx.value(rows))) == 0

@@ -11,9 +11,9 @@ import pytest
 
 from failing_disk import failing_disk
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
+from threepid.domain.authentication.registration_tokens import RegistrationTokens
 from threepid.domain.limits import known_network
-from threepid.domain.registration_tokens import RegistrationTokens
-from threepid.storage.migrate import migrate
+from threepid.storage.engine.migrate import migrate
 from world import PASSWORD, HandClock, World
 
 C: Final = "/_matrix/client/v3"

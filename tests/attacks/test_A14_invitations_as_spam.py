@@ -11,7 +11,7 @@ import pytest
 
 from fake_homeserver import FakeHomeserver, homeserver
 from threepid.clock import DAY, HOUR
-from threepid.storage.queries import Query
+from threepid.storage.engine.queries import Query
 from world import BASE, Mail, World
 
 STORE = "/_matrix/identity/v2/store-invite"

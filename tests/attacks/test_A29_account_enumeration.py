@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from threepid.clock import HOUR
-from threepid.storage.database import Tx
-from threepid.storage.queries import Query
+from threepid.storage.engine.database import Tx
+from threepid.storage.engine.queries import Query
 from world import BASE, PASSWORD, World, normalised
 
 C: Final = "/_matrix/client/v3"

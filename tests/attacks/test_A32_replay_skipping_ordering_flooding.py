@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from threepid.storage.queries import Query
+from threepid.storage.engine.queries import Query
 from world import PASSWORD, World
 
 C = "/_matrix/client/v3"
@@ -104,9 +104,9 @@ def test_one_caller_begins_so_many_and_the_rows_go_away(database_url: str, tmp_p
         assert answers == [401] * 20 + [429] * 40
         assert rows(world, "uia_sessions") == 20
         world.clock.advance(15 * 60_000)
-        from threepid.domain import housekeeping
+        from threepid import background
 
-        world.run(housekeeping.run_once(world.server.context))
+        world.run(background.run_once(world.server.context))
         assert rows(world, "uia_sessions") == 0
 
 

@@ -9,15 +9,15 @@ from typing import Any, Final, cast
 import httpx
 import pytest
 
-from threepid.domain import stages
-from threepid.domain.devices import Device, Login
-from threepid.domain.uia import Grant
-from threepid.domain.validation import Consumer
+from threepid.domain.accounts.devices import Device, Login
+from threepid.domain.authentication import stages
+from threepid.domain.authentication.uia import Grant
+from threepid.domain.validation.sessions import Consumer
 from threepid.spec.errors import Forbidden, MatrixError, ThreepidAuthFailed, Unauthorized, UnknownToken
 from threepid.spec.uia import PASSWORD as PASSWORD_STAGE
 from threepid.spec.uia import AuthData, AuthenticationRequiredError
-from threepid.storage.database import Tx
 from threepid.storage.devices import Requester
+from threepid.storage.engine.database import Tx
 from world import BASE, PASSWORD, World
 
 C: Final = "/_matrix/client/v3"

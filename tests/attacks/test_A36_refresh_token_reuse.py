@@ -1,7 +1,7 @@
 """A36: a refresh token is good until what came of it is used, and after that ends its whole family.
 
 For 30 seconds a repeat from the same network and user agent gets the same answer again: two tabs of one browser.
-Every short sequence of uses is walked in tests/domain/test_devices.py; here is what clients and thieves see.
+Every short sequence of uses is walked in tests/domain/accounts/test_devices.py; here is what clients and thieves see.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from typing import Any, Final, cast
 import httpx
 import pytest
 
+from threepid import background
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
-from threepid.domain import housekeeping
-from threepid.storage.queries import Query
+from threepid.storage.engine.queries import Query
 from world import BASE, PASSWORD, World
 
 C: Final = "/_matrix/client/v3"
@@ -332,7 +332,7 @@ def test_a_jump_of_the_clock_does_not_lengthen_the_time(world: World, login: dic
     assert use(world, first.json()).status_code == 200
     world.clock.advance(jump)
     if jump < 0:
-        world.run(housekeeping.run_once(world.server.context))
+        world.run(background.run_once(world.server.context))
     assert refused(refresh(world, login, client=HOME))
     assert refused(use(world, first.json()))
 
@@ -341,7 +341,7 @@ def test_a_small_step_of_the_clock_logs_nobody_out(world: World, login: dict[str
     first = refresh(world, login, client=HOME)
     assert use(world, first.json()).status_code == 200
     world.clock.advance(-2 * SECOND)
-    world.run(housekeeping.run_once(world.server.context))
+    world.run(background.run_once(world.server.context))
     assert pair(refresh(world, login, client=HOME)) == pair(first)
 
 
@@ -368,7 +368,7 @@ def test_the_pair_is_sealed_and_forgotten_after_30_seconds(world: World, login: 
     refresh(world, answer.json())
     assert len(sealed()) == 1
     world.clock.advance(MINUTE)
-    world.run(housekeeping.run_once(world.server.context))
+    world.run(background.run_once(world.server.context))
     assert sealed() == []
 
 
@@ -408,11 +408,11 @@ def test_the_last_twenty_tokens_that_ended_are_known_for_30_days(world: World, l
     assert whether == [False] * 5 + [True] * 20
     assert world.run(count_ended(world)) == 20
     world.clock.advance(30 * DAY - 20 * MINUTE)
-    world.run(housekeeping.run_once(world.server.context))
+    world.run(background.run_once(world.server.context))
     assert refused(use(world, tokens[-2]))
     world.clock.advance(20 * MINUTE)
     assert refused(use(world, tokens[-2]), lives=False)
-    world.run(housekeeping.run_once(world.server.context))
+    world.run(background.run_once(world.server.context))
     assert world.run(count_ended(world)) == 0
 
 
@@ -460,7 +460,7 @@ def test_a_device_that_is_back_under_its_old_name_is_another_one(world: World, l
 
 def test_tokens_of_a_device_that_was_long_away_are_known_for_30_days_more(world: World, login: dict[str, Any]) -> None:
     world.clock.advance(90 * DAY)
-    world.run(housekeeping.run_once(world.server.context))
+    world.run(background.run_once(world.server.context))
     assert refused(use(world, login))
     assert refused(refresh(world, login))
     world.clock.advance(30 * DAY)

@@ -8,10 +8,10 @@ from typing import Any
 import bcrypt
 import pytest
 
-from threepid.domain.credentials import Passwords
+from threepid.domain.secrets.passwords import Passwords
 from threepid.spec.errors import InvalidParam
 from threepid.storage import accounts
-from threepid.storage.database import Tx
+from threepid.storage.engine.database import Tx
 from world import BASE, HandClock, World
 
 REGISTER = "/_matrix/client/v3/register"

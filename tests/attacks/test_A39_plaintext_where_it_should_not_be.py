@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from threepid.domain import messages
-from threepid.domain.credentials import Vault
+from threepid.domain.secrets.vault import Vault
 from threepid.storage import outbox
-from threepid.storage.database import Tx
-from threepid.storage.queries import Query
-from threepid.storage.sqlite import SqliteTx
+from threepid.storage.engine.database import Tx
+from threepid.storage.engine.queries import Query
+from threepid.storage.engine.sqlite import SqliteTx
 from world import BASE, SeededEntropy, World
 
 C = "/_matrix/client/v3"

@@ -12,7 +12,7 @@ from unpaddedbase64 import encode_base64
 
 from fake_identity_server import DROP, FakeIdentityServer, identity_server
 from threepid.clock import DAY, MINUTE
-from threepid.domain.keys import rotate_keyring
+from threepid.domain.secrets.keys import rotate_keyring
 from threepid.spec.signing import SignedRequest, Signer
 from world import SeededEntropy, World
 

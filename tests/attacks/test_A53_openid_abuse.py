@@ -12,9 +12,9 @@ import pytest
 
 from fake_homeserver import FakeHomeserver, homeserver
 from fake_identity_server import DROP, HANG
+from threepid import background
 from threepid.clock import DAY
-from threepid.domain import housekeeping
-from threepid.storage.queries import Query
+from threepid.storage.engine.queries import Query
 from world import PASSWORD, World
 
 REGISTER = "/_matrix/identity/v2/account/register"
@@ -207,11 +207,11 @@ def test_a_token_ends_after_its_life_and_is_forgotten(
         token = register(world, elsewhere).json()["token"]
         world.clock.advance(30 * DAY - 1)
         assert world.get(ACCOUNT, token=token).status_code == 200
-        world.run(housekeeping.run_once(world.server.context))
+        world.run(background.run_once(world.server.context))
         assert tokens(world) == 1
         world.clock.advance(1)
         assert world.get(ACCOUNT, token=token).json()["errcode"] == "M_UNAUTHORIZED"
-        world.run(housekeeping.run_once(world.server.context))
+        world.run(background.run_once(world.server.context))
         assert tokens(world) == 0
 
 
@@ -222,7 +222,7 @@ def test_a_token_lasts_a_year_unless_it_is_to_last_for_ever(
     with world.again(identity__token_days=0) as lasting:
         for_ever = register(lasting, elsewhere).json()["token"]
     world.clock.advance(365 * DAY)
-    world.run(housekeeping.run_once(world.server.context))
+    world.run(background.run_once(world.server.context))
     assert world.get(ACCOUNT, token=token).status_code == 401
     assert world.get(ACCOUNT, token=for_ever).status_code == 200
 

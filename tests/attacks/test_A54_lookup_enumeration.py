@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from threepid.clock import HOUR, MINUTE
-from threepid.domain.peppers import Work
+from threepid.domain.identity.peppers import Work
 from threepid.spec.lookup_hash import lookup_hash
 from threepid.storage import associations
 from threepid.storage.associations import Association
-from threepid.storage.database import Tx
+from threepid.storage.engine.database import Tx
 from world import World
 
 V2 = "/_matrix/identity/v2"

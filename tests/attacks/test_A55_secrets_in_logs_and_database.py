@@ -23,9 +23,9 @@ from aiosmtpd.smtp import AuthResult
 from rig import Received, ServerProcess, Sink, sink, wait_for
 from threepid.clock import Clock
 from threepid.storage import outbox
-from threepid.storage.connect import open_database
-from threepid.storage.database import Tx
-from threepid.storage.migrate import migrate
+from threepid.storage.engine.connect import open_database
+from threepid.storage.engine.database import Tx
+from threepid.storage.engine.migrate import migrate
 from threepid.telemetry import configure_logging
 from world import Mail, World
 

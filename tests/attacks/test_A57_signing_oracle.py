@@ -12,8 +12,8 @@ from signedjson.sign import SignatureVerifyException, verify_signed_json
 from unpaddedbase64 import decode_base64, encode_base64
 
 from threepid.clock import DAY, HOUR
-from threepid.storage.database import Tx
-from threepid.storage.queries import Query
+from threepid.storage.engine.database import Tx
+from threepid.storage.engine.queries import Query
 from world import World
 
 STORE = "/_matrix/identity/v2/store-invite"

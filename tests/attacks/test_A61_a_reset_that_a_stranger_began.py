@@ -293,7 +293,7 @@ def test_who_asked_is_not_told_of_links_of_before(world: World) -> None:
     owner(world)
     world.post(f"{C}/account/password/email/requestToken", RESET)
     mail = world.mail()
-    from threepid.storage.queries import Query
+    from threepid.storage.engine.queries import Query
 
     forget = "UPDATE validation_tokens SET origin = ''"
     query = Query("test", forget, forget)

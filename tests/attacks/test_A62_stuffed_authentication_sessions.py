@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from threepid.domain import housekeeping
-from threepid.storage.queries import Query
+from threepid import background
+from threepid.storage.engine.queries import Query
 from world import PASSWORD, World
 
 C = "/_matrix/client/v3"
@@ -136,7 +136,7 @@ def test_used_sessions_do_not_count_and_are_forgotten(world: World) -> None:
         assert world.post(f"{C}/delete_devices", {**body, "auth": auth}, token=alice).status_code == 200
     assert sessions(world) == 22
     world.clock.advance(15 * 60_000)
-    world.run(housekeeping.run_once(world.server.context))
+    world.run(background.run_once(world.server.context))
     assert sessions(world) == 0
 
 
@@ -146,7 +146,7 @@ def test_a_finished_registration_is_remembered_for_its_repeat(world: World) -> N
     auth = {"type": "m.login.dummy", "session": session}
     assert world.post(f"{C}/register", {**body, "auth": auth}).status_code == 200
     world.clock.advance(10 * 60_000)
-    world.run(housekeeping.run_once(world.server.context))
+    world.run(background.run_once(world.server.context))
     assert sessions(world) == 1
 
 
@@ -160,11 +160,11 @@ def test_forgetting_goes_in_small_batches(database_url: str, tmp_path: Path) -> 
         query = Query("test", insert, insert.replace(":id", "%(id)s"))
 
         def fill(tx: Any) -> None:
-            for number in range(housekeeping.BATCH * 3 + 7):
+            for number in range(background.BATCH * 3 + 7):
                 tx.run(query, id=number.to_bytes(4))
 
         world.run(database.write_aside(fill))
         commits = database.commits
-        assert world.run(housekeeping.run_once(world.server.context)) == housekeeping.BATCH * 3 + 7
+        assert world.run(background.run_once(world.server.context)) == background.BATCH * 3 + 7
         assert sessions(world) == 0
         assert database.commits - commits >= 4

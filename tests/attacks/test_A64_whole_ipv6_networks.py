@@ -16,7 +16,7 @@ from threepid.domain import limits
 from threepid.domain.addresses import parse_address
 from threepid.domain.limits import Guess, networks_of
 from threepid.spec.errors import LimitExceeded
-from threepid.storage.database import Tx
+from threepid.storage.engine.database import Tx
 from world import PASSWORD, World
 
 C: Final = "/_matrix/client/v3"

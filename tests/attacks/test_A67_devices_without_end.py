@@ -8,10 +8,10 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from threepid.domain.devices import MOST_DEVICES
+from threepid.domain.accounts.devices import MOST_DEVICES
 from threepid.storage import devices
-from threepid.storage.database import Tx
-from threepid.storage.queries import Query
+from threepid.storage.engine.database import Tx
+from threepid.storage.engine.queries import Query
 from world import PASSWORD, World
 
 C: Final = "/_matrix/client/v3"

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from fake_homeserver import FakeHomeserver, homeserver
+from threepid import background
 from threepid.clock import DAY, HOUR, MINUTE
-from threepid.domain import housekeeping
-from threepid.storage.queries import Query
+from threepid.storage.engine.queries import Query
 from world import BASE, PASSWORD, World
 
 C: Final = "/_matrix/client/v3"
@@ -116,7 +116,7 @@ def test_users_of_other_homeservers_have_fifty_for_their_time(
         # What ends at our homeserver is no matter of theirs.
         assert world.post(f"{C}/logout/all", token=world.register()).status_code == 200
         world.clock.advance(365 * DAY - 1)
-        world.run(housekeeping.run_once(world.server.context))
+        world.run(background.run_once(world.server.context))
         assert works(world, last)
         world.clock.advance(1)
         assert not works(world, last)
@@ -223,12 +223,12 @@ def test_an_identity_token_outlives_the_hour_of_its_openid_token(world: World, a
     one = openid(world, alice)
     identity = world.post(REGISTER, one).json()["token"]
     world.clock.advance(HOUR)
-    world.run(housekeeping.run_once(world.server.context))
+    world.run(background.run_once(world.server.context))
     assert not names_alice(world, one)
     assert count(world, "openid_tokens") == 0
     assert works(world, identity)
     world.clock.advance(30 * DAY)
-    world.run(housekeeping.run_once(world.server.context))
+    world.run(background.run_once(world.server.context))
     assert works(world, identity)
     assert world.post(f"{C}/logout", token=alice).status_code == 200
     assert not works(world, identity)
@@ -241,7 +241,7 @@ def test_an_identity_token_outlives_the_refreshes_of_its_device(world: World, al
         world.clock.advance(2 * HOUR)
         tokens = world.post(f"{C}/refresh", {"refresh_token": tokens["refresh_token"]}).json()
         assert world.get(f"{C}/account/whoami", token=tokens["access_token"]).status_code == 200
-        world.run(housekeeping.run_once(world.server.context))
+        world.run(background.run_once(world.server.context))
     assert works(world, identity)
 
 

@@ -11,7 +11,7 @@ import pytest
 from fake_identity_server import V2, FakeIdentityServer, identity_server
 from threepid.clock import DAY, MINUTE, Clock
 from threepid.storage import outbox, threepids
-from threepid.storage.migrate import migrate
+from threepid.storage.engine.migrate import migrate
 from world import PASSWORD, World
 
 C = "/_matrix/client/v3/account"

@@ -10,8 +10,8 @@ import pytest
 
 from threepid import config
 from threepid.config.suffixes import is_public_suffix
-from threepid.storage.connect import open_database, sqlite_path
-from threepid.storage.database import StorageError
+from threepid.storage.engine.connect import open_database, sqlite_path
+from threepid.storage.engine.database import StorageError
 from world import settings
 
 SMTP = {"transport": "smtp", "host": "mail.example.org"}

@@ -11,7 +11,7 @@ import pytest
 import structlog.testing
 
 from rig import ServerProcess
-from threepid.api.http import NO_ADDRESS, _Proxies
+from threepid.http.asgi import NO_ADDRESS, _Proxies
 from world import BASE, World
 
 REGISTER = "/_matrix/client/v3/register"

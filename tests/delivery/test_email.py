@@ -15,7 +15,7 @@ from threepid.delivery.email import Mailer
 from threepid.delivery.errors import DeliveryError
 from threepid.delivery.render import Rendered
 from threepid.storage import mailbox
-from threepid.storage.connect import open_database
+from threepid.storage.engine.connect import open_database
 from threepid.storage.outbox import Order
 
 NOW = 1_800_000_000_123

@@ -16,7 +16,7 @@ from threepid.config import FileTransport, MailboxTransport
 from threepid.delivery.traffic import AT_ONCE
 from threepid.delivery.worker import KEPT, REST_SECONDS, RETRY_AFTER, Worker
 from threepid.storage import mailbox, outbox
-from threepid.storage.database import Tx
+from threepid.storage.engine.database import Tx
 from world import HandClock
 
 

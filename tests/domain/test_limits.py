@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from threepid import background
 from threepid.clock import DAY, HOUR
-from threepid.domain import housekeeping, limits
+from threepid.domain import limits
 from threepid.domain.addresses import Phone, parse_address
 from threepid.domain.limits import Guess, network_of
 from threepid.domain.registrable import registrable_domain
 from threepid.spec.errors import LimitExceeded
-from threepid.storage.database import Tx
+from threepid.storage.engine.database import Tx
 from world import World
 
 PLENTY = {"burst": 1_000_000, "per_hour": 1}
@@ -140,7 +141,7 @@ def test_a_refused_message_costs_nothing_of_the_other_limits(world: World) -> No
 
 
 def rows(world: World) -> int:
-    from threepid.storage.queries import Query
+    from threepid.storage.engine.queries import Query
 
     query = Query("test", "SELECT COUNT(*) FROM limits", "SELECT COUNT(*) FROM limits")
     return int(world.run(world.server.context.database.read(lambda tx: tx.value(query))))
@@ -327,19 +328,19 @@ def test_a_prefix_opens_again_when_two_days_have_passed_and_the_counts_are_forgo
     world.clock.advance(DAY - world.clock.now() % DAY)
     send(world, 50)
     world.clock.advance(2 * DAY - 1)
-    world.run(housekeeping.run_once(world.server.context))
+    world.run(background.run_once(world.server.context))
     assert closed(world) == 1
     assert not message(world, "+447400123456")
     world.clock.advance(1)
     assert closed(world) == 0
     assert message(world, "+447400123456")
     world.clock.advance(5 * DAY)
-    world.run(housekeeping.run_once(world.server.context))
+    world.run(background.run_once(world.server.context))
     assert world.run(world.server.context.database.read(_counted)) == 0
 
 
 def _counted(tx: Tx) -> int:
-    from threepid.storage.queries import Query
+    from threepid.storage.engine.queries import Query
 
     return int(tx.value(Query("test", "SELECT COUNT(*) FROM sms_prefixes", "SELECT COUNT(*) FROM sms_prefixes")))
 

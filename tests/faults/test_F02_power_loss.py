@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from rig import ServerProcess, free_port
-from threepid.storage.database import StorageError, Tx
+from threepid.storage.engine.database import StorageError, Tx
 
 SAMPLES = 40
 
@@ -57,8 +57,8 @@ def test_a_log_that_is_cut_anywhere_opens_as_a_prefix_of_history(tmp_path: Path)
 
     from threepid.clock import Clock
     from threepid.storage import accounts
-    from threepid.storage.connect import open_database
-    from threepid.storage.migrate import migrate
+    from threepid.storage.engine.connect import open_database
+    from threepid.storage.engine.migrate import migrate
 
     url = f"sqlite:{tmp_path / 'live.db'}"
     migrate(url, password=None, clock=Clock())
@@ -96,7 +96,7 @@ def test_a_log_that_is_cut_anywhere_opens_as_a_prefix_of_history(tmp_path: Path)
 
 
 def test_each_connection_syncs_at_every_commit(tmp_path: Path) -> None:
-    from threepid.storage.sqlite import connect
+    from threepid.storage.engine.sqlite import connect
 
     connection = connect(tmp_path / "x.db", wait_ms=10)
     assert connection.execute("PRAGMA synchronous").get == 2
@@ -108,7 +108,7 @@ def test_each_connection_syncs_at_every_commit(tmp_path: Path) -> None:
 def test_a_postgresql_that_would_lose_writes_is_refused(request: pytest.FixtureRequest) -> None:
     if not request.config.getoption("postgres"):
         pytest.skip("needs --postgres")
-    from threepid.storage.connect import open_database
+    from threepid.storage.engine.connect import open_database
 
     name, url = request.getfixturevalue("postgres_server").copy_database("template_threepid")
     with psycopg.connect(url, autocommit=True) as connection:

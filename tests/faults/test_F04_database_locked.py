@@ -14,10 +14,10 @@ import pytest
 
 from threepid.clock import Clock
 from threepid.storage import accounts
-from threepid.storage.database import Busy, Database, Tx
-from threepid.storage.migrate import migrate
-from threepid.storage.queries import Query
-from threepid.storage.sqlite import Sqlite
+from threepid.storage.engine.database import Busy, Database, Tx
+from threepid.storage.engine.migrate import migrate
+from threepid.storage.engine.queries import Query
+from threepid.storage.engine.sqlite import Sqlite
 from world import World
 
 

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import pytest
 
+from threepid import background
 from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
-from threepid.domain import housekeeping, limits
-from threepid.domain.peppers import Work
-from threepid.storage.database import Tx
+from threepid.domain import limits
+from threepid.domain.identity.peppers import Work
+from threepid.storage.engine.database import Tx
+from threepid.storage.engine.queries import Query
 from threepid.storage.limits import Wanted, full_at, give_back, spend, take
-from threepid.storage.queries import Query
 from world import PASSWORD, World
 
 _DELETE: Final = Query("test.delete", "DELETE FROM limits", "DELETE FROM limits")
@@ -255,7 +256,7 @@ def test_a_prefix_is_not_closed_by_texts_of_days_to_come(database_url: str, tmp_
         world.clock.advance(-YEAR)
         assert world.run(limits.closed_prefixes(world.server.context)) == 0
         assert text(1000) == 200
-        world.run(housekeeping.run_once(world.server.context))
+        world.run(background.run_once(world.server.context))
         world.clock.advance(YEAR)
         assert text(2000) == 200
 
@@ -274,7 +275,7 @@ def test_a_lookup_budget_of_a_day_to_come_is_forgotten(database_url: str, tmp_pa
         charge(0)
         world.clock.advance(-DAY)
         charge(1000)
-        world.run(housekeeping.run_once(world.server.context))
+        world.run(background.run_once(world.server.context))
         world.clock.advance(DAY)
         charge(2000)
 

@@ -11,13 +11,13 @@ import pytest
 
 from rig import ServerProcess, free_port, register
 from threepid.clock import Clock, Entropy
-from threepid.domain.credentials import Vault
-from threepid.domain.fingerprint import accept, differs, recognise
-from threepid.domain.keys import KeyFileError
+from threepid.domain.secrets.fingerprint import accept, differs, recognise
+from threepid.domain.secrets.keys import KeyFileError
+from threepid.domain.secrets.vault import Vault
 from threepid.storage import fingerprints
-from threepid.storage.connect import open_database
-from threepid.storage.database import Database
-from threepid.storage.lock import InUse, only_server
+from threepid.storage.engine.connect import open_database
+from threepid.storage.engine.database import Database
+from threepid.storage.engine.lock import InUse, only_server
 from world import World
 
 COMMAND = "threepid keys accept-new-secret"

@@ -20,9 +20,9 @@ from threepid.delivery.traffic import AT_ONCE, MOST, OF_ONE, RESTS, TO_ONE_DESTI
 from threepid.domain.messages import EXAMPLES
 from threepid.domain.posting import destination
 from threepid.storage import outbox
-from threepid.storage.database import Tx
+from threepid.storage.engine.database import Tx
+from threepid.storage.engine.queries import Query
 from threepid.storage.outbox import Order, Waiting
-from threepid.storage.queries import Query
 from world import HandClock, World, settings
 
 KINDS = {example.template: example for example in EXAMPLES}

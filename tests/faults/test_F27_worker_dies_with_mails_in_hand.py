@@ -18,7 +18,7 @@ from threepid.clock import HOUR, Entropy
 from threepid.delivery.leases import LOOK_SECONDS, LOOKS, RENEW_SECONDS, Leases
 from threepid.delivery.presence import Presence
 from threepid.storage import outbox
-from threepid.storage.database import Busy
+from threepid.storage.engine.database import Busy
 from world import HandClock
 
 HOLD = """

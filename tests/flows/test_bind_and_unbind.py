@@ -13,7 +13,7 @@ from fake_identity_server import DROP, V1, V2, Asked, FakeIdentityServer, identi
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
 from threepid.spec.signing import BadSignature, Signer, verify
 from threepid.storage import outbox, threepids
-from threepid.storage.queries import Query
+from threepid.storage.engine.queries import Query
 from world import PASSWORD, World
 
 BIND = "/_matrix/client/v3/account/3pid/bind"

@@ -17,9 +17,9 @@ from unpaddedbase64 import decode_base64
 
 from fake_homeserver import ON_BIND, TOLD, FakeHomeserver, homeserver
 from fake_identity_server import DROP, Asked
+from threepid import background
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
-from threepid.domain import housekeeping
-from threepid.domain.invites import CALLBACK_LIFE, Invites
+from threepid.domain.identity.invites import CALLBACK_LIFE, Invites
 from threepid.storage import outbox
 from threepid.storage.invites import Invite
 from world import BASE, Mail, World
@@ -494,10 +494,10 @@ def test_an_invitation_ends_after_its_days_and_is_forgotten(
         publish(home, join(home, elsewhere), elsewhere.user_id("guest"))
         work(home)
         assert elsewhere.told == []
-        home.run(housekeeping.run_once(home.server.context))
+        home.run(background.run_once(home.server.context))
         assert len(listed(home)) == 1
         home.clock.advance(7 * DAY)
-        home.run(housekeeping.run_once(home.server.context))
+        home.run(background.run_once(home.server.context))
         assert listed(home) == []
 
 
@@ -570,11 +570,11 @@ def test_the_wish_outlives_the_invitation_and_its_link_does_too(home: World) -> 
     invite(home, token)
     link = stop_link(home.mail())
     home.clock.advance(180 * DAY)
-    home.run(housekeeping.run_once(home.server.context))
+    home.run(background.run_once(home.server.context))
     assert listed(home) == []
     assert home.post(link, b"").status_code == 200
     home.clock.advance(180 * DAY)
-    home.run(housekeeping.run_once(home.server.context))
+    home.run(background.run_once(home.server.context))
     invite(home, token)
     assert len(home.mails()) == 1
 

@@ -15,8 +15,8 @@ from rig import ServerProcess, identity_token, register, wait_for
 from threepid.spec.lookup_hash import lookup_hash
 from threepid.storage import associations, peppers
 from threepid.storage.associations import Association
-from threepid.storage.connect import open_database
-from threepid.storage.database import Database, Tx
+from threepid.storage.engine.connect import open_database
+from threepid.storage.engine.database import Database, Tx
 from threepid.storage.peppers import Pepper
 
 T = TypeVar("T")

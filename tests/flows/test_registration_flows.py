@@ -57,7 +57,7 @@ def test_the_configuration_says_which_flows_there_are(
 
 
 def test_no_flow_is_the_beginning_of_another() -> None:
-    from threepid.domain.flows import of_registration
+    from threepid.domain.authentication.flows import of_registration
     from world import settings
 
     for required, terms, registration, sms, email in product(

@@ -134,7 +134,7 @@ def test_it_is_kept_over_a_restart_and_sealed(database_url: str, tmp_path: Path)
     with World(database_url, tmp_path) as world:
         creds = opened(world, secret="planted-secret")
         session = register(world, {"type": EMAIL, "threepid_creds": creds}).json()["session"]
-        from threepid.storage.queries import Query
+        from threepid.storage.engine.queries import Query
 
         statement = "SELECT early FROM uia_sessions"
         query = Query("test", statement, statement)

@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 import pytest
 
 from threepid.storage import accounts, devices
-from threepid.storage.connect import open_database
-from threepid.storage.database import Database, Tx
 from threepid.storage.devices import Place, Requester, Tokens
+from threepid.storage.engine.connect import open_database
+from threepid.storage.engine.database import Database, Tx
 
 T = TypeVar("T")
 ALICE: Final = "@alice:example.org"

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from threepid.storage import associations, invites, outbox
 from threepid.storage.associations import Association
-from threepid.storage.database import Database, Tx
+from threepid.storage.engine.database import Database, Tx
 from threepid.storage.invites import Invite
 from world import World
 

@@ -10,8 +10,8 @@ from mail_relay import PostOffice
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
 from threepid.domain.messages import EXAMPLES
 from threepid.storage import mailbox, outbox
-from threepid.storage.connect import open_database
-from threepid.storage.database import Tx
+from threepid.storage.engine.connect import open_database
+from threepid.storage.engine.database import Tx
 from threepid.storage.outbox import Order, Pending
 
 T = TypeVar("T")

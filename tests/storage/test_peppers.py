@@ -12,9 +12,9 @@ from threepid.clock import Clock
 from threepid.spec.lookup_hash import lookup_hash
 from threepid.storage import associations, peppers, tallies
 from threepid.storage.associations import Association
-from threepid.storage.database import StorageError, Tx
-from threepid.storage.migrate import known_migrations, migrate
-from threepid.storage.sqlite import connect
+from threepid.storage.engine.database import StorageError, Tx
+from threepid.storage.engine.migrate import known_migrations, migrate
+from threepid.storage.engine.sqlite import connect
 from threepid.storage.tallies import Tally
 from world import World
 

@@ -5,16 +5,16 @@ from typing import Any, ClassVar
 from msgspec import UNSET, Struct, UnsetType
 
 from threepid.config import Accounts, Config
-from threepid.domain.associations import Associations
-from threepid.domain.devices import Device
-from threepid.domain.invites import Invites
-from threepid.domain.lookup import Lookup
+from threepid.domain.accounts.devices import Device
+from threepid.domain.authentication.stages import Operation, Subject
+from threepid.domain.authentication.stages import Request as UiaRequest
+from threepid.domain.authentication.uia import Grant
+from threepid.domain.identity.associations import Associations
+from threepid.domain.identity.invites import Invites
+from threepid.domain.identity.lookup import Lookup
 from threepid.domain.origin import Origin, of_caller
 from threepid.domain.services import Services
-from threepid.domain.stages import Operation, Subject
-from threepid.domain.stages import Request as UiaRequest
-from threepid.domain.uia import Grant
-from threepid.domain.validation import Consumer
+from threepid.domain.validation.sessions import Consumer
 from threepid.spec.endpoint import Auth, Endpoint
 from threepid.spec.errors import Unrecognized
 from threepid.spec.signing import SignedRequest

@@ -11,15 +11,15 @@ import structlog
 
 from threepid.api.call import Call, IdentityCall, MaybeUserCall, SignedCall, UserCall
 from threepid.domain.services import Services
+from threepid.http.exchange import Answer, Fallbacks, Handle, Request, Route
+from threepid.http.parameters import bearer_token, parse_form, parse_parameters
 from threepid.spec import errors
 from threepid.spec.endpoint import Accepts, Auth, Endpoint, Path
 from threepid.spec.errors import MatrixError
-from threepid.spec.exchange import Answer, Fallbacks, Handle, Request, Route
-from threepid.spec.parameters import bearer_token, parse_form, parse_parameters
 from threepid.spec.strict_json import convert, parse_object, usable
 from threepid.spec.uia import AuthenticationRequiredError
-from threepid.storage.database import Busy, InDoubt
 from threepid.storage.devices import Requester
+from threepid.storage.engine.database import Busy, InDoubt
 
 _log = structlog.get_logger()
 _encode: Final = msgspec.json.Encoder().encode

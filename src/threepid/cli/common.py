@@ -61,7 +61,7 @@ def refuse_other_names(settings: Config) -> None:
 def migrate_database(settings: Config) -> list[str]:
     """Bring the database to this version's schema; returns the names of what was applied."""
     from threepid.app import run_migrations  # noqa: PLC0415 - see serving.py
-    from threepid.storage.database import StorageError  # noqa: PLC0415 - see serving.py
+    from threepid.storage.engine.database import StorageError  # noqa: PLC0415 - see serving.py
 
     try:
         return run_migrations(settings)
@@ -108,8 +108,8 @@ def with_server(
 
 def with_key_errors(work: Callable[[], T]) -> T:
     """What `work` returns; ends with what is wrong with the key files, or with the database."""
-    from threepid.domain.keys import KeyFileError  # noqa: PLC0415 - see serving.py
-    from threepid.storage.database import StorageError  # noqa: PLC0415 - see serving.py
+    from threepid.domain.secrets.keys import KeyFileError  # noqa: PLC0415 - see serving.py
+    from threepid.storage.engine.database import StorageError  # noqa: PLC0415 - see serving.py
 
     try:
         return work()
@@ -120,9 +120,9 @@ def with_key_errors(work: Callable[[], T]) -> T:
 def sentence(error: Exception) -> str | None:
     """What an operator is told of an error that they can mend; None for one of ours."""
     from threepid.delivery.render import TemplateError  # noqa: PLC0415 - see serving.py
-    from threepid.domain.keys import KeyFileError  # noqa: PLC0415 - see serving.py
+    from threepid.domain.secrets.keys import KeyFileError  # noqa: PLC0415 - see serving.py
     from threepid.spec.errors import MatrixError  # noqa: PLC0415 - see serving.py
-    from threepid.storage.database import StorageError  # noqa: PLC0415 - see serving.py
+    from threepid.storage.engine.database import StorageError  # noqa: PLC0415 - see serving.py
 
     if isinstance(error, MatrixError):
         return error.message

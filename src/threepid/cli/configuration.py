@@ -15,7 +15,7 @@ app = typer.Typer(help="Check and explain the configuration.", no_args_is_help=T
 @app.command("check")
 def check(config_file: ConfigFile = None) -> None:
     """Say what is wrong with the configuration, and what to change."""
-    from threepid.domain.keys import check_files  # noqa: PLC0415 - see serving.py
+    from threepid.domain.secrets.keys import check_files  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file)
     refuse_problems(settings)

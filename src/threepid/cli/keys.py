@@ -42,7 +42,7 @@ _RESTART = "A server that is running takes this after a restart."
 def generate(config_file: ConfigFile = None) -> None:
     """Make the first signing key; does nothing if there is one."""
     from threepid.clock import Entropy  # noqa: PLC0415 - see serving.py
-    from threepid.domain.keys import ensure_keyring  # noqa: PLC0415 - see serving.py
+    from threepid.domain.secrets.keys import ensure_keyring  # noqa: PLC0415 - see serving.py
 
     _print_keys(with_key_errors(lambda: ensure_keyring(_keys_directory(load(config_file)), Entropy())))
 
@@ -51,7 +51,7 @@ def generate(config_file: ConfigFile = None) -> None:
 def rotate(config_file: ConfigFile = None) -> None:
     """Make a new signing key and retire the one before. Restart the server afterwards."""
     from threepid.clock import Clock, Entropy  # noqa: PLC0415 - see serving.py
-    from threepid.domain.keys import rotate_keyring  # noqa: PLC0415 - see serving.py
+    from threepid.domain.secrets.keys import rotate_keyring  # noqa: PLC0415 - see serving.py
 
     _print_keys(with_key_errors(lambda: rotate_keyring(_keys_directory(load(config_file)), Entropy(), Clock())))
     err.print(_RESTART)
@@ -68,7 +68,7 @@ def import_keys(
 ) -> None:
     """Take over the keys of another server: the first one signs from now on, all others retire. Restart the server afterwards."""
     from threepid.clock import Clock  # noqa: PLC0415 - see serving.py
-    from threepid.domain import keys  # noqa: PLC0415 - see serving.py
+    from threepid.domain.secrets import keys  # noqa: PLC0415 - see serving.py
 
     text = read_text(file)
     directory = _keys_directory(load(config_file))
@@ -79,7 +79,7 @@ def import_keys(
 @app.command("list")
 def list_keys(config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """List the signing keys with their public halves."""
-    from threepid.domain.keys import load_keyring  # noqa: PLC0415 - see serving.py
+    from threepid.domain.secrets.keys import load_keyring  # noqa: PLC0415 - see serving.py
 
     keyring = with_key_errors(lambda: load_keyring(_keys_directory(load(config_file))))
     if not as_json:
@@ -101,7 +101,7 @@ def accept_new_secret(
     Stop all servers on the database first.
     """
     from threepid.config import database_url  # noqa: PLC0415 - see serving.py
-    from threepid.storage.lock import only_server  # noqa: PLC0415 - see serving.py
+    from threepid.storage.engine.lock import only_server  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file)
 
@@ -128,14 +128,14 @@ def _confirmed() -> bool:
 
 
 async def _differs(server: Any) -> bool:
-    from threepid.domain.fingerprint import differs  # noqa: PLC0415 - see serving.py
+    from threepid.domain.secrets.fingerprint import differs  # noqa: PLC0415 - see serving.py
 
     context = server.context
     return await differs(context.database, context.vault, context.clock)
 
 
 async def _accept(server: Any) -> None:
-    from threepid.domain.fingerprint import accept  # noqa: PLC0415 - see serving.py
+    from threepid.domain.secrets.fingerprint import accept  # noqa: PLC0415 - see serving.py
 
     context = server.context
     await accept(context.database, context.vault, context.clock)

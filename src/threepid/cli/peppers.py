@@ -36,7 +36,7 @@ def rotate(config_file: ConfigFile = None) -> None:
 
 async def _rotate(server: Any) -> bool:
     """Rotate; False if this was the rest of a rotation that had begun before."""
-    from threepid.domain.peppers import Work  # noqa: PLC0415 - see serving.py
+    from threepid.domain.identity.peppers import Work  # noqa: PLC0415 - see serving.py
 
     peppers = server.services.lookup.peppers
     await peppers.start()

@@ -18,7 +18,7 @@ from threepid.delivery.local import DevelopmentMailbox, MailFolder
 from threepid.delivery.render import Rendered
 from threepid.delivery.smtp import SmtpRelay
 from threepid.domain.addresses import InvalidAddress, parse_email
-from threepid.storage.database import Database
+from threepid.storage.engine.database import Database
 from threepid.storage.outbox import Order
 
 

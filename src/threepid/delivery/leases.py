@@ -12,7 +12,7 @@ import structlog
 from threepid.clock import Clock
 from threepid.delivery.presence import Presence
 from threepid.storage import outbox
-from threepid.storage.database import Database, Tx
+from threepid.storage.engine.database import Database, Tx
 from threepid.storage.outbox import Holder
 
 _log = structlog.get_logger()

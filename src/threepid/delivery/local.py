@@ -7,7 +7,7 @@ from pathlib import Path
 
 from threepid.delivery.errors import DeliveryError
 from threepid.storage import mailbox
-from threepid.storage.database import Database, StorageError
+from threepid.storage.engine.database import Database, StorageError
 from threepid.storage.outbox import Order
 
 

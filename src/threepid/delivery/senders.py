@@ -6,7 +6,7 @@ from threepid.delivery.email import Mailer
 from threepid.delivery.render import Renderer
 from threepid.delivery.sms import Texter
 from threepid.delivery.worker import Send
-from threepid.storage.database import Database
+from threepid.storage.engine.database import Database
 from threepid.storage.outbox import Order
 
 

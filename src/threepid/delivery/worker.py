@@ -18,7 +18,7 @@ from threepid.delivery.presence import Presence
 from threepid.delivery.traffic import Traffic
 from threepid.domain.addresses import mask
 from threepid.storage import outbox
-from threepid.storage.database import Database, StorageError, Tx
+from threepid.storage.engine.database import Database, StorageError, Tx
 from threepid.storage.outbox import Order
 
 _log = structlog.get_logger()

@@ -4,8 +4,8 @@ from msgspec import Struct
 
 from threepid.clock import Clock, Entropy
 from threepid.config import Config, Server, identity_name
-from threepid.domain.credentials import Vault
-from threepid.storage.database import Database
+from threepid.domain.secrets.vault import Vault
+from threepid.storage.engine.database import Database
 
 
 class Context(Struct, frozen=True):

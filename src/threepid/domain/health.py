@@ -7,9 +7,9 @@ import structlog
 
 from threepid.domain.context import Context
 from threepid.spec.errors import Unavailable
-from threepid.storage import schema
-from threepid.storage.database import StorageError
-from threepid.storage.migrate import known_migrations
+from threepid.storage.engine import schema
+from threepid.storage.engine.database import StorageError
+from threepid.storage.engine.migrate import known_migrations
 
 _log = structlog.get_logger()
 

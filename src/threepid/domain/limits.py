@@ -21,7 +21,7 @@ from threepid.domain.policy import is_homeserver
 from threepid.domain.registrable import registrable_domain
 from threepid.spec.errors import LimitExceeded
 from threepid.storage import devices, limits
-from threepid.storage.database import StorageError, Tx
+from threepid.storage.engine.database import StorageError, Tx
 
 _NETWORK_BITS: Final = 64
 """What one IPv6 customer has at least: single addresses of it are not told apart."""

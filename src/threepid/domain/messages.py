@@ -10,7 +10,7 @@ from msgspec import Struct
 from threepid.domain.context import Context
 from threepid.domain.names import NOBODYS_WORD, OURS
 from threepid.domain.posting import Urgency, post
-from threepid.storage.database import Tx
+from threepid.storage.engine.database import Tx
 
 Channel = Literal["email", "sms"]
 

@@ -1,9 +1,11 @@
 """What may be a contact here, and who may ask without a token."""
 
+from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 from threepid import config as settings
-from threepid.config import Config
+from threepid.config import Config, TermsDocument
 from threepid.domain.addresses import Address, Email, Phone, domain_matches
 from threepid.spec.errors import Forbidden, ThreepidDenied, ThreepidMediumNotSupported
 
@@ -75,3 +77,14 @@ def _check_phone(config: Config, phone: Phone) -> None:
         raise ThreepidDenied("Phone numbers of this country are not allowed here.")
     if not phone.texted:
         raise ThreepidDenied("Phone numbers of this kind are not allowed here.")
+
+
+def policies(documents: Iterable[TermsDocument]) -> dict[str, Any]:
+    """Documents as clients get them: id → version and languages."""
+    return {
+        document.id: {
+            "version": document.version,
+            **{language: {"name": text.name, "url": text.url} for language, text in document.languages.items()},
+        }
+        for document in documents
+    }

@@ -16,7 +16,7 @@ from threepid.config.gateway import gateway_of
 from threepid.domain.addresses import Email, InvalidAddress, Phone, parse_phone
 from threepid.domain.context import Context
 from threepid.storage import outbox
-from threepid.storage.database import Tx
+from threepid.storage.engine.database import Tx
 
 _CROWD_BITS: Final = 48
 """How much of an IPv6 address counts for fairness: nobody is held up long by sharing a place, and many have a whole /48."""

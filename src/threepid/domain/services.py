@@ -2,22 +2,22 @@
 
 from msgspec import Struct
 
-from threepid.domain.accounts import Accounts
-from threepid.domain.associations import Associations
-from threepid.domain.bindings import Bindings
+from threepid.domain.accounts.accounts import Accounts
+from threepid.domain.accounts.devices import Devices
+from threepid.domain.accounts.profiles import Profiles
+from threepid.domain.accounts.waiting import Waiting
+from threepid.domain.authentication.registration_tokens import RegistrationTokens
+from threepid.domain.authentication.uia import Uia
+from threepid.domain.contacts.bindings import Bindings
+from threepid.domain.contacts.threepids import Threepids
 from threepid.domain.context import Context
-from threepid.domain.devices import Devices
 from threepid.domain.health import Health
-from threepid.domain.invites import Invites
-from threepid.domain.keys import Keyring
-from threepid.domain.lookup import Lookup
-from threepid.domain.profiles import Profiles
-from threepid.domain.registration_tokens import RegistrationTokens
-from threepid.domain.terms import Terms
-from threepid.domain.threepids import Threepids
-from threepid.domain.uia import Uia
-from threepid.domain.validation import Validation
-from threepid.domain.waiting import Waiting
+from threepid.domain.identity.associations import Associations
+from threepid.domain.identity.invites import Invites
+from threepid.domain.identity.lookup import Lookup
+from threepid.domain.identity.terms import Terms
+from threepid.domain.secrets.keys import Keyring
+from threepid.domain.validation.sessions import Validation
 
 
 class Services(Struct, frozen=True):

@@ -25,7 +25,7 @@ from threepid.output import secure_output
 from threepid.process import sockets
 from threepid.process.lifeline import Lifeline
 from threepid.process.sockets import CannotServe, Granian, patiently
-from threepid.storage.lock import InUse, only_server
+from threepid.storage.engine.lock import InUse, only_server
 from threepid.telemetry import configure_logging
 
 __all__ = ["CannotServe", "alone", "serve"]

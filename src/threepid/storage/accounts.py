@@ -2,8 +2,8 @@
 
 from msgspec import Struct
 
-from threepid.storage.database import AT_MOST_ONE, Tx
-from threepid.storage.queries import Queries
+from threepid.storage.engine.database import AT_MOST_ONE, Tx
+from threepid.storage.engine.queries import Queries
 
 _sql = Queries("accounts")
 

@@ -3,9 +3,9 @@
 from msgspec import Struct
 
 from threepid.storage import peppers
-from threepid.storage.database import ANY, AT_MOST_ONE, Tx
+from threepid.storage.engine.database import ANY, AT_MOST_ONE, Tx
+from threepid.storage.engine.queries import Queries
 from threepid.storage.peppers import Hashed
-from threepid.storage.queries import Queries
 
 _sql = Queries("associations")
 

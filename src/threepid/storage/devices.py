@@ -11,8 +11,8 @@ from typing import Final
 from msgspec import Struct
 
 from threepid.clock import HOUR, SKEW
-from threepid.storage.database import ANY, AT_MOST_ONE, Tx
-from threepid.storage.queries import Queries
+from threepid.storage.engine.database import ANY, AT_MOST_ONE, Tx
+from threepid.storage.engine.queries import Queries
 
 _sql = Queries("devices")
 _LONGEST: Final = HOUR + SKEW

@@ -1,7 +1,7 @@
 """Which vault secret this database is used with, as a fingerprint."""
 
-from threepid.storage.database import AT_MOST_ONE, Tx
-from threepid.storage.queries import Queries
+from threepid.storage.engine.database import AT_MOST_ONE, Tx
+from threepid.storage.engine.queries import Queries
 
 _sql = Queries("fingerprints")
 

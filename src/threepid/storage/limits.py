@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from threepid.clock import SKEW
-from threepid.storage.database import ANY, AT_MOST_ONE, Tx
-from threepid.storage.queries import Queries
+from threepid.storage.engine.database import ANY, AT_MOST_ONE, Tx
+from threepid.storage.engine.queries import Queries
 
 _sql = Queries("limits")
 

@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from threepid.clock import SKEW
 from threepid.spec.lookup_hash import lookup_hash
-from threepid.storage.database import ANY, AT_MOST_ONE, StorageError, Tx
-from threepid.storage.queries import Queries
+from threepid.storage.engine.database import ANY, AT_MOST_ONE, StorageError, Tx
+from threepid.storage.engine.queries import Queries
 
 PLACES: Final = 4
 """Keys at which a hash may stand; the queries know it, too."""
@@ -31,7 +31,7 @@ _decode = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class Pepper(Struct, frozen=True):
-    """A pepper and how far it is; its state is a table in domain/peppers.py."""
+    """A pepper and how far it is; its state is a table in domain/identity/peppers.py."""
 
     number: int
     pepper: str

@@ -2,14 +2,14 @@
 
 from msgspec import Struct
 
-from threepid.storage.database import ANY, AT_MOST_ONE, Tx
-from threepid.storage.queries import Queries
+from threepid.storage.engine.database import ANY, AT_MOST_ONE, Tx
+from threepid.storage.engine.queries import Queries
 
 _sql = Queries("tallies")
 
 
 class Tally(Struct, frozen=True):
-    """How many marks there are, and these, as domain/lookup_budget.py packs them."""
+    """How many marks there are, and these, as domain/identity/lookup_budget.py packs them."""
 
     marked: int
     marks: bytes

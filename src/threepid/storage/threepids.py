@@ -5,8 +5,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from threepid.storage.database import ANY, AT_MOST_ONE, Tx
-from threepid.storage.queries import Queries
+from threepid.storage.engine.database import ANY, AT_MOST_ONE, Tx
+from threepid.storage.engine.queries import Queries
 
 _sql = Queries("threepids")
 

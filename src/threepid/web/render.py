@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import jinja2
 
+from threepid.http.exchange import Answer
 from threepid.spec.errors import MatrixError
-from threepid.spec.exchange import Answer
 
 _POLICY: Final[Mapping[str, str]] = {
     "default-src": "'none'",

@@ -6,10 +6,11 @@ import structlog
 
 from threepid.config import MailboxTransport
 from threepid.domain.services import Services
+from threepid.http.exchange import Answer, Fallbacks, Handle, Request, Route
 from threepid.spec.errors import MatrixError, Unavailable
-from threepid.spec.exchange import Answer, Fallbacks, Handle, Request, Route
-from threepid.storage.database import Busy, InDoubt
-from threepid.web.pages import confirm, fallback, index, login, mailbox, static, stop_invites, submit_token
+from threepid.storage.engine.database import Busy, InDoubt
+from threepid.web.fallback import page as fallback
+from threepid.web.pages import confirm, index, login, mailbox, static, stop_invites, submit_token
 from threepid.web.render import Pages
 
 _log = structlog.get_logger()

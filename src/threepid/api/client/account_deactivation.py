@@ -7,12 +7,12 @@ from msgspec import UNSET, Struct, UnsetType
 from threepid.api.call import MaybeUserCall
 from threepid.api.client.password_management import authenticate_owner
 from threepid.domain import policy
-from threepid.domain.bindings import Plan
+from threepid.domain.contacts.bindings import Plan
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import IdServer
 from threepid.spec.uia import AuthData
-from threepid.storage.database import Tx
+from threepid.storage.engine.database import Tx
 
 
 class Deactivate(Struct, frozen=True):

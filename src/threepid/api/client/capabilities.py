@@ -3,7 +3,7 @@
 from msgspec import Struct, field
 
 from threepid.api.call import UserCall
-from threepid.domain.profiles import FIELDS
+from threepid.domain.accounts.profiles import FIELDS
 from threepid.spec.endpoint import Auth, client, endpoint
 
 

@@ -3,7 +3,7 @@
 from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import Call, UserCall
-from threepid.domain.devices import Login
+from threepid.domain.accounts.devices import Login
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import DeviceId, DisplayName, Password

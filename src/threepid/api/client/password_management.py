@@ -6,14 +6,14 @@ from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import Call, MaybeUserCall
 from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
-from threepid.domain import flows
-from threepid.domain.uia import Grant
-from threepid.domain.validation import Consumer, Purpose
+from threepid.domain.authentication import flows
+from threepid.domain.authentication.uia import Grant
+from threepid.domain.validation.sessions import Consumer, Purpose
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import Password
 from threepid.spec.uia import AuthData
-from threepid.storage.database import Tx
+from threepid.storage.engine.database import Tx
 
 
 class NewPassword(Struct, frozen=True):

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from threepid.api.call import Call, UserCall
-from threepid.domain.profiles import FIELDS
+from threepid.domain.accounts.profiles import FIELDS
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import DisplayName

@@ -6,8 +6,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import Call
 from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
-from threepid.domain import flows
-from threepid.domain.validation import Consumer, Purpose
+from threepid.domain.authentication import flows
+from threepid.domain.validation.sessions import Consumer, Purpose
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import DeviceId, DisplayName, Password

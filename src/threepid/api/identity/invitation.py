@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from threepid.api.call import Call, IdentityCall
-from threepid.domain.invites import InviteRequest, StoredInvite
+from threepid.domain.identity.invites import InviteRequest, StoredInvite
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, identity
 from threepid.spec.types import UserId

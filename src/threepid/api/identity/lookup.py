@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from threepid.api.call import IdentityCall
-from threepid.domain.lookup import HashDetails
+from threepid.domain.identity.lookup import HashDetails
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, identity
 

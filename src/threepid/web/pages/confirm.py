@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from threepid.domain.policy import closes_without_token
 from threepid.domain.services import Services
-from threepid.domain.validation import Confirmation, LinkView, Purpose
-from threepid.spec.exchange import Answer, Request, Route
-from threepid.web import forms
+from threepid.domain.validation.sessions import Confirmation, LinkView, Purpose
+from threepid.http import forms
+from threepid.http.exchange import Answer, Request, Route
 from threepid.web.next_link import source, target
 from threepid.web.render import Pages, redirect
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from threepid.config import Config, MailboxTransport, identity_name
 from threepid.domain.services import Services
-from threepid.spec.exchange import Answer, Request, Route
+from threepid.http.exchange import Answer, Request, Route
 from threepid.web.render import Pages
 
 _LANGUAGE: Final = "en"

@@ -5,7 +5,7 @@ https://spec.matrix.org/latest/client-server-api/#login-fallback
 
 from collections.abc import Mapping
 
-from threepid.spec.exchange import Answer, Request, Route
+from threepid.http.exchange import Answer, Request, Route
 from threepid.web.render import SCRIPT, Pages
 
 

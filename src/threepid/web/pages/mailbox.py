@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from threepid.domain.services import Services
-from threepid.spec.exchange import Answer, Request, Route
+from threepid.http.exchange import Answer, Request, Route
 from threepid.storage import mailbox
 from threepid.web.render import HEADERS, Pages
 

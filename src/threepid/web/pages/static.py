@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import PurePath
 from typing import Final
 
-from threepid.spec.exchange import Answer, Request, Route
+from threepid.http.exchange import Answer, Request, Route
 
 _TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 

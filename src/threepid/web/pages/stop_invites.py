@@ -5,10 +5,10 @@ Mail programs send the POST by themselves when a person unsubscribes there: http
 
 from collections.abc import Mapping
 
-from threepid.domain.invites import Invites
+from threepid.domain.identity.invites import Invites
 from threepid.domain.services import Services
-from threepid.spec.exchange import Answer, Request, Route
-from threepid.web import forms
+from threepid.http import forms
+from threepid.http.exchange import Answer, Request, Route
 from threepid.web.render import Pages
 
 

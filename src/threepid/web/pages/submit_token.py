@@ -12,9 +12,9 @@ import msgspec
 
 from threepid.domain.policy import check_v1_caller
 from threepid.domain.services import Services
+from threepid.http.exchange import Answer, Handle, Request, Route
+from threepid.http.parameters import bearer_token, parse_parameters
 from threepid.spec.errors import MatrixError, MissingParams, TermsNotSigned, Unauthorized
-from threepid.spec.exchange import Answer, Handle, Request, Route
-from threepid.spec.parameters import bearer_token, parse_parameters
 from threepid.web.next_link import target
 from threepid.web.render import HEADERS, Pages, redirect
 

@@ -1,0 +1,1 @@
+"""Calls to other servers that wait in the outbox."""

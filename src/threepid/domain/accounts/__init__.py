@@ -1,0 +1,1 @@
+"""Accounts of the homeserver side, and their devices and tokens."""

@@ -1,0 +1,383 @@
+"""Devices of accounts and their tokens: login, refresh, logout, and tokens by which an account shows who it is.
+
+https://spec.matrix.org/latest/client-server-api/#login
+https://spec.matrix.org/latest/client-server-api/#refreshing-access-tokens
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct
+
+from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
+from threepid.domain.authentication.uia import Grant, subjects_of
+from threepid.domain.context import Context
+from threepid.domain.limits import known_network, network_of, take_authentication, take_openid_token
+from threepid.spec.errors import Forbidden, UnknownToken
+from threepid.storage import associations, devices, uia
+from threepid.storage.devices import Requester, SealedPair, Tokens
+from threepid.storage.engine.database import Tx
+
+OPENID_LIFE: Final = HOUR
+MOST_TOKENS: Final = 50
+"""Login, OpenID and identity tokens of one user, at most of each: with another one the oldest ends."""
+ENDED_KEPT: Final = 30 * DAY
+"""How long a client with a token that ended is told that its device lives on."""
+REPEATABLE: Final = 30 * SECOND
+"""How long the caller of a refresh gets the same answer again."""
+MOST_DEVICES: Final = 500
+"""Devices of an account: no login opens one more. None is removed for a new one, because that would destroy its keys."""
+_SEEN_EVERY: Final = HOUR
+_MOST_SEEN: Final = 50_000
+"""Devices that a process remembers to have heard of, at most."""
+_USER_AGENT_LENGTH: Final = 256
+
+
+class Device(Struct, frozen=True, kw_only=True):
+    """What a client says of the device that logs in, and from where it calls."""
+
+    device_id: str | None = None
+    display_name: str | None = None
+    refreshes: bool = False
+    """Does it want tokens that are refreshed?"""
+    client: str = ""
+    """Its IP address."""
+    user_agent: str = ""
+
+
+class Login(Struct, frozen=True):
+    """A device that was logged in: its secret tokens are here and nowhere else."""
+
+    user_id: str
+    device_id: str
+    access_token: str
+    refresh_token: str | None = None
+    expires_in_ms: int | None = None
+
+
+class Devices:
+    """The devices of this server's accounts."""
+
+    def __init__(self, context: Context) -> None:
+        """No device was seen yet."""
+        self._context = context
+        settings = context.config.accounts
+        self._access_life = settings.access_token_minutes * MINUTE if settings else 0
+        self._refresh_life = settings.refresh_token_days * DAY if settings else 0
+        self._login_token_life = settings.login_token_seconds * SECOND if settings else 0
+        self._seen: set[tuple[str, str]] = set()
+        self._seen_since = 0
+        self._to_note: dict[tuple[str, str], tuple[str, str]] = {}
+
+    # -- tokens
+
+    async def whose_token(self, access_token: str) -> Requester | None:
+        """The account and device of an access token, or None: the one place that knows.
+
+        Raises UnknownToken with `soft_logout` if the token has expired or was revoked, and its device lives on.
+        https://spec.matrix.org/latest/client-server-api/#soft-logout
+        """
+        token_hash = self._context.vault.hash_token(access_token)
+        found = await self._context.database.read(lambda tx: devices.requester(tx, token_hash))
+        now = self._context.clock.now()
+        if found is None:
+            if await self._context.database.read(lambda tx: devices.has_ended(tx, token_hash, now - ENDED_KEPT)):
+                raise UnknownToken("The access token was revoked.", soft_logout=True)
+            return None
+        if found.expires_at is not None:
+            # One with longer to live than any is of a clock that was ahead.
+            if not now < found.expires_at <= now + self._access_life + SKEW:
+                raise UnknownToken("The access token has expired.", soft_logout=True)
+            if found.first_use_spends is not None and not await self._context.database.write(
+                lambda tx: devices.use_access_token(tx, token_hash, now)
+            ):
+                if await self._context.database.read(lambda tx: self._has_device(tx, token_hash, now)):
+                    raise UnknownToken("The access token was revoked.", soft_logout=True)
+                return None
+        return found
+
+    @staticmethod
+    def _has_device(tx: Tx, token_hash: bytes, now: int) -> bool:
+        """Does the device of an access token that cannot be used live on?"""
+        return devices.requester(tx, token_hash) is not None or devices.has_ended(tx, token_hash, now - ENDED_KEPT)
+
+    async def refresh(self, refresh_token: str, *, client: str, user_agent: str) -> Login:
+        """Exchange a refresh token. Raises UnknownToken; one that was spent ends all tokens of its device.
+
+        For some seconds the same caller gets the same answer again: two tabs of a browser may refresh at the same moment.
+        https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3refresh
+        """
+        token_hash = self._context.vault.hash_token(refresh_token)
+        # Without the token nobody can find out which caller it was.
+        sealed_for = self._context.vault.hash_token(f"{refresh_token} {network_of(client)} {user_agent}")
+        now = self._context.clock.now()
+
+        def step(tx: Tx) -> Login | UnknownToken:
+            known = self._held_refresh_token(tx, token_hash)
+            if known is None:
+                return _refused(lives=devices.has_ended(tx, token_hash, now - ENDED_KEPT))
+            # The clock may have been wrong: an answer of tomorrow is as far away as one of yesterday.
+            after, before = now - REPEATABLE, now + REPEATABLE
+            sealed = devices.sealed_pair(tx, token_hash, sealed_for, after=after, before=before)
+            if sealed is not None:
+                take_authentication(tx, self._context, client=client, logged_in=True)
+                return self._unsealed(refresh_token, sealed, known.user_id, known.device_id, now)
+            if known.expires_at <= now:
+                return _refused(lives=True)
+            if known.spent_at is not None:
+                self._end_stolen(tx, known.user_id, known.device_id, now)
+                return _refused(lives=True)
+            if not devices.use_refresh_token(tx, token_hash, known.parent_hash, now):
+                return _refused(lives=True)
+            take_authentication(tx, self._context, client=client, logged_in=True)
+            login, tokens = self._new_tokens(known.user_id, known.device_id, refreshes=True)
+            pair = SealedPair(self._sealed(refresh_token, login, now), sealed_for)
+            devices.insert_tokens(
+                tx, known.user_id, known.device_id, tokens, parent_hash=token_hash, now=now, sealed=pair
+            )
+            agent = user_agent[:_USER_AGENT_LENGTH]
+            network = known_network(client)
+            devices.seen(
+                tx, known.user_id, known.device_id, now=now, seen_from=client, network=network, user_agent=agent
+            )
+            return login
+
+        # The end of a stolen family is a change that must stay, so the refusal is returned and not raised.
+        answer = await self._context.database.write(step)
+        if isinstance(answer, UnknownToken):
+            raise answer
+        return answer
+
+    @staticmethod
+    def _held_refresh_token(tx: Tx, token_hash: bytes) -> devices.RefreshToken | None:
+        """A refresh token whose device nobody opens, refreshes or ends until `tx` ends; None if there is none."""
+        known = devices.refresh_token(tx, token_hash)
+        if known is None or not devices.hold_device(tx, known.user_id, known.device_id):
+            return None
+        # Only now is it certain that the device is not logged in anew or out in the meantime.
+        return devices.refresh_token(tx, token_hash)
+
+    @staticmethod
+    def _end_stolen(tx: Tx, user_id: str, device_id: str, now: int) -> None:
+        """End what a thief may have got with a refresh token; the device stays, so that its owner sees what happened."""
+        devices.delete_tokens(tx, user_id, device_id, now)
+        devices.delete_side_tokens(tx, user_id, device_id)
+        associations.delete_tokens_of_device(tx, user_id, device_id)
+
+    def _sealed(self, refresh_token: str, login: Login, now: int) -> bytes:
+        pair = {
+            "access_token": login.access_token,
+            "refresh_token": login.refresh_token,
+            "expires_at": now + (login.expires_in_ms or 0),
+        }
+        return self._context.vault.seal(refresh_token, pair)
+
+    def _unsealed(self, refresh_token: str, sealed: bytes, user_id: str, device_id: str, now: int) -> Login:
+        pair = json.loads(self._context.vault.unseal(refresh_token, sealed))
+        left = max(1, pair["expires_at"] - now)
+        return Login(user_id, device_id, pair["access_token"], pair["refresh_token"], left)
+
+    async def forget_sealed_pairs(self) -> None:
+        """Forget the answers to refreshes that nobody can get again."""
+        await forget_sealed_pairs(self._context)
+
+    async def log_out(self, requester: Requester) -> None:
+        """End the device that asks."""
+        await self._context.database.write(lambda tx: devices.delete(tx, requester.user_id, requester.device_id))
+
+    async def log_out_everywhere(self, user_id: str) -> None:
+        """End all devices of the account, and what else could log in again without the password."""
+
+        def step(tx: Tx) -> None:
+            devices.delete_all(tx, user_id)
+            associations.delete_tokens(tx, user_id)
+            uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
+
+        await self._context.database.write_aside(step)
+
+    def open(self, tx: Tx, user_id: str, device: Device) -> Login:
+        """Log a device in, in the transaction of the reason, which must hold the account.
+
+        Raises Forbidden if the device would be new and the account has as many as it may have.
+        """
+        if device.device_id is None or devices.get(tx, user_id, device.device_id) is None:
+            self._refuse_one_more(tx, user_id)
+        device_id = device.device_id or self._context.entropy.letters(10)
+        login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes)
+        devices.open_device(
+            tx,
+            user_id=user_id,
+            device_id=device_id,
+            display_name=device.display_name,
+            seen_from=device.client,
+            network=known_network(device.client),
+            user_agent=device.user_agent[:_USER_AGENT_LENGTH],
+            tokens=tokens,
+            now=self._context.clock.now(),
+            new=device.device_id is None,
+        )
+        return login
+
+    @staticmethod
+    def _refuse_one_more(tx: Tx, user_id: str) -> None:
+        if devices.count(tx, user_id, most=MOST_DEVICES) >= MOST_DEVICES:
+            raise Forbidden(
+                f"This account has reached its limit of {MOST_DEVICES} devices. Sign out a device first.",
+                cause="too many devices",
+            )
+
+    def open_again(self, tx: Tx, user_id: str, device_id: str, device: Device) -> Login:
+        """Give a device that is held further tokens; what it was given before stays good."""
+        now = self._context.clock.now()
+        login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes)
+        devices.insert_tokens(tx, user_id, device_id, tokens, parent_hash=None, now=now)
+        return login
+
+    async def login_token(self, user_id: str, grant: Grant) -> tuple[str, int]:
+        """A token that is good for one login as `user_id`, and its life in milliseconds; it ends with the grant's device.
+
+        Raises UnknownToken if that has ended.
+        https://spec.matrix.org/latest/client-server-api/#post_matrixclientv1loginget_token
+        """
+        token = self._context.entropy.token("tpl_")
+        token_hash = self._context.vault.hash_token(token)
+        expires_at = self._context.clock.now() + self._login_token_life
+
+        def step(tx: Tx) -> None:
+            grant.consume(tx)
+            if grant.device is None:
+                raise UnknownToken
+            devices.insert_login_token(
+                tx,
+                token_hash=token_hash,
+                user_id=user_id,
+                device_id=grant.device[1],
+                expires_at=expires_at,
+                at_most=MOST_TOKENS,
+            )
+
+        await self._context.database.write(step)
+        return token, self._login_token_life
+
+    def take_login_token(self, tx: Tx, token: str) -> str | None:
+        """Use a login token up; whose it was, or None."""
+        return devices.take_login_token(tx, self._context.vault.hash_token(token), self._context.clock.now())
+
+    async def openid_token(self, requester: Requester) -> tuple[str, int]:
+        """A token with which the user can show others who they are, and its life in seconds.
+
+        It ends with its device. Raises UnknownToken if that has ended since it asked, LimitExceeded.
+        """
+        token = self._context.entropy.token()
+        token_hash = self._context.vault.hash_token(token)
+        expires_at = self._context.clock.now() + OPENID_LIFE
+
+        user_id, device_id = requester.user_id, requester.device_id
+
+        def step(tx: Tx) -> None:
+            if not devices.hold_account(tx, user_id) or not devices.hold_device(tx, user_id, device_id):
+                raise UnknownToken
+            take_openid_token(tx, self._context, account=user_id)
+            devices.insert_openid_token(
+                tx,
+                token_hash=token_hash,
+                user_id=user_id,
+                device_id=device_id,
+                expires_at=expires_at,
+                at_most=MOST_TOKENS,
+            )
+
+        await self._context.database.write(step)
+        return token, OPENID_LIFE // SECOND
+
+    async def openid_user(self, token: str) -> str | None:
+        """The user whose OpenID token this is, or None."""
+        token_hash = self._context.vault.hash_token(token)
+        now = self._context.clock.now()
+        owner = await self._context.database.read(lambda tx: devices.openid_owner(tx, token_hash, now))
+        return None if owner is None else owner.user_id
+
+    # -- the list of them
+
+    async def of(self, user_id: str, *, own: str | None = None) -> list[devices.Device]:
+        """The devices of the account, oldest first: `devices.LISTED` at most, and always the one called `own`."""
+
+        def step(tx: Tx) -> list[devices.Device]:
+            found = devices.of_user(tx, user_id)
+            if own is None or len(found) < devices.LISTED or any(device.device_id == own for device in found):
+                return found
+            asking = devices.get(tx, user_id, own)
+            return found if asking is None else [*found[:-1], asking]
+
+        return await self._context.database.read(step)
+
+    async def get(self, user_id: str, device_id: str) -> devices.Device | None:
+        """One device of the account."""
+        return await self._context.database.read(lambda tx: devices.get(tx, user_id, device_id))
+
+    async def rename(self, user_id: str, device_id: str, display_name: str | None) -> bool:
+        """Give a device another name; False if the account has no such device."""
+        return await self._context.database.write(lambda tx: devices.rename(tx, user_id, device_id, display_name))
+
+    async def delete(self, user_id: str, device_ids: Iterable[str], grant: Grant) -> None:
+        """Log devices out; those that are not there are no error."""
+
+        def step(tx: Tx) -> None:
+            grant.consume(tx)
+            for device_id in device_ids:
+                devices.delete(tx, user_id, device_id)
+
+        await self._context.database.write_aside(step)
+
+    def unnoticed(self, requester: Requester) -> bool:
+        """Was this device not heard of in the last hour, as far as this process knows?"""
+        return (requester.user_id, requester.device_id) not in self._seen
+
+    def notice(self, requester: Requester, *, client: str, user_agent: str) -> None:
+        """A device was heard of: to be noted by the next `note_seen`."""
+        device = requester.user_id, requester.device_id
+        self._seen.add(device)
+        self._to_note[device] = client, user_agent[:_USER_AGENT_LENGTH]
+
+    async def note_seen(self) -> None:
+        """Write down which devices were heard of: not in their requests, which may be readings of a full disk."""
+        now = self._context.clock.now()
+        if not 0 <= now - self._seen_since < _SEEN_EVERY or len(self._seen) >= _MOST_SEEN:
+            self._seen_since = now
+            self._seen.clear()
+        noted, self._to_note = self._to_note, {}
+        if not noted:
+            return
+
+        def step(tx: Tx) -> None:
+            for (user_id, device_id), (client, user_agent) in noted.items():
+                network = known_network(client)
+                devices.seen(tx, user_id, device_id, now=now, seen_from=client, network=network, user_agent=user_agent)
+
+        await self._context.database.write_aside(step)
+
+    def _new_tokens(self, user_id: str, device_id: str, *, refreshes: bool) -> tuple[Login, Tokens]:
+        entropy, hash_token = self._context.entropy, self._context.vault.hash_token
+        access_token = entropy.token("tp_")
+        if not refreshes:
+            return Login(user_id, device_id, access_token), Tokens(hash_token(access_token))
+        refresh_token = entropy.token("tpr_")
+        now = self._context.clock.now()
+        tokens = Tokens(
+            hash_token(access_token), now + self._access_life, hash_token(refresh_token), now + self._refresh_life
+        )
+        return Login(user_id, device_id, access_token, refresh_token, self._access_life), tokens
+
+
+def _refused(*, lives: bool) -> UnknownToken:
+    """What a refresh token that cannot be used gets; `lives` says that its device does."""
+    return UnknownToken("The refresh token is not known here, has expired or was used before.", soft_logout=lives)
+
+
+async def forget_sealed_pairs(context: Context) -> None:
+    """Forget the answers to refreshes that nobody can get again. Writes only if there are any."""
+    now = context.clock.now()
+    before, after = now - REPEATABLE, now + REPEATABLE
+    if await context.database.read(lambda tx: devices.has_sealed_pairs(tx, before=before, after=after)):
+        await context.database.write(lambda tx: devices.forget_sealed_pairs(tx, before=before, after=after))

@@ -1,0 +1,444 @@
+"""User-Interactive Authentication: stages, the sessions that collect them, and the permission that comes of it.
+
+https://spec.matrix.org/latest/client-server-api/#user-interactive-authentication-api
+A session belongs to one request (operation, subject, body) and is used up in the transaction of that request's effect.
+Its id is a secret of the client: the database has only its hash, and the remembered request is sealed with it.
+"""
+
+import contextlib
+import json
+from enum import Enum
+from typing import Any, Final
+
+import msgspec
+from canonicaljson import encode_canonical_json
+from msgspec import UNSET, Struct, UnsetType
+
+from threepid.clock import DAY, MINUTE
+from threepid.domain import origin as origins
+from threepid.domain.authentication.stages import (
+    MEDIA,
+    Operation,
+    Request,
+    Stages,
+    Subject,
+    TooEarlyError,
+    subject_text,
+)
+from threepid.domain.context import Context
+from threepid.domain.limits import take_authentication
+from threepid.domain.origin import Origin
+from threepid.domain.secrets.vault import same
+from threepid.domain.validation.sessions import Consumer, Purpose
+from threepid.spec.errors import (
+    Forbidden,
+    LimitExceeded,
+    MatrixError,
+    NotFound,
+    TooLarge,
+    UnknownToken,
+    Unrecognized,
+    UpstreamFailed,
+)
+from threepid.spec.uia import AuthData, AuthenticationRequiredError, Flow, Stage
+from threepid.storage import devices, uia, validations
+from threepid.storage.engine.database import Tx
+from threepid.storage.uia import UiaSession
+
+IDLE: Final = 15 * MINUTE
+LIFE: Final = 2 * DAY
+OPEN_SESSIONS: Final = 20
+"""Of one device; the oldest end when there are more."""
+KEPT_WITHOUT_TOKEN: Final = 4096
+"""Bytes that are kept of a request of somebody who is not logged in."""
+
+
+class Proof(Struct, frozen=True):
+    """An address that a stage proved, by the validation session `sid`."""
+
+    sid: str
+    medium: str
+    canonical: str
+    address: str
+    validated_at: int
+
+
+class Grant(Struct, frozen=True):
+    """Permission for one effect. `result` is what came of it if the session was finished before.
+
+    `registration_token` is the hash of one that is to be used up, `terms` the documents and versions that were accepted.
+    `device` are the user and device that it was given to, if it was given to one: it ends with that.
+    """
+
+    now: int
+    id_hash: bytes | None = None
+    proofs: tuple[Proof, ...] = ()
+    result: str | None = None
+    registration_token: str | None = None
+    terms: tuple[tuple[str, str], ...] = ()
+    device: tuple[str, str] | None = None
+
+    def consume(self, tx: Tx, result: str | None = None) -> None:
+        """Use the permission up in the transaction of its effect.
+
+        Raises Forbidden if somebody else did, UnknownToken if the device was logged out in the meantime.
+        """
+        if self.device is not None:
+            user_id, device_id = self.device
+            if not devices.hold_account(tx, user_id) or not devices.hold_device(tx, user_id, device_id):
+                raise UnknownToken
+        if self.id_hash is not None and not uia.consume(tx, self.id_hash, now=self.now, result=result):
+            raise Forbidden("This authentication session has been used already.")
+        for proof in self.proofs:
+            if not validations.consume(tx, proof.sid, self.now):
+                raise Forbidden("The validation of the address has been used already.")
+
+
+class Page(Enum):
+    """Whether a stage may be completed on a page of ours."""
+
+    OPEN = "open"
+    NONE = "none"
+    """Whoever began the session gets a new password or the end of an account, and may be a stranger to its owner."""
+    UNNAMED = "unnamed"
+    """Whose address it would become is not settled yet."""
+
+
+class View(Struct, frozen=True):
+    """An authentication session as a page shows it. `purpose` is that of validation sessions for its stages."""
+
+    operation: str
+    user_id: str | None
+    """Who began it, where somebody was logged in."""
+    account: str | None
+    """The account that it is about, if that is settled: it cannot change any more."""
+    flows: tuple[Flow, ...]
+    completed: tuple[Stage, ...]
+    params: dict[str, Any]
+    purpose: Purpose
+    origin: Origin
+    """Who began it."""
+
+    @property
+    def is_registration(self) -> bool:
+        """Is it about a new account?"""
+        return self.purpose is Purpose.REGISTER and self.user_id is None
+
+    def page_of(self, stage: Stage) -> Page:
+        """Whether `stage` may be completed on a page."""
+        if stage not in MEDIA or self.user_id is not None:
+            return Page.OPEN
+        if not self.is_registration:
+            return Page.NONE
+        return Page.OPEN if self.account or stage in self.completed else Page.UNNAMED
+
+
+class Recalled(Struct, frozen=True):
+    """What is kept of the first body of a session, and the MAC of the whole."""
+
+    fields: dict[str, Any]
+    request_mac: bytes
+
+
+class Uia:
+    """Collects stages until one of the offered flows is complete."""
+
+    def __init__(self, context: Context, stages: Stages) -> None:
+        """Check the stages with `stages`."""
+        self._context = context
+        self._stages = stages
+
+    async def recall(self, endpoint: str, session: str) -> Recalled | None:
+        """The first body of a session of an endpoint, for clients that do not repeat it; None if there is no such session."""
+        stored = await self._load(session)
+        if stored is None or Operation.from_text(stored.operation).name != endpoint:
+            return None
+        return Recalled(self._kept(session, stored), stored.request_mac)
+
+    async def result_of(self, endpoint: str, auth: AuthData | UnsetType) -> str | None:
+        """What came of a session that was finished before, for checks that must not be made twice."""
+        if auth is UNSET or auth.session is UNSET:
+            return None
+        stored = await self._load(auth.session)
+        return stored.result if stored is not None and stored.operation == endpoint else None
+
+    async def view(self, session: str) -> View | None:
+        """What a session is for and what of it is done; None if there is no such session, or it was used."""
+        stored = await self._load(session)
+        if stored is None or stored.consumed_at is not None:
+            return None
+        request = _request_of(stored)
+        account = request.user_id
+        if request.consumer is Consumer.REGISTER_STAGE and account is None:
+            username = self._kept(session, stored).get("username")
+            account = f"@{username.lower()}:{self._context.server_name}" if isinstance(username, str) else None
+        return View(
+            operation=request.operation.name,
+            user_id=request.user_id,
+            account=account,
+            flows=request.flows,
+            completed=tuple(json.loads(stored.completed)),
+            params=self._stages.params(request.flows),
+            purpose=Purpose.REGISTER if request.consumer is Consumer.REGISTER_STAGE else Purpose.RESET,
+            origin=request.origin,
+        )
+
+    async def complete(self, session: str, auth: AuthData, *, client: str) -> tuple[Stage, ...]:
+        """Complete a stage outside its request, on a page; returns all stages that are done.
+
+        Raises NotFound if there is no such session or no page for the stage, else what the stage raises.
+        https://spec.matrix.org/latest/client-server-api/#fallback
+        """
+        stored = await self._load(session)
+        view = await self.view(session)
+        if stored is None or view is None or view.page_of(str(auth.type)) is not Page.OPEN:
+            raise NotFound("This authentication session is unknown or has expired.")
+        completed = json.loads(stored.completed)
+        if auth.type not in completed:
+            try:
+                completed = await self._attempt(_request_of(stored, client), auth, session, stored)
+            except AuthenticationRequiredError as error:
+                raise error.failure or error from error
+        return tuple(completed)
+
+    async def authenticate(self, request: Request, auth: AuthData | None) -> Grant:
+        """The permission, once a flow is complete; until then raises AuthenticationRequiredError (401).
+
+        Raises Forbidden for a changed request, after which the session is dead.
+        """
+        if auth is None or (auth.session is UNSET and auth.type is UNSET):
+            raise await self._begin(request)
+        if auth.session is UNSET:
+            return await self._in_one_request(request, auth)
+        stored = await self._load(auth.session)
+        if stored is None:
+            raise await self._begin(request, Forbidden("This authentication session is unknown or has expired."))
+        id_hash = self._context.vault.hash_token(auth.session)
+        if not self._is_same_request(stored, request) and not await self._fill_in(stored, request, auth.session):
+            await self._context.database.write(lambda tx: uia.delete(tx, id_hash))
+            raise Forbidden("The request is not the one that the authentication was begun for.")
+        if stored.consumed_at is not None:
+            if stored.result is None:
+                raise await self._begin(request, Forbidden("This authentication session has been used already."))
+            return Grant(self._context.clock.now(), id_hash, result=stored.result)
+        completed = json.loads(stored.completed)
+        if auth.type is UNSET:
+            completed = await self._attempt_again(request, auth.session, stored)
+        elif auth.type not in completed:
+            completed = await self._attempt(request, auth, auth.session, stored)
+        if tuple(completed) not in request.flows:
+            raise self._required(request, auth.session, completed)
+        return _grant(self._context.clock.now(), id_hash, request, completed)
+
+    async def _in_one_request(self, request: Request, auth: AuthData) -> Grant:
+        """The permission, if one stage is all that it takes; else a session in which this first one is done."""
+        if not any(flow[0] == auth.type for flow in request.flows):
+            raise await self._begin(request, _not_offered())
+        try:
+            detail = await self._stage(request, auth)
+        except _StageFailedError as failed:
+            raise await self._begin(request, failed.failure, early=_early(auth, failed.failure)) from failed
+        completed = {str(auth.type): detail}
+        if tuple(completed) not in request.flows:
+            raise await self._begin(request, completed=completed)
+        return _grant(self._context.clock.now(), None, request, completed)
+
+    async def _attempt(self, request: Request, auth: AuthData, session: str, stored: UiaSession) -> dict[Stage, Any]:
+        completed: dict[Stage, Any] = json.loads(stored.completed)
+        stage = str(auth.type)
+        following = (*completed, stage)
+        if not any(flow[: len(following)] == following for flow in request.flows):
+            raise self._required(request, session, completed, _not_offered())
+        try:
+            completed[stage] = await self._stage(request, auth)
+        except _StageFailedError as failed:
+            await self._keep_early(session, stored, _early(auth, failed.failure))
+            raise self._required(request, session, completed, failed.failure) from failed
+        now = self._context.clock.now()
+        id_hash = self._context.vault.hash_token(session)
+        text = json.dumps(completed)
+        if not await self._context.database.write(
+            lambda tx: uia.complete(tx, id_hash, before=stored.completed, completed=text, now=now)
+        ):
+            raise self._required(request, session, json.loads(stored.completed), Forbidden("Another stage came first."))
+        return completed
+
+    async def _attempt_again(self, request: Request, session: str, stored: UiaSession) -> dict[Stage, Any]:
+        """What is done, after another try of what came too early. Nothing is said of a failure: nobody tried anything now."""
+        completed: dict[Stage, Any] = json.loads(stored.completed)
+        for stage, creds in self._early_of(session, stored).items():
+            if stage not in completed:
+                with contextlib.suppress(AuthenticationRequiredError):
+                    return await self._attempt(request, AuthData(type=stage, threepid_creds=creds), session, stored)
+        return completed
+
+    async def _keep_early(self, session: str, stored: UiaSession, early: dict[Stage, Any]) -> None:
+        known = self._early_of(session, stored)
+        if all(known.get(stage) == creds for stage, creds in early.items()):
+            return  # clients that ask every second write nothing
+        vault = self._context.vault
+        id_hash, sealed = vault.hash_token(session), vault.seal(session, {**known, **early})
+        await self._context.database.write(lambda tx: uia.keep_early(tx, id_hash, sealed))
+
+    def _early_of(self, session: str, stored: UiaSession) -> dict[Stage, Any]:
+        """By stage, the credentials that came too early."""
+        if stored.early is None:
+            return {}
+        early: dict[Stage, Any] = json.loads(self._context.vault.unseal(session, stored.early))
+        return early
+
+    def _kept(self, session: str, stored: UiaSession) -> dict[str, Any]:
+        """What is kept of the body."""
+        body: dict[str, Any] = json.loads(self._context.vault.unseal(session, stored.request))
+        return body
+
+    async def _stage(self, request: Request, auth: AuthData) -> Any:
+        """What the stage proved. Raises _StageFailedError, or what must reach the client as it is."""
+        try:
+            return await self._stages.check(request, auth)
+        except (WrongUserError, LimitExceeded, UpstreamFailed):
+            raise
+        except MatrixError as failure:
+            raise _StageFailedError(failure) from failure
+
+    async def _begin(
+        self,
+        request: Request,
+        failure: MatrixError | None = None,
+        *,
+        completed: dict[Stage, Any] | None = None,
+        early: dict[Stage, Any] | None = None,
+    ) -> AuthenticationRequiredError:
+        context = self._context
+        session = context.entropy.token(count=24)
+        now = context.clock.now()
+        id_hash = context.vault.hash_token(session)
+        request_mac = self._mac_of(request)
+        sealed = self._seal(session, request)
+        sealed_early = context.vault.seal(session, early) if early else None
+        subject = subject_text(request.subject)
+
+        def step(tx: Tx) -> None:
+            take_authentication(tx, context, client=request.client, logged_in=request.subject is not None)
+            if request.subject is not None:
+                # Held until the end, so that two requests at the same moment count each other.
+                if not devices.hold_device(tx, request.subject.user_id, request.subject.device_id):
+                    raise UnknownToken
+                uia.end_oldest(tx, subject, but=OPEN_SESSIONS - 1)
+            uia.insert(
+                tx,
+                id_hash,
+                operation=request.operation.text,
+                subject=subject,
+                flows=json.dumps(request.flows),
+                consumer=request.consumer.name,
+                request_mac=request_mac,
+                request=sealed,
+                completed=json.dumps(completed or {}),
+                now=now,
+                expires_at=now + LIFE,
+                origin=request.origin.to_text(),
+                early=sealed_early,
+            )
+
+        await context.database.write(step)
+        return self._required(request, session, completed or {}, failure)
+
+    def _required(
+        self, request: Request, session: str, completed: dict[Stage, Any], failure: MatrixError | None = None
+    ) -> AuthenticationRequiredError:
+        return AuthenticationRequiredError(
+            session=session,
+            flows=request.flows,
+            completed=tuple(completed),
+            params=self._stages.params(request.flows),
+            failure=failure,
+        )
+
+    async def _load(self, session: str) -> UiaSession | None:
+        id_hash = self._context.vault.hash_token(session)
+        now = self._context.clock.now()
+        return await self._context.database.read(lambda tx: uia.get(tx, id_hash, now=now, idle_since=now - IDLE))
+
+    async def _fill_in(self, stored: UiaSession, request: Request, session: str) -> bool:
+        """Clients ask with nothing which flows a registration has, and say in that session, once, what they wish."""
+        vault = self._context.vault
+        nothing = vault.mac_request({})
+        if request.consumer is not Consumer.REGISTER_STAGE or (stored.operation, stored.subject) != (
+            request.operation.text,
+            "",
+        ):
+            return False
+        if not same(stored.request_mac, nothing):
+            return False
+        id_hash, request_mac = vault.hash_token(session), self._mac_of(request)
+        sealed = self._seal(session, request)
+        return await self._context.database.write(
+            lambda tx: uia.fill_in(tx, id_hash, before=nothing, request_mac=request_mac, request=sealed)
+        )
+
+    def _seal(self, session: str, request: Request) -> bytes:
+        """What is kept of a request. Raises TooLarge if somebody who is not logged in wants too much kept."""
+        if request.subject is None and len(encode_canonical_json(request.kept)) > KEPT_WITHOUT_TOKEN:
+            raise TooLarge(
+                f"Without an access token, a request that needs authentication has at most {KEPT_WITHOUT_TOKEN} bytes."
+            )
+        return self._context.vault.seal(session, request.kept)
+
+    def _mac_of(self, request: Request) -> bytes:
+        return request.recalled or self._context.vault.mac_request(request.body)
+
+    def _is_same_request(self, stored: UiaSession, request: Request) -> bool:
+        return (
+            stored.operation == request.operation.text
+            and stored.subject == subject_text(request.subject)
+            and same(stored.request_mac, self._mac_of(request))
+        )
+
+
+class WrongUserError(Forbidden):
+    """This is not the account that the request is about."""
+
+
+class _StageFailedError(Exception):
+    def __init__(self, failure: MatrixError) -> None:
+        self.failure = failure
+        super().__init__(failure.message)
+
+
+def _not_offered() -> MatrixError:
+    return Unrecognized("This stage is not offered here, or not in this order.")
+
+
+def _early(auth: AuthData, failure: MatrixError) -> dict[Stage, Any]:
+    """What of an attempt is worth another one later."""
+    return {str(auth.type): failure.creds} if isinstance(failure, TooEarlyError) else {}
+
+
+def subjects_of(user_id: str) -> str:
+    """What the texts of all subjects of a user begin with."""
+    return subject_text(Subject(user_id, "")).removesuffix('"]')
+
+
+def _request_of(stored: UiaSession, client: str = "") -> Request:
+    """The request that a session belongs to, as far as its stages need to know it."""
+    return Request(
+        operation=Operation.from_text(stored.operation),
+        subject=msgspec.json.decode(stored.subject, type=Subject) if stored.subject else None,
+        flows=tuple(map(tuple, json.loads(stored.flows))),
+        consumer=Consumer[stored.consumer],
+        client=client,
+        origin=origins.from_text(stored.origin),
+    )
+
+
+def _grant(now: int, id_hash: bytes | None, request: Request, completed: dict[Stage, Any]) -> Grant:
+    details = completed.values()
+    return Grant(
+        now,
+        id_hash,
+        proofs=tuple(Proof(**detail) for detail in details if "sid" in detail),
+        registration_token=next((one["registration_token"] for one in details if "registration_token" in one), None),
+        terms=tuple((document, version) for detail in details for document, version in detail.get("terms", ())),
+        device=(request.subject.user_id, request.subject.device_id) if request.subject else None,
+    )

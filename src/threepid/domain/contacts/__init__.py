@@ -1,0 +1,1 @@
+"""Contacts of accounts, and what of them is bound at identity servers."""

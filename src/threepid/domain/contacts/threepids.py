@@ -1,0 +1,220 @@
+"""Contacts of accounts: who owns which address, and where it is published.
+
+https://spec.matrix.org/latest/client-server-api/#adding-account-administrative-contact-information
+"""
+
+from threepid.domain import limits, policy
+from threepid.domain.accounts.notices import Notices
+from threepid.domain.addresses import InvalidAddress, parse_address
+from threepid.domain.authentication.uia import Grant
+from threepid.domain.contacts.bindings import Asking, Bindings, Plan
+from threepid.domain.context import Context
+from threepid.domain.validation.sessions import Consumer, Purpose, Validation
+from threepid.remote.guard import RemoteError
+from threepid.remote.identity import IdentityClient, SessionRefused, ValidatedThreepid, matches
+from threepid.spec.errors import (
+    Forbidden,
+    MatrixError,
+    ServerNotTrusted,
+    ThreepidAuthFailed,
+    ThreepidInUse,
+    UpstreamFailed,
+)
+from threepid.spec.threepid_creds import ServedThreepidCreds, ThreepidCreds
+from threepid.storage import devices, threepids, validations
+from threepid.storage.engine.database import Tx
+from threepid.storage.threepids import Threepid
+
+
+class Threepids:
+    """The contacts of this server's accounts."""
+
+    def __init__(
+        self,
+        context: Context,
+        validation: Validation,
+        notices: Notices,
+        bindings: Bindings,
+        identity: IdentityClient,
+    ) -> None:
+        """`bindings` publishes them and withdraws them; `identity` calls other identity servers."""
+        self._context = context
+        self._notices = notices
+        self._validation = validation
+        self._bindings = bindings
+        self._identity = identity
+
+    async def of(self, user_id: str) -> list[Threepid]:
+        """The contacts of the account, oldest first."""
+        return await self._context.database.read(lambda tx: threepids.of_user(tx, user_id))
+
+    async def add_by_creds(self, user_id: str, creds: ServedThreepidCreds, *, bind: bool) -> None:
+        """Add the address that a validation session proves, and with `bind` publish it at that session's identity server.
+
+        The session is looked for here first, whatever server is named. A failed publication does not undo the addition.
+        Raises ThreepidAuthFailed, ServerNotTrusted, ThreepidInUse, ThreepidDenied, UpstreamFailed.
+        """
+        policy.check_changes(self._context.config)
+        ours = self._bindings.is_ours(creds.id_server)
+        publish_at = creds.id_server if bind and ours else None
+
+        def step(tx: Tx) -> Threepid | None:
+            if not self._validation.known(tx, creds.sid):
+                return None
+            _hold(tx, user_id)
+            return self._add_own(tx, user_id, creds, publish_at=publish_at)
+
+        if await self._context.database.write(step) is None:
+            await self._add_remote(user_id, creds, ours=ours)
+        if bind and not ours:
+            await self._bindings.try_bind(
+                user_id,
+                id_server=creds.id_server,
+                sid=creds.sid,
+                client_secret=creds.client_secret,
+                id_access_token=creds.id_access_token or None,
+            )
+
+    async def add(self, user_id: str, sid: str, client_secret: str, grant: Grant) -> None:
+        """Add the address that a validation session of this homeserver proves.
+
+        Raises ThreepidAuthFailed, ThreepidInUse, Forbidden.
+        """
+        creds = ThreepidCreds(sid, client_secret)
+
+        def step(tx: Tx) -> None:
+            _hold(tx, user_id)
+            grant.consume(tx)
+            self._add_own(tx, user_id, creds, consumer=Consumer.ADD_THREEPID)
+
+        await self._context.database.write(step)
+
+    async def remove(self, user_id: str, medium: str, address: str, id_server: str | None) -> bool:
+        """Take an address from the account, and with it what would prove it once more.
+
+        True if it is known to be withdrawn from the identity server `id_server` (None: wherever it was published), after
+        waiting for others for a few seconds at most. What the account published is withdrawn though it is no contact.
+        Somebody else's address, and one that nobody has, change nothing. Raises Forbidden, LimitExceeded.
+        """
+        try:
+            canonical = parse_address(medium, address).canonical
+        except InvalidAddress:
+            return False
+
+        def step(tx: Tx) -> Plan:
+            removed = threepids.get(tx, medium, canonical)
+            if removed is None or not threepids.delete(tx, user_id, medium, canonical):
+                plan = self._bindings.withdraw(tx, user_id, medium, canonical, id_server, asking=Asking.NEVER)
+                if plan.orders:
+                    limits.take_outbound(tx, self._context, account=user_id)
+                return plan
+            self._notices.contact_removed(tx, user_id, removed)
+            now = self._context.clock.now()
+            validations.close_of_address(tx, medium=medium, canonical=canonical, purpose=Purpose.RESET, now=now)
+            validations.close_additions(tx, medium=medium, canonical=canonical, owner=user_id, now=now)
+            return self._bindings.withdraw(tx, user_id, medium, canonical, id_server)
+
+        policy.check_changes(self._context.config)
+        return await self._bindings.carry_out(await self._context.database.write(step))
+
+    def remove_all(self, tx: Tx, user_id: str, id_server: str | None) -> Plan:
+        """Take all addresses from an account that ends; what other identity servers must be asked is in the plan."""
+        plan = self._bindings.withdraw_all(tx, user_id, id_server)
+        for threepid in threepids.of_user(tx, user_id):
+            threepids.delete(tx, user_id, threepid.medium, threepid.canonical)
+            validations.close_of_address(
+                tx,
+                medium=threepid.medium,
+                canonical=threepid.canonical,
+                purpose=Purpose.RESET,
+                now=self._context.clock.now(),
+            )
+        return plan
+
+    def _add_own(
+        self,
+        tx: Tx,
+        user_id: str,
+        creds: ThreepidCreds,
+        *,
+        publish_at: str | None = None,
+        consumer: Consumer = Consumer.POST_THREEPID,
+    ) -> Threepid:
+        try:
+            session = self._validation.check(tx, creds.sid, creds.client_secret, consumer, user_id)
+        except MatrixError as error:
+            raise ThreepidAuthFailed(cause=type(error).__name__) from error
+        now = self._context.clock.now()
+        threepid = Threepid(session.medium, session.canonical, session.address, session.validated_at or now, now)
+        if not self._validation.consume(tx, session):
+            # Clients repeat a request whose answer they lost: the same again is no error and has no effect.
+            if threepids.owner(tx, session.medium, session.canonical) != user_id:
+                raise ThreepidAuthFailed(cause="used up")
+            return threepid
+        self._own(tx, user_id, threepid)
+        if publish_at is not None:
+            self._bindings.publish(tx, user_id, threepid.medium, threepid.canonical, publish_at)
+        return threepid
+
+    async def _add_remote(self, user_id: str, creds: ServedThreepidCreds, *, ours: bool) -> None:
+        accounts = self._context.config.accounts
+        if ours:
+            raise ThreepidAuthFailed(cause="unknown session")
+        if accounts is None or not matches(creds.id_server, accounts.trusted_identity_servers):
+            raise ServerNotTrusted
+        await self._context.database.write(lambda tx: limits.take_outbound(tx, self._context, account=user_id))
+        try:
+            validated = await self._identity.validated_threepid(
+                creds.id_server, creds.sid, creds.client_secret, creds.id_access_token or None
+            )
+        except SessionRefused as error:
+            raise ThreepidAuthFailed(cause="refused by the identity server") from error
+        except RemoteError as error:
+            raise UpstreamFailed(
+                "The identity server could not be reached.", cause=f"{creds.id_server}: {error.cause}"
+            ) from error
+        threepid = self._as_threepid(validated)
+        sid_hash = self._context.vault.hash_token(creds.sid)
+
+        def step(tx: Tx) -> None:
+            _hold(tx, user_id)
+            first_use = validations.use_remote(
+                tx,
+                id_server=creds.id_server.lower(),
+                sid_hash=sid_hash,
+                user_id=user_id,
+                medium=threepid.medium,
+                canonical=threepid.canonical,
+                used_at=threepid.added_at,
+            )
+            if first_use:
+                self._own(tx, user_id, threepid)
+            elif threepids.owner(tx, threepid.medium, threepid.canonical) != user_id:
+                raise ThreepidAuthFailed(cause="used up")
+
+        await self._context.database.write(step)
+
+    def _as_threepid(self, validated: ValidatedThreepid) -> Threepid:
+        try:
+            address = parse_address(validated.medium, validated.address)
+        except InvalidAddress as error:
+            raise ThreepidAuthFailed(cause="address") from error
+        policy.check_address(self._context.config, address)
+        now = self._context.clock.now()
+        return Threepid(address.medium, address.canonical, address.address, min(validated.validated_at, now), now)
+
+    def _own(self, tx: Tx, user_id: str, threepid: Threepid) -> None:
+        """Give the address to the account. Raises ThreepidInUse if somebody else owns it, Forbidden if there are too many."""
+        if threepids.refresh(tx, user_id, threepid):
+            return
+        if threepids.count_of_user(tx, user_id) >= self._context.config.policy.contacts_per_account:
+            raise Forbidden("This account has as many contacts as it may have.")
+        if not threepids.insert(tx, user_id, threepid):
+            raise ThreepidInUse
+        self._notices.contact_added(tx, user_id, threepid)
+
+
+def _hold(tx: Tx, user_id: str) -> None:
+    """Keep the account from ending until `tx` does: an address must not be added to one that has. Raises Forbidden."""
+    if not devices.hold_account(tx, user_id):
+        raise Forbidden("This account has ended.")

@@ -1,0 +1,284 @@
+"""The identity server: its accounts, the addresses that they publish, and who asks for them.
+
+https://spec.matrix.org/latest/identity-service-api/
+"""
+
+from typing import Any, Final
+
+from threepid.clock import DAY
+from threepid.config import Identity
+from threepid.domain import limits
+from threepid.domain.accounts.devices import MOST_TOKENS, Devices
+from threepid.domain.addresses import InvalidAddress, parse_address
+from threepid.domain.context import Context
+from threepid.domain.identity.invites import Invites
+from threepid.domain.secrets.keys import Keyring
+from threepid.domain.validation.sessions import Consumer, Validation
+from threepid.remote.federation import Federation
+from threepid.remote.guard import RemoteError, RemoteRefused
+from threepid.remote.identity import matches
+from threepid.spec.errors import (
+    Forbidden,
+    InvalidParam,
+    MxidNotYours,
+    NoValidSession,
+    Unauthorized,
+    UpstreamFailed,
+)
+from threepid.spec.server_name import is_server_name
+from threepid.spec.signing import BadSignature, Signature, SignedRequest, parse_authorization, verify
+from threepid.storage import associations, devices
+from threepid.storage.associations import Association
+from threepid.storage.engine.database import Tx
+
+ASSOCIATION_LIFE: Final = 365 * DAY
+
+
+class Associations:
+    """Which addresses belong to which users, as far as they wanted it known."""
+
+    def __init__(
+        self,
+        context: Context,
+        settings: Identity,
+        name: str,
+        keyring: Keyring,
+        validation: Validation,
+        devices: Devices | None,
+        federation: Federation,
+        invites: Invites,
+    ) -> None:
+        """Answer as the identity server called `name`; `devices` are our own homeserver's, if there is one."""
+        self._invites = invites
+        self._context = context
+        self.settings = settings
+        self._name = name
+        self._validation = validation
+        self._devices = devices
+        self._federation = federation
+        self.keyring = keyring
+
+    def is_named(self, id_server: str) -> bool:
+        """Is `id_server` this server?"""
+        return id_server.lower() == self._name.lower()
+
+    async def register(self, server_name: str, openid_token: str, *, client: str) -> str:
+        """An access token for the user whom the homeserver `server_name` names for this OpenID token of a caller's.
+
+        A token of our own homeserver's user ends with the device that got the OpenID token, not with the OpenID token.
+        Raises InvalidParam if that is no server name, Unauthorized if it names nobody, UpstreamFailed if it cannot be asked,
+        Forbidden if it may not register here, LimitExceeded.
+        """
+        allowed = self.settings.homeservers_allowed
+        if allowed and not matches(server_name, allowed):
+            raise Forbidden("Users of this homeserver may not register here.")
+        if not is_server_name(server_name):
+            raise InvalidParam("'matrix_server_name' is not the name of a server.")
+        user_id = await self._openid_user(server_name, openid_token, client=client)
+        token = self._context.entropy.token("tpi_")
+        token_hash = self._context.vault.hash_token(token)
+        now = self._context.clock.now()
+        life = self.settings.token_days * DAY
+
+        def step(tx: Tx) -> None:
+            device_id = None
+            if self._is_own_homeserver(server_name):
+                device_id = self._held_device(tx, openid_token, user_id, now)
+            limits.take_identity_token(tx, self._context, user_id=user_id)
+            associations.insert_token(
+                tx,
+                token_hash=token_hash,
+                user_id=user_id,
+                device_id=device_id,
+                now=now,
+                expires_at=now + life if life else None,
+                at_most=MOST_TOKENS,
+            )
+
+        await self._context.database.write(step)
+        return token
+
+    async def whose_token(self, access_token: str) -> str | None:
+        """The user whose identity token this is, or None."""
+        token_hash = self._context.vault.hash_token(access_token)
+        now = self._context.clock.now()
+        return await self._context.database.read(lambda tx: associations.token_user(tx, token_hash, now))
+
+    async def log_out(self, access_token: str) -> None:
+        """End an identity token."""
+        token_hash = self._context.vault.hash_token(access_token)
+        await self._context.database.write(lambda tx: associations.delete_token(tx, token_hash))
+
+    async def bind(self, sid: str, client_secret: str, mxid: str, *, caller: str | None) -> dict[str, Any]:
+        """Publish the address of a validated session for `mxid`; returns the signed association.
+
+        `caller` may only publish for itself, by its own session; None is the old API, which asks for neither.
+        The same again is answered alike. Raises NoValidSession, SessionExpired, SessionNotValidated, MxidNotYours.
+        """
+        association = await self._context.database.write(
+            lambda tx: self.bind_in(tx, sid, client_secret, mxid, caller=caller)
+        )
+        return self.signed(association)
+
+    def bind_in(self, tx: Tx, sid: str, client_secret: str, mxid: str, *, caller: str | None) -> Association:
+        """The same in the transaction of a caller on this server."""
+        session = self._validation.check(tx, sid, client_secret, Consumer.BIND, caller or "")
+        if caller is not None and session.owner != caller:
+            raise NoValidSession(cause="owner")
+        if caller is not None and mxid != caller:
+            raise MxidNotYours
+        if self._validation.consume(tx, session):
+            return self.publish(tx, session.medium, session.canonical, mxid)
+        published = associations.get(tx, session.medium, session.canonical, self._context.clock.now())
+        if published is None or published.mxid != mxid:
+            raise NoValidSession(cause="used up")
+        return published
+
+    async def unbind_proven(self, mxid: str, medium: str, address: str, sid: str, client_secret: str) -> None:
+        """Withdraw an address from `mxid` by a validated session of it, whoever opened that; the same again is no error.
+
+        Raises InvalidParam, NoValidSession, SessionExpired, SessionNotValidated.
+        """
+        canonical = _canonical(medium, address)
+        session = await self._validation.validated(sid, client_secret)
+        if (session.medium, session.canonical) != (medium, canonical):
+            raise InvalidParam("The session is for another address.")
+
+        def step(tx: Tx) -> None:
+            checked = self._validation.check(tx, sid, client_secret, Consumer.BIND, session.owner)
+            # What published an address also withdraws it, for its own user: clients have no other session of it.
+            if self._validation.consume(tx, checked) or checked.owner == mxid:
+                associations.unbind(tx, medium, canonical, mxid)
+                return
+            published = associations.get(tx, medium, canonical, self._context.clock.now())
+            if published is not None and published.mxid == mxid:
+                raise NoValidSession(cause="used up")
+
+        await self._context.database.write(step)
+
+    async def unbind_signed(
+        self, mxid: str, medium: str, address: str, authorization: str | None, request: SignedRequest, *, client: str
+    ) -> None:
+        """Withdraw an address from `mxid` because its homeserver, which signed the request of a caller's, wants it.
+
+        Raises InvalidParam, Unauthorized, Forbidden, UpstreamFailed, LimitExceeded.
+        """
+        canonical = _canonical(medium, address)
+        if authorization is None:
+            raise Unauthorized("A validated session or a signature of the homeserver is required.")
+        try:
+            signature = parse_authorization(authorization)
+            if signature.destination is not None and not self.is_named(signature.destination):
+                raise Unauthorized("This request was signed for another server.")
+            if mxid.partition(":")[2] != signature.origin:
+                raise Forbidden("Only the user's own homeserver can do this.")
+            key = await self._public_key(signature, client=client)
+            verify(signature, key, request, signature.destination or self._name)
+        except BadSignature as error:
+            raise Forbidden("The homeserver's signature is not valid.", cause=str(error)) from error
+        await self._context.database.write(lambda tx: associations.unbind(tx, medium, canonical, mxid))
+
+    async def _public_key(self, signature: Signature, *, client: str) -> bytes:
+        if self._devices is not None and signature.origin == self._context.server_name:
+            own = self.keyring.get(signature.key_id)
+            key = None if own is None or own.retired_at is not None else bytes(own.key.verify_key)
+        else:
+            now = self._context.clock.now()
+            if not self._federation.knows(signature.origin, signature.key_id, now):
+                await self._count_question(client, signature.origin)
+            try:
+                key = await self._federation.public_key(signature.origin, signature.key_id, now)
+            except RemoteError as error:
+                raise UpstreamFailed(
+                    "The homeserver could not be asked for its keys.", cause=f"{signature.origin}: {error.cause}"
+                ) from error
+        if key is None:
+            raise BadSignature("not a key of that server")
+        return key
+
+    def publish(self, tx: Tx, medium: str, canonical: str, mxid: str) -> Association:
+        """Publish a proven address in the transaction of its proof's use."""
+        now = self._context.clock.now()
+        association = Association(medium, canonical, mxid, now, now, now + ASSOCIATION_LIFE)
+        associations.bind(tx, association)
+        self._invites.published(tx, association)
+        return association
+
+    @staticmethod
+    def withdraw(tx: Tx, medium: str, canonical: str, mxid: str) -> bool:
+        """Withdraw an association; False if there is none for `mxid`."""
+        return associations.unbind(tx, medium, canonical, mxid)
+
+    @staticmethod
+    def withdraw_all(tx: Tx, mxid: str) -> set[tuple[str, str]]:
+        """Withdraw everything that is published of `mxid`; returns the medium and the canonical form of each address."""
+        return {(address.medium, address.canonical) for address in associations.unbind_all(tx, mxid)}
+
+    @staticmethod
+    def forget(tx: Tx, user_id: str) -> None:
+        """End the tokens of a user whose account has ended."""
+        associations.delete_tokens(tx, user_id)
+
+    def signed(self, association: Association) -> dict[str, Any]:
+        """The association as others get it. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv23pidbind."""
+        return self.keyring.sign(
+            self._name,
+            {
+                "address": association.canonical,
+                "medium": association.medium,
+                "mxid": association.mxid,
+                "not_before": association.not_before,
+                "not_after": association.not_after,
+                "ts": association.bound_at,
+            },
+        )
+
+    async def ephemeral_key_is_valid(self, public_key: str) -> bool:
+        """Is this the public half of an invitation's key that has not expired?"""
+        now = self._context.clock.now()
+        expires_at = await self._context.database.read(lambda tx: associations.ephemeral_key_expiry(tx, public_key))
+        return expires_at is not None and expires_at > now
+
+    async def _count_question(self, client: str, server_name: str) -> None:
+        await self._context.database.write(
+            lambda tx: limits.take_question(tx, self._context, client=client, server_name=server_name)
+        )
+
+    def _is_own_homeserver(self, server_name: str) -> bool:
+        return self._devices is not None and server_name == self._context.server_name
+
+    def _held_device(self, tx: Tx, openid_token: str, user_id: str, now: int) -> str:
+        """The device that got this OpenID token of our own homeserver: nobody ends it until `tx` ends."""
+        token_hash = self._context.vault.hash_token(openid_token)
+        owner = devices.openid_owner(tx, token_hash, now)
+        # What ends the user's tokens may have happened since it was asked: then this one must not come after it.
+        if (
+            owner is None
+            or owner.user_id != user_id
+            or not devices.hold_account(tx, user_id)
+            or not devices.hold_device(tx, user_id, owner.device_id)
+            or devices.openid_owner(tx, token_hash, now) is None
+        ):
+            raise Unauthorized("The homeserver does not know this OpenID token.")
+        return owner.device_id
+
+    async def _openid_user(self, server_name: str, openid_token: str, *, client: str) -> str:
+        if self._devices is not None and self._is_own_homeserver(server_name):
+            user_id = await self._devices.openid_user(openid_token)
+            if user_id is None:
+                raise Unauthorized("The homeserver does not know this OpenID token.")
+            return user_id
+        await self._count_question(client, server_name)
+        try:
+            return await self._federation.openid_userinfo(server_name, openid_token)
+        except RemoteRefused as error:
+            raise Unauthorized("The homeserver does not know this OpenID token.", cause=str(error)) from error
+        except RemoteError as error:
+            raise UpstreamFailed("The homeserver could not be asked.", cause=f"{server_name}: {error.cause}") from error
+
+
+def _canonical(medium: str, address: str) -> str:
+    try:
+        return parse_address(medium, address).canonical
+    except InvalidAddress:
+        raise InvalidParam("This is not a valid address.") from None

@@ -1,0 +1,410 @@
+"""Invitations to an address that nobody has published yet: stored, written to it, and handed over when somebody does.
+
+https://spec.matrix.org/latest/identity-service-api/#invitation-storage
+Each has a key pair of its own. The private half is not kept: it stands in the mail's link, and nowhere if there is none.
+"""
+
+import hmac
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+import nacl.signing
+from msgspec import Struct
+from signedjson.key import decode_signing_key_base64
+from signedjson.sign import sign_json
+from unpaddedbase64 import decode_base64, encode_base64
+
+from threepid.clock import DAY
+from threepid.config import Identity
+from threepid.domain import messages, policy
+from threepid.domain.addresses import Address, Email, parse_address
+from threepid.domain.addresses import InvalidAddress as NotAnAddress
+from threepid.domain.context import Context
+from threepid.domain.identity.lookup import Lookup
+from threepid.domain.limits import refusals_cost, take_invitation_message, take_invite, take_signature
+from threepid.domain.names import (
+    ITS_HOMESERVERS_WORD,
+    NOBODYS_WORD,
+    OURS,
+    ROOM_LENGTH,
+    SENDER_LENGTH,
+    harmless,
+    redact,
+    shown_user_id,
+)
+from threepid.domain.posting import Urgency, post
+from threepid.domain.secrets.keys import Keyring
+from threepid.remote.federation import Federation
+from threepid.remote.on_bind import tell
+from threepid.spec.errors import (
+    InvalidAddress,
+    InvalidEmail,
+    InvalidParam,
+    MxidNotYours,
+    NotFound,
+    ThreepidInUse,
+    ThreepidMediumNotSupported,
+    Unrecognized,
+    UnrecognizedMedium,
+)
+from threepid.spec.types import parse_user_id
+from threepid.storage import associations, invites
+from threepid.storage.associations import Association
+from threepid.storage.engine.database import Tx
+from threepid.storage.invites import Invite
+from threepid.storage.outbox import Order
+
+CHANNEL: Final = "onbind"
+"""Of calls to homeservers in the outbox; `recipient` is the server."""
+CALLBACK_LIFE: Final = 7 * DAY
+"""How long a homeserver is tried."""
+INVITES_KEPT: Final = CALLBACK_LIFE
+"""How long an expired invitation is kept: what was to be handed over in time still is."""
+AT_ONCE: Final = 50
+"""Invitations that one call to a homeserver tells of."""
+_MESSAGE_LIFE: Final = 3 * DAY
+_KEY_BYTES: Final = 32
+_HASH_DIGITS: Final = 32
+_SPACE: Final = "m.space"
+
+
+class InviteRequest(Struct, frozen=True, kw_only=True):
+    """Who is invited, to where, by whom; the names are as strangers gave them."""
+
+    medium: str
+    address: str
+    room_id: str
+    sender: str
+    sender_name: str = ""
+    room_name: str = ""
+    room_type: str = ""
+
+
+class StoredInvite(Struct, frozen=True):
+    """What the room needs of a stored invitation; keys as unpadded base64."""
+
+    token: str
+    server_key: str
+    ephemeral_key: str
+    display_name: str
+
+
+class Callback(Struct, frozen=True):
+    """What a homeserver is told: that an address was published for `mxid`."""
+
+    mxid: str
+    medium: str
+    address: str
+
+
+class Invites:
+    """Keeps invitations for those whom nobody knows yet."""
+
+    def __init__(
+        self,
+        context: Context,
+        settings: Identity,
+        name: str,
+        keyring: Keyring,
+        lookup: Lookup,
+        federation: Federation,
+        *,
+        wake_delivery: Callable[[], None],
+    ) -> None:
+        """Sign as the identity server called `name`; call `wake_delivery` when a message waits in the outbox."""
+        self._context = context
+        self._settings = settings
+        self._name = name
+        self._keyring = keyring
+        self._lookup = lookup
+        self._federation = federation
+        self._wake_delivery = wake_delivery
+
+    # -- storing
+
+    async def store(self, request: InviteRequest, *, caller: str | None, client: str) -> StoredInvite:
+        """Keep an invitation and write to the address, unless its owner wants none: the answer is the same.
+
+        `caller` may only invite as itself; None is the old API, which does not ask who it is. Raises MxidNotYours,
+        UnrecognizedMedium, InvalidEmail, InvalidAddress, ThreepidDenied, LimitExceeded, and ThreepidInUse with the user who
+        published the address.
+        """
+        if caller is not None and request.sender != caller:
+            raise MxidNotYours("You can only invite as yourself.")
+        address = self._address(request)
+        # Whether the address is known can be told from the answer.
+        asked = f"{address.canonical} {address.medium}"
+        await self._lookup.charge([asked], user_id=caller or "", client=client)
+        entropy, now = self._context.entropy, self._context.clock.now()
+        key = nacl.signing.SigningKey(entropy.bytes(_KEY_BYTES))
+        invite = Invite(
+            id=entropy.token(count=9),
+            token=entropy.token(),
+            medium=address.medium,
+            canonical=address.canonical,
+            room_id=request.room_id,
+            sender=request.sender,
+            public_key=encode_base64(bytes(key.verify_key)),
+            created_at=now,
+            expires_at=now + self._settings.invite_days * DAY,
+        )
+        message = self._message(request, address, invite, encode_base64(bytes(key)), caller)
+
+        def step(tx: Tx) -> str | None:
+            invites.hold_address(tx, invite.medium, invite.canonical)
+            take_invite(tx, self._context, sender=request.sender, address=address, client=client, user_id=caller or "")
+            bound = associations.get(tx, invite.medium, invite.canonical, now)
+            if bound is not None:
+                return bound.mxid
+            take_invitation_message(tx, self._context, address, client=client, user_id=caller or "")
+            invites.insert(tx, invite)
+            associations.insert_ephemeral_key(tx, invite.public_key, now=now, expires_at=invite.expires_at)
+            if not invites.opted_out(tx, self._opt_out_hash(invite.medium, invite.canonical)):
+                messages.enqueue(
+                    tx,
+                    self._context,
+                    message,
+                    channel=address.channel,
+                    to=address.address,
+                    language="en",
+                    now=now,
+                    expires_at=min(now + _MESSAGE_LIFE, invite.expires_at),
+                    caller=caller or client,
+                )
+            return None
+
+        # Returned, not raised: an invitation is counted also if there was nobody to be written to.
+        async with refusals_cost(self._context, client=client, sender=caller or ""):
+            mxid = await self._context.database.write(step)
+        if mxid is not None:
+            raise ThreepidInUse("Somebody has published this address.", mxid=mxid)
+        self._wake_delivery()
+        server_key = self._keyring.current.public_key
+        return StoredInvite(invite.token, server_key, invite.public_key, redact(invite.medium, invite.canonical))
+
+    def _address(self, request: InviteRequest) -> Address:
+        try:
+            address = parse_address(request.medium, request.address)
+            policy.check_address(self._context.config, address)
+        except NotAnAddress:
+            raise _NOT_AN_ADDRESS.get(request.medium, UnrecognizedMedium) from None
+        except ThreepidMediumNotSupported as error:
+            raise UnrecognizedMedium(error.message) from error
+        return address
+
+    def _message(
+        self, request: InviteRequest, address: Address, invite: Invite, private_key: str, caller: str | None
+    ) -> messages.Invitation:
+        base = self._context.config.server.public_base_url.rstrip("/")
+        sender_name = harmless(request.sender_name, SENDER_LENGTH)
+        room_name = harmless(request.room_name, ROOM_LENGTH)
+        return messages.Invitation(
+            brand=self._context.brand,
+            address=address.address,
+            id_server=self._name,
+            sender=shown_user_id(request.sender, self._context.server_name),
+            sender_trust=self._trust(request.sender, caller),
+            sender_name=sender_name,
+            kind="space" if request.room_type == _SPACE else "room",
+            room_name=room_name,
+            link=self._link(address, invite, sender_name, room_name, private_key),
+            stop_link=f"{base}/invitations/stop/{self._opt_out_token(invite.medium, invite.canonical)}",
+            days=self._settings.invite_days,
+        )
+
+    def _trust(self, sender: str, caller: str | None) -> int:
+        if sender.partition(":")[2] == self._context.server_name:
+            return OURS
+        return NOBODYS_WORD if caller is None else ITS_HOMESERVERS_WORD
+
+    def _link(self, address: Address, invite: Invite, sender_name: str, room_name: str, private_key: str) -> str:
+        """Where the invited person goes: a client of the operator's choice, told what it has to know behind the `#`.
+
+        Clients that know `signurl` call it without a token and cannot join if that fails, so it is only given where the old
+        API would answer.
+        """
+        if not self._settings.invite_url or not isinstance(address, Email):
+            return ""
+        accept = {"token": invite.token, "private_key": private_key}
+        if self._settings.v1.bind:
+            base = self._context.config.server.public_base_url.rstrip("/")
+            accept = {"signurl": f"{base}/_matrix/identity/api/v1/sign-ed25519?{urlencode(accept)}"}
+        told = {"email": address.address, **accept, "room_name": room_name, "inviter_name": sender_name}
+        # The room's name has the name of a server in it, which must not be a link by itself.
+        room = quote(invite.room_id, safe="").replace(".", "%2E")
+        return f"{self._settings.invite_url.rstrip('/')}/#/room/{room}?{urlencode(told)}"
+
+    # -- no more, please
+
+    def _opt_out_hash(self, medium: str, canonical: str) -> str:
+        return self._context.vault.hash_limit_key(f"no invitations to {medium} {canonical}")[:_HASH_DIGITS]
+
+    def _opt_out_token(self, medium: str, canonical: str) -> str:
+        """Good for ever, and nothing is kept of it: it is made again out of the address."""
+        address_hash = self._opt_out_hash(medium, canonical)
+        return address_hash + self._opt_out_seal(address_hash)
+
+    def _opt_out_seal(self, address_hash: str) -> str:
+        return self._context.vault.hash_limit_key(f"link to stop invitations {address_hash}")[:_HASH_DIGITS]
+
+    def can_stop(self, token: str) -> bool:
+        """Is this the token of a link that ends invitations to an address?"""
+        address_hash, seal = token[:_HASH_DIGITS], token[_HASH_DIGITS:]
+        return hmac.compare_digest(self._opt_out_seal(address_hash).encode(), seal.encode("utf-8", "surrogatepass"))
+
+    async def stop(self, token: str) -> bool:
+        """Write no invitations any more to the address of the link; False if it is none of ours."""
+        if not self.can_stop(token):
+            return False
+        now = self._context.clock.now()
+        await self._context.database.write(lambda tx: invites.opt_out(tx, token[:_HASH_DIGITS], now))
+        return True
+
+    # -- accepting
+
+    async def sign(self, mxid: str, token: str, private_key: str, *, caller: str | None, client: str) -> dict[str, Any]:
+        """The acceptance of an invitation by `mxid`, signed with the invitation's own key and never with one of ours.
+
+        The first user to accept has it; the same again is no error. `caller` may only accept for itself; None is the old
+        API, which does not ask who it is. Raises MxidNotYours, InvalidParam for what is no key, LimitExceeded, and Unrecognized
+        alike for an unknown, expired, cancelled or taken invitation and for another one's key.
+        """
+        if caller is not None and mxid != caller:
+            raise MxidNotYours("You can only accept invitations for yourself.")
+        seed = _seed(private_key)
+        public_key = "" if seed is None else encode_base64(bytes(nacl.signing.SigningKey(seed).verify_key))
+        now = self._context.clock.now()
+
+        def step(tx: Tx) -> Invite | None:
+            take_signature(tx, self._context, caller=caller, client=client)
+            # That a token is not known is said before that a key is none.
+            if seed is not None and not invites.sign_for(tx, token, mxid=mxid, public_key=public_key, now=now):
+                return None
+            return invites.by_token(tx, token)
+
+        # Returned, not raised: a wrong token must be counted.
+        invite = await self._context.database.write(step)
+        if invite is None:
+            raise Unrecognized("This token is not known.")
+        if seed is None:
+            raise InvalidParam("'private_key' is not a key of ed25519 as base64.")
+        key = decode_signing_key_base64("ed25519", "0", encode_base64(seed))
+        signed: dict[str, Any] = sign_json({"mxid": mxid, "sender": invite.sender, "token": token}, self._name, key)
+        return signed
+
+    # -- handing over
+
+    def published(self, tx: Tx, association: Association) -> None:
+        """Order that the user's homeserver is told of what waited for the address, in the transaction of its publishing."""
+        mxid, medium, canonical = association.mxid, association.medium, association.canonical
+        now = self._context.clock.now()
+        invites.hold_address(tx, medium, canonical)
+        waiting = invites.waiting(tx, medium, canonical, mxid, now)
+        if not waiting:
+            return
+        try:
+            server_name = parse_user_id(mxid).server_name
+        except ValueError:
+            return  # the old API takes any text: there is nobody to be told
+        if self._context.config.accounts is not None and server_name == self._context.server_name:
+            for invite_id in waiting:  # there are no rooms here
+                invites.settle(tx, invite_id, mxid, now)
+            return
+        for start in range(0, len(waiting), AT_ONCE):
+            order_id = post(
+                tx,
+                self._context,
+                Callback(mxid, medium, canonical),
+                channel=CHANNEL,
+                recipient=server_name,
+                template=CHANNEL,
+                urgency=Urgency.CALL,
+                caller=mxid,
+                now=now,
+                expires_at=now + CALLBACK_LIFE,
+            )
+            for invite_id in waiting[start : start + AT_ONCE]:
+                invites.assign(tx, invite_id, mxid, order_id)
+
+    async def hand_over(self, order: Order) -> None:
+        """Tell a homeserver what an order says, if it is still so. Raises RemoteError: then it was perhaps not told."""
+        callback = msgspec.json.decode(order.params, type=Callback)
+        told = await self._context.database.read(lambda tx: self._of_order(tx, order, callback))
+        if not told:
+            return
+        body = {
+            "medium": callback.medium,
+            "address": callback.address,
+            "mxid": callback.mxid,
+            "invites": [self._signed(invite, callback.mxid) for invite in told],
+        }
+        await tell(self._federation, order.recipient, self._keyring.sign(self._name, body))
+        now = self._context.clock.now()
+
+        def step(tx: Tx) -> None:
+            for invite in told:
+                invites.delivered(tx, invite.id, order.id, now)
+
+        await self._context.database.write(step)
+
+    def _of_order(self, tx: Tx, order: Order, callback: Callback) -> list[Invite]:
+        association = associations.get(tx, callback.medium, callback.address, self._context.clock.now())
+        if association is None or association.mxid != callback.mxid:
+            return []  # it was withdrawn in the meantime: to sign that it is so would be a lie
+        return invites.of_order(tx, order.id)
+
+    def _signed(self, invite: Invite, mxid: str) -> dict[str, Any]:
+        return {
+            "medium": invite.medium,
+            "address": invite.canonical,
+            "mxid": mxid,
+            "room_id": invite.room_id,
+            "sender": invite.sender,
+            "signed": self._keyring.sign(self._name, {"mxid": mxid, "token": invite.token}),
+        }
+
+    # -- operators
+
+    async def list_after(self, last: Invite | None, count: int) -> list[Invite]:
+        """The next `count` invitations after `last`, oldest first."""
+        created_at, invite_id = (last.created_at, last.id) if last else (0, "")
+        return await self._context.database.read_aside(lambda tx: invites.after(tx, created_at, invite_id, count))
+
+    def state(self, invite: Invite) -> str:
+        """What has become of it, in a word or two."""
+        if invite.cancelled_at is not None:
+            return "cancelled"
+        if invite.delivered_at is not None:
+            return "handed over"
+        if invite.bound_to is not None:
+            return "not handed over yet"
+        if invite.signed_for is not None:
+            return "accepted"
+        return "expired" if invite.expires_at <= self._context.clock.now() else "waiting"
+
+    async def cancel(self, invite_id: str) -> Invite:
+        """End an invitation and its key. Raises NotFound, InvalidParam if it was handed over or cancelled already."""
+        now = self._context.clock.now()
+
+        def step(tx: Tx) -> Invite:
+            invite = invites.get(tx, invite_id)
+            if invite is None:
+                raise NotFound("There is no such invitation.")
+            if not invites.cancel(tx, invite_id, now):
+                raise InvalidParam(f"This invitation was {self.state(invite)} already.")
+            return invite
+
+        return await self._context.database.write(step)
+
+
+_NOT_AN_ADDRESS: Final = {"email": InvalidEmail, "msisdn": InvalidAddress}
+
+
+def _seed(private_key: str) -> bytes | None:
+    try:
+        seed: bytes = decode_base64(private_key)
+    except ValueError:
+        return None
+    return seed if len(seed) == _KEY_BYTES else None

@@ -1,0 +1,438 @@
+"""Validation sessions: somebody shows that an address is theirs, by a link or a code that was sent to it.
+
+https://spec.matrix.org/latest/identity-service-api/#establishing-associations
+A session is opened for one purpose, by one account where there is one, and is used up by one thing that it is good for.
+"""
+
+from collections.abc import Callable
+from enum import Enum, StrEnum
+from typing import Final
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from threepid.clock import DAY, HOUR, MINUTE, SKEW
+from threepid.domain import messages, policy
+from threepid.domain import origin as origins
+from threepid.domain.addresses import Address, Phone
+from threepid.domain.context import Context
+from threepid.domain.limits import count_confirmed, refusals_cost, take_message
+from threepid.domain.origin import Origin
+from threepid.domain.secrets.vault import same
+from threepid.spec.errors import (
+    MatrixError,
+    NoValidSession,
+    SessionExpired,
+    SessionNotValidated,
+    ThreepidInUse,
+    ThreepidNotFound,
+    TokenIncorrect,
+)
+from threepid.storage import threepids, validations
+from threepid.storage.engine.database import Tx
+from threepid.storage.threepids import Holder
+from threepid.storage.validations import Session, Tokens
+
+CODE_LIFE: Final = 10 * MINUTE
+LINK_LIFE: Final = HOUR
+SESSION_LIFE: Final = DAY
+VALIDATED_RESET_LIFE: Final = 15 * MINUTE
+KEPT_AFTER_EXPIRY: Final = DAY
+ATTEMPTS: Final = 5
+"""Wrong tries that a session survives: the fifth is its last."""
+ADDRESS_ATTEMPTS: Final = 100
+"""Wrong codes a day over all sessions of an address; then only links are taken, which nobody can guess."""
+
+
+class Purpose(StrEnum):
+    """Why a session was opened."""
+
+    REGISTER = "register"
+    ADD = "add"
+    RESET = "reset"
+    IDENTITY = "identity"
+
+
+class Consumer(Enum):
+    """What can use a session up, and which purposes it takes."""
+
+    POST_THREEPID = frozenset({Purpose.ADD, Purpose.IDENTITY})
+    ADD_THREEPID = frozenset({Purpose.ADD})
+    REGISTER_STAGE = frozenset({Purpose.REGISTER, Purpose.IDENTITY})
+    RESET_STAGE = frozenset({Purpose.RESET})
+    BIND = frozenset({Purpose.IDENTITY})
+
+    def takes(self, session: Session) -> bool:
+        """Is a session of this purpose good for it?"""
+        return session.purpose in self.value
+
+
+class Verdict(Enum):
+    """What became of a token that somebody handed in, and what they are told."""
+
+    RIGHT = None
+    UNKNOWN = NoValidSession
+    EXPIRED = SessionExpired
+    WRONG = TokenIncorrect
+    OLD = "old"
+    DEAD = "dead"
+
+
+class Confirmation(Enum):
+    """What a mailed link is good for right now."""
+
+    READY = "ready"
+    DONE = "done"
+    GONE = "gone"
+
+
+class LinkView(Struct, frozen=True):
+    """What the page behind a mailed link shows."""
+
+    confirmation: Confirmation
+    session: Session | None
+    origin: Origin = Origin()
+    """Who asked for the message that the link was in."""
+    account: str = ""
+    """Whose address it would become; for a new password, whose it is."""
+
+
+class Validation:
+    """Opens sessions, sends their messages, takes their tokens."""
+
+    def __init__(self, context: Context, wake_delivery: Callable[[], None]) -> None:
+        """Call `wake_delivery` when a message waits in the outbox."""
+        self._context = context
+        self._wake_delivery = wake_delivery
+
+    async def request_token(
+        self,
+        purpose: Purpose,
+        address: Address,
+        *,
+        owner: str = "",
+        client: str = "",
+        client_secret: str,
+        send_attempt: int,
+        next_link: str | None = None,
+        origin: Origin | None = None,
+        closes: bool = False,
+    ) -> str:
+        """Open a session for `address` (or find the open one), send its message if `send_attempt` is new; returns the sid.
+
+        Whether an account has the address is told to its owner; to the caller only if `hide_existence` is off, by
+        ThreepidInUse (register, and add where another account has it) or ThreepidNotFound (reset). Raises
+        ThreepidDenied, ThreepidMediumNotSupported, and LimitExceeded for too many messages to the address or by the
+        caller, whose IP address is `client`. The message says who asked, which is `origin`; a proof for `reset` is known
+        to close the account if it `closes`.
+        """
+        context = self._context
+        policy.check_address(context.config, address, new_account=purpose is Purpose.REGISTER)
+        secret_hash = context.vault.hash_client_secret(client_secret)
+        key = validations.Key(purpose, owner, address.medium, address.canonical, secret_hash)
+        now = context.clock.now()
+        sid = context.entropy.id(now)
+        code = context.entropy.digits(6)
+        link = context.entropy.token(count=24)
+        origin = origin or Origin()
+
+        def step(tx: Tx) -> str:
+            # One query whoever has the address: a second one for its spelling would take time that tells.
+            holder = threepids.holder(tx, address.medium, address.canonical)
+            self._refuse_to_tell_nothing(purpose, holder, owner)
+            session, is_new = validations.open_session(
+                tx,
+                key,
+                sid=sid,
+                address=address.address,
+                send_attempt=send_attempt,
+                next_link=next_link,
+                now=now,
+                expires_at=now + SESSION_LIFE,
+            )
+            if session.wrong_attempts >= ATTEMPTS:
+                raise SessionExpired("This validation session had too many wrong codes: please start a new one.")
+            if is_new or (
+                session.validated_at is None and validations.raise_send_attempt(tx, session.sid, send_attempt)
+            ):
+                take_message(
+                    tx, context, address, client=client, user_id=owner, account=holder.user_id if holder else None
+                )
+                tokens = self._tokens(session, link, code, now)
+                validations.insert_tokens(tx, session.sid, send_attempt, tokens, origin=origin.to_text())
+                messages.enqueue(
+                    tx,
+                    context,
+                    self._message(purpose, session, holder, owner, link, code, origin, closes=closes),
+                    channel=address.channel,
+                    to=self._recipient(purpose, session, holder, owner),
+                    language="en",
+                    now=now,
+                    expires_at=tokens.code_expires_at if isinstance(address, Phone) else tokens.link_expires_at,
+                    caller=client,
+                )
+            return session.sid
+
+        async with refusals_cost(context, client=client):
+            found = await context.database.write(step)
+        self._wake_delivery()
+        return found
+
+    async def submit_token(self, sid: str, client_secret: str, token: str, *, caller: str | None = "") -> Session:
+        """Validate the session by a link token or code. Handing in a right token again is no error.
+
+        Raises NoValidSession, SessionExpired or TokenIncorrect. `caller` is the account that hands it in, '' for nobody,
+        None where it does not matter: it matters again when the session is used.
+        """
+        secret_hash = self._context.vault.hash_client_secret(client_secret)
+
+        def step(tx: Tx) -> tuple[Verdict, Session | None]:
+            session = validations.by_sid(tx, sid)
+            if (
+                session is None
+                or not same(session.secret_hash, secret_hash)
+                or (caller is not None and session.owner not in ("", caller))
+            ):
+                return Verdict.UNKNOWN, None
+            return self._judge(tx, session, token), session
+
+        # The verdict is returned, not raised: a wrong try must be counted, and what raises is rolled back.
+        verdict, session = await self._context.database.write(step)
+        if session is None or verdict is not Verdict.RIGHT:
+            raise _refusal(verdict)
+        return session
+
+    async def validated(self, sid: str, client_secret: str) -> Session:
+        """The validated session. Raises NoValidSession, SessionExpired or SessionNotValidated."""
+        session = await self._context.database.read(lambda tx: validations.by_sid(tx, sid))
+        return self._checked(session, client_secret)
+
+    async def view_link(self, link: str) -> LinkView:
+        """What the page behind a mailed link shows; changes nothing."""
+        link_hash = self._context.vault.hash_token(link)
+
+        def step(tx: Tx) -> LinkView:
+            return self._view(tx, link_hash)
+
+        return await self._context.database.read(step)
+
+    async def confirm_link(self, link: str) -> LinkView:
+        """Validate the session of a mailed link, by the click of a person. A second click is answered like the first."""
+        link_hash = self._context.vault.hash_token(link)
+        now = self._context.clock.now()
+
+        def step(tx: Tx) -> LinkView:
+            view = self._view(tx, link_hash)
+            if view.confirmation is Confirmation.READY and view.session is not None:
+                validations.validate_by_link(
+                    tx, view.session.sid, now=now, expires_at=_life_after(view.session, now), attempts=ATTEMPTS
+                )
+                view = self._view(tx, link_hash)
+            return view
+
+        return await self._context.database.write(step)
+
+    def known(self, tx: Tx, sid: str) -> bool:
+        """Is this one of our sessions?"""
+        return validations.by_sid(tx, sid) is not None
+
+    def check(self, tx: Tx, sid: str, client_secret: str, consumer: Consumer, caller: str) -> Session:
+        """The validated session, if `consumer` may use it up for `caller`.
+
+        Raises NoValidSession (unknown sid, wrong secret, purpose or owner: all alike), SessionExpired,
+        SessionNotValidated. A session that was used already is returned with its `consumed_at`.
+        """
+        session = validations.by_sid(tx, sid)
+        if session is not None and (not consumer.takes(session) or session.owner not in ("", caller)):
+            session = None
+        return self._checked(session, client_secret)
+
+    def consume(self, tx: Tx, session: Session) -> bool:
+        """Use a checked session up; False if it was used up before, be it a moment ago."""
+        return session.consumed_at is None and validations.consume(tx, session.sid, self._context.clock.now())
+
+    def _checked(self, session: Session | None, client_secret: str) -> Session:
+        if session is None or not same(session.secret_hash, self._context.vault.hash_client_secret(client_secret)):
+            raise NoValidSession
+        if validations.is_over(session, self._context.clock.now()):
+            raise SessionExpired
+        if session.validated_at is None and session.consumed_at is not None:
+            raise NoValidSession(cause="closed")
+        if session.validated_at is None:
+            raise SessionNotValidated
+        return session
+
+    def _judge(self, tx: Tx, session: Session, token: str) -> Verdict:
+        now = self._context.clock.now()
+        if validations.is_over(session, now):
+            return Verdict.EXPIRED
+        if session.validated_at is None:
+            if not validations.spend_attempt(tx, session.sid, ATTEMPTS):
+                again = validations.by_sid(tx, session.sid)
+                if again is None or again.validated_at is None:
+                    return Verdict.DEAD
+                return self._compare(tx, again, token, now)  # another request validated it in the meantime
+            verdict = self._compare(tx, session, token, now)
+            if verdict is Verdict.RIGHT:
+                validations.validate(tx, session.sid, now=now, expires_at=_life_after(session, now))
+                if session.medium == Phone.medium:
+                    count_confirmed(tx, self._context, session.canonical)
+            return verdict
+        return self._compare(tx, session, token, now)
+
+    def _compare(self, tx: Tx, session: Session, token: str, now: int) -> Verdict:
+        link_hash = self._context.vault.hash_token(token)
+        code_hash = self._context.vault.hash_code(session.sid, token)
+        codes_taken = (
+            session.validated_at is not None
+            or validations.wrong_attempts_at(tx, session.medium, session.canonical, now - DAY, now) <= ADDRESS_ATTEMPTS
+        )
+        verdict = Verdict.WRONG
+        for known in validations.tokens_of(tx, session.sid):
+            by_link = same(known.link_hash, link_hash)
+            by_code = same(known.code_hash, code_hash) and codes_taken
+            if (by_link and _lives(known.link_expires_at, LINK_LIFE, now)) or (
+                by_code and _lives(known.code_expires_at, CODE_LIFE, now)
+            ):
+                return Verdict.RIGHT
+            if by_link or by_code:
+                verdict = Verdict.RIGHT if session.validated_at is not None else Verdict.OLD
+        return verdict
+
+    def _view(self, tx: Tx, link_hash: bytes) -> LinkView:
+        now = self._context.clock.now()
+        session = validations.by_link(tx, link_hash)
+        if session is None or validations.is_over(session, now):
+            return LinkView(Confirmation.GONE, None)
+        if session.validated_at is not None:
+            return LinkView(Confirmation.DONE, session)
+        alive = any(
+            same(known.link_hash, link_hash) and _lives(known.link_expires_at, LINK_LIFE, now)
+            for known in validations.tokens_of(tx, session.sid)
+        )
+        if not alive or session.consumed_at is not None or session.wrong_attempts >= ATTEMPTS:
+            return LinkView(Confirmation.GONE, None)
+        account = session.owner
+        if session.purpose == Purpose.RESET:
+            account = threepids.owner(tx, session.medium, session.canonical) or ""
+        return LinkView(
+            Confirmation.READY, session, origins.from_text(validations.origin_of_link(tx, link_hash)), account
+        )
+
+    def _refuse_to_tell_nothing(self, purpose: Purpose, holder: Holder | None, owner: str) -> None:
+        accounts = self._context.config.accounts
+        if accounts is None or accounts.hide_existence:
+            return
+        if _is_taken(purpose, holder, owner):
+            raise ThreepidInUse
+        if purpose is Purpose.RESET and holder is None:
+            raise ThreepidNotFound
+
+    def _tokens(self, session: Session, link: str, code: str, now: int) -> Tokens:
+        vault = self._context.vault
+        return Tokens(
+            link_hash=vault.hash_token(link),
+            link_expires_at=min(now + LINK_LIFE, session.expires_at),
+            code_hash=vault.hash_code(session.sid, code),
+            code_expires_at=min(now + CODE_LIFE, session.expires_at),
+        )
+
+    def _message(
+        self,
+        purpose: Purpose,
+        session: Session,
+        holder: Holder | None,
+        owner: str,
+        link: str,
+        code: str,
+        origin: Origin,
+        *,
+        closes: bool,
+    ) -> messages.Message:
+        return self._without_code(purpose, session, holder, owner, origin) or self._with_code(
+            purpose, session, holder, link, code, origin, closes=closes
+        )
+
+    def _without_code(
+        self, purpose: Purpose, session: Session, holder: Holder | None, owner: str, origin: Origin
+    ) -> messages.Message | None:
+        """What is sent where a code would be good for nothing: the address tells what the caller must not hear."""
+        brand = self._context.brand
+        if holder is None:
+            is_unknown = purpose is Purpose.RESET
+            asked = origin.in_message()
+            return messages.AddressUnknown(brand=brand, address=session.address, **asked) if is_unknown else None
+        if not _is_taken(purpose, holder, owner):
+            return None
+        if purpose is Purpose.ADD:
+            return messages.ContactInUse(brand=brand, address=holder.address, user_id=holder.user_id)
+        return messages.AddressInUse(brand=brand, address=session.address, user_id=holder.user_id)
+
+    def _with_code(
+        self,
+        purpose: Purpose,
+        session: Session,
+        holder: Holder | None,
+        link: str,
+        code: str,
+        origin: Origin,
+        *,
+        closes: bool,
+    ) -> messages.Message:
+        brand = self._context.brand
+        base = self._context.config.server.public_base_url.rstrip("/")
+        common = {
+            "brand": brand,
+            "address": session.address,
+            "host": urlsplit(base).hostname or "",
+            "link": f"{base}/confirm/{link}",
+            "code": code,
+            "code_minutes": CODE_LIFE // MINUTE,
+            "link_minutes": LINK_LIFE // MINUTE,
+            **origin.in_message(),
+        }
+        if purpose is Purpose.REGISTER:
+            return messages.RegisterAddress(**common)  # type: ignore[arg-type]
+        if purpose is Purpose.RESET and holder is not None:
+            can_close = closes or policy.closes_without_token(self._context.config)
+            return messages.ResetPassword(**common, user_id=holder.user_id, can_close=int(can_close))  # type: ignore[arg-type]
+        if purpose is Purpose.IDENTITY and not session.owner:
+            return messages.ConfirmForHomeserver(**common)  # type: ignore[arg-type]
+        # A session of the identity server may be for an account anywhere.
+        homeserver = brand if purpose is Purpose.ADD else ""
+        return messages.ConfirmAddress(**common, homeserver=homeserver)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _recipient(purpose: Purpose, session: Session, holder: Holder | None, owner: str) -> str:
+        """The address as it was verified where an account has it, never a look-alike that somebody typed."""
+        if holder is not None and (purpose is Purpose.RESET or _is_taken(purpose, holder, owner)):
+            return holder.address
+        return session.address
+
+
+def _lives(expires_at: int, life: int, now: int) -> bool:
+    """Is a token good? One that would live longer than any does is of a clock that was ahead."""
+    return now < expires_at <= now + life + SKEW
+
+
+def _is_taken(purpose: Purpose, holder: Holder | None, owner: str) -> bool:
+    """Does an account have the address that `owner` ('' for nobody) wants for another one?"""
+    if holder is None:
+        return False
+    return purpose is Purpose.REGISTER or (purpose is Purpose.ADD and holder.user_id != owner)
+
+
+def _life_after(session: Session, now: int) -> int:
+    """Until when a session that is validated now can be used."""
+    if session.purpose == Purpose.RESET:
+        return min(session.expires_at, now + VALIDATED_RESET_LIFE)
+    return session.expires_at
+
+
+def _refusal(verdict: Verdict) -> MatrixError:
+    if verdict is Verdict.OLD:
+        return SessionExpired("This code is too old: please ask for a new one.")
+    if verdict is Verdict.DEAD:
+        return SessionExpired("There were too many wrong codes: please start again.")
+    error: type[MatrixError] = verdict.value
+    return error()

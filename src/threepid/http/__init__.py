@@ -1,0 +1,1 @@
+"""HTTP without the domain: requests, answers, parameters, forms, and the ASGI adapter."""

@@ -1,0 +1,326 @@
+"""The adapter: the only module that knows ASGI and Falcon's router. Requests in, answers out.
+
+Falcon's application around its router costs as much as the rest of a request, so it is left out:
+docs/decisions/0002-asgi-without-falcons-application.md.
+"""
+
+import asyncio
+import re
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any, Final, cast
+from urllib.parse import quote, unquote_to_bytes
+
+import msgspec
+import structlog
+from falcon.routing import CompiledRouter
+
+from threepid.http.exchange import Answer, Fallbacks, Handle, Route
+from threepid.spec.errors import NotJson, RequestTimeout, TooLarge
+
+_log = structlog.get_logger()
+
+BODY_SECONDS: Final = 20.0
+"""How long a whole body may take to arrive."""
+
+_MAX_DIGITS: Final = 18
+"""Of a Content-Length; more are too many whatever they say."""
+
+Network = IPv4Network | IPv6Network
+Asgi = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+_ENCODED_SLASH: Final = re.compile(rb"%2f", re.IGNORECASE)
+_SLASH_MARK: Final = "\N{WORD JOINER}%2F"
+"""Stands for an encoded slash until the path is cut into segments."""
+_HOST: Final = re.compile(rb"[A-Za-z0-9._~%:\[\]-]+")
+_BEFORE_HOST: Final = frozenset({"1", "1.0"})
+"""Versions of HTTP that know no Host, as ASGI servers call them."""
+NO_ADDRESS: Final = "unix"
+"""Stands for the address of callers over a Unix socket whose proxy does not say where they are: they count as one."""
+_WITH_PORT: Final = re.compile(
+    r"(?:\[(?P<bracketed>[^\[\]]+)\]|(?P<dotted>[0-9A-Fa-f.:]*\.[0-9]{1,3}(?=:)))(?::(?P<port>[0-9]{1,5}))?"
+)
+"""An address in brackets, or one that ends like IPv4 before its port: an IPv6 address alone looks as if it had one."""
+_SHOWN: Final = 64
+_MALFORMED: Final = Answer(400, b"", content_type="text/plain", headers={"Connection": "close"})
+"""The answer to what nobody sends in good faith: the parser beneath us has no other for what it refuses."""
+
+
+def build(
+    routes: Iterable[Route],
+    fallbacks: Fallbacks,
+    *,
+    trusted_proxies: Iterable[Network],
+    startup: Callable[[], Awaitable[None]],
+    shutdown: Callable[[], Awaitable[None]],
+) -> Asgi:
+    """The ASGI application that serves `routes`."""
+    find = _finder(routes)
+    proxies = _Proxies(tuple(trusted_proxies))
+
+    async def answer_to(request: _Request, scope: dict[str, Any]) -> Answer:
+        path: str = scope["path"]
+        if b"%2" in (raw := scope.get("raw_path") or b""):
+            path = _with_marked_slashes(raw)
+        found = find(path)
+        if found is None:
+            return (fallbacks.preflight if request.method == "OPTIONS" else fallbacks.not_found)(path)
+        resource, variables = found
+        handle = resource.handlers.get(request.method)
+        if handle is None:
+            return _allowing(resource, fallbacks.wrong_method(path))
+        try:
+            return await handle(request, variables)
+        except Exception:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
+            _log.exception("request_crashed")
+            return fallbacks.failure(path)
+
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await _live(receive, send, startup, shutdown)
+            return
+        request = _Request(scope, receive, proxies)
+        answer = _MALFORMED if request.is_doubtful() else await answer_to(request, scope)
+        await send({"type": "http.response.start", "status": answer.status, "headers": _header_list(answer)})
+        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+
+    return application
+
+
+def _finder(routes: Iterable[Route]) -> Callable[[str], tuple["_Resource", Mapping[str, str]] | None]:
+    """What finds where a path leads to, and the variables in it."""
+    router = CompiledRouter()
+    fixed: dict[str, tuple[_Resource, Mapping[str, str]]] = {}
+    for route in _merged(routes):
+        resource = _Resource(_handlers(route))
+        if "{" in route.template:
+            router.add_route(route.template, resource)
+        else:
+            fixed[route.template] = resource, {}
+
+    def find(path: str) -> tuple[_Resource, Mapping[str, str]] | None:
+        if (known := fixed.get(path)) is not None:
+            return known
+        # The router would read past slashes at the beginning.
+        found = None if path.startswith("//") else router.find(path)
+        if found is None:
+            return None
+        variables = {name: value.replace(_SLASH_MARK, "/") for name, value in found[2].items()}
+        return cast("_Resource", found[0]), variables
+
+    return find
+
+
+class _Resource:
+    """What a path leads to."""
+
+    def __init__(self, handlers: dict[str, Handle]) -> None:
+        self.handlers = handlers
+
+
+def _handlers(route: Route) -> dict[str, Handle]:
+    handlers = dict(route.handlers)
+    if "GET" in handlers:
+        handlers["HEAD"] = handlers["GET"]
+    if route.preflight is not None:
+        preflight = route.preflight
+
+        async def options(_request: Any, _variables: Mapping[str, str]) -> Answer:
+            return preflight()
+
+        handlers["OPTIONS"] = options
+    return handlers
+
+
+def _allowing(resource: _Resource, answer: Answer) -> Answer:
+    """`answer` with the methods that there are. https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6."""
+    return msgspec.structs.replace(answer, headers={**answer.headers, "Allow": ", ".join(sorted(resource.handlers))})
+
+
+async def _live(
+    receive: Any, send: Any, startup: Callable[[], Awaitable[None]], shutdown: Callable[[], Awaitable[None]]
+) -> None:
+    """The lifespan of the process. https://asgi.readthedocs.io/en/latest/specs/lifespan.html."""
+    await receive()
+    try:
+        await startup()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the server does not start
+        _log.exception("start_failed")
+        await send({"type": "lifespan.startup.failed", "message": type(error).__name__})
+        return
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await shutdown()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def _with_marked_slashes(raw_path: bytes) -> str:
+    """The decoded path, in which a slash that was sent encoded is part of a segment, not the border of two."""
+    marked = _ENCODED_SLASH.sub(b"%E2%81%A0%252F", raw_path.partition(b"?")[0])
+    return unquote_to_bytes(marked).decode("utf-8", "surrogateescape")
+
+
+def _header_list(answer: Answer) -> list[tuple[bytes, bytes]]:
+    return [*_encoded(answer.content_type, *answer.headers.items()), (b"content-length", b"%d" % len(answer.body))]
+
+
+@lru_cache(maxsize=64)
+def _encoded(content_type: str, *headers: tuple[str, str]) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"content-type", content_type.encode()),
+        *((name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers),
+    ]
+
+
+def _merged(routes: Iterable[Route]) -> list[Route]:
+    """One route for each path: a path may be an operation of the API for one method and a page for another."""
+    merged: dict[str, Route] = {}
+    for route in routes:
+        first = merged.get(route.template)
+        if first is None:
+            merged[route.template] = route
+            continue
+        if first.handlers.keys() & route.handlers.keys():
+            raise ValueError(f"{route.template} has two handlers for one method")
+        merged[route.template] = Route(
+            route.template, {**first.handlers, **route.handlers}, first.preflight or route.preflight
+        )
+    return list(merged.values())
+
+
+class _Proxies:
+    """Finds the caller's address behind the proxies that we trust."""
+
+    def __init__(self, networks: tuple[Network, ...]) -> None:
+        self._networks = networks
+        # Only of addresses: a header is as long and as varied as strangers like.
+        self._known = lru_cache(maxsize=4096)(self._look_at)
+        self._has_complained = False
+
+    def client(self, peer: str, forwarded_for: str | None) -> str:
+        """The rightmost address of `X-Forwarded-For` that is no trusted proxy's, if the peer is one; else the peer's.
+
+        An entry that is no address ends the search: what stands left of it may be the caller's own invention.
+        """
+        client, trusted = self._known(peer)
+        for hop in reversed(forwarded_for.split(",")) if forwarded_for and trusted else ():
+            address = _forwarded_address(hop.strip())
+            if address is None:
+                self._complain(hop.strip(), client)
+                break
+            client = str(address)
+            if not self._trusts(address):
+                break
+        return client
+
+    def _look_at(self, peer: str) -> tuple[str, bool]:
+        # Who comes over a Unix socket has no address: it is a proxy, and the socket's permissions are the trust in it.
+        address = _address(peer)
+        return (peer or NO_ADDRESS, not peer) if address is None else (str(address), self._trusts(address))
+
+    def _trusts(self, address: IPv4Address | IPv6Address) -> bool:
+        return any(address in network for network in self._networks)
+
+    def _complain(self, hop: str, client: str) -> None:
+        """Tell the operator once that all callers behind this proxy count as one."""
+        if not self._has_complained:
+            self._has_complained = True
+            _log.warning(
+                "forwarded_for_unreadable", entry=hop[:_SHOWN], counted_as=client, setting="server.trusted_proxies"
+            )
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """The address in `text`: without the zone, which means something on its own machine only; IPv4 as IPv4."""
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _forwarded_address(hop: str) -> IPv4Address | IPv6Address | None:
+    """The address in an entry of `X-Forwarded-For`, which some proxies put into quotes or brackets, or give a port."""
+    if len(hop) > 1 and hop[0] == hop[-1] == '"':
+        hop = hop[1:-1].strip()
+    match = _WITH_PORT.fullmatch(hop)
+    return _address(hop) if match is None else _address(match["bracketed"] or match["dotted"])
+
+
+class _Request:
+    """An ASGI request in the neutral form."""
+
+    __slots__ = ("_headers", "_proxies", "_receive", "_scope", "method", "path", "query_string")
+
+    def __init__(self, scope: dict[str, Any], receive: Any, proxies: _Proxies) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._proxies = proxies
+        self._headers: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            known = self._headers.get(name)
+            self._headers[name] = value if known is None else known + b"," + value
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query_string: str = scope["query_string"].decode("latin-1")
+
+    @property
+    def target(self) -> str:
+        path = (self._scope.get("raw_path") or quote(self.path).encode()).partition(b"?")[0].decode("latin-1")
+        return f"{path}?{self.query_string}" if self.query_string else path
+
+    def is_doubtful(self) -> bool:
+        """Could a proxy before us have read it differently? https://www.rfc-editor.org/rfc/rfc9112#section-11.2.
+
+        The parser refuses most of that. It takes several hosts, none, and codings beside `chunked`.
+        """
+        host = self._headers.get(b"host")
+        is_named = host is not None and _HOST.fullmatch(host) is not None
+        needs_no_name = host == b"" and self._scope["http_version"] in _BEFORE_HOST
+        return (
+            not (is_named or needs_no_name) or self._headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked"
+        )
+
+    def header(self, name: str) -> str | None:
+        value = self._headers.get(name.encode("ascii"))
+        return None if value is None else value.decode("latin-1")
+
+    @property
+    def client(self) -> str:
+        peer = self._scope.get("client")
+        return self._proxies.client(peer[0] if peer else "", self.header("x-forwarded-for"))
+
+    async def body(self, limit: int) -> bytes:
+        declared = self._declared_length()
+        if declared is not None and declared > limit:
+            raise TooLarge
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await self._read(limit, declared)
+        except TimeoutError:
+            raise RequestTimeout from None
+
+    def _declared_length(self) -> int | None:
+        """The Content-Length, where it is what ends the body."""
+        length = self.header("content-length")
+        if length is None or not length.isdecimal() or b"transfer-encoding" in self._headers:
+            return None
+        return int(length) if len(length) <= _MAX_DIGITS else sys.maxsize
+
+    async def _read(self, limit: int, declared: int | None) -> bytes:
+        chunks = []
+        size = 0
+        # The server beneath us tells the end of a body apart from its last bytes, which takes as long as the body.
+        while size != declared:
+            message = await self._receive()
+            if message["type"] != "http.request":  # the connection broke, or what came is no chunk
+                raise NotJson("The request ended early.")
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                break
+        return b"".join(chunks)

@@ -1,0 +1,1 @@
+"""The fallback pages of User-Interactive Authentication."""

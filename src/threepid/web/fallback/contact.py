@@ -1,0 +1,189 @@
+"""The stages that prove an address: first it is named and sent a code, then the code comes back."""
+
+from typing import Any, Final
+
+from msgspec import Struct
+
+from threepid.clock import MINUTE
+from threepid.domain import addresses
+from threepid.domain.addresses import Address, AmbiguousNumber, InvalidAddress
+from threepid.domain.services import Services
+from threepid.domain.validation.sessions import CODE_LIFE
+from threepid.http.exchange import Answer
+from threepid.http.forms import Form
+from threepid.spec.errors import (
+    InvalidParam,
+    MatrixError,
+    NotFound,
+    NoValidSession,
+    SessionExpired,
+    ThreepidAuthFailed,
+    Unrecognized,
+)
+from threepid.spec.uia import AuthData
+from threepid.web import countries, language
+from threepid.web.fallback.visit import Visit
+from threepid.web.render import Pages
+
+_MAX_ATTEMPT_DIGITS: Final = 6
+_WRONG_ADDRESS: Final = {
+    "email": "This is not an e-mail address that we can send to: please look at it again.",
+    "msisdn": "This is not a phone number that we can send to: please look at it again.",
+}
+
+
+class _Sent(Struct, frozen=True):
+    """The message on its way: what the second page knows of the validation session."""
+
+    address: str
+    sid: str
+    client_secret: str
+    attempt: int
+
+
+class ContactStage:
+    """The stage that proves an address of one medium."""
+
+    def __init__(self, services: Services, pages: Pages, medium: str) -> None:
+        """`medium` is `email` or `msisdn`."""
+        self._services = services
+        self._entropy = services.context.entropy
+        self._sms = services.context.config.sms
+        self._pages = pages
+        self._medium = medium
+
+    async def show(self, visit: Visit) -> Answer:
+        """The first page, which asks for the address."""
+        return self._ask_address(visit, {})
+
+    async def submit(self, visit: Visit, form: Form) -> Answer | None:
+        """None if the stage is complete, else the page that comes now. Raises NotFound or Unrecognized if it can never be."""
+        action = form.get("action")
+        if action == "send":
+            return await self._send(visit, form)
+        sent = _read_sent(form)
+        if action == "again":
+            return await self._send_again(visit, sent)
+        if action == "code":
+            return await self._take_code(visit, sent, form.get("code", ""))
+        return await self._look(visit, sent)
+
+    async def _send(self, visit: Visit, form: Form) -> Answer:
+        try:
+            address = self._parse(form.get("address", ""), form.get("country") or None)
+            sent = await self._request(visit, address)
+        except MatrixError as error:
+            return self._ask_address(visit, form, error)
+        return self._ask_code(visit, sent)
+
+    async def _send_again(self, visit: Visit, sent: _Sent) -> Answer:
+        try:
+            address = self._parse(sent.address, None)
+            try:
+                sent = await self._request(visit, address, sent.client_secret, sent.attempt + 1)
+            except SessionExpired:  # it is over, or had too many wrong codes: another secret opens another one
+                sent = await self._request(visit, address)
+        except MatrixError as error:
+            return self._ask_code(visit, sent, error)
+        return self._ask_code(visit, sent, again=True)
+
+    async def _take_code(self, visit: Visit, sent: _Sent, code: str) -> Answer | None:
+        try:
+            await self._services.validation.submit_token(sent.sid, sent.client_secret, "".join(code.split()))
+        except NoValidSession:
+            return self._ask_address(
+                visit, {"address": sent.address}, SessionExpired("This took too long: please start again.")
+            )
+        except MatrixError as error:
+            return self._ask_code(visit, sent, at_code=error)
+        return await self._complete(visit, sent)
+
+    async def _look(self, visit: Visit, sent: _Sent) -> Answer | None:
+        """The button behind the mailed link was pressed, says the person."""
+        not_yet = "We do not see that yet: please open the link of the mail and press the button there."
+        return await self._complete(visit, sent, not_yet)
+
+    async def _complete(self, visit: Visit, sent: _Sent, otherwise: str | None = None) -> Answer | None:
+        creds = {"sid": sent.sid, "client_secret": sent.client_secret}
+        auth = AuthData(type=visit.stage, threepid_creds=creds)
+        try:
+            await self._services.uia.complete(visit.session, auth, client=visit.client)
+        except (NotFound, Unrecognized):
+            raise
+        except ThreepidAuthFailed as error:
+            return self._ask_code(visit, sent, ThreepidAuthFailed(otherwise or error.message))
+        except MatrixError as error:
+            return self._ask_code(visit, sent, error)
+        return None
+
+    def _parse(self, text: str, country: str | None) -> Address:
+        try:
+            return addresses.parse_address(self._medium, text, country)
+        except AmbiguousNumber as error:
+            raise InvalidParam(str(error)) from None
+        except InvalidAddress:
+            raise InvalidParam(_WRONG_ADDRESS[self._medium]) from None
+
+    async def _request(self, visit: Visit, address: Address, secret: str = "", attempt: int = 1) -> _Sent:
+        secret = secret or self._entropy.token()
+        sid = await self._services.validation.request_token(
+            visit.view.purpose,
+            address,
+            client=visit.client,
+            client_secret=secret,
+            send_attempt=attempt,
+            # Not the visitor: what the code is good for was asked for by whoever began the session.
+            origin=visit.view.origin,
+            closes=visit.view.operation == "deactivate",
+        )
+        return _Sent(address.address, sid, secret, attempt)
+
+    def _ask_address(self, visit: Visit, form: Form, error: MatrixError | None = None) -> Answer:
+        offered = countries.choices(self._sms.countries if self._sms else ())
+        codes = [country.code for country in offered]
+        return self._page(
+            f"auth_{self._medium}.html",
+            visit,
+            error,
+            address=form.get("address", ""),
+            countries=offered,
+            country=form.get("country") or language.country(visit.languages, codes),
+        )
+
+    def _ask_code(
+        self,
+        visit: Visit,
+        sent: _Sent,
+        error: MatrixError | None = None,
+        *,
+        at_code: MatrixError | None = None,
+        again: bool = False,
+    ) -> Answer:
+        return self._page(
+            "auth_code.html",
+            visit,
+            error or at_code,
+            medium=self._medium,
+            sent=sent,
+            code_minutes=CODE_LIFE // MINUTE,
+            at_code=at_code is not None,
+            again=again,
+        )
+
+    def _page(self, template: str, visit: Visit, error: MatrixError | None, **values: Any) -> Answer:
+        return self._pages.page(
+            template,
+            status=error.status if error else 200,
+            headers=error.headers() if error else None,
+            visit=visit,
+            problem=error.message if error else None,
+            **values,
+        )
+
+
+def _read_sent(form: Form) -> _Sent:
+    attempt = form.get("attempt", "")
+    plain = attempt.isascii() and attempt.isdigit() and len(attempt) <= _MAX_ATTEMPT_DIGITS
+    return _Sent(
+        form.get("sent_to", ""), form.get("sid", ""), form.get("client_secret", ""), int(attempt) if plain else 1
+    )

@@ -1,0 +1,140 @@
+"""Stages of one form each: password, terms, registration token, captcha, and the one that asks for nothing."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from threepid.config import Captcha
+from threepid.domain.services import Services
+from threepid.http.exchange import Answer
+from threepid.http.forms import Form
+from threepid.spec.errors import InvalidParam, MatrixError, NotFound, Unrecognized
+from threepid.spec.uia import DUMMY, PASSWORD, RECAPTCHA, REGISTRATION_TOKEN, TERMS, AuthData
+from threepid.web import language
+from threepid.web.fallback.visit import Visit
+from threepid.web.render import Pages
+
+_CAPTCHA_ANSWERS: Final = ("g-recaptcha-response", "h-captcha-response", "cf-turnstile-response")
+"""What the widgets of the known providers call their answer."""
+
+
+def form_stages(services: Services, pages: Pages) -> dict[str, "FormStage"]:
+    """The stages that are made of one form."""
+    accounts = services.context.config.accounts
+    kinds = [
+        FormKind(DUMMY, "auth_dummy.html", _dummy),
+        FormKind(PASSWORD, "auth_password.html", _password),
+        FormKind(REGISTRATION_TOKEN, "auth_registration_token.html", _registration_token),
+        FormKind(TERMS, "auth_terms.html", _terms, lambda visit: {"documents": _documents(visit)}),
+    ]
+    if accounts is not None and accounts.captcha is not None:
+        kinds.append(_captcha_kind(accounts.captcha))
+    return {kind.stage: FormStage(services, pages, kind) for kind in kinds}
+
+
+class FormKind(Struct, frozen=True):
+    """What is particular about the form of a stage."""
+
+    stage: str
+    template: str
+    read: Callable[[Visit, Form], AuthData]
+    """What the form says. Raises InvalidParam for what the person must put right."""
+    values: Callable[[Visit], dict[str, Any]] = lambda _visit: {}
+    """What the template needs besides."""
+    allow: Mapping[str, str] = {}
+    """What the page's policy allows beside the rest."""
+
+
+class FormStage:
+    """A stage whose page has one form."""
+
+    def __init__(self, services: Services, pages: Pages, kind: FormKind) -> None:
+        """Of one kind."""
+        self._uia = services.uia
+        self._pages = pages
+        self._kind = kind
+
+    async def show(self, visit: Visit) -> Answer:
+        """The form."""
+        return self._page(visit)
+
+    async def submit(self, visit: Visit, form: Form) -> Answer | None:
+        """None if the stage is complete, else the form again. Raises NotFound or Unrecognized if it can never be."""
+        try:
+            await self._uia.complete(visit.session, self._kind.read(visit, form), client=visit.client)
+        except (NotFound, Unrecognized):
+            raise
+        except MatrixError as error:
+            return self._page(visit, error)
+        return None
+
+    def _page(self, visit: Visit, error: MatrixError | None = None) -> Answer:
+        return self._pages.page(
+            self._kind.template,
+            status=error.status if error else 200,
+            headers=error.headers() if error else None,
+            allow=self._kind.allow,
+            visit=visit,
+            problem=error.message if error else None,
+            **self._kind.values(visit),
+        )
+
+
+def _dummy(_visit: Visit, _form: Form) -> AuthData:
+    return AuthData(type=DUMMY)
+
+
+def _password(_visit: Visit, form: Form) -> AuthData:
+    # Whose password it is, the session knows.
+    return AuthData(type=PASSWORD, password=form.get("password", ""))
+
+
+def _registration_token(_visit: Visit, form: Form) -> AuthData:
+    return AuthData(type=REGISTRATION_TOKEN, token=form.get("token", "").strip())
+
+
+class Document(Struct, frozen=True):
+    """A document to accept, in the language that suits the visitor best."""
+
+    id: str
+    version: str
+    language: str
+    name: str
+    url: str
+
+
+def _documents(visit: Visit) -> list[Document]:
+    found = []
+    for id_, policy in visit.view.params[TERMS]["policies"].items():
+        chosen = language.best(visit.languages, [name for name in policy if name != "version"])
+        found.append(Document(id_, policy["version"], chosen, policy[chosen]["name"], policy[chosen]["url"]))
+    return found
+
+
+def _terms(visit: Visit, form: Form) -> AuthData:
+    # The version is in the form: a document that was replaced in the meantime has not been read.
+    if any(form.get(f"accept-{document.id}") != document.version for document in _documents(visit)):
+        raise InvalidParam("Please read and accept all of it to go on.")
+    return AuthData(type=TERMS)
+
+
+def _captcha_kind(captcha: Captcha) -> FormKind:
+    script = urlsplit(captcha.script_url)
+    origins = " ".join(dict.fromkeys([f"{script.scheme}://{script.netloc}", *captcha.frame_hosts]))
+    values = {"widget_class": captcha.widget_class, "site_key": captcha.site_key, "script_url": captcha.script_url}
+    allow = {
+        "script-src": origins,
+        "frame-src": origins,
+        "connect-src": origins,
+        "style-src": f"'self' {origins}",
+    }
+    return FormKind(RECAPTCHA, "auth_captcha.html", _captcha, lambda _visit: values, allow)
+
+
+def _captcha(_visit: Visit, form: Form) -> AuthData:
+    answer = next((form[name] for name in _CAPTCHA_ANSWERS if form.get(name)), "")
+    if not answer:
+        raise InvalidParam("Please solve the captcha first.")
+    return AuthData(type=RECAPTCHA, response=answer)

@@ -1,0 +1,104 @@
+"""The pages on which a stage of User-Interactive Authentication is completed outside the app.
+
+https://spec.matrix.org/latest/client-server-api/#fallback
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from threepid.clock import MINUTE
+from threepid.domain.authentication.stages import MEDIA
+from threepid.domain.authentication.uia import IDLE, Page
+from threepid.domain.services import Services
+from threepid.http import forms
+from threepid.http.exchange import Answer, Request, Route
+from threepid.http.parameters import parse_parameters
+from threepid.spec.errors import NotFound, Unrecognized
+from threepid.web import language
+from threepid.web.fallback.contact import ContactStage
+from threepid.web.fallback.forms import FormStage, form_stages
+from threepid.web.fallback.visit import Visit
+from threepid.web.render import SCRIPT, Pages
+
+_PATH: Final = "/_matrix/client/{version}/auth/{{stage}}/fallback/web"
+_VERSIONS: Final = ("r0", "v3", "unstable")
+
+
+def routes(services: Services, pages: Pages) -> list[Route]:
+    """The routes of the pages, one for each version of the API."""
+    fallback = _Fallback(services, pages)
+    handlers = {"GET": fallback.show, "POST": fallback.submit}
+    return [Route(_PATH.format(version=version), handlers) for version in _VERSIONS]
+
+
+class _Fallback:
+    def __init__(self, services: Services, pages: Pages) -> None:
+        self._services = services
+        self._pages = pages
+        self._stages: dict[str, FormStage | ContactStage] = {
+            **form_stages(services, pages),
+            **{stage: ContactStage(services, pages, medium) for stage, medium in MEDIA.items()},
+        }
+
+    async def show(self, request: Request, variables: Mapping[str, str]) -> Answer:
+        """The page of the stage; of one that is done already, the page that tells the app so."""
+        try:
+            visit = await self._visit(request, variables["stage"])
+            if (instead := self._instead(visit)) is not None:
+                return instead
+            return self._done() if visit.done else await self._stage(visit).show(visit)
+        except (NotFound, Unrecognized) as error:
+            return self._refusal(error)
+
+    async def submit(self, request: Request, variables: Mapping[str, str]) -> Answer:
+        """Something was typed or pressed."""
+        form = await forms.read(request, self._services.context.config)
+        try:
+            visit = await self._visit(request, variables["stage"])
+            if (instead := self._instead(visit)) is not None:
+                return instead
+            if visit.done:
+                return self._done()
+            # A stage answers with its page until it is complete.
+            return await self._stage(visit).submit(visit, form) or self._done()
+        except (NotFound, Unrecognized) as error:
+            return self._refusal(error)
+
+    async def _visit(self, request: Request, stage: str) -> Visit:
+        session = parse_parameters(request.query_string).get("session", "")
+        view = await self._services.uia.view(session) if session else None
+        if view is None:
+            raise NotFound
+        return Visit(
+            session=session,
+            stage=stage,
+            view=view,
+            client=request.client,
+            languages=language.wanted(request.header("accept-language")),
+        )
+
+    def _instead(self, visit: Visit) -> Answer | None:
+        """The page that says why the stage has none, be it done or not; None if it has one."""
+        page = visit.view.page_of(visit.stage)
+        if page is Page.OPEN:
+            return None
+        if page is Page.NONE:
+            return self._pages.page("auth_none.html", status=403, visit=visit)
+        return self._pages.page("auth_unnamed.html", status=403)
+
+    def _stage(self, visit: Visit) -> "FormStage | ContactStage":
+        """Raises Unrecognized for a stage that is not the next one of any flow."""
+        stage = self._stages.get(visit.stage)
+        if stage is None or not visit.is_next:
+            raise Unrecognized
+        return stage
+
+    def _done(self) -> Answer:
+        return self._pages.page("auth_done.html", allow=SCRIPT)
+
+    def _refusal(self, error: NotFound | Unrecognized) -> Answer:
+        if isinstance(error, NotFound):
+            return self._pages.page("auth_gone.html", status=404, minutes=IDLE // MINUTE)
+        return self._pages.message(
+            "This step is not needed now", "Please go back to your app: it knows which step comes next.", status=400
+        )

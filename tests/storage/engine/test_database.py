@@ -1,0 +1,234 @@
+"""Both engines keep the same promises."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from threepid.storage import accounts, devices, threepids
+from threepid.storage.engine.connect import open_database
+from threepid.storage.engine.database import (
+    AT_MOST_ONE,
+    Busy,
+    Database,
+    StorageError,
+    Tx,
+    UniqueViolation,
+    WrongRowCount,
+)
+from threepid.storage.engine.queries import Query
+
+
+def on(url: str, work: Callable[[Database], Awaitable[Any]], **more: Any) -> Any:
+    async def run() -> Any:
+        database = open_database(url, pool_size=8, password=None, **more)
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+
+    return asyncio.run(run())
+
+
+def account(number: int) -> Callable[[Tx], bool]:
+    return lambda tx: accounts.insert(tx, user_id=f"@u{number:04}:x", password_hash=None, created_at=number)
+
+
+def query(text: str) -> Query:
+    return Query("test", text, text.replace(":user", "%(user)s"))
+
+
+DOUBLE = query("INSERT INTO accounts (user_id, created_at) VALUES (:user, 1)")
+
+
+def test_a_write_is_seen_by_the_next_read(database_url: str) -> None:
+    async def work(database: Database) -> None:
+        assert await database.write(account(1))
+        assert await database.read(lambda tx: accounts.get(tx, "@u0001:x")) == accounts.Account(
+            "@u0001:x", None, 1, None
+        )
+
+    on(database_url, work)
+
+
+def test_what_a_unit_raises_undoes_it_alone(database_url: str) -> None:
+    def failing(tx: Tx) -> None:
+        account(2)(tx)
+        raise LookupError("mine")
+
+    async def work(database: Database) -> list[str]:
+        results = await asyncio.gather(
+            database.write(account(1)), database.write(failing), database.write(account(3)), return_exceptions=True
+        )
+        assert [type(result) for result in results] == [bool, LookupError, bool]
+        return [found.user_id for found in await database.read(lambda tx: accounts.after(tx, "", 10))]
+
+    assert on(database_url, work) == ["@u0001:x", "@u0003:x"]
+
+
+def test_a_taken_key_is_a_unique_violation_and_a_missing_parent_another_error(database_url: str) -> None:
+    orphan = query("INSERT INTO devices (user_id, device_id, created_at) VALUES (:user, 'D', 1)")
+
+    async def work(database: Database) -> None:
+        await database.write(lambda tx: tx.run(DOUBLE, user="@a:x"))
+        with pytest.raises(UniqueViolation):
+            await database.write(lambda tx: tx.run(DOUBLE, user="@a:x"))
+        with pytest.raises(StorageError) as caught:
+            await database.write(lambda tx: tx.run(orphan, user="@nobody:x"))
+        assert not isinstance(caught.value, UniqueViolation)
+
+    on(database_url, work)
+
+
+def test_a_write_that_touches_another_number_of_rows_is_undone(database_url: str) -> None:
+    everybody = query("UPDATE accounts SET created_at = 9 WHERE user_id <> :user")
+
+    async def work(database: Database) -> list[int]:
+        for number in range(3):
+            await database.write(account(number))
+        for touches in (AT_MOST_ONE, range(1, 2)):
+            with pytest.raises(WrongRowCount):
+                await database.write(lambda tx, touches=touches: tx.run(everybody, touches, user=""))  # type: ignore[misc]
+        return [found.created_at for found in await database.read(lambda tx: accounts.after(tx, "", 10))]
+
+    assert on(database_url, work) == [0, 1, 2]
+
+
+def test_rows_become_structs_by_column_name(database_url: str) -> None:
+    class Turned(msgspec.Struct, frozen=True):
+        created_at: int
+        user_id: str
+
+    class Wrong(msgspec.Struct, frozen=True):
+        user_id: str
+
+    both = query("SELECT user_id, created_at FROM accounts WHERE user_id = :user")
+
+    async def work(database: Database) -> None:
+        await database.write(account(5))
+        assert await database.read(lambda tx: tx.row(both, Turned, user="@u0005:x")) == Turned(5, "@u0005:x")
+        assert await database.read(lambda tx: tx.rows(both, Turned, user="@u0005:x")) == [Turned(5, "@u0005:x")]
+        assert await database.read(lambda tx: tx.rows(both, Turned, user="nobody")) == []
+        assert await database.read(lambda tx: tx.row(both, Turned, user="nobody")) is None
+        with pytest.raises(StorageError, match="Wrong has"):
+            await database.read(lambda tx: tx.row(both, Wrong, user="@u0005:x"))
+
+    on(database_url, work)
+
+
+def test_deleting_an_account_takes_all_that_is_its(database_url: str) -> None:
+    gone = query("DELETE FROM accounts WHERE user_id = :user")
+
+    async def work(database: Database) -> None:
+        def make(tx: Tx) -> None:
+            account(1)(tx)
+            devices.open_device(
+                tx,
+                user_id="@u0001:x",
+                device_id="D",
+                display_name=None,
+                seen_from="",
+                network="",
+                user_agent="",
+                tokens=devices.Tokens(b"t"),
+                now=1,
+            )
+            threepids.insert(tx, "@u0001:x", threepids.Threepid("email", "a@b", "A@b", 1, 1))
+
+        await database.write(make)
+        assert await database.read(lambda tx: devices.requester(tx, b"t")) is not None
+        await database.write(lambda tx: tx.run(gone, user="@u0001:x"))
+        assert await database.read(lambda tx: devices.requester(tx, b"t")) is None
+        assert await database.read(lambda tx: threepids.owner(tx, "email", "a@b")) is None
+
+    on(database_url, work)
+
+
+def test_a_cancelled_caller_leaves_its_work_whole_and_the_others_served(database_url: str) -> None:
+    async def work(database: Database) -> None:
+        task = asyncio.create_task(database.write(account(1)))
+        await asyncio.sleep(0)
+        task.cancel()
+        assert await database.write(account(2))
+        await asyncio.gather(task, return_exceptions=True)
+        found = [one.user_id for one in await database.read(lambda tx: accounts.after(tx, "", 10))]
+        assert found[-1] == "@u0002:x"
+
+    on(database_url, work)
+
+
+def test_a_closed_database_says_so(database_url: str) -> None:
+    async def run() -> None:
+        database = open_database(database_url, pool_size=1, password=None)
+        await database.close()
+        with pytest.raises(Busy):
+            await database.write(account(1))
+        with pytest.raises(Busy):
+            await database.read_aside(lambda tx: accounts.get(tx, "@u0001:x"))
+
+    asyncio.run(run())
+
+
+def test_closing_finishes_what_waits(database_url: str) -> None:
+    async def run() -> list[object]:
+        database = open_database(database_url, pool_size=2, password=None)
+        writes = [asyncio.create_task(database.write(account(number))) for number in range(20)]
+        await asyncio.sleep(0)
+        await database.close()
+        return await asyncio.gather(*writes, return_exceptions=True)
+
+    assert asyncio.run(run()) == [True] * 20
+
+
+def test_a_unit_that_raises_stop_iteration_leaves_nobody_waiting(database_url: str) -> None:
+    def careless(tx: Tx) -> object:
+        return next(iter(accounts.after(tx, "", 1)))
+
+    async def work(database: Database) -> None:
+        calls = (database.write(careless), database.read_aside(careless), database.read(careless))
+        results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), timeout=5)
+        assert [type(result) for result in results] == [RuntimeError, RuntimeError, RuntimeError]
+        assert await database.write(account(1))
+
+    on(database_url, work)
+
+
+def test_only_what_was_committed_is_counted_as_written(database_url: str) -> None:
+    async def work(database: Database) -> tuple[int, int]:
+        await database.write(account(1))
+        with pytest.raises(UniqueViolation):
+            await database.write(lambda tx: tx.run(DOUBLE, user="@u0001:x"))
+        await database.read(lambda tx: accounts.get(tx, "@u0001:x"))
+        await database.read_aside(lambda tx: accounts.get(tx, "@u0001:x"))
+        return database.writes, database.reads
+
+    assert on(database_url, work) == (1, 2)
+
+
+def test_a_long_read_sees_one_state_of_the_database(database_url: str) -> None:
+    async def work(database: Database) -> tuple[int, int]:
+        await database.write(account(1))
+        looked, written = threading.Event(), threading.Event()
+
+        def count_twice(tx: Tx) -> tuple[int, int]:
+            first = len(accounts.after(tx, "", 10))
+            looked.set()
+            assert written.wait(5)
+            return first, len(accounts.after(tx, "", 10))
+
+        counts = asyncio.create_task(database.read_aside(count_twice))
+        while not looked.is_set():
+            await asyncio.sleep(0.01)
+        await database.write(account(2))
+        written.set()
+        return await counts
+
+    assert on(database_url, work) == (1, 1)
+
+
+def test_an_unknown_url_is_refused() -> None:
+    with pytest.raises(StorageError, match="sqlite:"):
+        open_database("mysql://x", pool_size=1, password=None)

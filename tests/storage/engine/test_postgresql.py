@@ -1,0 +1,226 @@
+"""What only PostgreSQL does: conflicts, lost connections, limits."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+
+from threepid.storage import accounts
+from threepid.storage.engine.database import Busy, Database, InDoubt, StorageError, Tx, UniqueViolation
+from threepid.storage.engine.postgresql import Postgresql
+from threepid.storage.engine.queries import Query
+
+
+def on(url: str, work: Callable[[Database], Awaitable[Any]], *, wait_seconds: float = 5) -> Any:
+    async def run() -> Any:
+        database = Postgresql(url, pool_size=8, password=None, wait_seconds=wait_seconds)
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+
+    return asyncio.run(run())
+
+
+def account(number: int) -> Callable[[Tx], bool]:
+    return lambda tx: accounts.insert(tx, user_id=f"@u{number:04}:x", password_hash=None, created_at=number)
+
+
+def query(text: str) -> Query:
+    return Query("test", "", text.replace(":user", "%(user)s"))
+
+
+DOUBLE = query("INSERT INTO accounts (user_id, created_at) VALUES (:user, 1)")
+TOUCH = query("UPDATE accounts SET created_at = created_at + 10 WHERE user_id = :user")
+
+
+@pytest.fixture
+def postgresql_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    if not request.config.getoption("postgres"):
+        pytest.skip("needs --postgres")
+    server = request.getfixturevalue("postgres_server")
+    name, url = server.copy_database("template_threepid")
+    yield url
+    server.drop_database(name)
+
+
+def test_a_deadlock_is_repeated_until_both_are_done(postgresql_url: str) -> None:
+    meet = threading.Barrier(2, timeout=5)
+    tries = []
+
+    def crosswise(first: int, second: int) -> Callable[[Tx], None]:
+        def step(tx: Tx) -> None:
+            tries.append(first)
+            tx.run(TOUCH, user=f"@u{first:04}:x")
+            if len(tries) <= 2:
+                meet.wait()
+            tx.run(TOUCH, user=f"@u{second:04}:x")
+
+        return step
+
+    async def work(database: Database) -> list[int]:
+        await database.write(account(1))
+        await database.write(account(2))
+        await asyncio.gather(database.write(crosswise(1, 2)), database.write(crosswise(2, 1)))
+        return [found.created_at for found in await database.read(lambda tx: accounts.after(tx, "", 10))]
+
+    assert on(postgresql_url, work) == [21, 22]
+    assert len(tries) >= 3  # the loser may lose once more before the winner has both
+
+
+def test_a_connection_lost_before_the_commit_is_replaced_and_the_work_done_once(postgresql_url: str) -> None:
+    backend = query("SELECT pg_backend_pid() WHERE :user = ''")
+    tries = []
+
+    def step(tx: Tx) -> None:
+        tries.append(tx.value(backend, user=""))
+        account(1)(tx)
+        if len(tries) == 1:
+            with psycopg.connect(postgresql_url, autocommit=True) as other:
+                other.execute(b"SELECT pg_terminate_backend(%s)", (tries[0],))
+        account(2)(tx)
+
+    async def work(database: Database) -> int:
+        await database.write(step)
+        return len(await database.read(lambda tx: accounts.after(tx, "", 10)))
+
+    assert on(postgresql_url, work) == 2
+    assert len(set(tries)) == 2
+
+
+def test_a_commit_whose_answer_is_lost_is_in_doubt_and_not_repeated(postgresql_url: str) -> None:
+    """A deferred trigger ends the connection in the middle of COMMIT."""
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute(
+            b"CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS "
+            b"$$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$"
+        )
+        connection.execute(
+            b"CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON accounts DEFERRABLE INITIALLY DEFERRED "
+            b"FOR EACH ROW EXECUTE FUNCTION cut()"
+        )
+    tries = []
+
+    def step(tx: Tx) -> None:
+        tries.append(1)
+        account(1)(tx)
+
+    async def work(database: Database) -> None:
+        with pytest.raises(InDoubt):
+            await database.write(step)
+        assert await database.read(lambda tx: accounts.after(tx, "", 10)) == []
+
+    on(postgresql_url, work)
+    assert len(tries) == 1
+
+
+def test_waiting_for_a_connection_ends_in_busy(postgresql_url: str) -> None:
+    async def run() -> None:
+        database = Postgresql(postgresql_url, pool_size=1, password=None, wait_seconds=0.3)
+        database._writers.threads = ThreadPoolExecutor(2)  # one thread more than there are connections
+
+        def slow(tx: Tx) -> None:
+            account(1)(tx)
+            time.sleep(1)
+
+        first = asyncio.create_task(database.write(slow))
+        await asyncio.sleep(0.2)
+        with pytest.raises(Busy):
+            await database.write(account(2))
+        await first
+        await database.close()
+
+    asyncio.run(run())
+
+
+def test_a_serialisation_failure_is_repeated_until_it_is_done(postgresql_url: str) -> None:
+    strict = query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    tries = []
+
+    def step(tx: Tx) -> None:
+        tx.run(strict, range(-1, 1))
+        tx.row(query("SELECT * FROM accounts WHERE user_id = :user"), accounts.Account, user="@u0001:x")
+        tries.append(1)
+        if len(tries) <= 2:  # somebody else is quicker, twice
+            with psycopg.connect(postgresql_url, autocommit=True) as other:
+                other.execute(b"UPDATE accounts SET created_at = created_at + 100")
+        tx.run(TOUCH, user="@u0001:x")
+
+    async def work(database: Database) -> int:
+        await database.write(account(1))
+        await database.write(step)
+        found = await database.read(lambda tx: accounts.get(tx, "@u0001:x"))
+        assert found is not None
+        return found.created_at
+
+    assert on(postgresql_url, work) == 211
+    assert len(tries) == 3
+
+
+def test_a_unit_that_passes_over_a_failed_statement_is_told_that_nothing_was_committed(postgresql_url: str) -> None:
+    def careless(tx: Tx) -> None:
+        account(2)(tx)
+        with pytest.raises(UniqueViolation):
+            tx.run(DOUBLE, user="@u0001:x")
+
+    async def work(database: Database) -> None:
+        await database.write(account(1))
+        with pytest.raises(StorageError, match="nothing was committed"):
+            await database.write(careless)
+        assert await database.read(lambda tx: accounts.get(tx, "@u0002:x")) is None
+        assert database.writes == 1
+
+    on(postgresql_url, work)
+
+
+def test_what_a_unit_raises_is_told_even_if_its_connection_was_used_up(postgresql_url: str) -> None:
+    def failing(tx: Tx) -> None:
+        with pytest.raises(UniqueViolation):
+            tx.run(DOUBLE, user="@u0001:x")
+        raise LookupError("mine")
+
+    async def work(database: Database) -> None:
+        await database.write(account(1))
+        with pytest.raises(LookupError, match="mine"):
+            await database.write(failing)
+        assert await database.write(account(2))
+
+    on(postgresql_url, work)
+
+
+def test_waiting_for_a_row_that_somebody_holds_ends_in_busy(postgresql_url: str) -> None:
+    async def work(database: Database) -> None:
+        await database.write(account(1))
+        with psycopg.connect(postgresql_url) as other:
+            other.execute(b"SELECT 1 FROM accounts FOR UPDATE")
+            with pytest.raises(Busy):
+                await database.write(lambda tx: tx.run(TOUCH, user="@u0001:x"))
+            other.rollback()
+        assert await database.write(lambda tx: tx.run(TOUCH, user="@u0001:x")) == 1
+
+    on(postgresql_url, work, wait_seconds=0.3)
+
+
+@pytest.mark.parametrize("text", ["nul\0", "half a character \ud800"])
+def test_text_that_postgresql_cannot_hold_is_refused(postgresql_url: str, text: str) -> None:
+    async def work(database: Database) -> None:
+        with pytest.raises((StorageError, ValueError)):
+            await database.write(lambda tx: tx.run(DOUBLE, user=text))
+        assert await database.write(account(1))
+
+    on(postgresql_url, work)
+
+
+def test_what_reads_cannot_write(postgresql_url: str) -> None:
+    async def work(database: Database) -> None:
+        for read in (database.read, database.read_aside):
+            with pytest.raises(Busy):
+                await read(account(1))
+        assert await database.write(account(1))
+
+    on(postgresql_url, work)
