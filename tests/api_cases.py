@@ -156,5 +156,5 @@ class People:
 
     def state(self) -> object:
         """What must not change."""
-        summaries = self.world.run(self.world.server.services.accounts.list_after("", 100))
+        summaries = self.world.run(self.world.homeserver.accounts.list_after("", 100))
         return self.world.contacts(self.client), summaries, len(self.world.mails())

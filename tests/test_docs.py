@@ -11,6 +11,8 @@ import pytest
 
 from rig import ServerProcess, free_port, wait_for
 from threepid import config
+from threepid.api import endpoints
+from threepid.api.dispatch import Dispatcher
 from threepid.api.endpoints import ALL
 from threepid.cli import app as commands
 from threepid.web import site
@@ -213,7 +215,10 @@ def test_a_proxy_is_told_of_every_path_that_people_and_programs_use(world: World
     table = (ROOT / "docs" / "operating.md").read_text().partition("\n## Texts")[0]
     told = re.findall(r"^\| `(/[^`]+/)` \|", table, re.MULTILINE)
     server = world.server
-    routes = [*server._dispatcher.routes(), *site.routes(server.services, Pages("x"))]
+    routes = [
+        *Dispatcher(server.services, endpoints.served(server.context.config)).routes(),
+        *site.routes(server.services, Pages("x")),
+    ]
     # The mailbox is for development only, and `/` may belong to another site.
     served = [
         route.template for route in routes if route.template != "/" and not route.template.startswith("/mailbox/")

@@ -20,6 +20,7 @@ from threepid.app import Server, load_secrets
 from threepid.clock import Clock, Entropy
 from threepid.config import Config, MailboxTransport
 from threepid.delivery.render import Renderer
+from threepid.domain.services import Homeserver, IdentityServer
 from threepid.storage import mailbox
 from threepid.storage.engine.connect import open_database
 from threepid.storage.outbox import Order
@@ -123,11 +124,22 @@ class World:
             secrets=load_secrets(self.config, SeededEntropy("keys")),
             background=False,
             strict=True,
+            senders={"sms": self._keep_text} if self.config.sms is not None else None,
         )
-        if "sms" in server.worker.senders:
-            server.worker.senders["sms"] = self._keep_text
         await server.start()
         return server
+
+    @property
+    def homeserver(self) -> Homeserver:
+        """The account side; this world must have one."""
+        assert self.server.services.homeserver is not None
+        return self.server.services.homeserver
+
+    @property
+    def identity(self) -> IdentityServer:
+        """The identity server; this world must have one."""
+        assert self.server.services.identity is not None
+        return self.server.services.identity
 
     async def _keep_text(self, order: Order) -> None:
         text = self._renderer.text(order, self.clock.now() - order.created_at)

@@ -1,19 +1,99 @@
-"""Forgetting what nobody can use any more."""
+"""What a server does besides answering: delivery, housekeeping, counting, and the rotation of peppers."""
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+import structlog
+
+from threepid import telemetry
 from threepid.clock import DAY, SKEW
+from threepid.delivery.worker import Worker
 from threepid.domain.accounts.devices import ENDED_KEPT, forget_sealed_pairs
 from threepid.domain.authentication.uia import IDLE
 from threepid.domain.context import Context
 from threepid.domain.identity.invites import INVITES_KEPT
+from threepid.domain.limits import closed_prefixes
+from threepid.domain.services import Services
 from threepid.domain.validation.sessions import KEPT_AFTER_EXPIRY
-from threepid.storage import associations, devices, invites, limits, tallies, uia, validations
-from threepid.storage.engine.database import Tx
+from threepid.storage import associations, devices, invites, limits, outbox, tallies, uia, validations
+from threepid.storage.engine.database import StorageError, Tx
 
+_log = structlog.get_logger()
+
+HOUSEKEEPING_SECONDS: Final = 60.0
+COUNTING_SECONDS: Final = 1.0
 BATCH: Final = 500
 """Rows of a kind that are forgotten in one transaction, where strangers can make many: what waits for it waits shortly."""
+
+OperationCounts = Callable[[], Mapping[str, tuple[int, int]]]
+"""Requests and failures that this process has counted so far, by the endpoint's name."""
+
+
+class Background:
+    """The background work of one server process."""
+
+    def __init__(self, services: Services, worker: Worker, operations: OperationCounts) -> None:
+        """Nothing runs before `start`."""
+        self._services = services
+        self._worker = worker
+        self._operations = operations
+        self._counts = telemetry.Counts()
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin the work."""
+        work = [
+            self._worker.run(self._stop),
+            every(HOUSEKEEPING_SECONDS, self._keep_house, self._stop),
+            every(COUNTING_SECONDS, self._count, self._stop),
+        ]
+        if self._services.identity is not None:
+            work.append(self._services.identity.lookup.run(self._stop))
+        self._tasks = [asyncio.create_task(one) for one in work]
+
+    async def stop(self) -> None:
+        """Finish what is under way."""
+        self._stop.set()
+        self._worker.wake()
+        await asyncio.gather(*self._tasks)
+
+    async def _keep_house(self) -> None:
+        context = self._services.context
+        await run_once(context)
+        telemetry.sms_prefixes_closed.set(await closed_prefixes(context))
+
+    async def _count(self) -> None:
+        """Carry plain counters over into the metrics, so that storage and delivery need not know these."""
+        database = self._services.context.database
+        counts = self._counts
+        counts.carry(telemetry.database_writes, database.writes)
+        counts.carry(telemetry.database_commits, database.commits)
+        counts.carry(telemetry.messages_sent, self._worker.sent)
+        counts.carry(telemetry.messages_failed, self._worker.failed)
+        for operation, (requests, failures) in self._operations().items():
+            counts.carry(telemetry.requests, requests, operation)
+            counts.carry(telemetry.failed_requests, failures, operation)
+        try:
+            telemetry.messages_waiting.set(await database.read(outbox.depth))
+            if self._services.homeserver is not None:
+                await self._services.homeserver.devices.note_seen()
+                await self._services.homeserver.devices.forget_sealed_pairs()
+        except StorageError as error:
+            _log.warning("not_counted", cause=type(error).__name__)
+
+
+async def every(seconds: float, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+    """Do `work` now and every so many seconds until `stop` is set. A failed round is logged, and the next one repeats it."""
+    while not stop.is_set():
+        try:
+            await work()
+        except Exception:  # noqa: BLE001 - whatever it is, the server goes on
+            _log.exception("background_work_failed", work=getattr(work, "__name__", ""))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds)
 
 
 async def run_once(context: Context) -> int:

@@ -155,7 +155,7 @@ def test_the_old_api_finds_and_counts_too(client: Client) -> None:
 def test_a_phone_number_is_found_in_the_clear_in_every_spelling(client: Client) -> None:
     from threepid.domain.identity.associations import Associations
 
-    associations = client.world.server.services.associations
+    associations = client.world.identity.associations
     assert isinstance(associations, Associations)
     write = client.world.server.context.database.write
     client.world.run(write(lambda tx: associations.publish(tx, "msisdn", "447700900123", "@alice:example.org")))

@@ -39,7 +39,7 @@ def waiting(world: World, token: str, milliseconds: int = 30_000) -> Callable[[]
 
 async def until_waiting(world: World, count: int) -> None:
     async with asyncio.timeout(10):
-        while world.server.services.waiting.count(ALICE) != count:
+        while world.homeserver.waiting.count(ALICE) != count:
             await asyncio.sleep(0.01)
 
 
@@ -99,7 +99,7 @@ def test_the_end_of_the_token_ends_the_wait(world: World) -> None:
     assert out.status_code == 200
     assert (answer.status_code, answer.json()["errcode"]) == (401, "M_UNKNOWN_TOKEN")
     assert seconds < 4
-    assert world.server.services.waiting.count(ALICE) == 0
+    assert world.homeserver.waiting.count(ALICE) == 0
 
 
 def test_the_token_may_be_ended_by_another_process(world: World) -> None:
@@ -154,7 +154,7 @@ def test_of_an_accounts_waiting_clients_the_first_makes_room(world: World) -> No
         return [answer.status_code for answer in rest]
 
     assert world.run(ordered()) == [401] * MOST
-    assert world.server.services.waiting.count(ALICE) == 0
+    assert world.homeserver.waiting.count(ALICE) == 0
 
 
 def test_a_cancelled_wait_is_forgotten(world: World) -> None:

@@ -105,7 +105,7 @@ def test_a_flood_of_logins_holds_up_nobody_who_is_known_or_logged_in(
 ) -> None:
     with World(database_url, tmp_path, server__trusted_proxies=["127.0.0.1"]) as world:
         town = Town(world)
-        passwords = world.server._passwords
+        passwords = world.homeserver.passwords
         over, refused = False, 0
 
         def slow(password: str, _password_hash: str) -> bool:
@@ -170,7 +170,7 @@ def test_wrong_passwords_count_alike_at_login_and_in_authentication(town: Town) 
 
 
 def test_a_flood_of_guesses_learns_no_more_than_single_ones_and_costs_no_more_hashes(town: Town) -> None:
-    passwords = town.world.server._passwords
+    passwords = town.world.homeserver.passwords
     original, hashed = passwords._matches, 0
 
     def counting(password: str, password_hash: str) -> bool:
@@ -213,7 +213,7 @@ def test_a_busy_server_costs_nobody_a_guess(database_url: str, tmp_path: Path) -
     limits = {"all": "on", "guesses_at_account_from_client": {"burst": 1, "per_hour": 1}}
     with World(database_url, tmp_path, limits=limits, server__trusted_proxies=["127.0.0.1"]) as world:
         town = Town(world)
-        turns = world.server._passwords.turns
+        turns = world.homeserver.passwords.turns
         turns.seconds_each, before = 1_000_000.0, turns.seconds_each
         turns._waiting.add(somebody := cast(Any, object()))
         assert town.log_in(HOTEL).status_code == 429

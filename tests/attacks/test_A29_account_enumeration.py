@@ -28,8 +28,7 @@ def login(**who: Any) -> dict[str, Any]:
 def people(world: World) -> World:
     token = world.register("alice")
     world.add(token, world.validated(world.identity_token(token)))
-    accounts = world.server.services.accounts
-    world.run(accounts.register("@nopassword:example.org", None, None))
+    world.run(world.homeserver.registration.create("nopassword", None))
     world.register("gone")
 
     def deactivate(tx: Tx) -> None:
@@ -69,7 +68,7 @@ def test_a_deactivated_account_does_not_log_in_with_the_right_password(people: W
 
 
 def test_every_failed_login_costs_one_hash(people: World) -> None:
-    passwords = people.server._passwords
+    passwords = people.homeserver.passwords
     hashed: list[str] = []
     original = passwords._matches
 
@@ -140,7 +139,7 @@ class Street:
         body = {"sid": sid, "client_secret": "p", "auth": stage}
         assert world.post(f"{C}/account/3pid/add", body, token=token).status_code == 200
         assert sorted(world.contacts(token)) == ["447400123456", "alice@example.com"]
-        passwords = world.server._passwords
+        passwords = world.homeserver.passwords
 
         def quick(password: str, password_hash: str) -> bool:
             return password == PASSWORD and password_hash != passwords._nobody
@@ -188,7 +187,7 @@ def test_where_only_the_accounts_own_count_refuses_the_answer_is_that_of_a_wrong
     names: list[dict[str, Any]] = [EMAIL, PHONE, OWNER, DIGITS, WHOLE]
     for number in range(100):
         assert street.try_(names[number % 5], number)[0] == 403
-    passwords = street.world.server._passwords
+    passwords = street.world.homeserver.passwords
     original, hashed = passwords._matches, 0
 
     def counting(password: str, password_hash: str) -> bool:

@@ -47,7 +47,7 @@ def home(database_url: str, tmp_path: Path, liar: FakeIdentityServer) -> Iterato
 
 def account(home: World, username: str) -> str:
     """An account by the operator, since registration wants an address; returns its access token."""
-    home.run(home.server.services.accounts.register(f"@{username}:example.org", PASSWORD, None))
+    home.run(home.homeserver.registration.create(username, PASSWORD))
     login = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": username}, "password": PASSWORD}
     return str(home.post(f"{C}/login", login).json()["access_token"])
 
@@ -147,6 +147,6 @@ def test_even_a_listed_liar_takes_nothing_from_anybody(home: World, liar: FakeId
     # What it says when something is to be published is remembered for a withdrawal, and proves nothing.
     assert home.post(f"{C}/account/3pid/bind", creds(liar), token=mallory).json() == {}
     assert (home.contacts(owner), home.contacts(mallory)) == ([VICTIM], [])
-    lookup = home.server.services.lookup
+    lookup = home.identity.lookup
     assert lookup is not None
     assert home.run(lookup.lookup_plain([("email", VICTIM)])) == []

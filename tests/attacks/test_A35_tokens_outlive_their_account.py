@@ -4,21 +4,28 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import httpx
+import msgspec
 import pytest
 
 from threepid.domain.accounts.devices import Device, Login
+from threepid.domain.accounts.notices import Notices
 from threepid.domain.authentication import stages
-from threepid.domain.authentication.uia import Grant
+from threepid.domain.authentication.uia import Authentication, Grant
+from threepid.domain.lifecycle.closing import Closing
+from threepid.domain.lifecycle.recovery import Recovery
+from threepid.domain.lifecycle.registration import NewAccount
 from threepid.domain.validation.sessions import Consumer
 from threepid.spec.errors import Forbidden, MatrixError, ThreepidAuthFailed, Unauthorized, UnknownToken
 from threepid.spec.uia import PASSWORD as PASSWORD_STAGE
-from threepid.spec.uia import AuthData, AuthenticationRequiredError
+from threepid.spec.uia import AuthData, AuthenticationRequiredError, Flow
 from threepid.storage.devices import Requester
-from threepid.storage.engine.database import Tx
+from threepid.storage.engine.database import Database, Tx
 from world import BASE, PASSWORD, World
+
+T = TypeVar("T")
 
 C: Final = "/_matrix/client/v3"
 ALICE: Final = "@alice:example.org"
@@ -133,7 +140,7 @@ def proves(at: World, stage: dict[str, Any]) -> bool:
     )
     auth = AuthData(type=stage["type"], threepid_creds=stage["threepid_creds"])
     try:
-        at.run(at.server.services.uia.authenticate(request, auth))
+        at.run(at.homeserver.uia.authenticate(request, auth))
     except AuthenticationRequiredError as error:
         if not isinstance(error.failure, ThreepidAuthFailed):
             raise
@@ -332,27 +339,85 @@ class Pause:
             await work
 
 
-def grant(world: World) -> Grant:
-    return Grant(world.clock.now())
+class Given(Authentication):
+    """An authentication of Alice on this device that is complete already."""
+
+    def __init__(self, world: World, grant: Grant | None = None) -> None:
+        operation, subject = stages.Operation("test"), stages.Subject(ALICE, "THIS")
+        super().__init__(world.homeserver.uia, stages.Request(operation=operation, subject=subject), None)
+        self._grant = grant or Grant(world.clock.now())
+
+    async def result(self) -> str | None:
+        return self._grant.result
+
+    async def require(self, flows: tuple[Flow, ...], *, consumer: Consumer = Consumer.REGISTER_STAGE) -> Grant:
+        return self._grant
+
+
+async def end(world: World, operation: str, also: Callable[[Tx], bool]) -> None:
+    """Deactivate Alice's account or change her password, with `also` as the last thing in the transaction."""
+    context = msgspec.structs.replace(world.server.context, database=Adding(world.server.context.database, also))
+    own, ours = world.homeserver, world.identity.associations
+    notices = Notices(context, own.settings)
+    if operation == "deactivated":
+        closing = Closing(context, notices, own.profiles, own.threepids, own.bindings, ours)
+        await closing.deactivate(Given(world), id_server=None, erase=False)
+    else:
+        recovery = Recovery(context, own.passwords, notices, ours)
+        await recovery.change_password(NEW, Given(world), log_out_devices=True)
+
+
+class Adding(Database):
+    """A database that does something more at the end of each long transaction."""
+
+    def __init__(self, inner: Database, also: Callable[[Tx], bool]) -> None:
+        super().__init__()
+        self._inner = inner
+        self._also = also
+
+    async def read(self, fn: Callable[[Tx], T]) -> T:
+        return await self._inner.read(fn)
+
+    async def read_aside(self, fn: Callable[[Tx], T]) -> T:
+        return await self._inner.read_aside(fn)
+
+    async def write(self, fn: Callable[[Tx], T]) -> T:
+        return await self._inner.write(fn)
+
+    async def write_aside(self, fn: Callable[[Tx], T]) -> T:
+        def step(tx: Tx) -> T:
+            result = fn(tx)
+            assert self._also(tx)
+            return result
+
+        return await self._inner.write_aside(step)
+
+    async def close(self) -> None:
+        await self._inner.close()
 
 
 async def log_in(world: World) -> Login:
-    accounts = world.server.services.accounts
-    return await accounts.log_in(await accounts.find(user="alice"), PASSWORD, Device(device_id="RIVAL", refreshes=True))
+    named = await world.homeserver.accounts.find(user="alice")
+    return await world.homeserver.logins.log_in(named, PASSWORD, Device(device_id="RIVAL", refreshes=True))
 
 
 async def log_in_again(world: World, alice: Alice) -> Login:
     id_hash = world.server.services.context.vault.hash_token(alice.registration["auth"]["session"])
     finished = Grant(world.clock.now(), id_hash, result=ALICE)
-    return await world.server.services.accounts.log_in_again(ALICE, Device(device_id="RIVAL", refreshes=True), finished)
+    device = Device(device_id="RIVAL", refreshes=True)
+    wish = NewAccount(username="alice", password=PASSWORD, device=device, logs_in=True)
+    authentication = Given(world, finished)
+    registered = await world.homeserver.registration.register(wish, authentication, client="192.0.2.1")
+    assert registered.login is not None
+    return registered.login
 
 
 RIVALS: Final[dict[str, Callable[[World, Alice], Awaitable[Login]]]] = {
     "login": lambda world, alice: log_in(world),
-    "login by token": lambda world, alice: world.server.services.accounts.log_in_by_token(
+    "login by token": lambda world, alice: world.homeserver.logins.log_in_by_token(
         alice.login_token, Device(device_id="RIVAL", refreshes=True)
     ),
-    "refresh": lambda world, alice: world.server.services.devices.refresh(
+    "refresh": lambda world, alice: world.homeserver.devices.refresh(
         alice.other["refresh_token"], client="192.0.2.1", user_agent=""
     ),
     "finished registration": log_in_again,
@@ -368,19 +433,14 @@ RIVALS: Final[dict[str, Callable[[World, Alice], Awaitable[Login]]]] = {
 )
 def test_nobody_slips_in_while_it_happens(world: World, operation: str, rival: str) -> None:
     alice = Alice(world)
-    accounts = world.server.services.accounts
 
     async def run() -> Any:
-        def perform(also: Callable[[Tx], bool]) -> Any:
-            if operation == "deactivated":
-                return accounts.deactivate(ALICE, grant(world), also)
-            return accounts.change_password(ALICE, NEW, grant(world), log_out_devices=True, device_id="THIS", also=also)
-
-        return await Pause(world, lambda: RIVALS[rival](world, alice)).against(perform)
+        paused = Pause(world, lambda: RIVALS[rival](world, alice))
+        return await paused.against(lambda also: end(world, operation, also))
 
     got = world.run(run())
     assert isinstance(got, (Login, Forbidden, UnknownToken))
-    left = {device.device_id for device in world.run(world.server.services.devices.of(ALICE))}
+    left = {device.device_id for device in world.run(world.homeserver.devices.of(ALICE))}
     assert left == (set() if operation == "deactivated" else {"THIS"})
     if isinstance(got, Login):
         assert world.get(f"{C}/account/whoami", token=got.access_token).status_code == 401
@@ -389,25 +449,13 @@ def test_nobody_slips_in_while_it_happens(world: World, operation: str, rival: s
 @pytest.mark.parametrize("operation", ["password changed", "deactivated"])
 def test_no_identity_token_slips_in_while_it_happens(world: World, operation: str) -> None:
     alice = Alice(world)
-    accounts, associations = world.server.services.accounts, world.server.services.associations
-    assert associations is not None
+    associations = world.identity.associations
 
     async def run() -> Any:
-        def perform(also: Callable[[Tx], bool]) -> Any:
-            def forget(tx: Tx) -> bool:
-                associations.forget(tx, ALICE)
-                return also(tx)
-
-            if operation == "deactivated":
-                return accounts.deactivate(ALICE, grant(world), forget)
-            return accounts.change_password(
-                ALICE, NEW, grant(world), log_out_devices=True, device_id="THIS", also=forget
-            )
-
         rival = Pause(
             world, lambda: associations.register("example.org", alice.openid["access_token"], client="192.0.2.1")
         )
-        return await rival.against(perform)
+        return await rival.against(lambda also: end(world, operation, also))
 
     got = world.run(run())
     assert isinstance(got, (str, Unauthorized))
@@ -425,10 +473,10 @@ def test_a_permission_ends_with_the_device_that_it_was_given_to(world: World, en
         client="192.0.2.1",
     )
     auth = AuthData(type=PASSWORD_STAGE, user=ALICE, password=PASSWORD)
-    permission = world.run(world.server.services.uia.authenticate(request, auth))
+    permission = world.run(world.homeserver.uia.authenticate(request, auth))
     assert OPERATIONS[end][0](alice).status_code == 200
     with pytest.raises(UnknownToken):
-        world.run(world.server.services.devices.login_token(ALICE, permission))
+        world.run(world.homeserver.devices.login_token(ALICE, permission))
 
 
 @pytest.mark.parametrize("end", ["logout", "logout everywhere", "deactivated", "password reset"])
@@ -436,4 +484,4 @@ def test_a_device_that_has_ended_is_given_no_more_openid_tokens(world: World, en
     alice = Alice(world)
     assert OPERATIONS[end][0](alice).status_code == 200
     with pytest.raises(UnknownToken):
-        world.run(world.server.services.devices.openid_token(Requester(ALICE, "THIS")))
+        world.run(world.homeserver.devices.openid_token(Requester(ALICE, "THIS")))

@@ -359,10 +359,10 @@ def test_the_pair_is_sealed_and_forgotten_after_30_seconds(world: World, login: 
         assert secret.encode().hex().encode() not in kept
     assert answer.json()["refresh_token"].encode() in vault.unseal(login["refresh_token"], kept)
     world.clock.advance(30 * SECOND - 1)
-    world.run(world.server.services.devices.forget_sealed_pairs())
+    world.run(world.homeserver.devices.forget_sealed_pairs())
     assert sealed() == [kept]
     world.clock.advance(1)
-    world.run(world.server.services.devices.forget_sealed_pairs())
+    world.run(world.homeserver.devices.forget_sealed_pairs())
     assert sealed() == []
     assert use(world, answer.json()).status_code == 200
     refresh(world, answer.json())

@@ -158,7 +158,7 @@ def test_a_password_that_is_no_text_is_refused_by_the_api(world: World, text: st
 
 @pytest.mark.parametrize("text", ["long\0enough", "long\ud800enough"])
 def test_a_password_that_is_no_text_is_no_failure_where_no_json_was_read(world: World, text: str) -> None:
-    passwords = world.server._passwords
+    passwords = world.homeserver.passwords
     with pytest.raises(InvalidParam):
         world.run(passwords.hash(text))
     assert world.run(passwords.verify(text, None)) is False
@@ -179,13 +179,13 @@ def test_accounts_of_other_servers_log_in_with_their_old_passwords(world: World,
         for word, status in (("wrong password", 403), (password, 200), (password, 200), (password[:-1], 403)):
             answer = world.post(LOGIN, {"type": "m.login.password", "user": name, "password": word})
             assert answer.status_code == status, answer.text
-        account = world.run(world.server.services.accounts.get(f"@{name}:example.org"))
+        account = world.run(world.homeserver.accounts.get(f"@{name}:example.org"))
         assert account is not None
         assert str(account.password_hash).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
 def test_the_time_for_a_password_does_not_grow_with_what_is_sent(world: World) -> None:
-    passwords: Passwords = world.server._passwords
+    passwords: Passwords = world.homeserver.passwords
 
     async def seconds(password: str) -> float:
         loop = asyncio.get_running_loop()

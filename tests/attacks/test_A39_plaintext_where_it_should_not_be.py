@@ -50,7 +50,7 @@ def test_no_secret_is_kept_in_the_clear(database_url: str, tmp_path: Path, hexad
     changes: dict[str, Any] = {"accounts__terms": [TERMS], "accounts__registration": "token"}
     with World(database_url, tmp_path, **changes) as world:
         secrets: dict[str, str] = {}
-        token = secrets["registration token"] = world.run(world.server.services.registration_tokens.create())
+        token = secrets["registration token"] = world.run(world.homeserver.registration_tokens.create())
         secrets["password"] = "canary-password-1"
         body = {"username": "alice", "password": secrets["password"], "refresh_token": True}
         session = secrets["session"] = world.post(f"{C}/register", body).json()["session"]

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from mail_relay import DROP, Relay, authority
 from sms_gateway import Gateway
 from threepid import config
-from threepid.delivery.senders import senders
+from threepid.delivery.senders import message_senders
 from world import World, settings
 
 REQUEST = "/_matrix/client/v3/register/{}/requestToken"
@@ -140,7 +140,7 @@ def test_a_gateway_with_a_wrong_certificate_is_told_nothing(
     with World(database_url, tmp_path, sms={"countries": ["DE"], "via": [way]}) as world:
         # The world keeps texts in a list; this is about the real way.
         context = world.server.context
-        world.server.worker.senders["sms"] = senders(context.config, context.database, context.clock)["sms"]
+        world.server.worker.senders["sms"] = message_senders(context.config, context.database, context.clock)["sms"]
         logs = world.run(scene(world))
     is_loud(logs, "SSLCertVerificationError")
     assert gateway.asked == []

@@ -19,7 +19,7 @@ BOB = "@bob:example.org"
 
 
 def published(world: World, address: str = ADDRESS) -> list[str]:
-    lookup = world.server.services.lookup
+    lookup = world.identity.lookup
     assert lookup is not None
     return [one.mxid for one in world.run(lookup.lookup_plain([("email", address)]))]
 

@@ -29,7 +29,7 @@ FAILED = (502, "M_UNKNOWN")
 
 
 def published(world: World, address: str = "alice@example.com") -> list[str]:
-    lookup = world.server.services.lookup
+    lookup = world.identity.lookup
     assert lookup is not None
     return [one.mxid for one in world.run(lookup.lookup_plain([("email", address)]))]
 

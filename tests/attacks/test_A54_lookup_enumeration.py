@@ -109,7 +109,7 @@ def test_in_the_clear_nothing_is_answered_unless_the_operator_wants_it(world: Wo
 def test_peppers_replaced_under_load_lead_to_no_miss_and_no_wrong_answer(world: World) -> None:
     publish(world, PUBLISHED)
     users = tokens(world, 4)
-    lookup = world.server.services.lookup
+    lookup = world.identity.lookup
     assert lookup is not None
     seen: Counter[str] = Counter()
     peppers: set[str] = set()

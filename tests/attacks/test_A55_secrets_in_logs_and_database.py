@@ -467,7 +467,7 @@ def tell_in_this_process(directory: Path) -> None:
                 f"client_secret={story.plant('secret in a crash')}&access_token={story.token} {story.address('crash')}"
             )
 
-        world.server.services.devices.whose_token = crash  # type: ignore[method-assign, assignment]
+        world.homeserver.devices.whose_token = crash  # type: ignore[method-assign, assignment]
         assert story.ask("GET", f"{CLIENT}/account/whoami", token=story.token).status_code == 500
     found = {"canaries": story.canaries, "addresses": story.addresses, "leaked": story.leaked_in_answers()}
     print(json.dumps(found))

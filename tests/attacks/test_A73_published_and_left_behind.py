@@ -65,7 +65,7 @@ def bind_elsewhere(home: World, token: str, other: FakeIdentityServer) -> None:
 
 
 def published(home: World) -> list[str]:
-    lookup = home.server.services.lookup
+    lookup = home.identity.lookup
     assert lookup is not None
     return [one.mxid for one in home.run(lookup.lookup_plain([("email", "alice@example.com")]))]
 

@@ -263,7 +263,7 @@ def test_a_prefix_is_not_closed_by_texts_of_days_to_come(database_url: str, tmp_
 
 def test_a_lookup_budget_of_a_day_to_come_is_forgotten(database_url: str, tmp_path: Path) -> None:
     with World(database_url, tmp_path, limits__all="on", identity__lookup_budget_per_day=100) as world:
-        lookup = world.server.services.lookup
+        lookup = world.identity.lookup
         assert lookup is not None
 
         def charge(first: int) -> None:
@@ -281,13 +281,13 @@ def test_a_lookup_budget_of_a_day_to_come_is_forgotten(database_url: str, tmp_pa
 
 
 def test_a_lease_of_a_clock_that_was_ahead_holds_up_no_rotation(world: World) -> None:
-    lookup = world.server.services.lookup
+    lookup = world.identity.lookup
     assert lookup is not None
     world.clock.advance(YEAR)
     world.run(lookup.peppers.begin())
     assert world.run(lookup.peppers.work(1)) is Work.SOME
     world.clock.advance(-YEAR)
     with world.again() as other:
-        there = other.server.services.lookup
+        there = other.identity.lookup
         assert there is not None
         assert other.run(there.peppers.work()) is not Work.ELSEWHERE

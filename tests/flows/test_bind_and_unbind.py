@@ -55,7 +55,7 @@ def waiting(home: World) -> int:
 
 
 def published(home: World, address: str = "alice@example.com") -> list[str]:
-    lookup = home.server.services.lookup
+    lookup = home.identity.lookup
     assert lookup is not None
     return [one.mxid for one in home.run(lookup.lookup_plain([("email", address)]))]
 

@@ -118,7 +118,7 @@ def test_removing_takes_ones_own_address_only(world: World) -> None:
 def test_removing_withdraws_the_address_from_our_own_identity_server(world: World) -> None:
     token = world.register()
     world.add(token, world.validated(world.identity_token(token)), bind=True)
-    lookup = world.server.services.lookup
+    lookup = world.identity.lookup
     assert lookup is not None
     assert len(world.run(lookup.lookup_plain([("email", "alice@example.com")]))) == 1
     body = {"medium": "email", "address": "alice@example.com"}

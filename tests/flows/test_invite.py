@@ -96,8 +96,8 @@ def state(home: World, token: str) -> str:
 
 
 def invites_of(home: World) -> Invites:
-    assert home.server.services.invites is not None
-    return home.server.services.invites
+    assert home.identity.invites is not None
+    return home.identity.invites
 
 
 def listed(home: World) -> list[Invite]:

@@ -172,9 +172,9 @@ def test_a_password_of_another_servers_bcrypt_is_taken_over(world: World) -> Non
 def test_where_and_when_a_device_was_heard_of_is_noted(world: World) -> None:
     alice = world.register()
     world.clock.advance(2 * 60 * MINUTE)
-    world.run(world.server.services.devices.note_seen())
+    world.run(world.homeserver.devices.note_seen())
     headers = {"X-Forwarded-For": "198.51.100.7", "User-Agent": "Tester/1"}
     world.get(f"{C}/account/whoami", token=alice, headers=headers)
-    world.run(world.server.services.devices.note_seen())
+    world.run(world.homeserver.devices.note_seen())
     (device,) = world.get(f"{C}/devices", token=alice).json()["devices"]
     assert (device["last_seen_ip"], device["last_seen_ts"]) == ("198.51.100.7", world.clock.now())

@@ -91,7 +91,7 @@ def test_the_documents_are_told_and_their_acceptance_is_kept(database_url: str, 
 
 def test_a_token_lets_in_and_counts(database_url: str, tmp_path: Path) -> None:
     with World(database_url, tmp_path, accounts__registration="token", email=None) as world:
-        token = world.run(world.server.services.registration_tokens.create(uses_allowed=1))
+        token = world.run(world.homeserver.registration_tokens.create(uses_allowed=1))
         session = world.post(PATH, BODY).json()["session"]
         wrong = {"type": "m.login.registration_token", "token": "wrong", "session": session}
         refused = world.post(PATH, {**BODY, "auth": wrong})
@@ -143,8 +143,8 @@ def test_reserved_names_are_for_operators_only(database_url: str, tmp_path: Path
             available = world.get(f"{PATH}/available?username={name}")
             assert available.json()["errcode"] == "M_EXCLUSIVE"
         assert world.get(f"{PATH}/available?username=administrator").json() == {"available": True}
-        accounts = world.server.services.accounts
-        assert world.run(accounts.check_username("admin", by_operator=True)) == "@admin:example.org"
+        registration = world.homeserver.registration
+        assert world.run(registration.check_username("admin", by_operator=True)) == "@admin:example.org"
 
 
 def test_domains_that_may_register_are_not_those_that_may_be_added(database_url: str, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_failure_of_our_own_shows_nothing_of_itself(world: World) -> None:
     async def broken(*_: object) -> None:
         raise RuntimeError("canary in the traceback")
 
-    world.server.services.devices.whose_token = broken  # type: ignore[method-assign, assignment]
+    world.homeserver.devices.whose_token = broken  # type: ignore[method-assign, assignment]
     answer = world.get("/_matrix/client/v3/account/whoami", token=token)
     assert answer.status_code == 500
     assert answer.json()["errcode"] == "M_UNKNOWN"

@@ -311,12 +311,12 @@ def test_names_and_last_signs_of_life_are_noted(database_url: str) -> None:
 def test_only_what_is_there_can_be_held(database_url: str) -> None:
     def step(tx: Tx) -> None:
         open_(tx, "D", tokens("a"))
-        assert devices.hold_account(tx, ALICE)
+        assert accounts.lock(tx, ALICE)
         assert devices.hold_device(tx, ALICE, "D")
         assert not devices.hold_device(tx, BOB, "D")
-        assert not devices.hold_account(tx, "@nobody:example.org")
+        assert not accounts.lock(tx, "@nobody:example.org")
         accounts.deactivate(tx, ALICE, NOW)
-        assert not devices.hold_account(tx, ALICE)
+        assert not accounts.lock(tx, ALICE)
 
     run(database_url, step)
 
@@ -324,8 +324,8 @@ def test_only_what_is_there_can_be_held(database_url: str) -> None:
 @pytest.mark.parametrize(
     ("hold", "change"),
     [
-        (lambda tx: devices.hold_account(tx, ALICE), lambda tx: accounts.set_password_hash(tx, ALICE, "y")),
-        (lambda tx: devices.hold_account(tx, ALICE), lambda tx: accounts.deactivate(tx, ALICE, NOW)),
+        (lambda tx: accounts.lock(tx, ALICE), lambda tx: accounts.set_password_hash(tx, ALICE, "y")),
+        (lambda tx: accounts.lock(tx, ALICE), lambda tx: accounts.deactivate(tx, ALICE, NOW)),
         (lambda tx: devices.hold_device(tx, ALICE, "D"), lambda tx: devices.delete(tx, ALICE, "D")),
         (lambda tx: devices.hold_device(tx, ALICE, "D"), lambda tx: open_(tx, "D", tokens("other"))),
     ],

@@ -4,17 +4,13 @@ from typing import Any, ClassVar
 
 from msgspec import UNSET, Struct, UnsetType
 
-from threepid.config import Accounts, Config
+from threepid.config import Config
 from threepid.domain.accounts.devices import Device
 from threepid.domain.authentication.stages import Operation, Subject
 from threepid.domain.authentication.stages import Request as UiaRequest
-from threepid.domain.authentication.uia import Grant
-from threepid.domain.identity.associations import Associations
-from threepid.domain.identity.invites import Invites
-from threepid.domain.identity.lookup import Lookup
+from threepid.domain.authentication.uia import Authentication, Grant
 from threepid.domain.origin import Origin, of_caller
-from threepid.domain.services import Services
-from threepid.domain.validation.sessions import Consumer
+from threepid.domain.services import Homeserver, IdentityServer, Services
 from threepid.spec.endpoint import Auth, Endpoint
 from threepid.spec.errors import Unrecognized
 from threepid.spec.signing import SignedRequest
@@ -44,42 +40,21 @@ class Call(Struct, frozen=True, kw_only=True):
         return self.services.context.config
 
     @property
-    def accounts_config(self) -> Accounts:
-        """The homeserver side's settings; its endpoints are only served where they exist."""
-        if self.config.accounts is None:
+    def homeserver(self) -> Homeserver:
+        """The homeserver side; its endpoints are served only where it exists."""
+        if self.services.homeserver is None:
             raise Unrecognized
-        return self.config.accounts
+        return self.services.homeserver
 
     @property
-    def associations(self) -> Associations:
-        """The identity server; its endpoints are only served where it exists."""
-        if self.services.associations is None:
+    def identity(self) -> IdentityServer:
+        """The identity server; its endpoints are served only where it exists."""
+        if self.services.identity is None:
             raise Unrecognized
-        return self.services.associations
+        return self.services.identity
 
-    @property
-    def lookup(self) -> Lookup:
-        """The identity server's lookups; their endpoints are only served where it exists."""
-        if self.services.lookup is None:
-            raise Unrecognized
-        return self.services.lookup
-
-    @property
-    def invites(self) -> Invites:
-        """The identity server's invitations; their endpoints are only served where it exists."""
-        if self.services.invites is None:
-            raise Unrecognized
-        return self.services.invites
-
-    async def authenticate(
-        self,
-        auth: AuthData | UnsetType,
-        flows: tuple[Flow, ...],
-        *,
-        consumer: Consumer = Consumer.REGISTER_STAGE,
-        about: str | None = None,
-    ) -> Grant:
-        """The permission that User-Interactive Authentication gives; raises the 401 answer until it is complete.
+    def authentication(self, auth: AuthData | UnsetType, *, about: str | None = None) -> Authentication:
+        """The User-Interactive Authentication of this call.
 
         `about` is what the path names, where it names something: the permission is for that alone.
         """
@@ -90,12 +65,16 @@ class Call(Struct, frozen=True, kw_only=True):
             body={name: value for name, value in self.raw.items() if name != "auth"},
             kept={name: value for name, value in self.raw.items() if name != "auth" and name in known},
             recalled=self.recalled,
-            flows=flows,
-            consumer=consumer,
             client=self.client,
             origin=self.origin,
         )
-        return await self.services.uia.authenticate(request, None if auth is UNSET else auth)
+        return Authentication(self.homeserver.uia, request, None if auth is UNSET else auth)
+
+    async def authenticate(
+        self, auth: AuthData | UnsetType, flows: tuple[Flow, ...], *, about: str | None = None
+    ) -> Grant:
+        """The permission that one of `flows` gives; raises the 401 answer until one is complete. `about`: as above."""
+        return await self.authentication(auth, about=about).require(flows)
 
     def device(
         self,

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from threepid.api.call import Call, IdentityCall, MaybeUserCall, SignedCall, UserCall
-from threepid.domain.services import Services
+from threepid.domain.services import Homeserver, Services
 from threepid.http.exchange import Answer, Fallbacks, Handle, Request, Route
 from threepid.http.parameters import bearer_token, parse_form, parse_parameters
 from threepid.spec import errors
@@ -129,6 +129,12 @@ class _Operation:
         self.requests = 0
         self.failures = 0
 
+    @property
+    def _homeserver(self) -> Homeserver:
+        if self._services.homeserver is None:
+            raise errors.Unrecognized
+        return self._services.homeserver
+
     async def handle(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """The answer to `request`; every exception becomes one."""
         self.requests += 1
@@ -192,9 +198,8 @@ class _Operation:
         if auth is Auth.IDENTITY_TOKEN:
             return {"user_id": await self._identity_user(token), "token": token or ""}
         requester = await self._requester(token, required=auth is Auth.ACCESS_TOKEN)
-        devices = self._services.devices
-        if requester is not None and devices.unnoticed(requester):
-            devices.notice(requester, client=client, user_agent=request.header("user-agent") or "")
+        if requester is not None and self._homeserver.devices.unnoticed(requester):
+            self._homeserver.devices.notice(requester, client=client, user_agent=request.header("user-agent") or "")
         if auth is Auth.ACCESS_TOKEN:
             return {"requester": requester, "token": token or ""}
         return {"requester": requester}
@@ -204,17 +209,17 @@ class _Operation:
             if required:
                 raise errors.MissingToken
             return None
-        requester = await self._services.devices.whose_token(token)
+        requester = await self._homeserver.devices.whose_token(token)
         if requester is None:
             raise errors.UnknownToken
         return requester
 
     async def _identity_user(self, token: str | None) -> str:
-        associations = self._services.associations
-        user_id = None if token is None or associations is None else await associations.whose_token(token)
-        if user_id is None:
+        identity = self._services.identity
+        user_id = None if token is None or identity is None else await identity.associations.whose_token(token)
+        if identity is None or user_id is None:
             raise errors.Unauthorized
-        if not self.endpoint.before_terms and not await self._services.terms.are_accepted(user_id):
+        if not self.endpoint.before_terms and not await identity.terms.are_accepted(user_id):
             raise errors.TermsNotSigned
         return user_id
 
@@ -241,7 +246,7 @@ class _Operation:
         session = auth.get("session") if isinstance(auth, dict) else None
         if not isinstance(session, str):
             return raw, None
-        first = await self._services.uia.recall(self.endpoint.name, session)
+        first = await self._homeserver.uia.recall(self.endpoint.name, session)
         return (raw, None) if first is None else ({**first.fields, "auth": auth}, first.request_mac)
 
     def _refuse(self, error: MatrixError) -> Answer:

@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 
 from threepid import __version__
 from threepid.api.call import Call
+from threepid.domain.accounts.devices import openid_user
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, other
 from threepid.spec.types import UserId
@@ -50,7 +51,7 @@ async def openid_userinfo(call: Call, query: UserinfoQuery) -> Userinfo:
     """Whose OpenID token this is. https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1openiduserinfo."""
     if not query.access_token:
         raise errors.MissingToken
-    user_id = await call.services.devices.openid_user(query.access_token)
+    user_id = await openid_user(call.services.context, query.access_token)
     if user_id is None:
         raise errors.UnknownToken
     return Userinfo(user_id)

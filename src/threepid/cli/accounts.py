@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from threepid.cli.common import ConfigFile, die, format_time, load, out, read_text, with_server
+from threepid.cli.common import ConfigFile, die, format_time, homeserver_of, load, out, read_text, with_server
 from threepid.cli.tables import AsJson, print_json, print_list
 
 app = typer.Typer(help="Accounts of this server.", no_args_is_help=True)
@@ -26,8 +26,7 @@ def create(
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
 
     async def create(server: Any) -> str:
-        user_id: str = await server.services.accounts.check_username(username, by_operator=True)
-        await server.services.accounts.register(user_id, password, None)
+        user_id: str = await homeserver_of(server).registration.create(username, password)
         return user_id
 
     out.print(f"created {with_server(load(config_file), create, writes_accounts=True)}")
@@ -40,7 +39,7 @@ def list_accounts(config_file: ConfigFile = None, *, as_json: AsJson = False) ->
     async def collect(server: Any) -> list[Any]:
         found = []
         after = ""
-        while page := await server.services.accounts.list_after(after, 500):
+        while page := await homeserver_of(server).accounts.list_after(after, 500):
             found += page
             after = page[-1].user_id
         return found
@@ -76,9 +75,9 @@ def contacts(user: str, config_file: ConfigFile = None, *, as_json: AsJson = Fal
     user_id = user if user.startswith("@") else f"@{user}:{settings.server.name}"
 
     async def collect(server: Any) -> list[Any] | None:
-        if await server.services.accounts.get(user_id) is None:
+        if await homeserver_of(server).accounts.get(user_id) is None:
             return None
-        contacts: list[Any] = await server.services.threepids.of(user_id)
+        contacts: list[Any] = await homeserver_of(server).threepids.of(user_id)
         return contacts
 
     contacts = with_server(settings, collect)

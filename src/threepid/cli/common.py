@@ -106,6 +106,13 @@ def with_server(
         die(error.message)
 
 
+def homeserver_of(server: Any) -> Any:
+    """The homeserver side; ends if the configuration has none."""
+    if server.services.homeserver is None:
+        die("There are no accounts here: the configuration has no [accounts].")
+    return server.services.homeserver
+
+
 def with_key_errors(work: Callable[[], T]) -> T:
     """What `work` returns; ends with what is wrong with the key files, or with the database."""
     from threepid.domain.secrets.keys import KeyFileError  # noqa: PLC0415 - see serving.py

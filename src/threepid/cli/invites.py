@@ -69,6 +69,6 @@ def cancel(invite_id: str, config_file: ConfigFile = None) -> None:
 
 
 def _invites(server: Any) -> Any:
-    if server.services.invites is None:
+    if server.services.identity is None:
         die("There is no identity server in this configuration.")
-    return server.services.invites
+    return server.services.identity.invites

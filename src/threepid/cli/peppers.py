@@ -38,7 +38,7 @@ async def _rotate(server: Any) -> bool:
     """Rotate; False if this was the rest of a rotation that had begun before."""
     from threepid.domain.identity.peppers import Work  # noqa: PLC0415 - see serving.py
 
-    peppers = server.services.lookup.peppers
+    peppers = server.services.identity.lookup.peppers
     await peppers.start()
     begun: bool = await peppers.begin()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

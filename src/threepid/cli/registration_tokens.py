@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from threepid.cli.common import ConfigFile, die, format_time, load, out, with_server
+from threepid.cli.common import ConfigFile, die, format_time, homeserver_of, load, out, with_server
 from threepid.cli.tables import AsJson, print_json, print_list
 from threepid.clock import DAY, HOUR, MINUTE
 
@@ -29,7 +29,9 @@ def create(
 
     async def make(server: Any) -> str:
         expires_at = None if expires is None else _end(expires, server.context.clock.now())
-        made: str = await server.services.registration_tokens.create(token, uses_allowed=uses, expires_at=expires_at)
+        made: str = await homeserver_of(server).registration_tokens.create(
+            token, uses_allowed=uses, expires_at=expires_at
+        )
         return made
 
     out.print(with_server(load(config_file), make), markup=False)
@@ -40,7 +42,7 @@ def list_tokens(config_file: ConfigFile = None, *, as_json: AsJson = False) -> N
     """List the registration tokens by their hints."""
 
     async def collect(server: Any) -> list[tuple[Any, str]]:
-        tokens = server.services.registration_tokens
+        tokens = homeserver_of(server).registration_tokens
         return [(token, tokens.state(token)) for token in await tokens.all_tokens()]
 
     found = with_server(load(config_file), collect)
@@ -76,7 +78,7 @@ def delete(name: str, config_file: ConfigFile = None) -> None:
     """End a registration token, given by its hint or by itself."""
 
     async def end(server: Any) -> str:
-        hint: str = (await server.services.registration_tokens.delete(name)).hint
+        hint: str = (await homeserver_of(server).registration_tokens.delete(name)).hint
         return hint
 
     out.print(f"deleted {with_server(load(config_file), end)}", markup=False)

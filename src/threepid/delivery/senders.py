@@ -3,15 +3,30 @@
 from threepid.clock import Clock
 from threepid.config import Config
 from threepid.delivery.email import Mailer
+from threepid.delivery.jobs.callbacks import by_callback
+from threepid.delivery.jobs.withdrawals import by_signed_request
 from threepid.delivery.render import Renderer
 from threepid.delivery.sms import Texter
 from threepid.delivery.worker import Send
+from threepid.domain.contacts import bindings
+from threepid.domain.identity import invites
+from threepid.domain.services import Services
 from threepid.storage.engine.database import Database
 from threepid.storage.outbox import Order
 
 
-def senders(settings: Config, database: Database, clock: Clock) -> dict[str, Send]:
-    """The senders of the configuration. Raises ConfigError or TemplateError for what cannot be used."""
+def configured_senders(services: Services) -> dict[str, Send]:
+    """The senders of both servers, by channel. Raises ConfigError or TemplateError for what cannot be used."""
+    found = message_senders(services.context.config, services.context.database, services.context.clock)
+    if services.homeserver is not None:
+        found[bindings.CHANNEL] = by_signed_request(services.homeserver.bindings)
+    if services.identity is not None:
+        found[invites.CHANNEL] = by_callback(services.identity.invites, services.context.clock)
+    return found
+
+
+def message_senders(settings: Config, database: Database, clock: Clock) -> dict[str, Send]:
+    """The senders of mails and SMS, by channel. Raises ConfigError or TemplateError for what cannot be used."""
     renderer = Renderer(settings.web.template_dir)
     found = {}
     if settings.email is not None:

@@ -62,10 +62,12 @@ class Worker:
         unseal: Callable[[str], str] | None = None,
         presence: Presence | None = None,
         stop_seconds: float = STOP_SECONDS,
+        woken: asyncio.Event | None = None,
     ) -> None:
         """Deliver with the sender of an order's channel; where there is none it waits until it expires.
 
         `unseal` opens the parameters of a message, and raises ValueError where it cannot. `presence` says who this worker is.
+        Whoever sets `woken` makes it look at the outbox at once.
         """
         self.senders = dict(senders)
         """How orders leave, by their channel."""
@@ -75,7 +77,7 @@ class Worker:
         self._leases = Leases(database, clock, presence or Presence(None, Entropy()))
         self._traffic = Traffic(clock)
         self._stop_seconds = stop_seconds
-        self._woken = asyncio.Event()
+        self._woken = woken or asyncio.Event()
         self._beginning = asyncio.Lock()
         self._under_way: set[asyncio.Task[None]] = set()
         self._clock_looked_at = float("-inf")

@@ -22,6 +22,10 @@ class Context(Struct, frozen=True):
         """The Matrix server name."""
         return self.config.server.name
 
+    def is_own_homeserver(self, server_name: str) -> bool:
+        """Is this our own homeserver side? Never where threepid is an identity server alone."""
+        return self.config.accounts is not None and server_name == self.config.server.name
+
     @property
     def brand(self) -> str:
         """The server's name as people see it.

@@ -358,7 +358,7 @@ def _part(name: str, total: Limit, part: int) -> list[_Counted]:
 
 def _is_ours(context: Context, user_id: str) -> bool:
     """Is this a user of our own homeserver? Tokens of the identity server may be anybody's."""
-    return context.config.accounts is not None and user_id.partition(":")[2] == context.server_name
+    return context.is_own_homeserver(user_id.partition(":")[2])
 
 
 def has_used(tx: Tx, account: str | None, client: str) -> bool:

@@ -1,12 +1,19 @@
-"""All services together, as the composition root makes them and handlers use them."""
+"""The two servers, each built from its own section of the configuration and absent where that section is."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 from msgspec import Struct
 
+from threepid import config
 from threepid.domain.accounts.accounts import Accounts
 from threepid.domain.accounts.devices import Devices
+from threepid.domain.accounts.login import Logins
+from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.profiles import Profiles
 from threepid.domain.accounts.waiting import Waiting
 from threepid.domain.authentication.registration_tokens import RegistrationTokens
+from threepid.domain.authentication.stages import Stages
 from threepid.domain.authentication.uia import Uia
 from threepid.domain.contacts.bindings import Bindings
 from threepid.domain.contacts.threepids import Threepids
@@ -16,26 +23,151 @@ from threepid.domain.identity.associations import Associations
 from threepid.domain.identity.invites import Invites
 from threepid.domain.identity.lookup import Lookup
 from threepid.domain.identity.terms import Terms
+from threepid.domain.lifecycle.closing import Closing
+from threepid.domain.lifecycle.recovery import Recovery
+from threepid.domain.lifecycle.registration import Registration
 from threepid.domain.secrets.keys import Keyring
+from threepid.domain.secrets.passwords import Passwords
 from threepid.domain.validation.sessions import Validation
+from threepid.remote.captcha import Captcha
+from threepid.remote.discovery import Discovery
+from threepid.remote.federation import Federation
+from threepid.remote.guard import Guard
+from threepid.remote.identity import IdentityClient
+from threepid.remote.names import Names
 
 
-class Services(Struct, frozen=True):
-    """What handlers may ask for; `associations` and `invites` are the identity server's side, the others the homeserver's."""
+class Homeserver(Struct, frozen=True, kw_only=True):
+    """The account side of a homeserver."""
+
+    settings: config.Accounts
+    accounts: Accounts
+    bindings: Bindings
+    closing: Closing
+    devices: Devices
+    logins: Logins
+    passwords: Passwords
+    profiles: Profiles
+    recovery: Recovery
+    registration: Registration
+    registration_tokens: RegistrationTokens
+    threepids: Threepids
+    uia: Uia
+    waiting: Waiting
+
+
+class IdentityServer(Struct, frozen=True, kw_only=True):
+    """The identity server."""
+
+    settings: config.Identity
+    associations: Associations
+    invites: Invites
+    lookup: Lookup
+    terms: Terms
+
+
+class Services(Struct, frozen=True, kw_only=True):
+    """What handlers, pages, jobs and commands may ask for."""
 
     context: Context
-    validation: Validation
-    accounts: Accounts
-    devices: Devices
-    threepids: Threepids
-    terms: Terms
-    bindings: Bindings
-    keyring: Keyring
-    uia: Uia
-    registration_tokens: RegistrationTokens
-    profiles: Profiles
-    waiting: Waiting
     health: Health
-    associations: Associations | None
-    lookup: Lookup | None
-    invites: Invites | None
+    keyring: Keyring
+    validation: Validation
+    homeserver: Homeserver | None
+    identity: IdentityServer | None
+
+
+def build(context: Context, keyring: Keyring, *, wake_delivery: Callable[[], None]) -> Services:
+    """Both servers of the configuration. `wake_delivery` says that something urgent is in the outbox."""
+    names = Names(context.config.outbound.nameservers)
+    guard = Guard(context.config.outbound, names)
+    validation = Validation(context, wake_delivery)
+    identity = homeserver = None
+    if context.config.identity is not None:
+        discovery = Discovery(guard, names, context.clock, context.entropy)
+        identity = _identity_server(
+            context, context.config.identity, keyring, validation, Federation(guard, discovery), wake_delivery
+        )
+    if context.config.accounts is not None:
+        associations = identity.associations if identity else None
+        homeserver = _homeserver(context, context.config.accounts, keyring, validation, guard, associations)
+    return Services(
+        context=context,
+        health=Health(context),
+        keyring=keyring,
+        validation=validation,
+        homeserver=homeserver,
+        identity=identity,
+    )
+
+
+def _homeserver(
+    context: Context,
+    settings: config.Accounts,
+    keyring: Keyring,
+    validation: Validation,
+    guard: Guard,
+    associations: Associations | None,
+) -> Homeserver:
+    """The homeserver side of `[accounts]`. It binds contacts at `associations` too, if that is our own identity server."""
+    passwords = Passwords(context.clock, context.config.policy)
+    notices = Notices(context, settings)
+    devices = Devices(context, settings)
+    registration_tokens = RegistrationTokens(context)
+    accounts = Accounts(context, settings)
+    logins = Logins(context, accounts, passwords, devices)
+    identity = IdentityClient(guard)
+    bindings = Bindings(context, settings, keyring.signer(context.server_name), associations, identity)
+    threepids = Threepids(context, settings, validation, notices, bindings, identity)
+    profiles = Profiles(context)
+    stages = Stages(
+        context,
+        settings,
+        validation,
+        logins.check_password_stage,
+        registration_tokens,
+        _captcha(guard, settings.captcha),
+    )
+    return Homeserver(
+        settings=settings,
+        accounts=accounts,
+        bindings=bindings,
+        closing=Closing(context, notices, profiles, threepids, bindings, associations),
+        devices=devices,
+        logins=logins,
+        passwords=passwords,
+        profiles=profiles,
+        recovery=Recovery(context, passwords, notices, associations),
+        registration=Registration(context, settings, passwords, devices, registration_tokens),
+        registration_tokens=registration_tokens,
+        threepids=threepids,
+        uia=Uia(context, stages),
+        waiting=Waiting(context, devices),
+    )
+
+
+def _identity_server(
+    context: Context,
+    settings: config.Identity,
+    keyring: Keyring,
+    validation: Validation,
+    federation: Federation,
+    wake_delivery: Callable[[], None],
+) -> IdentityServer:
+    """The identity server of `[identity]`."""
+    name = config.identity_name(context.config)
+    lookup = Lookup(context, settings)
+    invites = Invites(context, settings, name, keyring, lookup, federation, wake_delivery=wake_delivery)
+    return IdentityServer(
+        settings=settings,
+        associations=Associations(context, settings, name, keyring, validation, federation, invites),
+        invites=invites,
+        lookup=lookup,
+        terms=Terms(context, settings),
+    )
+
+
+def _captcha(guard: Guard, settings: config.Captcha | None) -> Captcha | None:
+    if settings is None:
+        return None
+    return Captcha(guard, settings, config.read_secret(Path(settings.secret_file)))

@@ -60,6 +60,11 @@ def set_password_hash(tx: Tx, user_id: str, password_hash: str) -> bool:
     return tx.run(_sql.set_password_hash, AT_MOST_ONE, user_id=user_id, password_hash=password_hash) == 1
 
 
+def lock(tx: Tx, user_id: str) -> bool:
+    """Keep others from changing or deactivating the account until `tx` ends; False if there is none or it is deactivated."""
+    return tx.run(_sql.lock, AT_MOST_ONE, user_id=user_id) == 1
+
+
 def hold_password(tx: Tx, user_id: str, password_hash: str) -> bool:
     """Keep others from changing the account until `tx` ends; False if this is not its password now, or it has ended."""
     return tx.run(_sql.hold_password, AT_MOST_ONE, user_id=user_id, password_hash=password_hash) == 1

@@ -95,11 +95,6 @@ class Tokens(Struct, frozen=True):
     refresh_expires_at: int = 0
 
 
-def hold_account(tx: Tx, user_id: str) -> bool:
-    """Keep others from changing or ending the account until `tx` ends; False if there is none or it has ended."""
-    return tx.run(_sql.hold_account, AT_MOST_ONE, user_id=user_id) == 1
-
-
 def hold_device(tx: Tx, user_id: str, device_id: str) -> bool:
     """Keep others from opening, refreshing or ending the device until `tx` ends; False if there is none."""
     return tx.run(_sql.hold_device, AT_MOST_ONE, user_id=user_id, device_id=device_id) == 1

@@ -25,8 +25,8 @@ def routes(services: Services, pages: Pages) -> list[Route]:
         *submit_token.routes(services, pages),
         *stop_invites.routes(services, pages),
     ]
-    if config.accounts is not None:
-        found += [*login.routes(pages), *fallback.routes(services, pages)]
+    if services.homeserver is not None:
+        found += [*login.routes(pages), *fallback.routes(services, services.homeserver, pages)]
     if config.email is not None and any(isinstance(via, MailboxTransport) for via in config.email.via):
         found += mailbox.routes(services, pages)
     return [*static.routes(), *(_kind(route, pages) for route in found)]

@@ -136,7 +136,7 @@ def made_in(world: World) -> House:
         accounts.insert(tx, user_id=ALICE, password_hash=None, created_at=0)
 
     world.run(world.server.context.database.write(step))
-    return House(world, world.server.services.devices)
+    return House(world, world.homeserver.devices)
 
 
 async def walk(house: House, number: int, sequence: tuple[tuple[str, int], ...]) -> list[str]:
@@ -335,7 +335,8 @@ async def other_process(world: World) -> AsyncIterator[Devices]:
     """The devices as another process of the same server sees them, on the same event loop."""
     server = await world._open()
     try:
-        yield server.services.devices
+        assert server.services.homeserver is not None
+        yield server.services.homeserver.devices
     finally:
         await server.stop()
 

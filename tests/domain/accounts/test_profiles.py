@@ -16,7 +16,7 @@ def end(world: World) -> None:
 
 
 def test_the_profile_of_an_ended_account_is_gone_from_sight_and_cannot_be_set(world: World) -> None:
-    profiles = world.server.services.profiles
+    profiles = world.homeserver.profiles
     world.register()
     world.run(profiles.set(ALICE, "displayname", "Alice"))
     end(world)
@@ -29,7 +29,7 @@ def test_the_profile_of_an_ended_account_is_gone_from_sight_and_cannot_be_set(wo
 
 
 def test_an_erased_profile_is_nowhere(world: World) -> None:
-    profiles = world.server.services.profiles
+    profiles = world.homeserver.profiles
     database = world.server.context.database
     world.register()
     world.run(profiles.set(ALICE, "displayname", "Alice"))
@@ -41,7 +41,7 @@ def test_an_erased_profile_is_nowhere(world: World) -> None:
 
 
 def test_both_members_set_at_once_are_both_kept(world: World) -> None:
-    profiles = world.server.services.profiles
+    profiles = world.homeserver.profiles
     world.register()
     for number in range(10):
         world.run(world.server.context.database.write(lambda tx: profiles.erase(tx, ALICE)))

@@ -58,7 +58,7 @@ def test_a_failed_login_is_logged_with_its_cause_network_and_account(world: Worl
     assert log_in(world, user="nobody") == [line("no such account", None)]
     assert log_in(world, medium="email", address="nobody@example.com") == [line("no such account", None)]
     assert log_in(world, "2001:db8:1:2:3::4", user="alice") == [line("wrong password", network="2001:db8:1:2::/64")]
-    world.run(world.server.services.accounts.register("@none:example.org", None, None))
+    world.run(world.homeserver.registration.create("none", None))
     assert log_in(world, user="none") == [line("no password", "@none:example.org")]
     for _ in range(2):
         log_in(world, user="alice")
@@ -115,7 +115,7 @@ def test_nothing_that_was_typed_is_in_the_log(world: World, who: dict[str, Any])
 
 
 def test_a_flood_writes_so_many_lines_in_a_minute_and_then_how_many_are_missing(world: World) -> None:
-    noted = world.server.services.accounts._failed_logins
+    noted = world.homeserver.logins._failed_logins
 
     def note(client: str) -> None:
         noted.note(by="password", cause="wrong password", client=client, user_id=ALICE)

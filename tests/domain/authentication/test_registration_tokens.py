@@ -15,15 +15,15 @@ from world import HandClock, SeededEntropy, World
 
 @pytest.fixture
 def tokens(world: World) -> RegistrationTokens:
-    return world.server.services.registration_tokens
+    return world.homeserver.registration_tokens
 
 
 def guess(world: World, token: str, client: str = "192.0.2.1") -> bool:
-    return world.run(world.server.services.registration_tokens.guess(token, client=client))
+    return world.run(world.homeserver.registration_tokens.guess(token, client=client))
 
 
 def use(world: World, token: str) -> bool:
-    tokens = world.server.services.registration_tokens
+    tokens = world.homeserver.registration_tokens
     return world.run(world.server.context.database.write(lambda tx: tokens.use(tx, tokens.hash(token))))
 
 
@@ -172,7 +172,7 @@ def test_wrong_tries_are_counted_and_right_ones_are_not(
         tmp_path_factory.mktemp("limited"),
         limits={"guesses_from_client": {"burst": 5, "per_hour": 60}},
     ) as world:
-        tokens = world.server.services.registration_tokens
+        tokens = world.homeserver.registration_tokens
         token = world.run(tokens.create())
         for _ in range(20):
             assert guess(world, token, "192.0.2.1") is True

@@ -147,8 +147,8 @@ def test_an_address_is_shown_so_that_it_cannot_be_read_back(medium: str, canonic
 
 @pytest.fixture
 def invites(world: World) -> Invites:
-    assert world.server.services.invites is not None
-    return world.server.services.invites
+    assert world.identity.invites is not None
+    return world.identity.invites
 
 
 def store(world: World, invites: Invites, address: str = GUEST) -> StoredInvite:
@@ -157,7 +157,7 @@ def store(world: World, invites: Invites, address: str = GUEST) -> StoredInvite:
 
 
 def publish(world: World, mxid: str, address: str = GUEST) -> None:
-    ours = world.server.services.associations
+    ours = world.identity.associations
     assert ours is not None
 
     def step(tx: Tx) -> None:

@@ -42,7 +42,7 @@ def counted(database_url: str, tmp_path: Path) -> Iterator[World]:
 
 
 def service(world: World) -> Lookup:
-    lookup = world.server.services.lookup
+    lookup = world.identity.lookup
     assert lookup is not None
     return lookup
 

@@ -80,7 +80,7 @@ def guarded(database_url: str, tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_registration_token_is_taken_and_a_wrong_one_refused(guarded: World) -> None:
-    token = guarded.run(guarded.server.services.registration_tokens.create())
+    token = guarded.run(guarded.homeserver.registration_tokens.create())
     session = begin(guarded)["session"]
     visitor = Visitor.at_stage(guarded, "m.login.registration_token", session)
     wrong = visitor.press("Continue", token="nonsense")
@@ -91,7 +91,7 @@ def test_a_registration_token_is_taken_and_a_wrong_one_refused(guarded: World) -
 
 
 def at_terms(world: World, **headers: str) -> Visitor:
-    token = world.run(world.server.services.registration_tokens.create())
+    token = world.run(world.homeserver.registration_tokens.create())
     session = begin(world)["session"]
     Visitor.at_stage(world, "m.login.registration_token", session).press("Continue", token=token)
     return Visitor.at_stage(world, "m.login.terms", session, **headers)

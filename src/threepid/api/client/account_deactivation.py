@@ -5,14 +5,10 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import MaybeUserCall
-from threepid.api.client.password_management import authenticate_owner
-from threepid.domain import policy
-from threepid.domain.contacts.bindings import Plan
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import IdServer
 from threepid.spec.uia import AuthData
-from threepid.storage.engine.database import Tx
 
 
 class Deactivate(Struct, frozen=True):
@@ -38,20 +34,9 @@ class Deactivated(Struct, frozen=True):
 )
 async def deactivate(call: MaybeUserCall, body: Deactivate) -> Deactivated:
     """Close the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountdeactivate."""
-    if call.requester is None and not policy.closes_without_token(call.config):
-        raise errors.MissingToken
-    user_id, grant = await authenticate_owner(call, body.auth)
-    services = call.services
-
-    def also(tx: Tx) -> Plan:
-        if services.associations is not None:
-            services.associations.forget(tx, user_id)
-        if body.erase:
-            services.profiles.erase(tx, user_id)
-        return services.threepids.remove_all(tx, user_id, body.id_server or None)
-
-    plan = await services.accounts.deactivate(user_id, grant, also)
-    withdrawn = await services.bindings.carry_out(plan)
+    withdrawn = await call.homeserver.closing.deactivate(
+        call.authentication(body.auth), id_server=body.id_server or None, erase=body.erase
+    )
     return Deactivated("success" if withdrawn else "no-support")
 
 

@@ -6,13 +6,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from threepid.api.call import MaybeUserCall, UserCall
 from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
-from threepid.domain import policy
 from threepid.domain.validation.sessions import Purpose
 from threepid.spec import errors, threepid_creds
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.threepid_creds import ServedThreepidCreds
 from threepid.spec.types import ClientSecret, IdServer, SessionId, Token
-from threepid.spec.uia import PASSWORD, AuthData
+from threepid.spec.uia import AuthData
 
 
 class Threepid(Struct, frozen=True):
@@ -44,7 +43,7 @@ async def get_threepids(call: UserCall) -> Threepids:
     return Threepids(
         [
             Threepid(threepid.medium, threepid.canonical, threepid.validated_at, threepid.added_at)
-            for threepid in await call.services.threepids.of(call.user_id)
+            for threepid in await call.homeserver.threepids.of(call.user_id)
         ]
     )
 
@@ -70,7 +69,7 @@ async def post_threepids(call: UserCall, body: PostThreepids) -> None:
     if given is UNSET:
         raise errors.MissingParam("'three_pid_creds' is missing.")
     creds = threepid_creds.read(given, ServedThreepidCreds)
-    await call.services.threepids.add_by_creds(call.user_id, creds, bind=body.bind)
+    await call.homeserver.threepids.add_by_creds(call.user_id, creds, bind=body.bind)
 
 
 class AddThreepid(Struct, frozen=True):
@@ -113,9 +112,8 @@ class Unbound(Struct, frozen=True):
 )
 async def add_threepid(call: UserCall, body: AddThreepid) -> None:
     """Add the address that a session of this homeserver proves. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidadd."""
-    policy.check_changes(call.config)
-    grant = await call.authenticate(body.auth, ((PASSWORD,),))
-    await call.services.threepids.add(call.user_id, body.sid, body.client_secret, grant)
+    authentication = call.authentication(body.auth)
+    await call.homeserver.threepids.add(call.user_id, body.sid, body.client_secret, authentication)
 
 
 @endpoint(
@@ -126,7 +124,7 @@ async def add_threepid(call: UserCall, body: AddThreepid) -> None:
 )
 async def delete_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
     """Remove a contact. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3piddelete."""
-    withdrawn = await call.services.threepids.remove(call.user_id, body.medium, body.address, body.id_server or None)
+    withdrawn = await call.homeserver.threepids.remove(call.user_id, body.medium, body.address, body.id_server or None)
     return Unbound("success" if withdrawn else "no-support")
 
 
@@ -146,7 +144,7 @@ async def delete_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
 )
 async def bind_threepid(call: UserCall, body: BindThreepid) -> None:
     """Publish an address at an identity server. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidbind."""
-    await call.services.bindings.bind(
+    await call.homeserver.bindings.bind(
         call.user_id,
         id_server=body.id_server,
         sid=body.sid,
@@ -158,7 +156,7 @@ async def bind_threepid(call: UserCall, body: BindThreepid) -> None:
 @endpoint("POST", client("/account/3pid/unbind", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
 async def unbind_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
     """Withdraw an address from an identity server. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidunbind."""
-    withdrawn = await call.services.bindings.unbind(call.user_id, body.medium, body.address, body.id_server or None)
+    withdrawn = await call.homeserver.bindings.unbind(call.user_id, body.medium, body.address, body.id_server or None)
     return Unbound("success" if withdrawn else "no-support")
 
 
@@ -179,7 +177,6 @@ _REQUEST_ERRORS: Final = (
 )
 async def request_add_email_token(call: MaybeUserCall, body: EmailTokenRequest) -> Sid:
     """Prove an e-mail address for an account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidemailrequesttoken."""
-    policy.check_changes(call.config)
     return await request_token(call, Purpose.ADD, body, owner=call.user_id)
 
 
@@ -191,7 +188,6 @@ async def request_add_email_token(call: MaybeUserCall, body: EmailTokenRequest) 
 )
 async def request_add_msisdn_token(call: MaybeUserCall, body: MsisdnTokenRequest) -> Sid:
     """Prove a phone number for an account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidmsisdnrequesttoken."""
-    policy.check_changes(call.config)
     return await request_token(call, Purpose.ADD, body, owner=call.user_id)
 
 

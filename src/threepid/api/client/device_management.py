@@ -54,7 +54,7 @@ def _shown(device: devices.Device) -> Device:
 async def get_devices(call: UserCall) -> Devices:
     """The devices of the account. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3devices."""
     return Devices(
-        [_shown(device) for device in await call.services.devices.of(call.user_id, own=call.requester.device_id)]
+        [_shown(device) for device in await call.homeserver.devices.of(call.user_id, own=call.requester.device_id)]
     )
 
 
@@ -63,7 +63,7 @@ async def get_devices(call: UserCall) -> Devices:
 )
 async def get_device(call: UserCall, device_id: str) -> Device:
     """One device. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3devicesdeviceid."""
-    device = await call.services.devices.get(call.user_id, device_id)
+    device = await call.homeserver.devices.get(call.user_id, device_id)
     if device is None:
         raise errors.NotFound("There is no such device.")
     return _shown(device)
@@ -76,7 +76,7 @@ async def rename_device(call: UserCall, body: Rename, device_id: str) -> None:
     """Rename a device. https://spec.matrix.org/latest/client-server-api/#put_matrixclientv3devicesdeviceid."""
     if body.display_name is UNSET:
         await get_device.handler(call, device_id)
-    elif not await call.services.devices.rename(call.user_id, device_id, body.display_name):
+    elif not await call.homeserver.devices.rename(call.user_id, device_id, body.display_name):
         raise errors.NotFound("There is no such device.")
 
 
@@ -90,7 +90,7 @@ async def rename_device(call: UserCall, body: Rename, device_id: str) -> None:
 async def delete_device(call: UserCall, body: DeleteDevice, device_id: str) -> None:
     """Log a device out. https://spec.matrix.org/latest/client-server-api/#delete_matrixclientv3devicesdeviceid."""
     grant = await call.authenticate(body.auth, ((PASSWORD,),), about=device_id)
-    await call.services.devices.delete(call.user_id, [device_id], grant)
+    await call.homeserver.devices.delete(call.user_id, [device_id], grant)
 
 
 @endpoint(
@@ -103,7 +103,7 @@ async def delete_device(call: UserCall, body: DeleteDevice, device_id: str) -> N
 async def delete_devices(call: UserCall, body: DeleteDevices) -> None:
     """Log devices out. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3delete_devices."""
     grant = await call.authenticate(body.auth, ((PASSWORD,),))
-    await call.services.devices.delete(call.user_id, body.devices, grant)
+    await call.homeserver.devices.delete(call.user_id, body.devices, grant)
 
 
 ENDPOINTS = (get_devices, get_device, rename_device, delete_device, delete_devices)

@@ -90,27 +90,29 @@ async def post_login(call: Call, body: LoginRequest) -> LoggedIn:
 
 
 async def _login(call: Call, body: LoginRequest) -> Login:
-    accounts = call.services.accounts
+    logins = call.homeserver.logins
     device = call.device(body.device_id, body.initial_device_display_name, refreshes=body.refresh_token)
     if body.type == LOGIN_TOKEN:
         if body.token is UNSET:
             raise errors.MissingParam("'token' is missing.")
-        return await accounts.log_in_by_token(body.token, device)
+        return await logins.log_in_by_token(body.token, device)
     if body.type != PASSWORD:
         raise errors.UnknownLoginType
     if body.password is UNSET:
         raise errors.MissingParam("'password' is missing.")
     if body.identifier is UNSET and body.user is UNSET and body.address is UNSET:
         raise errors.MissingParam("'identifier' is missing.")
-    named = await accounts.find(body.identifier, user=body.user, medium=body.medium, address=body.address)
-    return await accounts.log_in(named, body.password, device)
+    named = await call.homeserver.accounts.find(
+        body.identifier, user=body.user, medium=body.medium, address=body.address
+    )
+    return await logins.log_in(named, body.password, device)
 
 
 @endpoint("POST", client("/login/get_token", "v1"), auth=Auth.ACCESS_TOKEN, uia=True)
 async def get_login_token(call: UserCall, body: GetToken) -> LoginToken:
     """A token by which another device can log in. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv1loginget_token."""
     grant = await call.authenticate(body.auth, ((PASSWORD,),))
-    return LoginToken(*await call.services.devices.login_token(call.user_id, grant))
+    return LoginToken(*await call.homeserver.devices.login_token(call.user_id, grant))
 
 
 ENDPOINTS = (get_login, post_login, get_login_token)

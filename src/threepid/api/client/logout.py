@@ -7,13 +7,13 @@ from threepid.spec.endpoint import Auth, client, endpoint
 @endpoint("POST", client("/logout", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
 async def logout(call: UserCall) -> None:
     """End this device. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3logout."""
-    await call.services.devices.log_out(call.requester)
+    await call.homeserver.devices.log_out(call.requester)
 
 
 @endpoint("POST", client("/logout/all", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
 async def logout_all(call: UserCall) -> None:
     """End all devices of the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3logoutall."""
-    await call.services.devices.log_out_everywhere(call.user_id)
+    await call.homeserver.devices.log_out_everywhere(call.user_id)
 
 
 ENDPOINTS = (logout, logout_all)

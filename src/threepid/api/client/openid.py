@@ -30,7 +30,7 @@ async def request_openid_token(call: UserCall, body: RequestToken, user_id: str)
     """An OpenID token for oneself. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3useruseridopenidrequest_token."""
     if user_id != call.user_id:
         raise errors.Forbidden("You can only ask for a token for yourself.")
-    token, seconds = await call.services.devices.openid_token(call.requester)
+    token, seconds = await call.homeserver.devices.openid_token(call.requester)
     return OpenIdToken(token, "Bearer", call.config.server.name, seconds)
 
 

@@ -6,14 +6,11 @@ from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import Call, MaybeUserCall
 from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
-from threepid.domain.authentication import flows
-from threepid.domain.authentication.uia import Grant
-from threepid.domain.validation.sessions import Consumer, Purpose
+from threepid.domain.validation.sessions import Purpose
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import Password
 from threepid.spec.uia import AuthData
-from threepid.storage.engine.database import Tx
 
 
 class NewPassword(Struct, frozen=True):
@@ -22,20 +19,6 @@ class NewPassword(Struct, frozen=True):
     new_password: Password
     auth: AuthData | UnsetType = UNSET
     logout_devices: bool = True
-
-
-async def authenticate_owner(call: MaybeUserCall, auth: AuthData | UnsetType) -> tuple[str, Grant]:
-    """The account that the caller owns, and the permission: by its password with a token, else by one of its contacts."""
-    offered = flows.of_owner(call.config, has_token=call.requester is not None)
-    if not offered:
-        raise errors.Forbidden("An account cannot be recovered on this server.")
-    grant = await call.authenticate(auth, offered, consumer=Consumer.RESET_STAGE)
-    if not grant.proofs:
-        return call.user_id, grant
-    owner = await call.services.accounts.owner_of(grant.proofs[0])
-    if call.user_id not in ("", owner):
-        raise errors.Forbidden("This address belongs to another account.")
-    return owner, grant
 
 
 @endpoint(
@@ -47,21 +30,8 @@ async def authenticate_owner(call: MaybeUserCall, auth: AuthData | UnsetType) ->
 )
 async def change_password(call: MaybeUserCall, body: NewPassword) -> None:
     """Set a new password, by the old one or by a contact. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountpassword."""
-    services = call.services
-    services.accounts.check_new_password(body.new_password, call.user_id)
-    user_id, grant = await authenticate_owner(call, body.auth)
-
-    def also(tx: Tx) -> None:
-        if services.associations is not None:
-            services.associations.forget(tx, user_id)
-
-    await services.accounts.change_password(
-        user_id,
-        body.new_password,
-        grant,
-        log_out_devices=body.logout_devices,
-        device_id=call.requester.device_id if call.requester else None,
-        also=also,
+    await call.homeserver.recovery.change_password(
+        body.new_password, call.authentication(body.auth), log_out_devices=body.logout_devices
     )
 
 

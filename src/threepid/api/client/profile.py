@@ -39,7 +39,7 @@ class NewField(Struct, frozen=True):
 )
 async def get_profile(call: Call, user_id: str) -> Profile:
     """The profile of an account. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3profileuserid."""
-    found = await call.services.profiles.get(user_id)
+    found = await call.homeserver.profiles.get(user_id)
     return Profile(found.displayname or UNSET, found.avatar_url or UNSET)
 
 
@@ -70,7 +70,7 @@ async def set_profile_field(call: UserCall, body: NewField, user_id: str, key_na
     value = getattr(body, key_name)
     if value is UNSET:
         raise errors.MissingParam(f"'{key_name}' is missing.")
-    await call.services.profiles.set(user_id, key_name, value or None)
+    await call.homeserver.profiles.set(user_id, key_name, value or None)
 
 
 @endpoint(
@@ -82,7 +82,7 @@ async def set_profile_field(call: UserCall, body: NewField, user_id: str, key_na
 async def delete_profile_field(call: UserCall, user_id: str, key_name: str) -> None:
     """Remove one member of one's own profile. https://spec.matrix.org/latest/client-server-api/#delete_matrixclientv3profileuseridkeyname."""
     _check_own(call, user_id, key_name)
-    await call.services.profiles.set(user_id, key_name, None)
+    await call.homeserver.profiles.set(user_id, key_name, None)
 
 
 def _check_own(call: UserCall, user_id: str, key_name: str) -> None:

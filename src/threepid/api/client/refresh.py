@@ -23,7 +23,7 @@ class Refreshed(Struct, frozen=True, omit_defaults=True):
 
 
 async def _refresh(call: Call, body: Refresh) -> Login:
-    return await call.services.devices.refresh(body.refresh_token, client=call.client, user_agent=call.user_agent)
+    return await call.homeserver.devices.refresh(body.refresh_token, client=call.client, user_agent=call.user_agent)
 
 
 @endpoint("POST", client("/refresh", "r0", "v3", "unstable", "v1"), auth=Auth.NONE, errors=(errors.UnknownToken,))

@@ -6,8 +6,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import Call
 from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
-from threepid.domain.authentication import flows
-from threepid.domain.validation.sessions import Consumer, Purpose
+from threepid.domain.lifecycle.registration import NewAccount
+from threepid.domain.validation.sessions import Purpose
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import DeviceId, DisplayName, Password
@@ -77,42 +77,24 @@ async def register(call: Call, body: Register, query: RegisterQuery) -> Register
         raise errors.GuestAccessForbidden
     if query.kind != "user":
         raise errors.InvalidParam("'kind' is 'user' or 'guest'.")
-    _check_open(call)
-    accounts = call.services.accounts
-    finished = await call.services.uia.result_of(call.endpoint.name, body.auth)
-    username = accounts.generate_username() if body.username is UNSET else body.username
-    if finished is None:
-        user_id = await accounts.check_username(username)
-        if body.password is not UNSET:
-            accounts.check_new_password(body.password, user_id)
-    grant = await call.authenticate(body.auth, flows.of_registration(call.config), consumer=Consumer.REGISTER_STAGE)
-    device = call.device(body.device_id, body.initial_device_display_name, refreshes=body.refresh_token)
-    if grant.result is not None:
-        # The session ID stands in the addresses of pages, so it alone logs nobody in: that takes the whole request.
-        quiet = body.inhibit_login or call.recalled is not None
-        login = None if quiet else await accounts.log_in_again(grant.result, device, grant)
-        user_id = grant.result
-    else:
-        # Clients ask with an empty body which flows there are, so it is asked for after the authentication only.
-        if body.password is UNSET:
-            raise errors.MissingParam("'password' is missing.")
-        wanted = None if body.inhibit_login else device
-        login = await accounts.register(user_id, body.password, wanted, grant, client=call.client)
+    wish = NewAccount(
+        username=None if body.username is UNSET else body.username,
+        password=None if body.password is UNSET else body.password,
+        device=call.device(body.device_id, body.initial_device_display_name, refreshes=body.refresh_token),
+        logs_in=not body.inhibit_login,
+    )
+    registered = await call.homeserver.registration.register(wish, call.authentication(body.auth), client=call.client)
+    login = registered.login
     if login is None:
-        return Registered(user_id, call.config.server.name)
+        return Registered(registered.user_id, call.config.server.name)
     return Registered(
-        user_id,
+        login.user_id,
         call.config.server.name,
         login.access_token,
         login.device_id,
         login.refresh_token or UNSET,
         login.expires_in_ms or UNSET,
     )
-
-
-def _check_open(call: Call) -> None:
-    if call.accounts_config.registration == "closed":
-        raise errors.Forbidden("Registration is closed on this server.")
 
 
 @endpoint(
@@ -123,7 +105,7 @@ def _check_open(call: Call) -> None:
 )
 async def available(call: Call, query: AvailableQuery) -> Available:
     """Is this username free? https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3registeravailable."""
-    await call.services.accounts.check_username(query.username)
+    await call.homeserver.registration.check_username(query.username)
     return Available(available=True)
 
 
@@ -144,7 +126,7 @@ _REQUEST_ERRORS: Final = (
 )
 async def request_register_email_token(call: Call, body: EmailTokenRequest) -> Sid:
     """Prove an e-mail address for a new account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3registeremailrequesttoken."""
-    _check_open(call)
+    call.homeserver.registration.check_open()
     return await request_token(call, Purpose.REGISTER, body)
 
 
@@ -156,7 +138,7 @@ async def request_register_email_token(call: Call, body: EmailTokenRequest) -> S
 )
 async def request_register_msisdn_token(call: Call, body: MsisdnTokenRequest) -> Sid:
     """Prove a phone number for a new account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3registermsisdnrequesttoken."""
-    _check_open(call)
+    call.homeserver.registration.check_open()
     return await request_token(call, Purpose.REGISTER, body)
 
 

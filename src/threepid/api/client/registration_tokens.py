@@ -27,9 +27,9 @@ class Validity(Struct, frozen=True):
 )
 async def registration_token_validity(call: Call, query: ValidityQuery) -> Validity:
     """Is the token good? Wrong ones are counted. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv1registermloginregistration_tokenvalidity."""
-    if call.accounts_config.registration == "closed":
+    if call.homeserver.settings.registration == "closed":
         raise errors.Forbidden("Registration is closed on this server.")
-    return Validity(await call.services.registration_tokens.guess(query.token, client=call.client))
+    return Validity(await call.homeserver.registration_tokens.guess(query.token, client=call.client))
 
 
 ENDPOINTS = (registration_token_validity,)

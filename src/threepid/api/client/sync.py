@@ -60,7 +60,7 @@ class Sync(Struct, frozen=True):
 async def sync(call: UserCall, query: SyncQuery) -> Sync:
     """What is new, which is nothing; tells a waiting client of the end of its token. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3sync."""
     if query.since is not UNSET and query.timeout and not query.full_state:
-        await call.services.waiting.wait(call.user_id, call.token, query.timeout)
+        await call.homeserver.waiting.wait(call.user_id, call.token, query.timeout)
     return Sync(_NEXT_BATCH)
 
 

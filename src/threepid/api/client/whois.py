@@ -45,7 +45,7 @@ async def whois(call: UserCall, user_id: str) -> Whois:
     """From where one's own account was used. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3adminwhoisuserid."""
     if user_id != call.user_id:
         raise errors.Forbidden("You can only ask about yourself.")
-    found = await call.services.devices.of(user_id, own=call.requester.device_id)
+    found = await call.homeserver.devices.of(user_id, own=call.requester.device_id)
     return Whois(user_id, {device.device_id: Device([Session(_connections(device))]) for device in found})
 
 

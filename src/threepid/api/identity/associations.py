@@ -27,7 +27,7 @@ class Bind(Struct, frozen=True):
 )
 async def bind(call: IdentityCall, body: Bind) -> dict[str, Any]:
     """Publish the address of a session as one's own. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv23pidbind."""
-    return await call.associations.bind(body.sid, body.client_secret, body.mxid, caller=call.user_id)
+    return await call.identity.associations.bind(body.sid, body.client_secret, body.mxid, caller=call.user_id)
 
 
 class PublishedThreepid(Struct, frozen=True):
@@ -59,13 +59,15 @@ async def withdraw(call: SignedCall, body: Unbind) -> None:
     """Withdraw an address, in either version of the API."""
     threepid = body.threepid
     if body.sid is UNSET and body.client_secret is UNSET:
-        await call.associations.unbind_signed(
+        await call.identity.associations.unbind_signed(
             body.mxid, threepid.medium, threepid.address, call.authorization, call.signed, client=call.client
         )
         return
     if body.sid is UNSET or body.client_secret is UNSET:
         raise errors.MissingParam("'sid' and 'client_secret' belong together.")
-    await call.associations.unbind_proven(body.mxid, threepid.medium, threepid.address, body.sid, body.client_secret)
+    await call.identity.associations.unbind_proven(
+        body.mxid, threepid.medium, threepid.address, body.sid, body.client_secret
+    )
 
 
 @endpoint("POST", identity("/3pid/unbind"), auth=Auth.OPTIONAL_SIGNATURE, errors=UNBIND_ERRORS)

@@ -38,7 +38,7 @@ class Account(Struct, frozen=True):
 )
 async def register_account(call: Call, body: RegisterByOpenId) -> IdentityToken:
     """Exchange an OpenID token of a homeserver for a token of ours. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2accountregister."""
-    token = await call.associations.register(body.matrix_server_name, body.access_token, client=call.client)
+    token = await call.identity.associations.register(body.matrix_server_name, body.access_token, client=call.client)
     return IdentityToken(token, token)
 
 
@@ -51,7 +51,7 @@ async def get_account(call: IdentityCall) -> Account:
 @endpoint("POST", identity("/account/logout"), auth=Auth.IDENTITY_TOKEN, before_terms=True)
 async def logout_account(call: IdentityCall) -> None:
     """End this token. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2accountlogout."""
-    await call.associations.log_out(call.token)
+    await call.identity.associations.log_out(call.token)
 
 
 ENDPOINTS = (register_account, get_account, logout_account)

@@ -82,7 +82,7 @@ async def store_invite_for(call: Call, body: StoreInvite, *, caller: str | None)
         room_name=body.room_name or "",
         room_type=body.room_type or "",
     )
-    return await call.invites.store(request, caller=caller, client=call.client)
+    return await call.identity.invites.store(request, caller=caller, client=call.client)
 
 
 def public_keys(call: Call, stored: StoredInvite) -> list[InvitePublicKey]:
@@ -96,7 +96,9 @@ def public_keys(call: Call, stored: StoredInvite) -> list[InvitePublicKey]:
 
 async def sign_invite_for(call: Call, body: SignInvite, *, caller: str | None) -> SignedInvite:
     """Sign an acceptance, in either version of the API."""
-    signed = await call.invites.sign(body.mxid, body.token, body.private_key, caller=caller, client=call.client)
+    signed = await call.identity.invites.sign(
+        body.mxid, body.token, body.private_key, caller=caller, client=call.client
+    )
     return SignedInvite(**signed)
 
 

@@ -166,7 +166,7 @@ async def get_validated_threepid_v1(call: Call, query: SessionQuery) -> Validate
 )
 async def bind_v1(call: Call, body: BindV1) -> dict[str, Any]:
     """Publish the address of a session for any user ID. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-3pid-bind."""
-    return await call.associations.bind(body.sid, body.client_secret, body.mxid, caller=None)
+    return await call.identity.associations.bind(body.sid, body.client_secret, body.mxid, caller=None)
 
 
 @endpoint(
@@ -184,8 +184,8 @@ async def unbind_v1(call: SignedCall, body: Unbind) -> None:
 @endpoint("GET", identity_v1("/lookup"), auth=Auth.NONE, switch="v1.lookup")
 async def lookup_v1(call: Call, query: LookupQuery) -> dict[str, Any]:
     """Find one user by an address, `{}` if there is none. https://spec.matrix.org/historical/identity_service/r0.3.0.html#get-matrix-identity-api-v1-lookup."""
-    found = await call.lookup.lookup_plain([(query.medium, query.address)], client=call.client)
-    return call.associations.signed(found[0]) if found else {}
+    found = await call.identity.lookup.lookup_plain([(query.medium, query.address)], client=call.client)
+    return call.identity.associations.signed(found[0]) if found else {}
 
 
 @endpoint(
@@ -198,7 +198,7 @@ async def lookup_v1(call: Call, query: LookupQuery) -> dict[str, Any]:
 )
 async def bulk_lookup_v1(call: Call, body: BulkLookup) -> BulkFound:
     """Find users by their addresses. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-bulk-lookup."""
-    found = await call.lookup.lookup_pairs(body.threepids, client=call.client)
+    found = await call.identity.lookup.lookup_pairs(body.threepids, client=call.client)
     return BulkFound([(medium, address, association.mxid) for (medium, address), association in found])
 
 

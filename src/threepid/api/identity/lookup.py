@@ -30,7 +30,7 @@ class Mappings(Struct, frozen=True):
 @endpoint("GET", identity("/hash_details"), auth=Auth.IDENTITY_TOKEN, query_token=True)
 async def hash_details(call: IdentityCall) -> HashDetails:
     """How addresses are to be hashed. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2hash_details."""
-    return await call.lookup.hash_details()
+    return await call.identity.lookup.hash_details()
 
 
 @endpoint(
@@ -42,7 +42,7 @@ async def hash_details(call: IdentityCall) -> HashDetails:
 )
 async def lookup(call: IdentityCall, body: Lookup) -> Mappings:
     """Find users by their hashed addresses. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2lookup."""
-    found = await call.lookup.lookup(
+    found = await call.identity.lookup.lookup(
         body.algorithm, body.pepper, body.addresses, user_id=call.user_id, client=call.client
     )
     return Mappings(found)

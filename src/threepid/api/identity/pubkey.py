@@ -39,7 +39,7 @@ class Validity(Struct, frozen=True):
 
 
 async def _get(call: Call, key_id: str) -> PublicKey:
-    key = call.associations.keyring.get(key_id)
+    key = call.identity.associations.keyring.get(key_id)
     if key is None:
         raise errors.NotFound("There is no such key.")
     return PublicKey(key.public_key)
@@ -54,13 +54,13 @@ async def get_public_key(call: Call, key_id: _Text) -> PublicKey:
 @endpoint("GET", identity("/pubkey/isvalid"), auth=Auth.NONE)
 async def is_valid(call: Call, query: KeyQuery) -> Validity:
     """Is this a long-term key in force? https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2pubkeyisvalid."""
-    return Validity(call.associations.keyring.is_valid(query.plain))
+    return Validity(call.identity.associations.keyring.is_valid(query.plain))
 
 
 @endpoint("GET", identity("/pubkey/ephemeral/isvalid"), auth=Auth.NONE)
 async def ephemeral_is_valid(call: Call, query: KeyQuery) -> Validity:
     """Is this a short-lived key in force? https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2pubkeyephemeralisvalid."""
-    return Validity(await call.associations.ephemeral_key_is_valid(query.plain))
+    return Validity(await call.identity.associations.ephemeral_key_is_valid(query.plain))
 
 
 @endpoint("GET", identity_v1("/pubkey/{key_id}"), auth=Auth.NONE, errors=(errors.NotFound,), switch="v1.public_keys")
@@ -72,13 +72,13 @@ async def get_public_key_v1(call: Call, key_id: _Text) -> PublicKey:
 @endpoint("GET", identity_v1("/pubkey/isvalid"), auth=Auth.NONE, switch="v1.public_keys")
 async def is_valid_v1(call: Call, query: KeyQuery) -> Validity:
     """Is this a long-term key in force? https://spec.matrix.org/historical/identity_service/r0.3.0.html#get-matrix-identity-api-v1-pubkey-isvalid."""
-    return Validity(call.associations.keyring.is_valid(query.plain))
+    return Validity(call.identity.associations.keyring.is_valid(query.plain))
 
 
 @endpoint("GET", identity_v1("/pubkey/ephemeral/isvalid"), auth=Auth.NONE, switch="v1.public_keys")
 async def ephemeral_is_valid_v1(call: Call, query: KeyQuery) -> Validity:
     """Is this a short-lived key in force? https://spec.matrix.org/historical/identity_service/r0.3.0.html#get-matrix-identity-api-v1-pubkey-ephemeral-isvalid."""
-    return Validity(await call.associations.ephemeral_key_is_valid(query.plain))
+    return Validity(await call.identity.associations.ephemeral_key_is_valid(query.plain))
 
 
 ENDPOINTS = (

@@ -25,13 +25,13 @@ class Acceptance(Struct, frozen=True):
 @endpoint("GET", identity("/terms"), auth=Auth.NONE)
 async def get_terms(call: Call) -> Policies:
     """What must be accepted. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2terms."""
-    return Policies(call.services.terms.policies())
+    return Policies(call.identity.terms.policies())
 
 
 @endpoint("POST", identity("/terms"), auth=Auth.IDENTITY_TOKEN, before_terms=True)
 async def accept_terms(call: IdentityCall, body: Acceptance) -> None:
     """Accept documents. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2terms."""
-    await call.services.terms.accept(call.user_id, body.user_accepts)
+    await call.identity.terms.accept(call.user_id, body.user_accepts)
 
 
 ENDPOINTS = (get_terms, accept_terms)

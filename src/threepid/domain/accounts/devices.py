@@ -10,12 +10,13 @@ from typing import Final
 
 from msgspec import Struct
 
+from threepid import config
 from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
 from threepid.domain.authentication.uia import Grant, subjects_of
 from threepid.domain.context import Context
 from threepid.domain.limits import known_network, network_of, take_authentication, take_openid_token
 from threepid.spec.errors import Forbidden, UnknownToken
-from threepid.storage import associations, devices, uia
+from threepid.storage import accounts, associations, devices, uia
 from threepid.storage.devices import Requester, SealedPair, Tokens
 from threepid.storage.engine.database import Tx
 
@@ -59,13 +60,12 @@ class Login(Struct, frozen=True):
 class Devices:
     """The devices of this server's accounts."""
 
-    def __init__(self, context: Context) -> None:
-        """No device was seen yet."""
+    def __init__(self, context: Context, settings: config.Accounts) -> None:
+        """No device was seen yet. `settings` say how long tokens live."""
         self._context = context
-        settings = context.config.accounts
-        self._access_life = settings.access_token_minutes * MINUTE if settings else 0
-        self._refresh_life = settings.refresh_token_days * DAY if settings else 0
-        self._login_token_life = settings.login_token_seconds * SECOND if settings else 0
+        self._access_life = settings.access_token_minutes * MINUTE
+        self._refresh_life = settings.refresh_token_days * DAY
+        self._login_token_life = settings.login_token_seconds * SECOND
         self._seen: set[tuple[str, str]] = set()
         self._seen_since = 0
         self._to_note: dict[tuple[str, str], tuple[str, str]] = {}
@@ -276,7 +276,7 @@ class Devices:
         user_id, device_id = requester.user_id, requester.device_id
 
         def step(tx: Tx) -> None:
-            if not devices.hold_account(tx, user_id) or not devices.hold_device(tx, user_id, device_id):
+            if not accounts.lock(tx, user_id) or not devices.hold_device(tx, user_id, device_id):
                 raise UnknownToken
             take_openid_token(tx, self._context, account=user_id)
             devices.insert_openid_token(
@@ -290,13 +290,6 @@ class Devices:
 
         await self._context.database.write(step)
         return token, OPENID_LIFE // SECOND
-
-    async def openid_user(self, token: str) -> str | None:
-        """The user whose OpenID token this is, or None."""
-        token_hash = self._context.vault.hash_token(token)
-        now = self._context.clock.now()
-        owner = await self._context.database.read(lambda tx: devices.openid_owner(tx, token_hash, now))
-        return None if owner is None else owner.user_id
 
     # -- the list of them
 
@@ -373,6 +366,14 @@ class Devices:
 def _refused(*, lives: bool) -> UnknownToken:
     """What a refresh token that cannot be used gets; `lives` says that its device does."""
     return UnknownToken("The refresh token is not known here, has expired or was used before.", soft_logout=lives)
+
+
+async def openid_user(context: Context, token: str) -> str | None:
+    """The user whose OpenID token this is, or None."""
+    token_hash = context.vault.hash_token(token)
+    now = context.clock.now()
+    owner = await context.database.read(lambda tx: devices.openid_owner(tx, token_hash, now))
+    return None if owner is None else owner.user_id
 
 
 async def forget_sealed_pairs(context: Context) -> None:

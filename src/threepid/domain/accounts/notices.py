@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
+from threepid import config
 from threepid.clock import DAY
 from threepid.domain import messages
 from threepid.domain.addresses import Email, Phone, mask
@@ -19,10 +20,10 @@ _CHANNELS: Final = {Email.medium: Email.channel, Phone.medium: Phone.channel}
 class Notices:
     """Puts notices into the outbox, in the transaction of what they tell of."""
 
-    def __init__(self, context: Context) -> None:
-        """Tell what the configuration lets be told."""
+    def __init__(self, context: Context, settings: config.Accounts) -> None:
+        """Tell what `settings` let be told."""
         self._context = context
-        self._told = context.config.accounts.notices if context.config.accounts else ()
+        self._told = settings.notices
 
     def contact_added(self, tx: Tx, user_id: str, contact: Threepid) -> None:
         """Tell the others of a new contact."""

@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from threepid.domain.accounts.accounts import require_active
 from threepid.domain.context import Context
-from threepid.spec.errors import Forbidden, NotFound
+from threepid.spec.errors import NotFound
 from threepid.storage import profiles
 from threepid.storage.engine.database import Tx
 from threepid.storage.profiles import Profile
@@ -30,8 +31,12 @@ class Profiles:
     async def set(self, user_id: str, field: str, value: str | None) -> None:
         """Set one of `FIELDS`, or remove it. Raises Forbidden if the account has ended."""
         setter = _SETTERS[field]
-        if not await self._context.database.write(lambda tx: setter(tx, user_id, value)):
-            raise Forbidden("This account has ended.")
+
+        def step(tx: Tx) -> None:
+            require_active(tx, user_id)
+            setter(tx, user_id, value)
+
+        await self._context.database.write(step)
 
     @staticmethod
     def erase(tx: Tx, user_id: str) -> None:

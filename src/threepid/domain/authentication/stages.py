@@ -9,8 +9,8 @@ from typing import Any, Final, Self
 import msgspec
 from msgspec import UNSET, Struct
 
+from threepid import config
 from threepid.clock import DAY
-from threepid.config import Accounts
 from threepid.domain.authentication.registration_tokens import RegistrationTokens
 from threepid.domain.context import Context
 from threepid.domain.origin import Origin
@@ -82,7 +82,7 @@ class Request(Struct, frozen=True, kw_only=True):
 
     operation: Operation
     subject: Subject | None
-    flows: tuple[Flow, ...]
+    flows: tuple[Flow, ...] = ()
     body: dict[str, Any] = {}
     """The whole body without `auth`, which the authentication is bound to."""
     kept: dict[str, Any] = {}
@@ -119,6 +119,7 @@ class Stages:
     def __init__(
         self,
         context: Context,
+        settings: config.Accounts,
         validation: Validation,
         check_password: PasswordCheck,
         tokens: RegistrationTokens,
@@ -126,6 +127,7 @@ class Stages:
     ) -> None:
         """`captcha` asks its provider, if there is one."""
         self._context = context
+        self._settings = settings
         self._validation = validation
         self._check_password = check_password
         self._tokens = tokens
@@ -158,10 +160,6 @@ class Stages:
         if RECAPTCHA in stages and self._settings.captcha is not None:
             found[RECAPTCHA] = {"public_key": self._settings.captcha.site_key}
         return found
-
-    @property
-    def _settings(self) -> Accounts:
-        return self._context.config.accounts or Accounts()
 
     async def _check_contact(self, request: Request, auth: AuthData, medium: str) -> dict[str, Any]:
         given = auth.threepid_creds if auth.threepid_creds is not UNSET else auth.legacy_threepid_creds

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 from canonicaljson import encode_canonical_json
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct
 
 from threepid.clock import DAY, MINUTE
 from threepid.domain import origin as origins
@@ -41,7 +41,7 @@ from threepid.spec.errors import (
     UpstreamFailed,
 )
 from threepid.spec.uia import AuthData, AuthenticationRequiredError, Flow, Stage
-from threepid.storage import devices, uia, validations
+from threepid.storage import accounts, devices, uia, validations
 from threepid.storage.engine.database import Tx
 from threepid.storage.uia import UiaSession
 
@@ -85,7 +85,7 @@ class Grant(Struct, frozen=True):
         """
         if self.device is not None:
             user_id, device_id = self.device
-            if not devices.hold_account(tx, user_id) or not devices.hold_device(tx, user_id, device_id):
+            if not accounts.lock(tx, user_id) or not devices.hold_device(tx, user_id, device_id):
                 raise UnknownToken
         if self.id_hash is not None and not uia.consume(tx, self.id_hash, now=self.now, result=result):
             raise Forbidden("This authentication session has been used already.")
@@ -155,9 +155,9 @@ class Uia:
             return None
         return Recalled(self._kept(session, stored), stored.request_mac)
 
-    async def result_of(self, endpoint: str, auth: AuthData | UnsetType) -> str | None:
+    async def result_of(self, endpoint: str, auth: AuthData | None) -> str | None:
         """What came of a session that was finished before, for checks that must not be made twice."""
-        if auth is UNSET or auth.session is UNSET:
+        if auth is None or auth.session is UNSET:
             return None
         stored = await self._load(auth.session)
         return stored.result if stored is not None and stored.operation == endpoint else None
@@ -393,6 +393,45 @@ class Uia:
             stored.operation == request.operation.text
             and stored.subject == subject_text(request.subject)
             and same(stored.request_mac, self._mac_of(request))
+        )
+
+
+class Authentication:
+    """The authentication of one request: what its client sent as `auth`, for what, and as whom."""
+
+    def __init__(self, uia: Uia, request: Request, auth: AuthData | None) -> None:
+        """Collect the stages with `uia`; `request` offers no flows yet."""
+        self._uia = uia
+        self._request = request
+        self._auth = auth
+
+    @property
+    def user_id(self) -> str | None:
+        """The account whose access token the request has, if it has one."""
+        return self._request.user_id
+
+    @property
+    def device_id(self) -> str | None:
+        """The device whose access token the request has, if it has one."""
+        return None if self._request.subject is None else self._request.subject.device_id
+
+    @property
+    def is_recalled(self) -> bool:
+        """Did the client leave out the body, so that the first one of its session stands in for it?"""
+        return self._request.recalled is not None
+
+    async def result(self) -> str | None:
+        """What came of the session if it was finished before, for checks that must not be made twice."""
+        return await self._uia.result_of(self._request.operation.name, self._auth)
+
+    async def require(self, flows: tuple[Flow, ...], *, consumer: Consumer = Consumer.REGISTER_STAGE) -> Grant:
+        """The permission, once one of `flows` is complete; until then raises AuthenticationRequiredError (401).
+
+        `consumer` is what uses up the validation sessions of the stages that prove an address. Raises Forbidden for a request
+        that changed, after which the session is dead.
+        """
+        return await self._uia.authenticate(
+            msgspec.structs.replace(self._request, flows=flows, consumer=consumer), self._auth
         )
 
 

@@ -14,8 +14,10 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from threepid import config
 from threepid.clock import DAY, SECOND
 from threepid.domain import limits, policy
+from threepid.domain.accounts.accounts import require_active
 from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
@@ -32,7 +34,7 @@ from threepid.spec.errors import (
     UpstreamFailed,
 )
 from threepid.spec.signing import Signer
-from threepid.storage import devices, outbox, threepids
+from threepid.storage import accounts, outbox, threepids
 from threepid.storage.engine.database import StorageError, Tx
 from threepid.storage.outbox import Order
 from threepid.storage.threepids import Binding
@@ -91,10 +93,16 @@ class Bindings:
     """Publishes and withdraws the contacts of this server's accounts."""
 
     def __init__(
-        self, context: Context, signer: Signer, associations: Associations | None, identity: IdentityClient
+        self,
+        context: Context,
+        settings: config.Accounts,
+        signer: Signer,
+        associations: Associations | None,
+        identity: IdentityClient,
     ) -> None:
         """`associations` is our own identity server, if there is one; `identity` calls others, signed by `signer`."""
         self._context = context
+        self._settings = settings
         self._signer = signer
         self._associations = associations
         self._identity = identity
@@ -119,8 +127,7 @@ class Bindings:
             ours = self._associations
 
             def step(tx: Tx) -> None:
-                if not devices.hold_account(tx, user_id):
-                    raise Forbidden("This account has ended.")
+                require_active(tx, user_id)
                 published = ours.bind_in(tx, sid, client_secret, user_id, caller=user_id)
                 self._remember(tx, user_id, published.medium, published.canonical, id_server, here=True)
 
@@ -346,7 +353,7 @@ class Bindings:
             raise RemoteError("an association of no address in the answer") from None
 
         def step(tx: Tx) -> None:
-            if devices.hold_account(tx, user_id):
+            if accounts.lock(tx, user_id):
                 self._remember(tx, user_id, bound.medium, canonical, id_server, here=False)
             else:  # the account has ended in the meantime: nothing of it may stay
                 self._order(tx, user_id, bound.medium, canonical, id_server.lower())
@@ -384,8 +391,7 @@ class Bindings:
             raise Forbidden("This account has published as much as it may.")
 
     def _is_allowed(self, id_server: str) -> bool:
-        settings = self._context.config.accounts
-        return settings is not None and matches(id_server, settings.identity_servers_allowed)
+        return matches(id_server, self._settings.identity_servers_allowed)
 
 
 def _is_moot(tx: Tx, order: Order, withdrawal: Withdrawal) -> bool:

@@ -3,10 +3,12 @@
 https://spec.matrix.org/latest/client-server-api/#adding-account-administrative-contact-information
 """
 
+from threepid import config
 from threepid.domain import limits, policy
+from threepid.domain.accounts.accounts import require_active
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.addresses import InvalidAddress, parse_address
-from threepid.domain.authentication.uia import Grant
+from threepid.domain.authentication.uia import Authentication
 from threepid.domain.contacts.bindings import Asking, Bindings, Plan
 from threepid.domain.context import Context
 from threepid.domain.validation.sessions import Consumer, Purpose, Validation
@@ -21,7 +23,8 @@ from threepid.spec.errors import (
     UpstreamFailed,
 )
 from threepid.spec.threepid_creds import ServedThreepidCreds, ThreepidCreds
-from threepid.storage import devices, threepids, validations
+from threepid.spec.uia import PASSWORD
+from threepid.storage import threepids, validations
 from threepid.storage.engine.database import Tx
 from threepid.storage.threepids import Threepid
 
@@ -32,6 +35,7 @@ class Threepids:
     def __init__(
         self,
         context: Context,
+        settings: config.Accounts,
         validation: Validation,
         notices: Notices,
         bindings: Bindings,
@@ -39,6 +43,7 @@ class Threepids:
     ) -> None:
         """`bindings` publishes them and withdraws them; `identity` calls other identity servers."""
         self._context = context
+        self._settings = settings
         self._notices = notices
         self._validation = validation
         self._bindings = bindings
@@ -61,7 +66,7 @@ class Threepids:
         def step(tx: Tx) -> Threepid | None:
             if not self._validation.known(tx, creds.sid):
                 return None
-            _hold(tx, user_id)
+            require_active(tx, user_id)
             return self._add_own(tx, user_id, creds, publish_at=publish_at)
 
         if await self._context.database.write(step) is None:
@@ -75,15 +80,17 @@ class Threepids:
                 id_access_token=creds.id_access_token or None,
             )
 
-    async def add(self, user_id: str, sid: str, client_secret: str, grant: Grant) -> None:
-        """Add the address that a validation session of this homeserver proves.
+    async def add(self, user_id: str, sid: str, client_secret: str, authentication: Authentication) -> None:
+        """Add the address that a validation session of this homeserver proves, once the caller has shown the password.
 
-        Raises ThreepidAuthFailed, ThreepidInUse, Forbidden.
+        Raises ThreepidAuthFailed, ThreepidInUse, Forbidden, and AuthenticationRequiredError until then.
         """
+        policy.check_changes(self._context.config)
         creds = ThreepidCreds(sid, client_secret)
+        grant = await authentication.require(((PASSWORD,),))
 
         def step(tx: Tx) -> None:
-            _hold(tx, user_id)
+            require_active(tx, user_id)
             grant.consume(tx)
             self._add_own(tx, user_id, creds, consumer=Consumer.ADD_THREEPID)
 
@@ -157,10 +164,9 @@ class Threepids:
         return threepid
 
     async def _add_remote(self, user_id: str, creds: ServedThreepidCreds, *, ours: bool) -> None:
-        accounts = self._context.config.accounts
         if ours:
             raise ThreepidAuthFailed(cause="unknown session")
-        if accounts is None or not matches(creds.id_server, accounts.trusted_identity_servers):
+        if not matches(creds.id_server, self._settings.trusted_identity_servers):
             raise ServerNotTrusted
         await self._context.database.write(lambda tx: limits.take_outbound(tx, self._context, account=user_id))
         try:
@@ -177,7 +183,7 @@ class Threepids:
         sid_hash = self._context.vault.hash_token(creds.sid)
 
         def step(tx: Tx) -> None:
-            _hold(tx, user_id)
+            require_active(tx, user_id)
             first_use = validations.use_remote(
                 tx,
                 id_server=creds.id_server.lower(),
@@ -212,9 +218,3 @@ class Threepids:
         if not threepids.insert(tx, user_id, threepid):
             raise ThreepidInUse
         self._notices.contact_added(tx, user_id, threepid)
-
-
-def _hold(tx: Tx, user_id: str) -> None:
-    """Keep the account from ending until `tx` does: an address must not be added to one that has. Raises Forbidden."""
-    if not devices.hold_account(tx, user_id):
-        raise Forbidden("This account has ended.")

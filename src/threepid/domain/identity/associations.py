@@ -8,7 +8,7 @@ from typing import Any, Final
 from threepid.clock import DAY
 from threepid.config import Identity
 from threepid.domain import limits
-from threepid.domain.accounts.devices import MOST_TOKENS, Devices
+from threepid.domain.accounts.devices import MOST_TOKENS, openid_user
 from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.context import Context
 from threepid.domain.identity.invites import Invites
@@ -27,7 +27,7 @@ from threepid.spec.errors import (
 )
 from threepid.spec.server_name import is_server_name
 from threepid.spec.signing import BadSignature, Signature, SignedRequest, parse_authorization, verify
-from threepid.storage import associations, devices
+from threepid.storage import accounts, associations, devices
 from threepid.storage.associations import Association
 from threepid.storage.engine.database import Tx
 
@@ -44,17 +44,15 @@ class Associations:
         name: str,
         keyring: Keyring,
         validation: Validation,
-        devices: Devices | None,
         federation: Federation,
         invites: Invites,
     ) -> None:
-        """Answer as the identity server called `name`; `devices` are our own homeserver's, if there is one."""
+        """Answer as the identity server called `name`."""
         self._invites = invites
         self._context = context
         self.settings = settings
         self._name = name
         self._validation = validation
-        self._devices = devices
         self._federation = federation
         self.keyring = keyring
 
@@ -82,7 +80,7 @@ class Associations:
 
         def step(tx: Tx) -> None:
             device_id = None
-            if self._is_own_homeserver(server_name):
+            if self._context.is_own_homeserver(server_name):
                 device_id = self._held_device(tx, openid_token, user_id, now)
             limits.take_identity_token(tx, self._context, user_id=user_id)
             associations.insert_token(
@@ -179,7 +177,7 @@ class Associations:
         await self._context.database.write(lambda tx: associations.unbind(tx, medium, canonical, mxid))
 
     async def _public_key(self, signature: Signature, *, client: str) -> bytes:
-        if self._devices is not None and signature.origin == self._context.server_name:
+        if self._context.is_own_homeserver(signature.origin):
             own = self.keyring.get(signature.key_id)
             key = None if own is None or own.retired_at is not None else bytes(own.key.verify_key)
         else:
@@ -244,9 +242,6 @@ class Associations:
             lambda tx: limits.take_question(tx, self._context, client=client, server_name=server_name)
         )
 
-    def _is_own_homeserver(self, server_name: str) -> bool:
-        return self._devices is not None and server_name == self._context.server_name
-
     def _held_device(self, tx: Tx, openid_token: str, user_id: str, now: int) -> str:
         """The device that got this OpenID token of our own homeserver: nobody ends it until `tx` ends."""
         token_hash = self._context.vault.hash_token(openid_token)
@@ -255,7 +250,7 @@ class Associations:
         if (
             owner is None
             or owner.user_id != user_id
-            or not devices.hold_account(tx, user_id)
+            or not accounts.lock(tx, user_id)
             or not devices.hold_device(tx, user_id, owner.device_id)
             or devices.openid_owner(tx, token_hash, now) is None
         ):
@@ -263,8 +258,8 @@ class Associations:
         return owner.device_id
 
     async def _openid_user(self, server_name: str, openid_token: str, *, client: str) -> str:
-        if self._devices is not None and self._is_own_homeserver(server_name):
-            user_id = await self._devices.openid_user(openid_token)
+        if self._context.is_own_homeserver(server_name):
+            user_id = await openid_user(self._context, openid_token)
             if user_id is None:
                 raise Unauthorized("The homeserver does not know this OpenID token.")
             return user_id

@@ -308,7 +308,7 @@ class Invites:
             server_name = parse_user_id(mxid).server_name
         except ValueError:
             return  # the old API takes any text: there is nobody to be told
-        if self._context.config.accounts is not None and server_name == self._context.server_name:
+        if self._context.is_own_homeserver(server_name):
             for invite_id in waiting:  # there are no rooms here
                 invites.settle(tx, invite_id, mxid, now)
             return

@@ -6,6 +6,7 @@ https://spec.matrix.org/latest/identity-service-api/#terms-of-service
 from collections.abc import Iterable
 from typing import Any
 
+from threepid import config
 from threepid.domain.context import Context
 from threepid.domain.policy import policies
 from threepid.storage import terms
@@ -15,10 +16,10 @@ from threepid.storage.engine.database import Tx
 class Terms:
     """The terms of the identity server."""
 
-    def __init__(self, context: Context) -> None:
-        """Those of the configuration."""
+    def __init__(self, context: Context, settings: config.Identity) -> None:
+        """Those of `settings`."""
         self._context = context
-        self._documents = context.config.identity.terms if context.config.identity else ()
+        self._documents = settings.terms
 
     def policies(self) -> dict[str, Any]:
         """What is offered."""

@@ -127,6 +127,8 @@ class Validation:
         to close the account if it `closes`.
         """
         context = self._context
+        if purpose is Purpose.ADD:
+            policy.check_changes(context.config)
         policy.check_address(context.config, address, new_account=purpose is Purpose.REGISTER)
         secret_hash = context.vault.hash_client_secret(client_secret)
         key = validations.Key(purpose, owner, address.medium, address.canonical, secret_hash)

@@ -40,3 +40,7 @@ WHERE user_id = :user_id AND deactivated_at IS NULL;
 -- name: deactivate(user_id, now)!
 -- An account ends: nobody can log in to it again, and its user ID stays taken.
 UPDATE accounts SET deactivated_at = :now, password_hash = NULL WHERE user_id = :user_id AND deactivated_at IS NULL;
+
+-- name: lock(user_id)!
+-- Until the transaction ends, nobody else changes or ends this account; touches no row if it has ended.
+UPDATE accounts SET created_at = created_at WHERE user_id = :user_id AND deactivated_at IS NULL;

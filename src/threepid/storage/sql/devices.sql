@@ -1,7 +1,3 @@
--- name: hold_account(user_id)!
--- Until the transaction ends, nobody else changes or ends this account; touches no row if it has ended.
-UPDATE accounts SET created_at = created_at WHERE user_id = :user_id AND deactivated_at IS NULL;
-
 -- name: hold_device(user_id, device_id)!
 -- Until the transaction ends, nobody else opens, refreshes or ends this device; touches no row if there is none.
 UPDATE devices SET seen_at = seen_at WHERE user_id = :user_id AND device_id = :device_id;

@@ -7,6 +7,7 @@ from msgspec import Struct
 from threepid.clock import MINUTE
 from threepid.domain import addresses
 from threepid.domain.addresses import Address, AmbiguousNumber, InvalidAddress
+from threepid.domain.authentication.uia import Uia
 from threepid.domain.services import Services
 from threepid.domain.validation.sessions import CODE_LIFE
 from threepid.http.exchange import Answer
@@ -44,9 +45,10 @@ class _Sent(Struct, frozen=True):
 class ContactStage:
     """The stage that proves an address of one medium."""
 
-    def __init__(self, services: Services, pages: Pages, medium: str) -> None:
+    def __init__(self, services: Services, uia: Uia, pages: Pages, medium: str) -> None:
         """`medium` is `email` or `msisdn`."""
-        self._services = services
+        self._validation = services.validation
+        self._uia = uia
         self._entropy = services.context.entropy
         self._sms = services.context.config.sms
         self._pages = pages
@@ -89,7 +91,7 @@ class ContactStage:
 
     async def _take_code(self, visit: Visit, sent: _Sent, code: str) -> Answer | None:
         try:
-            await self._services.validation.submit_token(sent.sid, sent.client_secret, "".join(code.split()))
+            await self._validation.submit_token(sent.sid, sent.client_secret, "".join(code.split()))
         except NoValidSession:
             return self._ask_address(
                 visit, {"address": sent.address}, SessionExpired("This took too long: please start again.")
@@ -107,7 +109,7 @@ class ContactStage:
         creds = {"sid": sent.sid, "client_secret": sent.client_secret}
         auth = AuthData(type=visit.stage, threepid_creds=creds)
         try:
-            await self._services.uia.complete(visit.session, auth, client=visit.client)
+            await self._uia.complete(visit.session, auth, client=visit.client)
         except (NotFound, Unrecognized):
             raise
         except ThreepidAuthFailed as error:
@@ -126,7 +128,7 @@ class ContactStage:
 
     async def _request(self, visit: Visit, address: Address, secret: str = "", attempt: int = 1) -> _Sent:
         secret = secret or self._entropy.token()
-        sid = await self._services.validation.request_token(
+        sid = await self._validation.request_token(
             visit.view.purpose,
             address,
             client=visit.client,

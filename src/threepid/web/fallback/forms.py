@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from threepid.config import Captcha
-from threepid.domain.services import Services
+from threepid.domain.authentication.uia import Uia
+from threepid.domain.services import Homeserver
 from threepid.http.exchange import Answer
 from threepid.http.forms import Form
 from threepid.spec.errors import InvalidParam, MatrixError, NotFound, Unrecognized
@@ -20,18 +21,18 @@ _CAPTCHA_ANSWERS: Final = ("g-recaptcha-response", "h-captcha-response", "cf-tur
 """What the widgets of the known providers call their answer."""
 
 
-def form_stages(services: Services, pages: Pages) -> dict[str, "FormStage"]:
+def form_stages(homeserver: Homeserver, pages: Pages) -> dict[str, "FormStage"]:
     """The stages that are made of one form."""
-    accounts = services.context.config.accounts
+    captcha = homeserver.settings.captcha
     kinds = [
         FormKind(DUMMY, "auth_dummy.html", _dummy),
         FormKind(PASSWORD, "auth_password.html", _password),
         FormKind(REGISTRATION_TOKEN, "auth_registration_token.html", _registration_token),
         FormKind(TERMS, "auth_terms.html", _terms, lambda visit: {"documents": _documents(visit)}),
     ]
-    if accounts is not None and accounts.captcha is not None:
-        kinds.append(_captcha_kind(accounts.captcha))
-    return {kind.stage: FormStage(services, pages, kind) for kind in kinds}
+    if captcha is not None:
+        kinds.append(_captcha_kind(captcha))
+    return {kind.stage: FormStage(homeserver.uia, pages, kind) for kind in kinds}
 
 
 class FormKind(Struct, frozen=True):
@@ -50,9 +51,9 @@ class FormKind(Struct, frozen=True):
 class FormStage:
     """A stage whose page has one form."""
 
-    def __init__(self, services: Services, pages: Pages, kind: FormKind) -> None:
+    def __init__(self, uia: Uia, pages: Pages, kind: FormKind) -> None:
         """Of one kind."""
-        self._uia = services.uia
+        self._uia = uia
         self._pages = pages
         self._kind = kind
 

@@ -9,7 +9,7 @@ from typing import Final
 from threepid.clock import MINUTE
 from threepid.domain.authentication.stages import MEDIA
 from threepid.domain.authentication.uia import IDLE, Page
-from threepid.domain.services import Services
+from threepid.domain.services import Homeserver, Services
 from threepid.http import forms
 from threepid.http.exchange import Answer, Request, Route
 from threepid.http.parameters import parse_parameters
@@ -24,20 +24,21 @@ _PATH: Final = "/_matrix/client/{version}/auth/{{stage}}/fallback/web"
 _VERSIONS: Final = ("r0", "v3", "unstable")
 
 
-def routes(services: Services, pages: Pages) -> list[Route]:
+def routes(services: Services, homeserver: Homeserver, pages: Pages) -> list[Route]:
     """The routes of the pages, one for each version of the API."""
-    fallback = _Fallback(services, pages)
+    fallback = _Fallback(services, homeserver, pages)
     handlers = {"GET": fallback.show, "POST": fallback.submit}
     return [Route(_PATH.format(version=version), handlers) for version in _VERSIONS]
 
 
 class _Fallback:
-    def __init__(self, services: Services, pages: Pages) -> None:
-        self._services = services
+    def __init__(self, services: Services, homeserver: Homeserver, pages: Pages) -> None:
+        self._config = services.context.config
+        self._uia = homeserver.uia
         self._pages = pages
         self._stages: dict[str, FormStage | ContactStage] = {
-            **form_stages(services, pages),
-            **{stage: ContactStage(services, pages, medium) for stage, medium in MEDIA.items()},
+            **form_stages(homeserver, pages),
+            **{stage: ContactStage(services, homeserver.uia, pages, medium) for stage, medium in MEDIA.items()},
         }
 
     async def show(self, request: Request, variables: Mapping[str, str]) -> Answer:
@@ -52,7 +53,7 @@ class _Fallback:
 
     async def submit(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """Something was typed or pressed."""
-        form = await forms.read(request, self._services.context.config)
+        form = await forms.read(request, self._config)
         try:
             visit = await self._visit(request, variables["stage"])
             if (instead := self._instead(visit)) is not None:
@@ -66,7 +67,7 @@ class _Fallback:
 
     async def _visit(self, request: Request, stage: str) -> Visit:
         session = parse_parameters(request.query_string).get("session", "")
-        view = await self._services.uia.view(session) if session else None
+        view = await self._uia.view(session) if session else None
         if view is None:
             raise NotFound
         return Visit(

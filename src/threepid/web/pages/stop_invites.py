@@ -14,9 +14,9 @@ from threepid.web.render import Pages
 
 def routes(services: Services, pages: Pages) -> list[Route]:
     """The route of the page, if there is an identity server."""
-    if services.invites is None:
+    if services.identity is None:
         return []
-    page = _StopInvites(services, services.invites, pages)
+    page = _StopInvites(services, services.identity.invites, pages)
     return [Route("/invitations/stop/{token}", {"GET": page.show, "POST": page.stop})]
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from threepid.domain.policy import check_v1_caller
-from threepid.domain.services import Services
+from threepid.domain.services import IdentityServer, Services
 from threepid.http.exchange import Answer, Handle, Request, Route
 from threepid.http.parameters import bearer_token, parse_parameters
 from threepid.spec.errors import MatrixError, MissingParams, TermsNotSigned, Unauthorized
@@ -23,11 +23,11 @@ _ANY_ORIGIN: Final = {"Access-Control-Allow-Origin": "*"}
 
 def routes(services: Services, pages: Pages) -> list[Route]:
     """The routes that the configuration turns on."""
-    identity = services.context.config.identity
-    if identity is None or not identity.get_submits:
+    identity = services.identity
+    if identity is None or not identity.settings.get_submits:
         return []
-    submit = _Submit(services, pages)
-    versions = {"v2": submit.v2, **({"api/v1": submit.v1} if identity.v1.validate else {})}
+    submit = _Submit(services, identity, pages)
+    versions = {"v2": submit.v2, **({"api/v1": submit.v1} if identity.settings.v1.validate else {})}
     return [
         Route(f"/_matrix/identity/{version}/validate/{medium}/submitToken", {"GET": _for_programs_too(handle)})
         for version, handle in versions.items()
@@ -49,21 +49,21 @@ def _for_programs_too(handle: Handle) -> Handle:
 
 
 class _Submit:
-    def __init__(self, services: Services, pages: Pages) -> None:
+    def __init__(self, services: Services, identity: IdentityServer, pages: Pages) -> None:
         self._services = services
+        self._identity = identity
         self._pages = pages
         self._web = services.context.config.web
 
     async def v2(self, request: Request, _variables: Mapping[str, str]) -> Answer:
         """With the access token of the identity server."""
-        associations = self._services.associations
         token = bearer_token(request)
         if token is None and "identity_v2" in self._services.context.config.server.query_token:
             token = parse_parameters(request.query_string).get("access_token") or None
-        caller = None if token is None or associations is None else await associations.whose_token(token)
+        caller = None if token is None else await self._identity.associations.whose_token(token)
         if caller is None:
             raise Unauthorized
-        if not await self._services.terms.are_accepted(caller):
+        if not await self._identity.terms.are_accepted(caller):
             raise TermsNotSigned
         return await self._submit(request, caller)
 

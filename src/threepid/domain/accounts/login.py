@@ -1,0 +1,210 @@
+"""Logging in: by a password or a login token, and the password stage of User-Interactive Authentication.
+
+https://spec.matrix.org/latest/client-server-api/#login
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from msgspec import UNSET, Struct
+
+from threepid.domain.accounts.accounts import Accounts, Named
+from threepid.domain.accounts.devices import Device, Devices, Login
+from threepid.domain.authentication.failed_logins import FailedLogins
+from threepid.domain.authentication.uia import WrongUserError
+from threepid.domain.context import Context
+from threepid.domain.limits import Guess, known_network
+from threepid.domain.secrets.passwords import Passwords
+from threepid.spec.errors import Forbidden, LimitExceeded
+from threepid.spec.uia import AuthData
+from threepid.storage import accounts, devices
+from threepid.storage.accounts import Account
+from threepid.storage.engine.database import Tx
+
+_EVERY_WAY: Final = ("user", "email", "msisdn")
+_WRONG: Final = "The name or the password is not right."
+
+
+class _Right(Struct, frozen=True):
+    """A password was right: whose, against which hash, and the guess that it was. `owner`: see `Passwords.hash`."""
+
+    guess: Guess
+    user_id: str
+    password_hash: str
+    owner: str | None
+
+
+class Logins:
+    """Checks passwords and login tokens, and logs devices in."""
+
+    def __init__(self, context: Context, accounts: Accounts, passwords: Passwords, devices: Devices) -> None:
+        """Find the account with `accounts`, open its device with `devices`."""
+        self._context = context
+        self._accounts = accounts
+        self._passwords = passwords
+        self._devices = devices
+        self._failed_logins = FailedLogins(context)
+        self._tried: Counter[str] = Counter()
+        """Guesses of which this process does not know yet whether they count, by the keys of what they count for."""
+
+    async def check_password_stage(self, user_id: str, auth: AuthData, client: str) -> None:
+        """The password stage of UIA for `user_id`. Raises Forbidden; WrongUserError for another user's right password."""
+        nobody_named = auth.identifier is UNSET and auth.user is UNSET and auth.address is UNSET
+        if nobody_named:
+            named = Named(await self._context.database.read(lambda tx: accounts.get(tx, user_id)), user_id)
+        else:
+            # Who is logged in already may name themselves in every way, whatever identifies at login.
+            named = await self._accounts.find(
+                auth.identifier, user=auth.user, medium=auth.medium, address=auth.address, ways=_EVERY_WAY
+            )
+        password = auth.password if isinstance(auth.password, str) else ""
+        right = await self._try(named, password, client, logged_in_as=user_id)
+        if right is None:
+            raise Forbidden("The password is not right.")
+
+        def step(tx: Tx) -> bool:
+            # Where a wrong one could not be counted, because nothing can be written, a right one must fail as well.
+            if not right.guess.take(tx):
+                return False
+            right.guess.give_back(tx)
+            return True
+
+        if not await self._context.database.write(step):
+            self._note_failure(named, client, "too many guesses at the account", logged_in_as=user_id)
+            raise Forbidden("The password is not right.")
+        if right.user_id != user_id:
+            raise WrongUserError
+
+    async def _try(
+        self, named: Named, password: str, client: str, *, logged_in_as: str | None = None
+    ) -> "_Right | None":
+        """What is so if this is their password, else None: the one place that knows. A failure is logged.
+
+        Takes as long for nobody as for somebody. Raises LimitExceeded before the password is looked at, or when it was wrong
+        once too often; whoever tells that it was right sees before whether `guess` is left.
+        """
+        account = named.account
+        whose = account.user_id if account else named.name
+        logged_in = whose == logged_in_as
+        network, turns = known_network(client), self._passwords.turns
+
+        def is_known(tx: Tx) -> bool:
+            # One step, also for nobody, and for an account with any number of devices.
+            return logged_in or devices.knows(tx, whose, network)
+
+        def look(tx: Tx) -> tuple[Guess, bool, Mapping[str, int]]:
+            known = is_known(tx)
+            guess = Guess(
+                self._context, client=client, typed=named.name, account=whose, known=known, logged_in=logged_in
+            )
+            return guess, known, guess.full_at(tx)
+
+        try:
+            if not turns.has_place():  # a flood: whoever has no place costs no more than that is known
+                await turns.refuse_if_full(whose if await self._context.database.read(is_known) else None)
+            guess, known, full_at = await self._context.database.read(look)
+            owner = whose if known else None
+            await turns.refuse_if_full(owner)
+            guess.refuse_if_none_is_left(full_at, self._tried)
+            # Where only the account's own count refuses, nothing may tell: neither the answer, nor the time that it takes.
+            spent = guess.is_spent(full_at, self._tried)
+            usable = account if account and account.deactivated_at is None else None
+            with self._pending(guess):
+                right = await self._passwords.verify(password, usable.password_hash if usable else None, account=owner)
+                if usable and usable.password_hash and right and not spent:
+                    return _Right(guess, usable.user_id, usable.password_hash, owner)
+                if guess.keys:
+                    await self._context.database.write(guess.take)
+        except LimitExceeded as error:
+            self._note_failure(named, client, error.cause, logged_in_as=logged_in_as)
+            raise
+        self._note_failure(named, client, _cause(account, spent=spent), logged_in_as=logged_in_as)
+        return None
+
+    def _note_failure(self, named: Named, client: str, cause: str | None, *, logged_in_as: str | None = None) -> None:
+        self._failed_logins.note(
+            by="password" if logged_in_as is None else "password stage",
+            cause=cause,
+            client=client,
+            user_id=named.account.user_id if named.account else None,
+        )
+
+    @contextlib.contextmanager
+    def _pending(self, guess: Guess) -> Iterator[None]:
+        """Until it is known whether the guess counts, no more others are looked at than would be left if it did."""
+        for key in guess.keys:
+            self._tried[key] += 1
+        try:
+            yield
+        finally:
+            for key in guess.keys:
+                self._tried[key] -= 1
+                if not self._tried[key]:
+                    del self._tried[key]
+
+    async def log_in(self, named: Named, password: str, device: Device) -> Login:
+        """Log a device in. Raises Forbidden alike for every cause, LimitExceeded after too many wrong tries."""
+        right = await self._try(named, password, device.client)
+        if right is None:
+            raise Forbidden(_WRONG)
+        new_hash = None
+        if self._passwords.needs_rehash(right.password_hash):
+            with contextlib.suppress(LimitExceeded):  # there is another time for it
+                new_hash = await self._passwords.rehash(password, account=right.owner)
+
+        def step(tx: Tx) -> Login | None:
+            full_at = right.guess.full_at(tx)
+            right.guess.refuse_if_none_is_left(full_at)
+            if right.guess.is_spent(full_at):  # since it was looked at
+                right.guess.take(tx)
+                return None
+            # The password was checked outside the transaction: it must still be the one, and stay it until the end.
+            if not accounts.hold_password(tx, right.user_id, right.password_hash):
+                raise Forbidden(_WRONG, cause="another password meanwhile")
+            if new_hash is not None:
+                accounts.set_password_hash(tx, right.user_id, new_hash)
+            return self._devices.open(tx, right.user_id, device)
+
+        try:
+            login = await self._context.database.write(step)
+            if login is None:
+                raise Forbidden(_WRONG)
+        except (Forbidden, LimitExceeded) as error:
+            self._note_failure(named, device.client, error.cause)
+            raise
+        return login
+
+    async def log_in_by_token(self, token: str, device: Device) -> Login:
+        """Log a device in by a login token, which is used up. Raises Forbidden, LimitExceeded. A failure is logged."""
+        guess = Guess(self._context, client=device.client)
+
+        def step(tx: Tx) -> Login | None:
+            guess.take(tx)
+            user_id = self._devices.take_login_token(tx, token)
+            if user_id is None or not accounts.lock(tx, user_id):
+                return None
+            guess.give_back(tx)
+            return self._devices.open(tx, user_id, device)
+
+        try:
+            # What raises is rolled back: a wrong try must be counted.
+            login = await self._context.database.write(step)
+            if login is None:
+                raise Forbidden("This login token is not known, has expired or was used.", cause="no such token")
+        except (Forbidden, LimitExceeded) as error:
+            self._failed_logins.note(by="login token", cause=error.cause, client=device.client)
+            raise
+        return login
+
+
+def _cause(account: Account | None, *, spent: bool) -> str:
+    """Why a password was refused: for the log, since the caller is told nothing of it."""
+    if account is None:
+        return "no such account"
+    if account.deactivated_at is not None:
+        return "deactivated"
+    if account.password_hash is None:
+        return "no password"
+    return "too many guesses at the account" if spent else "wrong password"

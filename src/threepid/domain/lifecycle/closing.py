@@ -1,0 +1,66 @@
+"""Deactivation: how an account ends, and what goes with it.
+
+https://spec.matrix.org/latest/client-server-api/#account-deactivation
+"""
+
+from threepid.domain import policy
+from threepid.domain.accounts.notices import Notices
+from threepid.domain.accounts.profiles import Profiles
+from threepid.domain.authentication.uia import Authentication, subjects_of
+from threepid.domain.contacts.bindings import Bindings, Plan
+from threepid.domain.contacts.threepids import Threepids
+from threepid.domain.context import Context
+from threepid.domain.identity.associations import Associations
+from threepid.domain.lifecycle.owner import authenticate_owner
+from threepid.spec.errors import Forbidden, MissingToken
+from threepid.storage import accounts, devices, uia, validations
+from threepid.storage.engine.database import Tx
+
+
+class Closing:
+    """Deactivates accounts."""
+
+    def __init__(
+        self,
+        context: Context,
+        notices: Notices,
+        profiles: Profiles,
+        threepids: Threepids,
+        bindings: Bindings,
+        associations: Associations | None,
+    ) -> None:
+        """`associations` is our own identity server, if there is one: its tokens of the account are revoked too."""
+        self._context = context
+        self._notices = notices
+        self._profiles = profiles
+        self._threepids = threepids
+        self._bindings = bindings
+        self._associations = associations
+
+    async def deactivate(self, authentication: Authentication, *, id_server: str | None, erase: bool) -> bool:
+        """Deactivate the caller's account and end all that belongs to it, in one transaction.
+
+        True if all its addresses are known to be unbound; `id_server` is asked besides those at which we bound them. `erase`
+        also removes the profile. Raises MissingToken without an access token, unless the configuration allows that; Forbidden.
+        """
+        if authentication.user_id is None and not policy.closes_without_token(self._context.config):
+            raise MissingToken
+        user_id, grant = await authenticate_owner(self._context, authentication)
+        now = self._context.clock.now()
+
+        def step(tx: Tx) -> Plan:
+            grant.consume(tx)
+            # First, so that a login at this moment is done before the devices are ended, or finds the account deactivated.
+            if not accounts.deactivate(tx, user_id, now):
+                raise Forbidden("This account has ended already.")
+            devices.delete_all(tx, user_id)
+            uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
+            validations.close_of_owner(tx, user_id, now)
+            self._notices.deactivated(tx, user_id)
+            if self._associations is not None:
+                self._associations.forget(tx, user_id)
+            if erase:
+                self._profiles.erase(tx, user_id)
+            return self._threepids.remove_all(tx, user_id, id_server)
+
+        return await self._bindings.carry_out(await self._context.database.write_aside(step))

@@ -1,0 +1,30 @@
+"""Who owns the account that a request is about."""
+
+from threepid.domain.authentication import flows
+from threepid.domain.authentication.uia import Authentication, Grant
+from threepid.domain.context import Context
+from threepid.domain.validation.sessions import Consumer
+from threepid.spec.errors import Forbidden
+from threepid.storage import accounts
+
+
+async def authenticate_owner(context: Context, authentication: Authentication) -> tuple[str, Grant]:
+    """The account that the caller owns, and the permission to change it.
+
+    A caller with an access token shows the password, a caller without one shows a contact of the account. Raises Forbidden
+    if no flow is offered here, or if the contact belongs to another account or to none.
+    """
+    caller = authentication.user_id
+    offered = flows.of_owner(context.config, has_token=caller is not None)
+    if not offered:
+        raise Forbidden("An account cannot be recovered on this server.")
+    grant = await authentication.require(offered, consumer=Consumer.RESET_STAGE)
+    if not grant.proofs:
+        return caller or "", grant
+    proof = grant.proofs[0]
+    account = await context.database.read(lambda tx: accounts.by_threepid(tx, proof.medium, proof.canonical))
+    if account is None or account.deactivated_at is not None:
+        raise Forbidden("No account has this address.")
+    if caller not in (None, account.user_id):
+        raise Forbidden("This address belongs to another account.")
+    return account.user_id, grant

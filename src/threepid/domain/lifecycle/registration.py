@@ -1,0 +1,174 @@
+"""Registration: how an account begins. https://spec.matrix.org/latest/client-server-api/#account-registration-and-management."""
+
+from fnmatch import fnmatchcase
+from typing import Final
+
+from msgspec import Struct
+
+from threepid import config
+from threepid.domain.accounts.accounts import in_small_letters
+from threepid.domain.accounts.devices import Device, Devices, Login
+from threepid.domain.authentication import flows
+from threepid.domain.authentication.registration_tokens import RegistrationTokens
+from threepid.domain.authentication.uia import Authentication, Grant
+from threepid.domain.context import Context
+from threepid.domain.limits import take_registration
+from threepid.domain.secrets.passwords import Passwords
+from threepid.spec.errors import Exclusive, Forbidden, InvalidUsername, MissingParam, ThreepidInUse, UserInUse
+from threepid.spec.types import valid_localpart
+from threepid.storage import accounts, devices, terms, threepids, uia
+from threepid.storage.engine.database import Tx
+from threepid.storage.threepids import Threepid
+
+_MAX_USER_ID: Final = 255
+_REPEATS: Final = 5
+"""How often a client that lost the answer to its registration may ask again."""
+
+
+class NewAccount(Struct, frozen=True, kw_only=True):
+    """What a client wants to register. Without a `username`, the account gets a generated one."""
+
+    username: str | None
+    password: str | None
+    device: Device
+    logs_in: bool
+    """Does the client want `device` logged in?"""
+
+
+class Registered(Struct, frozen=True):
+    """The new account, and the login of its first device where the client wanted one."""
+
+    user_id: str
+    login: Login | None
+
+
+class Registration:
+    """Registers accounts: by people over the API, and by operators."""
+
+    def __init__(
+        self,
+        context: Context,
+        settings: config.Accounts,
+        passwords: Passwords,
+        devices: Devices,
+        registration_tokens: RegistrationTokens,
+    ) -> None:
+        """Hash passwords with `passwords`, log the first device in with `devices`."""
+        self._context = context
+        self._settings = settings
+        self._passwords = passwords
+        self._devices = devices
+        self._registration_tokens = registration_tokens
+
+    def check_open(self) -> None:
+        """Raise Forbidden if registration is closed."""
+        if self._settings.registration == "closed":
+            raise Forbidden("Registration is closed on this server.")
+
+    async def check_username(self, username: str, *, by_operator: bool = False) -> str:
+        """The user ID that this username would get, in lower case.
+
+        Raises InvalidUsername, UserInUse, Exclusive (not for operators).
+        https://spec.matrix.org/latest/appendices/#user-identifiers
+        """
+        username = in_small_letters(username)
+        user_id = f"@{username}:{self._context.server_name}"
+        if not valid_localpart(username) or len(user_id.encode()) > _MAX_USER_ID:
+            raise InvalidUsername
+        if not by_operator and any(fnmatchcase(username, pattern) for pattern in self._settings.reserved_usernames):
+            raise Exclusive("This username is reserved.")
+        if await self._context.database.read(lambda tx: accounts.get(tx, user_id)) is not None:
+            raise UserInUse
+        return user_id
+
+    async def register(self, wish: NewAccount, authentication: Authentication, *, client: str) -> Registered:
+        """Register an account for the caller at the IP address `client`, once its authentication is complete.
+
+        The addresses that the authentication proved become its contacts. A repeated request of a finished registration gets
+        the same device again. Raises Forbidden, InvalidUsername, UserInUse, Exclusive, WeakPassword, InvalidParam,
+        MissingParam, ThreepidInUse, LimitExceeded, and AuthenticationRequiredError until the authentication is complete.
+        """
+        self.check_open()
+        finished = await authentication.result()
+        username = self._generated_username() if wish.username is None else wish.username
+        if finished is None:
+            user_id = await self.check_username(username)
+            if wish.password is not None:
+                self._passwords.check(wish.password, username=user_id)
+        grant = await authentication.require(flows.of_registration(self._context.config))
+        if grant.result is not None:
+            # The session ID stands in the addresses of pages, so it alone logs nobody in: that takes the whole request.
+            quiet = not wish.logs_in or authentication.is_recalled
+            login = None if quiet else await self._log_in_again(grant.result, wish.device, grant)
+            return Registered(grant.result, login)
+        # Clients ask with an empty body which flows there are, so the password is required only after the authentication.
+        if wish.password is None:
+            raise MissingParam("'password' is missing.")
+        device = wish.device if wish.logs_in else None
+        return Registered(user_id, await self._create(user_id, wish.password, device, grant, client))
+
+    async def create(self, username: str, password: str | None) -> str:
+        """Create an account as the operator; returns its user ID. Raises InvalidUsername, UserInUse, WeakPassword."""
+        user_id = await self.check_username(username, by_operator=True)
+        await self._create(user_id, password, None, None, "")
+        return user_id
+
+    async def _create(
+        self, user_id: str, password: str | None, device: Device | None, grant: Grant | None, client: str
+    ) -> Login | None:
+        password_hash = None if password is None else await self._passwords.hash(password, username=user_id)
+        now = self._context.clock.now()
+
+        def step(tx: Tx) -> Login | None:
+            if client:
+                take_registration(tx, self._context, client=client)
+            if grant is not None:
+                grant.consume(tx, result=user_id)
+            if not accounts.insert(tx, user_id=user_id, password_hash=password_hash, created_at=now):
+                raise UserInUse
+            if grant is not None:
+                self._keep_what_was_proven(tx, user_id, grant)
+            if device is None:
+                return None
+            login = self._devices.open(tx, user_id, device)
+            if grant is not None and grant.id_hash is not None:
+                uia.allow_repeats(tx, grant.id_hash, user_id=user_id, device_id=login.device_id, repeats=_REPEATS)
+            return login
+
+        return await self._context.database.write(step)
+
+    def _keep_what_was_proven(self, tx: Tx, user_id: str, grant: Grant) -> None:
+        now = self._context.clock.now()
+        token = grant.registration_token
+        if token is not None and not self._registration_tokens.use(tx, token):
+            raise Forbidden("This registration token has been used up.")
+        for proof in grant.proofs:
+            contact = Threepid(proof.medium, proof.canonical, proof.address, proof.validated_at, now)
+            if not threepids.insert(tx, user_id, contact):
+                raise ThreepidInUse
+        for document, version in grant.terms:
+            terms.accept(tx, user_id=user_id, document=document, version=version, now=now)
+
+    async def _log_in_again(self, user_id: str, device: Device, grant: Grant) -> Login:
+        """Give the device that a finished registration opened its tokens again, for a client that lost the answer.
+
+        Raises Forbidden after five times, or if the device was logged out; no other device is opened.
+        """
+
+        def step(tx: Tx) -> Login:
+            id_hash = grant.id_hash
+            device_id = None if id_hash is None else uia.repeated_device(tx, id_hash)
+            if (
+                id_hash is None
+                or device_id is None
+                or not accounts.lock(tx, user_id)
+                or not devices.hold_device(tx, user_id, device_id)
+                or not uia.take_repeat(tx, id_hash)
+            ):
+                raise Forbidden("This registration is finished. Log in with your password.", cause="finished")
+            return self._devices.open_again(tx, user_id, device_id, device)
+
+        return await self._context.database.write(step)
+
+    def _generated_username(self) -> str:
+        return "u" + self._context.entropy.letters(10, "abcdefghjkmnpqrstuvwxyz23456789")
