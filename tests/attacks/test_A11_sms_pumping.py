@@ -7,10 +7,11 @@ from typing import Any, Final
 import httpx
 import pytest
 
+from threepid.clock import HOUR
 from threepid.domain import limits
 from world import PASSWORD, World
 
-HOUR: Final = 3_600_000
+_H: Final = 3_600_000
 C: Final = "/_matrix/client/v3"
 WAYS: Final = [
     f"{C}/register/msisdn/requestToken",
@@ -230,3 +231,28 @@ def test_notices_do_not_pump_either(database_url: str, tmp_path: Path) -> None:
             body = {"new_password": PASSWORD, "logout_devices": False, "auth": auth}
             assert world.post(f"{C}/account/password", body, token=token).status_code == 200
         assert len(world.texts()) == before + 3
+
+
+def test_one_caller_closes_no_prefix(database_url: str, tmp_path: Path) -> None:
+    reset = "/_matrix/client/v3/account/password/msisdn/requestToken"
+    proxies = ["127.0.0.1"]
+    with World(
+        database_url, tmp_path, limits={"all": "on"}, server__trusted_proxies=proxies, sms__countries=["DE"]
+    ) as world:
+
+        def ask(number: int, client: str) -> int:
+            body = {
+                "client_secret": "s",
+                "country": "DE",
+                "phone_number": f"+49151234{number:05}",
+                "send_attempt": 1,
+            }
+            return world.post(reset, body, headers={"X-Forwarded-For": client}).status_code
+
+        statuses = []
+        for number in range(2 * 24):
+            statuses.append(ask(number, "198.51.100.1"))
+            world.clock.advance(HOUR)
+        assert 20 <= statuses.count(200) < 50
+        assert world.run(limits.closed_prefixes(world.server.context)) == 0
+        assert ask(99_999, "198.51.100.2") == 200

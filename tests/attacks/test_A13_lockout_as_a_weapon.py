@@ -360,3 +360,24 @@ def test_a_name_that_reads_like_a_limit_of_somebody_else_is_a_name(
         stage = {"type": "m.login.password", "user": "alice", "password": PASSWORD}
         answer = world.post("/_matrix/client/v3/delete_devices", {"devices": ["X"], "auth": stage}, token=token)
         assert answer.status_code == 200, answer.text
+
+
+def test_strangers_behind_the_same_address_hold_up_no_token(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, limits={"all": "on"}) as world:
+        registration = {
+            "username": "alice",
+            "password": PASSWORD,
+            "refresh_token": True,
+            "auth": {"type": "m.login.dummy"},
+        }
+        alice = world.post(f"{C}/register", registration).json()
+        for _ in range(301):
+            begun = world.post(f"{C}/account/password", {"new_password": "another password"})
+        assert begun.status_code == 429
+        assert world.post(f"{C}/refresh", {"refresh_token": alice["refresh_token"]}).status_code == 200
+        for number in range(31):
+            wrong = world.post(f"{C}/login", password("wrong", f"nobody{number}"))
+        assert wrong.status_code == 429
+        stage = {"type": "m.login.password", "password": PASSWORD}
+        answer = world.post(f"{C}/delete_devices", {"auth": stage, "devices": []}, token=alice["access_token"])
+        assert answer.status_code == 200, answer.text

@@ -376,3 +376,20 @@ def test_the_page_on_which_an_account_is_closed_sends_a_mail_that_says_so(world:
     assert "close your account for good: @alice:example.org" in visitor.page.text
     visitor.press("Send me a code", address=ADDRESS)
     assert "or closes the account for good" in words(world.mail().text)
+
+
+@pytest.mark.parametrize("version", ["api/v1", "v2"])
+def test_the_get_of_the_identity_server_confirms_no_reset(database_url: str, tmp_path: Path, version: str) -> None:
+    with World(database_url, tmp_path, identity__v1__validate=True) as world:
+        owner = world.register()
+        assert world.add(owner, world.validated(world.identity_token(owner))).status_code == 200
+        mallory = world.identity_token(world.register("mallory"), "mallory")
+        request = {"client_secret": "reset", "email": "alice@example.com", "send_attempt": 1}
+        sid = world.post(f"{C}/account/password/email/requestToken", request).json()["sid"]
+        query = {"sid": sid, "client_secret": "reset", "token": world.mail().code}
+        token = mallory if version == "v2" else None
+        path = f"/_matrix/identity/{version}/validate/email/submitToken"
+        assert world.get(path, params=query, token=token).status_code == 404
+        stage = {"type": "m.login.email.identity", "threepid_creds": {"sid": sid, "client_secret": "reset"}}
+        reset = world.post(f"{C}/account/password", {"new_password": "another password", "auth": stage})
+        assert reset.status_code == 401

@@ -168,3 +168,18 @@ def test_forgetting_goes_in_small_batches(database_url: str, tmp_path: Path) -> 
         assert world.run(background.run_once(world.server.context)) == background.BATCH * 3 + 7
         assert sessions(world) == 0
         assert database.commits - commits >= 4
+
+
+def test_an_account_has_at_most_100_open_sessions_over_all_its_devices(world: World) -> None:
+    world.register()
+    first = None
+    for _ in range(7):
+        token = str(world.post(f"{C}/login", STAGE).json()["access_token"])
+        for _ in range(19):
+            answer = world.post(f"{C}/delete_devices", {"devices": ["X"]}, token=token)
+            first = first or (token, answer.json()["session"])
+            world.clock.advance(1)
+    assert sessions(world) == 100
+    assert first is not None
+    again = {"devices": ["X"], "auth": {"session": first[1]}}
+    assert world.post(f"{C}/delete_devices", again, token=first[0]).json()["errcode"] == "M_FORBIDDEN"

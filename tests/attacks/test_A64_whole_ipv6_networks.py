@@ -195,3 +195,18 @@ def test_one_network_does_not_have_a_homeserver_asked_for_all(world: World) -> N
 
     assert sum(ask(around(number)) for number in range(60)) == 50
     assert ask("2001:db8:9::1")
+
+
+def test_a_whole_network_takes_no_more_of_an_accounts_guesses_than_one_caller(world: World) -> None:
+    login = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}, "password": "wrong"}
+    home = {"X-Forwarded-For": "203.0.113.10"}
+    registration = {"username": "alice", "password": PASSWORD, "auth": {"type": "m.login.dummy"}}
+    assert world.post(f"{C}/register", registration, headers=home).status_code == 200
+    for number in range(110):
+        answer = world.post(f"{C}/login", login, headers={"X-Forwarded-For": f"2001:db8:7:{number * 256:x}::1"})
+        assert answer.status_code == 403
+    hotel = {"X-Forwarded-For": "198.51.100.77"}
+    assert world.post(f"{C}/login", {**login, "password": PASSWORD}, headers=hotel).status_code == 200
+    # In that network the right one is answered like a wrong one.
+    there = {"X-Forwarded-For": "2001:db8:7:ffff::1"}
+    assert world.post(f"{C}/login", {**login, "password": PASSWORD}, headers=there).status_code == 403

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from threepid import config
+from threepid.config.permissions import why_changeable
 from threepid.config.suffixes import is_public_suffix
 from threepid.storage.engine.connect import open_database, sqlite_path
 from threepid.storage.engine.database import StorageError
@@ -81,6 +82,11 @@ def test_a_domain_of_two_labels_is_mostly_somebodys_own() -> None:
     assert [
         name for name in ("example.de", "matrix.org", "vector.im", "web.de", "co.example.org") if is_public_suffix(name)
     ] == []
+
+
+def test_second_levels_of_registries_are_nobodys_own() -> None:
+    names = ("co.uk", "id.au", "asso.fr", "lg.jp", "pp.ua", "ngrok.io", "wordpress.com")
+    assert [name for name in names if not is_public_suffix(name)] == []
 
 
 # -- what is kept
@@ -173,6 +179,17 @@ def test_what_belongs_to_another_user_can_be_changed_by_them(tmp_path: Path, nam
     os.chown(tmp_path / name, 12_345, -1)
     (found,) = problems_of(tmp_path, web__template_dir=str(folder))
     assert "belongs to another user (number 12345)" in found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
+def test_a_folder_above_that_belongs_to_another_user_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "srv"
+    folder.mkdir(mode=0o755)
+    database = folder / "threepid.db"
+    database.touch(mode=0o600)
+    assert why_changeable(database) is None
+    os.chown(folder, 1234, 1234)
+    assert f"the folder {folder} belongs to another user (number 1234)" in (why_changeable(database) or "")
 
 
 def test_a_folder_above_that_everybody_can_write_is_refused(tmp_path: Path) -> None:

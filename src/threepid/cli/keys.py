@@ -26,7 +26,8 @@ This database was used with another vault.secret. Without the old one these are 
 
   - codes and links that were sent and not used yet, and the validation sessions that they belong to
   - registrations and other requests whose authentication is under way
-  - messages that wait to be sent
+  - messages that wait to be sent, and calls that wait: identity servers that could not be reached are not asked again to
+    unbind what an account had there, and homeservers are not told of invitations that waited for their users
   - registration tokens: create new ones
   - the choice of people who want no more invitations, and the links in invitations that were sent
   - what the limits have counted: they begin anew, and so do the budgets of lookups

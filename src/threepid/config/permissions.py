@@ -83,7 +83,13 @@ def why_changeable(path: Path) -> str | None:
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             return f"others can write {path}: chmod go-w {path}"
     for folder in _folders_above(path):
-        mode = folder.stat().st_mode
+        folder_status = folder.stat()
+        mode = folder_status.st_mode
+        if folder_status.st_uid not in _trusted_users() and not is_read_only(folder):
+            return (
+                f"the folder {folder} belongs to another user (number {folder_status.st_uid}), who can replace {path}: "
+                "chown it"
+            )
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX and not is_read_only(folder):
             return f"others can write the folder {folder} and so replace {path}: chmod o-w {folder}"
     return None

@@ -20,8 +20,11 @@ _COUNTRY: Final = 2
 _PROVIDERS: Final = frozenset({
     "amazonaws.com", "appspot.com", "azurewebsites.net", "blogspot.com", "cloudapp.net", "cloudfront.net", "ddns.net", "dedyn.io",
     "duckdns.org", "dyndns.org", "eu.org", "firebaseapp.com", "fly.dev", "github.io", "gitlab.io", "herokuapp.com", "hopto.org",
-    "myfritz.net", "netlify.app", "no-ip.org", "nsupdate.info", "onrender.com", "pages.dev", "railway.app", "selfhost.de",
-    "spdns.de", "surge.sh", "vercel.app", "web.app", "workers.dev", "zapto.org",
+    "myfritz.net", "netlify.app", "ngrok-free.app", "ngrok.app", "ngrok.io", "no-ip.org", "nsupdate.info", "onrender.com",
+    "pages.dev", "railway.app", "selfhost.de",
+    "spdns.de", "surge.sh", "vercel.app", "web.app", "wordpress.com", "workers.dev", "zapto.org",
+    "adm.br", "asn.au", "asso.fr", "csiro.au", "firm.in", "gen.in", "gub.uy", "id.au", "idv.tw", "ind.br", "ind.in", "info.pl",
+    "k12.il", "lg.jp", "med.br", "pp.ua", "pro.br", "res.in", "tm.fr", "web.id",
     "br.com", "cn.com", "co.com", "de.com", "eu.com", "gb.net", "jpn.com", "ru.com", "sa.com", "uk.com", "uk.net", "us.com",
     "us.org", "za.com",
 })  # fmt: skip

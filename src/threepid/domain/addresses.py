@@ -25,6 +25,7 @@ _PHONE: Final = re.compile(r"\+?\(?[0-9][0-9 ().\-/~]*")
 """Some countries write the wait for a second dialling tone as a tilde: `8~10`."""
 _NOT_A_DIGIT: Final = re.compile(r"[^0-9]+")
 _MAX_PHONE: Final = 40
+_MAX_UNTRIMMED: Final = 1000
 _FICTIONAL: Final = re.compile(r"\+447700900[0-9]{3}")
 """Numbers that Ofcom keeps for stories: the specification's examples are of these, and people try servers with them.
 
@@ -137,9 +138,10 @@ def parse_phone(text: str, country: str | None = None) -> Phone:
     Without a country, a number without plus is an international one, as Matrix writes them. Digits of other scripts are
     digits; letters, extensions and parameters are rejected.
     """
-    if len(text) > _MAX_PHONE or (country is not None and not _COUNTRY.fullmatch(country)):
+    trimmed = "" if len(text) > _MAX_UNTRIMMED else trim(text)
+    if len(trimmed) > _MAX_PHONE or (country is not None and not _COUNTRY.fullmatch(country)):
         raise InvalidAddress("not a phone number")
-    plain = "".join(map(_plain, trim(text)))
+    plain = "".join(map(_plain, trimmed))
     if not _PHONE.fullmatch(plain):
         raise InvalidAddress("not a phone number")
     digits = _NOT_A_DIGIT.sub("", plain)
@@ -212,7 +214,13 @@ def _is_mobile(number: phonenumbers.PhoneNumber) -> bool:
 def _usual_international_prefix(country: str) -> str:
     """The digits that are usually dialled in `country` before a calling code; '' where none is usual or known."""
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(country, None)
-    return _NOT_A_DIGIT.sub("", (metadata and metadata.preferred_international_prefix) or "")
+    if metadata is None:
+        return ""
+    if metadata.preferred_international_prefix:
+        return _NOT_A_DIGIT.sub("", metadata.preferred_international_prefix)
+    # Where a carrier's digit may follow 00, 00 alone is dialled as well (Bolivia).
+    is_dialled = re.fullmatch(metadata.international_prefix or "", _INTERNATIONAL_PREFIX)
+    return _INTERNATIONAL_PREFIX if is_dialled else ""
 
 
 def _plain(character: str) -> str:

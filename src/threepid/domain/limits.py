@@ -222,10 +222,13 @@ def take_registration(tx: Tx, context: Context, *, client: str) -> None:
     _take(tx, context, _from_networks("registration", client, context.config.limits.registration_from_client))
 
 
-def take_authentication(tx: Tx, context: Context, *, client: str, logged_in: bool = False) -> None:
-    """Count an authentication session that a caller begins, who may be logged in. Raises LimitExceeded."""
+def take_authentication(tx: Tx, context: Context, *, client: str, account: str | None = None) -> None:
+    """Count an authentication session that a caller begins, or a device of `account`. Raises LimitExceeded."""
     limit = context.config.limits.authentication_from_client
-    _take(tx, context, _from_networks("authentication", client, limit, wide=not logged_in))
+    if account is None:
+        _take(tx, context, _from_networks("authentication", client, limit))
+    else:
+        _take(tx, context, [_Counted(f"authentication by the devices of {account}", limit)])
 
 
 class Guess:
@@ -253,17 +256,27 @@ class Guess:
         account, or in a network that it has logged in from (`known`), are not held up by what strangers try.
         """
         settings = context.config.limits
-        wide = not (logged_in or known)
-        counted = _from_networks("guess", client, settings.guesses_from_client, wide=wide)
-        silent = []
-        # Names stand last: they may be any text that somebody typed, and must not read like another limit.
-        if typed:
-            here = settings.guesses_at_account_from_client
-            counted += _from_networks("guess", client, here, about=f" at {typed}", wide=wide)
-        if account and logged_in:
+        here = settings.guesses_at_account_from_client
+        counted, silent = [], []
+        if logged_in:
+            # By account and not by network: strangers behind the same address do not hold up its devices.
+            counted.append(_Counted(f"guess by the devices of {account} lately", here))
             counted.append(_Counted(f"guess by the devices of {account}", settings.guesses_at_account))
-        elif account and not known:
-            silent.append(_Counted(f"guess at {account}", settings.guesses_at_account))
+        else:
+            counted += _from_networks("guess", client, settings.guesses_from_client, wide=not known)
+        # Names stand last: they may be any text that somebody typed, and must not read like another limit.
+        if typed and not logged_in:
+            counted += _from_networks("guess", client, here, about=f" at {typed}", wide=not known)
+        if account and not logged_in and not known:
+            whole = settings.guesses_at_account
+            # However many names and networks of 64 bits it tries, one site has a tenth of the account's count, or what one
+            # caller may try at one name: else its next right password would be refused where no limit is told.
+            part = Limit(
+                burst=max(whole.burst // _PART_OF_TOTAL, here.burst),
+                per_hour=max(whole.per_hour / _PART_OF_TOTAL, here.per_hour),
+            )
+            silent.append(_Counted(f"guess from {_site_of(client)} at the account {account}", part))
+            silent.append(_Counted(f"guess at {account}", whole))
         self._context = context
         self._wanted = _wanted(context, counted)
         self._silent = _wanted(context, silent)
@@ -399,6 +412,10 @@ def _of_messages_caller(context: Context, address: Address, caller: _Caller, *, 
     who = f"known callers in {_site_of(caller.client)}" if trusted else f"strangers in {_site_of(caller.client)}"
     for what, total in totals:
         counted += _part(f"{what} by {who}", total, _PART_OF_TOTAL)
+    if isinstance(address, Phone):
+        # Known or not: whoever leaves codes unconfirmed must not close a prefix alone.
+        callers = f"callers in {_site_of(caller.client)}"
+        counted += _part(f"sms to {address.prefix} by {callers}", settings.sms_to_prefix, _PART_OF_TOTAL)
     return counted
 
 
@@ -411,6 +428,7 @@ def _of_texts(kind: str, phone: Phone, settings: Limits) -> list[_Counted]:
 
 
 def _count_text(tx: Tx, context: Context, phone: Phone) -> None:
+    """Count an SMS to the number's prefix. Raises LimitExceeded if that is closed."""
     if context.config.limits.all == "off":
         return
     today = context.clock.now() // DAY

@@ -7,15 +7,13 @@ last two labels, or three where the last two are a country and a general word. W
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-from threepid.config.suffixes import SECOND_LEVELS
-
 _COUNTRY_LENGTH: Final = 2
 _SITE_BITS: Final = 48
-_GENERAL: Final = SECOND_LEVELS | {
-    "asn", "asso", "csiro", "firm", "gen", "gub", "id", "idv", "in", "ind",
-    "info", "lg", "med", "police", "pro", "res", "school", "web",
-}  # fmt: skip
-"""Second labels below which some country registers names: more than those that nobody may trust as a whole."""
+_GENERAL: Final = frozenset({"ac", "co", "com", "edu", "gov", "ne", "net", "or", "org"})
+"""Second labels below which registries of many countries register names, and which hardly anybody owns elsewhere.
+
+Fewer than those that nobody may trust as a whole: whoever owned `info.tk` would otherwise count as a stranger with each name.
+"""
 
 
 def registrable_domain(server_name: str) -> str:

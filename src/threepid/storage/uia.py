@@ -33,6 +33,7 @@ def insert(
     *,
     operation: str,
     subject: str,
+    user_id: str | None,
     request_mac: bytes,
     request: bytes,
     flows: str,
@@ -43,12 +44,13 @@ def insert(
     origin: str,
     early: bytes | None,
 ) -> None:
-    """Begin a session for one request of one subject."""
+    """Begin a session for one request of one subject, which is a device of `user_id` if somebody is logged in."""
     tx.run(
         _sql.insert,
         id_hash=id_hash,
         operation=operation,
         subject=subject,
+        user_id=user_id,
         request_mac=request_mac,
         request=request,
         flows=flows,
@@ -64,6 +66,11 @@ def insert(
 def end_oldest(tx: Tx, subject: str, *, but: int) -> int:
     """End the oldest open sessions of a subject; `but` so many stay."""
     return tx.run(_sql.end_oldest, ANY, subject=subject, but=but)
+
+
+def end_oldest_of_user(tx: Tx, user_id: str, *, but: int) -> int:
+    """End the oldest open sessions of all devices of a user; `but` so many stay."""
+    return tx.run(_sql.end_oldest_of_user, ANY, user_id=user_id, but=but)
 
 
 def keep_early(tx: Tx, id_hash: bytes, early: bytes) -> bool:

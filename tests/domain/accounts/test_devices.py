@@ -310,7 +310,7 @@ def test_a_refresh_is_noted_as_the_last_that_was_heard_of_the_device(house: Hous
     house.world.run(run())
 
 
-def test_refreshes_are_limited_by_caller_and_a_refused_one_changes_nothing(database_url: str, tmp_path: Path) -> None:
+def test_refreshes_are_limited_by_account_and_a_refused_one_changes_nothing(database_url: str, tmp_path: Path) -> None:
     limits = {"all": "on", "authentication_from_client": {"burst": 2, "per_hour": 1}}
     with World(database_url, tmp_path, limits=limits) as world:
         house = made_in(world)
@@ -322,7 +322,10 @@ def test_refreshes_are_limited_by_caller_and_a_refused_one_changes_nothing(datab
                 await house.devices.refresh(token, client="192.0.2.1", user_agent="")
             with pytest.raises(LimitExceeded):
                 await house.devices.refresh(token, client="192.0.2.1", user_agent="")
-            await house.devices.refresh(token, client="192.0.2.2", user_agent="")
+            with pytest.raises(LimitExceeded):
+                await house.devices.refresh(token, client="192.0.2.2", user_agent="")
+            world.clock.advance(HOUR)
+            await house.devices.refresh(token, client="192.0.2.1", user_agent="")
 
         world.run(run())
 

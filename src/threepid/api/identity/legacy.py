@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from threepid.api.call import Call, SignedCall
-from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, SubmitToken, Success
+from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, Success
 from threepid.api.identity.associations import UNBIND_ERRORS, Unbind, withdraw
 from threepid.api.identity.invitation import (
     INVITE_ERRORS,
@@ -65,7 +65,15 @@ class TextSent(Struct, frozen=True):
     msisdn: str
 
 
-async def _submit(call: Call, body: SubmitToken) -> Success:
+class SubmitAnyToken(Struct, frozen=True):
+    """The session, and whatever the person typed: what cannot be a code is a wrong one."""
+
+    sid: SessionId
+    client_secret: ClientSecret
+    token: str
+
+
+async def _submit(call: Call, body: SubmitAnyToken) -> Success:
     """Say by `success` whether the code was taken: homeservers hand that on, and hide an error behind one of their own."""
     check_v1_caller(call.config, call.client)
     try:
@@ -124,7 +132,7 @@ async def request_msisdn_token_v1(call: Call, body: MsisdnTokenRequest) -> TextS
     switch="v1.validate",
     errors=(errors.Forbidden, errors.NoValidSession),
 )
-async def submit_email_token_v1(call: Call, body: SubmitToken) -> Success:
+async def submit_email_token_v1(call: Call, body: SubmitAnyToken) -> Success:
     """Hand in what came by mail. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-validate-email-submittoken."""
     return await _submit(call, body)
 
@@ -137,7 +145,7 @@ async def submit_email_token_v1(call: Call, body: SubmitToken) -> Success:
     switch="v1.validate",
     errors=(errors.Forbidden, errors.NoValidSession),
 )
-async def submit_msisdn_token_v1(call: Call, body: SubmitToken) -> Success:
+async def submit_msisdn_token_v1(call: Call, body: SubmitAnyToken) -> Success:
     """Hand in what came by text. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-validate-msisdn-submittoken."""
     return await _submit(call, body)
 

@@ -121,7 +121,7 @@ class Devices:
             after, before = now - REPEATABLE, now + REPEATABLE
             sealed = devices.sealed_pair(tx, token_hash, sealed_for, after=after, before=before)
             if sealed is not None:
-                take_authentication(tx, self._context, client=client, logged_in=True)
+                take_authentication(tx, self._context, client=client, account=known.user_id)
                 return self._unsealed(refresh_token, sealed, known.user_id, known.device_id, now)
             if known.expires_at <= now:
                 return _refused(lives=True)
@@ -130,7 +130,7 @@ class Devices:
                 return _refused(lives=True)
             if not devices.use_refresh_token(tx, token_hash, known.parent_hash, now):
                 return _refused(lives=True)
-            take_authentication(tx, self._context, client=client, logged_in=True)
+            take_authentication(tx, self._context, client=client, account=known.user_id)
             login, tokens = self._new_tokens(known.user_id, known.device_id, refreshes=True)
             pair = SealedPair(self._sealed(refresh_token, login, now), sealed_for)
             devices.insert_tokens(

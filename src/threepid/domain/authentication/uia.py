@@ -49,6 +49,8 @@ IDLE: Final = 15 * MINUTE
 LIFE: Final = 2 * DAY
 OPEN_SESSIONS: Final = 20
 """Of one device; the oldest end when there are more."""
+OPEN_SESSIONS_OF_ACCOUNT: Final = 100
+"""Of all devices of an account: what each keeps may be 64 kB."""
 KEPT_WITHOUT_TOKEN: Final = 4096
 """Bytes that are kept of a request of somebody who is not logged in."""
 
@@ -319,17 +321,19 @@ class Uia:
         subject = subject_text(request.subject)
 
         def step(tx: Tx) -> None:
-            take_authentication(tx, context, client=request.client, logged_in=request.subject is not None)
+            take_authentication(tx, context, client=request.client, account=request.user_id)
             if request.subject is not None:
                 # Held until the end, so that two requests at the same moment count each other.
                 if not devices.hold_device(tx, request.subject.user_id, request.subject.device_id):
                     raise UnknownToken
                 uia.end_oldest(tx, subject, but=OPEN_SESSIONS - 1)
+                uia.end_oldest_of_user(tx, request.subject.user_id, but=OPEN_SESSIONS_OF_ACCOUNT - 1)
             uia.insert(
                 tx,
                 id_hash,
                 operation=request.operation.text,
                 subject=subject,
+                user_id=request.user_id,
                 flows=json.dumps(request.flows),
                 consumer=request.consumer.name,
                 request_mac=request_mac,

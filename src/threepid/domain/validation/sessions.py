@@ -180,11 +180,14 @@ class Validation:
         self._wake_delivery()
         return found
 
-    async def submit_token(self, sid: str, client_secret: str, token: str, *, caller: str | None = "") -> Session:
+    async def submit_token(
+        self, sid: str, client_secret: str, token: str, *, caller: str | None = "", purpose: Purpose | None = None
+    ) -> Session:
         """Validate the session by a link token or code. Handing in a right token again is no error.
 
         Raises NoValidSession, SessionExpired or TokenIncorrect. `caller` is the account that hands it in, '' for nobody,
-        None where it does not matter: it matters again when the session is used.
+        None where it does not matter: it matters again when the session is used. With `purpose`, sessions for another one
+        count as unknown.
         """
         secret_hash = self._context.vault.hash_client_secret(client_secret)
 
@@ -194,6 +197,7 @@ class Validation:
                 session is None
                 or not same(session.secret_hash, secret_hash)
                 or (caller is not None and session.owner not in ("", caller))
+                or purpose not in (None, session.purpose)
             ):
                 return Verdict.UNKNOWN, None
             return self._judge(tx, session, token), session

@@ -1,15 +1,22 @@
--- name: insert(id_hash, operation, subject, request_mac, request, flows, consumer, completed, now, expires_at, origin, early)!
+-- name: insert(id_hash, operation, subject, request_mac, request, flows, consumer, completed, now, expires_at, origin, early, user_id)!
 -- A new authentication session.
 INSERT INTO uia_sessions
     (id_hash, operation, subject, request_mac, request, flows, consumer, completed, created_at, used_at, expires_at,
-     origin, early)
+     origin, early, user_id)
 VALUES (:id_hash, :operation, :subject, :request_mac, :request, :flows, :consumer, :completed, :now, :now, :expires_at,
-    :origin, :early);
+    :origin, :early, :user_id);
 
 -- name: end_oldest(subject, but)!
 -- The oldest open sessions of a subject end; the newest stay.
 DELETE FROM uia_sessions WHERE id_hash IN (
     SELECT id_hash FROM uia_sessions WHERE subject = :subject AND subject <> '' AND consumed_at IS NULL
+    ORDER BY created_at DESC, id_hash LIMIT 1000 OFFSET CAST(:but AS BIGINT)
+);
+
+-- name: end_oldest_of_user(user_id, but)!
+-- The oldest open sessions of all devices of a user end; the newest stay.
+DELETE FROM uia_sessions WHERE id_hash IN (
+    SELECT id_hash FROM uia_sessions WHERE user_id = :user_id AND consumed_at IS NULL
     ORDER BY created_at DESC, id_hash LIMIT 1000 OFFSET CAST(:but AS BIGINT)
 );
 

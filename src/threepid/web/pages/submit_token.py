@@ -12,6 +12,7 @@ import msgspec
 
 from threepid.domain.policy import check_v1_caller
 from threepid.domain.services import IdentityServer, Services
+from threepid.domain.validation.sessions import Purpose
 from threepid.http.exchange import Answer, Handle, Request, Route
 from threepid.http.parameters import bearer_token, parse_parameters
 from threepid.spec.errors import MatrixError, MissingParams, TermsNotSigned, Unauthorized
@@ -77,8 +78,9 @@ class _Submit:
         for name in ("sid", "client_secret", "token"):
             if name not in given:
                 raise MissingParams(f"'{name}' is missing.")
+        # A session of the homeserver is confirmed by no GET: it may be for a new password.
         session = await self._services.validation.submit_token(
-            given["sid"], given["client_secret"], given["token"], caller=caller
+            given["sid"], given["client_secret"], given["token"], caller=caller, purpose=Purpose.IDENTITY
         )
         destination = None if session.next_link is None else target(self._web, session.next_link, session.sid)
         if destination is not None:
