@@ -19,8 +19,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores: many tests wait for something most of the time."""
-    return (os.cpu_count() or 1) + 1
+    """Two processes more than there are cores: many tests wait for something most of the time."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_sessionfinish() -> None:

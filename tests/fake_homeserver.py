@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from fake_identity_server import Asked, FakeIdentityServer
@@ -15,8 +14,8 @@ TOLD: tuple[int, Any] = (200, {})
 class FakeHomeserver(FakeIdentityServer):
     """Its users are told apart by their OpenID tokens: `bob`'s is `bob`."""
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
+    def __init__(self) -> None:
+        super().__init__()
         self.replies = {_USERINFO: self._userinfo, ON_BIND: TOLD}
 
     def user_id(self, localpart: str) -> str:
@@ -41,8 +40,8 @@ class FakeHomeserver(FakeIdentityServer):
 
 
 @contextlib.contextmanager
-def homeserver(directory: Path) -> Iterator[FakeHomeserver]:
-    made = FakeHomeserver(directory)
+def homeserver() -> Iterator[FakeHomeserver]:
+    made = FakeHomeserver()
     made.start()
     try:
         yield made

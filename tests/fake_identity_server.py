@@ -2,16 +2,13 @@
 
 import contextlib
 import json
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
-import trustme
-
+from authority import authority_file, localhost
 from rig import free_port
 from threepid.spec.signing import Signature, SignedRequest, parse_authorization
 
@@ -50,12 +47,9 @@ Reply = ANSWER | str | Callable[[Asked], "ANSWER | str"]
 class FakeIdentityServer:
     """`replies` are by path without the query: a status and JSON (or bytes), HANG, DROP, or a function of the request."""
 
-    def __init__(self, directory: Path) -> None:
-        authority = trustme.CA()
-        self.ca_file = str(directory / "ca.pem")
-        authority.cert_pem.write_to_path(self.ca_file)
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("localhost").configure_cert(self._context)
+    def __init__(self) -> None:
+        self.ca_file = authority_file()
+        self._context = localhost()
         self.port = free_port()
         self.name = f"localhost:{self.port}"
         self.asked: list[Asked] = []
@@ -141,8 +135,8 @@ class _Quiet(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def identity_server(directory: Path) -> Iterator[FakeIdentityServer]:
-    made = FakeIdentityServer(directory)
+def identity_server() -> Iterator[FakeIdentityServer]:
+    made = FakeIdentityServer()
     made.start()
     try:
         yield made

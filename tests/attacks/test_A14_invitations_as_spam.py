@@ -188,7 +188,7 @@ def limited(database_url: str, tmp_path: Path) -> Iterator[tuple[World, FakeHome
         "invites_from_homeserver": {"burst": 6, "per_hour": 1},
     }
     with (
-        homeserver(tmp_path) as elsewhere,
+        homeserver() as elsewhere,
         World(
             database_url, tmp_path, limits=limits, server__trusted_proxies=["127.0.0.1"], **elsewhere.settings
         ) as made,
@@ -261,7 +261,7 @@ def test_one_homeserver_sends_few_over_all_its_users(limited: tuple[World, FakeH
 def test_a_homeserver_that_asks_for_all_its_people_is_not_one_caller(database_url: str, tmp_path: Path) -> None:
     """Ten messages are a caller's, but a token names the sender, who has limits of their own."""
     with (
-        homeserver(tmp_path) as elsewhere,
+        homeserver() as elsewhere,
         World(database_url, tmp_path, limits__all="on", **elsewhere.settings) as world,
     ):
         spammer = Spammer(world, elsewhere)
@@ -287,7 +287,7 @@ def test_a_homeserver_that_asks_for_all_its_people_is_not_one_caller(database_ur
 
 def test_who_invites_again_and_again_does_not_hold_up_the_homeservers_others(database_url: str, tmp_path: Path) -> None:
     with (
-        homeserver(tmp_path) as elsewhere,
+        homeserver() as elsewhere,
         World(database_url, tmp_path, limits__all="on", **elsewhere.settings) as world,
     ):
         spammer = Spammer(world, elsewhere)
@@ -342,7 +342,7 @@ def invisible(text: str) -> str:
 
 def test_the_user_id_of_who_invites_is_whole_and_no_link(database_url: str, tmp_path: Path) -> None:
     with (
-        homeserver(tmp_path) as elsewhere,
+        homeserver() as elsewhere,
         World(database_url, tmp_path, sms__countries=["GB"], **elsewhere.settings) as world,
     ):
         openid = elsewhere.openid("ann.b")
@@ -371,7 +371,7 @@ def test_a_text_says_where_to_publish_the_number(database_url: str, tmp_path: Pa
 
 def test_an_identity_server_alone_goes_by_its_own_name(database_url: str, tmp_path: Path) -> None:
     with (
-        homeserver(tmp_path) as elsewhere,
+        homeserver() as elsewhere,
         World(
             database_url,
             tmp_path,

@@ -17,7 +17,7 @@ NOW = 1_800_000_000_000
 @pytest.fixture
 def liar(tmp_path: Path) -> Iterator[FakeIdentityServer]:
     """It says of every session that it proves the victim's address."""
-    with identity_server(tmp_path) as made:
+    with identity_server() as made:
         for version in (V1, V2):
             made.replies[f"{version}/3pid/getValidated3pid"] = (
                 200,

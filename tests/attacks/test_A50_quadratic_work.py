@@ -18,8 +18,6 @@ from threepid.spec.strict_json import parse_object
 from threepid.telemetry import mask_text
 from world import World
 
-pytestmark = pytest.mark.alone
-
 MOST = 0.2
 LENGTH = 60_000
 """Just below the limit for bodies."""

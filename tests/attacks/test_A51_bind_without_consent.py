@@ -184,7 +184,7 @@ def test_of_many_at_once_only_the_owner_of_the_session_publishes(people: People)
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[FakeHomeserver]:
-    with homeserver(tmp_path) as made:
+    with homeserver() as made:
         yield made
 
 

@@ -134,7 +134,7 @@ def test_a_retired_key_signs_nothing_any_more(database_url: str, tmp_path: Path)
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[FakeIdentityServer]:
     """Another homeserver; its user is @zoe."""
-    with identity_server(tmp_path) as made:
+    with identity_server() as made:
         made.replies["/_matrix/federation/v1/openid/userinfo"] = 200, {"sub": f"@zoe:{made.name}"}
         yield made
 

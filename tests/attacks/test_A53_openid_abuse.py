@@ -27,7 +27,7 @@ COUNT = "SELECT COUNT(*) FROM identity_tokens"
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[FakeHomeserver]:
-    with homeserver(tmp_path) as made:
+    with homeserver() as made:
         yield made
 
 

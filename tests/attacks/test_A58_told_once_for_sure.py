@@ -61,7 +61,7 @@ class Killed:
 
 
 def test_five_kills_while_the_homeserver_is_down_lose_nothing_and_it_is_told_once(tmp_path: Path) -> None:
-    with homeserver(tmp_path) as elsewhere, sink() as (taken, relay_port), ExitStack() as stack:
+    with homeserver() as elsewhere, sink() as (taken, relay_port), ExitStack() as stack:
         rig = Killed(tmp_path, elsewhere, relay_port)
         stack.callback(rig.end)
         rig.server.start()
@@ -115,7 +115,7 @@ def test_five_kills_while_the_homeserver_is_down_lose_nothing_and_it_is_told_onc
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[FakeHomeserver]:
-    with homeserver(tmp_path) as made:
+    with homeserver() as made:
         yield made
 
 

@@ -88,7 +88,7 @@ def test_an_account_has_fifty_openid_and_login_tokens_and_the_oldest_goes(world:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[FakeHomeserver]:
-    with homeserver(tmp_path) as made:
+    with homeserver() as made:
         yield made
 
 

@@ -25,7 +25,7 @@ NO_SUPPORT = {"id_server_unbind_result": "no-support"}
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[FakeIdentityServer]:
-    with identity_server(tmp_path) as made:
+    with identity_server() as made:
         made.binds("email", "alice@example.com")
         made.unbinds()
         yield made

@@ -17,7 +17,7 @@ OURS = "matrix.example.org"
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[FakeIdentityServer]:
-    with identity_server(tmp_path) as made:
+    with identity_server() as made:
         made.binds("email", "alice@example.com")
         made.unbinds()
         made.replies[f"{V2}/3pid/getValidated3pid"] = 200, {**ADDRESS, "validated_at": 1_700_000_000_000}

@@ -25,7 +25,7 @@ Work = Callable[[World, str], Any]
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[FakeIdentityServer]:
-    with identity_server(tmp_path) as made:
+    with identity_server() as made:
         made.binds("email", "alice@example.com")
         yield made
 

@@ -30,7 +30,7 @@ def dns() -> Iterator[DnsServer]:
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[FakeIdentityServer]:
-    with identity_server(tmp_path) as made:
+    with identity_server() as made:
         made.binds("email", "alice@example.com")
         made.unbinds()
         yield made

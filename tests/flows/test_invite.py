@@ -37,7 +37,7 @@ APP = "https://app.example.org"
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[FakeHomeserver]:
-    with homeserver(tmp_path) as made:
+    with homeserver() as made:
         yield made
 
 

@@ -90,14 +90,11 @@ def build(
 
 def _finder(routes: Iterable[Route]) -> Callable[[str], tuple["_Resource", Mapping[str, str]] | None]:
     """What finds where a path leads to, and the variables in it."""
-    router = CompiledRouter()
-    fixed: dict[str, tuple[_Resource, Mapping[str, str]]] = {}
-    for route in _merged(routes):
-        resource = _Resource(_handlers(route))
-        if "{" in route.template:
-            router.add_route(route.template, resource)
-        else:
-            fixed[route.template] = resource, {}
+    resources = {route.template: _Resource(_handlers(route)) for route in _merged(routes)}
+    fixed: dict[str, tuple[_Resource, Mapping[str, str]]] = {
+        template: (resource, {}) for template, resource in resources.items() if "{" not in template
+    }
+    router = _router(tuple(template for template in resources if template not in fixed))
 
     def find(path: str) -> tuple[_Resource, Mapping[str, str]] | None:
         if (known := fixed.get(path)) is not None:
@@ -107,9 +104,18 @@ def _finder(routes: Iterable[Route]) -> Callable[[str], tuple["_Resource", Mappi
         if found is None:
             return None
         variables = {name: value.replace(_SLASH_MARK, "/") for name, value in found[2].items()}
-        return cast("_Resource", found[0]), variables
+        return resources[cast("str", found[3])], variables
 
     return find
+
+
+@lru_cache(maxsize=4)
+def _router(templates: tuple[str, ...]) -> CompiledRouter:
+    """The router of these templates, which takes long to compile: another server of the same process has the same ones."""
+    router = CompiledRouter()
+    for template in templates:
+        router.add_route(template, _Resource({}))
+    return router
 
 
 class _Resource:

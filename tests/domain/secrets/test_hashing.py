@@ -37,7 +37,7 @@ def clock() -> JumpingClock:
 
 @pytest.fixture
 def turns(clock: Clock) -> Iterator[Turns]:
-    made = Turns(clock, "test", lambda: None)
+    made = Turns(clock, "test", 0.0)
     yield made
     made.close()
 

@@ -35,8 +35,8 @@ _NICER: Final = 5
 class Turns:
     """Who may work when, and the threads that do it. For one event loop."""
 
-    def __init__(self, clock: Clock, name: str, sample: Callable[[], object]) -> None:
-        """Call the threads `name`; `sample` is done once, to see how long work takes on this machine."""
+    def __init__(self, clock: Clock, name: str, seconds_each: float) -> None:
+        """Call the threads `name`; work takes about `seconds_each` on this machine, which is measured further."""
         self._clock = clock
         self.width = _cores()
         self._pool = ThreadPoolExecutor(self.width, thread_name_prefix=name, initializer=_give_way)
@@ -49,9 +49,7 @@ class Turns:
         self._last_was_known = False
         self._at_work = 0
         self._done: list[_Turn] = []
-        start = clock.monotonic()
-        sample()
-        self.seconds_each = self._seconds_since(start)
+        self.seconds_each = seconds_each
 
     @property
     def waiting(self) -> int:

@@ -46,7 +46,7 @@ class Passwords:
         self._denied = _Denied(policy.passwords_denied_file)
         # Verified when there is no hash to verify, so that "no such account" costs what "wrong password" costs.
         self._nobody = _nobodys_hash()
-        self.turns = Turns(clock, "argon2", lambda: self._matches("", self._nobody))
+        self.turns = Turns(clock, "argon2", _seconds_of_a_hash())
 
     async def hash(self, password: str, *, username: str | None = None, account: str | None = None) -> str:
         """The hash of a new password. Raises what `check` raises, and LimitExceeded when overloaded.
@@ -140,6 +140,15 @@ def _hash(password: str) -> str:
 @cache
 def _nobodys_hash() -> str:
     return _hash("nobody has this password")
+
+
+@cache
+def _seconds_of_a_hash() -> float:
+    """How long a hash takes on this machine."""
+    clock = Clock()
+    start = clock.monotonic()
+    nacl.pwhash.argon2id.verify(_nobodys_hash().encode(), b"nobody has this password")
+    return clock.monotonic() - start
 
 
 class _Denied:
