@@ -20,7 +20,7 @@ from threepid.domain.lifecycle.registration import NewAccount
 from threepid.domain.validation.sessions import Consumer
 from threepid.spec.errors import Forbidden, MatrixError, ThreepidAuthFailed, Unauthorized, UnknownToken
 from threepid.spec.uia import PASSWORD as PASSWORD_STAGE
-from threepid.spec.uia import AuthData, AuthenticationRequiredError, Flow
+from threepid.spec.uia import AuthData, AuthenticationRequiredError, Flow, Operation
 from threepid.storage.devices import Requester
 from threepid.storage.engine.database import Database, Tx
 from world import BASE, PASSWORD, World
@@ -31,7 +31,7 @@ C: Final = "/_matrix/client/v3"
 ALICE: Final = "@alice:example.org"
 NEW: Final = "another long password"
 PHONE: Final = "07400 123456"
-Operation = Callable[["Alice"], httpx.Response]
+Ending = Callable[["Alice"], httpx.Response]
 
 
 def password(word: str = PASSWORD) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def ok(answer: httpx.Response) -> bool:
 def proves(at: World, stage: dict[str, Any]) -> bool:
     """Is the proof still taken, by a request that never gets its effect?"""
     request = stages.Request(
-        operation=stages.Operation("change_password"),
+        task=stages.Task(Operation.CHANGE_PASSWORD),
         subject=None,
         flows=((stage["type"],),),
         consumer=Consumer.RESET_STAGE,
@@ -160,7 +160,7 @@ def remove(alice: Alice, medium: str, address: str) -> httpx.Response:
 # What is done, and what goes on afterwards.
 EVERYTHING: Final = set(PROBES)
 WITH_OLD_PASSWORD: Final = {"begun authentication"}
-OPERATIONS: Final[dict[str, tuple[Operation, set[str]]]] = {
+OPERATIONS: Final[dict[str, tuple[Ending, set[str]]]] = {
     "logout": (
         lambda a: a.world.post(f"{C}/logout", token=a.token),
         EVERYTHING - THIS - OF_THIS - {"finished registration"},
@@ -343,8 +343,8 @@ class Given(Authentication):
     """An authentication of Alice on this device that is complete already."""
 
     def __init__(self, world: World, grant: Grant | None = None) -> None:
-        operation, subject = stages.Operation("test"), stages.Subject(ALICE, "THIS")
-        super().__init__(world.homeserver.uia, stages.Request(operation=operation, subject=subject), None)
+        task, subject = stages.Task(Operation.DEACTIVATE), stages.Subject(ALICE, "THIS")
+        super().__init__(world.homeserver.uia, stages.Request(task=task, subject=subject), None)
         self._grant = grant or Grant(world.clock.now())
 
     async def result(self) -> str | None:
@@ -467,7 +467,7 @@ def test_no_identity_token_slips_in_while_it_happens(world: World, operation: st
 def test_a_permission_ends_with_the_device_that_it_was_given_to(world: World, end: str) -> None:
     alice = Alice(world)
     request = stages.Request(
-        operation=stages.Operation("get_login_token"),
+        task=stages.Task(Operation.GET_LOGIN_TOKEN),
         subject=stages.Subject(ALICE, "THIS"),
         flows=((PASSWORD_STAGE,),),
         client="192.0.2.1",

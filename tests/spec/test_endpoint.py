@@ -10,7 +10,7 @@ from threepid.api.call import Call, IdentityCall, UserCall
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, BadDeclarationError, Path, client, collect, endpoint, identity, other
 from threepid.spec.errors import MatrixError
-from threepid.spec.uia import AuthData
+from threepid.spec.uia import AuthData, Operation
 
 
 class Body(Struct):
@@ -134,9 +134,12 @@ def test_uia_without_a_body_that_takes_auth() -> None:
     async def with_auth(call: Call, body: BodyWithAuth) -> None:
         """Does it."""
 
-    refused("takes no body", good, method="POST", uia=True)
-    refused("has no `auth`", with_body, method="POST", uia=True)
-    assert endpoint("POST", client("/x", "v3"), auth=Auth.NONE, uia=True)(with_auth).uia
+    refused("takes no body", good, method="POST", uia=Operation.REGISTER)
+    refused("has no `auth`", with_body, method="POST", uia=Operation.REGISTER)
+    assert (
+        endpoint("POST", client("/x", "v3"), auth=Auth.NONE, uia=Operation.REGISTER)(with_auth).uia
+        is Operation.REGISTER
+    )
 
 
 def test_two_endpoints_on_one_method_and_path() -> None:

@@ -6,8 +6,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 from threepid.config import Config
 from threepid.domain.accounts.devices import Device
-from threepid.domain.authentication.stages import Operation, Subject
 from threepid.domain.authentication.stages import Request as UiaRequest
+from threepid.domain.authentication.stages import Subject, Task
 from threepid.domain.authentication.uia import Authentication, Grant
 from threepid.domain.origin import Origin, of_caller
 from threepid.domain.services import Homeserver, IdentityServer, Services
@@ -58,9 +58,11 @@ class Call(Struct, frozen=True, kw_only=True):
 
         `about` is what the path names, where it names something: the permission is for that alone.
         """
+        if self.endpoint.uia is None:
+            raise TypeError(f"{self.endpoint} declares no operation of User-Interactive Authentication")
         known = self.endpoint.body_names
         request = UiaRequest(
-            operation=Operation(self.endpoint.name, about),
+            task=Task(self.endpoint.uia, about),
             subject=self._subject(),
             body={name: value for name, value in self.raw.items() if name != "auth"},
             kept={name: value for name, value in self.raw.items() if name != "auth" and name in known},

@@ -17,7 +17,7 @@ from threepid.spec import errors
 from threepid.spec.endpoint import Accepts, Auth, Endpoint, Path
 from threepid.spec.errors import MatrixError
 from threepid.spec.strict_json import convert, parse_object, usable
-from threepid.spec.uia import AuthenticationRequiredError
+from threepid.spec.uia import AuthenticationRequiredError, Operation
 from threepid.storage.devices import Requester
 from threepid.storage.engine.database import Busy, InDoubt
 
@@ -120,7 +120,7 @@ class _Operation:
         self._strict = strict
         self._query_token = endpoint.query_token or path.family in services.context.config.server.query_token
         self._is_identity = path.family in _IDENTITY
-        of_uia = (AuthenticationRequiredError, errors.Forbidden) if endpoint.uia else ()
+        of_uia = (AuthenticationRequiredError, errors.Forbidden) if endpoint.uia is not None else ()
         self._expected = (*EVERYWHERE, *_OF_AUTHENTICATION[endpoint.auth], *of_uia, *endpoint.errors)
         self._call = _CALLS[endpoint.auth]
         self._takes_body = endpoint.method != "GET"
@@ -162,11 +162,11 @@ class _Operation:
         client = request.client
         caller = await self._caller(request, query, client)
         raw = await self._body(request, query) if self._takes_body else {}
-        if endpoint.uia and raw.get("auth", raw) is None:
+        if endpoint.uia is not None and raw.get("auth", raw) is None:
             del raw["auth"]  # some clients say in this way that they have none yet
         recalled = None
-        if endpoint.uia and raw.keys() == {"auth"}:
-            raw, recalled = await self._recalled(raw)
+        if endpoint.uia is not None and raw.keys() == {"auth"}:
+            raw, recalled = await self._recalled(raw, endpoint.uia)
         if endpoint.body_type is not None:
             arguments["body"] = convert(raw, endpoint.body_type, lax=endpoint.accepts is Accepts.ANY)
         if endpoint.query_type is not None:
@@ -240,13 +240,13 @@ class _Operation:
             return {}
         return parse_object(body)
 
-    async def _recalled(self, raw: dict[str, Any]) -> tuple[dict[str, Any], bytes | None]:
+    async def _recalled(self, raw: dict[str, Any], operation: Operation) -> tuple[dict[str, Any], bytes | None]:
         """What is known of the authentication's first body, where a client sends only its `auth` again."""
         auth = raw["auth"]
         session = auth.get("session") if isinstance(auth, dict) else None
         if not isinstance(session, str):
             return raw, None
-        first = await self._homeserver.uia.recall(self.endpoint.name, session)
+        first = await self._homeserver.uia.recall(operation, session)
         return (raw, None) if first is None else ({**first.fields, "auth": auth}, first.request_mac)
 
     def _refuse(self, error: MatrixError) -> Answer:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from threepid.spec.errors import MatrixError
+from threepid.spec.uia import Operation
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -86,7 +87,7 @@ class Endpoint:
         errors: tuple[type[MatrixError], ...],
         status: HTTPStatus,
         accepts: Accepts,
-        uia: bool,
+        uia: Operation | None,
         before_terms: bool,
         query_token: bool,
         deprecated: bool,
@@ -133,7 +134,7 @@ def endpoint(
     errors: tuple[type[MatrixError], ...] = (),
     status: HTTPStatus = HTTPStatus.OK,
     accepts: Accepts = Accepts.JSON,
-    uia: bool = False,
+    uia: Operation | None = None,
     before_terms: bool = False,
     query_token: bool = False,
     deprecated: bool = False,
@@ -143,7 +144,7 @@ def endpoint(
     """Declare that the decorated coroutine function answers `method` on `paths`.
 
     Its parameters are `call` (who asks, and the services), `body` and `query` (Structs), and one for each path variable.
-    `errors` are those that it may raise beside the ones every endpoint has. `uia` says that it takes `auth` for
+    `errors` are those that it may raise beside the ones every endpoint has. `uia` names the operation for which it requires
     User-Interactive Authentication, `before_terms` that terms need not be accepted for it, `query_token` that its token may
     stand in the query whatever `server.query_token` says. `max_body` is in bytes. `switch` names the setting that turns it on.
     """
@@ -186,7 +187,7 @@ def _refuse_contradictions(declared: Endpoint) -> None:
         (len({_variables(path) for path in declared.paths}) > 1, "its paths have different variables"),
         (any(not error.errcode for error in declared.errors), "it declares an error without an errcode"),
         (declared.body_type is not None and declared.method == "GET", "a GET has no body"),
-        (declared.uia and declared.body_type is None, "it uses UIA but takes no body"),
+        (declared.uia is not None and declared.body_type is None, "it uses UIA but takes no body"),
         (
             declared.query_token and declared.auth in (Auth.NONE, Auth.OPTIONAL_SIGNATURE),
             "it takes a token from the query but none from a header",
@@ -209,7 +210,7 @@ def _refuse_contradictions(declared: Endpoint) -> None:
         type_ = getattr(declared, name)
         if type_ is not None and not (isinstance(type_, type) and issubclass(type_, Struct)):
             raise BadDeclarationError(f"{declared.handler.__qualname__}: {name} is not a Struct")
-    if declared.uia and "auth" not in {field.name for field in msgspec.structs.fields(declared.body_type)}:
+    if declared.uia is not None and "auth" not in {field.name for field in msgspec.structs.fields(declared.body_type)}:
         raise BadDeclarationError(f"{declared.handler.__qualname__}: it uses UIA but its body has no `auth`")
 
 

@@ -3,6 +3,7 @@
 https://spec.matrix.org/latest/client-server-api/#user-interactive-authentication-api
 """
 
+from enum import StrEnum
 from typing import Any, Final
 
 from msgspec import UNSET, Struct, UnsetType, field
@@ -19,6 +20,18 @@ RECAPTCHA: Final = "m.login.recaptcha"
 
 Stage = str
 Flow = tuple[Stage, ...]
+
+
+class Operation(StrEnum):
+    """What User-Interactive Authentication is required for. The values are stored with open sessions, so they never change."""
+
+    REGISTER = "register"
+    CHANGE_PASSWORD = "change_password"  # noqa: S105 - the name of an operation
+    DEACTIVATE = "deactivate"
+    ADD_THREEPID = "add_threepid"
+    DELETE_DEVICE = "delete_device"
+    DELETE_DEVICES = "delete_devices"
+    GET_LOGIN_TOKEN = "get_login_token"  # noqa: S105 - the name of an operation
 
 
 class Identifier(Struct, frozen=True):

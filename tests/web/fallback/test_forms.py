@@ -7,6 +7,7 @@ import pytest
 
 from captcha_provider import RIGHT, SITE_KEY, CaptchaProvider
 from threepid.api.endpoints import ACCOUNTS
+from threepid.spec.uia import Operation
 from threepid.web.fallback.visit import PURPOSES
 from web.visitor import DONE, Visitor, begin, completed
 from world import PASSWORD, World
@@ -202,5 +203,5 @@ def test_an_endless_form_is_refused(world: World) -> None:
 
 
 def test_every_operation_with_authentication_has_words_for_people() -> None:
-    asked = {endpoint.name for endpoint in ACCOUNTS if endpoint.uia}
-    assert asked == PURPOSES.keys()
+    asked = {endpoint.uia for endpoint in ACCOUNTS if endpoint.uia is not None}
+    assert asked == PURPOSES.keys() == set(Operation)

@@ -8,7 +8,7 @@ from threepid.api.call import MaybeUserCall
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import IdServer
-from threepid.spec.uia import AuthData
+from threepid.spec.uia import AuthData, Operation
 
 
 class Deactivate(Struct, frozen=True):
@@ -29,7 +29,7 @@ class Deactivated(Struct, frozen=True):
     "POST",
     client("/account/deactivate", "r0", "v3", "unstable"),
     auth=Auth.OPTIONAL_ACCESS_TOKEN,
-    uia=True,
+    uia=Operation.DEACTIVATE,
     errors=(errors.Forbidden, errors.MissingToken),
 )
 async def deactivate(call: MaybeUserCall, body: Deactivate) -> Deactivated:

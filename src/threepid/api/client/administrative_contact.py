@@ -11,7 +11,7 @@ from threepid.spec import errors, threepid_creds
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.threepid_creds import ServedThreepidCreds
 from threepid.spec.types import ClientSecret, IdServer, SessionId, Token
-from threepid.spec.uia import AuthData
+from threepid.spec.uia import AuthData, Operation
 
 
 class Threepid(Struct, frozen=True):
@@ -107,7 +107,7 @@ class Unbound(Struct, frozen=True):
     "POST",
     client("/account/3pid/add", "r0", "v3", "unstable"),
     auth=Auth.ACCESS_TOKEN,
-    uia=True,
+    uia=Operation.ADD_THREEPID,
     errors=(errors.Forbidden, errors.ThreepidAuthFailed, errors.ThreepidInUse),
 )
 async def add_threepid(call: UserCall, body: AddThreepid) -> None:

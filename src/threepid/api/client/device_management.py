@@ -6,7 +6,7 @@ from threepid.api.call import UserCall
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import DeviceId, DisplayName
-from threepid.spec.uia import PASSWORD, AuthData
+from threepid.spec.uia import PASSWORD, AuthData, Operation
 from threepid.storage import devices
 
 
@@ -84,7 +84,7 @@ async def rename_device(call: UserCall, body: Rename, device_id: str) -> None:
     "DELETE",
     client("/devices/{device_id}", "r0", "v3", "unstable"),
     auth=Auth.ACCESS_TOKEN,
-    uia=True,
+    uia=Operation.DELETE_DEVICE,
     errors=(errors.Forbidden,),
 )
 async def delete_device(call: UserCall, body: DeleteDevice, device_id: str) -> None:
@@ -97,7 +97,7 @@ async def delete_device(call: UserCall, body: DeleteDevice, device_id: str) -> N
     "POST",
     client("/delete_devices", "r0", "v3", "unstable"),
     auth=Auth.ACCESS_TOKEN,
-    uia=True,
+    uia=Operation.DELETE_DEVICES,
     errors=(errors.Forbidden,),
 )
 async def delete_devices(call: UserCall, body: DeleteDevices) -> None:

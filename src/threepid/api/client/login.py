@@ -7,7 +7,7 @@ from threepid.domain.accounts.devices import Login
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import DeviceId, DisplayName, Password
-from threepid.spec.uia import PASSWORD, AuthData, Identifier
+from threepid.spec.uia import PASSWORD, AuthData, Identifier, Operation
 
 LOGIN_TOKEN = "m.login.token"  # noqa: S105 - the name of a login type
 
@@ -108,7 +108,7 @@ async def _login(call: Call, body: LoginRequest) -> Login:
     return await logins.log_in(named, body.password, device)
 
 
-@endpoint("POST", client("/login/get_token", "v1"), auth=Auth.ACCESS_TOKEN, uia=True)
+@endpoint("POST", client("/login/get_token", "v1"), auth=Auth.ACCESS_TOKEN, uia=Operation.GET_LOGIN_TOKEN)
 async def get_login_token(call: UserCall, body: GetToken) -> LoginToken:
     """A token by which another device can log in. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv1loginget_token."""
     grant = await call.authenticate(body.auth, ((PASSWORD,),))

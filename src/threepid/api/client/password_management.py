@@ -10,7 +10,7 @@ from threepid.domain.validation.sessions import Purpose
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import Password
-from threepid.spec.uia import AuthData
+from threepid.spec.uia import AuthData, Operation
 
 
 class NewPassword(Struct, frozen=True):
@@ -25,7 +25,7 @@ class NewPassword(Struct, frozen=True):
     "POST",
     client("/account/password", "r0", "v3", "unstable"),
     auth=Auth.OPTIONAL_ACCESS_TOKEN,
-    uia=True,
+    uia=Operation.CHANGE_PASSWORD,
     errors=(errors.Forbidden, errors.WeakPassword),
 )
 async def change_password(call: MaybeUserCall, body: NewPassword) -> None:

@@ -11,7 +11,7 @@ from threepid.domain.validation.sessions import Purpose
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import DeviceId, DisplayName, Password
-from threepid.spec.uia import AuthData
+from threepid.spec.uia import AuthData, Operation
 
 
 class Register(Struct, frozen=True):
@@ -59,7 +59,7 @@ class Available(Struct, frozen=True):
     "POST",
     client("/register", "r0", "v3", "unstable"),
     auth=Auth.NONE,
-    uia=True,
+    uia=Operation.REGISTER,
     errors=(
         errors.Exclusive,
         errors.Forbidden,

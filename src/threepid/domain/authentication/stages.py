@@ -39,6 +39,8 @@ from threepid.spec.uia import (
     TERMS,
     AuthData,
     Flow,
+    Operation,
+    Stage,
 )
 from threepid.storage import threepids, validations
 from threepid.storage.engine.database import Tx
@@ -47,22 +49,64 @@ MEDIA: Final = {EMAIL_IDENTITY: "email", MSISDN: "msisdn"}
 """The medium whose address a stage proves."""
 
 
-class Operation(Struct, frozen=True):
-    """What is to be done: the endpoint's name, and what its path names, where it names something."""
+class Task(Struct, frozen=True, array_like=True):
+    """What is to be done: the operation, and what its path names, where it names something."""
 
-    name: str
+    operation: Operation
     about: str | None = None
 
     @property
     def text(self) -> str:
-        """As it is stored. No endpoint's name has a blank in it, so that two operations never share a text."""
-        return self.name if self.about is None else f"{self.name} {self.about}"
+        """As it is stored."""
+        return msgspec.json.encode(self).decode()
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """What was stored."""
+        """What was stored, also by versions that joined the two with a blank."""
+        if text.startswith("["):
+            return msgspec.json.decode(text, type=cls)
         name, blank, about = text.partition(" ")
-        return cls(name, about if blank else None)
+        return cls(Operation(name), about if blank else None)
+
+
+class Proof(Struct, frozen=True):
+    """An address that a stage proved, by the validation session `sid`."""
+
+    sid: str
+    medium: str
+    canonical: str
+    address: str
+    validated_at: int
+
+
+class StageResult(Struct, frozen=True, omit_defaults=True):
+    """What a completed stage proved.
+
+    An address; the hash of a registration token that is to be used up; the documents and versions that were accepted; or nothing
+    but that the stage is complete.
+    """
+
+    proof: Proof | None = None
+    registration_token: str | None = None
+    terms: tuple[tuple[str, str], ...] = ()
+
+
+Completed = dict[Stage, StageResult]
+"""The stages that are complete, in their order."""
+
+
+def completed_from(text: str) -> Completed:
+    """The stages that were stored, also by versions that stored the members of a proof without its name."""
+    stored: dict[Stage, dict[str, Any]] = msgspec.json.decode(text)
+    return {
+        stage: msgspec.convert({"proof": result} if "sid" in result else result, StageResult)
+        for stage, result in stored.items()
+    }
+
+
+def completed_text(completed: Completed) -> str:
+    """As it is stored."""
+    return msgspec.json.encode(completed).decode()
 
 
 class Subject(Struct, frozen=True, array_like=True):
@@ -80,7 +124,7 @@ def subject_text(subject: Subject | None) -> str:
 class Request(Struct, frozen=True, kw_only=True):
     """What is to be authenticated, for `subject` if somebody is logged in."""
 
-    operation: Operation
+    task: Task
     subject: Subject | None
     flows: tuple[Flow, ...] = ()
     body: dict[str, Any] = {}
@@ -133,22 +177,22 @@ class Stages:
         self._tokens = tokens
         self._captcha = captcha
 
-    async def check(self, request: Request, auth: AuthData) -> dict[str, Any]:
-        """What the stage of `auth` proved, as JSON. Raises a MatrixError if it did not."""
+    async def check(self, request: Request, auth: AuthData) -> StageResult:
+        """What the stage of `auth` proved. Raises a MatrixError if it did not."""
         if auth.type == DUMMY:
-            return {}
+            return StageResult()
         if auth.type == PASSWORD and request.user_id is not None:
             await self._check_password(request.user_id, auth, request.client)
-            return {}
+            return StageResult()
         if auth.type in MEDIA:
             return await self._check_contact(request, auth, MEDIA[str(auth.type)])
         if auth.type == TERMS:
-            return {"terms": [[document.id, document.version] for document in self._settings.terms]}
+            return StageResult(terms=tuple((document.id, document.version) for document in self._settings.terms))
         if auth.type == REGISTRATION_TOKEN:
             return await self._check_token(request, auth)
         if auth.type == RECAPTCHA and self._captcha is not None:
             await self._check_captcha(self._captcha, request, auth)
-            return {}
+            return StageResult()
         raise Unrecognized("This stage is not offered here, or not in this order.")
 
     def params(self, flows: tuple[Flow, ...]) -> dict[str, Any]:
@@ -161,7 +205,7 @@ class Stages:
             found[RECAPTCHA] = {"public_key": self._settings.captcha.site_key}
         return found
 
-    async def _check_contact(self, request: Request, auth: AuthData, medium: str) -> dict[str, Any]:
+    async def _check_contact(self, request: Request, auth: AuthData, medium: str) -> StageResult:
         given = auth.threepid_creds if auth.threepid_creds is not UNSET else auth.legacy_threepid_creds
         if isinstance(given, list):
             if len(given) != 1:
@@ -189,13 +233,7 @@ class Stages:
             raise ThreepidAuthFailed("The address has not been confirmed yet.", cause=type(error).__name__) from error
         if session.consumed_at is not None or session.medium != medium or session.validated_at is None:
             raise ThreepidAuthFailed("The validation of the address has been used already.")
-        return {
-            "sid": session.sid,
-            "medium": session.medium,
-            "canonical": session.canonical,
-            "address": session.address,
-            "validated_at": session.validated_at,
-        }
+        return StageResult(Proof(session.sid, session.medium, session.canonical, session.address, session.validated_at))
 
     def _refuse_stale(self, tx: Tx, session: validations.Session) -> None:
         """An address that changed hands since it was confirmed must not open its former owner's account."""
@@ -206,12 +244,12 @@ class Stages:
         if contact is not None and contact.validated_at < self._context.clock.now() - days * DAY:
             raise Forbidden("This address was confirmed too long ago to recover an account by it.")
 
-    async def _check_token(self, request: Request, auth: AuthData) -> dict[str, Any]:
+    async def _check_token(self, request: Request, auth: AuthData) -> StageResult:
         if auth.token is UNSET:
             raise MissingParam("'token' is missing.")
         if not await self._tokens.guess(auth.token, client=request.client):
             raise Forbidden("This registration token is not known, has expired or has been used up.")
-        return {"registration_token": self._tokens.hash(auth.token)}
+        return StageResult(registration_token=self._tokens.hash(auth.token))
 
     @staticmethod
     async def _check_captcha(captcha: Captcha, request: Request, auth: AuthData) -> None:

@@ -18,11 +18,16 @@ from threepid.clock import DAY, MINUTE
 from threepid.domain import origin as origins
 from threepid.domain.authentication.stages import (
     MEDIA,
-    Operation,
+    Completed,
+    Proof,
     Request,
+    StageResult,
     Stages,
     Subject,
+    Task,
     TooEarlyError,
+    completed_from,
+    completed_text,
     subject_text,
 )
 from threepid.domain.context import Context
@@ -40,7 +45,7 @@ from threepid.spec.errors import (
     Unrecognized,
     UpstreamFailed,
 )
-from threepid.spec.uia import AuthData, AuthenticationRequiredError, Flow, Stage
+from threepid.spec.uia import AuthData, AuthenticationRequiredError, Flow, Operation, Stage
 from threepid.storage import accounts, devices, uia, validations
 from threepid.storage.engine.database import Tx
 from threepid.storage.uia import UiaSession
@@ -53,16 +58,6 @@ OPEN_SESSIONS_OF_ACCOUNT: Final = 100
 """Of all devices of an account: what each keeps may be 64 kB."""
 KEPT_WITHOUT_TOKEN: Final = 4096
 """Bytes that are kept of a request of somebody who is not logged in."""
-
-
-class Proof(Struct, frozen=True):
-    """An address that a stage proved, by the validation session `sid`."""
-
-    sid: str
-    medium: str
-    canonical: str
-    address: str
-    validated_at: int
 
 
 class Grant(Struct, frozen=True):
@@ -109,7 +104,7 @@ class Page(Enum):
 class View(Struct, frozen=True):
     """An authentication session as a page shows it. `purpose` is that of validation sessions for its stages."""
 
-    operation: str
+    operation: Operation
     user_id: str | None
     """Who began it, where somebody was logged in."""
     account: str | None
@@ -150,19 +145,19 @@ class Uia:
         self._context = context
         self._stages = stages
 
-    async def recall(self, endpoint: str, session: str) -> Recalled | None:
-        """The first body of a session of an endpoint, for clients that do not repeat it; None if there is no such session."""
+    async def recall(self, operation: Operation, session: str) -> Recalled | None:
+        """The first body of a session for an operation, for clients that do not repeat it; None if there is no such session."""
         stored = await self._load(session)
-        if stored is None or Operation.from_text(stored.operation).name != endpoint:
+        if stored is None or Task.from_text(stored.operation).operation is not operation:
             return None
         return Recalled(self._kept(session, stored), stored.request_mac)
 
-    async def result_of(self, endpoint: str, auth: AuthData | None) -> str | None:
+    async def result_of(self, task: Task, auth: AuthData | None) -> str | None:
         """What came of a session that was finished before, for checks that must not be made twice."""
         if auth is None or auth.session is UNSET:
             return None
         stored = await self._load(auth.session)
-        return stored.result if stored is not None and stored.operation == endpoint else None
+        return stored.result if stored is not None and Task.from_text(stored.operation) == task else None
 
     async def view(self, session: str) -> View | None:
         """What a session is for and what of it is done; None if there is no such session, or it was used."""
@@ -175,11 +170,11 @@ class Uia:
             username = self._kept(session, stored).get("username")
             account = f"@{username.lower()}:{self._context.server_name}" if isinstance(username, str) else None
         return View(
-            operation=request.operation.name,
+            operation=request.task.operation,
             user_id=request.user_id,
             account=account,
             flows=request.flows,
-            completed=tuple(json.loads(stored.completed)),
+            completed=tuple(completed_from(stored.completed)),
             params=self._stages.params(request.flows),
             purpose=Purpose.REGISTER if request.consumer is Consumer.REGISTER_STAGE else Purpose.RESET,
             origin=request.origin,
@@ -195,7 +190,7 @@ class Uia:
         view = await self.view(session)
         if stored is None or view is None or view.page_of(str(auth.type)) is not Page.OPEN:
             raise NotFound("This authentication session is unknown or has expired.")
-        completed = json.loads(stored.completed)
+        completed = completed_from(stored.completed)
         if auth.type not in completed:
             try:
                 completed = await self._attempt(_request_of(stored, client), auth, session, stored)
@@ -223,7 +218,7 @@ class Uia:
             if stored.result is None:
                 raise await self._begin(request, Forbidden("This authentication session has been used already."))
             return Grant(self._context.clock.now(), id_hash, result=stored.result)
-        completed = json.loads(stored.completed)
+        completed = completed_from(stored.completed)
         if auth.type is UNSET:
             completed = await self._attempt_again(request, auth.session, stored)
         elif auth.type not in completed:
@@ -245,8 +240,8 @@ class Uia:
             raise await self._begin(request, completed=completed)
         return _grant(self._context.clock.now(), None, request, completed)
 
-    async def _attempt(self, request: Request, auth: AuthData, session: str, stored: UiaSession) -> dict[Stage, Any]:
-        completed: dict[Stage, Any] = json.loads(stored.completed)
+    async def _attempt(self, request: Request, auth: AuthData, session: str, stored: UiaSession) -> Completed:
+        completed = completed_from(stored.completed)
         stage = str(auth.type)
         following = (*completed, stage)
         if not any(flow[: len(following)] == following for flow in request.flows):
@@ -258,16 +253,18 @@ class Uia:
             raise self._required(request, session, completed, failed.failure) from failed
         now = self._context.clock.now()
         id_hash = self._context.vault.hash_token(session)
-        text = json.dumps(completed)
+        text = completed_text(completed)
         if not await self._context.database.write(
             lambda tx: uia.complete(tx, id_hash, before=stored.completed, completed=text, now=now)
         ):
-            raise self._required(request, session, json.loads(stored.completed), Forbidden("Another stage came first."))
+            raise self._required(
+                request, session, completed_from(stored.completed), Forbidden("Another stage came first.")
+            )
         return completed
 
-    async def _attempt_again(self, request: Request, session: str, stored: UiaSession) -> dict[Stage, Any]:
+    async def _attempt_again(self, request: Request, session: str, stored: UiaSession) -> Completed:
         """What is done, after another try of what came too early. Nothing is said of a failure: nobody tried anything now."""
-        completed: dict[Stage, Any] = json.loads(stored.completed)
+        completed = completed_from(stored.completed)
         for stage, creds in self._early_of(session, stored).items():
             if stage not in completed:
                 with contextlib.suppress(AuthenticationRequiredError):
@@ -294,7 +291,7 @@ class Uia:
         body: dict[str, Any] = json.loads(self._context.vault.unseal(session, stored.request))
         return body
 
-    async def _stage(self, request: Request, auth: AuthData) -> Any:
+    async def _stage(self, request: Request, auth: AuthData) -> StageResult:
         """What the stage proved. Raises _StageFailedError, or what must reach the client as it is."""
         try:
             return await self._stages.check(request, auth)
@@ -308,7 +305,7 @@ class Uia:
         request: Request,
         failure: MatrixError | None = None,
         *,
-        completed: dict[Stage, Any] | None = None,
+        completed: Completed | None = None,
         early: dict[Stage, Any] | None = None,
     ) -> AuthenticationRequiredError:
         context = self._context
@@ -331,14 +328,14 @@ class Uia:
             uia.insert(
                 tx,
                 id_hash,
-                operation=request.operation.text,
+                operation=request.task.text,
                 subject=subject,
                 user_id=request.user_id,
                 flows=json.dumps(request.flows),
                 consumer=request.consumer.name,
                 request_mac=request_mac,
                 request=sealed,
-                completed=json.dumps(completed or {}),
+                completed=completed_text(completed or {}),
                 now=now,
                 expires_at=now + LIFE,
                 origin=request.origin.to_text(),
@@ -349,7 +346,7 @@ class Uia:
         return self._required(request, session, completed or {}, failure)
 
     def _required(
-        self, request: Request, session: str, completed: dict[Stage, Any], failure: MatrixError | None = None
+        self, request: Request, session: str, completed: Completed, failure: MatrixError | None = None
     ) -> AuthenticationRequiredError:
         return AuthenticationRequiredError(
             session=session,
@@ -368,8 +365,8 @@ class Uia:
         """Clients ask with nothing which flows a registration has, and say in that session, once, what they wish."""
         vault = self._context.vault
         nothing = vault.mac_request({})
-        if request.consumer is not Consumer.REGISTER_STAGE or (stored.operation, stored.subject) != (
-            request.operation.text,
+        if request.consumer is not Consumer.REGISTER_STAGE or (Task.from_text(stored.operation), stored.subject) != (
+            request.task,
             "",
         ):
             return False
@@ -394,7 +391,7 @@ class Uia:
 
     def _is_same_request(self, stored: UiaSession, request: Request) -> bool:
         return (
-            stored.operation == request.operation.text
+            Task.from_text(stored.operation) == request.task
             and stored.subject == subject_text(request.subject)
             and same(stored.request_mac, self._mac_of(request))
         )
@@ -426,7 +423,7 @@ class Authentication:
 
     async def result(self) -> str | None:
         """What came of the session if it was finished before, for checks that must not be made twice."""
-        return await self._uia.result_of(self._request.operation.name, self._auth)
+        return await self._uia.result_of(self._request.task, self._auth)
 
     async def require(self, flows: tuple[Flow, ...], *, consumer: Consumer = Consumer.REGISTER_STAGE) -> Grant:
         """The permission, once one of `flows` is complete; until then raises AuthenticationRequiredError (401).
@@ -466,7 +463,7 @@ def subjects_of(user_id: str) -> str:
 def _request_of(stored: UiaSession, client: str = "") -> Request:
     """The request that a session belongs to, as far as its stages need to know it."""
     return Request(
-        operation=Operation.from_text(stored.operation),
+        task=Task.from_text(stored.operation),
         subject=msgspec.json.decode(stored.subject, type=Subject) if stored.subject else None,
         flows=tuple(map(tuple, json.loads(stored.flows))),
         consumer=Consumer[stored.consumer],
@@ -475,13 +472,15 @@ def _request_of(stored: UiaSession, client: str = "") -> Request:
     )
 
 
-def _grant(now: int, id_hash: bytes | None, request: Request, completed: dict[Stage, Any]) -> Grant:
-    details = completed.values()
+def _grant(now: int, id_hash: bytes | None, request: Request, completed: Completed) -> Grant:
+    results = completed.values()
     return Grant(
         now,
         id_hash,
-        proofs=tuple(Proof(**detail) for detail in details if "sid" in detail),
-        registration_token=next((one["registration_token"] for one in details if "registration_token" in one), None),
-        terms=tuple((document, version) for detail in details for document, version in detail.get("terms", ())),
+        proofs=tuple(result.proof for result in results if result.proof is not None),
+        registration_token=next(
+            (one.registration_token for one in results if one.registration_token is not None), None
+        ),
+        terms=tuple(accepted for result in results for accepted in result.terms),
         device=(request.subject.user_id, request.subject.device_id) if request.subject else None,
     )

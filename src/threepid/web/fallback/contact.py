@@ -21,7 +21,7 @@ from threepid.spec.errors import (
     ThreepidAuthFailed,
     Unrecognized,
 )
-from threepid.spec.uia import AuthData
+from threepid.spec.uia import AuthData, Operation
 from threepid.web import countries, language
 from threepid.web.fallback.visit import Visit
 from threepid.web.render import Pages
@@ -136,7 +136,7 @@ class ContactStage:
             send_attempt=attempt,
             # Not the visitor: what the code is good for was asked for by whoever began the session.
             origin=visit.view.origin,
-            closes=visit.view.operation == "deactivate",
+            closes=visit.view.operation is Operation.DEACTIVATE,
         )
         return _Sent(address.address, sid, secret, attempt)
 

@@ -6,15 +6,16 @@ from typing import Final
 from msgspec import Struct
 
 from threepid.domain.authentication.uia import View
+from threepid.spec.uia import Operation
 
-PURPOSES: Final[Mapping[str, str]] = {
-    "register": "open an account",
-    "change_password": "set a new password",
-    "deactivate": "close your account for good",
-    "delete_device": "log out one of your devices",
-    "delete_devices": "log out some of your devices",
-    "add_threepid": "add an address or a phone number to your account",
-    "get_login_token": "log in on another device",
+PURPOSES: Final[Mapping[Operation, str]] = {
+    Operation.REGISTER: "open an account",
+    Operation.CHANGE_PASSWORD: "set a new password",
+    Operation.DEACTIVATE: "close your account for good",
+    Operation.DELETE_DEVICE: "log out one of your devices",
+    Operation.DELETE_DEVICES: "log out some of your devices",
+    Operation.ADD_THREEPID: "add an address or a phone number to your account",
+    Operation.GET_LOGIN_TOKEN: "log in on another device",
 }
 """What the operations that need authentication are for, in the words of the pages."""
 
@@ -44,4 +45,4 @@ class Visit(Struct, frozen=True, kw_only=True):
     @property
     def purpose(self) -> str:
         """What the person is about to do, '' if there are no words for it: nobody should confirm they know not what."""
-        return PURPOSES.get(self.view.operation, "")
+        return PURPOSES[self.view.operation]
