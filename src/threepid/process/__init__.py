@@ -150,10 +150,9 @@ def _metrics(listen: str, directory: str, lifeline: Lifeline) -> Iterator[None]:
     """Serve the metrics that all workers leave in `directory` from a process of its own."""
     where = config.tcp_address(listen)
     # Forked, it holds the lifeline at once; a new interpreter would first have to import all of this.
-    method = "fork" if sys.platform == "linux" else "spawn"
-    process: Any = multiprocessing.get_context(method).Process(  # type: ignore[attr-defined]
-        target=_serve_metrics, args=(where.host, where.port, directory, lifeline), daemon=True
-    )
+    linux = sys.platform == "linux"
+    context = multiprocessing.get_context("fork") if linux else multiprocessing.get_context("spawn")
+    process = context.Process(target=_serve_metrics, args=(where.host, where.port, directory, lifeline), daemon=True)
     process.start()
     try:
         yield
