@@ -56,6 +56,6 @@ def _of_sections(config: Config) -> Iterator[Problem]:
 def _of_paths(config: Config) -> Iterator[Problem]:
     """Every path, as its annotation says: whether it can be read, and by whom else."""
     folders = secret_folders(config.server.secret_dirs)
-    for place, names, path in walk.paths(config):
-        if names.why_not is not None and (trouble := names.why_not(path, folders)):
+    for place, kind, path in walk.paths(config):
+        if kind.why_not is not None and (trouble := kind.why_not(path, folders)):
             yield Problem(place, trouble)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from threepid.config import wording
 from threepid.config.problem import ConfigError
-from threepid.config.section import Names
+from threepid.config.section import PathTo
 from threepid.config.sections import Config
 from threepid.config.sections.accounts import Accounts
 from threepid.config.sections.delivery import Email, Sms
@@ -22,7 +22,7 @@ from threepid.config.sections.identity import Identity
 from threepid.config.sections.limits import Limits
 from threepid.config.sections.relays import MailboxTransport
 from threepid.config.sections.server import Server
-from threepid.config.walk import members, names, sections
+from threepid.config.walk import members, path_kind, sections
 
 C = TypeVar("C", bound=Struct)
 
@@ -126,7 +126,7 @@ def _absolute(value: Any, type_: Any, folder: Path) -> Any:
         return {key: _absolute(member, types.get(key), folder) for key, member in value.items()}
     if isinstance(value, list | tuple):
         return [_absolute(member, type_, folder) for member in value]
-    kind = names(type_) if isinstance(value, str) else None
+    kind = path_kind(type_) if isinstance(value, str) else None
     return value if kind is None else _absolute_path(value, kind, folder)
 
 
@@ -139,7 +139,7 @@ def _tables(type_: Any, value: Mapping[str, Any]) -> list[type[Struct]]:
     ]
 
 
-def _absolute_path(text: str, kind: Names, folder: Path) -> str:
+def _absolute_path(text: str, kind: PathTo, folder: Path) -> str:
     path = text.removeprefix(kind.prefix)
     if not path or not text.startswith(kind.prefix):
         return text

@@ -15,7 +15,7 @@ from msgspec import NODEFAULT, Struct
 from threepid.config.section import Example, Section
 from threepid.config.sections import Config
 from threepid.config.sections.limits import Limit
-from threepid.config.walk import metadata, names, sections
+from threepid.config.walk import metadata, path_kind, sections
 
 
 class Setting(Struct, frozen=True):
@@ -57,10 +57,12 @@ def example(config: type[Struct] = Config) -> str:
 
     A table that is absent is off, so its header cannot stand there: its keys come first and have their whole names.
     """
+    tables = [field.encode_name for field in msgspec.structs.fields(config)]
+    *first, last = [name for name in tables if _is_optional(config, name)]
     lines = [
         "# Every setting with its default. Uncomment what you change: each line stands for itself.",
         "",
-        "# The tables accounts, identity, email and sms are off until one of their settings is uncommented.",
+        f"# The tables {', '.join(first)} and {last} are off until one of their settings is uncommented.",
     ]
     header = ""
     table = None
@@ -142,7 +144,7 @@ def _sentences(section: type[Struct]) -> Mapping[str, str]:
 
 
 def _readable(type_: Any) -> str:
-    kind = names(type_)
+    kind = path_kind(type_)
     bare = type_.__origin__ if get_origin(type_) is Annotated else type_
     if get_origin(bare) is tuple:
         inner = get_args(bare)[0]

@@ -1,4 +1,4 @@
-"""What every table of the file is, and what its texts may name: the annotations that reading, checking and reference follow."""
+"""The base of all tables, and the annotations that say what a path leads to. Reading, checking and the reference follow them."""
 
 import ssl
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One table of the file. Unknown keys are errors."""
 
 
-class Names(Struct, frozen=True):
+class PathTo(Struct, frozen=True):
     """In an annotation: the text is a path, which is relative to the file's folder."""
 
     noun: str
@@ -49,17 +49,17 @@ def _why_no_folder(name: str, _folders: Sequence[Path]) -> str | None:
     return None if Path(name).is_dir() else f"there is no folder {name}"
 
 
-SecretFile = Annotated[str, Names("secret file", why_no_secret)]
+SecretFile = Annotated[str, PathTo("secret file", why_no_secret)]
 """A file that only the server's user may read, or that a container platform mounts."""
-PublicFile = Annotated[str, Names("file", _why_no_file)]
+PublicFile = Annotated[str, PathTo("file", _why_no_file)]
 """A file that anybody may read."""
-AuthoritiesFile = Annotated[str, Names("file", _why_no_authorities)]
+AuthoritiesFile = Annotated[str, PathTo("file", _why_no_authorities)]
 """A file of certificates in PEM form."""
-Folder = Annotated[str, Names("folder", _why_no_folder)]
+Folder = Annotated[str, PathTo("folder", _why_no_folder)]
 """A folder that exists."""
-NewFolder = Annotated[str, Names("folder")]
+NewFolder = Annotated[str, PathTo("folder")]
 """A folder that the server makes if there is none."""
-DatabaseUrl = Annotated[str, Names("text", prefix="sqlite:")]
+DatabaseUrl = Annotated[str, PathTo("text", prefix="sqlite:")]
 """A URL, whose path is a file of SQLite."""
-ListenAddress = Annotated[str, Names("text", prefix="unix:")]
+ListenAddress = Annotated[str, PathTo("text", prefix="unix:")]
 """An address and a port, or the path of a socket file."""

@@ -1,4 +1,4 @@
-"""Walks over the types and the values of a configuration. New settings are found here; nothing lists them."""
+"""Walks over the types and the values of a configuration, so that no list of settings is needed."""
 
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 import msgspec
 from msgspec import Struct
 
-from threepid.config.section import Names
+from threepid.config.section import PathTo
 
 
 def sections(type_: Any) -> list[type[Struct]]:
@@ -31,18 +31,18 @@ def metadata(type_: Any) -> Iterator[Any]:
         yield from metadata(argument)
 
 
-def names(type_: Any) -> Names | None:
-    """What a text of `type_`, or each text in a list of them, names; None if it is no path."""
-    return next((one for one in metadata(type_) if isinstance(one, Names)), None)
+def path_kind(type_: Any) -> PathTo | None:
+    """What a path of `type_`, or each path in a list, leads to; None if the text is no path."""
+    return next((one for one in metadata(type_) if isinstance(one, PathTo)), None)
 
 
-def paths(config: Struct) -> Iterator[tuple[str, Names, str]]:
-    """Every path that is set: its place, what it names, and the path."""
+def paths(config: Struct) -> Iterator[tuple[str, PathTo, str]]:
+    """Every path that is set: its place, what it leads to, and the path."""
     for table in msgspec.structs.fields(type(config)):
         yield from _paths(f"[{table.encode_name}] ", getattr(config, table.name))
 
 
-def _paths(prefix: str, section: Any) -> Iterator[tuple[str, Names, str]]:
+def _paths(prefix: str, section: Any) -> Iterator[tuple[str, PathTo, str]]:
     if not isinstance(section, Struct):
         return
     for field in msgspec.structs.fields(type(section)):
@@ -50,7 +50,7 @@ def _paths(prefix: str, section: Any) -> Iterator[tuple[str, Names, str]]:
         value = getattr(section, field.name)
         yield from _paths(f"{place}.", value)
         for text in value if isinstance(value, tuple) else (value,):
-            if isinstance(text, str) and text and (kind := names(field.type)):
+            if isinstance(text, str) and text and (kind := path_kind(field.type)):
                 yield place, kind, text
         if isinstance(value, tuple):
             for index, member in enumerate(value):
