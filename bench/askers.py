@@ -18,7 +18,7 @@ ASK_EVERY = 0.05
 
 async def ask(port: int, bodies: list[str], tokens: list[str], seconds: float) -> list[float]:
     """The milliseconds of each answer; one that could not be asked for in time counts from when it should have been."""
-    took = []
+    took: list[float] = []
     begin = time.perf_counter()
 
     async def client(number: int) -> None:

@@ -2,12 +2,13 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from rich.progress import track
 
 from threepid.clock import DAY, Clock
+from threepid.domain.limits import known_network
 from threepid.domain.secrets.vault import Vault
 from threepid.storage import accounts, devices, threepids, validations
 from threepid.storage.engine.connect import open_database
@@ -63,6 +64,7 @@ async def _fill(path: Path, count: int, posts: int, vault: Vault, password_hash:
             device_id="BENCH",
             display_name=None,
             seen_from="127.0.0.1",
+            network=known_network("127.0.0.1"),
             user_agent="",
             tokens=devices.Tokens(access_hash=vault.hash_token(token(number))),
             now=now,
@@ -95,7 +97,9 @@ async def _fill(path: Path, count: int, posts: int, vault: Vault, password_hash:
         await database.close()
 
 
-async def _in_batches(write, one: Callable[[Tx, int], None], count: int, what: str) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+async def _in_batches(
+    write: Callable[[Callable[[Tx], None]], Awaitable[None]], one: Callable[[Tx, int], None], count: int, what: str
+) -> None:
     for start in track(range(0, count, BATCH), description=f"making {what}"):
 
         def batch(tx: Tx, start: int = start) -> None:

@@ -41,4 +41,5 @@ def verified_per_second(library: str, password_hash: str, password: str, seconds
 
 
 if __name__ == "__main__":
-    print(verified_per_second(*sys.argv[1:4], float(sys.argv[4])))
+    library, password_hash, password, seconds = sys.argv[1:]
+    print(verified_per_second(library, password_hash, password, float(seconds)))

@@ -90,5 +90,5 @@ def _start(script: str, *arguments: str) -> subprocess.Popen[str]:
 def _result(running: subprocess.Popen[str]) -> Any:
     output, _ = running.communicate(timeout=120)
     if running.returncode:
-        raise SystemExit(f"{running.args} ended with {running.returncode}")
+        raise SystemExit(f"{running.args!r} ended with {running.returncode}")
     return json.loads(output)

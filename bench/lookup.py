@@ -14,7 +14,7 @@ import time
 from array import array
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import apsw
 import msgspec
@@ -84,7 +84,7 @@ class Place(NamedTuple):
 
     setup: Setup
     directory: Path
-    count: int
+    published: int
 
     @property
     def database(self) -> Path:
@@ -198,7 +198,7 @@ def _bare_lookups(place: Place) -> float:
         while time.monotonic() < start + seconds:
             asked = apsw.carray(keys[count % BOOKS], flags=apsw.SQLITE_CARRAY_INT64)
             parameters = {"pepper": 1, "keys": asked, "now": now}
-            msgspec.json.decode(connection.execute(query, parameters).fetchall()[0][0])
+            msgspec.json.decode(cast("str", connection.execute(query, parameters).fetchall()[0][0]))
             count += 1
         return count / (time.monotonic() - start)
 
@@ -253,8 +253,9 @@ async def _on(place: Place, work: Callable[[Any], Any]) -> Any:
 
 def _asked(place: Place, seconds: float) -> list[float]:
     """The milliseconds of lookups of one hash by clients that ask from time to time."""
-    command = [sys.executable, HERE / "askers.py", str(place.setup.port), place.bodies(1), place.directory / "tokens"]
-    output = subprocess.run([*command, str(seconds)], check=True, capture_output=True, text=True, timeout=120).stdout
+    files = (str(place.bodies(1)), str(place.directory / "tokens"))
+    command = [sys.executable, str(HERE / "askers.py"), str(place.setup.port), *files, str(seconds)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
     took: list[float] = json.loads(output)
     return took
 

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import sys
 import time
+from typing import cast
 
 import apsw
 
@@ -23,7 +24,7 @@ def hashed_per_second(path: str, batch: int, seconds: float) -> float:
     start = time.monotonic()
     while time.monotonic() < start + seconds:
         with connection:
-            rows = connection.execute(READ, (*last, batch)).fetchall()
+            rows = cast("list[tuple[str, str, str, int]]", connection.execute(READ, (*last, batch)).fetchall())
             if not rows:
                 break
             connection.executemany(WRITE, (hashed(*row) for row in rows))

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from threepid.domain.secrets.passwords import Passwords
 from threepid.domain.secrets.vault import Vault
 from tools import Figures, Setup, free_port
 
-SECTIONS = {
+SECTIONS: dict[str, Callable[[Setup], Figures]] = {
     "contacts": contacts.measure,
     "accounts": accounts.measure,
     "logins": logins.measure,
@@ -61,7 +62,9 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="write the figures into this file")
     options = parser.parse_args()
-    sections = {**SECTIONS, "lookup": partial(lookup.measure, sizes=lookup.LARGE)} if options.large else SECTIONS
+    sections = dict(SECTIONS)
+    if options.large:
+        sections["lookup"] = partial(lookup.measure, sizes=lookup.LARGE)
     figures: Figures = {}
     with tempfile.TemporaryDirectory(prefix="threepid-bench-") as text:
         setup = prepare(Path(text), options.accounts, options.seconds)

@@ -123,6 +123,38 @@ def test_the_readmes_links_lead_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
 
 
+def test_every_path_that_contributing_names_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    found = set(re.findall(r"`([\w.-]+(?:/[\w.-]+)*(?:/|\.(?:py|md|sql|txt|html)))`", text))
+    assert len(found) > 40
+    package = ROOT / "src" / "threepid"
+    # The rooms stand below the package, and the parts of a mail in the folder of each message.
+    places = (ROOT, package, package / "delivery" / "templates" / "contact_added")
+    assert [path for path in sorted(found) if not any((place / path).exists() for place in places)] == []
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "docs" / "decisions").iterdir()), ids=lambda file: file.name)
+def test_every_decision_has_its_number_a_date_and_a_status(file: Path) -> None:
+    heading, blank, line = file.read_text(encoding="utf-8").splitlines()[:3]
+    number = re.match(r"(\d{4})-[a-z0-9-]+\.md$", file.name)
+    assert number, file.name
+    assert heading.startswith(f"# {int(number[1])}. ")
+    assert blank == ""
+    assert re.fullmatch(r"Date: \d{4}-\d{2}-\d{2}\. Status: (accepted|superseded by decision \d+)\.", line)
+
+
+def test_every_decision_that_is_referred_to_exists() -> None:
+    there = {int(file.name[:4]) for file in (ROOT / "docs" / "decisions").iterdir()}
+    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("*.sql")]
+    found = {
+        (str(file.relative_to(ROOT)), int(number))
+        for file in files
+        for number in re.findall(r"\b[Dd]ecision (\d+)\b", file.read_text(encoding="utf-8"))
+    }
+    assert found
+    assert [one for one in found if one[1] not in there] == []
+
+
 def headings(name: str) -> list[str]:
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     return re.findall(r"^### `(.+)`$", text, re.MULTILINE)

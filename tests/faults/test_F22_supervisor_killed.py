@@ -15,7 +15,7 @@ import trustme
 
 from rig import ServerProcess, register, wait_for
 from threepid.config import UnixListen
-from threepid.process.sockets import CannotServe, refuse_taken
+from threepid.process.sockets import CannotServe, Granian, refuse_taken
 
 WITHIN_SECONDS = 2.0
 
@@ -210,3 +210,16 @@ def test_a_server_that_stops_leaves_the_socket_of_another_one_alone(tmp_path: Pa
     with listening(path):
         end(first)
         assert path.is_socket()
+
+
+def test_a_socket_file_is_taken_before_its_worker_is_ready(tmp_path: Path) -> None:
+    first = Granian("threepid", uds=tmp_path / "s")
+    first._init_shared_socket()
+    try:
+        with pytest.raises(CannotServe, match="another server listens there"):
+            refuse_taken(UnixListen(tmp_path / "s"))
+        assert (tmp_path / "s").is_socket()
+    finally:
+        first._drop_shared_socket()  # type: ignore[no-untyped-call]
+        first._unlink_pidfile()
+    assert not (tmp_path / "s").exists()

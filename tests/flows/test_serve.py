@@ -63,6 +63,7 @@ def test_sigterm_ends_it_gracefully_and_nothing_acknowledged_is_lost(tmp_path: P
     for worker in workers:
         worker.start()
     time.sleep(1)
+    wait_for(lambda: len(done) > 5, what="some registrations")
     assert server.stop() == 0
     stop.set()
     for worker in workers:

@@ -1,11 +1,11 @@
 """`threepid account …`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from threepid.cli.common import ConfigFile, die, format_time, homeserver_of, load, out, read_text, with_server
+from threepid.cli.common import ConfigFile, die, format_time, load, out, read_text
 from threepid.cli.tables import AsJson, print_json, print_list
 
 app = typer.Typer(help="Accounts of this server.", no_args_is_help=True)
@@ -20,14 +20,15 @@ def create(
     ] = None,
 ) -> None:
     """Create an account."""
+    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+
     if password_file is not None:
         password = read_text(password_file).rstrip("\r\n")
     else:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
 
-    async def create(server: Any) -> str:
-        user_id: str = await homeserver_of(server).registration.create(username, password)
-        return user_id
+    async def create(server: Server) -> str:
+        return await homeserver_of(server).registration.create(username, password)
 
     out.print(f"created {with_server(load(config_file), create, writes_accounts=True)}")
 
@@ -35,9 +36,11 @@ def create(
 @app.command("list")
 def list_accounts(config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """List all accounts."""
+    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+    from threepid.storage.accounts import AccountSummary  # noqa: PLC0415 - see serving.py
 
-    async def collect(server: Any) -> list[Any]:
-        found = []
+    async def collect(server: Server) -> list[AccountSummary]:
+        found: list[AccountSummary] = []
         after = ""
         while page := await homeserver_of(server).accounts.list_after(after, 500):
             found += page
@@ -71,14 +74,16 @@ def list_accounts(config_file: ConfigFile = None, *, as_json: AsJson = False) ->
 @app.command("contacts")
 def contacts(user: str, config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """List the contacts of an account, given by user ID or username."""
+    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+    from threepid.storage.threepids import Threepid  # noqa: PLC0415 - see serving.py
+
     settings = load(config_file)
     user_id = user if user.startswith("@") else f"@{user}:{settings.server.name}"
 
-    async def collect(server: Any) -> list[Any] | None:
+    async def collect(server: Server) -> list[Threepid] | None:
         if await homeserver_of(server).accounts.get(user_id) is None:
             return None
-        contacts: list[Any] = await homeserver_of(server).threepids.of(user_id)
-        return contacts
+        return await homeserver_of(server).threepids.of(user_id)
 
     contacts = with_server(settings, collect)
     if contacts is None:

@@ -1,10 +1,10 @@
 """`threepid invites …`."""
 
-from typing import Any, Final
+from typing import Final
 
 import typer
 
-from threepid.cli.common import ConfigFile, die, format_time, load, out, with_server
+from threepid.cli.common import ConfigFile, format_time, load, out
 from threepid.cli.tables import AsJson, print_json, print_list
 
 app = typer.Typer(help="Invitations that wait for somebody to publish their address.", no_args_is_help=True)
@@ -15,10 +15,12 @@ _PAGE: Final = 500
 @app.command("list")
 def list_invites(config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """List all invitations, oldest first."""
+    from threepid.cli.server import Server, identity_of, with_server  # noqa: PLC0415 - see serving.py
+    from threepid.storage.invites import Invite  # noqa: PLC0415 - see serving.py
 
-    async def collect(server: Any) -> list[tuple[Any, str]]:
-        invites = _invites(server)
-        found: list[tuple[Any, str]] = []
+    async def collect(server: Server) -> list[tuple[Invite, str]]:
+        invites = identity_of(server).invites
+        found: list[tuple[Invite, str]] = []
         last = None
         while page := await invites.list_after(last, _PAGE):
             found += [(invite, invites.state(invite)) for invite in page]
@@ -60,15 +62,10 @@ def list_invites(config_file: ConfigFile = None, *, as_json: AsJson = False) -> 
 @app.command("cancel")
 def cancel(invite_id: str, config_file: ConfigFile = None) -> None:
     """End an invitation, given by its id; one that starts with a dash is given after `--`."""
+    from threepid.cli.server import Server, identity_of, with_server  # noqa: PLC0415 - see serving.py
 
-    async def end(server: Any) -> str:
-        invite = await _invites(server).cancel(invite_id)
+    async def end(server: Server) -> str:
+        invite = await identity_of(server).invites.cancel(invite_id)
         return f"cancelled the invitation of {invite.canonical} to {invite.room_id}"
 
     out.print(with_server(load(config_file), end), markup=False)
-
-
-def _invites(server: Any) -> Any:
-    if server.services.identity is None:
-        die("There is no identity server in this configuration.")
-    return server.services.identity.invites

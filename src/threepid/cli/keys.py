@@ -1,7 +1,7 @@
 """`threepid keys …`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,10 +14,12 @@ from threepid.cli.common import (
     out,
     read_text,
     with_key_errors,
-    with_server,
 )
 from threepid.cli.tables import AsJson, print_json, print_list
-from threepid.config import Config
+from threepid.clock import Clock, Entropy
+from threepid.config import Config, database_url
+from threepid.domain.secrets import keys
+from threepid.domain.secrets.keys import Keyring
 
 app = typer.Typer(help="The server's signing keys, and the secret of its database.", no_args_is_help=True)
 
@@ -42,19 +44,13 @@ _RESTART = "A server that is running takes this after a restart."
 @app.command("generate")
 def generate(config_file: ConfigFile = None) -> None:
     """Make the first signing key; does nothing if there is one."""
-    from threepid.clock import Entropy  # noqa: PLC0415 - see serving.py
-    from threepid.domain.secrets.keys import ensure_keyring  # noqa: PLC0415 - see serving.py
-
-    _print_keys(with_key_errors(lambda: ensure_keyring(_keys_directory(load(config_file)), Entropy())))
+    _print_keys(with_key_errors(lambda: keys.ensure_keyring(_keys_directory(load(config_file)), Entropy())))
 
 
 @app.command("rotate")
 def rotate(config_file: ConfigFile = None) -> None:
     """Make a new signing key and retire the one before. Restart the server afterwards."""
-    from threepid.clock import Clock, Entropy  # noqa: PLC0415 - see serving.py
-    from threepid.domain.secrets.keys import rotate_keyring  # noqa: PLC0415 - see serving.py
-
-    _print_keys(with_key_errors(lambda: rotate_keyring(_keys_directory(load(config_file)), Entropy(), Clock())))
+    _print_keys(with_key_errors(lambda: keys.rotate_keyring(_keys_directory(load(config_file)), Entropy(), Clock())))
     err.print(_RESTART)
 
 
@@ -68,9 +64,6 @@ def import_keys(
     config_file: ConfigFile = None,
 ) -> None:
     """Take over the keys of another server: the first one signs from now on, all others retire. Restart the server afterwards."""
-    from threepid.clock import Clock  # noqa: PLC0415 - see serving.py
-    from threepid.domain.secrets import keys  # noqa: PLC0415 - see serving.py
-
     text = read_text(file)
     directory = _keys_directory(load(config_file))
     _print_keys(with_key_errors(lambda: keys.import_keys(directory, text, Clock(), retired=retired)))
@@ -80,9 +73,7 @@ def import_keys(
 @app.command("list")
 def list_keys(config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """List the signing keys with their public halves."""
-    from threepid.domain.secrets.keys import load_keyring  # noqa: PLC0415 - see serving.py
-
-    keyring = with_key_errors(lambda: load_keyring(_keys_directory(load(config_file))))
+    keyring = with_key_errors(lambda: keys.load_keyring(_keys_directory(load(config_file))))
     if not as_json:
         _print_keys(keyring)
         return
@@ -101,20 +92,29 @@ def accept_new_secret(
 
     Stop all servers on the database first.
     """
-    from threepid.config import database_url  # noqa: PLC0415 - see serving.py
+    from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
+    from threepid.domain.secrets import fingerprint  # noqa: PLC0415 - see serving.py
     from threepid.storage.engine.lock import only_server  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file)
 
+    async def differs(server: Server) -> bool:
+        context = server.context
+        return await fingerprint.differs(context.database, context.vault, context.clock)
+
+    async def take(server: Server) -> None:
+        context = server.context
+        await fingerprint.accept(context.database, context.vault, context.clock)
+
     def accept() -> None:
         with only_server(database_url(settings)):
-            if not with_server(settings, _differs, any_secret=True):
+            if not with_server(settings, differs, any_secret=True):
                 out.print("The database is used with this secret already: nothing is to be done.")
                 return
             err.print(_LOST)
             if not yes and not _confirmed():
                 die("Nothing was changed. To go on, answer `y` or use `--yes`.")
-            with_server(settings, _accept, any_secret=True)
+            with_server(settings, take, any_secret=True)
             out.print("The new secret is accepted.")
 
     with_key_errors(accept)
@@ -128,25 +128,11 @@ def _confirmed() -> bool:
         return False
 
 
-async def _differs(server: Any) -> bool:
-    from threepid.domain.secrets.fingerprint import differs  # noqa: PLC0415 - see serving.py
-
-    context = server.context
-    return await differs(context.database, context.vault, context.clock)
-
-
-async def _accept(server: Any) -> None:
-    from threepid.domain.secrets.fingerprint import accept  # noqa: PLC0415 - see serving.py
-
-    context = server.context
-    await accept(context.database, context.vault, context.clock)
-
-
 def _keys_directory(settings: Config) -> Path:
     return Path(settings.server.data_dir) / "keys"
 
 
-def _print_keys(keyring: Any) -> None:
+def _print_keys(keyring: Keyring) -> None:
     rows = [
         (
             key.key_id,

@@ -2,11 +2,11 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
-from threepid.cli.common import ConfigFile, die, format_time, homeserver_of, load, out, with_server
+from threepid.cli.common import ConfigFile, die, format_time, load, out
 from threepid.cli.tables import AsJson, print_json, print_list
 from threepid.clock import DAY, HOUR, MINUTE
 
@@ -26,13 +26,11 @@ def create(
     ] = None,
 ) -> None:
     """Make a registration token and print it, this once: what is kept cannot be read."""
+    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
 
-    async def make(server: Any) -> str:
+    async def make(server: Server) -> str:
         expires_at = None if expires is None else _end(expires, server.context.clock.now())
-        made: str = await homeserver_of(server).registration_tokens.create(
-            token, uses_allowed=uses, expires_at=expires_at
-        )
-        return made
+        return await homeserver_of(server).registration_tokens.create(token, uses_allowed=uses, expires_at=expires_at)
 
     out.print(with_server(load(config_file), make), markup=False)
 
@@ -40,8 +38,10 @@ def create(
 @app.command("list")
 def list_tokens(config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
     """List the registration tokens by their hints."""
+    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+    from threepid.storage.registration_tokens import RegistrationToken  # noqa: PLC0415 - see serving.py
 
-    async def collect(server: Any) -> list[tuple[Any, str]]:
+    async def collect(server: Server) -> list[tuple[RegistrationToken, str]]:
         tokens = homeserver_of(server).registration_tokens
         return [(token, tokens.state(token)) for token in await tokens.all_tokens()]
 
@@ -76,10 +76,10 @@ def list_tokens(config_file: ConfigFile = None, *, as_json: AsJson = False) -> N
 @app.command("delete")
 def delete(name: str, config_file: ConfigFile = None) -> None:
     """End a registration token, given by its hint or by itself."""
+    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
 
-    async def end(server: Any) -> str:
-        hint: str = (await homeserver_of(server).registration_tokens.delete(name)).hint
-        return hint
+    async def end(server: Server) -> str:
+        return (await homeserver_of(server).registration_tokens.delete(name)).hint
 
     out.print(f"deleted {with_server(load(config_file), end)}", markup=False)
 

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,12 +13,11 @@ from threepid.cli.common import (
     die,
     err,
     load,
-    migrate_database,
     out,
-    refuse_other_names,
     refuse_problems,
     with_key_errors,
 )
+from threepid.clock import Entropy
 from threepid.config import Config, MailboxTransport
 from threepid.output import secure_output
 
@@ -41,13 +40,15 @@ def serve(
         from threepid import process  # noqa: PLC0415
 
         try:
-            with_key_errors(lambda: _serve(process, settings, config_file))
+            with_key_errors(lambda: _serve(settings, config_file))
         except process.CannotServe as error:
             die(str(error))
 
 
 def migrate(config_file: ConfigFile = None) -> None:
     """Bring the database to this version's schema."""
+    from threepid.cli.server import migrate_database  # noqa: PLC0415 - see above
+
     applied = migrate_database(load(config_file))
     for name in applied:
         out.print(f"applied {name}")
@@ -55,9 +56,10 @@ def migrate(config_file: ConfigFile = None) -> None:
         out.print("The database is up to date.")
 
 
-def _serve(process: Any, settings: Config, config_file: Path | None) -> None:
+def _serve(settings: Config, config_file: Path | None) -> None:
+    from threepid import process  # noqa: PLC0415 - see above
     from threepid.app import load_secrets, verify_secret  # noqa: PLC0415 - see above
-    from threepid.clock import Entropy  # noqa: PLC0415 - see above
+    from threepid.cli.server import migrate_database, refuse_other_names  # noqa: PLC0415 - see above
 
     with process.alone(settings):
         migrate_database(settings)

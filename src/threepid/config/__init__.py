@@ -1,51 +1,24 @@
 """Configuration: TOML into frozen Structs. The only reader of configuration files and of the environment."""
 
-from threepid.config.advice import warnings
-from threepid.config.checks import check
-from threepid.config.load import (
-    ConfigError,
-    Listen,
-    Secret,
-    UnixListen,
-    database_url,
-    development,
-    identity_name,
-    listen_address,
-    load,
-    read_lines,
-    read_secret,
-    sqlite_file,
-    tcp_address,
-    trusted_proxies,
-)
-from threepid.config.problem import Problem
+from threepid.config.checks import check, warnings
+from threepid.config.derived import database_url, identity_name, listen_address, trusted_proxies
+from threepid.config.listen import Listen, UnixListen, tcp_address
+from threepid.config.load import Secret, development, load, read_lines, read_secret
+from threepid.config.problem import ConfigError, Problem
 from threepid.config.reference import all_settings, example, schema, transports
-from threepid.config.settings import (
-    Accounts,
-    Captcha,
-    Config,
-    ConsoleTransport,
-    Database,
-    Email,
-    EmailTransport,
-    FileTransport,
-    HttpTransport,
-    Identity,
-    IdentityV1,
-    Limit,
-    Limits,
-    MailboxTransport,
-    Outbound,
-    Policy,
-    Server,
-    Sms,
-    SmsTransport,
-    SmtpTransport,
-    TermsDocument,
-    TermsText,
-    Tls,
-    Web,
-)
+from threepid.config.sections import Config
+from threepid.config.sections.accounts import Accounts, Captcha
+from threepid.config.sections.database import Database, sqlite_file
+from threepid.config.sections.delivery import Email, Sms
+from threepid.config.sections.gateways import ConsoleTransport, HttpTransport, SmsTransport
+from threepid.config.sections.identity import Identity, IdentityV1
+from threepid.config.sections.limits import Limit, Limits
+from threepid.config.sections.outbound import Outbound
+from threepid.config.sections.policy import Policy
+from threepid.config.sections.relays import EmailTransport, FileTransport, MailboxTransport, SmtpTransport
+from threepid.config.sections.server import Server, Tls
+from threepid.config.sections.terms import TermsDocument, TermsText
+from threepid.config.sections.web import Web
 
 __all__ = [
     "Accounts",

@@ -1,34 +1,30 @@
-"""Reading the configuration: TOML and the environment into Structs, and what is derived from them."""
+"""Reading the configuration: TOML and the environment into Structs, and files that settings name."""
 
 import functools
-import ipaddress
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, Literal, get_args, get_origin
-from urllib.parse import urlsplit
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
 
 from threepid.config import wording
-from threepid.config.settings import (
-    Accounts,
-    Config,
-    ConsoleTransport,
-    Email,
-    Identity,
-    Limits,
-    MailboxTransport,
-    Server,
-    Sms,
-)
+from threepid.config.problem import ConfigError
+from threepid.config.section import PathTo
+from threepid.config.sections import Config
+from threepid.config.sections.accounts import Accounts
+from threepid.config.sections.delivery import Email, Sms
+from threepid.config.sections.gateways import ConsoleTransport
+from threepid.config.sections.identity import Identity
+from threepid.config.sections.limits import Limits
+from threepid.config.sections.relays import MailboxTransport
+from threepid.config.sections.server import Server
+from threepid.config.walk import members, path_kind, sections
 
-
-class ConfigError(Exception):
-    """A configuration that cannot be used; the message names the place and says what to change."""
+C = TypeVar("C", bound=Struct)
 
 
 class Secret(str):
@@ -47,19 +43,6 @@ class Secret(str):
     def reveal(self) -> str:
         """The text itself."""
         return str.__str__(self)
-
-
-class Listen(Struct, frozen=True):
-    """A TCP listener."""
-
-    host: str
-    port: int
-
-
-class UnixListen(Struct, frozen=True):
-    """A listener on a socket file."""
-
-    path: Path
 
 
 _DEVELOPMENT_COUNTRIES: Final = (
@@ -104,33 +87,21 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         if name.startswith(_ENVIRONMENT):
             _override(tree, name, value)
     try:
-        return msgspec.convert(_absolute(tree, folder), Config)
+        return convert(tree, folder, Config)
+    except ConfigError as error:
+        raise ConfigError(f"{path or 'environment'}: {error}") from None
+
+
+def convert(tree: Mapping[str, Any], folder: Path, to: type[C]) -> C:
+    """The configuration in a tree of TOML, with paths that are relative to `folder`. Raises ConfigError."""
+    try:
+        return msgspec.convert(_absolute(tree, to, folder), to)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path or 'environment'}: {_readable(str(error))}") from None
+        raise ConfigError(_readable(str(error), to)) from None
 
 
 _ENVIRONMENT: Final = "THREEPID__"
 _PLACE: Final = re.compile(r" - at `(?:key` in `)?\$(?P<path>[^`]*)`$")
-_PATHS: Final = frozenset(
-    {
-        "data_dir",
-        "secret_dirs",
-        "certificate_file",
-        "key_file",
-        "password_file",
-        "ca_file",
-        "directory",
-        "template_dir",
-        "secret_file",
-        "passwords_denied_file",
-        "email_domains_denied_file",
-    }
-)
-_PREFIXED_PATHS: Final = {"url": "sqlite:", "listen": "unix:"}
-
-
-_MAX_PORT: Final = 65_535
-_TCP: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]]+)):(?P<port>[0-9]{1,5})")
 
 
 def _override(tree: dict[str, Any], name: str, value: str) -> None:
@@ -148,32 +119,47 @@ def _override(tree: dict[str, Any], name: str, value: str) -> None:
         tree[key] = value
 
 
-def _absolute(value: Any, folder: Path, key: str = "") -> Any:
-    if isinstance(value, dict):
-        return {name: _absolute(member, folder, name) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_absolute(member, folder, key) for member in value]
-    if key in _PATHS and isinstance(value, str) and value:
-        return str(folder / value)
-    if key in _PREFIXED_PATHS and isinstance(value, str) and value.startswith(_PREFIXED_PATHS[key]):
-        path = value.removeprefix(_PREFIXED_PATHS[key])
-        # What SQLite takes for another thing than a path must still look like it when it is checked.
-        return f"{_PREFIXED_PATHS[key]}{folder / path}" if path and not path.startswith((":", "file:")) else value
-    return value
+def _absolute(value: Any, type_: Any, folder: Path) -> Any:
+    """`value` with absolute paths where an annotation in `type_` says that a text is a path."""
+    if isinstance(value, Mapping):
+        types = {key: member for section in _tables(type_, value) for key, member in members(section).items()}
+        return {key: _absolute(member, types.get(key), folder) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_absolute(member, type_, folder) for member in value]
+    kind = path_kind(type_) if isinstance(value, str) else None
+    return value if kind is None else _absolute_path(value, kind, folder)
 
 
-def _readable(message: str) -> str:
+def _tables(type_: Any, value: Mapping[str, Any]) -> list[type[Struct]]:
+    """The tables in `type_` that `value` may be: of transports, the one that it names."""
+    return [
+        section
+        for section in sections(type_)
+        if (tag := section.__struct_config__.tag_field) is None or value.get(tag) == section.__struct_config__.tag
+    ]
+
+
+def _absolute_path(text: str, kind: PathTo, folder: Path) -> str:
+    path = text.removeprefix(kind.prefix)
+    if not path or not text.startswith(kind.prefix):
+        return text
+    if kind.prefix and path.startswith((":", "file:")):
+        return text  # what SQLite takes for another thing than a path must still look like it when it is checked
+    return f"{kind.prefix}{folder / path}"
+
+
+def _readable(message: str, root: type[Struct]) -> str:
     """What msgspec says, as `[table] key: what is wrong`, with the name that was probably meant."""
     found = _PLACE.search(message)
     what = message[: found.start()] if found else message
     place = (found["path"] if found else "").lstrip(".").replace("[...]", "")
-    types, names = _at(place)
+    types, keys = _at(place, root)
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL)
     missing = re.fullmatch(r"Object missing required field `(.*)`", what, re.DOTALL)
     wrong = re.fullmatch(r"Invalid (?:enum )?value '(.*)'", what, re.DOTALL)
     if unknown:
         place = f"{place}.{unknown[1]}" if place else unknown[1]
-        what = f"there is no such setting{_hint(unknown[1], names)}"
+        what = f"there is no such setting{_hint(unknown[1], keys)}"
     elif missing:
         what = f"`{missing[1]}` is missing"
     elif wrong:
@@ -185,26 +171,13 @@ def _readable(message: str) -> str:
     return f"[{table}] {key}: {what}" if key else f"[{table}]: {what}" if table else what
 
 
-def _at(place: str) -> tuple[list[Any], list[str]]:
+def _at(place: str, root: type[Struct]) -> tuple[list[Any], list[str]]:
     """The types that a value at `place` may have, and the keys that may stand in it."""
-    types: list[Any] = [Config]
+    types: list[Any] = [root]
     for key in re.sub(r"\[[^]]*\]", "", place).split(".") if place else ():
-        tables = [_members(section) for type_ in types for section in _sections(type_)]
+        tables = [members(section) for type_ in types for section in sections(type_)]
         types = [table[key] for table in tables if key in table]
-    return types, [name for type_ in types for section in _sections(type_) for name in _members(section)]
-
-
-def _members(section: type[Struct]) -> dict[str, Any]:
-    members: dict[str, Any] = {field.encode_name: field.type for field in msgspec.structs.fields(section)}
-    if section.__struct_config__.tag_field:
-        members[section.__struct_config__.tag_field] = Literal[section.__struct_config__.tag]
-    return members
-
-
-def _sections(type_: Any) -> list[type[Struct]]:
-    if isinstance(type_, type) and issubclass(type_, Struct):
-        return [type_]
-    return [section for argument in get_args(type_) for section in _sections(argument)]
+    return types, [key for type_ in types for section in sections(type_) for key in members(section)]
 
 
 def _choices(type_: Any) -> Iterable[str]:
@@ -238,60 +211,3 @@ def read_lines(file: str) -> frozenset[str]:
     except UnicodeDecodeError:
         raise ConfigError(f"{file}: is not UTF-8 text") from None
     return frozenset(line.strip().lower() for line in lines if line.strip() and not line.startswith("#"))
-
-
-def listen_address(config: Config) -> Listen | UnixListen:
-    """Where the server listens. Raises ConfigError."""
-    text = config.server.listen
-    if text.startswith("unix:") and text != "unix:":
-        return UnixListen(Path(text.removeprefix("unix:")))
-    try:
-        return tcp_address(text)
-    except ValueError as error:
-        raise ConfigError(f"[server] listen: {error}") from None
-
-
-def tcp_address(text: str) -> Listen:
-    """The address and port of `v4:port`, `[v6]:port` or `localhost:port`. Raises ValueError, which says what to write."""
-    match = _TCP.fullmatch(text)
-    if match is None or not 0 < int(match["port"]) <= _MAX_PORT:
-        raise ValueError(f"{text!r} is not an address and a port such as 127.0.0.1:8008 or [::1]:8008")
-    host = match["v6"] or match["host"]
-    if host == "localhost" or host.endswith(".localhost"):  # https://www.rfc-editor.org/rfc/rfc6761#section-6.3
-        host = "127.0.0.1"
-    try:
-        return Listen(
-            str(ipaddress.IPv6Address(host) if match["v6"] else ipaddress.IPv4Address(host)), int(match["port"])
-        )
-    except ValueError:
-        raise ValueError(
-            f"{host!r} is not an IP address: write that of the interface to listen on, or 0.0.0.0 for all of them"
-        ) from None
-
-
-def identity_name(config: Config) -> str:
-    """What clients give as `id_server`."""
-    given = config.identity.name if config.identity else ""
-    return given or urlsplit(config.server.public_base_url).netloc
-
-
-def sqlite_file(url: str) -> Path | None:
-    """The file of a URL `sqlite:path`; None for another kind of database. Raises ValueError if nothing would be kept."""
-    if not url.startswith("sqlite:"):
-        return None
-    path = url.removeprefix("sqlite:")
-    if path.lstrip("/").startswith("file:"):
-        raise ValueError("is a URI, and possibly in memory: write the path alone after sqlite:")
-    if any(word in path.lower() for word in (":memory:", "mode=memory", "vfs=memdb")):
-        raise ValueError("is in memory: every account would be lost at the next stop. Name a file")
-    return Path(path)
-
-
-def database_url(config: Config) -> str:
-    """The database's URL."""
-    return config.database.url or f"sqlite:{Path(config.server.data_dir) / 'threepid.db'}"
-
-
-def trusted_proxies(config: Config) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    """The networks whose `X-Forwarded-For` is believed."""
-    return [ipaddress.ip_network(network) for network in config.server.trusted_proxies]

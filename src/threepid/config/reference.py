@@ -1,25 +1,35 @@
 """What can be set: the JSON Schema, every setting with its sentence, and an example file."""
 
 import ast
+import functools
 import inspect
-from collections.abc import Iterator
-from typing import Any
+import textwrap
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT, Struct
 
-from threepid.config import settings
-from threepid.config.settings import Config, EmailTransport, Limit, Section, SmsTransport, TermsDocument
+from threepid.config.section import Example, Section
+from threepid.config.sections import Config
+from threepid.config.sections.limits import Limit
+from threepid.config.walk import metadata, path_kind, sections
 
 
 class Setting(Struct, frozen=True):
-    """One setting: its table, key, type as people read it, default as TOML (None: required), and what it does."""
+    """One setting: its table, key, type as people read it, default as TOML (None: required), and what it does.
+
+    `example` stands in the example file where there is no default.
+    """
 
     table: str
     key: str
     type: str
     default: str | None
     sentence: str
+    example: str
 
 
 def schema() -> dict[str, Any]:
@@ -27,125 +37,133 @@ def schema() -> dict[str, Any]:
     return msgspec.json.schema(Config)
 
 
-def all_settings() -> list[Setting]:
+def all_settings(config: type[Struct] = Config) -> list[Setting]:
     """Every setting of every table, in the order of the file."""
-    sentences = _sentences()
-    found = []
-    for table in msgspec.structs.fields(Config):
-        section = _section(table.type)
-        found += list(_of_table(table.encode_name, section, sentences))
+    found: list[Setting] = []
+    for table in msgspec.structs.fields(config):
+        for section in sections(table.type):
+            found += _of_table(table.encode_name, section)
     return found
 
 
 def transports(table: str) -> dict[str, list[Setting]]:
     """The settings of each transport of `email` or `sms`."""
-    sentences = _sentences()
-    return {
-        str(kind.__struct_config__.tag): list(_of_table(f"{table}.via", kind, sentences))
-        for kind in _TRANSPORTS[table].__args__
-    }
+    via = f"{table}.via"
+    return {str(kind.__struct_config__.tag): list(_of_table(via, kind)) for kind in sections(_type_at(Config, via))}
 
 
-def example() -> str:
+def example(config: type[Struct] = Config) -> str:
     """A configuration with every setting, its default and what it does, each in a line that can be uncommented alone.
 
     A table that is absent is off, so its header cannot stand there: its keys come first and have their whole names.
     """
+    tables = [field.encode_name for field in msgspec.structs.fields(config)]
+    *first, last = [name for name in tables if _is_optional(config, name)]
     lines = [
         "# Every setting with its default. Uncomment what you change: each line stands for itself.",
         "",
-        "# The tables accounts, identity, email and sms are off until one of their settings is uncommented.",
+        f"# The tables {', '.join(first)} and {last} are off until one of their settings is uncommented.",
     ]
     header = ""
     table = None
-    for setting in sorted(all_settings(), key=lambda one: not _is_optional(one.table)):
+    for setting in sorted(all_settings(config), key=lambda one: not _is_optional(config, one.table)):
         if setting.table != table:
             table = setting.table
-            lines += ["", f"# {_doc(table)}"]
-            if not _is_optional(table) and "." not in table:
+            lines += ["", f"# {_doc(config, table)}"]
+            if not _is_optional(config, table) and "." not in table:
                 header = table
                 lines.append(f"[{table}]")
-        value = setting.default if setting.default is not None else _REQUIRED[f"{setting.table}.{setting.key}"]
+        value = setting.example if setting.default is None else setting.default
         name = f"{setting.table}.{setting.key}".removeprefix(f"{header}.")
         lines += [f"# {setting.sentence}", f"# {name} = {value}"]
     return "\n".join(lines) + "\n"
 
 
-_TRANSPORTS: dict[str, Any] = {"email": EmailTransport, "sms": SmsTransport}
-_REQUIRED = {
-    "accounts.captcha.site_key": '"…"',
-    "accounts.captcha.secret_file": '"captcha.secret"',
-    "sms.via": '[{ transport = "http", url = "https://…", body = "…", secret_file = "…" }]',
-    "server.tls.certificate_file": '"fullchain.pem"',
-    "server.tls.key_file": '"privkey.pem"',
-    "email.from": '"Example <noreply@example.org>"',
-    "email.via": '[{ transport = "smtp", host = "mail.example.org", username = "…", password_file = "…" }]',
-}
-
-
-def _of_table(table: str, section: type[Struct], sentences: dict[tuple[str, str], str]) -> Iterator[Setting]:
+def _of_table(table: str, section: type[Struct]) -> Iterator[Setting]:
+    sentences = _sentences(section)
     nested = []
     for field in msgspec.structs.fields(section):
-        inner = _section(field.type)
-        if issubclass(inner, Section) and field.encode_name != "via":
+        if inner := _nested(field.type):
             nested.append((f"{table}.{field.encode_name}", inner))
             continue
         made = field.default_factory() if field.default_factory is not NODEFAULT else field.default
-        default = None if made is NODEFAULT else _toml(made)
-        yield Setting(table, field.encode_name, _readable(field.type), default, sentences[section.__name__, field.name])
+        yield Setting(
+            table,
+            field.encode_name,
+            _readable(field.type),
+            None if made is NODEFAULT else _toml(made),
+            sentences[field.name],
+            next((one.toml for one in metadata(field.type) if isinstance(one, Example)), '"…"'),
+        )
     for name, inner in nested:
-        yield from _of_table(name, inner, sentences)
+        yield from _of_table(name, inner)
 
 
-def _section(type_: Any) -> type[Struct]:
-    candidates = [type_, *getattr(type_, "__args__", ())]
-    return next((one for one in candidates if isinstance(one, type) and issubclass(one, Section)), Struct)
+def _nested(type_: Any) -> type[Struct] | None:
+    """The table that a setting is; None for a value, and for a list of tables."""
+    choices = get_args(type_) if get_origin(type_) in {Union, UnionType} else (type_,)
+    return next((one for one in choices if isinstance(one, type) and issubclass(one, Section)), None)
 
 
-def _is_optional(table: str) -> bool:
-    return table.split(".", maxsplit=1)[0] in {"accounts", "identity", "email", "sms"}
+def _type_at(type_: Any, place: str) -> Any:
+    for key in place.split("."):
+        type_ = next(
+            field.type
+            for section in sections(type_)
+            for field in msgspec.structs.fields(section)
+            if field.encode_name == key
+        )
+    return type_
 
 
-def _doc(table: str) -> str:
+def _is_optional(config: type[Struct], table: str) -> bool:
+    """Is this table, or the one that it stands in, off until it is named?"""
+    return type(None) in get_args(_type_at(config, table.partition(".")[0]))
+
+
+def _doc(config: type[Struct], table: str) -> str:
     """The sentence of a table. The keys that follow a nested one are written with its name."""
-    type_: Any = Config
-    for key in table.split("."):
-        type_ = _section(next(field.type for field in msgspec.structs.fields(type_) if field.encode_name == key))
-    return " ".join((inspect.getdoc(type_) or "").split())
+    return " ".join((inspect.getdoc(_nested(_type_at(config, table))) or "").split())
 
 
-def _sentences() -> dict[tuple[str, str], str]:
-    """The string that stands under each member in the source: (class, member) → sentence."""
+@functools.cache
+def _sentences(section: type[Struct]) -> Mapping[str, str]:
+    """The string that stands under each member in the source."""
     found = {}
-    for node in ast.parse(inspect.getsource(settings)).body:
-        if not isinstance(node, ast.ClassDef):
-            continue
-        for member, following in zip(node.body, node.body[1:], strict=False):
-            if (
-                isinstance(member, ast.AnnAssign)
-                and isinstance(member.target, ast.Name)
-                and isinstance(following, ast.Expr)
-                and isinstance(following.value, ast.Constant)
-            ):
-                found[node.name, member.target.id] = " ".join(str(following.value.value).split())
+    (declaration,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
+    body = declaration.body if isinstance(declaration, ast.ClassDef) else []
+    for member, following in pairwise(body):
+        if (
+            isinstance(member, ast.AnnAssign)
+            and isinstance(member.target, ast.Name)
+            and isinstance(following, ast.Expr)
+            and isinstance(following.value, ast.Constant)
+        ):
+            found[member.target.id] = " ".join(str(following.value.value).split())
     return found
 
 
 def _readable(type_: Any) -> str:
-    origin = getattr(type_, "__origin__", None)
-    if hasattr(type_, "__metadata__"):
-        return _readable(type_.__origin__)
-    if str(origin) == "typing.Literal":
-        return " or ".join(f'"{choice}"' for choice in type_.__args__)
-    if origin is tuple:
-        inner = type_.__args__[0]
-        return f"list of {_LISTED.get(inner) or _readable(inner)}"
-    if origin is dict:
-        return "table of texts"
-    return {Limit: "limit", str: "text", int: "number", float: "number", bool: "true or false"}.get(type_, str(type_))
+    kind = path_kind(type_)
+    bare = type_.__origin__ if get_origin(type_) is Annotated else type_
+    if get_origin(bare) is tuple:
+        inner = get_args(bare)[0]
+        tables = sections(inner)
+        noun = _noun(tables[0]) if tables else kind.noun if kind else ""
+        return f"list of {noun}s" if noun else f"list of {_readable(inner)}"
+    if kind:
+        return kind.noun
+    if get_origin(bare) is Literal:
+        return " or ".join(f'"{choice}"' for choice in get_args(bare))
+    if isinstance(bare, type) and issubclass(bare, Struct):
+        return _noun(bare)
+    words = {str: "text", int: "number", float: "number", bool: "true or false", dict: "table of texts"}
+    return words.get(get_origin(bare) or bare, str(bare))
 
 
-_LISTED: dict[Any, str] = {EmailTransport: "transports", SmsTransport: "transports", TermsDocument: "documents"}
+def _noun(section: type[Struct]) -> str:
+    """What people call a table that is a value."""
+    return str(section.__struct_config__.tag_field or getattr(section, "noun", "table"))
 
 
 def _toml(value: Any) -> str:

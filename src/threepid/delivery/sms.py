@@ -20,7 +20,7 @@ import yarl
 from threepid import __version__
 from threepid.clock import SECOND, Clock
 from threepid.config import ConfigError, ConsoleTransport, HttpTransport, Secret, Sms, SmsTransport, read_secret
-from threepid.config.gateway import PLACEHOLDER, body_format, gateway_name
+from threepid.config.sections.gateways import PLACEHOLDER, body_format, gateway_name
 from threepid.delivery.errors import DeliveryError
 from threepid.delivery.traffic import Rests
 from threepid.domain.addresses import InvalidAddress, parse_phone

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from threepid.config import Config
-from threepid.config.gateway import gateway_of
+from threepid.config.sections.delivery import gateway_of
 from threepid.domain.addresses import Email, InvalidAddress, Phone, parse_phone
 from threepid.domain.context import Context
 from threepid.storage import outbox

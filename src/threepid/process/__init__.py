@@ -6,11 +6,9 @@ import multiprocessing
 import os
 import resource
 import signal
-import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +18,7 @@ from granian.http import HTTP1Settings
 from threepid import config
 from threepid.app import Server, connect, load_secrets
 from threepid.clock import Clock, Entropy
-from threepid.config import Config, Listen
+from threepid.config import Config
 from threepid.output import secure_output
 from threepid.process import sockets
 from threepid.process.lifeline import Lifeline
@@ -34,10 +32,6 @@ HEADER_MS: Final = 10_000
 """How long the head of a request may take, from the end of the last one: a connection that idles is closed, too."""
 HEADER_BYTES: Final = 32_768
 """How much of a head is waited for; it may be twice as long if it comes at once."""
-UNREAD_MS: Final = 20_000
-"""How long the other side may leave answers in our buffers."""
-UNREAD_BYTES: Final = 131_072
-"""How much of them there may be: as much as the largest answers together, not the megabytes that the kernel would give."""
 CONNECTIONS: Final = 4096
 """Connections that a worker holds at the same time; more wait in the kernel's queue."""
 SPARE_FILES: Final = 128
@@ -73,7 +67,11 @@ def serve(settings: Config, config_file: Path | None) -> None:
         if settings.server.metrics_listen:
             directory = os.environ["PROMETHEUS_MULTIPROC_DIR"]
             stack.enter_context(_metrics(settings.server.metrics_listen, directory, lifeline))
-        _granian(settings).serve(target_loader=_Application(config_file, lifeline), wrap_loader=False)
+        _granian(settings).serve(
+            spawn_target=sockets.worker(config.listen_address(settings)),
+            target_loader=_Application(config_file, lifeline),
+            wrap_loader=False,
+        )
 
 
 class _Worker(Server):
@@ -100,8 +98,6 @@ class _Application:
         secure_output()
         configure_logging()
         settings = config.load(self._config_file, os.environ)
-        if hasattr(socket, "TCP_USER_TIMEOUT") and isinstance(config.listen_address(settings), Listen):
-            threading.Thread(target=_end_what_nobody_reads, daemon=True).start()
         clock, entropy = Clock(), Entropy()
         server = _Worker(
             settings,
@@ -149,43 +145,14 @@ def _room_for_connections() -> int:
     return CONNECTIONS if allowed == resource.RLIM_INFINITY else max(1, min(CONNECTIONS, allowed - SPARE_FILES))
 
 
-def _end_what_nobody_reads() -> None:
-    """Limit for how long answers lie unread, and how many: neither Granian nor hyper does.
-
-    The listening socket hands the limits down to what it accepts. Granian opens it after the application is made and shows
-    it to nobody, so it is looked for among the open files.
-    """
-    pause = threading.Event()
-    while not (listeners := _listeners()):
-        pause.wait(0.01)
-    for listener in listeners:
-        with listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
-
-
-def _listeners() -> list[socket.socket]:
-    found = []
-    for file in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # it was closed in between
-            if file.is_socket():
-                candidate = socket.socket(fileno=os.dup(int(file.name)))
-                if candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                    found.append(candidate)
-                else:
-                    candidate.close()
-    return found
-
-
 @contextmanager
 def _metrics(listen: str, directory: str, lifeline: Lifeline) -> Iterator[None]:
     """Serve the metrics that all workers leave in `directory` from a process of its own."""
     where = config.tcp_address(listen)
     # Forked, it holds the lifeline at once; a new interpreter would first have to import all of this.
-    method = "fork" if sys.platform == "linux" else "spawn"
-    process: Any = multiprocessing.get_context(method).Process(  # type: ignore[attr-defined]
-        target=_serve_metrics, args=(where.host, where.port, directory, lifeline), daemon=True
-    )
+    linux = sys.platform == "linux"
+    context = multiprocessing.get_context("fork") if linux else multiprocessing.get_context("spawn")
+    process = context.Process(target=_serve_metrics, args=(where.host, where.port, directory, lifeline), daemon=True)
     process.start()
     try:
         yield

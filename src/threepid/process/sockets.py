@@ -1,4 +1,8 @@
-"""Where the server listens: nobody else may listen there, and a socket file that a killed server left is removed."""
+"""The sockets that the server listens on.
+
+No other program may listen there. A socket file that a killed server left is removed. Each worker makes its own TCP socket,
+with limits for answers that its clients do not read, and gives it to Granian (decision 26).
+"""
 
 import fcntl
 import os
@@ -7,9 +11,11 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from granian._granian import SocketHolder
 from granian.server.mp import MPServer
 
 from threepid.config import Listen, UnixListen
@@ -22,6 +28,13 @@ _PAUSE_SECONDS: Final = 0.1
 _PROBE_SECONDS: Final = 1.0
 _PATH_BYTES: Final = 107
 """Of a socket file's path. https://man7.org/linux/man-pages/man7/unix.7.html."""
+
+UNREAD_MS: Final = 20_000
+"""How long a client may leave answers in the kernel's buffers."""
+UNREAD_BYTES: Final = 131_072
+"""Size of the buffer for answers that a client has not read: it holds the largest answers, and is not megabytes large."""
+_BACKLOG: Final = 1024
+"""Connections that wait in the kernel's queue of a worker."""
 
 
 class CannotServe(Exception):
@@ -69,6 +82,9 @@ class Granian(MPServer):
                 super()._init_shared_socket()  # type: ignore[no-untyped-call]
             finally:
                 os.umask(mask)
+            # At once: a second server takes a socket on which nobody listens for one that a killed server left.
+            if self._sso is not None:
+                self._sso.listen(_BACKLOG)
             self._made = _identity(self.bind_uds)
 
     def _unlink_pidfile(self) -> None:
@@ -139,3 +155,35 @@ def options(listen: Listen | UnixListen, mode: str) -> dict[str, Any]:
     if isinstance(listen, Listen):
         return {"address": listen.host, "port": listen.port}
     return {"uds": listen.path, "uds_permissions": int(mode, 8)}
+
+
+def worker(listen: Listen | UnixListen) -> Callable[..., None] | None:
+    """What Granian runs in each worker process; None for its own function, which opens or shares a socket itself.
+
+    Linux alone has the limits that a socket of ours is for, and shares a port among several sockets.
+    """
+    has_limits = hasattr(socket, "TCP_USER_TIMEOUT")
+    return partial(_work, listen) if has_limits and isinstance(listen, Listen) else None
+
+
+def _work(listen: Listen, number: int, name: str | None, loader: Callable[[], Any], _socket: Any, *rest: Any) -> None:
+    """Run a worker of Granian on a TCP socket of its own; the kernel spreads connections over the sockets of all workers."""
+    hold: Callable[..., SocketHolder] = SocketHolder  # Granian's type stub leaves the constructor out
+    holder = hold(_tcp_socket(listen).detach(), False, _BACKLOG)
+    MPServer._spawn_asgi_lifespan_worker(number, name, loader, ((None, holder), None), *rest)  # noqa: SLF001
+
+
+def _tcp_socket(listen: Listen) -> socket.socket:
+    """A TCP socket that is bound; Granian listens on it as soon as the application is ready.
+
+    The kernel gives its limits to the connections that it accepts. Neither Granian nor hyper limits how many answers a client
+    leaves unread, or for how long.
+    """
+    made = socket.socket(socket.AF_INET6 if ":" in listen.host else socket.AF_INET)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
+    made.bind((listen.host, listen.port))
+    return made

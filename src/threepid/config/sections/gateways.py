@@ -1,13 +1,16 @@
-"""The request that an SMS gateway wants, written with placeholders: what kind of body it has, and what cannot be."""
+"""How SMS leave: the transports of `[sms] via`, and the request that a gateway wants, written with placeholders."""
 
 import re
-from collections.abc import Iterator
-from typing import Final, Literal
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
+import phonenumbers
+from msgspec import Meta, field
 
-from threepid.config.settings import HttpTransport, Sms, SmsTransport
+from threepid.config.problem import Problem, is_web_url
+from threepid.config.section import SecretFile, Section
 
 PLACEHOLDER: Final = re.compile(r"\{(to|text|secret)\}")
 _ANY_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][0-9A-Za-z_]*)\}")
@@ -16,17 +19,60 @@ _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE: Final = re.compile(r"[ -~]*")
 
 
+class ConsoleTransport(Section, frozen=True, tag_field="transport", tag="console"):
+    """Writes each message to standard error: development only."""
+
+
+class HttpTransport(Section, frozen=True, tag_field="transport", tag="http"):
+    """An SMS gateway over HTTPS: `{to}`, `{text}` and `{secret}` are filled in, escaped for where they stand."""
+
+    url: str
+    """Where the request goes."""
+    method: Literal["GET", "POST", "PUT"] = "POST"
+    """The method of the request."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Headers of the request."""
+    body: str = ""
+    """The body of the request, e.g. `{"to": "{to}", "text": "{text}"}`."""
+    secret_file: SecretFile = ""
+    """A file that holds what stands for `{secret}`."""
+    timeout: Annotated[float, Meta(gt=0, le=300)] = 15.0
+    """Seconds for one whole delivery."""
+    countries: tuple[str, ...] = ()
+    """ISO codes of the countries that go this way; empty = all."""
+
+
+SmsTransport = ConsoleTransport | HttpTransport
+
+
+def takes(via: SmsTransport, country: str) -> bool:
+    """Does this gateway take numbers of the country?"""
+    return not isinstance(via, HttpTransport) or not via.countries or country in via.countries
+
+
+def gateway_problems(place: str, via: SmsTransport, *, public: bool) -> Iterator[Problem]:
+    """What cannot be safe about one gateway; `public` is whether programs on other machines reach the server."""
+    if isinstance(via, ConsoleTransport):
+        if public:
+            yield Problem(place, "would write codes to standard error and send nothing: use http")
+        return
+    yield from country_problems(f"{place}.countries", via.countries)
+    if not is_web_url(via.url):
+        yield Problem(f"{place}.url", "is not an https URL: codes would travel in the clear, or nowhere")
+    for key, message in _of_request(via):
+        yield Problem(f"{place}.{key}", message)
+
+
+def country_problems(place: str, codes: Iterable[str]) -> Iterator[Problem]:
+    """Which of `codes` are not ISO codes of countries."""
+    for code in codes:
+        if code not in phonenumbers.SUPPORTED_REGIONS:
+            yield Problem(place, f"{code!r} is not the ISO code of a country with phone numbers, such as DE")
+
+
 def gateway_name(via: SmsTransport) -> str:
     """What operators know a gateway by: the host of its URL."""
     return urlsplit(via.url).netloc if isinstance(via, HttpTransport) else "console"
-
-
-def gateway_of(settings: Sms, region: str) -> str:
-    """The gateway that numbers of the country `region` go to first; '' if there is none."""
-    for via in settings.via:
-        if not isinstance(via, HttpTransport) or not via.countries or region in via.countries:
-            return gateway_name(via)
-    return ""
 
 
 def body_format(via: HttpTransport) -> Literal["json", "form"]:
@@ -46,7 +92,7 @@ def body_format(via: HttpTransport) -> Literal["json", "form"]:
     return "json" if is_json and not kind else "form"
 
 
-def problems(via: HttpTransport) -> Iterator[tuple[str, str]]:
+def _of_request(via: HttpTransport) -> Iterator[tuple[str, str]]:
     """What cannot be in the request: the setting, and what to change."""
     parts = {"url": via.url, "headers": "\n".join(via.headers.values()), "body": via.body}
     for key, text in parts.items():

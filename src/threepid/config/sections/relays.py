@@ -1,14 +1,14 @@
-"""How mails leave: relays that can be reached in private, and a sender that can be written."""
+"""How mails leave: the transports of `[email] via`, and relays that can be reached in private."""
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
 
 from threepid.config.problem import HOST, Problem, is_address, is_loopback
-from threepid.config.settings import Config, FileTransport, MailboxTransport, SmtpTransport
+from threepid.config.section import AuthoritiesFile, NewFolder, SecretFile, Section
 
-_ADDRESS: Final = rf"[^\s<>()\[\]:;@\\,\"\x00-\x1f\x7f-\U0010ffff]+@{HOST}"
-_SENDER: Final = re.compile(rf"{_ADDRESS}|[^<>\x00-\x1f\x7f-\x9f]*<{_ADDRESS}>")
 _RELAY: Final = re.compile(HOST.replace("0-9A-Za-z-]", "0-9A-Za-z_-]"))
 """A host name, also such as container platforms give."""
 _WITH_PORT: Final = re.compile(r"(?P<host>[^:]+|\[[^\]]*\]):(?P<port>[0-9]*)")
@@ -18,22 +18,49 @@ _EXPLICIT: Final = frozenset({25, 587})
 """Ports on which it begins with STARTTLS."""
 
 
-def mail(config: Config, *, public: bool) -> Iterator[Problem]:
-    """What is wrong with `[email]`; `public` is whether others than this machine reach the server."""
-    if config.email is None:
-        return
-    for index, via in enumerate(config.email.via):
-        place = f"[email] via[{index}]"
-        if isinstance(via, SmtpTransport):
-            yield from _relay(place, via)
-        if isinstance(via, MailboxTransport) and public:
-            yield Problem(place, "shows all mails to everybody who reaches the server: use smtp")
-        if isinstance(via, FileTransport) and not via.directory:
-            yield Problem(place, "has no directory")
-    if not config.email.via:
-        yield Problem("[email] via", "has no relay")
-    if not _SENDER.fullmatch(config.email.sender):
-        yield Problem("[email] from", "is not `Name <address>`")
+class SmtpTransport(Section, frozen=True, tag_field="transport", tag="smtp"):
+    """A mail relay."""
+
+    host: str
+    """The relay's host name; its certificate must be for it."""
+    port: Annotated[int, Meta(ge=1, le=65535)] = 587
+    """The relay's port."""
+    tls: Literal["starttls", "tls", "plain"] = "starttls"
+    """How the connection is protected; `plain` is for relays on this machine."""
+    username: str = ""
+    """Who logs in; empty = nobody."""
+    password_file: SecretFile = ""
+    """A file that holds the password."""
+    ca_file: AuthoritiesFile = ""
+    """Further certificate authorities for this relay."""
+    timeout: Annotated[float, Meta(gt=0, le=300)] = 30.0
+    """Seconds until the relay has the whole mail."""
+    answer_timeout: Annotated[float, Meta(gt=0, le=3600)] = 600.0
+    """Seconds that the relay then has to accept the mail; a mail that was given up too soon arrives twice (RFC 5321)."""
+
+
+class FileTransport(Section, frozen=True, tag_field="transport", tag="file"):
+    """Writes each mail as one `.eml` file: for tests and dry runs."""
+
+    directory: NewFolder
+    """The folder; it is made if there is none."""
+
+
+class MailboxTransport(Section, frozen=True, tag_field="transport", tag="mailbox"):
+    """Keeps mails in memory-backed tables and shows them under `/mailbox/`: development only."""
+
+
+EmailTransport = SmtpTransport | FileTransport | MailboxTransport
+
+
+def relay_problems(place: str, via: EmailTransport, *, public: bool) -> Iterator[Problem]:
+    """What cannot be safe about one relay; `public` is whether programs on other machines reach the server."""
+    if isinstance(via, SmtpTransport):
+        yield from _relay(place, via)
+    if isinstance(via, MailboxTransport) and public:
+        yield Problem(place, "shows all mails to everybody who reaches the server: use smtp")
+    if isinstance(via, FileTransport) and not via.directory:
+        yield Problem(place, "has no directory")
 
 
 def _relay(place: str, via: SmtpTransport) -> Iterator[Problem]:

@@ -1,0 +1,81 @@
+"""A server that does not listen, for commands that work on the database. Import it inside a command: see serving.py."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from threepid.app import Server, account_of_another_name, connect, load_secrets, run_migrations
+from threepid.cli.common import die, with_key_errors
+from threepid.clock import Clock, Entropy
+from threepid.config import Config
+from threepid.domain.services import Homeserver, IdentityServer
+from threepid.spec.errors import MatrixError
+from threepid.storage.engine.database import StorageError
+from threepid.telemetry import configure_logging
+
+__all__ = ["Server", "homeserver_of", "identity_of", "migrate_database", "refuse_other_names", "with_server"]
+
+T = TypeVar("T")
+
+
+def refuse_other_names(settings: Config) -> None:
+    """End if the database has accounts of another server name, who could not log in: `server.name` was changed."""
+    if settings.accounts is None:
+        return
+    user_id = asyncio.run(account_of_another_name(settings))
+    if user_id is not None:
+        name = user_id.partition(":")[2]
+        die(
+            f"[server] name: the database has accounts of {name}, such as {user_id}, who could not log in to "
+            f'{settings.server.name}: a server cannot be renamed. Set name = "{name}", or use another database.'
+        )
+
+
+def migrate_database(settings: Config) -> list[str]:
+    """Bring the database to this version's schema; returns the names of what was applied."""
+    try:
+        return run_migrations(settings)
+    except StorageError as error:
+        die(str(error))
+
+
+def homeserver_of(server: Server) -> Homeserver:
+    """The homeserver side; ends if the configuration has none."""
+    return server.services.homeserver or die("There are no accounts here: the configuration has no [accounts].")
+
+
+def identity_of(server: Server) -> IdentityServer:
+    """The identity server; ends if the configuration has none."""
+    return server.services.identity or die("There is no identity server here: the configuration has no [identity].")
+
+
+def with_server(
+    settings: Config, work: Callable[[Server], Awaitable[T]], *, any_secret: bool = False, writes_accounts: bool = False
+) -> T:
+    """What `work` returns for a server that does not listen. `any_secret`: also if the database knows another one."""
+    configure_logging(level="warning")
+    migrate_database(settings)
+    if writes_accounts:
+        refuse_other_names(settings)
+    clock, entropy = Clock(), Entropy()
+
+    async def run() -> T:
+        server = Server(
+            settings,
+            clock=clock,
+            entropy=entropy,
+            database=connect(settings),
+            secrets=load_secrets(settings, entropy),
+            background=False,
+        )
+        try:
+            if not any_secret:
+                await server.recognise()
+            return await work(server)
+        finally:
+            await server.stop()
+
+    try:
+        return with_key_errors(lambda: asyncio.run(run()))
+    except MatrixError as error:
+        die(error.message)

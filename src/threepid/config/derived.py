@@ -1,0 +1,34 @@
+"""What follows from the settings."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from threepid.config.listen import Listen, UnixListen
+from threepid.config.problem import ConfigError
+from threepid.config.sections import Config
+from threepid.config.sections.database import url_of
+from threepid.config.sections.server import listener
+
+
+def listen_address(config: Config) -> Listen | UnixListen:
+    """Where the server listens. Raises ConfigError."""
+    try:
+        return listener(config.server)
+    except ValueError as error:
+        raise ConfigError(f"[server] listen: {error}") from None
+
+
+def identity_name(config: Config) -> str:
+    """What clients give as `id_server`."""
+    given = config.identity.name if config.identity else ""
+    return given or urlsplit(config.server.public_base_url).netloc
+
+
+def database_url(config: Config) -> str:
+    """The database's URL."""
+    return url_of(config.database, config.server.data_dir)
+
+
+def trusted_proxies(config: Config) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """The networks whose `X-Forwarded-For` is believed."""
+    return [ipaddress.ip_network(network) for network in config.server.trusted_proxies]

@@ -1,0 +1,65 @@
+"""The base of all tables, and the annotations that say what a path leads to. Reading, checking and the reference follow them."""
+
+import ssl
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Struct
+
+from threepid.config.permissions import why_no_secret, why_unreadable
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One table of the file. Unknown keys are errors."""
+
+
+class PathTo(Struct, frozen=True):
+    """In an annotation: the text is a path, which is relative to the file's folder."""
+
+    noun: str
+    """What the path leads to, as the reference calls it."""
+    why_not: Callable[[str, Sequence[Path]], str | None] | None = None
+    """Why the path cannot be used, given the folders of secrets, and what to change; None if it can."""
+    prefix: str = ""
+    """A scheme before the path; a text without it is no path."""
+
+
+class Example(Struct, frozen=True):
+    """In an annotation: how the example file sets a required setting, in TOML."""
+
+    toml: str
+
+
+def _why_no_file(name: str, _folders: Sequence[Path]) -> str | None:
+    return why_unreadable(name)
+
+
+def _why_no_authorities(name: str, _folders: Sequence[Path]) -> str | None:
+    if trouble := why_unreadable(name):
+        return trouble
+    try:
+        ssl.create_default_context(cafile=name)
+    except (ssl.SSLError, OSError):
+        return f"{name} holds no certificates in PEM form"
+    return None
+
+
+def _why_no_folder(name: str, _folders: Sequence[Path]) -> str | None:
+    return None if Path(name).is_dir() else f"there is no folder {name}"
+
+
+SecretFile = Annotated[str, PathTo("secret file", why_no_secret)]
+"""A file that only the server's user may read, or that a container platform mounts."""
+PublicFile = Annotated[str, PathTo("file", _why_no_file)]
+"""A file that anybody may read."""
+AuthoritiesFile = Annotated[str, PathTo("file", _why_no_authorities)]
+"""A file of certificates in PEM form."""
+Folder = Annotated[str, PathTo("folder", _why_no_folder)]
+"""A folder that exists."""
+NewFolder = Annotated[str, PathTo("folder")]
+"""A folder that the server makes if there is none."""
+DatabaseUrl = Annotated[str, PathTo("text", prefix="sqlite:")]
+"""A URL, whose path is a file of SQLite."""
+ListenAddress = Annotated[str, PathTo("text", prefix="unix:")]
+"""An address and a port, or the path of a socket file."""

@@ -1,0 +1,29 @@
+"""The tables of the file: a module for each, with its Struct and its rules together."""
+
+from msgspec import field
+
+from threepid.config.section import Section
+from threepid.config.sections.accounts import Accounts
+from threepid.config.sections.database import Database
+from threepid.config.sections.delivery import Email, Sms
+from threepid.config.sections.identity import Identity
+from threepid.config.sections.limits import Limits
+from threepid.config.sections.outbound import Outbound
+from threepid.config.sections.policy import Policy
+from threepid.config.sections.server import Server
+from threepid.config.sections.web import Web
+
+
+class Config(Section, frozen=True):
+    """The whole file."""
+
+    server: Server = field(default_factory=Server)
+    database: Database = field(default_factory=Database)
+    accounts: Accounts | None = None
+    identity: Identity | None = None
+    email: Email | None = None
+    sms: Sms | None = None
+    outbound: Outbound = field(default_factory=Outbound)
+    limits: Limits = field(default_factory=Limits)
+    policy: Policy = field(default_factory=Policy)
+    web: Web = field(default_factory=Web)

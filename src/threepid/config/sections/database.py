@@ -1,0 +1,110 @@
+"""`[database]`: its settings, and what cannot be safe about them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from msgspec import Meta
+
+from threepid.config.permissions import why_changeable, why_open
+from threepid.config.problem import Problem, first_trouble, is_loopback
+from threepid.config.section import DatabaseUrl, SecretFile, Section
+
+_IN_THE_CLEAR: Final = frozenset({"disable", "allow"})
+"""What libpq calls connections without TLS, and those that try without first."""
+
+
+class Database(Section, frozen=True):
+    """`[database]`: where everything is kept."""
+
+    url: DatabaseUrl = ""
+    """`sqlite:path` or `postgresql://user@host/name`; default: `sqlite:<data_dir>/threepid.db`."""
+    password_file: SecretFile = ""
+    """A file that holds the PostgreSQL password."""
+    pool_size: Annotated[int, Meta(ge=1, le=200)] = 8
+    """Maximum number of PostgreSQL connections that each server process writes with; it reads with up to 4 more."""
+
+
+def url_of(database: Database, data_dir: str) -> str:
+    """The database's URL: as it is set, or a file in the data directory."""
+    return database.url or f"sqlite:{Path(data_dir) / 'threepid.db'}"
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a URL `sqlite:path`; None for another kind of database. Raises ValueError if nothing would be kept."""
+    if not url.startswith("sqlite:"):
+        return None
+    path = url.removeprefix("sqlite:")
+    if path.lstrip("/").startswith("file:"):
+        raise ValueError("is a URI, and possibly in memory: write the path alone after sqlite:")
+    if any(word in path.lower() for word in (":memory:", "mode=memory", "vfs=memdb")):
+        raise ValueError("is in memory: every account would be lost at the next stop. Name a file")
+    return Path(path)
+
+
+def problems(database: Database, data_dir: str) -> Iterator[Problem]:
+    """What cannot be safe in `[database]`."""
+    url = url_of(database, data_dir)
+    yield from _url(url)
+    if (file := _kept_file(url)) is not None:
+        for path in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):
+            if path == file or path.exists():
+                yield from first_trouble("[database] url", path, why_changeable, why_open)
+
+
+def warnings(database: Database, data_dir: str) -> Iterator[Problem]:
+    """What starts all the same in `[database]`, and should be looked at."""
+    try:
+        url = urlsplit(url_of(database, data_dir))
+    except ValueError:
+        return
+    if url.scheme not in {"postgresql", "postgres"}:
+        return
+    options = parse_qs(url.query)
+    hosts = [
+        host
+        for given in (url.hostname or "", *options.get("host", ()), *options.get("hostaddr", ()))
+        for host in unquote(given).split(",")
+    ]
+    remote = [host for host in hosts if host and not host.startswith(("/", "@")) and not is_loopback(host)]
+    if remote and not _IN_THE_CLEAR.isdisjoint(options.get("sslmode", ())):
+        yield Problem(
+            "[database] url",
+            f"everything travels to {remote[0]} in the clear: set sslmode=verify-full, or sslmode=require at least",
+        )
+
+
+def _url(text: str) -> Iterator[Problem]:
+    try:
+        url = urlsplit(text)
+        url.port  # noqa: B018 - reading it checks it
+    except ValueError:
+        yield Problem("[database] url", "is not a URL")
+        return
+    if url.scheme not in {"sqlite", "postgresql", "postgres"}:
+        yield Problem("[database] url", "begins neither with sqlite: nor with postgresql://")
+    if url.scheme == "sqlite":
+        yield from _sqlite(text)
+    if url.password or "password" in parse_qs(url.query):
+        yield Problem("[database] url", "has a password in it: put it into a file and name that in password_file")
+
+
+def _sqlite(url: str) -> Iterator[Problem]:
+    place = "[database] url"
+    try:
+        file = sqlite_file(url)
+    except ValueError as error:
+        yield Problem(place, str(error))
+        return
+    if file is None or not file.name.strip() or file.is_dir():
+        yield Problem(place, "names no file after sqlite:")
+
+
+def _kept_file(url: str) -> Path | None:
+    """The file of the database, if it has one."""
+    try:
+        file = sqlite_file(url)
+    except ValueError:  # which another rule says
+        return None
+    return None if file is None or not file.name or file.is_dir() else file

@@ -1,0 +1,78 @@
+"""`[email]` and `[sms]`: their settings, and what cannot be safe about them."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Final
+
+from msgspec import Meta, field
+
+from threepid.config.problem import HOST, Problem
+from threepid.config.section import Example, Section
+from threepid.config.sections.gateways import (
+    SmsTransport,
+    country_problems,
+    gateway_name,
+    gateway_problems,
+    takes,
+)
+from threepid.config.sections.relays import EmailTransport, relay_problems
+
+_ADDRESS: Final = rf"[^\s<>()\[\]:;@\\,\"\x00-\x1f\x7f-\U0010ffff]+@{HOST}"
+_SENDER: Final = re.compile(rf"{_ADDRESS}|[^<>\x00-\x1f\x7f-\x9f]*<{_ADDRESS}>")
+
+
+class Email(Section, frozen=True):
+    """`[email]`: how mails leave. Absent = no e-mail."""
+
+    sender: Annotated[str, Example('"Example <noreply@example.org>"')] = field(name="from")
+    """The From header: `Name <address>`."""
+    via: Annotated[
+        tuple[EmailTransport, ...],
+        Example('[{ transport = "smtp", host = "mail.example.org", username = "…", password_file = "…" }]'),
+    ]
+    """Relays in the order in which they are tried."""
+
+
+class Sms(Section, frozen=True):
+    """`[sms]`: how texts leave. Absent = no phone numbers."""
+
+    via: Annotated[
+        tuple[SmsTransport, ...],
+        Example('[{ transport = "http", url = "https://…", body = "…", secret_file = "…" }]'),
+    ]
+    """Gateways in the order in which they are tried."""
+    countries: tuple[
+        Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z", description="the ISO code of a country in capitals, such as DE")],
+        ...,
+    ] = ()
+    """ISO codes of the countries whose numbers may be texted; empty = none."""
+
+
+def gateway_of(settings: Sms, region: str) -> str:
+    """The gateway that numbers of the country `region` go to first; '' if there is none."""
+    for via in settings.via:
+        if takes(via, region):
+            return gateway_name(via)
+    return ""
+
+
+def email_problems(email: Email, *, public: bool) -> Iterator[Problem]:
+    """What cannot be safe in `[email]`; `public` is whether programs on other machines reach the server."""
+    for index, via in enumerate(email.via):
+        yield from relay_problems(f"[email] via[{index}]", via, public=public)
+    if not email.via:
+        yield Problem("[email] via", "has no relay")
+    if not _SENDER.fullmatch(email.sender):
+        yield Problem("[email] from", "is not `Name <address>`")
+
+
+def sms_problems(sms: Sms, *, public: bool) -> Iterator[Problem]:
+    """What cannot be safe in `[sms]`; `public` is whether programs on other machines reach the server."""
+    if not sms.via:
+        yield Problem("[sms] via", "has no gateway")
+    yield from country_problems("[sms] countries", sms.countries)
+    for index, via in enumerate(sms.via):
+        yield from gateway_problems(f"[sms] via[{index}]", via, public=public)
+    for country in sms.countries:
+        if sms.via and not any(takes(via, country) for via in sms.via):
+            yield Problem("[sms] countries", f"no gateway takes {country}")

@@ -1,0 +1,167 @@
+"""`[server]`: its settings, and what cannot be safe about them."""
+
+import ipaddress
+import re
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from msgspec import Meta
+
+from threepid.config.listen import Listen, UnixListen, tcp_address
+from threepid.config.permissions import why_changeable, why_open, why_unreadable
+from threepid.config.problem import Problem, first_trouble, is_loopback, is_server_name, network_problems
+from threepid.config.section import Example, Folder, ListenAddress, NewFolder, PublicFile, SecretFile, Section
+
+
+class Tls(Section, frozen=True):
+    """`[server.tls]`: the certificate (chain) and its key, both PEM files."""
+
+    certificate_file: Annotated[PublicFile, Example('"fullchain.pem"')]
+    """The certificate with its chain."""
+    key_file: Annotated[SecretFile, Example('"privkey.pem"')]
+    """Its private key, which only the server's user can read."""
+
+
+class Server(Section, frozen=True):
+    """`[server]`: who we are and where we listen."""
+
+    name: str = "localhost"
+    """The Matrix server name: what stands after the colon in `@alice:example.org`."""
+    public_base_url: str = "http://localhost:8008"
+    """Where clients and people reach this server, without a path; every link we write starts with it."""
+    listen: ListenAddress = "127.0.0.1:8008"
+    """`address:port`, `[v6]:port`, `localhost:port` or `unix:/path`."""
+    listen_mode: Literal["0600", "0660", "0666"] = "0660"
+    """Mode of the socket file of `unix:/path`: its user alone may connect, its group too, or everybody on the machine."""
+    metrics_listen: str = ""
+    """`address:port` of the Prometheus metrics; empty = off."""
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    """Number of server processes."""
+    tls: Tls | None = None
+    """Absent: plain HTTP, behind a reverse proxy."""
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    """Networks whose `X-Forwarded-For` is believed, none wider than /8 (IPv6: /16)."""
+    query_token: tuple[Literal["r0", "v3", "unstable", "v1", "identity_v2"], ...] = ("r0", "unstable")
+    """Path families that take `?access_token=`. The identity server's `hash_details` takes it always: Synapse asks so."""
+    data_dir: NewFolder = "data"
+    """Where keys and the SQLite database live."""
+    secret_dirs: tuple[Folder, ...] = ()
+    """Further folders of secrets beside `/run/secrets`, `/var/run/secrets` and `$CREDENTIALS_DIRECTORY`: a secret file in such
+    a folder may be readable by everybody if root owns it, as container platforms mount them."""
+
+
+def listener(server: Server) -> Listen | UnixListen:
+    """Where the server listens. Raises ValueError, which says what to write."""
+    text = server.listen
+    if text.startswith("unix:") and text != "unix:":
+        return UnixListen(Path(text.removeprefix("unix:")))
+    return tcp_address(text)
+
+
+def is_public(server: Server) -> bool:
+    """Can programs on other machines reach the server?"""
+    try:
+        where = listener(server)
+        host = urlsplit(server.public_base_url).hostname or ""
+    except ValueError:
+        return True
+    return not is_loopback(host) or (isinstance(where, Listen) and not is_loopback(where.host))
+
+
+def problems(server: Server) -> Iterator[Problem]:
+    """What cannot be safe in `[server]`."""
+    if not is_server_name(server.name):
+        yield Problem("[server] name", f"{server.name!r} is not the name of a server")
+    yield from _addresses(server)
+    yield from network_problems("[server] trusted_proxies", server.trusted_proxies)
+    yield from _certificate(server)
+    for name in server.secret_dirs:
+        if Path(name).resolve() == Path("/"):
+            yield Problem("[server] secret_dirs", f"{name} is every folder: name the one that the secrets are in")
+    yield from first_trouble("[server] data_dir", Path(server.data_dir) / "keys", why_changeable, why_open)
+
+
+def warnings(server: Server) -> Iterator[Problem]:
+    """What starts all the same in `[server]`, and should be looked at."""
+    yield from _listeners(server)
+    if trouble := why_open(Path(server.data_dir)):
+        yield Problem("[server] data_dir", trouble)
+
+
+def _addresses(server: Server) -> Iterator[Problem]:
+    try:
+        listener(server)
+    except ValueError as error:
+        yield Problem("[server] listen", str(error))
+    place, text = "[server] public_base_url", server.public_base_url
+    try:
+        base = urlsplit(text)
+    except ValueError:
+        yield Problem(place, "is not a URL")
+        return
+    if "@" in base.netloc or "?" in text or "#" in text:
+        yield Problem(place, "has more than scheme, host and port")
+    elif base.scheme not in {"http", "https"} or not re.fullmatch("[!-~]+", text) or not is_server_name(base.netloc):
+        yield Problem(place, "is not an http or https URL in plain ASCII: links in mails start with it")
+    elif base.scheme == "http" and not is_loopback(base.hostname or ""):
+        yield Problem(place, "people would confirm addresses over plain HTTP: use https")
+    elif base.path not in {"", "/"}:
+        yield Problem(
+            place,
+            f"has the path {base.path}: cookies, styles and .well-known have their places at the root of a host. "
+            "Give threepid a host name of its own",
+        )
+    if server.metrics_listen:
+        try:
+            tcp_address(server.metrics_listen)
+        except ValueError as error:
+            yield Problem("[server] metrics_listen", str(error))
+
+
+def _certificate(server: Server) -> Iterator[Problem]:
+    tls = server.tls
+    if tls is None or why_unreadable(tls.certificate_file) or why_unreadable(tls.key_file):
+        return
+    try:
+        # With a password that is certainly wrong: else a key that needs one would ask for it here.
+        ssl.create_default_context().load_cert_chain(tls.certificate_file, tls.key_file, password="")
+    except (ssl.SSLError, OSError):
+        yield Problem(
+            "[server] tls",
+            f"{tls.certificate_file} and {tls.key_file} are not a certificate chain and its private key, in PEM form and "
+            "without a password",
+        )
+
+
+def _listeners(server: Server) -> Iterator[Problem]:
+    try:
+        listen = listener(server)
+    except ValueError:
+        return
+    if server.tls is None and isinstance(listen, Listen) and _is_everywhere(listen.host):
+        yield Problem(
+            "[server] listen",
+            f"plain HTTP on {listen.host}: whoever reaches this port past the proxy is not protected. "
+            "Listen on an address that only the proxy reaches, or set [server.tls]",
+        )
+    if not server.metrics_listen:
+        return
+    try:
+        metrics = tcp_address(server.metrics_listen)
+    except ValueError:
+        return
+    if _is_everywhere(metrics.host):
+        yield Problem(
+            "[server] metrics_listen",
+            f"everybody who reaches {metrics.host} can read the metrics: listen on an address that only Prometheus reaches",
+        )
+
+
+def _is_everywhere(host: str) -> bool:
+    """Is this every address of the machine, or one that the whole internet reaches?"""
+    address = ipaddress.ip_address(host)
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_unspecified or address.is_global
