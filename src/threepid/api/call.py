@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from msgspec import UNSET, Struct, UnsetType
 
 from threepid.config import Config
-from threepid.domain.accounts.devices import Device
+from threepid.domain.accounts.devices import Device, Requester
 from threepid.domain.authentication.stages import Request as UiaRequest
 from threepid.domain.authentication.stages import Subject, Task
 from threepid.domain.authentication.uia import Authentication, Grant
@@ -15,7 +15,6 @@ from threepid.spec.endpoint import Auth, Endpoint
 from threepid.spec.errors import Unrecognized
 from threepid.spec.signing import SignedRequest
 from threepid.spec.uia import AuthData, Flow
-from threepid.storage.devices import Requester
 
 
 class Call(Struct, frozen=True, kw_only=True):

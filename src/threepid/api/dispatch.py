@@ -10,16 +10,16 @@ import msgspec
 import structlog
 
 from threepid.api.call import Call, IdentityCall, MaybeUserCall, SignedCall, UserCall
-from threepid.domain.services import Homeserver, Services
-from threepid.http.exchange import Answer, Fallbacks, Handle, Request, Route
-from threepid.http.parameters import bearer_token, parse_form, parse_parameters
+from threepid.domain.services import Homeserver, IdentityServer, Services
+from threepid.http.authentication import bearer_token, identity_user, requester
+from threepid.http.exchange import Answer, Fallbacks, Handle, Headers, Request, Route
+from threepid.http.failures import as_error
+from threepid.http.parameters import parse_form, parse_parameters
 from threepid.spec import errors
 from threepid.spec.endpoint import Accepts, Auth, Endpoint, Path
 from threepid.spec.errors import MatrixError
 from threepid.spec.strict_json import convert, parse_object, usable
 from threepid.spec.uia import AuthenticationRequiredError, Operation
-from threepid.storage.devices import Requester
-from threepid.storage.engine.database import Busy, InDoubt
 
 _log = structlog.get_logger()
 _encode: Final = msgspec.json.Encoder().encode
@@ -30,7 +30,7 @@ CORS: Final = {
     "Access-Control-Allow-Headers": "Origin, X-Requested-With, Content-Type, Accept, Authorization",
 }
 """https://spec.matrix.org/latest/client-server-api/#web-browser-clients."""
-_HEADERS: Final = {**CORS, "Cache-Control": "no-store"}
+_HEADERS: Final = Headers(*CORS.items(), ("Cache-Control", "no-store"))
 
 EVERYWHERE: Final = (
     errors.BadJson,
@@ -94,7 +94,7 @@ def preflight() -> Answer:
 
 def error_answer(error: MatrixError) -> Answer:
     """The specification's standard error response."""
-    return Answer(error.status, _encode(error.body()), headers={**_HEADERS, **error.headers()})
+    return Answer(error.status, _encode(error.body()), headers=_HEADERS.replacing(error.headers()))
 
 
 FALLBACKS: Final = Fallbacks(
@@ -135,21 +135,19 @@ class _Operation:
             raise errors.Unrecognized
         return self._services.homeserver
 
+    @property
+    def _identity(self) -> IdentityServer:
+        if self._services.identity is None:
+            raise errors.Unrecognized
+        return self._services.identity
+
     async def handle(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """The answer to `request`; every exception becomes one."""
         self.requests += 1
         try:
             return await self._answer(request, variables)
-        except MatrixError as error:
-            return self._refuse(error)
-        except Busy as error:
-            return self._refuse(errors.Unavailable(cause=str(error)))
-        except InDoubt as error:
-            return self._refuse(
-                errors.Unavailable("It is not certain whether this was done: please look.", cause=str(error))
-            )
-        except Exception:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
-            return self._fail()
+        except Exception as error:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
+            return self._refuse(as_error(error, self._services.context.entropy, where=self.endpoint.name))
 
     async def _answer(self, request: Request, variables: Mapping[str, str]) -> Answer:
         endpoint = self.endpoint
@@ -192,36 +190,16 @@ class _Operation:
             return {}
         if auth is Auth.OPTIONAL_SIGNATURE:
             return {"authorization": request.header("authorization"), "uri": request.target}
-        token = bearer_token(request)
-        if token is None and self._query_token:
-            token = query.get("access_token") or None
+        token = bearer_token(request, query, in_query=self._query_token)
         if auth is Auth.IDENTITY_TOKEN:
-            return {"user_id": await self._identity_user(token), "token": token or ""}
-        requester = await self._requester(token, required=auth is Auth.ACCESS_TOKEN)
-        if requester is not None and self._homeserver.devices.unnoticed(requester):
-            self._homeserver.devices.notice(requester, client=client, user_agent=request.header("user-agent") or "")
+            user_id = await identity_user(self._identity, token, before_terms=self.endpoint.before_terms)
+            return {"user_id": user_id, "token": token or ""}
+        device = await requester(self._homeserver, token, required=auth is Auth.ACCESS_TOKEN)
+        if device is not None and self._homeserver.devices.unnoticed(device):
+            self._homeserver.devices.notice(device, client=client, user_agent=request.header("user-agent") or "")
         if auth is Auth.ACCESS_TOKEN:
-            return {"requester": requester, "token": token or ""}
-        return {"requester": requester}
-
-    async def _requester(self, token: str | None, *, required: bool) -> Requester | None:
-        if token is None:
-            if required:
-                raise errors.MissingToken
-            return None
-        requester = await self._homeserver.devices.whose_token(token)
-        if requester is None:
-            raise errors.UnknownToken
-        return requester
-
-    async def _identity_user(self, token: str | None) -> str:
-        identity = self._services.identity
-        user_id = None if token is None or identity is None else await identity.associations.whose_token(token)
-        if identity is None or user_id is None:
-            raise errors.Unauthorized
-        if not self.endpoint.before_terms and not await identity.terms.are_accepted(user_id):
-            raise errors.TermsNotSigned
-        return user_id
+            return {"requester": device, "token": token or ""}
+        return {"requester": device}
 
     async def _body(self, request: Request, query: dict[str, str]) -> dict[str, Any]:
         endpoint = self.endpoint
@@ -258,14 +236,8 @@ class _Operation:
                 raise AssertionError(f"{self.endpoint}: {type(error).__name__} is not declared") from error
         if error.status >= errors.Unknown.status:
             self.failures += 1
-            _log.warning("request_failed", endpoint=self.endpoint.name, status=error.status, cause=error.cause)
+            if not isinstance(error, errors.Unknown):  # that one is in the log with its traceback
+                _log.warning("request_failed", endpoint=self.endpoint.name, status=error.status, cause=error.cause)
         elif error.cause:
             _log.debug("request_refused", endpoint=self.endpoint.name, errcode=error.errcode, cause=error.cause)
         return error_answer(error)
-
-    def _fail(self) -> Answer:
-        self.failures += 1
-        # The caller gets a number by which the operator finds the traceback, and nothing of the traceback.
-        incident = self._services.context.entropy.token(count=9)
-        _log.exception("request_crashed", endpoint=self.endpoint.name, incident=incident)
-        return error_answer(errors.Unknown(f"Something went wrong on the server (incident {incident})."))

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from falcon.routing import CompiledRouter
 
-from threepid.http.exchange import Answer, Fallbacks, Handle, Route
+from threepid.http.exchange import Answer, Fallbacks, Handle, Headers, Route
 from threepid.spec.errors import NotJson, RequestTimeout, TooLarge
 
 _log = structlog.get_logger()
@@ -43,7 +43,7 @@ _WITH_PORT: Final = re.compile(
 )
 """An address in brackets, or one that ends like IPv4 before its port: an IPv6 address alone looks as if it had one."""
 _SHOWN: Final = 64
-_MALFORMED: Final = Answer(400, b"", content_type="text/plain", headers={"Connection": "close"})
+_MALFORMED: Final = Answer(400, b"", content_type="text/plain", headers=Headers(("Connection", "close")))
 """The answer to what nobody sends in good faith: the parser beneath us has no other for what it refuses."""
 
 
@@ -141,7 +141,7 @@ def _handlers(route: Route) -> dict[str, Handle]:
 
 def _allowing(resource: _Resource, answer: Answer) -> Answer:
     """`answer` with the methods that there are. https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6."""
-    return msgspec.structs.replace(answer, headers={**answer.headers, "Allow": ", ".join(sorted(resource.handlers))})
+    return msgspec.structs.replace(answer, headers=answer.headers.adding("Allow", ", ".join(sorted(resource.handlers))))
 
 
 async def _live(
@@ -168,14 +168,10 @@ def _with_marked_slashes(raw_path: bytes) -> str:
 
 
 def _header_list(answer: Answer) -> list[tuple[bytes, bytes]]:
-    return [*_encoded(answer.content_type, *answer.headers.items()), (b"content-length", b"%d" % len(answer.body))]
-
-
-@lru_cache(maxsize=64)
-def _encoded(content_type: str, *headers: tuple[str, str]) -> list[tuple[bytes, bytes]]:
     return [
-        (b"content-type", content_type.encode()),
-        *((name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers),
+        (b"content-type", answer.content_type.encode("ascii")),
+        *answer.headers.encoded,
+        (b"content-length", b"%d" % len(answer.body)),
     ]
 
 

@@ -1,7 +1,7 @@
 """A request and its answer, free of any web framework: what the adapter hands in and takes back."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -33,13 +33,41 @@ class Request(Protocol):
         ...
 
 
+class Headers:
+    """Header fields of answers, in their order; several may have the same name, such as `Set-Cookie`.
+
+    They never change, and are encoded once: most answers share theirs.
+    """
+
+    __slots__ = ("encoded", "pairs")
+
+    def __init__(self, *pairs: tuple[str, str]) -> None:
+        """`pairs` of name and value."""
+        self.pairs = pairs
+        self.encoded = tuple((name.lower().encode("ascii"), value.encode("latin-1")) for name, value in pairs)
+
+    def adding(self, name: str, value: str) -> "Headers":
+        """These, and one more."""
+        return Headers(*self.pairs, (name, value))
+
+    def replacing(self, fields: Mapping[str, str]) -> "Headers":
+        """These with `fields`, in place of those of the same names."""
+        if not fields:
+            return self
+        replaced = {name.lower() for name in fields}
+        return Headers(*(pair for pair in self.pairs if pair[0].lower() not in replaced), *fields.items())
+
+
+NO_HEADERS: Final = Headers()
+
+
 class Answer(Struct, frozen=True):
     """One HTTP answer."""
 
     status: int
     body: bytes
     content_type: str = "application/json"
-    headers: Mapping[str, str] = {}
+    headers: Headers = NO_HEADERS
 
 
 Handle = Callable[[Request, Mapping[str, str]], Awaitable[Answer]]

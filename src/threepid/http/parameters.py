@@ -1,9 +1,8 @@
-"""What a request carries outside its JSON body: query and form parameters, and the bearer token."""
+"""What a request carries outside its JSON body: query and form parameters."""
 
 from typing import Final
 from urllib.parse import parse_qsl
 
-from threepid.http.exchange import Request
 from threepid.spec.errors import InvalidParam
 from threepid.spec.strict_json import usable
 
@@ -31,12 +30,3 @@ def parse_form(body: bytes) -> dict[str, str]:
     except UnicodeDecodeError:
         raise InvalidParam("The form is not readable.") from None
     return parse_parameters(text)
-
-
-def bearer_token(request: Request) -> str | None:
-    """The token of `Authorization: Bearer …`. https://spec.matrix.org/latest/client-server-api/#using-access-tokens."""
-    header = request.header("authorization")
-    if header is None:
-        return None
-    scheme, _, token = header.partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None

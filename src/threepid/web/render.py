@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import jinja2
 
-from threepid.http.exchange import Answer
-from threepid.spec.errors import MatrixError
+from threepid.http.exchange import Answer, Headers
+from threepid.spec.errors import MatrixError, Unknown
 
 _POLICY: Final[Mapping[str, str]] = {
     "default-src": "'none'",
@@ -24,13 +24,13 @@ def content_security_policy(allow: Mapping[str, str] | None = None) -> str:
     return "; ".join(f"{directive} {sources}" for directive, sources in {**_POLICY, **(allow or {})}.items())
 
 
-HEADERS: Final[Mapping[str, str]] = {
-    "Content-Security-Policy": content_security_policy(),
-    "X-Frame-Options": "DENY",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
+HEADERS: Final = Headers(
+    ("Content-Security-Policy", content_security_policy()),
+    ("X-Frame-Options", "DENY"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cache-Control", "no-store"),
+)
 
 
 class Pages:
@@ -64,7 +64,7 @@ class Pages:
             status,
             html.encode("utf-8"),
             content_type="text/html; charset=utf-8",
-            headers={**HEADERS, **own, **(headers or {})},
+            headers=HEADERS.replacing({**own, **(headers or {})}),
         )
 
     def message(self, title: str, text: str, *, status: int, headers: Mapping[str, str] | None = None) -> Answer:
@@ -73,9 +73,15 @@ class Pages:
 
     def error(self, error: MatrixError) -> Answer:
         """The page of an error that people are told."""
+        if isinstance(error, Unknown):
+            return self.failure(error.message)
         return self.message("This did not work", error.message, status=error.status, headers=error.headers())
+
+    def failure(self, text: str = "That was our fault. Please try again in a moment.") -> Answer:
+        """The page of what nobody foresaw."""
+        return self.message("Something went wrong", text, status=500)
 
 
 def redirect(target: str) -> Answer:
     """Send the browser to `target`, which the caller has checked."""
-    return Answer(303, b"", content_type="text/plain", headers={**HEADERS, "Location": target})
+    return Answer(303, b"", content_type="text/plain", headers=HEADERS.adding("Location", target))

@@ -2,18 +2,14 @@
 
 from collections.abc import Mapping
 
-import structlog
-
+from threepid.clock import Entropy
 from threepid.config import MailboxTransport
 from threepid.domain.services import Services
 from threepid.http.exchange import Answer, Fallbacks, Handle, Request, Route
-from threepid.spec.errors import MatrixError, Unavailable
-from threepid.storage.engine.database import Busy, InDoubt
+from threepid.http.failures import as_error
 from threepid.web.fallback import page as fallback
 from threepid.web.pages import confirm, index, login, mailbox, static, stop_invites, submit_token
 from threepid.web.render import Pages
-
-_log = structlog.get_logger()
 
 
 def routes(services: Services, pages: Pages) -> list[Route]:
@@ -29,7 +25,7 @@ def routes(services: Services, pages: Pages) -> list[Route]:
         found += [*login.routes(pages), *fallback.routes(services, services.homeserver, pages)]
     if config.email is not None and any(isinstance(via, MailboxTransport) for via in config.email.via):
         found += mailbox.routes(services, pages)
-    return [*static.routes(), *(_kind(route, pages) for route in found)]
+    return [*static.routes(), *(_kind(route, pages, services.context.entropy) for route in found)]
 
 
 def fallbacks(pages: Pages) -> Fallbacks:
@@ -42,32 +38,24 @@ def fallbacks(pages: Pages) -> Fallbacks:
         return pages.message("This does not work here", "This page cannot be used in that way.", status=405)
 
     def failure(_path: str) -> Answer:
-        return _failure(pages)
+        return pages.failure()
 
     return Fallbacks(not_found, preflight=not_found, wrong_method=wrong_method, failure=failure)
 
 
-def _failure(pages: Pages) -> Answer:
-    return pages.message("Something went wrong", "That was our fault. Please try again in a moment.", status=500)
-
-
-def _kind(route: Route, pages: Pages) -> Route:
+def _kind(route: Route, pages: Pages, entropy: Entropy) -> Route:
     """`route`, with pages for its errors too, also below `/_matrix/` where programs get JSON."""
-    return Route(route.template, {method: _kindly(handle, pages) for method, handle in route.handlers.items()})
+    return Route(
+        route.template,
+        {method: _kindly(handle, pages, entropy, route.template) for method, handle in route.handlers.items()},
+    )
 
 
-def _kindly(handle: Handle, pages: Pages) -> Handle:
+def _kindly(handle: Handle, pages: Pages, entropy: Entropy, where: str) -> Handle:
     async def answer(request: Request, variables: Mapping[str, str]) -> Answer:
         try:
             return await handle(request, variables)
-        except MatrixError as error:
-            return pages.error(error)
-        except Busy:
-            return pages.error(Unavailable())
-        except InDoubt:
-            return pages.error(Unavailable("It is not certain whether this was done: please look."))
-        except Exception:  # noqa: BLE001 - the last resort: nothing of it may reach the person
-            _log.exception("page_crashed")
-            return _failure(pages)
+        except Exception as error:  # noqa: BLE001 - the last resort: nothing of it may reach the person
+            return pages.error(as_error(error, entropy, where=where))
 
     return answer

@@ -3,11 +3,11 @@
 from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import UserCall
+from threepid.domain.accounts.devices import KnownDevice
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import DeviceId, DisplayName
 from threepid.spec.uia import PASSWORD, AuthData, Operation
-from threepid.storage import devices
 
 
 class Device(Struct, frozen=True):
@@ -44,7 +44,7 @@ class DeleteDevices(Struct, frozen=True):
     auth: AuthData | UnsetType = UNSET
 
 
-def _shown(device: devices.Device) -> Device:
+def _shown(device: KnownDevice) -> Device:
     return Device(
         device.device_id, device.display_name or "", device.seen_from or "", device.seen_at or device.created_at
     )

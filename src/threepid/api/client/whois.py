@@ -3,9 +3,9 @@
 from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import UserCall
+from threepid.domain.accounts.devices import KnownDevice
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
-from threepid.storage import devices
 
 
 class Connection(Struct, frozen=True, omit_defaults=True):
@@ -49,7 +49,7 @@ async def whois(call: UserCall, user_id: str) -> Whois:
     return Whois(user_id, {device.device_id: Device([Session(_connections(device))]) for device in found})
 
 
-def _connections(device: devices.Device) -> list[Connection]:
+def _connections(device: KnownDevice) -> list[Connection]:
     if device.seen_at is None:
         return []
     return [Connection(device.seen_at, device.seen_from or UNSET, device.user_agent or UNSET)]

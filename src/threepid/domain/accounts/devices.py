@@ -17,8 +17,22 @@ from threepid.domain.context import Context
 from threepid.domain.limits import known_network, network_of, take_authentication, take_openid_token
 from threepid.spec.errors import Forbidden, UnknownToken
 from threepid.storage import accounts, associations, devices, uia
+from threepid.storage.devices import Device as KnownDevice
 from threepid.storage.devices import Requester, SealedPair, Tokens
 from threepid.storage.engine.database import Tx
+
+__all__ = [
+    "ENDED_KEPT",
+    "MOST_DEVICES",
+    "MOST_TOKENS",
+    "Device",
+    "Devices",
+    "KnownDevice",
+    "Login",
+    "Requester",
+    "forget_sealed_pairs",
+    "openid_user",
+]
 
 OPENID_LIFE: Final = HOUR
 MOST_TOKENS: Final = 50

@@ -9,9 +9,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from threepid.domain.mailbox import Mailbox
 from threepid.domain.services import Services
 from threepid.http.exchange import Answer, Request, Route
-from threepid.storage import mailbox
 from threepid.web.render import HEADERS, Pages
 
 _SHOWN: Final = 50
@@ -38,19 +38,19 @@ def routes(services: Services, pages: Pages) -> list[Route]:
 
 class _Mailbox:
     def __init__(self, services: Services, pages: Pages) -> None:
-        self._database = services.context.database
+        self._mailbox = Mailbox(services.context)
         self._base = services.context.config.server.public_base_url.rstrip("/")
         self._pages = pages
 
     async def list(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """The newest mails."""
-        mails = await self._database.read(lambda tx: mailbox.newest(tx, _SHOWN))
+        mails = await self._mailbox.newest(_SHOWN)
         lines = [Line(mail.id, mail.recipient, str(_parse(mail.message)["Subject"])) for mail in mails]
         return self._pages.page("mailbox.html", mails=lines)
 
     async def show(self, _request: Request, variables: Mapping[str, str]) -> Answer:
         """One mail."""
-        mail = await self._mail(variables["mail_id"])
+        mail = await self._mailbox.get(variables["mail_id"])
         if mail is None:
             return self._gone()
         message = _parse(mail.message)
@@ -68,7 +68,7 @@ class _Mailbox:
 
     async def html(self, _request: Request, variables: Mapping[str, str]) -> Answer:
         """The HTML part, for the frame on the mail's page: nothing in it runs, loads or leads anywhere."""
-        mail = await self._mail(variables["mail_id"])
+        mail = await self._mailbox.get(variables["mail_id"])
         if mail is None:
             return self._gone()
         policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
@@ -76,18 +76,15 @@ class _Mailbox:
             200,
             _part(_parse(mail.message), "html").encode("utf-8"),
             content_type="text/html; charset=utf-8",
-            headers={**HEADERS, "Content-Security-Policy": policy, "X-Frame-Options": "SAMEORIGIN"},
+            headers=HEADERS.replacing({"Content-Security-Policy": policy, "X-Frame-Options": "SAMEORIGIN"}),
         )
 
     async def raw(self, _request: Request, variables: Mapping[str, str]) -> Answer:
         """The message as it would have been sent."""
-        mail = await self._mail(variables["mail_id"])
+        mail = await self._mailbox.get(variables["mail_id"])
         if mail is None:
             return self._gone()
         return Answer(200, mail.message, content_type="text/plain; charset=utf-8", headers=HEADERS)
-
-    async def _mail(self, mail_id: str) -> mailbox.Mail | None:
-        return await self._database.read(lambda tx: mailbox.get(tx, mail_id))
 
     def _gone(self) -> Answer:
         return self._pages.message("There is no such mail", "It may have made room for newer ones.", status=404)

@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import PurePath
 from typing import Final
 
-from threepid.http.exchange import Answer, Request, Route
+from threepid.http.exchange import Answer, Headers, Request, Route
 
 _TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
@@ -25,7 +25,7 @@ class _File:
             200,
             text,
             content_type=content_type,
-            headers={"Cache-Control": "max-age=300", "X-Content-Type-Options": "nosniff"},
+            headers=Headers(("Cache-Control", "max-age=300"), ("X-Content-Type-Options", "nosniff")),
         )
 
     async def get(self, _request: Request, _variables: Mapping[str, str]) -> Answer:

@@ -13,9 +13,10 @@ import msgspec
 from threepid.domain.policy import check_v1_caller
 from threepid.domain.services import IdentityServer, Services
 from threepid.domain.validation.sessions import Purpose
+from threepid.http.authentication import bearer_token, identity_user
 from threepid.http.exchange import Answer, Handle, Request, Route
-from threepid.http.parameters import bearer_token, parse_parameters
-from threepid.spec.errors import MatrixError, MissingParams, TermsNotSigned, Unauthorized
+from threepid.http.parameters import parse_parameters
+from threepid.spec.errors import MatrixError, MissingParams
 from threepid.web.next_link import target
 from threepid.web.render import HEADERS, Pages, redirect
 
@@ -43,8 +44,8 @@ def _for_programs_too(handle: Handle) -> Handle:
         except MatrixError as error:
             if "text/html" in (request.header("accept") or ""):
                 raise
-            answer = Answer(error.status, msgspec.json.encode(error.body()), headers={**HEADERS, **error.headers()})
-        return msgspec.structs.replace(answer, headers={**answer.headers, **_ANY_ORIGIN})
+            answer = Answer(error.status, msgspec.json.encode(error.body()), headers=HEADERS.replacing(error.headers()))
+        return msgspec.structs.replace(answer, headers=answer.headers.replacing(_ANY_ORIGIN))
 
     return answered
 
@@ -58,15 +59,9 @@ class _Submit:
 
     async def v2(self, request: Request, _variables: Mapping[str, str]) -> Answer:
         """With the access token of the identity server."""
-        token = bearer_token(request)
-        if token is None and "identity_v2" in self._services.context.config.server.query_token:
-            token = parse_parameters(request.query_string).get("access_token") or None
-        caller = None if token is None else await self._identity.associations.whose_token(token)
-        if caller is None:
-            raise Unauthorized
-        if not await self._identity.terms.are_accepted(caller):
-            raise TermsNotSigned
-        return await self._submit(request, caller)
+        in_query = "identity_v2" in self._services.context.config.server.query_token
+        token = bearer_token(request, parse_parameters(request.query_string), in_query=in_query)
+        return await self._submit(request, await identity_user(self._identity, token))
 
     async def v1(self, request: Request, _variables: Mapping[str, str]) -> Answer:
         """Without a token, for those who may validate without one."""

@@ -1,0 +1,46 @@
+"""Whose token a request carries: the one door for access tokens of either server."""
+
+from collections.abc import Mapping
+
+from threepid.domain.accounts.devices import Requester
+from threepid.domain.services import Homeserver, IdentityServer
+from threepid.http.exchange import Request
+from threepid.spec.errors import MissingToken, TermsNotSigned, Unauthorized, UnknownToken
+
+
+def bearer_token(request: Request, query: Mapping[str, str], *, in_query: bool) -> str | None:
+    """The token of `Authorization: Bearer …`, else where it may stand `in_query`, that of `access_token`.
+
+    https://spec.matrix.org/latest/client-server-api/#using-access-tokens
+    """
+    header = request.header("authorization")
+    if header is not None:
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() == "bearer" and token.strip():
+            return token.strip()
+    return query.get("access_token") or None if in_query else None
+
+
+async def requester(homeserver: Homeserver, token: str | None, *, required: bool) -> Requester | None:
+    """The account and device of an access token. Raises UnknownToken, and MissingToken if one is `required`."""
+    if token is None:
+        if required:
+            raise MissingToken
+        return None
+    found = await homeserver.devices.whose_token(token)
+    if found is None:
+        raise UnknownToken
+    return found
+
+
+async def identity_user(identity: IdentityServer, token: str | None, *, before_terms: bool = False) -> str:
+    """The user of an access token of the identity server.
+
+    Raises Unauthorized, and unless `before_terms` TermsNotSigned if the user has not accepted the present terms.
+    """
+    user_id = None if token is None else await identity.associations.whose_token(token)
+    if user_id is None:
+        raise Unauthorized
+    if not before_terms and not await identity.terms.are_accepted(user_id):
+        raise TermsNotSigned
+    return user_id
