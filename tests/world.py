@@ -20,6 +20,7 @@ from threepid.app import Server, load_secrets
 from threepid.clock import Clock, Entropy
 from threepid.config import Config, MailboxTransport
 from threepid.delivery.render import Renderer
+from threepid.domain.secrets.passwords import Hasher
 from threepid.domain.services import Homeserver, IdentityServer
 from threepid.storage import mailbox
 from threepid.storage.engine.connect import open_database
@@ -86,6 +87,21 @@ def settings(data_dir: Path, **changes: Any) -> Config:
     return msgspec.convert(tree, Config)
 
 
+class WatchedHasher(Hasher):
+    """The real one, which counts; tests may say `instead` what is right."""
+
+    def __init__(self) -> None:
+        self.compared = 0
+        """Passwords that were compared with a hash, or with nobody's."""
+        self.instead: Callable[[str, str], bool] | None = None
+
+    def matches(self, password: str, password_hash: str) -> bool:
+        self.compared += 1
+        return (
+            super().matches(password, password_hash) if self.instead is None else self.instead(password, password_hash)
+        )
+
+
 class World:
     """One server process on one database."""
 
@@ -98,6 +114,7 @@ class World:
         self.clock = clock or HandClock()
         self.entropy = SeededEntropy(seed)
         self._changes = changes
+        self.hasher = WatchedHasher()
         self._renderer = Renderer()
         self._texts: list[Text] = []
         self._loop = asyncio.new_event_loop()
@@ -124,6 +141,7 @@ class World:
             secrets=load_secrets(self.config, SeededEntropy("keys")),
             background=False,
             strict=True,
+            hasher=self.hasher,
             senders={"sms": self._keep_text} if self.config.sms is not None else None,
         )
         await server.start()

@@ -19,6 +19,7 @@ from threepid.delivery.worker import Send, Worker
 from threepid.domain.context import Context
 from threepid.domain.secrets.fingerprint import recognise
 from threepid.domain.secrets.keys import Keyring, ensure_keyring, ensure_secret
+from threepid.domain.secrets.passwords import Hasher
 from threepid.domain.secrets.vault import Vault
 from threepid.domain.services import build
 from threepid.http import asgi
@@ -102,14 +103,16 @@ class Server:
         background: bool = True,
         strict: bool = False,
         senders: Mapping[str, Send] | None = None,
+        hasher: Hasher | None = None,
     ) -> None:
-        """`background` runs the outbox and housekeeping. Tests do that by hand, with `senders` in place of the configured ones.
+        """`background` runs the outbox and housekeeping.
 
-        `strict` is for tests: see dispatch.
+        For tests, which do that by hand: `senders` in place of the configured ones, a `hasher` that is watched, and `strict`,
+        for which see dispatch.
         """
         self.context = Context(settings, clock, entropy, database, Vault(secrets.vault, entropy))
         woken = asyncio.Event()
-        self.services = build(self.context, secrets.keyring, wake_delivery=woken.set)
+        self.services = build(self.context, secrets.keyring, wake_delivery=woken.set, hasher=hasher)
         self.worker = Worker(
             database,
             clock,

@@ -68,18 +68,10 @@ def test_a_deactivated_account_does_not_log_in_with_the_right_password(people: W
 
 
 def test_every_failed_login_costs_one_hash(people: World) -> None:
-    passwords = people.homeserver.passwords
-    hashed: list[str] = []
-    original = passwords._matches
-
-    def counting(password: str, password_hash: str) -> bool:
-        hashed.append(password_hash)
-        return original(password, password_hash)
-
-    passwords._matches = counting  # type: ignore[method-assign]
+    before = people.hasher.compared
     for number, user in enumerate(("alice", "nobody", "nopassword", "gone"), start=1):
         people.post(LOGIN, login(user=user))
-        assert len(hashed) == number
+        assert people.hasher.compared - before == number
 
 
 def test_asking_to_register_a_known_address_answers_like_an_unknown_one(people: World) -> None:
@@ -139,12 +131,8 @@ class Street:
         body = {"sid": sid, "client_secret": "p", "auth": stage}
         assert world.post(f"{C}/account/3pid/add", body, token=token).status_code == 200
         assert sorted(world.contacts(token)) == ["447400123456", "alice@example.com"]
-        passwords = world.homeserver.passwords
-
-        def quick(password: str, password_hash: str) -> bool:
-            return password == PASSWORD and password_hash != passwords._nobody
-
-        passwords._matches = quick  # type: ignore[method-assign]
+        nobody = world.homeserver.passwords.nobody
+        world.hasher.instead = lambda password, password_hash: password == PASSWORD and password_hash != nobody
 
     def try_(self, who: dict[str, Any], number: int, password: str = "wrong password") -> tuple[int, str]:
         """The answer to a login from a network of this number, without how long to wait."""
@@ -187,22 +175,14 @@ def test_where_only_the_accounts_own_count_refuses_the_answer_is_that_of_a_wrong
     names: list[dict[str, Any]] = [EMAIL, PHONE, OWNER, DIGITS, WHOLE]
     for number in range(100):
         assert street.try_(names[number % 5], number)[0] == 403
-    passwords = street.world.homeserver.passwords
-    original, hashed = passwords._matches, 0
-
-    def counting(password: str, password_hash: str) -> bool:
-        nonlocal hashed
-        hashed += 1
-        return original(password, password_hash)
-
-    passwords._matches = counting  # type: ignore[method-assign]
+    hasher = street.world.hasher
     # The right password, a wrong one, and nobody's: eleven times each by a caller, alike in every answer and in its cost.
     found = []
     for caller, (who, word) in enumerate(
         [(OWNER, PASSWORD), (EMAIL, PASSWORD), (OWNER, "wrong password"), (NOBODY, PASSWORD), (STRANGE, PASSWORD)]
     ):
-        before = hashed
-        found.append(([street.try_(who, 200 + caller, word) for _ in range(11)], hashed - before))
+        before = hasher.compared
+        found.append(([street.try_(who, 200 + caller, word) for _ in range(11)], hasher.compared - before))
     assert [answer[0] for answer in found[0][0]] == [403] * 10 + [429]
     assert found[0][1] == 10
     assert len({str(one) for one in found}) == 1

@@ -27,7 +27,7 @@ from threepid.domain.lifecycle.closing import Closing
 from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import Registration
 from threepid.domain.secrets.keys import Keyring
-from threepid.domain.secrets.passwords import Passwords
+from threepid.domain.secrets.passwords import Hasher, Passwords
 from threepid.domain.validation.sessions import Validation
 from threepid.remote.captcha import Captcha
 from threepid.remote.discovery import Discovery
@@ -77,7 +77,9 @@ class Services(Struct, frozen=True, kw_only=True):
     identity: IdentityServer | None
 
 
-def build(context: Context, keyring: Keyring, *, wake_delivery: Callable[[], None]) -> Services:
+def build(
+    context: Context, keyring: Keyring, *, wake_delivery: Callable[[], None], hasher: Hasher | None = None
+) -> Services:
     """Both servers of the configuration. `wake_delivery` says that something urgent is in the outbox."""
     names = Names(context.config.outbound.nameservers)
     guard = Guard(context.config.outbound, names)
@@ -90,7 +92,9 @@ def build(context: Context, keyring: Keyring, *, wake_delivery: Callable[[], Non
         )
     if context.config.accounts is not None:
         associations = identity.associations if identity else None
-        homeserver = _homeserver(context, context.config.accounts, keyring, validation, guard, associations)
+        homeserver = _homeserver(
+            context, context.config.accounts, keyring, validation, guard, associations, hasher or Hasher()
+        )
     return Services(
         context=context,
         health=Health(context),
@@ -108,9 +112,10 @@ def _homeserver(
     validation: Validation,
     guard: Guard,
     associations: Associations | None,
+    hasher: Hasher,
 ) -> Homeserver:
     """The homeserver side of `[accounts]`. It binds contacts at `associations` too, if that is our own identity server."""
-    passwords = Passwords(context.clock, context.config.policy)
+    passwords = Passwords(context.clock, context.config.policy, hasher)
     notices = Notices(context, settings)
     devices = Devices(context, settings)
     registration_tokens = RegistrationTokens(context)

@@ -33,6 +33,31 @@ _BCRYPT: Final = ("$2a$", "$2b$", "$2y$")
 _BCRYPT_BYTES: Final = 72
 
 
+class Hasher:
+    """Hashes and verifies: argon2id by libsodium, and hashes of other servers by their own libraries. Stateless."""
+
+    def hash(self, password: str) -> str:
+        """The hash of a password in its normal form."""
+        # libsodium uses the wide registers of the machine, which halves the time where there are any.
+        return nacl.pwhash.argon2id.str(password.encode(), opslimit=_TIME_COST, memlimit=_MEMORY_COST * 1024).decode()
+
+    def matches(self, password: str, password_hash: str) -> bool:
+        """Is this the password of the hash?"""
+        try:
+            if password_hash.startswith(_OURS) and len(password_hash) < nacl.pwhash.argon2id.PWHASH_SIZE:
+                return nacl.pwhash.argon2id.verify(password_hash.encode(), password.encode())
+            if password_hash.startswith(_BCRYPT):
+                # It never looked at more than this; the servers that made the hash cut the rest off in silence.
+                return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES], password_hash.encode())
+            # libsodium knows only one form of argon2.
+            return argon2.PasswordHasher().verify(password_hash, password)
+        except (InvalidkeyError, VerifyMismatchError):
+            return False
+        except (VerificationError, ValueError) as error:
+            _log.warning("password_hash_unusable", reason=str(error) or type(error).__name__)
+            return False
+
+
 class Passwords:
     """Hashes passwords with argon2id in a pool as wide as the machine, with a short queue.
 
@@ -40,12 +65,13 @@ class Passwords:
     Hashes of other kinds that other servers made are verified, and should be replaced then.
     """
 
-    def __init__(self, clock: Clock, policy: Policy) -> None:
-        """Refuse new passwords that `policy` does not allow. Raises ConfigError if its file cannot be read."""
+    def __init__(self, clock: Clock, policy: Policy, hasher: Hasher | None = None) -> None:
+        """Reject new passwords that `policy` does not allow. Raises ConfigError if its file cannot be read."""
         self._policy = policy
+        self._hasher = hasher or Hasher()
         self._denied = _Denied(policy.passwords_denied_file)
         # Verified when there is no hash to verify, so that "no such account" costs what "wrong password" costs.
-        self._nobody = _nobodys_hash()
+        self.nobody = _nobodys_hash()
         self.turns = Turns(clock, "argon2", _seconds_of_a_hash())
 
     async def hash(self, password: str, *, username: str | None = None, account: str | None = None) -> str:
@@ -53,7 +79,7 @@ class Passwords:
 
         Here and below, `account` is the one that the caller probably owns, if there is one: it goes before strangers.
         """
-        hashed: str = await self.turns.do(_hash, self.check(password, username=username), account=account)
+        hashed: str = await self.turns.do(self._hasher.hash, self.check(password, username=username), account=account)
         return hashed
 
     def check(self, password: str, *, username: str | None = None) -> str:
@@ -81,7 +107,7 @@ class Passwords:
             normalised = self.normalise(password)
         except InvalidParam:
             return False
-        right = await self.turns.do(self._matches, normalised, password_hash or self._nobody, account=account)
+        right = await self.turns.do(self._hasher.matches, normalised, password_hash or self.nobody, account=account)
         return right and bool(password_hash)
 
     @staticmethod
@@ -91,7 +117,7 @@ class Passwords:
 
     async def rehash(self, password: str, *, account: str | None = None) -> str:
         """The hash of a password that is in use, whatever the policy says of it by now. Raises LimitExceeded."""
-        hashed: str = await self.turns.do(_hash, self.normalise(password), account=account)
+        hashed: str = await self.turns.do(self._hasher.hash, self.normalise(password), account=account)
         return hashed
 
     @staticmethod
@@ -115,31 +141,10 @@ class Passwords:
         """Stop the pool's threads."""
         self.turns.close()
 
-    @staticmethod
-    def _matches(password: str, password_hash: str) -> bool:
-        try:
-            if password_hash.startswith(_OURS) and len(password_hash) < nacl.pwhash.argon2id.PWHASH_SIZE:
-                return nacl.pwhash.argon2id.verify(password_hash.encode(), password.encode())
-            if password_hash.startswith(_BCRYPT):
-                # It never looked at more than this; the servers that made the hash cut the rest off in silence.
-                return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES], password_hash.encode())
-            # libsodium knows only one form of argon2.
-            return argon2.PasswordHasher().verify(password_hash, password)
-        except (InvalidkeyError, VerifyMismatchError):
-            return False
-        except (VerificationError, ValueError) as error:
-            _log.warning("password_hash_unusable", reason=str(error) or type(error).__name__)
-            return False
-
-
-def _hash(password: str) -> str:
-    # libsodium's argon2id: it uses the wide registers of the machine, which halves the time where there are any.
-    return nacl.pwhash.argon2id.str(password.encode(), opslimit=_TIME_COST, memlimit=_MEMORY_COST * 1024).decode()
-
 
 @cache
 def _nobodys_hash() -> str:
-    return _hash("nobody has this password")
+    return Hasher().hash("nobody has this password")
 
 
 @cache
@@ -147,7 +152,7 @@ def _seconds_of_a_hash() -> float:
     """How long a hash takes on this machine."""
     clock = Clock()
     start = clock.monotonic()
-    nacl.pwhash.argon2id.verify(_nobodys_hash().encode(), b"nobody has this password")
+    Hasher().matches("nobody has this password", _nobodys_hash())
     return clock.monotonic() - start
 
 
