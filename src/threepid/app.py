@@ -1,7 +1,7 @@
 """The composition root: configuration -> clock, database, senders, services -> ASGI application and background work."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
@@ -23,7 +23,7 @@ from threepid.domain.secrets.passwords import Hasher
 from threepid.domain.secrets.vault import Vault
 from threepid.domain.services import build
 from threepid.http import asgi
-from threepid.http.exchange import Answer, Fallbacks
+from threepid.http.exchange import by_path
 from threepid.storage import accounts
 from threepid.storage.engine.connect import open_database
 from threepid.storage.engine.database import Database
@@ -126,7 +126,7 @@ class Server:
         pages = Pages(self.context.brand)
         self.asgi = asgi.build(
             [*dispatcher.routes(), *site.routes(self.services, pages)],
-            _by_path(FALLBACKS, site.fallbacks(pages)),
+            by_path(FALLBACKS, site.fallbacks(pages)),
             trusted_proxies=config.trusted_proxies(settings),
             startup=self.start,
             shutdown=self.stop,
@@ -161,20 +161,3 @@ class Server:
             self.services.homeserver.passwords.close()
         await self.context.database.close()
         _log.info("stopped", server_name=self.context.server_name)
-
-
-def _by_path(of_api: Fallbacks, of_site: Fallbacks) -> Fallbacks:
-    """Programs get JSON and people get pages."""
-
-    def choose(path: str) -> Fallbacks:
-        return of_api if path.startswith(("/_", "/.well-known/")) else of_site
-
-    def wrap(pick: Callable[[Fallbacks], Callable[[str], Answer]]) -> Callable[[str], Answer]:
-        return lambda path: pick(choose(path))(path)
-
-    return Fallbacks(
-        not_found=wrap(lambda of: of.not_found),
-        preflight=wrap(lambda of: of.preflight),
-        wrong_method=wrap(lambda of: of.wrong_method),
-        failure=wrap(lambda of: of.failure),
-    )

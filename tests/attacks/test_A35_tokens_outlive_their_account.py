@@ -13,7 +13,8 @@ import pytest
 from threepid.domain.accounts.devices import Device, Login
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.authentication import stages
-from threepid.domain.authentication.uia import Authentication, Grant
+from threepid.domain.authentication.grants import Grant
+from threepid.domain.authentication.uia import Authentication
 from threepid.domain.lifecycle.closing import Closing
 from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import NewAccount

@@ -90,3 +90,20 @@ class Fallbacks(Struct, frozen=True):
     preflight: Callable[[str], Answer]
     wrong_method: Callable[[str], Answer]
     failure: Callable[[str], Answer]
+
+
+def by_path(of_api: Fallbacks, of_site: Fallbacks) -> Fallbacks:
+    """Programs get JSON and people get pages."""
+
+    def choose(path: str) -> Fallbacks:
+        return of_api if path.startswith(("/_", "/.well-known/")) else of_site
+
+    def wrap(pick: Callable[[Fallbacks], Callable[[str], Answer]]) -> Callable[[str], Answer]:
+        return lambda path: pick(choose(path))(path)
+
+    return Fallbacks(
+        not_found=wrap(lambda of: of.not_found),
+        preflight=wrap(lambda of: of.preflight),
+        wrong_method=wrap(lambda of: of.wrong_method),
+        failure=wrap(lambda of: of.failure),
+    )

@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from threepid import config
 from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
-from threepid.domain.authentication.uia import Grant, subjects_of
+from threepid.domain.authentication.grants import Grant
+from threepid.domain.authentication.uia import subjects_of
 from threepid.domain.context import Context
 from threepid.domain.limits import known_network, network_of, take_authentication, take_openid_token
 from threepid.spec.errors import Forbidden, UnknownToken

@@ -7,7 +7,6 @@ Its id is a secret of the client: the database has only its hash, and the rememb
 
 import contextlib
 import json
-from enum import Enum
 from typing import Any, Final
 
 import msgspec
@@ -16,10 +15,9 @@ from msgspec import UNSET, Struct
 
 from threepid.clock import DAY, MINUTE
 from threepid.domain import origin as origins
+from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.stages import (
-    MEDIA,
     Completed,
-    Proof,
     Request,
     StageResult,
     Stages,
@@ -30,9 +28,9 @@ from threepid.domain.authentication.stages import (
     completed_text,
     subject_text,
 )
+from threepid.domain.authentication.views import Page, View
 from threepid.domain.context import Context
 from threepid.domain.limits import take_authentication
-from threepid.domain.origin import Origin
 from threepid.domain.secrets.vault import same
 from threepid.domain.validation.sessions import Consumer, Purpose
 from threepid.spec.errors import (
@@ -46,7 +44,7 @@ from threepid.spec.errors import (
     UpstreamFailed,
 )
 from threepid.spec.uia import AuthData, AuthenticationRequiredError, Flow, Operation, Stage
-from threepid.storage import accounts, devices, uia, validations
+from threepid.storage import devices, uia
 from threepid.storage.engine.database import Tx
 from threepid.storage.uia import UiaSession
 
@@ -58,76 +56,6 @@ OPEN_SESSIONS_OF_ACCOUNT: Final = 100
 """Of all devices of an account: what each keeps may be 64 kB."""
 KEPT_WITHOUT_TOKEN: Final = 4096
 """Bytes that are kept of a request of somebody who is not logged in."""
-
-
-class Grant(Struct, frozen=True):
-    """Permission for one effect. `result` is what came of it if the session was finished before.
-
-    `registration_token` is the hash of one that is to be used up, `terms` the documents and versions that were accepted.
-    `device` are the user and device that it was given to, if it was given to one: it ends with that.
-    """
-
-    now: int
-    id_hash: bytes | None = None
-    proofs: tuple[Proof, ...] = ()
-    result: str | None = None
-    registration_token: str | None = None
-    terms: tuple[tuple[str, str], ...] = ()
-    device: tuple[str, str] | None = None
-
-    def consume(self, tx: Tx, result: str | None = None) -> None:
-        """Use the permission up in the transaction of its effect.
-
-        Raises Forbidden if somebody else did, UnknownToken if the device was logged out in the meantime.
-        """
-        if self.device is not None:
-            user_id, device_id = self.device
-            if not accounts.lock(tx, user_id) or not devices.hold_device(tx, user_id, device_id):
-                raise UnknownToken
-        if self.id_hash is not None and not uia.consume(tx, self.id_hash, now=self.now, result=result):
-            raise Forbidden("This authentication session has been used already.")
-        for proof in self.proofs:
-            if not validations.consume(tx, proof.sid, self.now):
-                raise Forbidden("The validation of the address has been used already.")
-
-
-class Page(Enum):
-    """Whether a stage may be completed on a page of ours."""
-
-    OPEN = "open"
-    NONE = "none"
-    """Whoever began the session gets a new password or the end of an account, and may be a stranger to its owner."""
-    UNNAMED = "unnamed"
-    """Whose address it would become is not settled yet."""
-
-
-class View(Struct, frozen=True):
-    """An authentication session as a page shows it. `purpose` is that of validation sessions for its stages."""
-
-    operation: Operation
-    user_id: str | None
-    """Who began it, where somebody was logged in."""
-    account: str | None
-    """The account that it is about, if that is settled: it cannot change any more."""
-    flows: tuple[Flow, ...]
-    completed: tuple[Stage, ...]
-    params: dict[str, Any]
-    purpose: Purpose
-    origin: Origin
-    """Who began it."""
-
-    @property
-    def is_registration(self) -> bool:
-        """Is it about a new account?"""
-        return self.purpose is Purpose.REGISTER and self.user_id is None
-
-    def page_of(self, stage: Stage) -> Page:
-        """Whether `stage` may be completed on a page."""
-        if stage not in MEDIA or self.user_id is not None:
-            return Page.OPEN
-        if not self.is_registration:
-            return Page.NONE
-        return Page.OPEN if self.account or stage in self.completed else Page.UNNAMED
 
 
 class Recalled(Struct, frozen=True):

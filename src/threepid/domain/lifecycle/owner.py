@@ -1,7 +1,8 @@
 """Who owns the account that a request is about."""
 
 from threepid.domain.authentication import flows
-from threepid.domain.authentication.uia import Authentication, Grant
+from threepid.domain.authentication.grants import Grant
+from threepid.domain.authentication.uia import Authentication
 from threepid.domain.context import Context
 from threepid.domain.validation.sessions import Consumer
 from threepid.spec.errors import Forbidden

@@ -9,8 +9,9 @@ from threepid import config
 from threepid.domain.accounts.accounts import in_small_letters
 from threepid.domain.accounts.devices import Device, Devices, Login
 from threepid.domain.authentication import flows
+from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.registration_tokens import RegistrationTokens
-from threepid.domain.authentication.uia import Authentication, Grant
+from threepid.domain.authentication.uia import Authentication
 from threepid.domain.context import Context
 from threepid.domain.limits import take_registration
 from threepid.domain.secrets.passwords import Passwords

@@ -8,7 +8,8 @@ from typing import Final
 
 from threepid.clock import MINUTE
 from threepid.domain.authentication.stages import MEDIA
-from threepid.domain.authentication.uia import IDLE, Page
+from threepid.domain.authentication.uia import IDLE
+from threepid.domain.authentication.views import Page
 from threepid.domain.services import Homeserver, Services
 from threepid.http import forms
 from threepid.http.exchange import Answer, Request, Route

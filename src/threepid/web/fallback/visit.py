@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from threepid.domain.authentication.uia import View
+from threepid.domain.authentication.views import View
 from threepid.spec.uia import Operation
 
 PURPOSES: Final[Mapping[Operation, str]] = {
