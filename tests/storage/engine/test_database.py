@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from pausing import pause_until
 from threepid.storage import accounts, devices, threepids
 from threepid.storage.engine.connect import open_database
 from threepid.storage.engine.database import (
@@ -216,7 +217,7 @@ def test_a_long_read_sees_one_state_of_the_database(database_url: str) -> None:
         def count_twice(tx: Tx) -> tuple[int, int]:
             first = len(accounts.after(tx, "", 10))
             looked.set()
-            assert written.wait(5)
+            assert pause_until(tx, written.is_set, 5)
             return first, len(accounts.after(tx, "", 10))
 
         counts = asyncio.create_task(database.read_aside(count_twice))

@@ -1,15 +1,13 @@
 """What only PostgreSQL does: conflicts, lost connections, limits."""
 
 import asyncio
-import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
 import pytest
 
+from pausing import pause_until
 from threepid.storage import accounts
 from threepid.storage.engine.database import Busy, Database, InDoubt, StorageError, Tx, UniqueViolation
 from threepid.storage.engine.postgresql import Postgresql
@@ -49,16 +47,21 @@ def postgresql_url(request: pytest.FixtureRequest) -> Iterator[str]:
     server.drop_database(name)
 
 
+def nap(tx: Tx, seconds: float) -> None:
+    """Let the event loop do something else while a statement takes so long."""
+    tx.value(Query("nap", "", f"SELECT CAST(pg_sleep({seconds}) AS TEXT)"))
+
+
 def test_a_deadlock_is_repeated_until_both_are_done(postgresql_url: str) -> None:
-    meet = threading.Barrier(2, timeout=5)
-    tries = []
+    tries: list[int] = []
+    have_one: set[int] = set()
 
     def crosswise(first: int, second: int) -> Callable[[Tx], None]:
         def step(tx: Tx) -> None:
             tries.append(first)
             tx.run(TOUCH, user=f"@u{first:04}:x")
-            if len(tries) <= 2:
-                meet.wait()
+            have_one.add(first)
+            assert pause_until(tx, lambda: len(have_one) == 2, 5)
             tx.run(TOUCH, user=f"@u{second:04}:x")
 
         return step
@@ -122,11 +125,11 @@ def test_a_commit_whose_answer_is_lost_is_in_doubt_and_not_repeated(postgresql_u
 def test_waiting_for_a_connection_ends_in_busy(postgresql_url: str) -> None:
     async def run() -> None:
         database = Postgresql(postgresql_url, pool_size=1, password=None, wait_seconds=0.3)
-        database._writers.threads = ThreadPoolExecutor(2)  # one thread more than there are connections
 
         def slow(tx: Tx) -> None:
             account(1)(tx)
-            time.sleep(1)
+            for _ in range(5):
+                nap(tx, 0.2)
 
         first = asyncio.create_task(database.write(slow))
         await asyncio.sleep(0.2)
