@@ -275,7 +275,7 @@ class Sqlite(Database):
         """Run `fn` inline; beside the event loop if a lock is in the way."""
         self.reads += 1
         try:
-            return fn(self._inline)
+            return call(fn, self._inline)
         except apsw.BusyError:
             return await self._in_reader_thread(fn)
         except apsw.Error as error:

@@ -20,7 +20,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import psycopg
-from greenlet import getcurrent
 from psycopg import errors as pg
 from psycopg import pq
 from psycopg.adapt import PyFormat, Transformer
@@ -133,13 +132,11 @@ class Connection:
 
     def command(self, text: bytes) -> None:
         """BEGIN, COMMIT or ROLLBACK. Raises psycopg.Error."""
-        self._require_unit()
         self._pg.send_query(text)
         self._results()
 
     def execute(self, statement: Statement, parameters: dict[str, Any]) -> Result:
         """Run a statement, which is prepared at its first use here. Raises psycopg.Error."""
-        self._require_unit()
         transformer = self._transformer
         values = transformer.dump_sequence([parameters[name] for name in statement.names], statement.formats)
         types, formats = transformer.types, transformer.formats
@@ -151,10 +148,6 @@ class Connection:
             self._prepared[statement.text, types] = name
         self._pg.send_query_prepared(name, values, formats)
         return Result(self._results(), transformer)
-
-    def _require_unit(self) -> None:
-        if getcurrent() is not self._unit:
-            raise RuntimeError("this transaction belongs to another unit of work, or to one that has ended")
 
     def _results(self) -> pq.abc.PGresult:
         """Wait for the answer to what was sent, to its end; raise what it says of an error."""

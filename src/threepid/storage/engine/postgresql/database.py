@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import psycopg
-from greenlet import GreenletExit
+from greenlet import GreenletExit, getcurrent
 from msgspec import Struct
 from psycopg import errors as pg
 from psycopg.pq import TransactionStatus
@@ -61,6 +61,7 @@ class PostgresqlTx(Tx):
         """Run statements on `connection`."""
         self._connection = connection
         self._known = known
+        self._unit = getcurrent()
 
     def rows(self, query: Query, as_: type[S], /, **parameters: Any) -> list[S]:
         """All rows, as Structs by column name."""
@@ -90,6 +91,10 @@ class PostgresqlTx(Tx):
         return list(numbers)
 
     def _execute(self, query: Query, parameters: dict[str, Any]) -> Result:
+        if getcurrent() is not self._unit:
+            raise RuntimeError(
+                f"{query.name}: this transaction belongs to another unit of work, or to one that has ended"
+            )
         try:
             return self._connection.execute(self._known.statement(query), parameters)
         except pg.UniqueViolation:
@@ -174,6 +179,8 @@ class Postgresql(Database):
         self._readers.close()
 
     async def _in_unit(self, pool: Pool, fn: Callable[[Tx], T], begin: bytes | None) -> T:
+        if units.current() is not None:
+            raise RuntimeError("a unit of work cannot wait for another one: use its own transaction")
         if self._closed:
             raise Busy("the database is closed")
         self._under_way += 1

@@ -36,7 +36,10 @@ class Pool:
         """The one that was used last is the last, and is used next."""
         self._open = 0
         """How many connections are idle, lent, or about to be opened."""
-        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._waiting: deque[tuple[float, asyncio.Future[Connection | None]]] = deque()
+        """Until when somebody waits, and for what: a connection, or leave to open one."""
+        self._timer: asyncio.TimerHandle | None = None
+        """One for all who wait, of which the first has waited longest."""
 
     async def take(self) -> Connection:
         """A connection, to be given back. Raises Busy if none is free within `wait_seconds`, or PostgreSQL is gone."""
@@ -46,19 +49,20 @@ class Pool:
                 return connection
             self._drop(connection)
         if self._open < self._size:
+            self._open += 1
             return await self._connect()
-        waiting: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiting)
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[Connection | None] = loop.create_future()
+        self._waiting.append((loop.time() + self._wait_seconds, waiting))
+        if self._timer is None:
+            self._timer = loop.call_later(self._wait_seconds, self._expire, loop)
         try:
-            async with asyncio.timeout(self._wait_seconds):
-                found = await waiting
-        except BaseException as error:
-            if waiting.done() and not waiting.cancelled():
+            found = await waiting
+        except asyncio.CancelledError:
+            if waiting.done() and not waiting.cancelled():  # it was given one in the same moment
                 self._pass_on(waiting.result())
-            if isinstance(error, TimeoutError):
-                raise Busy("no connection to PostgreSQL was free in time") from None
             raise
-        return found or await self._connect(counted=True)
+        return found or await self._connect()
 
     def give_back(self, connection: Connection) -> None:
         """After a unit of work: idle, or lost."""
@@ -76,11 +80,13 @@ class Pool:
         """Close all connections; nobody has one."""
         while self._idle:
             self._drop(self._idle.pop())
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _pass_on(self, connection: Connection | None) -> None:
         """Give a connection, or the leave to open one, to who waits."""
         while self._waiting:
-            waiting = self._waiting.popleft()
+            _, waiting = self._waiting.popleft()
             if not waiting.done():
                 waiting.set_result(connection)
                 return
@@ -89,13 +95,23 @@ class Pool:
         else:
             self._idle.append(connection)
 
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        while self._waiting:
+            until, waiting = self._waiting[0]
+            if until > loop.time():
+                self._timer = loop.call_at(until, self._expire, loop)
+                break
+            self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_exception(Busy("no connection to PostgreSQL was free in time"))
+
     def _drop(self, connection: Connection) -> None:
         connection.close()
         self._open -= 1
 
-    async def _connect(self, *, counted: bool = False) -> Connection:
-        if not counted:
-            self._open += 1
+    async def _connect(self) -> Connection:
+        """Open one of which `_open` knows already."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._wait_seconds
         try:
