@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -337,6 +338,26 @@ def test_a_connection_that_is_lost_while_idle_is_replaced(postgresql_url: str) -
         after = await asyncio.gather(*(database.read(lambda tx: tx.value(BACKEND)) for _ in range(4)))
         assert not set(before) & set(after)
         assert await database.write(account(1))
+
+    on(postgresql_url, work)
+
+
+def test_connections_that_are_lost_and_opened_again_and_again_leave_no_file_open(postgresql_url: str) -> None:
+    """A number of a file that libpq has closed is soon another connection's: that one must stay watched."""
+
+    def used(tx: Tx) -> int:
+        nap(tx, 0.02)
+        return int(tx.value(BACKEND))
+
+    async def work(database: Database) -> None:
+        files = []
+        for _ in range(5):
+            lost = await asyncio.gather(*(database.write(used) for _ in range(8)))
+            files.append(sum(1 for _ in Path("/proc/self/fd").iterdir()))
+            with psycopg.connect(postgresql_url, autocommit=True) as other:
+                for number in lost[::2]:
+                    other.execute(b"SELECT pg_terminate_backend(%s, 5000)", (number,))
+        assert files == files[:1] * 5
 
     on(postgresql_url, work)
 

@@ -15,6 +15,7 @@ https://www.postgresql.org/docs/current/libpq-async.html
 """
 
 import asyncio
+import os
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -98,13 +99,15 @@ class Connection:
         self._transformer: Any = Transformer(connection)  # psycopg chooses its class at import: no type for mypy
         self._prepared: dict[tuple[bytes, tuple[int, ...] | None], bytes] = {}
         self._loop = loop
-        self._socket = self._pg.socket
+        # A descriptor of our own: libpq closes its one as soon as the connection is lost, and another file would get the number
+        # while the event loop still watches it.
+        self._watched = os.dup(self._pg.socket)
         self._paused: Unit | None = None
         self._unit: Unit
         """Who uses it, or did so last."""
         self.opened_at: Final = loop.time()
         self.idle_since = 0.0
-        loop.add_reader(self._socket, self._readable)
+        loop.add_reader(self._watched, self._readable)
 
     def lend(self) -> None:
         """Let the unit of work that is running, and nobody else, use this connection."""
@@ -125,9 +128,7 @@ class Connection:
 
     def close(self) -> None:
         """Hang up; PostgreSQL rolls back what was not committed."""
-        if self._socket >= 0:
-            self._loop.remove_reader(self._socket)
-            self._socket = -1
+        self._unwatch()
         self._pg.finish()
 
     def command(self, text: bytes) -> None:
@@ -171,15 +172,17 @@ class Connection:
 
     def _pause(self, *, writing: bool = False) -> None:
         """Wait until the answer is complete or the connection lost, or something more can be written."""
+        if self._watched < 0:
+            raise psycopg.OperationalError("the connection is lost")
         self._paused = self._unit
         if writing:
-            self._loop.add_writer(self._socket, self._resume)
+            self._loop.add_writer(self._watched, self._resume)
         try:
             self._unit.pause()
         finally:
             self._paused = None
-            if writing:
-                self._loop.remove_writer(self._socket)
+            if writing and self._watched >= 0:
+                self._loop.remove_writer(self._watched)
 
     def _resume(self) -> None:
         if self._paused is not None:
@@ -190,8 +193,15 @@ class Connection:
         try:
             self._pg.consume_input()
         except psycopg.OperationalError:
-            self._loop.remove_reader(self._socket)
+            self._unwatch()
             self._resume()
             return
         if self._paused is not None and not self._pg.is_busy():
             self._paused.resume()
+
+    def _unwatch(self) -> None:
+        if self._watched >= 0:
+            self._loop.remove_reader(self._watched)
+            self._loop.remove_writer(self._watched)
+            os.close(self._watched)
+            self._watched = -1
