@@ -342,6 +342,10 @@ def test_a_connection_that_is_lost_while_idle_is_replaced(postgresql_url: str) -
     on(postgresql_url, work)
 
 
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 def test_connections_that_are_lost_and_opened_again_and_again_leave_no_file_open(postgresql_url: str) -> None:
     """A number of a file that libpq has closed is soon another connection's: that one must stay watched."""
 
@@ -353,7 +357,7 @@ def test_connections_that_are_lost_and_opened_again_and_again_leave_no_file_open
         files = []
         for _ in range(5):
             lost = await asyncio.gather(*(database.write(used) for _ in range(8)))
-            files.append(sum(1 for _ in Path("/proc/self/fd").iterdir()))
+            files.append(open_files())
             with psycopg.connect(postgresql_url, autocommit=True) as other:
                 for number in lost[::2]:
                     other.execute(b"SELECT pg_terminate_backend(%s, 5000)", (number,))
