@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from rich.progress import track
 
@@ -42,17 +41,17 @@ def user_id(number: int) -> str:
     return f"@user{number:07}:bench.example"
 
 
-def make(path: Path, *, count: int, posts: int, vault: Vault, password_hash: str) -> None:
+def make(url: str, *, count: int, posts: int, vault: Vault, password_hash: str) -> None:
     """`count` accounts with a device and two contacts each, and `posts` validated sessions that wait to be added.
 
     All have the same password: making a hash for each would take longer than everything else.
     """
-    migrate(f"sqlite:{path}", password=None, clock=Clock())
-    asyncio.run(_fill(path, count, posts, vault, password_hash))
+    migrate(url, password=None, clock=Clock())
+    asyncio.run(_fill(url, count, posts, vault, password_hash))
 
 
-async def _fill(path: Path, count: int, posts: int, vault: Vault, password_hash: str) -> None:
-    database = open_database(f"sqlite:{path}", pool_size=1, password=None)
+async def _fill(url: str, count: int, posts: int, vault: Vault, password_hash: str) -> None:
+    database = open_database(url, pool_size=1, password=None)
     now = Clock().now()
 
     def account(tx: Tx, number: int) -> None:

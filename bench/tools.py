@@ -28,6 +28,12 @@ class Setup(NamedTuple):
     accounts: int
     seconds: float
     password_hash: str
+    engine: str
+    """`sqlite` or `postgresql`."""
+
+    def goal(self, *, sqlite: str, postgresql: str) -> str:
+        """The goal on this engine."""
+        return sqlite if self.engine == "sqlite" else postgresql
 
 
 def free_port() -> int:
@@ -70,8 +76,8 @@ def serving(setup: Setup) -> Iterator[tuple[int, float]]:
 def bare(size: int, function: str = "app") -> Iterator[int]:
     """A running floor that answers with `size` bytes: its port."""
     port = free_port()
-    command = [sys.executable, "-m", "granian", "--interface", "asginl", "--runtime-mode", "st", "--workers", "1",
-               "--http", "1", "--no-ws", "--no-log", "--port", str(port), f"floor:{function}"]  # fmt: skip
+    command = [sys.executable, "-m", "granian", "--interface", "asginl", "--loop", "uvloop", "--runtime-mode", "st",
+               "--workers", "1", "--http", "1", "--no-ws", "--no-log", "--port", str(port), f"floor:{function}"]  # fmt: skip
     with process(command, port, "/", FLOOR_BYTES=str(size)):
         yield port
 

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import pytest
 
+from pausing import pause_until
 from threepid.domain.accounts.devices import Device, Login
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.authentication import stages
@@ -324,9 +325,10 @@ class Pause:
         loop = asyncio.get_running_loop()
         done = threading.Event()
 
-        def also(_tx: Tx) -> bool:
+        def also(tx: Tx) -> bool:
             loop.call_soon_threadsafe(self.begun.set)
-            done.wait(0.5)  # on SQLite, and where the rival waits for this transaction, it cannot be done by then
+            # On SQLite, and where the rival waits for this transaction, it cannot be done by then.
+            pause_until(tx, done.is_set, 0.5)
             return True
 
         work = asyncio.create_task(operation(also))

@@ -107,7 +107,7 @@ def test_the_api_answers_503_with_retry_after_and_recovers(database_url: str, tm
 
 def shorten_wait(database: Database) -> None:
     if isinstance(database, Sqlite):
-        database._wait_ms = 200
+        database._writer.wait_ms = 200
 
 
 @contextmanager

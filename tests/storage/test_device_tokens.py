@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import pytest
 
+from pausing import pause_until
 from threepid.storage import accounts, devices
 from threepid.storage.devices import Place, Requester, Tokens
 from threepid.storage.engine.connect import open_database
@@ -344,7 +345,7 @@ def test_what_is_held_is_changed_by_others_afterwards_only(
             def holder(tx: Tx) -> None:
                 hold(tx)
                 loop.call_soon_threadsafe(begun.set)
-                changed.wait(0.3)  # as long as anybody could need who does not have to wait
+                pause_until(tx, changed.is_set, 0.3)  # as long as anybody could need who does not have to wait
                 order.append("held")
 
             def changer(tx: Tx) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from pausing import pause_until
 from threepid.clock import Clock
 from threepid.spec.lookup_hash import lookup_hash
 from threepid.storage import associations, peppers, tallies
@@ -222,10 +223,10 @@ def test_who_publishes_while_a_rotation_begins_is_waited_for(world: World, engin
     def slowly(tx: Tx) -> None:
         associations.bind(tx, association(1))
         began.set()
-        assert go_on.wait(10)
+        assert pause_until(tx, go_on.is_set, 10)
 
     def rotate(tx: Tx) -> bool:
-        assert began.wait(10)
+        assert pause_until(tx, began.is_set, 10)
         threading.Timer(0.2, go_on.set).start()
         return peppers.insert(tx, "Another", 5)
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from granian.constants import HTTPModes, Interfaces, RuntimeModes, SSLProtocols
+from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes, SSLProtocols
 from granian.http import HTTP1Settings
 
 from threepid import config
@@ -118,6 +118,7 @@ def _granian(settings: Config) -> Granian:
         "threepid",
         **sockets.options(config.listen_address(settings), settings.server.listen_mode),
         interface=Interfaces.ASGI,
+        loop=Loops.uvloop,
         workers=settings.server.workers,
         runtime_mode=RuntimeModes.st,
         # Granian has no time limit for a client of HTTP/2, nor for one that has not yet said which HTTP it speaks.

@@ -3,11 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import msgspec
 import pytest
+import structlog
 
+from pausing import pause_until
 from threepid.storage import accounts, devices, threepids
 from threepid.storage.engine.connect import open_database
 from threepid.storage.engine.database import (
@@ -216,7 +219,7 @@ def test_a_long_read_sees_one_state_of_the_database(database_url: str) -> None:
         def count_twice(tx: Tx) -> tuple[int, int]:
             first = len(accounts.after(tx, "", 10))
             looked.set()
-            assert written.wait(5)
+            assert pause_until(tx, written.is_set, 5)
             return first, len(accounts.after(tx, "", 10))
 
         counts = asyncio.create_task(database.read_aside(count_twice))
@@ -227,6 +230,58 @@ def test_a_long_read_sees_one_state_of_the_database(database_url: str) -> None:
         return await counts
 
     assert on(database_url, work) == (1, 1)
+
+
+def test_a_unit_that_only_makes_a_coroutine_is_refused(database_url: str) -> None:
+    async def later(tx: Tx) -> bool:
+        return account(1)(tx)
+
+    async def work(database: Database) -> None:
+        def nested(_tx: Tx) -> object:
+            return database.read(lambda tx: accounts.get(tx, "@u0001:x"))
+
+        runs = (database.read, database.read_aside, database.write, database.write_aside)
+        for run in runs:
+            for unit in (later, nested):
+                with pytest.raises(TypeError, match="synchronous"):
+                    await run(unit)
+        assert await database.write(account(2))
+        assert await database.read(lambda tx: accounts.get(tx, "@u0001:x")) is None
+
+    on(database_url, work)
+
+
+def test_what_a_unit_raises_shows_where_it_was_raised(database_url: str) -> None:
+    def failing(tx: Tx) -> None:
+        accounts.get(tx, "@u0001:x")
+        raise LookupError("mine")
+
+    async def work(database: Database) -> None:
+        for run in (database.read, database.read_aside, database.write, database.write_aside):
+            with pytest.raises(LookupError, match="mine") as caught:
+                await run(failing)
+            assert caught.traceback[-1].name == "failing"
+
+    on(database_url, work)
+
+
+def test_a_unit_on_the_event_loop_sees_the_context_of_its_caller(database_url: str) -> None:
+    name: ContextVar[str] = ContextVar("name")
+
+    def see(tx: Tx) -> list[str]:
+        seen = [name.get()]
+        accounts.get(tx, "@u0001:x")
+        return [*seen, name.get(), structlog.contextvars.get_contextvars()["name"]]
+
+    async def caller(database: Database, number: int) -> None:
+        name.set(f"caller {number}")
+        with structlog.contextvars.bound_contextvars(name=f"caller {number}"):
+            assert await database.read(see) == [f"caller {number}"] * 3
+
+    async def work(database: Database) -> None:
+        await asyncio.gather(*(caller(database, number) for number in range(20)))
+
+    on(database_url, work)
 
 
 def test_an_unknown_url_is_refused() -> None:

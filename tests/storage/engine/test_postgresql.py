@@ -1,15 +1,14 @@
 """What only PostgreSQL does: conflicts, lost connections, limits."""
 
 import asyncio
-import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from pausing import pause_until
 from threepid.storage import accounts
 from threepid.storage.engine.database import Busy, Database, InDoubt, StorageError, Tx, UniqueViolation
 from threepid.storage.engine.postgresql import Postgresql
@@ -49,16 +48,21 @@ def postgresql_url(request: pytest.FixtureRequest) -> Iterator[str]:
     server.drop_database(name)
 
 
+def nap(tx: Tx, seconds: float) -> None:
+    """Let the event loop do something else while a statement takes so long."""
+    tx.value(Query("nap", "", f"SELECT CAST(pg_sleep({seconds}) AS TEXT)"))
+
+
 def test_a_deadlock_is_repeated_until_both_are_done(postgresql_url: str) -> None:
-    meet = threading.Barrier(2, timeout=5)
-    tries = []
+    tries: list[int] = []
+    have_one: set[int] = set()
 
     def crosswise(first: int, second: int) -> Callable[[Tx], None]:
         def step(tx: Tx) -> None:
             tries.append(first)
             tx.run(TOUCH, user=f"@u{first:04}:x")
-            if len(tries) <= 2:
-                meet.wait()
+            have_one.add(first)
+            assert pause_until(tx, lambda: len(have_one) == 2, 5)
             tx.run(TOUCH, user=f"@u{second:04}:x")
 
         return step
@@ -122,11 +126,11 @@ def test_a_commit_whose_answer_is_lost_is_in_doubt_and_not_repeated(postgresql_u
 def test_waiting_for_a_connection_ends_in_busy(postgresql_url: str) -> None:
     async def run() -> None:
         database = Postgresql(postgresql_url, pool_size=1, password=None, wait_seconds=0.3)
-        database._writers.threads = ThreadPoolExecutor(2)  # one thread more than there are connections
 
         def slow(tx: Tx) -> None:
             account(1)(tx)
-            time.sleep(1)
+            for _ in range(5):
+                nap(tx, 0.2)
 
         first = asyncio.create_task(database.write(slow))
         await asyncio.sleep(0.2)
@@ -224,3 +228,177 @@ def test_what_reads_cannot_write(postgresql_url: str) -> None:
         assert await database.write(account(1))
 
     on(postgresql_url, work)
+
+
+BACKEND = Query("backend", "", "SELECT pg_backend_pid()")
+
+
+def test_no_other_unit_runs_on_a_connection_meanwhile(postgresql_url: str) -> None:
+    log: dict[int, list[tuple[str, int]]] = {}
+
+    def unit(number: int, *, writes: bool) -> Callable[[Tx], None]:
+        def step(tx: Tx) -> None:
+            used = log.setdefault(tx.value(BACKEND), [])
+            used.append(("begin", number))
+            for _ in range(3):
+                nap(tx, 0.001)
+                if writes:
+                    tx.run(TOUCH, user=f"@u{number % 5:04}:x")
+            used.append(("end", number))
+
+        return step
+
+    async def work(database: Database) -> None:
+        for number in range(5):
+            await database.write(account(number))
+        log.clear()
+        units = [database.write(unit(number, writes=True)) for number in range(40)]
+        units += [database.read(unit(number, writes=False)) for number in range(40, 80)]
+        await asyncio.gather(*units)
+
+    on(postgresql_url, work)
+    assert len(log) == 12
+    assert sum(map(len, log.values())) == 2 * 80
+    for used in log.values():
+        assert used == [(what, number) for _, number in used[::2] for what in ("begin", "end")]
+
+
+def test_a_cancelled_request_does_not_cut_its_unit(postgresql_url: str) -> None:
+    begun, done = asyncio.Event(), asyncio.Event()
+
+    def slow(tx: Tx) -> None:
+        account(1)(tx)
+        begun.set()
+        nap(tx, 0.1)
+        account(2)(tx)
+        done.set()
+
+    async def work(database: Database) -> None:
+        request = asyncio.create_task(database.write(slow))
+        await begun.wait()
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        assert not done.is_set()
+
+    async def look(database: Database) -> int:
+        return len(await database.read(lambda tx: accounts.after(tx, "", 10)))
+
+    on(postgresql_url, work)  # closing waits for the unit
+    assert done.is_set()
+    assert on(postgresql_url, look) == 2
+
+
+def test_a_unit_that_waits_for_another_one_is_refused(postgresql_url: str) -> None:
+    async def work(database: Database) -> None:
+        def nested(tx: Tx) -> object:
+            return database.write(account(2)).send(None)
+
+        with pytest.raises(RuntimeError, match="cannot wait for another"):
+            await database.write(nested)
+
+    on(postgresql_url, work)
+
+
+def test_a_transaction_is_of_no_use_outside_its_unit(postgresql_url: str) -> None:
+    async def work(database: Database) -> None:
+        kept = await database.write(lambda tx: tx)
+        with pytest.raises(RuntimeError, match="another unit"):
+            account(1)(kept)
+        with pytest.raises(RuntimeError, match="another unit"):
+            await database.write(lambda _: account(1)(kept))
+        assert await database.write(account(2))
+
+    on(postgresql_url, work)
+
+
+def test_who_is_cancelled_while_waiting_for_a_connection_keeps_none(postgresql_url: str) -> None:
+    async def run() -> None:
+        database = Postgresql(postgresql_url, pool_size=1, password=None)
+        for number in range(5):
+            holding = asyncio.create_task(database.write(lambda tx: nap(tx, 0.02)))
+            await asyncio.sleep(0.01)
+            waiting = [asyncio.create_task(database.write(account(number * 2 + more))) for more in range(2)]
+            await asyncio.sleep(0)
+            waiting[0].cancel()
+            await asyncio.gather(holding, *waiting, return_exceptions=True)
+        found = await database.read(lambda tx: accounts.after(tx, "", 20))
+        assert [one.created_at for one in found] == [1, 3, 5, 7, 9]
+        await database.close()
+
+    asyncio.run(run())
+
+
+def test_a_connection_that_is_lost_while_idle_is_replaced(postgresql_url: str) -> None:
+    async def work(database: Database) -> None:
+        before = await asyncio.gather(*(database.read(lambda tx: tx.value(BACKEND)) for _ in range(4)))
+        with psycopg.connect(postgresql_url, autocommit=True) as other:
+            for number in before:
+                other.execute(b"SELECT pg_terminate_backend(%s, 5000)", (number,))
+        after = await asyncio.gather(*(database.read(lambda tx: tx.value(BACKEND)) for _ in range(4)))
+        assert not set(before) & set(after)
+        assert await database.write(account(1))
+
+    on(postgresql_url, work)
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_connections_that_are_lost_and_opened_again_and_again_leave_no_file_open(postgresql_url: str) -> None:
+    """A number of a file that libpq has closed is soon another connection's: that one must stay watched."""
+
+    def used(tx: Tx) -> int:
+        nap(tx, 0.02)
+        return int(tx.value(BACKEND))
+
+    async def work(database: Database) -> None:
+        files = []
+        for _ in range(5):
+            lost = await asyncio.gather(*(database.write(used) for _ in range(8)))
+            files.append(open_files())
+            with psycopg.connect(postgresql_url, autocommit=True) as other:
+                for number in lost[::2]:
+                    other.execute(b"SELECT pg_terminate_backend(%s, 5000)", (number,))
+        assert files == files[:1] * 5
+
+    on(postgresql_url, work)
+
+
+def test_a_statement_larger_than_the_buffers_of_the_socket_arrives(postgresql_url: str) -> None:
+    text = "x" * 20_000_000
+
+    async def work(database: Database) -> None:
+        large = query("SELECT LENGTH(CAST(:user AS TEXT))")
+        assert await asyncio.gather(*(database.read(lambda tx: tx.value(large, user=text)) for _ in range(2))) == [
+            len(text),
+            len(text),
+        ]
+        echo = query("SELECT CAST(:user AS TEXT)")
+        assert await database.read(lambda tx: tx.value(echo, user=text)) == text
+
+    on(postgresql_url, work, wait_seconds=30)
+
+
+def test_options_of_the_url_hold_beside_ours(postgresql_url: str) -> None:
+    shown = [Query("show", "", f"SHOW {name}") for name in ("application_name", "work_mem", "lock_timeout")]
+
+    async def work(database: Database) -> list[str]:
+        return [await database.read(lambda tx, one=one: tx.value(one)) for one in shown]  # type: ignore[misc]
+
+    url = f"{postgresql_url}&application_name=a%20b&options=-c%20work_mem%3D5MB"
+    assert on(url, work) == ["a b", "5MB", "5s"]
+
+
+def test_closing_while_units_wait_for_connections_serves_them_all(postgresql_url: str) -> None:
+    async def run() -> list[bool]:
+        database = Postgresql(postgresql_url, pool_size=2, password=None)
+        writes = [asyncio.create_task(database.write(account(number))) for number in range(30)]
+        await asyncio.sleep(0)
+        closing = [asyncio.create_task(database.close()) for _ in range(2)]
+        await asyncio.gather(*closing)
+        assert all(write.done() for write in writes)
+        return await asyncio.gather(*writes)
+
+    assert asyncio.run(run()) == [True] * 30

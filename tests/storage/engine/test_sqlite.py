@@ -62,28 +62,6 @@ def test_64_clients_that_write_one_thing_after_the_other_share_commits(path: Pat
     assert commits * 4 <= writes
 
 
-def test_a_batch_that_was_asked_for_by_a_loop_that_is_gone_does_not_stop_the_writer(path: Path) -> None:
-    database = Sqlite(path)
-
-    def slow(tx: Tx) -> bool:
-        time.sleep(0.2)
-        return account(1)(tx)
-
-    async def ask_and_leave() -> None:
-        asked = database.write(slow)
-        asked.send(None)
-        asked.close()
-
-    async def look() -> bool:
-        await database.write(account(2))
-        found = await database.read(lambda tx: accounts.get(tx, "@u1:x"))
-        await database.close()
-        return found is not None
-
-    asyncio.run(ask_and_leave())
-    assert asyncio.run(asyncio.wait_for(look(), timeout=5))
-
-
 def test_a_commit_that_cannot_be_written_is_in_doubt_and_the_next_goes_over_a_new_connection(path: Path) -> None:
     async def run() -> None:
         database = Sqlite(path)
@@ -229,40 +207,6 @@ def test_closing_finishes_what_waits_and_takes_nothing_more(path: Path) -> None:
     assert asyncio.run(run()) == [True] * 301
 
 
-def test_who_waits_beside_a_loop_that_is_gone_is_answered(path: Path) -> None:
-    """What the loop asked for while a commit was on its way is begun by nobody else."""
-    begun, go_on = threading.Event(), threading.Event()
-
-    def slow(tx: Tx) -> bool:
-        begun.set()
-        return go_on.wait(10) and account("slow")(tx)
-
-    async def ask_and_leave(database: Sqlite) -> None:
-        for name in ("gone 1", "gone 2"):
-            asked = database.write(account(name))
-            asked.send(None)
-            asked.close()
-        await asyncio.sleep(0)
-
-    async def run() -> None:
-        database = Sqlite(path)
-        writing = asyncio.create_task(database.write_aside(slow))
-        while not begun.is_set():
-            await asyncio.sleep(0.001)
-        leaving = threading.Thread(target=lambda: asyncio.run(ask_and_leave(database)))
-        leaving.start()
-        leaving.join()
-        later = asyncio.create_task(database.write(account("here")))
-        await asyncio.sleep(0)
-        go_on.set()
-        assert all(await asyncio.wait_for(asyncio.gather(writing, later), 5))
-        found = await database.read(lambda tx: [accounts.get(tx, f"@u{name}:x") for name in ("gone 1", "gone 2")])
-        assert None not in found
-        await database.close()
-
-    asyncio.run(run())
-
-
 def test_a_unit_that_holds_the_event_loop_for_long_is_not_done_twice(path: Path) -> None:
     async def run() -> int:
         database = Sqlite(path)
@@ -281,25 +225,122 @@ def test_a_unit_that_holds_the_event_loop_for_long_is_not_done_twice(path: Path)
     assert asyncio.run(run()) == 1
 
 
-def test_two_event_loops_share_a_database(path: Path) -> None:
-    async def made() -> Sqlite:
-        return Sqlite(path)
+def test_a_second_event_loop_is_refused(path: Path) -> None:
+    database = Sqlite(path)
+    first = asyncio.new_event_loop()
+    assert first.run_until_complete(database.write(account(1)))
+    with pytest.raises(RuntimeError, match="belongs to the event loop"):
+        asyncio.run(database.write(account(2)))
+    assert first.run_until_complete(database.write(account(3)))
+    first.run_until_complete(database.close())
+    first.run_until_complete(first.shutdown_default_executor())
+    first.close()
+    assert database.writes == 2
 
-    database = asyncio.run(made())
 
-    def write(name: str) -> None:
-        async def run() -> None:
-            await asyncio.gather(*(database.write(account(f"{name}{number}")) for number in range(50)))
+@pytest.mark.parametrize("aside", [True, False])
+def test_an_event_loop_that_ends_without_closing_leaves_no_lock_and_nothing_half_done(path: Path, aside: bool) -> None:
+    database = Sqlite(path)
+    elsewhere = connect(path, wait_ms=5000)
+    begun, go_on = threading.Event(), threading.Event()
 
-        asyncio.run(run())
+    def slow(tx: Tx) -> bool:
+        begun.set()
+        return go_on.wait(10) and account("slow")(tx)
 
-    threads = [threading.Thread(target=write, args=(name,)) for name in ("a", "b")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    assert database.writes == 100
-    asyncio.run(database.close())
+    async def ask_and_leave() -> None:
+        if aside:
+            asyncio.create_task(database.write_aside(slow))  # noqa: RUF006 - nobody waits for it
+        else:
+            elsewhere.execute("BEGIN IMMEDIATE")  # the thread waits for this lock, for the event loop to go on
+            asyncio.create_task(database.write(account("short")))  # noqa: RUF006
+            begun.set()
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
+
+    asyncio.run(ask_and_leave())
+    go_on.set()
+    if not aside:
+        elsewhere.execute("ROLLBACK")
+    database._writer._jobs.put(None)
+    database._writer._thread.join(10)
+    elsewhere.execute("BEGIN IMMEDIATE")
+    assert elsewhere.execute("SELECT user_id FROM accounts").fetchall() == ([("@uslow:x",)] if aside else [])
+    elsewhere.execute("ROLLBACK")
+    elsewhere.close()
+
+
+def test_a_commit_that_must_be_undone_while_another_process_takes_the_lock_is_done_again(path: Path) -> None:
+    """Between the rollback and the second beginning the database is free for others."""
+    elsewhere = connect(path, wait_ms=5000)
+    tried: list[str] = []
+
+    def first(tx: Tx) -> bool:
+        tried.append("first")
+        return account("first")(tx)
+
+    def failing(tx: Tx) -> None:
+        tried.append("failing")
+        account("failing")(tx)
+        if tried.count("failing") == 1:
+            # As the event loop gives the lock back, this thread is there.
+            takes.start()
+            time.sleep(0.05)
+        raise ValueError("mine")
+
+    def take() -> None:
+        elsewhere.execute("BEGIN IMMEDIATE")
+        time.sleep(0.1)
+        elsewhere.execute("COMMIT")
+
+    takes = threading.Thread(target=take)
+
+    async def run() -> list[object]:
+        database = Sqlite(path)
+        assert await database.write(account("before"))
+        answers: list[object] = list(
+            await asyncio.gather(database.write(first), database.write(failing), return_exceptions=True)
+        )
+        names = ("@ufirst:x", "@ufailing:x")
+        answers.append(await database.read(lambda tx: [accounts.get(tx, name) is not None for name in names]))
+        assert (database.commits, database.writes) == (2, 2)
+        await database.close()
+        return answers
+
+    done, failed, found = asyncio.run(run())
+    takes.join()
+    elsewhere.close()
+    assert done is True
+    assert isinstance(failed, ValueError)
+    assert found == [True, False]
+    assert tried == ["first", "failing"] * 2
+
+
+def test_a_long_unit_has_a_commit_of_its_own_in_its_turn(path: Path) -> None:
+    order: list[object] = []
+
+    def unit(name: object) -> Callable[[Tx], bool]:
+        def step(tx: Tx) -> bool:
+            order.append(name)
+            return account(name)(tx)
+
+        return step
+
+    async def run() -> int:
+        database = Sqlite(path)
+        await asyncio.gather(
+            *(database.write(unit(number)) for number in range(3)),
+            database.write_aside(unit("long")),
+            database.write_aside(unit("longer")),
+            *(database.write(unit(number)) for number in range(3, 6)),
+        )
+        await database.close()
+        assert database.writes == 8
+        return database.commits
+
+    assert asyncio.run(run()) == 4
+    assert order == [0, 1, 2, "long", "longer", 3, 4, 5]
 
 
 def test_a_unit_that_fails_after_a_change_is_undone_alone(path: Path) -> None:
@@ -331,7 +372,8 @@ def test_a_unit_that_fails_after_a_change_is_undone_alone(path: Path) -> None:
         names = [f"{name}{turn}" for turn in range(2) for name in ("first", "failing", "aside", "last")]
         found = await database.read(lambda tx: [accounts.get(tx, f"@u{name}:x") is not None for name in names])
         assert found == [True, False, False, True] * 2
-        assert (database.commits, database.writes) == (2, 4)
+        # Of each four the first two share a commit, which the third and the last do not.
+        assert (database.commits, database.writes) == (6, 4)
         await database.close()
         return answers
 
@@ -339,9 +381,19 @@ def test_a_unit_that_fails_after_a_change_is_undone_alone(path: Path) -> None:
         assert first is last is True
         assert repr(failing) == f"ValueError('failing{turn}')"
         assert repr(aside) == f"ValueError('aside{turn}')"
-    # Aside goes first, and has to be undone: nothing else was tried by then. The second time there are savepoints.
-    again = ["aside0", "first0", "failing0", "last0"]
-    assert tried == ["aside0", *again, "aside1", "first1", "failing1", "last1"]
+    # The first commit is done again, with savepoints; later ones have them.
+    assert tried == [
+        "first0",
+        "failing0",
+        "first0",
+        "failing0",
+        "aside0",
+        "last0",
+        "first1",
+        "failing1",
+        "aside1",
+        "last1",
+    ]
 
 
 def test_a_unit_that_fails_before_a_change_costs_the_others_nothing(path: Path) -> None:
@@ -414,37 +466,6 @@ def test_what_a_unit_found_in_a_commit_that_failed_is_not_told(path: Path) -> No
 
     with failing_disk() as disk:
         assert [type(answer) for answer in asyncio.run(run())] == [InDoubt, InDoubt]
-
-
-def test_closing_does_not_wait_for_a_loop_that_has_stopped(path: Path) -> None:
-    stopped = asyncio.new_event_loop()
-    begun, go_on = threading.Event(), threading.Event()
-
-    def slow(tx: Tx) -> bool:
-        begun.set()
-        return go_on.wait(10) and account("slow")(tx)
-
-    async def ask(database: Sqlite) -> None:
-        asyncio.create_task(database.write_aside(slow))  # noqa: RUF006 - nobody waits for it
-        while not begun.is_set():
-            await asyncio.sleep(0.001)
-        asyncio.create_task(database.write(account("waiting")))  # noqa: RUF006
-        await asyncio.sleep(0)
-
-    async def close(database: Sqlite) -> None:
-        closing = asyncio.create_task(database.close())
-        await asyncio.sleep(0)
-        go_on.set()
-        await asyncio.wait_for(closing, 5)
-
-    database = Sqlite(path)
-    stopped.run_until_complete(ask(database))
-    asyncio.run(close(database))
-    assert database.writes == 2
-    for task in asyncio.all_tasks(stopped):
-        task.cancel()
-    stopped.run_until_complete(asyncio.sleep(0))
-    stopped.close()
 
 
 def test_two_long_reads_go_on_at_once_and_a_third_waits(path: Path) -> None:

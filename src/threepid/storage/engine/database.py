@@ -8,6 +8,7 @@ other effect than through its transaction.
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Sequence
+from types import CoroutineType
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
@@ -76,11 +77,20 @@ class Tx(ABC):
 
 
 def call(fn: Callable[[Tx], T], tx: Tx) -> T:
-    """`fn(tx)`, but never a StopIteration: a future of Python 3.11 refuses it, and its caller would wait for ever."""
+    """`fn(tx)`, but never a StopIteration: a future of Python 3.11 refuses it, and its caller would wait for ever.
+
+    Raises TypeError for a function that only makes a coroutine: nobody would run it inside the transaction.
+    """
     try:
-        return fn(tx)
+        result = fn(tx)
     except StopIteration as error:
         raise RuntimeError("a unit of work raised StopIteration") from error
+    if isinstance(result, CoroutineType):
+        result.close()
+        raise TypeError(
+            "a unit of work is a synchronous function: it cannot await, nor use the database but by its `tx`"
+        )
+    return result
 
 
 class Mapper:

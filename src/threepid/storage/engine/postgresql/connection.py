@@ -1,0 +1,207 @@
+"""One connection to PostgreSQL, on which a unit of work waits without holding up the event loop.
+
+psycopg connects (with all that libpq understands of URLs, TLS, password files) and converts values; statements go straight to
+libpq through `psycopg.pq`, because a cursor of psycopg takes four times the CPU of a short statement.
+
+The event loop watches the socket as long as the connection is open:
+
+    execute: send --> is the answer there? --no--> the unit pauses --> the event loop does something else
+                            ^     |                                             |
+                            |     yes --> the rows                 the socket can be read: libpq reads it
+                            |                                                   |
+                            +---- the unit resumes <-- the answer is complete --+
+
+https://www.postgresql.org/docs/current/libpq-async.html
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import psycopg
+from psycopg import errors as pg
+from psycopg import pq
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.types.numeric import Int8Dumper
+
+from threepid.storage.engine.units import Unit, current
+
+_NAMED: Final = re.compile(r"%\((\w+)\)s|%%")
+_FAILED: Final = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
+Row = tuple[Any, ...]
+
+
+class Statement:
+    """The text of a query as libpq takes it: `$1` for the first of `names`."""
+
+    __slots__ = ("formats", "names", "text")
+
+    def __init__(self, text: str) -> None:
+        """Of a text with `%(name)s` for parameters and `%%` for a percent sign."""
+        names: list[str] = []
+
+        def number(found: re.Match[str]) -> str:
+            if found[1] is None:
+                return "%"
+            if found[1] not in names:
+                names.append(found[1])
+            return f"${names.index(found[1]) + 1}"
+
+        self.text: Final = _NAMED.sub(number, text).encode()
+        self.names: Final = tuple(names)
+        self.formats: Final = (PyFormat.AUTO,) * len(names)
+
+
+class Result:
+    """What a statement answered."""
+
+    __slots__ = ("_result", "_transformer")
+
+    def __init__(self, result: pq.abc.PGresult, transformer: Any) -> None:
+        """To be read before the connection's next statement."""
+        self._result = result
+        self._transformer = transformer
+
+    def rows(self, make: Callable[[Sequence[Any]], Any]) -> list[Any]:
+        """What `make` makes of each row."""
+        self._transformer.set_pgresult(self._result)
+        rows: list[Any] = self._transformer.load_rows(0, self._result.ntuples, make)
+        return rows
+
+    def columns(self) -> list[tuple[str]]:
+        """The names of the columns."""
+        return [((self._result.fname(column) or b"").decode(),) for column in range(self._result.nfields)]
+
+    @property
+    def found(self) -> int:
+        """How many rows there are."""
+        return self._result.ntuples
+
+    @property
+    def count(self) -> int:
+        """How many rows were changed or found; -1 where the statement does neither."""
+        count = self._result.command_tuples
+        return -1 if count is None else count
+
+
+class Connection:
+    """One connection, lent to one unit of work at a time."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any], loop: asyncio.AbstractEventLoop) -> None:
+        """Statements over what psycopg has connected."""
+        # One type for all numbers, else a statement would be prepared again for each combination of their sizes.
+        connection.adapters.register_dumper(int, Int8Dumper)
+        self._connection = connection  # it closes what it does not hold any more
+        self._pg = connection.pgconn
+        self._pg.nonblocking = 1
+        self._transformer: Any = Transformer(connection)  # psycopg chooses its class at import: no type for mypy
+        self._prepared: dict[tuple[bytes, tuple[int, ...] | None], bytes] = {}
+        self._loop = loop
+        # A descriptor of our own: libpq closes its one as soon as the connection is lost, and another file would get the number
+        # while the event loop still watches it.
+        self._watched = os.dup(self._pg.socket)
+        self._paused: Unit | None = None
+        self._unit: Unit
+        """Who uses it, or did so last."""
+        self.opened_at: Final = loop.time()
+        self.idle_since = 0.0
+        loop.add_reader(self._watched, self._readable)
+
+    def lend(self) -> None:
+        """Let the unit of work that is running, and nobody else, use this connection."""
+        unit = current()
+        if unit is None:
+            raise RuntimeError("only a unit of work can use a connection")
+        self._unit = unit
+
+    @property
+    def is_lost(self) -> bool:
+        """Is nothing more to be had of this connection?"""
+        return self._pg.status != pq.ConnStatus.OK
+
+    @property
+    def transaction_status(self) -> int:
+        """One of `psycopg.pq.TransactionStatus`."""
+        return self._pg.transaction_status
+
+    def close(self) -> None:
+        """Hang up; PostgreSQL rolls back what was not committed."""
+        self._unwatch()
+        self._pg.finish()
+
+    def command(self, text: bytes) -> None:
+        """BEGIN, COMMIT or ROLLBACK. Raises psycopg.Error."""
+        self._pg.send_query(text)
+        self._results()
+
+    def execute(self, statement: Statement, parameters: dict[str, Any]) -> Result:
+        """Run a statement, which is prepared at its first use here. Raises psycopg.Error."""
+        transformer = self._transformer
+        values = transformer.dump_sequence([parameters[name] for name in statement.names], statement.formats)
+        types, formats = transformer.types, transformer.formats
+        name = self._prepared.get((statement.text, types))
+        if name is None:
+            name = b"s%d" % len(self._prepared)
+            self._pg.send_prepare(name, statement.text, types)
+            self._results()
+            self._prepared[statement.text, types] = name
+        self._pg.send_query_prepared(name, values, formats)
+        return Result(self._results(), transformer)
+
+    def _results(self) -> pq.abc.PGresult:
+        """Wait for the answer to what was sent, to its end; raise what it says of an error."""
+        connection = self._pg
+        while connection.flush():
+            self._pause(writing=True)
+        answer: pq.abc.PGresult | None = None
+        while True:
+            while connection.is_busy():
+                self._pause()
+            found = connection.get_result()
+            if found is None:
+                break
+            if answer is None or answer.status not in _FAILED:
+                answer = found
+        if answer is None:
+            raise psycopg.OperationalError("the connection is lost")
+        if answer.status in _FAILED:
+            raise pg.error_from_result(answer)
+        return answer
+
+    def _pause(self, *, writing: bool = False) -> None:
+        """Wait until the answer is complete or the connection lost, or something more can be written."""
+        if self._watched < 0:
+            raise psycopg.OperationalError("the connection is lost")
+        self._paused = self._unit
+        if writing:
+            self._loop.add_writer(self._watched, self._resume)
+        try:
+            self._unit.pause()
+        finally:
+            self._paused = None
+            if writing and self._watched >= 0:
+                self._loop.remove_writer(self._watched)
+
+    def _resume(self) -> None:
+        if self._paused is not None:
+            self._paused.resume()
+
+    def _readable(self) -> None:
+        """Something came: an answer or a part of it, a notice, or the end."""
+        try:
+            self._pg.consume_input()
+        except psycopg.OperationalError:
+            self._unwatch()
+            self._resume()
+            return
+        if self._paused is not None and not self._pg.is_busy():
+            self._paused.resume()
+
+    def _unwatch(self) -> None:
+        if self._watched >= 0:
+            self._loop.remove_reader(self._watched)
+            self._loop.remove_writer(self._watched)
+            os.close(self._watched)
+            self._watched = -1

@@ -1,0 +1,289 @@
+"""Transactions on PostgreSQL: which unit of work runs on which connection, what is tried again, and what becomes of errors.
+
+Reads have connections of their own: writes that wait for a lock would otherwise hold all of them.
+READ COMMITTED is enough: correctness rests on unique keys and on statements that carry their own guard.
+https://www.postgresql.org/docs/current/transaction-iso.html
+"""
+
+import asyncio
+from array import array
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import psycopg
+from greenlet import GreenletExit, getcurrent
+from msgspec import Struct
+from psycopg import errors as pg
+from psycopg.pq import TransactionStatus
+
+from threepid.storage.engine import units
+from threepid.storage.engine.database import (
+    ONE,
+    Busy,
+    Database,
+    InDoubt,
+    Mapper,
+    StorageError,
+    Tx,
+    UniqueViolation,
+    WrongRowCount,
+    call,
+)
+from threepid.storage.engine.postgresql.connection import Connection, Result, Statement
+from threepid.storage.engine.postgresql.pool import Pool
+from threepid.storage.engine.queries import Query
+
+S = TypeVar("S", bound=Struct)
+T = TypeVar("T")
+
+WAIT_SECONDS: Final = 5.0
+"""How long a unit of work waits for a connection, and a statement for a lock."""
+READERS: Final = 4
+"""Maximum number of connections for reads; fewer where fewer are configured for writes."""
+TRIES: Final = 10
+"""How often a unit of work is run when it collides with others."""
+_CONFLICTS: Final = (pg.SerializationFailure, pg.DeadlockDetected)
+_TIMEOUTS: Final = (
+    pg.LockNotAvailable,
+    pg.QueryCanceled,
+    pg.DiskFull,
+    pg.TooManyConnections,
+    pg.ReadOnlySqlTransaction,
+)
+_BEGIN: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED"
+_BEGIN_SNAPSHOT: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+class PostgresqlTx(Tx):
+    """A transaction on one connection."""
+
+    def __init__(self, connection: Connection, known: "Known") -> None:
+        """Run statements on `connection`."""
+        self._connection = connection
+        self._known = known
+        self._unit = getcurrent()
+
+    def rows(self, query: Query, as_: type[S], /, **parameters: Any) -> list[S]:
+        """All rows, as Structs by column name."""
+        result = self._execute(query, parameters)
+        return result.rows(self._known.mapper.maker(query, as_, result.columns))
+
+    def row(self, query: Query, as_: type[S], /, **parameters: Any) -> S | None:
+        """The only row, or None."""
+        result = self._only(query, parameters)
+        found: list[S] = result.rows(self._known.mapper.maker(query, as_, result.columns)) if result.found else []
+        return found[0] if found else None
+
+    def value(self, query: Query, /, **parameters: Any) -> Any:
+        """The first column of the only row, or None."""
+        found = self._only(query, parameters).rows(tuple)
+        return found[0][0] if found else None
+
+    def run(self, query: Query, touches: range = ONE, /, **parameters: Any) -> int:
+        """Change rows and return their number. Raises WrongRowCount or UniqueViolation."""
+        count = self._execute(query, parameters).count
+        if count not in touches:
+            raise WrongRowCount(f"{query.name} touched {count} rows")
+        return count
+
+    def array(self, numbers: "array[int]") -> Any:
+        """A parameter for `unnest(:numbers)`."""
+        return list(numbers)
+
+    def _execute(self, query: Query, parameters: dict[str, Any]) -> Result:
+        if getcurrent() is not self._unit:
+            raise RuntimeError(
+                f"{query.name}: this transaction belongs to another unit of work, or to one that has ended"
+            )
+        try:
+            return self._connection.execute(self._known.statement(query), parameters)
+        except pg.UniqueViolation:
+            raise UniqueViolation(query.name) from None
+        except pg.IntegrityError as error:
+            raise StorageError(f"{query.name}: a constraint of the schema was violated") from error
+
+    def _only(self, query: Query, parameters: dict[str, Any]) -> Result:
+        result = self._execute(query, parameters)
+        if result.found > 1:
+            raise WrongRowCount(f"{query.name} found more than one row")
+        return result
+
+
+class Known:
+    """What was found out about queries."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.mapper = Mapper()
+        self._statements: dict[str, Statement] = {}
+
+    def statement(self, query: Query) -> Statement:
+        """The query as libpq takes it."""
+        found = self._statements.get(query.postgresql)
+        if found is None:
+            found = self._statements[query.postgresql] = Statement(query.postgresql)
+        return found
+
+
+class Postgresql(Database):
+    """A database of a PostgreSQL server."""
+
+    engine = "postgresql"
+
+    def __init__(self, url: str, *, pool_size: int, password: str | None, wait_seconds: float = WAIT_SECONDS) -> None:
+        """Look whether `url` can be reached. Raises StorageError if the server would lose acknowledged writes in a power cut."""
+        super().__init__()
+        self._known = Known()
+        self._closed = False
+        self._under_way = 0
+        self._all_done: asyncio.Future[None] | None = None
+        """Of `close`, which waits for the last unit."""
+        self._writers = Pool(url, pool_size, password=password, wait_seconds=wait_seconds, options="")
+        self._readers = Pool(
+            url,
+            min(READERS, pool_size),
+            password=password,
+            wait_seconds=wait_seconds,
+            options="-c default_transaction_read_only=on",
+        )
+        self._check_durability(url)
+
+    async def read(self, fn: Callable[[Tx], T]) -> T:
+        """Run `fn` without a transaction: one statement is one round trip."""
+        self.reads += 1
+        return await self._in_unit(self._readers, fn, None)
+
+    async def read_aside(self, fn: Callable[[Tx], T]) -> T:
+        """Run `fn` on one consistent snapshot."""
+        self.reads += 1
+        return await self._in_unit(self._readers, fn, _BEGIN_SNAPSHOT)
+
+    async def write(self, fn: Callable[[Tx], T]) -> T:
+        """Run `fn` and commit."""
+        result = await self._in_unit(self._writers, fn, _BEGIN)
+        self.writes += 1
+        self.commits += 1
+        return result
+
+    async def write_aside(self, fn: Callable[[Tx], T]) -> T:
+        """The same: every write has a connection of its own."""
+        return await self.write(fn)
+
+    async def close(self) -> None:
+        """Finish what is under way and close all connections."""
+        self._closed = True
+        if self._under_way:
+            self._all_done = self._all_done or asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._all_done)
+        self._writers.close()
+        self._readers.close()
+
+    async def _in_unit(self, pool: Pool, fn: Callable[[Tx], T], begin: bytes | None) -> T:
+        if units.current() is not None:
+            raise RuntimeError("a unit of work cannot wait for another one: use its own transaction")
+        if self._closed:
+            raise Busy("the database is closed")
+        self._under_way += 1
+        try:
+            connection = await pool.take()
+        except BaseException:
+            self._one_is_done()
+            raise
+        # From here on it goes to its end, whether somebody waits for it or not.
+        return await units.run(lambda: self._run(pool, connection, fn, begin))
+
+    def _one_is_done(self) -> None:
+        self._under_way -= 1
+        if not self._under_way and self._all_done is not None and not self._all_done.done():
+            self._all_done.set_result(None)
+
+    def _run(self, pool: Pool, connection: Connection, fn: Callable[[Tx], T], begin: bytes | None) -> T:
+        """In a unit of work: run `fn`, again if need be."""
+        try:
+            for attempt in range(1, TRIES + 1):
+                try:
+                    return self._on(pool, connection, fn, begin)
+                except _CONFLICTS as error:
+                    if attempt == TRIES:
+                        raise Busy(f"{type(error).__name__} {TRIES} times") from None
+                    units.wait_for(asyncio.sleep(0.002 * attempt * attempt))
+                except _LostBeforeCommitError as error:
+                    # Nothing was committed, so the work may be done on another connection; once, lest it go on for ever.
+                    if attempt > 1:
+                        raise Busy("the connection was lost") from error
+                except _TIMEOUTS as error:
+                    raise Busy(type(error).__name__) from None
+                except psycopg.Error as error:
+                    raise StorageError(type(error).__name__) from error
+                connection = units.wait_for(pool.take())
+            raise Busy("too many conflicts")
+        finally:
+            self._one_is_done()
+
+    def _on(self, pool: Pool, connection: Connection, fn: Callable[[Tx], T], begin: bytes | None) -> T:
+        """Run `fn` on a connection, and give that back."""
+        connection.lend()
+        try:
+            result = self._transaction(connection, fn, begin)
+        except GreenletExit:  # the event loop is gone: there is nothing that could be waited for
+            connection.close()
+            raise
+        except BaseException:
+            pool.give_back(connection)
+            raise
+        pool.give_back(connection)
+        return result
+
+    def _transaction(self, connection: Connection, fn: Callable[[Tx], T], begin: bytes | None) -> T:
+        try:
+            if begin is not None:
+                connection.command(begin)
+            result = call(fn, PostgresqlTx(connection, self._known))
+        except GreenletExit:
+            raise
+        except BaseException as error:
+            if connection.is_lost:
+                raise _LostBeforeCommitError from error
+            _roll_back(connection)
+            raise
+        if begin is None:
+            return result
+        if connection.transaction_status == TransactionStatus.INERROR:
+            # PostgreSQL would answer COMMIT with a rollback and no error.
+            _roll_back(connection)
+            raise StorageError("a failed statement was passed over: nothing was committed")
+        try:
+            connection.command(b"COMMIT")
+        except psycopg.Error as error:
+            if connection.is_lost:
+                raise InDoubt("the connection was lost during COMMIT") from error
+            _roll_back(connection)
+            raise
+        return result
+
+    def _check_durability(self, url: str) -> None:
+        try:
+            with psycopg.connect(url, **self._writers.parameters()) as connection:
+                for setting in ("fsync", "synchronous_commit"):
+                    found = connection.execute(f"SHOW {setting}".encode()).fetchone()
+                    if found is None or found[0] == "off":
+                        raise StorageError(f"PostgreSQL has {setting} = off and would lose writes: set it to on.")
+        except psycopg.OperationalError:
+            raise Busy("PostgreSQL cannot be reached") from None
+        except psycopg.Error as error:
+            # A URL that cannot be read is quoted in the driver's message, with the password that may be in it.
+            raise StorageError(type(error).__name__) from None
+
+
+def _roll_back(connection: Connection) -> None:
+    """Undo what a unit of work did; a connection on which that fails is of no more use."""
+    if connection.transaction_status == TransactionStatus.IDLE:
+        return
+    try:
+        connection.command(b"ROLLBACK")
+    except psycopg.Error:
+        connection.close()
+
+
+class _LostBeforeCommitError(Exception):
+    """The connection was lost while nothing was committed."""

@@ -1,0 +1,106 @@
+"""A database file of SQLite: reads inline on the event loop, long ones in threads; writes go to the writer."""
+
+import asyncio
+import queue
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+
+from threepid.storage.engine.database import Busy, Database, StorageError, Tx, call
+from threepid.storage.engine.sqlite.connection import connect
+from threepid.storage.engine.sqlite.transaction import SqliteTx
+from threepid.storage.engine.sqlite.writer import Writer
+
+T = TypeVar("T")
+
+WAIT_SECONDS: Final = 5.0
+"""How long a commit or a long read waits for a lock that another process holds."""
+INLINE_WAIT_MS: Final = 20
+"""How long a read may hold the event loop for a lock; then it moves to a reader thread."""
+READERS: Final = 2
+"""Reads that go on beside the event loop at once."""
+
+
+class Sqlite(Database):
+    """A database file, for one event loop."""
+
+    engine = "sqlite"
+
+    def __init__(self, path: Path, *, wait_seconds: float = WAIT_SECONDS) -> None:
+        """Open `path`, which `migrate` has made."""
+        super().__init__()
+        self._path = path
+        self._wait_ms = int(wait_seconds * 1000)
+        self._inline = SqliteTx(connect(path, wait_ms=self._wait_ms))
+        self._inline.connection.set_busy_timeout(INLINE_WAIT_MS)
+        self._readers: queue.SimpleQueue[SqliteTx | None] = queue.SimpleQueue()
+        for _ in range(READERS):
+            self._readers.put(None)
+        self._aside_pool = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
+        self._writer = Writer(path, wait_ms=self._wait_ms, committed=self._committed)
+        self._closed = False
+
+    async def read(self, fn: Callable[[Tx], T]) -> T:
+        """Run `fn` inline; beside the event loop if a lock is in the way."""
+        self.reads += 1
+        try:
+            return call(fn, self._inline)
+        except apsw.BusyError:
+            return await self._in_reader_thread(fn)
+        except apsw.Error as error:
+            raise StorageError(str(error)) from error
+
+    async def read_aside(self, fn: Callable[[Tx], T]) -> T:
+        """Run `fn` in a reader thread."""
+        self.reads += 1
+        return await self._in_reader_thread(fn)
+
+    async def write(self, fn: Callable[[Tx], T]) -> T:
+        """Run `fn` on the event loop, in the next commit; returns when it is durable."""
+        result: T = await self._writer.write(fn, aside=False)
+        return result
+
+    async def write_aside(self, fn: Callable[[Tx], T]) -> T:
+        """Run `fn` in the writer thread, in a commit of its own; returns when it is durable."""
+        result: T = await self._writer.write(fn, aside=True)
+        return result
+
+    async def close(self) -> None:
+        """Finish what is waiting and let go of the file."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._writer.close()
+        self._aside_pool.shutdown(wait=True)
+        while not self._readers.empty():
+            if (reader := self._readers.get()) is not None:
+                reader.connection.close()
+        self._inline.connection.close()
+
+    def _committed(self, units: int) -> None:
+        self.commits += 1
+        self.writes += units
+
+    async def _in_reader_thread(self, fn: Callable[[Tx], T]) -> T:
+        if self._closed:
+            raise Busy("the database is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._aside_pool, self._read_aside, fn)
+
+    def _read_aside(self, fn: Callable[[Tx], T]) -> T:
+        reader = self._readers.get()
+        try:
+            reader = reader or SqliteTx(connect(self._path, wait_ms=self._wait_ms))
+            reader.connection.execute("BEGIN")
+            try:
+                return call(fn, reader)
+            finally:
+                reader.connection.execute("COMMIT")
+        except apsw.BusyError as error:
+            raise Busy(str(error)) from error
+        except apsw.Error as error:
+            raise StorageError(str(error)) from error
+        finally:
+            self._readers.put(reader)

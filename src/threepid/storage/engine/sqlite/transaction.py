@@ -1,0 +1,63 @@
+"""Statements over one connection of SQLite."""
+
+from array import array
+from typing import Any, Final, TypeVar
+
+import apsw
+from msgspec import Struct
+
+from threepid.storage.engine.database import ONE, Mapper, StorageError, Tx, UniqueViolation, WrongRowCount
+from threepid.storage.engine.queries import Query
+
+S = TypeVar("S", bound=Struct)
+
+_UNIQUE: Final = {apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY}
+
+
+class SqliteTx(Tx):
+    """A transaction on one connection."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        """Run statements on `connection`."""
+        self.connection = connection
+        self._mapper = Mapper()
+
+    def rows(self, query: Query, as_: type[S], /, **parameters: Any) -> list[S]:
+        """All rows, as Structs by column name."""
+        cursor = self.connection.execute(query.sqlite, parameters)
+        make = self._mapper.known(query, as_)
+        if make is None:
+            try:
+                make = self._mapper.maker(query, as_, cursor.get_description)
+            except apsw.ExecutionCompleteError:  # no row, no description
+                return []
+        return list(map(make, cursor.fetchall()))
+
+    def row(self, query: Query, as_: type[S], /, **parameters: Any) -> S | None:
+        """The only row, or None."""
+        # One step only, not a second to see whether there is another row: in each, the interpreter's lock changes hands.
+        cursor = self.connection.execute(query.sqlite, parameters)
+        found = cursor.fetchone()
+        return None if found is None else self._mapper.maker(query, as_, cursor.get_description)(found)
+
+    def value(self, query: Query, /, **parameters: Any) -> Any:
+        """The first column of the only row, or None."""
+        found = self.connection.execute(query.sqlite, parameters).fetchone()
+        return None if found is None else found[0]
+
+    def run(self, query: Query, touches: range = ONE, /, **parameters: Any) -> int:
+        """Change rows and return their number. Raises WrongRowCount or UniqueViolation."""
+        try:
+            self.connection.execute(query.sqlite, parameters).fetchall()
+        except apsw.ConstraintError as error:
+            if getattr(error, "extendedresult", 0) in _UNIQUE:
+                raise UniqueViolation(query.name) from None
+            raise StorageError(f"{query.name}: a constraint of the schema was violated") from error
+        count = self.connection.changes()
+        if count not in touches:
+            raise WrongRowCount(f"{query.name} touched {count} rows")
+        return count
+
+    def array(self, numbers: "array[int]") -> Any:
+        """A parameter for `carray(:numbers)`. https://sqlite.org/carray.html."""
+        return apsw.carray(numbers, flags=apsw.SQLITE_CARRAY_INT64)
