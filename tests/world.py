@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar, cast
 import httpx
 import msgspec
 
+from databases import Around
 from threepid import config
 from threepid.app import Server, load_secrets
 from threepid.clock import Clock, Entropy
@@ -137,7 +138,7 @@ class World:
             self.config,
             clock=self.clock,
             entropy=self.entropy,
-            database=open_database(self.database_url, pool_size=8, password=None),
+            database=Around(open_database(self.database_url, pool_size=8, password=None)),
             secrets=load_secrets(self.config, SeededEntropy("keys")),
             background=False,
             strict=True,
@@ -146,6 +147,12 @@ class World:
         )
         await server.start()
         return server
+
+    @property
+    def database(self) -> Around:
+        """What the server works with."""
+        assert isinstance(self.server.context.database, Around)
+        return self.server.context.database
 
     @property
     def homeserver(self) -> Homeserver:

@@ -2,16 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import psycopg
 import pytest
 
-from threepid.domain import health
-from threepid.storage.engine.database import Busy, StorageError, Tx
+from databases import Around
+from threepid.domain.health import Health
+from threepid.spec.errors import Unavailable
+from threepid.storage.engine.database import Busy, StorageError
 from world import World
 
 LIVE = "/_threepid/health/live"
@@ -51,30 +53,28 @@ def test_either_role_alone_has_them(database_url: str, tmp_path: Path, role: str
         assert [status(world, path) for path in (LIVE, READY)] == [200, 200]
 
 
-def test_alive_asks_no_database(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alive_asks_no_database(world: World) -> None:
     database = world.server.context.database
     reads = database.reads
     assert status(world, LIVE) == 200
     assert database.reads == reads
-    fail(world, monkeypatch, Busy("gone"))
+    fail(world, Busy("gone"))
     assert status(world, LIVE) == 200
 
 
-def fail(world: World, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    async def read(_fn: Callable[[Tx], Any]) -> Any:
+def fail(world: World, error: Exception) -> None:
+    async def broken() -> None:
         raise error
 
-    monkeypatch.setattr(world.server.context.database, "read", read)
+    world.database.before_reads = broken
 
 
 @pytest.mark.parametrize("error", [Busy("secret-host is down"), StorageError("secret-host is down")])
-def test_a_database_that_cannot_be_read_is_not_ready_and_recovers(
-    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    fail(world, monkeypatch, error)
+def test_a_database_that_cannot_be_read_is_not_ready_and_recovers(world: World, error: Exception) -> None:
+    fail(world, error)
     assert status(world) == 503
     assert "secret-host" not in world.get(READY).text
-    monkeypatch.undo()
+    world.database.before_reads = None
     assert status(world) == 200
 
 
@@ -98,29 +98,31 @@ def test_a_server_that_stops_is_alive_and_not_ready(world: World) -> None:
     assert status(world, LIVE) == 200
 
 
-def test_a_database_that_hangs_is_not_ready_soon_and_is_asked_once(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(health, "READ_SECONDS", 0.2)
+def test_a_database_that_hangs_is_not_ready_soon_and_is_asked_once(world: World) -> None:
     asked = 0
     release = asyncio.Event()
-    real = world.server.context.database.read
 
-    async def read(fn: Callable[[Tx], Any]) -> Any:
+    async def hang() -> None:
         nonlocal asked
         asked += 1
         await release.wait()
-        return await real(fn)
 
-    monkeypatch.setattr(world.server.context.database, "read", read)
-    begun = time.monotonic()
-    answers = world.together(*[lambda: world.acall("GET", READY)] * 20)
-    assert {answer.status_code for answer in answers} == {503}
-    assert status(world) == 503
-    assert time.monotonic() - begun < 3
+    database = Around(world.database)
+    database.before_reads = hang
+    ready = Health(msgspec.structs.replace(world.server.context, database=database), read_seconds=0.2)
+
+    async def check() -> bool:
+        try:
+            await ready.check()
+        except Unavailable:
+            return False
+        return True
+
+    assert world.together(*[check] * 20) == [False] * 20
+    assert world.run(check()) is False
     assert asked == 1
     release.set()
-    assert status(world) == 200
+    assert world.run(check()) is True
 
 
 def test_it_is_not_ready_while_its_tables_are_locked_on_postgresql(

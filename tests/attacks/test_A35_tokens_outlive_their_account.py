@@ -4,12 +4,13 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 import httpx
 import msgspec
 import pytest
 
+from databases import Around
 from pausing import pause_until
 from threepid.domain.accounts.devices import Device, Login
 from threepid.domain.accounts.notices import Notices
@@ -24,10 +25,8 @@ from threepid.spec.errors import Forbidden, MatrixError, ThreepidAuthFailed, Una
 from threepid.spec.uia import PASSWORD as PASSWORD_STAGE
 from threepid.spec.uia import AuthData, AuthenticationRequiredError, Flow, Operation
 from threepid.storage.devices import Requester
-from threepid.storage.engine.database import Database, Tx
+from threepid.storage.engine.database import Tx
 from world import BASE, PASSWORD, World
-
-T = TypeVar("T")
 
 C: Final = "/_matrix/client/v3"
 ALICE: Final = "@alice:example.org"
@@ -359,7 +358,9 @@ class Given(Authentication):
 
 async def end(world: World, operation: str, also: Callable[[Tx], bool]) -> None:
     """Deactivate Alice's account or change her password, with `also` as the last thing in the transaction."""
-    context = msgspec.structs.replace(world.server.context, database=Adding(world.server.context.database, also))
+    database = Around(world.database)
+    database.at_end_of_long_writes = also
+    context = msgspec.structs.replace(world.server.context, database=database)
     own, ours = world.homeserver, world.identity.associations
     notices = Notices(context, own.settings)
     if operation == "deactivated":
@@ -368,35 +369,6 @@ async def end(world: World, operation: str, also: Callable[[Tx], bool]) -> None:
     else:
         recovery = Recovery(context, own.passwords, notices, ours)
         await recovery.change_password(NEW, Given(world), log_out_devices=True)
-
-
-class Adding(Database):
-    """A database that does something more at the end of each long transaction."""
-
-    def __init__(self, inner: Database, also: Callable[[Tx], bool]) -> None:
-        super().__init__()
-        self._inner = inner
-        self._also = also
-
-    async def read(self, fn: Callable[[Tx], T]) -> T:
-        return await self._inner.read(fn)
-
-    async def read_aside(self, fn: Callable[[Tx], T]) -> T:
-        return await self._inner.read_aside(fn)
-
-    async def write(self, fn: Callable[[Tx], T]) -> T:
-        return await self._inner.write(fn)
-
-    async def write_aside(self, fn: Callable[[Tx], T]) -> T:
-        def step(tx: Tx) -> T:
-            result = fn(tx)
-            assert self._also(tx)
-            return result
-
-        return await self._inner.write_aside(step)
-
-    async def close(self) -> None:
-        await self._inner.close()
 
 
 async def log_in(world: World) -> Login:

@@ -462,12 +462,12 @@ def tell_in_this_process(directory: Path) -> None:
         story = Story(ask, world.mails, None)
         story.tell()
 
-        async def crash(*_: object) -> None:
+        async def crash() -> None:
             raise RuntimeError(
                 f"client_secret={story.plant('secret in a crash')}&access_token={story.token} {story.address('crash')}"
             )
 
-        world.homeserver.devices.whose_token = crash  # type: ignore[method-assign, assignment]
+        world.database.before_reads = crash
         assert story.ask("GET", f"{CLIENT}/account/whoami", token=story.token).status_code == 500
     found = {"canaries": story.canaries, "addresses": story.addresses, "leaked": story.leaked_in_answers()}
     print(json.dumps(found))

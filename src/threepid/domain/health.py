@@ -20,9 +20,10 @@ READ_SECONDS: Final = 2.0
 class Health:
     """Readiness of one server process."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, *, read_seconds: float = READ_SECONDS) -> None:
         """Ready until `end` is called, as far as this process is concerned."""
         self._database = context.database
+        self._read_seconds = read_seconds
         self._schema = max(migration.version for migration in known_migrations())
         self._stopping = False
         self._looking: asyncio.Task[str] | None = None
@@ -39,7 +40,7 @@ class Health:
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         looking = self._looking
-        await asyncio.wait({looking}, timeout=READ_SECONDS)
+        await asyncio.wait({looking}, timeout=self._read_seconds)
         problem = looking.result() if looking.done() else "The database does not answer."
         if problem:
             raise Unavailable(problem, cause=problem)
