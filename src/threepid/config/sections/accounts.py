@@ -68,7 +68,7 @@ class Accounts(Section, frozen=True):
     deactivate_without_token: bool = False
     """Whether a contact in `recover_with` can deactivate the account without an access token; mails to it then say so."""
     trusted_identity_servers: tuple[str, ...] = ()
-    """Identity servers whose validations `POST /account/3pid` accepts: names or patterns such as `*.example.org`; empty = none."""
+    """Identity servers whose validations `POST /account/3pid` accepts: names or patterns (`*.example.org`); empty = none."""
     identity_servers_allowed: tuple[str, ...] = ("*",)
     """Identity servers at which contacts may be bound: names or patterns; `*` = any, empty = none."""
     hide_existence: bool = True
