@@ -28,7 +28,7 @@ class Limits(Section, frozen=True):
     all: Literal["on", "off"] = "on"
     """Switch for all limits; `off` is for tests, and rejected if other machines can reach the server."""
     message_to_address: Limit = Limit(burst=3, per_hour=1)
-    """Limit on messages to one address, in any spelling; the last of a burst is reserved for callers known to its account."""
+    """Limit on messages to one address, for all purposes and spellings; the last of a burst is for callers its account knows."""
     message_from_client: Limit = Limit(burst=10, per_hour=20)
     """Limit on messages requested from one client address; a rejected request counts, too."""
     message_total: Limit = Limit(burst=1000, per_hour=5000)
