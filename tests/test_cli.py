@@ -205,8 +205,8 @@ def test_a_server_does_not_start_on_accounts_of_another_name(directory: Path, ta
             refused = run(*command, name=name)
             assert (refused.returncode, refused.stdout) == (1, "")
             assert refused.stderr == (
-                "[server] name: the database has accounts of example.org, such as @alice:example.org, who could not log in to "
-                f'{name}: a server cannot be renamed. Set name = "example.org", or use another database.\n'
+                "[server] name: the database has accounts of example.org, such as @alice:example.org, which could not log in to "
+                f'{name}. A server cannot be renamed. Set name = "example.org", or use another database.\n'
             )
     assert run("account", "list", name="example.com").returncode == 0
     assert run(*create, "carol").returncode == 0
@@ -301,7 +301,7 @@ def test_registration_tokens_are_made_listed_and_ended(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--expires", "soon"), "--expires takes"),
+        (("--expires", "soon"), "--expires must be a duration"),
         (("--expires", "2020-01-01"), "in the future"),
         (("--expires", "0d"), "in the future"),
         (("--uses", "0"), "once or more"),

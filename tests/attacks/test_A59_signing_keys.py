@@ -182,7 +182,7 @@ def test_a_server_process_serves_the_retired_key_after_its_restart(tmp_path: Pat
         text=True,
         timeout=60,
     )
-    assert rotated.stderr == "A server that is running takes this after a restart.\n"
+    assert rotated.stderr == "Restart the server to use the new keys.\n"
     server.start()
     name = f"localhost:{server.port}"
     with server.client() as http:
@@ -204,7 +204,7 @@ def test_keys_are_taken_over_by_the_command(directory: Path) -> None:
     (directory / "signing.key").write_text(f"ed25519 a_AbCd {seeds[0]}\ned25519 a_old {seeds[1]}\n")
     (directory / "sydent.conf").write_text(f"[crypto]\ned25519.signingkey = ed25519 7 {seeds[0]}\n")
     taken = threepid("keys", "import", "signing.key", cwd=directory)
-    assert (taken.returncode, taken.stderr) == (0, "A server that is running takes this after a restart.\n")
+    assert (taken.returncode, taken.stderr) == (0, "Restart the server to use the new keys.\n")
     rows = [line.split() for line in taken.stdout.splitlines()]
     assert [[row[0], row[2]] for row in rows[1:]] == [
         ["ed25519:a_AbCd", "in"],

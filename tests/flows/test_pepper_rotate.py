@@ -100,7 +100,7 @@ def test_a_rotation_that_is_killed_anywhere_is_continued(place: Place) -> None:
         assert place.missing(before, COUNT) == 0
     assert hashed == sorted(set(hashed))
     assert hashed[-1] < COUNT
-    assert place.rotate() == "A rotation was under way: it is complete.\n"
+    assert place.rotate() == "The interrupted rotation is complete.\n"
     known = place.peppers()
     current = known[-1]
     assert current.current_at is not None

@@ -1,4 +1,4 @@
-"""The command line: one module for each noun."""
+"""The command line: one module for each group of commands."""
 
 import sys
 from typing import Annotated
@@ -10,7 +10,7 @@ from threepid.cli import accounts, configuration, invites, keys, peppers, regist
 from threepid.cli.common import err, out, sentence
 
 app = typer.Typer(
-    help="Contacts of Matrix accounts, and an identity server.", no_args_is_help=True, add_completion=False
+    help="Manage contacts of Matrix accounts, and run an identity server.", no_args_is_help=True, add_completion=False
 )
 app.command()(serving.serve)
 app.command()(serving.migrate)
@@ -34,8 +34,8 @@ def main() -> None:
 
 
 @app.callback(invoke_without_command=True)
-def version(*, show: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
-    """Contacts of Matrix accounts, and an identity server."""
+def version(*, show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    """Manage contacts of Matrix accounts, and run an identity server."""
     if show:
         out.print(f"threepid {__version__}")
         raise typer.Exit

@@ -8,18 +8,18 @@ import typer
 from threepid.cli.common import ConfigFile, die, format_time, load, out, read_text
 from threepid.cli.tables import AsJson, print_json, print_list
 
-app = typer.Typer(help="Accounts of this server.", no_args_is_help=True)
+app = typer.Typer(help="Create and list accounts, and list their contacts.", no_args_is_help=True)
 
 
 @app.command("create")
 def create(
-    username: str,
+    username: Annotated[str, typer.Argument(help="The username, without `@` and server name.")],
     config_file: ConfigFile = None,
     password_file: Annotated[
-        Path | None, typer.Option(help="Read the password from this file instead of asking.")
+        Path | None, typer.Option(help="Read the password from this file instead of prompting for it.")
     ] = None,
 ) -> None:
-    """Create an account."""
+    """Create an account and print its user ID."""
     from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
 
     if password_file is not None:
@@ -35,7 +35,7 @@ def create(
 
 @app.command("list")
 def list_accounts(config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
-    """List all accounts."""
+    """List all accounts with their creation time, number of contacts and state."""
     from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
     from threepid.storage.accounts import AccountSummary  # noqa: PLC0415 - see serving.py
 
@@ -72,8 +72,13 @@ def list_accounts(config_file: ConfigFile = None, *, as_json: AsJson = False) ->
 
 
 @app.command("contacts")
-def contacts(user: str, config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
-    """List the contacts of an account, given by user ID or username."""
+def contacts(
+    user: Annotated[str, typer.Argument(help="The user ID or username.")],
+    config_file: ConfigFile = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """List the contacts of an account, given by user ID or username, and when they were validated and added."""
     from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
     from threepid.storage.threepids import Threepid  # noqa: PLC0415 - see serving.py
 

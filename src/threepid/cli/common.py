@@ -1,4 +1,4 @@
-"""What all commands share: reading the configuration, and how to end badly."""
+"""Functions that all commands share: read the configuration, and end with an error message."""
 
 import os
 from collections.abc import Callable
@@ -19,12 +19,17 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", "-c", envvar="THREEPID_CONFIG", help="The TOML file. Without it: a development server."),
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="THREEPID_CONFIG",
+        help="The configuration file (TOML). Without it, the settings of a development server apply.",
+    ),
 ]
 
 
 def load(config_file: Path | None) -> Config:
-    """The configuration; ends with what is wrong in it."""
+    """The configuration. Ends the program with an error message if it cannot be read."""
     try:
         return config.load(config_file, os.environ)
     except ConfigError as error:
@@ -32,7 +37,7 @@ def load(config_file: Path | None) -> Config:
 
 
 def refuse_problems(settings: Config) -> None:
-    """End with what cannot be safe, if there is any of it; warn of what may not be meant."""
+    """Print warnings, and all unsafe settings; end the program if there are any unsafe settings."""
     problems = config.check(settings)
     for problem in problems:
         err.print(str(problem), markup=False)
@@ -43,7 +48,7 @@ def refuse_problems(settings: Config) -> None:
 
 
 def with_key_errors(work: Callable[[], T]) -> T:
-    """What `work` returns; ends with what is wrong with the key files, or with the database."""
+    """The result of `work`. Ends the program with an error message about the key files or the database."""
     from threepid.domain.secrets.keys import KeyFileError  # noqa: PLC0415 - see serving.py
     from threepid.storage.engine.database import StorageError  # noqa: PLC0415 - see serving.py
 
@@ -54,7 +59,7 @@ def with_key_errors(work: Callable[[], T]) -> T:
 
 
 def sentence(error: Exception) -> str | None:
-    """What an operator is told of an error that they can mend; None for one of ours."""
+    """The message to an operator about an error that they can fix; None for an error in the program."""
     from threepid.delivery.render import TemplateError  # noqa: PLC0415 - see serving.py
     from threepid.domain.secrets.keys import KeyFileError  # noqa: PLC0415 - see serving.py
     from threepid.spec.errors import MatrixError  # noqa: PLC0415 - see serving.py
@@ -70,7 +75,7 @@ def sentence(error: Exception) -> str | None:
 
 
 def read_text(file: Path) -> str:
-    """The text in a file that an operator names; ends with what is wrong with it."""
+    """The text of a file that an operator names. Ends the program with an error message if it cannot be read."""
     try:
         return file.read_text(encoding="utf-8")
     except OSError as error:
@@ -80,11 +85,11 @@ def read_text(file: Path) -> str:
 
 
 def format_time(milliseconds: int) -> str:
-    """The time as people read it, in UTC."""
+    """The time in UTC, for people to read."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def die(message: str) -> NoReturn:
-    """End the program with one sentence."""
+    """End the program with an error message."""
     err.print(message, markup=False)
     raise typer.Exit(1)

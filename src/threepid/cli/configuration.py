@@ -9,12 +9,12 @@ import typer
 from threepid import config
 from threepid.cli.common import ConfigFile, load, out, refuse_problems, with_key_errors
 
-app = typer.Typer(help="Check and explain the configuration.", no_args_is_help=True)
+app = typer.Typer(help="Check the configuration, and print its schema or an example.", no_args_is_help=True)
 
 
 @app.command("check")
 def check(config_file: ConfigFile = None) -> None:
-    """Say what is wrong with the configuration, and what to change."""
+    """Check the configuration, and print every unsafe setting and how to fix it."""
     from threepid.domain.secrets.keys import check_files  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file)
@@ -25,11 +25,11 @@ def check(config_file: ConfigFile = None) -> None:
 
 @app.command("schema")
 def schema() -> None:
-    """The JSON Schema of the configuration."""
+    """Print the JSON Schema of the configuration."""
     out.print_json(json.dumps(config.schema()))
 
 
 @app.command("example")
 def example() -> None:
-    """A configuration with every setting, its default and what it does."""
+    """Print a configuration file with a description and the default of every setting."""
     sys.stdout.write(config.example())

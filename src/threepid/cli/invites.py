@@ -1,20 +1,20 @@
 """`threepid invites …`."""
 
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
 from threepid.cli.common import ConfigFile, format_time, load, out
 from threepid.cli.tables import AsJson, print_json, print_list
 
-app = typer.Typer(help="Invitations that wait for somebody to publish their address.", no_args_is_help=True)
+app = typer.Typer(help="List and cancel invitations to addresses that are not bound yet.", no_args_is_help=True)
 
 _PAGE: Final = 500
 
 
 @app.command("list")
 def list_invites(config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
-    """List all invitations, oldest first."""
+    """List all invitations with their address, sender, room, times and state, oldest first."""
     from threepid.cli.server import Server, identity_of, with_server  # noqa: PLC0415 - see serving.py
     from threepid.storage.invites import Invite  # noqa: PLC0415 - see serving.py
 
@@ -60,8 +60,13 @@ def list_invites(config_file: ConfigFile = None, *, as_json: AsJson = False) -> 
 
 
 @app.command("cancel")
-def cancel(invite_id: str, config_file: ConfigFile = None) -> None:
-    """End an invitation, given by its id; one that starts with a dash is given after `--`."""
+def cancel(
+    invite_id: Annotated[
+        str, typer.Argument(help="The ID from `invites list`. Put `--` before an ID that begins with a dash.")
+    ],
+    config_file: ConfigFile = None,
+) -> None:
+    """Cancel the invitation with this ID (after `--` if it begins with a dash), and print its address and room."""
     from threepid.cli.server import Server, identity_of, with_server  # noqa: PLC0415 - see serving.py
 
     async def end(server: Server) -> str:

@@ -21,49 +21,53 @@ from threepid.config import Config, database_url
 from threepid.domain.secrets import keys
 from threepid.domain.secrets.keys import Keyring
 
-app = typer.Typer(help="The server's signing keys, and the secret of its database.", no_args_is_help=True)
+app = typer.Typer(help="Manage the server's signing keys and the secret of its database.", no_args_is_help=True)
 
 _LOST = """\
-This database was used with another vault.secret. Without the old one these are lost:
+This database was used with another vault.secret. Without the old secret, you lose:
 
-  - codes and links that were sent and not used yet, and the validation sessions that they belong to
-  - registrations and other requests whose authentication is under way
-  - messages that wait to be sent, and calls that wait: identity servers that could not be reached are not asked again to
-    unbind what an account had there, and homeservers are not told of invitations that waited for their users
+  - codes and links that were sent but not used yet, and their validation sessions
+  - registrations and other requests with unfinished authentication
+  - messages in the outbox, and calls in the outbox: identity servers that could not be reached are not asked again to
+    unbind addresses, and homeservers are not told about invitations that waited for their users
   - registration tokens: create new ones
-  - the choice of people who want no more invitations, and the links in invitations that were sent
-  - what the limits have counted: they begin anew, and so do the budgets of lookups
+  - the list of people who want no more invitations, and the links in invitations that were sent
+  - the counts of all limits and lookup budgets, which start again at zero
 
-Accounts, passwords, logins, contacts and published addresses stay. If you find the old vault.secret later, put it back
+Accounts, passwords, logins, contacts and bound addresses stay. If you find the old vault.secret later, put it back
 and run this command again.
 """
 
-_RESTART = "A server that is running takes this after a restart."
+_RESTART = "Restart the server to use the new keys."
 
 
 @app.command("generate")
 def generate(config_file: ConfigFile = None) -> None:
-    """Make the first signing key; does nothing if there is one."""
+    """Create the first signing key if there is none, and print all keys."""
     _print_keys(with_key_errors(lambda: keys.ensure_keyring(_keys_directory(load(config_file)), Entropy())))
 
 
 @app.command("rotate")
 def rotate(config_file: ConfigFile = None) -> None:
-    """Make a new signing key and retire the one before. Restart the server afterwards."""
+    """Create a new signing key, retire the current key, and print all keys. Restart the server afterwards."""
     _print_keys(with_key_errors(lambda: keys.rotate_keyring(_keys_directory(load(config_file)), Entropy(), Clock())))
     err.print(_RESTART)
 
 
 @app.command("import")
 def import_keys(
-    file: Annotated[Path, typer.Argument(help="Sydent's configuration, or a `signing.key` of Synapse.")],
+    file: Annotated[Path, typer.Argument(help="The configuration file of Sydent, or the `signing.key` of Synapse.")],
     *,
     retired: Annotated[
-        bool, typer.Option("--retired", help="Keep the keys only for the signatures that they made.")
+        bool,
+        typer.Option("--retired", help="Import the keys as retired: they verify old signatures, and sign nothing new."),
     ] = False,
     config_file: ConfigFile = None,
 ) -> None:
-    """Take over the keys of another server: the first one signs from now on, all others retire. Restart the server afterwards."""
+    """Import the keys of another server, and print all keys. The first imported key signs from now on; all others are retired.
+
+    Restart the server afterwards.
+    """
     text = read_text(file)
     directory = _keys_directory(load(config_file))
     _print_keys(with_key_errors(lambda: keys.import_keys(directory, text, Clock(), retired=retired)))
@@ -72,7 +76,7 @@ def import_keys(
 
 @app.command("list")
 def list_keys(config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
-    """List the signing keys with their public halves."""
+    """List the signing keys with their public keys and state."""
     keyring = with_key_errors(lambda: keys.load_keyring(_keys_directory(load(config_file))))
     if not as_json:
         _print_keys(keyring)
@@ -85,12 +89,12 @@ def list_keys(config_file: ConfigFile = None, *, as_json: AsJson = False) -> Non
 @app.command("accept-new-secret")
 def accept_new_secret(
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     config_file: ConfigFile = None,
 ) -> None:
-    """Use the database with another `vault.secret` after the old one is lost. Says what is lost with it, then asks.
+    """Accept a new `vault.secret` for the database after the old one was lost. Prints what you lose, then asks for confirmation.
 
-    Stop all servers on the database first.
+    Stop all servers that use the database first.
     """
     from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
     from threepid.domain.secrets import fingerprint  # noqa: PLC0415 - see serving.py
@@ -109,11 +113,11 @@ def accept_new_secret(
     def accept() -> None:
         with only_server(database_url(settings)):
             if not with_server(settings, differs, any_secret=True):
-                out.print("The database is used with this secret already: nothing is to be done.")
+                out.print("The database already uses this secret. There is nothing to do.")
                 return
             err.print(_LOST)
             if not yes and not _confirmed():
-                die("Nothing was changed. To go on, answer `y` or use `--yes`.")
+                die("Nothing was changed. To continue, answer `y` or use `--yes`.")
             with_server(settings, take, any_secret=True)
             out.print("The new secret is accepted.")
 
@@ -122,8 +126,8 @@ def accept_new_secret(
 
 def _confirmed() -> bool:
     try:
-        return typer.confirm("Go on with the new secret?", err=True)
-    except typer.Abort:  # nobody is there to answer
+        return typer.confirm("Continue with the new secret?", err=True)
+    except typer.Abort:  # standard input is closed
         err.print("")
         return False
 

@@ -8,32 +8,32 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from threepid.cli.common import ConfigFile, die, err, load, out
 
-app = typer.Typer(help="The pepper of lookups.", no_args_is_help=True)
+app = typer.Typer(help="Manage the lookup pepper.", no_args_is_help=True)
 
 SHOWN_AGAIN_SECONDS: Final = 0.5
-"""How often the bar moves while a server does the work."""
+"""Interval of the progress bar while a server does the work."""
 
 
 @app.callback()
 def peppers() -> None:
-    """The pepper of lookups."""
+    """Manage the lookup pepper."""
 
 
 @app.command("rotate")
 def rotate(config_file: ConfigFile = None) -> None:
-    """Replace the pepper of lookups; a rotation that was interrupted is continued.
+    """Rotate the lookup pepper, or complete an interrupted rotation. Prints the progress.
 
-    Lookups go on meanwhile. The pepper before answers for `pepper_overlap_hours` more, then the server forgets its hashes.
+    Lookups work meanwhile. The previous pepper stays valid for `pepper_overlap_hours`; then the server deletes its hashes.
     """
     from threepid.cli.server import Server, identity_of, with_server  # noqa: PLC0415 - see serving.py
     from threepid.domain.identity.peppers import Work  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file)
     if settings.identity is None:
-        die("There is no identity server here: the configuration has no [identity].")
+        die("There is no identity server here: the configuration has no [identity]. Add it first.")
 
     async def rotate(server: Server) -> bool:
-        """Rotate; False if this completed a rotation that had begun before."""
+        """Rotate the pepper; False if this completed an earlier rotation."""
         peppers = identity_of(server).lookup.peppers
         await peppers.start()
         begun = await peppers.begin()
@@ -48,6 +48,6 @@ def rotate(config_file: ConfigFile = None) -> None:
         return begun
 
     if not with_server(settings, rotate):
-        out.print("A rotation was under way: it is complete.")
+        out.print("The interrupted rotation is complete.")
         return
     out.print("The new pepper is in use.")

@@ -10,7 +10,7 @@ from threepid.cli.common import ConfigFile, die, format_time, load, out
 from threepid.cli.tables import AsJson, print_json, print_list
 from threepid.clock import DAY, HOUR, MINUTE
 
-app = typer.Typer(help="Tokens that let people register.", no_args_is_help=True)
+app = typer.Typer(help="Manage registration tokens, which let people register.", no_args_is_help=True)
 
 _DURATION: Final = re.compile(r"(\d{1,5})([mhdw])")
 _UNITS: Final = {"m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
@@ -19,13 +19,16 @@ _UNITS: Final = {"m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 @app.command("create")
 def create(
     config_file: ConfigFile = None,
-    token: Annotated[str | None, typer.Option(help="The token itself; without it, a random one.")] = None,
-    uses: Annotated[int | None, typer.Option(help="How many people may use it; without it, any number.")] = None,
+    token: Annotated[str | None, typer.Option(help="The token; default: a random token.")] = None,
+    uses: Annotated[
+        int | None, typer.Option(help="Maximum number of registrations with the token; default: no limit.")
+    ] = None,
     expires: Annotated[
-        str | None, typer.Option(help="How long (90m, 12h, 30d, 2w) or until when (2027-12-31, in UTC) it is good.")
+        str | None,
+        typer.Option(help="Lifetime (90m, 12h, 30d, 2w) or end (2027-12-31, in UTC) of the token; default: no end."),
     ] = None,
 ) -> None:
-    """Make a registration token and print it, this once: what is kept cannot be read."""
+    """Create a registration token and print it. The server stores only a hash, so the token cannot be printed again."""
     from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
 
     async def make(server: Server) -> str:
@@ -37,7 +40,7 @@ def create(
 
 @app.command("list")
 def list_tokens(config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
-    """List the registration tokens by their hints."""
+    """List the registration tokens with their hint, uses, times and state."""
     from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
     from threepid.storage.registration_tokens import RegistrationToken  # noqa: PLC0415 - see serving.py
 
@@ -74,8 +77,11 @@ def list_tokens(config_file: ConfigFile = None, *, as_json: AsJson = False) -> N
 
 
 @app.command("delete")
-def delete(name: str, config_file: ConfigFile = None) -> None:
-    """End a registration token, given by its hint or by itself."""
+def delete(
+    name: Annotated[str, typer.Argument(help="The hint from `registration-token list`, or the token.")],
+    config_file: ConfigFile = None,
+) -> None:
+    """Delete a registration token, given by its hint or by the token itself, and print its hint."""
     from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
 
     async def end(server: Server) -> str:
@@ -85,13 +91,13 @@ def delete(name: str, config_file: ConfigFile = None) -> None:
 
 
 def _end(text: str, now: int) -> int:
-    """When a token ends that is good for a duration or until a moment."""
+    """The end, in milliseconds since 1970, of a token with a lifetime or an end date."""
     if match := _DURATION.fullmatch(text):
         return now + int(match[1]) * _UNITS[match[2]]
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        die("--expires takes a duration such as 90m, 12h, 30d or 2w, or a date such as 2027-12-31.")
+        die("--expires must be a duration such as 90m, 12h, 30d or 2w, or a date such as 2027-12-31.")
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1000)

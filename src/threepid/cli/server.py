@@ -1,4 +1,4 @@
-"""A server that does not listen, for commands that work on the database. Import it inside a command: see serving.py."""
+"""A server without listeners, for commands that use the database. Import this module inside a command: see serving.py."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,20 +19,20 @@ T = TypeVar("T")
 
 
 def refuse_other_names(settings: Config) -> None:
-    """End if the database has accounts of another server name, who could not log in: `server.name` was changed."""
+    """End the program if `server.name` was changed: accounts of the old name could not log in."""
     if settings.accounts is None:
         return
     user_id = asyncio.run(account_of_another_name(settings))
     if user_id is not None:
         name = user_id.partition(":")[2]
         die(
-            f"[server] name: the database has accounts of {name}, such as {user_id}, who could not log in to "
-            f'{settings.server.name}: a server cannot be renamed. Set name = "{name}", or use another database.'
+            f"[server] name: the database has accounts of {name}, such as {user_id}, which could not log in to "
+            f'{settings.server.name}. A server cannot be renamed. Set name = "{name}", or use another database.'
         )
 
 
 def migrate_database(settings: Config) -> list[str]:
-    """Bring the database to this version's schema; returns the names of what was applied."""
+    """Apply the missing migrations, and return their names."""
     try:
         return run_migrations(settings)
     except StorageError as error:
@@ -40,19 +40,23 @@ def migrate_database(settings: Config) -> list[str]:
 
 
 def homeserver_of(server: Server) -> Homeserver:
-    """The homeserver side; ends if the configuration has none."""
-    return server.services.homeserver or die("There are no accounts here: the configuration has no [accounts].")
+    """The homeserver. Ends the program if the configuration has no [accounts]."""
+    return server.services.homeserver or die(
+        "There is no homeserver here: the configuration has no [accounts]. Add it first."
+    )
 
 
 def identity_of(server: Server) -> IdentityServer:
-    """The identity server; ends if the configuration has none."""
-    return server.services.identity or die("There is no identity server here: the configuration has no [identity].")
+    """The identity server. Ends the program if the configuration has no [identity]."""
+    return server.services.identity or die(
+        "There is no identity server here: the configuration has no [identity]. Add it first."
+    )
 
 
 def with_server(
     settings: Config, work: Callable[[Server], Awaitable[T]], *, any_secret: bool = False, writes_accounts: bool = False
 ) -> T:
-    """What `work` returns for a server that does not listen. `any_secret`: also if the database knows another one."""
+    """The result of `work` for a server without listeners. `any_secret`: accept a secret that the database does not know."""
     configure_logging(level="warning")
     migrate_database(settings)
     if writes_accounts:

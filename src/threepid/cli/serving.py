@@ -24,10 +24,12 @@ from threepid.output import secure_output
 
 def serve(
     config_file: ConfigFile = None,
-    workers: Annotated[int | None, typer.Option(help="Number of server processes.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of server processes; default: the setting `server.workers`.")
+    ] = None,
 ) -> None:
-    """Serve until SIGTERM. Without a configuration: a development server on http://localhost:8008."""
-    # Before anything is printed or opened: a full disk under the log must not keep the server from starting either.
+    """Run the server until SIGTERM. Without a configuration file, run a development server on http://localhost:8008."""
+    # Do this before printing or opening anything: a full disk under the log must not prevent the start either.
     secure_output()
     if workers is not None:
         os.environ["THREEPID__SERVER__WORKERS"] = str(workers)
@@ -36,7 +38,7 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="threepid-metrics-") as metrics:
         if settings.server.metrics_listen:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
-        # Imported here: the metrics library reads its environment when it is imported, and other commands start faster.
+        # Imported here, because the metrics library reads its environment at import, and because other commands start faster.
         from threepid import process  # noqa: PLC0415
 
         try:
@@ -46,7 +48,7 @@ def serve(
 
 
 def migrate(config_file: ConfigFile = None) -> None:
-    """Bring the database to this version's schema."""
+    """Migrate the database to the schema of this version, and print each migration that was applied."""
     from threepid.cli.server import migrate_database  # noqa: PLC0415 - see above
 
     applied = migrate_database(load(config_file))
@@ -78,7 +80,7 @@ def _banner(settings: Config, *, development: bool) -> None:
     if settings.identity is not None:
         lines.append(f"  identity server   {base}/_matrix/identity/versions")
     if settings.email is not None and any(isinstance(via, MailboxTransport) for via in settings.email.via):
-        lines.append(f"  mailbox           {base}/mailbox/   (mails are kept here, none is sent)")
+        lines.append(f"  mailbox           {base}/mailbox/   (mails are shown here and not sent)")
     if development:
         lines += ["", f"  Data is in {settings.server.data_dir}/. Registration is open. Not for the internet."]
     err.print("\n".join(["", *lines, ""]))

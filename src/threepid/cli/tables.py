@@ -1,4 +1,4 @@
-"""Lists: a table for people, whole lines for a pipe, JSON for programs."""
+"""Print lists: as a table on a terminal, as full lines into a pipe, as JSON for programs."""
 
 import json
 import sys
@@ -15,9 +15,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with times in 
 
 
 def print_list(columns: Sequence[str], rows: Iterable[Sequence[str]], *, whole: str) -> None:
-    """Print rows under their columns: fitted to a terminal without cutting anything, at full width elsewhere.
+    """Print rows under their columns: wrapped to fit a terminal, at full width elsewhere. Nothing is truncated.
 
-    The column `whole` is not wrapped on a terminal either: it is what people copy.
+    The column `whole` is never wrapped, because people copy from it.
     """
     lines = [[_shown(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(columns, *lines, strict=True)]
@@ -40,5 +40,5 @@ def print_json(entries: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _shown(cell: str) -> str:
-    """`cell` without what a terminal obeys, and in one line: much of it was written by strangers."""
+    """`cell` in one line, with control characters escaped: strangers wrote much of the text."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in cell)

@@ -1,4 +1,4 @@
-"""The tables of the file: a module for each, with its Struct and its rules together."""
+"""The tables of the configuration file: one module for each table, with its Struct and its rules."""
 
 from msgspec import field
 
@@ -15,7 +15,7 @@ from threepid.config.sections.web import Web
 
 
 class Config(Section, frozen=True):
-    """The whole file."""
+    """The whole configuration file."""
 
     server: Server = field(default_factory=Server)
     database: Database = field(default_factory=Database)

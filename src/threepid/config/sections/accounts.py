@@ -1,4 +1,4 @@
-"""`[accounts]`: its settings, and what cannot be safe about them."""
+"""`[accounts]`: its settings, and the rules that reject unsafe values."""
 
 import re
 from collections.abc import Iterator
@@ -18,64 +18,65 @@ _USERNAMES: Final = re.compile(r"[a-z0-9._=/+*?-]+")
 
 
 class Captcha(Section, frozen=True):
-    """`[accounts.captcha]`: any captcha with a `siteverify` interface (reCAPTCHA, hCaptcha, Turnstile)."""
+    """`[accounts.captcha]`: a captcha with a `siteverify` interface (reCAPTCHA, hCaptcha, Turnstile)."""
 
     site_key: Annotated[str, Example('"…"')]
-    """The public key that the widget in the browser gets."""
+    """Public site key, which the widget in the browser uses."""
     secret_file: Annotated[SecretFile, Example('"captcha.secret"')]
-    """A file that holds the secret key."""
+    """File with the secret key."""
     verify_url: str = "https://www.google.com/recaptcha/api/siteverify"
-    """Where answers are checked."""
+    """URL that verifies answers."""
     script_url: str = "https://www.google.com/recaptcha/api.js"
-    """The script of the widget."""
+    """URL of the widget's script."""
     widget_class: str = "g-recaptcha"
-    """The class of the element that the script turns into the widget."""
+    """CSS class of the element that the script turns into the widget."""
     frame_hosts: tuple[str, ...] = ("https://www.google.com", "https://www.gstatic.com")
-    """Origins that the widget loads frames and further scripts from."""
+    """Origins from which the widget loads frames and further scripts."""
 
 
 class Accounts(Section, frozen=True):
-    """`[accounts]`: the homeserver's side. Absent = off."""
+    """`[accounts]`: the homeserver. Absent = off."""
 
     registration: Literal["open", "token", "closed"] = "closed"
-    """Who may register: anybody, whoever has a token of `threepid registration-token create`, or nobody."""
+    """Registration policy: anybody, only with a token from `threepid registration-token create`, or nobody."""
     required_contacts: tuple[Literal["email", "msisdn"], ...] = ()
-    """Media of which a new account must prove an address."""
+    """Media for which a new account must prove an address; empty = none."""
     reserved_usernames: tuple[str, ...] = ()
-    """Usernames that nobody may register, also as patterns such as `_irc_*`."""
+    """Usernames, or patterns such as `_irc_*`, that nobody may register; empty = none."""
     terms: tuple[TermsDocument, ...] = ()
-    """Documents that a new account must accept: `{ id = "privacy", version = "1.0", languages = { en = { name, url } } }`."""
+    """Documents that a new account must accept, each as
+    `{ id = "privacy", version = "1.0", languages = { en = { name, url } } }`; empty = none."""
     captcha: Captcha | None = None
-    """Absent: no captcha at registration."""
+    """Captcha at registration. Absent = no captcha."""
     access_token_minutes: Annotated[int, Meta(ge=1, le=525_600)] = 60
-    """How long an access token lives that can be refreshed; others do not expire."""
+    """Lifetime, in minutes, of an access token that has a refresh token; other access tokens do not expire."""
     refresh_token_days: Annotated[int, Meta(ge=1, le=3_650)] = 90
-    """How long a refresh token lives; each refresh begins anew."""
+    """Lifetime of a refresh token, in days; each refresh starts it again."""
     login_token_seconds: Annotated[int, Meta(ge=10, le=3_600)] = 120
-    """How long a token of `login/get_token` lives; it is good for one login."""
+    """Lifetime, in seconds, of a token from `login/get_token`; the token works for one login."""
     notices: tuple[Literal["contact_added", "contact_removed", "password_changed", "deactivated"], ...] = (
         "contact_added",
         "contact_removed",
         "password_changed",
         "deactivated",
     )
-    """What the other contacts of an account are told of."""
+    """Events of which the other contacts of an account are notified; empty = none."""
     login_with: tuple[Literal["user", "email", "msisdn"], ...] = ("user", "email", "msisdn")
-    """What identifies an account at login."""
+    """Identifiers accepted at login: username (`user`), email address, phone number; empty = none."""
     recover_with: tuple[Literal["email", "msisdn"], ...] = ("email", "msisdn")
-    """Contacts that can set a new password or end the account without the old password; a phone number is the weaker one."""
+    """Contacts that can reset the password or deactivate the account without it (an SMS is weaker proof); empty = none."""
     deactivate_without_token: bool = False
-    """Whether a contact in `recover_with` can close the account without an access token; its mails then say so."""
+    """Whether a contact in `recover_with` can deactivate the account without an access token; mails to it then say so."""
     trusted_identity_servers: tuple[str, ...] = ()
-    """Identity servers whose word is taken by `POST /account/3pid`: names or patterns such as `*.example.org`."""
+    """Identity servers whose validations `POST /account/3pid` accepts: names or patterns (`*.example.org`); empty = none."""
     identity_servers_allowed: tuple[str, ...] = ("*",)
-    """Identity servers that contacts may be published at: names or patterns."""
+    """Identity servers at which contacts may be bound: names or patterns; `*` = any, empty = none."""
     hide_existence: bool = True
-    """Never tell a stranger whether an address is known; tell its mailbox instead."""
+    """Whether to hide from strangers that an address belongs to an account; its owner gets a message instead."""
 
 
 def problems(accounts: Accounts, *, public: bool, email: Email | None, sms: Sms | None) -> Iterator[Problem]:
-    """What cannot be safe in `[accounts]`; `public` is whether programs on other machines reach the server."""
+    """Yield the unsafe values in `[accounts]`; `public` is whether other machines can reach the server."""
     yield from _registration(accounts, public=public, email=email, sms=sms)
     yield from _patterns(accounts)
     yield from _terms(accounts)

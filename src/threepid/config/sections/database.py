@@ -1,4 +1,4 @@
-"""`[database]`: its settings, and what cannot be safe about them."""
+"""`[database]`: its settings, and the rules that reject unsafe values."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,27 +12,27 @@ from threepid.config.problem import Problem, first_trouble, is_loopback
 from threepid.config.section import DatabaseUrl, SecretFile, Section
 
 _IN_THE_CLEAR: Final = frozenset({"disable", "allow"})
-"""What libpq calls connections without TLS, and those that try without first."""
+"""Values of libpq's `sslmode` that never use TLS, or try without TLS first."""
 
 
 class Database(Section, frozen=True):
-    """`[database]`: where everything is kept."""
+    """`[database]`: the database of the server."""
 
     url: DatabaseUrl = ""
-    """`sqlite:path` or `postgresql://user@host/name`; default: `sqlite:<data_dir>/threepid.db`."""
+    """Database URL: `sqlite:path` or `postgresql://user@host/name`; empty = `sqlite:<data_dir>/threepid.db`."""
     password_file: SecretFile = ""
-    """A file that holds the PostgreSQL password."""
+    """File with the PostgreSQL password; empty = no password."""
     pool_size: Annotated[int, Meta(ge=1, le=200)] = 8
-    """Maximum number of PostgreSQL connections that each server process writes with; it reads with up to 4 more."""
+    """Maximum number of PostgreSQL connections for writes in each server process; reads use up to 4 more."""
 
 
 def url_of(database: Database, data_dir: str) -> str:
-    """The database's URL: as it is set, or a file in the data directory."""
+    """The URL of the database: the setting, or a file in the data directory."""
     return database.url or f"sqlite:{Path(data_dir) / 'threepid.db'}"
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of a URL `sqlite:path`; None for another kind of database. Raises ValueError if nothing would be kept."""
+    """The file of a `sqlite:path` URL; None for another kind of database. Raises ValueError if nothing would be kept."""
     if not url.startswith("sqlite:"):
         return None
     path = url.removeprefix("sqlite:")
@@ -44,7 +44,7 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def problems(database: Database, data_dir: str) -> Iterator[Problem]:
-    """What cannot be safe in `[database]`."""
+    """Yield the unsafe values in `[database]`."""
     url = url_of(database, data_dir)
     yield from _url(url)
     if (file := _kept_file(url)) is not None:
@@ -54,7 +54,7 @@ def problems(database: Database, data_dir: str) -> Iterator[Problem]:
 
 
 def warnings(database: Database, data_dir: str) -> Iterator[Problem]:
-    """What starts all the same in `[database]`, and should be looked at."""
+    """Yield the values in `[database]` that are accepted with a warning."""
     try:
         url = urlsplit(url_of(database, data_dir))
     except ValueError:
@@ -102,9 +102,9 @@ def _sqlite(url: str) -> Iterator[Problem]:
 
 
 def _kept_file(url: str) -> Path | None:
-    """The file of the database, if it has one."""
+    """The file of the database; None if it has none."""
     try:
         file = sqlite_file(url)
-    except ValueError:  # which another rule says
+    except ValueError:  # another rule reports it
         return None
     return None if file is None or not file.name or file.is_dir() else file

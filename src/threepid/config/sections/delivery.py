@@ -1,4 +1,4 @@
-"""`[email]` and `[sms]`: their settings, and what cannot be safe about them."""
+"""`[email]` and `[sms]`: their settings, and the rules that reject unsafe values."""
 
 import re
 from collections.abc import Iterator
@@ -22,34 +22,34 @@ _SENDER: Final = re.compile(rf"{_ADDRESS}|[^<>\x00-\x1f\x7f-\x9f]*<{_ADDRESS}>")
 
 
 class Email(Section, frozen=True):
-    """`[email]`: how mails leave. Absent = no e-mail."""
+    """`[email]`: how mails are sent. Absent = no email."""
 
     sender: Annotated[str, Example('"Example <noreply@example.org>"')] = field(name="from")
-    """The From header: `Name <address>`."""
+    """From header of mails: `Name <address>`."""
     via: Annotated[
         tuple[EmailTransport, ...],
         Example('[{ transport = "smtp", host = "mail.example.org", username = "…", password_file = "…" }]'),
     ]
-    """Relays in the order in which they are tried."""
+    """Relays, in the order in which they are tried."""
 
 
 class Sms(Section, frozen=True):
-    """`[sms]`: how texts leave. Absent = no phone numbers."""
+    """`[sms]`: how SMS are sent. Absent = no phone numbers."""
 
     via: Annotated[
         tuple[SmsTransport, ...],
         Example('[{ transport = "http", url = "https://…", body = "…", secret_file = "…" }]'),
     ]
-    """Gateways in the order in which they are tried."""
+    """Gateways, in the order in which they are tried."""
     countries: tuple[
         Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z", description="the ISO code of a country in capitals, such as DE")],
         ...,
     ] = ()
-    """ISO codes of the countries whose numbers may be texted; empty = none."""
+    """ISO codes of the countries to whose numbers SMS are sent; empty = none."""
 
 
 def gateway_of(settings: Sms, region: str) -> str:
-    """The gateway that numbers of the country `region` go to first; '' if there is none."""
+    """The gateway that is tried first for numbers of the country `region`; '' if there is none."""
     for via in settings.via:
         if takes(via, region):
             return gateway_name(via)
@@ -57,7 +57,7 @@ def gateway_of(settings: Sms, region: str) -> str:
 
 
 def email_problems(email: Email, *, public: bool) -> Iterator[Problem]:
-    """What cannot be safe in `[email]`; `public` is whether programs on other machines reach the server."""
+    """Yield the unsafe values in `[email]`; `public` is whether other machines can reach the server."""
     for index, via in enumerate(email.via):
         yield from relay_problems(f"[email] via[{index}]", via, public=public)
     if not email.via:
@@ -67,7 +67,7 @@ def email_problems(email: Email, *, public: bool) -> Iterator[Problem]:
 
 
 def sms_problems(sms: Sms, *, public: bool) -> Iterator[Problem]:
-    """What cannot be safe in `[sms]`; `public` is whether programs on other machines reach the server."""
+    """Yield the unsafe values in `[sms]`; `public` is whether other machines can reach the server."""
     if not sms.via:
         yield Problem("[sms] via", "has no gateway")
     yield from country_problems("[sms] countries", sms.countries)

@@ -1,4 +1,4 @@
-"""How SMS leave: the transports of `[sms] via`, and the request that a gateway wants, written with placeholders."""
+"""How SMS are sent: the transports of `[sms] via`, and the request to a gateway, written with placeholders."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -20,38 +20,38 @@ _HEADER_VALUE: Final = re.compile(r"[ -~]*")
 
 
 class ConsoleTransport(Section, frozen=True, tag_field="transport", tag="console"):
-    """Writes each message to standard error: development only."""
+    """Writes each SMS to standard error. For development only."""
 
 
 class HttpTransport(Section, frozen=True, tag_field="transport", tag="http"):
-    """An SMS gateway over HTTPS: `{to}`, `{text}` and `{secret}` are filled in, escaped for where they stand."""
+    """An SMS gateway over HTTPS. `{to}`, `{text}` and `{secret}` are filled in and escaped for their place."""
 
     url: str
-    """Where the request goes."""
+    """URL of the request."""
     method: Literal["GET", "POST", "PUT"] = "POST"
-    """The method of the request."""
+    """HTTP method of the request."""
     headers: dict[str, str] = field(default_factory=dict)
-    """Headers of the request."""
+    """Headers of the request; empty = none of its own."""
     body: str = ""
-    """The body of the request, e.g. `{"to": "{to}", "text": "{text}"}`."""
+    """Body of the request, e.g. `{"to": "{to}", "text": "{text}"}`; empty = none."""
     secret_file: SecretFile = ""
-    """A file that holds what stands for `{secret}`."""
+    """File with the value of `{secret}`; empty = no secret."""
     timeout: Annotated[float, Meta(gt=0, le=300)] = 15.0
-    """Seconds for one whole delivery."""
+    """Maximum time for one delivery, in seconds."""
     countries: tuple[str, ...] = ()
-    """ISO codes of the countries that go this way; empty = all."""
+    """ISO codes of the countries whose numbers this gateway serves; empty = all."""
 
 
 SmsTransport = ConsoleTransport | HttpTransport
 
 
 def takes(via: SmsTransport, country: str) -> bool:
-    """Does this gateway take numbers of the country?"""
+    """Does this gateway serve numbers of the country?"""
     return not isinstance(via, HttpTransport) or not via.countries or country in via.countries
 
 
 def gateway_problems(place: str, via: SmsTransport, *, public: bool) -> Iterator[Problem]:
-    """What cannot be safe about one gateway; `public` is whether programs on other machines reach the server."""
+    """Yield the unsafe values of one gateway; `public` is whether other machines can reach the server."""
     if isinstance(via, ConsoleTransport):
         if public:
             yield Problem(place, "would write codes to standard error and send nothing: use http")
@@ -64,19 +64,19 @@ def gateway_problems(place: str, via: SmsTransport, *, public: bool) -> Iterator
 
 
 def country_problems(place: str, codes: Iterable[str]) -> Iterator[Problem]:
-    """Which of `codes` are not ISO codes of countries."""
+    """Yield a problem for each of `codes` that is not the ISO code of a country."""
     for code in codes:
         if code not in phonenumbers.SUPPORTED_REGIONS:
             yield Problem(place, f"{code!r} is not the ISO code of a country with phone numbers, such as DE")
 
 
 def gateway_name(via: SmsTransport) -> str:
-    """What operators know a gateway by: the host of its URL."""
+    """The name of a gateway in logs and metrics: the host of its URL."""
     return urlsplit(via.url).netloc if isinstance(via, HttpTransport) else "console"
 
 
 def body_format(via: HttpTransport) -> Literal["json", "form"]:
-    """How the body is written, and so how values are escaped in it: as the header Content-Type says, else by its look.
+    """The format of the body, which decides how values are escaped: by the Content-Type header, else by the body itself.
 
     Raises ValueError, which says what to change.
     """
@@ -93,7 +93,7 @@ def body_format(via: HttpTransport) -> Literal["json", "form"]:
 
 
 def _of_request(via: HttpTransport) -> Iterator[tuple[str, str]]:
-    """What cannot be in the request: the setting, and what to change."""
+    """Yield what the request must not contain: the setting, and what to change."""
     parts = {"url": via.url, "headers": "\n".join(via.headers.values()), "body": via.body}
     for key, text in parts.items():
         for name in dict.fromkeys(_ANY_PLACEHOLDER.findall(text)):

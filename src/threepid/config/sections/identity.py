@@ -1,4 +1,4 @@
-"""`[identity]`: its settings, and what cannot be safe about them."""
+"""`[identity]`: its settings, and the rules that reject unsafe values."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -11,55 +11,55 @@ from threepid.config.sections.terms import TermsDocument
 
 
 class IdentityV1(Section, frozen=True):
-    """`[identity] v1`: the four parts of the old Identity API."""
+    """`[identity.v1]`: the four parts of the Identity Service API v1, which the specification has removed."""
 
     public_keys: bool = True
-    """`pubkey/*`: old invitations point there."""
+    """Whether to serve `pubkey/*`, which old invitations link to."""
     validate: bool = False
-    """`validate/*` and `3pid/getValidated3pid` without a token."""
+    """Whether to serve `validate/*` and `3pid/getValidated3pid` without a token."""
     lookup: bool = False
-    """`lookup` and `bulk_lookup` in the clear."""
+    """Whether to serve `lookup` and `bulk_lookup`, which send addresses unhashed."""
     bind: bool = False
-    """`3pid/bind`, `store-invite` and `sign-ed25519` without a token, for any user ID; `3pid/unbind`."""
+    """Whether to serve `3pid/bind`, `store-invite` and `sign-ed25519` without a token, for any user ID, and `3pid/unbind`."""
     validate_from: tuple[str, ...] = ()
-    """Networks of the homeservers that may call `validate`, each for any number of people; empty = any."""
+    """Networks of the homeservers that may call `validate/*`, each for any number of people; empty = any caller."""
 
 
 class Identity(Section, frozen=True):
     """`[identity]`: the identity server. Absent = off."""
 
     name: str = ""
-    """What clients give as `id_server`; default: host (and port) of `public_base_url`."""
+    """Name that clients send as `id_server`; empty = host (and port) of `public_base_url`."""
     lookup_algorithms: tuple[Literal["sha256", "none"], ...] = ("sha256",)
-    """Algorithms of `POST /lookup`."""
+    """Algorithms that `POST /lookup` accepts."""
     lookup_limit: Annotated[int, Meta(ge=1, le=100_000)] = 5_000
-    """Addresses that one lookup may ask for."""
+    """Maximum number of addresses in one lookup."""
     lookup_budget_per_day: Annotated[int, Meta(ge=0, le=200_000)] = 20_000
-    """Distinct addresses that one user may look up on a day (UTC); 0 = any number."""
+    """Maximum number of distinct addresses that one user may look up in a day (UTC); 0 = no limit."""
     lookup_budget_of_network_per_day: Annotated[int, Meta(ge=0, le=100_000_000)] = 60_000
-    """The same for all users of one IPv4 address or IPv6 /64 together, four times it for a /56 and sixteen times for a /48."""
+    """The same for all users at one IPv4 address or IPv6 /64; a /56 may look up four times as many, a /48 sixteen times."""
     pepper_days: Annotated[int, Meta(ge=0, le=3_650)] = 30
-    """Days after which the pepper of lookups is replaced; 0 = only by `threepid pepper rotate`."""
+    """Days between rotations of the lookup pepper; 0 = rotate only with `threepid pepper rotate`."""
     pepper_overlap_hours: Annotated[int, Meta(ge=1, le=8_760)] = 24
-    """How long lookups with the pepper before are still answered."""
+    """Overlap, in hours, during which lookups with the previous pepper still work."""
     get_submits: bool = True
-    """Serve the specification's `GET submitToken`, which validates at once. We never mail such a link."""
+    """Whether to serve `GET submitToken`, which validates at once. Our own mails never link to it."""
     homeservers_allowed: tuple[str, ...] = ()
-    """Homeservers whose users may register here; empty = any."""
+    """Homeservers whose users may register at the identity server; empty = any."""
     token_days: Annotated[int, Meta(ge=0, le=3_650)] = 365
-    """Days after which an access token of the identity server ends, and clients get a new one; 0 = never."""
+    """Lifetime, in days, of an identity server's access token; clients then get a new one; 0 = no expiry."""
     terms: tuple[TermsDocument, ...] = ()
-    """Documents that users must accept, like those of `accounts.terms`; a new version must be accepted anew."""
+    """Documents that users must accept, as in `accounts.terms`; users must accept each new version; empty = none."""
     invite_days: Annotated[int, Meta(ge=1, le=3_650)] = 90
-    """How long an invitation waits for somebody to publish its address."""
+    """Days that an invitation waits for its address to be bound."""
     invite_url: str = ""
-    """The web client that invitations by mail lead to, e.g. `https://app.example.org`; empty = they say what to do instead."""
+    """Web client that mailed invitations link to, e.g. `https://app.example.org`; empty = no link, but instructions."""
     v1: IdentityV1 = field(default_factory=IdentityV1)
-    """The switches of the old API."""
+    """Switches of the Identity Service API v1."""
 
 
 def problems(identity: Identity) -> Iterator[Problem]:
-    """What cannot be safe in `[identity]`."""
+    """Yield the unsafe values in `[identity]`."""
     if identity.name and not is_server_name(identity.name):
         yield Problem("[identity] name", f"{identity.name!r} is not the name of a server")
     yield from network_problems("[identity] v1.validate_from", identity.v1.validate_from)

@@ -1,4 +1,4 @@
-"""`[limits]`: its settings, and what cannot be safe about them."""
+"""`[limits]`: its settings, and the rules that reject unsafe values."""
 
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
@@ -10,7 +10,7 @@ from threepid.config.section import Section
 
 
 class Limit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`burst` at once, then `per_hour`."""
+    """A limit: `burst` events at once, then `per_hour`."""
 
     noun: ClassVar[str] = "limit"
 
@@ -19,61 +19,61 @@ class Limit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Limits(Section, frozen=True):
-    """`[limits]`: how much is too much, over all processes; each as `{ burst = 3, per_hour = 1 }`.
+    """`[limits]`: rate limits, counted over all processes, each as `{ burst = 3, per_hour = 1 }`: 3 at once, then 1 an hour.
 
-    A caller is an IPv4 address or an IPv6 network of 64 bits. The IPv6 network of 56 bits around it has four times its limit
-    and the one of 48 bits sixteen times; callers with a token and networks that the account has used do not count there.
+    A client address is an IPv4 address or an IPv6 /64. Its IPv6 /56 has four times the limit and its /48 sixteen times; requests
+    with a token, and from networks that the account has used, do not count towards these two.
     """
 
     all: Literal["on", "off"] = "on"
-    """`off` is for tests and refused where others can reach the server."""
+    """Switch for all limits; `off` is for tests, and rejected if other machines can reach the server."""
     message_to_address: Limit = Limit(burst=3, per_hour=1)
-    """Messages to one address, over all purposes and spellings; the last of a burst is kept for callers its account knows."""
+    """Limit on messages to one address, for all purposes and spellings; the last of a burst is for callers its account knows."""
     message_from_client: Limit = Limit(burst=10, per_hour=20)
-    """Messages that one caller causes; a request that is rejected counts as one, too."""
+    """Limit on messages requested from one client address; a rejected request counts, too."""
     message_total: Limit = Limit(burst=1000, per_hour=5000)
-    """Messages of the whole server: at most a tenth by one IPv4 address or IPv6 network of 48 bits, a quarter invitations."""
+    """Limit on all messages: one IPv4 address or IPv6 /48 may use a tenth of it, invitations a quarter."""
     notice_to_address: Limit = Limit(burst=10, per_hour=2)
-    """Notices to one contact of what happened to its account; more are left out."""
+    """Limit on notices to one contact about changes to its account; further notices are dropped."""
     sms_to_prefix: Limit = Limit(burst=30, per_hour=5)
-    """Texts to numbers that begin with the same seven digits."""
+    """Limit on SMS to numbers that begin with the same seven digits."""
     sms_to_country: Limit = Limit(burst=500, per_hour=50)
-    """SMS to the numbers of one country, at most a tenth by one IPv4 address or IPv6 network of 48 bits."""
+    """Limit on SMS to the numbers of one country; one IPv4 address or IPv6 /48 may use a tenth of it."""
     sms_total: Limit = Limit(burst=1000, per_hour=100)
-    """SMS of the whole server, at most a tenth by one IPv4 address or IPv6 network of 48 bits."""
+    """Limit on all SMS; one IPv4 address or IPv6 /48 may use a tenth of it."""
     guesses_from_client: Limit = Limit(burst=30, per_hour=120)
-    """Wrong passwords and tokens of one caller."""
+    """Limit on wrong passwords and tokens from one client address."""
     guesses_at_account_from_client: Limit = Limit(burst=10, per_hour=60)
-    """Wrong passwords for one name or address by one caller."""
+    """Limit on wrong passwords for one username or contact from one client address."""
     guesses_at_account: Limit = Limit(burst=100, per_hour=200)
-    """Wrong passwords for one account by callers that it does not know, over all its names and addresses."""
+    """Limit on wrong passwords for one account, by username or contact, from callers that it does not know."""
     invites_from_sender: Limit = Limit(burst=20, per_hour=10)
-    """Invitations to addresses that one user sends."""
+    """Limit on invitations to addresses by one user."""
     invites_to_address: Limit = Limit(burst=3, per_hour=0.5)
-    """Invitations to one address, over all senders."""
+    """Limit on invitations to one address by all senders."""
     invites_from_homeserver: Limit = Limit(burst=200, per_hour=100)
-    """Invitations to addresses that all users of homeservers below one registrable domain send."""
+    """Limit on invitations to addresses by all users of homeservers below one registrable domain."""
     invites_from_network: Limit = Limit(burst=200, per_hour=500)
-    """Invitations with a token from one caller: a homeserver sends those of all its users."""
+    """Limit on invitations with a token from one client address: a homeserver sends those of all its users."""
     invite_signatures_from_caller: Limit = Limit(burst=20, per_hour=60)
-    """Invitations that one user, or one caller of the old API, wants to have signed."""
+    """Limit on invitation signatures requested by one user, or by one caller of the Identity Service API v1."""
     registration_from_client: Limit = Limit(burst=10, per_hour=20)
-    """Accounts that one caller opens."""
+    """Limit on registrations from one client address."""
     authentication_from_client: Limit = Limit(burst=300, per_hour=3000)
-    """User-Interactive Authentication sessions that one caller begins."""
+    """Limit on new User-Interactive Authentication sessions from one client address."""
     outbound_from_account: Limit = Limit(burst=30, per_hour=60)
-    """Times that one account has another identity server asked or told something."""
+    """Limit on requests to other identity servers for one account."""
     outbound_from_client: Limit = Limit(burst=50, per_hour=200)
-    """Times that one caller has homeservers asked whose token something is, or for their keys."""
+    """Limit on requests to homeservers (to check OpenID tokens and fetch keys) caused by one client address."""
     outbound_to_server: Limit = Limit(burst=500, per_hour=5000)
-    """Times that all callers together have one homeserver asked so; at most a tenth by one IPv4 address or IPv6 /48."""
+    """Limit on such requests to one homeserver by all callers; one IPv4 address or IPv6 /48 may use a tenth of it."""
     openid_tokens_of_account: Limit = Limit(burst=50, per_hour=200)
-    """OpenID tokens that one account requests; the newest 50 are good."""
+    """Limit on new OpenID tokens for one account; the newest 50 are valid."""
     identity_tokens_of_user: Limit = Limit(burst=50, per_hour=200)
-    """Access tokens of the identity server that one user requests; the newest 50 are good."""
+    """Limit on new identity server access tokens for one user; the newest 50 are valid."""
 
 
 def problems(limits: Limits, *, public: bool) -> Iterator[Problem]:
-    """What cannot be safe in `[limits]`; `public` is whether programs on other machines reach the server."""
+    """Yield the unsafe values in `[limits]`; `public` is whether other machines can reach the server."""
     if limits.all == "off" and public:
         yield Problem("[limits] all", "anybody could have any number of mails sent to anybody: leave it on")

@@ -1,4 +1,4 @@
-"""`[outbound]`: its settings, and what cannot be safe about them."""
+"""`[outbound]`: its settings, and the rules that reject unsafe values."""
 
 from collections.abc import Iterator
 
@@ -7,20 +7,20 @@ from threepid.config.section import AuthoritiesFile, Section
 
 
 class Outbound(Section, frozen=True):
-    """`[outbound]`: what calls to other servers may reach."""
+    """`[outbound]`: calls to other servers."""
 
     allow: tuple[str, ...] = ()
-    """Networks outside the global internet that may be called."""
+    """Networks outside the global internet that calls may reach; empty = none."""
     ca_file: AuthoritiesFile = ""
-    """Further certificate authorities."""
+    """File with further certificate authorities (PEM); empty = only those of the system."""
     insecure_hosts: tuple[str, ...] = ()
-    """`host:port` patterns whose certificates are not checked; loopback only."""
+    """Patterns (`host:port`) of servers whose certificates are not verified; loopback only; empty = none."""
     nameservers: tuple[str, ...] = ()
-    """DNS servers that are asked where others are, as `address` or `address:port`; empty = those of the system."""
+    """DNS servers that resolve other servers' names, as `address` or `address:port`; empty = those of the system."""
 
 
 def problems(outbound: Outbound) -> Iterator[Problem]:
-    """What cannot be safe in `[outbound]`."""
+    """Yield the unsafe values in `[outbound]`."""
     yield from network_problems("[outbound] allow", outbound.allow)
     for pattern in outbound.insecure_hosts:
         if not is_loopback(pattern.rpartition(":")[0]):

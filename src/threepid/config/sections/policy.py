@@ -1,4 +1,4 @@
-"""`[policy]`: its settings, and what cannot be safe about them."""
+"""`[policy]`: its settings, and the rules that reject unsafe values."""
 
 import re
 from collections.abc import Iterator
@@ -14,35 +14,35 @@ _SHORT_PASSWORD: Final = 8
 
 
 class Policy(Section, frozen=True):
-    """`[policy]`: what is allowed to be a contact or a password."""
+    """`[policy]`: rules for contacts and passwords."""
 
     password_min_length: Annotated[int, Meta(ge=1, le=512)] = 8
-    """Characters that a new password has at least."""
+    """Minimum length of a new password, in characters."""
     password_min_classes: Annotated[int, Meta(ge=1, le=4)] = 1
-    """Of lower-case letters, capitals, digits and others, how many a new password has at least."""
+    """Minimum number of character classes (lower case, upper case, digits, other) in a new password."""
     passwords_denied_file: PublicFile = ""
-    """A file of passwords that nobody may choose, one a line, compared without regard to case."""
+    """File of passwords that nobody may choose, one a line, ignoring case; empty = none."""
     reset_contact_max_age_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
-    """A contact that was confirmed longer ago cannot recover the account; 0 = any can."""
+    """Maximum age, in days since it was confirmed, of a contact that can recover the account; 0 = any age."""
     email_domains_denied_file: PublicFile = ""
-    """A file of further domains (and of those below them) of which addresses may not be contacts, one a line."""
+    """File of further email domains to reject, with their subdomains, one a line; empty = none."""
     register_email_domains_allowed: tuple[str, ...] = ()
-    """Like `email_domains_allowed`, for new accounts only; empty = no further rule."""
+    """Email domains accepted for new accounts, as in `email_domains_allowed`; empty = no further rule."""
     contacts_per_account: Annotated[int, Meta(ge=1, le=10_000)] = 20
-    """Contacts that an account has at most."""
+    """Maximum number of contacts of an account."""
     changes_allowed: bool = True
-    """May people change their contacts?"""
+    """Whether people may change their contacts."""
     email_domains_allowed: tuple[str, ...] = ()
-    """Domains of which e-mail addresses may be contacts, also as `*.example.org`; empty = all."""
+    """Email domains that contacts may have, also as `*.example.org`; empty = all."""
     email_domains_denied: tuple[str, ...] = ()
-    """Domains of which e-mail addresses may not be contacts, also as `*.example.org`."""
+    """Email domains that contacts may not have, also as `*.example.org`; empty = none."""
 
 
 def problems(policy: Policy) -> Iterator[Problem]:
-    """What cannot be safe in `[policy]`."""
+    """Yield the unsafe values in `[policy]`."""
     for key in ("email_domains_allowed", "email_domains_denied", "register_email_domains_allowed"):
         for pattern in getattr(policy, key):
-            # Addresses are compared with their domain as A-labels: anything else would silently never match.
+            # Addresses are compared with their domain as A-labels: any other pattern would never match, silently.
             if not _DOMAINS.fullmatch(pattern):
                 yield Problem(
                     f"[policy] {key}", f"{pattern!r} is not a domain in ASCII or a pattern like *.example.org"
@@ -50,7 +50,7 @@ def problems(policy: Policy) -> Iterator[Problem]:
 
 
 def warnings(policy: Policy) -> Iterator[Problem]:
-    """What starts all the same in `[policy]`, and should be looked at."""
+    """Yield the values in `[policy]` that are accepted with a warning."""
     length = policy.password_min_length
     if length < _SHORT_PASSWORD:
         yield Problem(

@@ -1,4 +1,4 @@
-"""How mails leave: the transports of `[email] via`, and relays that can be reached in private."""
+"""How mails are sent: the transports of `[email] via`, and the rules for connections to relays."""
 
 import re
 from collections.abc import Iterator
@@ -10,51 +10,51 @@ from threepid.config.problem import HOST, Problem, is_address, is_loopback
 from threepid.config.section import AuthoritiesFile, NewFolder, SecretFile, Section
 
 _RELAY: Final = re.compile(HOST.replace("0-9A-Za-z-]", "0-9A-Za-z_-]"))
-"""A host name, also such as container platforms give."""
+"""A host name, also with the underscores that container platforms use."""
 _WITH_PORT: Final = re.compile(r"(?P<host>[^:]+|\[[^\]]*\]):(?P<port>[0-9]*)")
 _IMPLICIT: Final = frozenset({465})
-"""Ports on which TLS begins at once. https://www.rfc-editor.org/rfc/rfc8314#section-3.3."""
+"""Ports on which TLS begins with the first byte. https://www.rfc-editor.org/rfc/rfc8314#section-3.3."""
 _EXPLICIT: Final = frozenset({25, 587})
-"""Ports on which it begins with STARTTLS."""
+"""Ports on which TLS begins with STARTTLS."""
 
 
 class SmtpTransport(Section, frozen=True, tag_field="transport", tag="smtp"):
     """A mail relay."""
 
     host: str
-    """The relay's host name; its certificate must be for it."""
+    """Host name of the relay; its certificate must match."""
     port: Annotated[int, Meta(ge=1, le=65535)] = 587
-    """The relay's port."""
+    """Port of the relay."""
     tls: Literal["starttls", "tls", "plain"] = "starttls"
-    """How the connection is protected; `plain` is for relays on this machine."""
+    """Encryption of the connection; `plain` is for relays on this machine only."""
     username: str = ""
-    """Who logs in; empty = nobody."""
+    """Username at the relay; empty = no login."""
     password_file: SecretFile = ""
-    """A file that holds the password."""
+    """File with the password at the relay; empty = no login."""
     ca_file: AuthoritiesFile = ""
-    """Further certificate authorities for this relay."""
+    """File with further certificate authorities (PEM) for this relay; empty = only those of the system."""
     timeout: Annotated[float, Meta(gt=0, le=300)] = 30.0
-    """Seconds until the relay has the whole mail."""
+    """Maximum time to hand the whole mail to the relay, in seconds."""
     answer_timeout: Annotated[float, Meta(gt=0, le=3600)] = 600.0
-    """Seconds that the relay then has to accept the mail; a mail that was given up too soon arrives twice (RFC 5321)."""
+    """Maximum time for the relay to accept the mail then, in seconds; if it is too short, mails arrive twice (RFC 5321)."""
 
 
 class FileTransport(Section, frozen=True, tag_field="transport", tag="file"):
-    """Writes each mail as one `.eml` file: for tests and dry runs."""
+    """Writes each mail to an `.eml` file. For tests and dry runs."""
 
     directory: NewFolder
-    """The folder; it is made if there is none."""
+    """Folder of the files; it is created if it does not exist."""
 
 
 class MailboxTransport(Section, frozen=True, tag_field="transport", tag="mailbox"):
-    """Keeps mails in memory-backed tables and shows them under `/mailbox/`: development only."""
+    """Keeps mails in the database and shows them under `/mailbox/`. For development only."""
 
 
 EmailTransport = SmtpTransport | FileTransport | MailboxTransport
 
 
 def relay_problems(place: str, via: EmailTransport, *, public: bool) -> Iterator[Problem]:
-    """What cannot be safe about one relay; `public` is whether programs on other machines reach the server."""
+    """Yield the unsafe values of one relay; `public` is whether other machines can reach the server."""
     if isinstance(via, SmtpTransport):
         yield from _relay(place, via)
     if isinstance(via, MailboxTransport) and public:
@@ -79,7 +79,7 @@ def _relay(place: str, via: SmtpTransport) -> Iterator[Problem]:
 
 
 def _why_no_host(host: str) -> str | None:
-    """Why this cannot be a relay's host, and what to write; None if it can."""
+    """Why this is not the host of a relay, and what to write instead; None if it is."""
     scheme, separator, _ = host.partition("://")
     if separator:
         wanted = {"smtps": "tls", "smtp": "starttls"}.get(scheme.lower())

@@ -1,4 +1,4 @@
-"""`[server]`: its settings, and what cannot be safe about them."""
+"""`[server]`: its settings, and the rules that reject unsafe values."""
 
 import ipaddress
 import re
@@ -17,44 +17,44 @@ from threepid.config.section import Example, Folder, ListenAddress, NewFolder, P
 
 
 class Tls(Section, frozen=True):
-    """`[server.tls]`: the certificate (chain) and its key, both PEM files."""
+    """`[server.tls]`: the certificate chain and its private key, both PEM files."""
 
     certificate_file: Annotated[PublicFile, Example('"fullchain.pem"')]
-    """The certificate with its chain."""
+    """File with the certificate chain (PEM)."""
     key_file: Annotated[SecretFile, Example('"privkey.pem"')]
-    """Its private key, which only the server's user can read."""
+    """File with the private key (PEM), which only the server's user may read."""
 
 
 class Server(Section, frozen=True):
-    """`[server]`: who we are and where we listen."""
+    """`[server]`: the name of the server and its listeners."""
 
     name: str = "localhost"
-    """The Matrix server name: what stands after the colon in `@alice:example.org`."""
+    """Matrix server name: the part after the colon in `@alice:example.org`."""
     public_base_url: str = "http://localhost:8008"
-    """Where clients and people reach this server, without a path; every link we write starts with it."""
+    """URL, without a path, at which clients and people reach this server; all links in mails and pages start with it."""
     listen: ListenAddress = "127.0.0.1:8008"
-    """`address:port`, `[v6]:port`, `localhost:port` or `unix:/path`."""
+    """Address to listen on: `address:port`, `[v6]:port`, `localhost:port` or `unix:/path`."""
     listen_mode: Literal["0600", "0660", "0666"] = "0660"
-    """Mode of the socket file of `unix:/path`: its user alone may connect, its group too, or everybody on the machine."""
+    """Mode of the socket file of `unix:/path`: only its user may connect, its group too, or everybody on the machine."""
     metrics_listen: str = ""
-    """`address:port` of the Prometheus metrics; empty = off."""
+    """Address of the Prometheus metrics, as `address:port`; empty = off."""
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     """Number of server processes."""
     tls: Tls | None = None
-    """Absent: plain HTTP, behind a reverse proxy."""
+    """Certificate and key. Absent = plain HTTP, behind a reverse proxy."""
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
-    """Networks whose `X-Forwarded-For` is believed, none wider than /8 (IPv6: /16)."""
+    """Networks whose `X-Forwarded-For` is trusted, none wider than /8 (IPv6: /16); empty = none."""
     query_token: tuple[Literal["r0", "v3", "unstable", "v1", "identity_v2"], ...] = ("r0", "unstable")
-    """Path families that take `?access_token=`. The identity server's `hash_details` takes it always: Synapse asks so."""
+    """API versions that accept `?access_token=`; `hash_details` always does, because Synapse sends it; empty = none."""
     data_dir: NewFolder = "data"
-    """Where keys and the SQLite database live."""
+    """Folder of the keys and the SQLite database; it is created if it does not exist."""
     secret_dirs: tuple[Folder, ...] = ()
-    """Further folders of secrets beside `/run/secrets`, `/var/run/secrets` and `$CREDENTIALS_DIRECTORY`: a secret file in such
-    a folder may be readable by everybody if root owns it, as container platforms mount them."""
+    """Further folders of secrets, besides `/run/secrets`, `/var/run/secrets` and `$CREDENTIALS_DIRECTORY`; empty = none.
+    Everybody may read a secret file there if root owns it, as container platforms mount secrets."""
 
 
 def listener(server: Server) -> Listen | UnixListen:
-    """Where the server listens. Raises ValueError, which says what to write."""
+    """The address that the server listens on. Raises ValueError, which says what to write."""
     text = server.listen
     if text.startswith("unix:") and text != "unix:":
         return UnixListen(Path(text.removeprefix("unix:")))
@@ -62,7 +62,7 @@ def listener(server: Server) -> Listen | UnixListen:
 
 
 def is_public(server: Server) -> bool:
-    """Can programs on other machines reach the server?"""
+    """Can other machines reach the server?"""
     try:
         where = listener(server)
         host = urlsplit(server.public_base_url).hostname or ""
@@ -72,7 +72,7 @@ def is_public(server: Server) -> bool:
 
 
 def problems(server: Server) -> Iterator[Problem]:
-    """What cannot be safe in `[server]`."""
+    """Yield the unsafe values in `[server]`."""
     if not is_server_name(server.name):
         yield Problem("[server] name", f"{server.name!r} is not the name of a server")
     yield from _addresses(server)
@@ -85,7 +85,7 @@ def problems(server: Server) -> Iterator[Problem]:
 
 
 def warnings(server: Server) -> Iterator[Problem]:
-    """What starts all the same in `[server]`, and should be looked at."""
+    """Yield the values in `[server]` that are accepted with a warning."""
     yield from _listeners(server)
     if trouble := why_open(Path(server.data_dir)):
         yield Problem("[server] data_dir", trouble)
@@ -126,7 +126,7 @@ def _certificate(server: Server) -> Iterator[Problem]:
     if tls is None or why_unreadable(tls.certificate_file) or why_unreadable(tls.key_file):
         return
     try:
-        # With a password that is certainly wrong: else a key that needs one would ask for it here.
+        # Give a wrong password: otherwise OpenSSL would prompt for the password of an encrypted key.
         ssl.create_default_context().load_cert_chain(tls.certificate_file, tls.key_file, password="")
     except (ssl.SSLError, OSError):
         yield Problem(
@@ -161,7 +161,7 @@ def _listeners(server: Server) -> Iterator[Problem]:
 
 
 def _is_everywhere(host: str) -> bool:
-    """Is this every address of the machine, or one that the whole internet reaches?"""
+    """Is this the wildcard address, or an address on the internet?"""
     address = ipaddress.ip_address(host)
     address = getattr(address, "ipv4_mapped", None) or address
     return address.is_unspecified or address.is_global

@@ -1,4 +1,4 @@
-"""Documents that people accept: in `[accounts]` and in `[identity]`."""
+"""Documents that people must accept, in `[accounts]` and in `[identity]`."""
 
 from typing import Annotated, ClassVar
 
@@ -8,16 +8,16 @@ from threepid.config.section import Section
 
 
 class TermsText(Section, frozen=True):
-    """A document in one language."""
+    """The document in one language."""
 
     name: str
-    """What people see."""
+    """Name of the document, as people see it."""
     url: str
-    """Where it can be read."""
+    """URL of the document."""
 
 
 class TermsDocument(Struct, frozen=True, kw_only=True):
-    """A document that people accept, in one or more languages."""
+    """A document that people must accept, in one or more languages."""
 
     noun: ClassVar[str] = "document"
 
