@@ -9,6 +9,7 @@ import pytest
 
 from postgres import PostgresServer
 from rig import RUNNING
+from scratch import in_memory
 from threepid.clock import Clock
 from threepid.storage.engine.migrate import migrate
 from world import World
@@ -16,6 +17,11 @@ from world import World
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--postgres", action="store_true", help="run on a real PostgreSQL as well")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (memory := in_memory()) is not None and config.getoption("basetemp") is None:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 
 
 def pytest_xdist_auto_num_workers() -> int:

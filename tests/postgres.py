@@ -10,6 +10,8 @@ from typing import Any
 
 import psycopg
 
+from scratch import in_memory
+
 _COUNT = 0
 _MOST_BYTES = 16 * 1024 * 1024
 """How large a database may be that another test gets: one with much in it, or much that was deleted, is not emptied."""
@@ -46,7 +48,7 @@ class PostgresServer:
 
     def __init__(self, _directory: Path) -> None:
         # A socket's path must be short, and PostgreSQL refuses to run as root: both need a directory of our own.
-        self._root = Path(tempfile.mkdtemp(prefix="tp-pg-"))
+        self._root = Path(tempfile.mkdtemp(prefix="tp-pg-", dir=in_memory()))
         self._data = self._root / "data"
         self._clean: list[str] = []
         self._shape: str | None = None
