@@ -88,8 +88,9 @@ def test_what_needs_a_name_ends_in_one_error_and_the_rest_goes_on(
             return slowest
 
         async def run() -> None:
+            undisturbed = await needs_none()
             asked = [asyncio.create_task(needs_name(number)) for number in range(60)]
-            assert await needs_none() < 1
+            assert await needs_none() < 1 + 5 * undisturbed
             # No thread of the pool that other things need hangs in a question.
             assert not [thread for thread in threading.enumerate() if thread.name.startswith("asyncio")]
             for answer, took in await asyncio.gather(*asked):
