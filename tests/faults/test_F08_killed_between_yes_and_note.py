@@ -4,7 +4,6 @@ import asyncio
 import re
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
@@ -43,9 +42,6 @@ class Killer:
     """Lets a relay take one mail after the other, and kills each worker at its fourth: now before, now after the 250."""
 
     def __init__(self) -> None:
-        self.waiting: Callable[[], Awaitable[int]]
-        """How many mails are not noted as sent."""
-        self._waiting_before = 0
         self._worker: asyncio.subprocess.Process | None = None
         self._one = asyncio.Lock()
         self._taken = 0
@@ -53,7 +49,6 @@ class Killer:
 
     async def watch(self, worker: asyncio.subprocess.Process | None) -> None:
         """Wait until `worker` is killed; None is one that lives."""
-        self._waiting_before = await self.waiting()
         self._worker, self._taken = worker, 0
         if worker is not None:
             await worker.wait()
@@ -67,10 +62,7 @@ class Killer:
                 raise ConnectionResetError  # whoever offered this mail is dead or dying: it is not taken
             self._taken += 1
             if self._taken == MAILS_OF_A_WORKER:
-                async with asyncio.timeout(20):  # until the mails before this one are noted
-                    while await self.waiting() > self._waiting_before - (MAILS_OF_A_WORKER - 1):
-                        await asyncio.sleep(0.05)
-                await asyncio.sleep(0.3)  # what the worker claims meanwhile is in its hands, and not on the way
+                await asyncio.sleep(0.3)  # the mails before this one are noted by now
                 self._kills += 1
                 if self._kills % 2:
                     worker.kill()
@@ -78,6 +70,7 @@ class Killer:
                     asyncio.get_running_loop().call_later(0.001 * self._kills, worker.kill)
 
 
+@pytest.mark.alone  # the mails before a kill are noted within 0.3 s
 @pytest.mark.timeout(60)
 def test_kills_lose_nothing_and_double_one_mail_each_at_most(database_url: str) -> None:
     async def run() -> None:
@@ -86,7 +79,6 @@ def test_kills_lose_nothing_and_double_one_mail_each_at_most(database_url: str) 
             Relay(accept=killer.accept) as relay,
             PostOffice(database_url, relay.transport(), clock=HandClock(Clock().now())) as office,
         ):
-            killer.waiting = lambda: office.database.read(outbox.depth)
             ids = [await office.order(message=message(number)) for number in range(MAILS)]
             for _ in range(KILLS):
                 worker = await asyncio.create_subprocess_exec(
