@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from postgres import PostgresServer
 from rig import RUNNING
@@ -13,6 +14,10 @@ from scratch import in_memory
 from threepid.clock import Clock
 from threepid.storage.engine.migrate import migrate
 from world import World
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
