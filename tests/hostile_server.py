@@ -1,11 +1,14 @@
 """TLS servers on loopback addresses of their own that do to a connection what the test wants."""
 
 import contextlib
+import fcntl
 import socket
 import ssl
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import trustme
 
@@ -45,12 +48,20 @@ class Authority:
         return context
 
 
+def _turn_for(address: str, port: int) -> IO[bytes]:
+    """A lock that is held until it is closed: tests in several processes want the same port."""
+    turn = (Path(tempfile.gettempdir()) / f"threepid-test-{address}-{port}.lock").open("wb")
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    return turn
+
+
 class HostileServer:
     """Serves each connection in a thread: TLS if there is a context for it, the head of the request, and then `talk`."""
 
     def __init__(self, address: str, port: int, tls: ssl.SSLContext | None, talk: Talk) -> None:
         self._tls = tls
         self._talk = talk
+        self._turn = _turn_for(address, port) if port else None
         self._listener = socket.create_server((address, port))
         self.address = address
         self.port = int(self._listener.getsockname()[1])
@@ -65,6 +76,8 @@ class HostileServer:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        if self._turn is not None:
+            self._turn.close()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
