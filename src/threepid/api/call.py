@@ -13,7 +13,6 @@ from threepid.domain.authentication.uia import Authentication
 from threepid.domain.origin import Origin, of_caller
 from threepid.domain.services import Homeserver, IdentityServer, Services
 from threepid.spec.endpoint import Auth, Endpoint
-from threepid.spec.errors import Unrecognized
 from threepid.spec.signing import SignedRequest
 from threepid.spec.uia import AuthData, Flow
 
@@ -42,16 +41,12 @@ class Call(Struct, frozen=True, kw_only=True):
     @property
     def homeserver(self) -> Homeserver:
         """The homeserver side; its endpoints are served only where it exists."""
-        if self.services.homeserver is None:
-            raise Unrecognized
-        return self.services.homeserver
+        return self.services.require_homeserver()
 
     @property
     def identity(self) -> IdentityServer:
         """The identity server; its endpoints are served only where it exists."""
-        if self.services.identity is None:
-            raise Unrecognized
-        return self.services.identity
+        return self.services.require_identity()
 
     def authentication(self, auth: AuthData | UnsetType, *, about: str | None = None) -> Authentication:
         """The User-Interactive Authentication of this call.

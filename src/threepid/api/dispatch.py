@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from threepid.api.call import Call, IdentityCall, MaybeUserCall, SignedCall, UserCall
-from threepid.domain.services import Homeserver, IdentityServer, Services
+from threepid.domain.services import Services
 from threepid.http.authentication import bearer_token, identity_user, requester
 from threepid.http.exchange import Answer, Fallbacks, Handle, Headers, Request, Route
 from threepid.http.failures import as_error
@@ -129,18 +129,6 @@ class _Operation:
         self.requests = 0
         self.failures = 0
 
-    @property
-    def _homeserver(self) -> Homeserver:
-        if self._services.homeserver is None:
-            raise errors.Unrecognized
-        return self._services.homeserver
-
-    @property
-    def _identity(self) -> IdentityServer:
-        if self._services.identity is None:
-            raise errors.Unrecognized
-        return self._services.identity
-
     async def handle(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """The answer to `request`; every exception becomes one."""
         self.requests += 1
@@ -192,11 +180,14 @@ class _Operation:
             return {"authorization": request.header("authorization"), "uri": request.target}
         token = bearer_token(request, query, in_query=self._query_token)
         if auth is Auth.IDENTITY_TOKEN:
-            user_id = await identity_user(self._identity, token, before_terms=self.endpoint.before_terms)
+            user_id = await identity_user(
+                self._services.require_identity(), token, before_terms=self.endpoint.before_terms
+            )
             return {"user_id": user_id, "token": token or ""}
-        device = await requester(self._homeserver, token, required=auth is Auth.ACCESS_TOKEN)
-        if device is not None and self._homeserver.devices.unnoticed(device):
-            self._homeserver.devices.notice(device, client=client, user_agent=request.header("user-agent") or "")
+        homeserver = self._services.require_homeserver()
+        device = await requester(homeserver, token, required=auth is Auth.ACCESS_TOKEN)
+        if device is not None and homeserver.devices.unnoticed(device):
+            homeserver.devices.notice(device, client=client, user_agent=request.header("user-agent") or "")
         if auth is Auth.ACCESS_TOKEN:
             return {"requester": device, "token": token or ""}
         return {"requester": device}
@@ -224,7 +215,7 @@ class _Operation:
         session = auth.get("session") if isinstance(auth, dict) else None
         if not isinstance(session, str):
             return raw, None
-        first = await self._homeserver.uia.recall(operation, session)
+        first = await self._services.require_homeserver().uia.recall(operation, session)
         return (raw, None) if first is None else ({**first.fields, "auth": auth}, first.request_mac)
 
     def _refuse(self, error: MatrixError) -> Answer:

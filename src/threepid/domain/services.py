@@ -35,6 +35,7 @@ from threepid.remote.federation import Federation
 from threepid.remote.guard import Guard
 from threepid.remote.identity import IdentityClient
 from threepid.remote.names import Names
+from threepid.spec.errors import Unrecognized
 
 
 class Homeserver(Struct, frozen=True, kw_only=True):
@@ -75,6 +76,18 @@ class Services(Struct, frozen=True, kw_only=True):
     validation: Validation
     homeserver: Homeserver | None
     identity: IdentityServer | None
+
+    def require_homeserver(self) -> Homeserver:
+        """The homeserver side, for what is served only where it exists. Raises Unrecognized."""
+        if self.homeserver is None:
+            raise Unrecognized
+        return self.homeserver
+
+    def require_identity(self) -> IdentityServer:
+        """The identity server, for what is served only where it exists. Raises Unrecognized."""
+        if self.identity is None:
+            raise Unrecognized
+        return self.identity
 
 
 def build(
