@@ -21,6 +21,8 @@ from world import World
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDES_LIST = ROOT / "docs" / "guides" / "README.md"
+GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
 
 
 def blocks(text: str, info: str) -> list[str]:
@@ -99,7 +101,7 @@ def test_every_line_of_a_real_server_runs_where_the_readme_leaves_people(tmp_pat
         assert count == 1, name
     file.write_text(text)
     checked = run(commands[1])
-    assert (checked.stdout, checked.stderr, checked.returncode) == ("The configuration is good.\n", "", 0)
+    assert (checked.stdout, checked.stderr, checked.returncode) == ("The configuration is valid.\n", "", 0)
     server = subprocess.Popen(
         ["sh", "-c", f"exec {commands[2]}"], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
     )
@@ -200,11 +202,50 @@ def test_the_reference_pages_are_as_the_program_writes_them() -> None:
 def test_every_metric_is_described() -> None:
     from prometheus_client import REGISTRY
 
-    text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "guides" / "monitoring.md").read_text(encoding="utf-8")
     names = [metric.name for metric in REGISTRY.collect() if metric.name.startswith("threepid_")]
     assert len(names) >= 5
     for name in names:
         assert f"`{name}" in text, name
+
+
+def test_every_guide_is_listed_once() -> None:
+    listed = re.findall(r"^\| \[[^]]+\]\((\w[\w-]*\.md)\) \|", GUIDES_LIST.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(listed) == [guide.name for guide in GUIDES if guide != GUIDES_LIST]
+
+
+def anchors(file: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of `file`."""
+    found = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
+def test_every_link_of_a_guide_leads_to_a_file_and_heading(guide: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)", guide.read_text(encoding="utf-8"))
+    for name, anchor in links:
+        target = guide.parent / name if name else guide
+        assert target.exists(), name
+        if anchor:
+            assert anchor in anchors(target), f"{name}#{anchor}"
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
+def test_every_command_and_setting_in_a_guide_exists(guide: Path) -> None:
+    text = guide.read_text(encoding="utf-8")
+    known_commands = set(headings("commands.md"))
+    spans = re.findall(r"`(threepid [a-z][^`]*)`", text)
+    for span in spans:
+        words = span.split()
+        assert known_commands & {" ".join(words[:2]), " ".join(words[:3])}, span
+    settings = set(headings("configuration.md"))
+    tables = {setting.rpartition(".")[0] for setting in settings}
+    roots = "|".join(sorted({table.partition(".")[0] for table in tables}))
+    lists = {"email.via", "sms.via"}
+    for name in re.findall(rf"`((?:{roots})\.[a-z_1.]+)\b", text):
+        assert name in settings | tables | lists, name
+    for table in re.findall(r"`\[([a-z.]+)\]`", text):
+        assert table in tables, table
 
 
 def test_every_named_attack_and_fault_has_a_test_and_every_test_is_named() -> None:
@@ -244,8 +285,8 @@ def test_a_server_process_writes_no_secret_into_its_log(tmp_path: Path) -> None:
 
 
 def test_a_proxy_is_told_of_every_path_that_people_and_programs_use(world: World) -> None:
-    table = (ROOT / "docs" / "operating.md").read_text().partition("\n## Texts")[0]
-    told = re.findall(r"^\| `(/[^`]+/)` \|", table, re.MULTILINE)
+    guide = (ROOT / "docs" / "guides" / "reverse-proxy.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `(/[^`]+/)` \|", guide, re.MULTILINE)
     server = world.server
     routes = [
         *Dispatcher(server.services, endpoints.served(server.context.config)).routes(),
