@@ -51,6 +51,7 @@ class PostgresServer:
         self._root = Path(tempfile.mkdtemp(prefix="tp-pg-", dir=in_memory()))
         self._data = self._root / "data"
         self._clean: list[str] = []
+        self._known: dict[str, psycopg.Connection[Any]] = {}
         self._shape: str | None = None
         self._user: str | None = None
         if os.geteuid() == 0:
@@ -65,6 +66,8 @@ class PostgresServer:
         self._run("pg_ctl", "-D", str(self._data), "-w", "-o", options, "-l", str(self._root / "log"), "start")
 
     def stop(self) -> None:
+        for connection in self._known.values():
+            connection.close()
         self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "stop")
         shutil.rmtree(self._root)
 
@@ -110,21 +113,34 @@ class PostgresServer:
             self.drop_database(name)
 
     def _empty(self, name: str) -> bool:
-        with psycopg.connect(self.url(name), autocommit=True) as connection:
-            connection.execute(_OTHERS.encode())
-            if _value(connection, "SELECT pg_database_size(current_database())") > _MOST_BYTES:
-                return False
-            if _value(connection, _SHAPE) != self._shape:
-                return False
-            tables = connection.execute(
-                b"SELECT relname FROM pg_class WHERE relkind = 'r' AND oid >= 16384 AND relname <> 'schema_migrations'"
-            ).fetchall()
-            # Foreign keys are triggers, and a replica fires none.
-            deletions = "".join(f'DELETE FROM "{table}";' for (table,) in tables)
-            connection.execute(f"SET session_replication_role = replica; {deletions}".encode())
+        connection = self._connection(name)
+        connection.execute(_OTHERS.encode())
+        if _value(connection, "SELECT pg_database_size(current_database())") > _MOST_BYTES:
+            return False
+        if _value(connection, _SHAPE) != self._shape:
+            return False
+        tables = connection.execute(
+            b"SELECT relname FROM pg_class WHERE relkind = 'r' AND oid >= 16384 AND relname <> 'schema_migrations'"
+        ).fetchall()
+        # Foreign keys are triggers, and a replica fires none.
+        deletions = "".join(f'DELETE FROM "{table}";' for (table,) in tables)
+        connection.execute(f"SET session_replication_role = replica; {deletions}".encode())
         return True
 
+    def _connection(self, name: str) -> psycopg.Connection[Any]:
+        """A connection that stays: a new one reads the catalogue anew, which costs more than to empty the tables."""
+        known = self._known.pop(name, None)
+        if known is not None:
+            try:
+                known.execute(b"SELECT 1")
+            except psycopg.Error:  # a test has restarted the server
+                known = None
+        self._known[name] = known or psycopg.connect(self.url(name), autocommit=True)
+        return self._known[name]
+
     def drop_database(self, name: str) -> None:
+        if (known := self._known.pop(name, None)) is not None:
+            known.close()
         self._admin(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     def _admin(self, statement: str) -> None:
