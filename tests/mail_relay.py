@@ -19,9 +19,10 @@ from msgspec import Struct
 from threepid.clock import HOUR
 from threepid.config import Email, EmailTransport, SmtpTransport
 from threepid.delivery.email import Mailer
+from threepid.delivery.job import JobType
+from threepid.delivery.jobs.messages import mails
 from threepid.delivery.presence import Presence
 from threepid.delivery.render import Renderer
-from threepid.delivery.senders import by_mail
 from threepid.delivery.worker import Worker
 from threepid.domain import messages
 from threepid.storage import outbox
@@ -227,9 +228,15 @@ class PostOffice:
         self.database = open_database(database_url, pool_size=4, password=None)
         self.mailer = Mailer(Email(sender="Example <noreply@example.org>", via=via), self.database)
         self.renderer = Renderer()
-        self.senders = {"email": by_mail(self.mailer, self.renderer, self.clock)}
-        self.worker = Worker(self.database, self.clock, self.senders, presence=presence)
+        self.job_types = [mails(self.mailer, self.renderer, self.clock)]
+        self.presence = presence
+        self.worker = Worker(self.database, self.clock, self.job_types, presence=presence)
         self._count = itertools.count()
+
+    def deliver_by(self, *job_types: JobType) -> None:
+        """From now on another worker delivers, which knows `job_types` beside or in place of what it knew."""
+        self.job_types += job_types
+        self.worker = Worker(self.database, self.clock, self.job_types, presence=self.presence)
 
     async def __aenter__(self) -> Self:
         return self

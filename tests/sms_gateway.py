@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from mail_relay import PostOffice
 from threepid.config import HttpTransport, Sms, SmsTransport
-from threepid.delivery.senders import by_text
+from threepid.delivery.jobs.messages import text_messages
 from threepid.delivery.sms import Texter
 
 HANG: Final = "hang"
@@ -125,5 +125,5 @@ async def texting(
 ) -> AsyncIterator[PostOffice]:
     """A post office whose worker gives texts to `via`."""
     async with PostOffice(database_url) as office:
-        office.worker.senders["sms"] = by_text(Texter(Sms(via=via, countries=countries)), office.renderer, office.clock)
+        office.deliver_by(text_messages(Texter(Sms(via=via, countries=countries)), office.renderer, office.clock))
         yield office

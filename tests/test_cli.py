@@ -63,7 +63,7 @@ def test_a_password_that_is_too_short_is_refused(directory: Path) -> None:
 def test_migrate_says_what_it_did(directory: Path) -> None:
     first = threepid("migrate", "-c", "threepid.toml", cwd=directory)
     assert first.stdout.splitlines() == [f"applied {migration.name}" for migration in known_migrations()]
-    assert threepid("migrate", "-c", "threepid.toml", cwd=directory).stdout == "The database is up to date.\n"
+    assert threepid("migrate", "-c", "threepid.toml", cwd=directory).stdout == "The database schema is up to date.\n"
     assert (directory / "data" / "threepid.db").exists()
 
 
@@ -238,7 +238,7 @@ def test_keys_are_made_rotated_and_listed(directory: Path) -> None:
 
 
 def test_the_configuration_commands(directory: Path) -> None:
-    assert threepid("config", "check", "-c", "threepid.toml", cwd=directory).stdout == "The configuration is good.\n"
+    assert threepid("config", "check", "-c", "threepid.toml", cwd=directory).stdout == "The configuration is valid.\n"
     assert json.loads(threepid("config", "schema", cwd=directory).stdout)["$defs"]["Config"]
     assert tomllib.loads(threepid("config", "example", cwd=directory).stdout)["server"] == {}
     assert threepid("--version", cwd=directory).stdout.startswith("threepid ")
@@ -295,7 +295,7 @@ def test_registration_tokens_are_made_listed_and_ended(directory: Path) -> None:
     assert tokens("delete", made.stdout.strip()).stdout == f"deleted {made.stdout[:6]}\n"
     assert tokens("delete", "--", "-x-").stdout == "deleted -\n"
     again = tokens("delete", "event-berlin")
-    assert (again.returncode, again.stderr) == (1, "There is no such token.\n")
+    assert (again.returncode, again.stderr) == (1, "This token does not exist.\n")
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_registration_tokens_are_made_listed_and_ended(directory: Path) -> None:
         (("--expires", "2020-01-01"), "in the future"),
         (("--expires", "0d"), "in the future"),
         (("--uses", "0"), "once or more"),
-        (("--token", "with space"), "1 to 64 characters"),
+        (("--token", "with space"), "1 to 64 of the characters"),
     ],
 )
 def test_a_registration_token_that_makes_no_sense_is_one_sentence(

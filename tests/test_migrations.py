@@ -109,7 +109,7 @@ def test_a_table_in_the_order_of_its_key_is_one_where_the_engine_has_such() -> N
 
 def test_a_place_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match=r"file/x\.db cannot be made"):
+    with pytest.raises(StorageError, match=r"file/x\.db cannot be created"):
         migrate(f"sqlite:{tmp_path / 'file' / 'x.db'}", password=None, clock=Clock())
 
 

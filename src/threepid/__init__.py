@@ -1,3 +1,3 @@
-"""threepid: contacts of Matrix accounts, and the identity server that joins them to people."""
+"""threepid: a Matrix server for accounts and their contacts, and an identity server."""
 
 __version__ = "0.1.0"

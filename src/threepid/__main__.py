@@ -1,4 +1,4 @@
-"""`python -m threepid`."""
+"""The entry point of `python -m threepid`."""
 
 from threepid.cli import main
 

@@ -1,7 +1,7 @@
-"""The composition root: configuration -> clock, database, senders, services -> ASGI application and background work."""
+"""The composition root: builds the ASGI application and the background work from the configuration."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import structlog
@@ -13,9 +13,10 @@ from threepid.api.endpoints import served
 from threepid.background import Background
 from threepid.clock import Clock, Entropy
 from threepid.config import Config
+from threepid.delivery import configured
+from threepid.delivery.job import JobType
 from threepid.delivery.presence import Presence
-from threepid.delivery.senders import configured_senders
-from threepid.delivery.worker import Send, Worker
+from threepid.delivery.worker import Worker
 from threepid.domain.context import Context
 from threepid.domain.secrets.fingerprint import recognise
 from threepid.domain.secrets.keys import Keyring, ensure_keyring, ensure_secret
@@ -35,20 +36,20 @@ _log = structlog.get_logger()
 
 
 class Secrets(Struct, frozen=True):
-    """What is kept in files: the vault's secret and the signing keys."""
+    """The secrets that are kept in files: the vault's secret and the signing keys."""
 
     vault: bytes
     keyring: Keyring
 
 
 def load_secrets(settings: Config, entropy: Entropy) -> Secrets:
-    """The server's secrets, made at the first start."""
+    """Load the server's secrets, or make them at the first start."""
     keys = Path(settings.server.data_dir) / "keys"
     return Secrets(ensure_secret(keys / "vault.secret", entropy), ensure_keyring(keys, entropy))
 
 
 def connect(settings: Config) -> Database:
-    """The database of the configuration."""
+    """Open the database of the configuration."""
     return open_database(
         config.database_url(settings),
         pool_size=settings.database.pool_size,
@@ -62,7 +63,7 @@ def _database_password(settings: Config) -> str | None:
 
 
 def run_migrations(settings: Config) -> list[str]:
-    """Bring the database to this version's schema; returns the names of what was applied."""
+    """Bring the database to this version's schema; returns the names of the applied migrations."""
     return migrate(config.database_url(settings), password=_database_password(settings), clock=Clock())
 
 
@@ -81,7 +82,7 @@ def verify_secret(settings: Config, secrets: Secrets) -> None:
 
 
 async def account_of_another_name(settings: Config) -> str | None:
-    """The user ID of an active account that is not one of `server.name`, if there is one in the database."""
+    """The user ID of an active account that has another server name than `server.name`, or None."""
     database = connect(settings)
     try:
         return await database.read_aside(lambda tx: accounts.of_another_name(tx, settings.server.name))
@@ -102,13 +103,13 @@ class Server:
         secrets: Secrets,
         background: bool = True,
         strict: bool = False,
-        senders: Mapping[str, Send] | None = None,
+        job_types: Iterable[JobType] = (),
         hasher: Hasher | None = None,
     ) -> None:
-        """`background` runs the outbox and housekeeping.
+        """Build the services and the application; `background` runs the outbox and housekeeping.
 
-        For tests, which do that by hand: `senders` in place of the configured ones, a `hasher` that is watched, and `strict`,
-        for which see dispatch.
+        Tests run these by hand. They pass `job_types` in place of configured ones, a `hasher` to watch, and `strict`, which
+        dispatch describes.
         """
         self.context = Context(settings, clock, entropy, database, Vault(secrets.vault, entropy))
         woken = asyncio.Event()
@@ -116,7 +117,7 @@ class Server:
         self.worker = Worker(
             database,
             clock,
-            {**configured_senders(self.services), **(senders or {})},
+            [*configured.job_types(self.services), *job_types],
             unseal=self.context.vault.unseal_job,
             presence=Presence(Path(settings.server.data_dir) / "workers", entropy),
             woken=woken,
@@ -138,7 +139,7 @@ class Server:
         await recognise(context.database, context.vault, context.clock, context.config.server.data_dir)
 
     async def start(self) -> None:
-        """Make what a new database lacks, and begin the background work. Raises KeyFileError."""
+        """Set up a new database and begin the background work. Raises KeyFileError."""
         await self.recognise()
         if self.services.identity is not None:
             await self.services.identity.lookup.start()
@@ -147,13 +148,13 @@ class Server:
         _log.info("started", server_name=self.context.server_name)
 
     def end_waiting(self) -> None:
-        """Answer clients that wait for news, and be ready no more: the server is about to stop."""
+        """Answer waiting clients and report that the server is not ready, because it is about to stop."""
         self.services.health.end()
         if self.services.homeserver is not None:
             self.services.homeserver.waiting.end()
 
     async def stop(self) -> None:
-        """Finish what is under way and let go of everything."""
+        """Finish the running work and close the database."""
         self.end_waiting()
         if self._background is not None:
             await self._background.stop()

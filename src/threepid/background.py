@@ -1,4 +1,4 @@
-"""What a server does besides answering: delivery, housekeeping, counting, and the rotation of peppers."""
+"""The background work of a server: delivery, housekeeping, metrics, and pepper rotation."""
 
 import asyncio
 import contextlib
@@ -25,17 +25,17 @@ _log = structlog.get_logger()
 HOUSEKEEPING_SECONDS: Final = 60.0
 COUNTING_SECONDS: Final = 1.0
 BATCH: Final = 500
-"""Rows of a kind that are forgotten in one transaction, where strangers can make many: what waits for it waits shortly."""
+"""Maximum number of rows deleted in one transaction where callers can make many, so that other writes wait only briefly."""
 
 OperationCounts = Callable[[], Mapping[str, tuple[int, int]]]
-"""Requests and failures that this process has counted so far, by the endpoint's name."""
+"""Requests and failures that this process has counted, by endpoint name."""
 
 
 class Background:
     """The background work of one server process."""
 
     def __init__(self, services: Services, worker: Worker, operations: OperationCounts) -> None:
-        """Nothing runs before `start`."""
+        """Prepare the work, which `start` begins."""
         self._services = services
         self._worker = worker
         self._operations = operations
@@ -55,7 +55,7 @@ class Background:
         self._tasks = [asyncio.create_task(one) for one in work]
 
     async def stop(self) -> None:
-        """Finish what is under way."""
+        """Finish the running work."""
         self._stop.set()
         self._worker.wake()
         await asyncio.gather(*self._tasks)
@@ -66,7 +66,7 @@ class Background:
         telemetry.sms_prefixes_closed.set(await closed_prefixes(context))
 
     async def _count(self) -> None:
-        """Carry plain counters over into the metrics, so that storage and delivery need not know these."""
+        """Copy counters into the metrics, which storage and delivery do not import; store last-seen data, erase sealed pairs."""
         database = self._services.context.database
         counts = self._counts
         counts.carry(telemetry.database_writes, database.writes)
@@ -86,18 +86,18 @@ class Background:
 
 
 async def every(seconds: float, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
-    """Do `work` now and every so many seconds until `stop` is set. A failed round is logged, and the next one repeats it."""
+    """Do `work` now and every `seconds` until `stop` is set. A failed round is logged, and the next round repeats it."""
     while not stop.is_set():
         try:
             await work()
-        except Exception:  # noqa: BLE001 - whatever it is, the server goes on
+        except Exception:  # noqa: BLE001 - the server continues after any error
             _log.exception("background_work_failed", work=getattr(work, "__name__", ""))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), seconds)
 
 
 async def run_once(context: Context) -> int:
-    """Delete expired tokens and sessions, each kind on its own and by batches; returns how many."""
+    """Delete expired rows, each kind in transactions of its own; returns how many."""
     now = context.clock.now()
     ended_before = now - ENDED_KEPT
     await forget_sealed_pairs(context)

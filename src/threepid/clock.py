@@ -1,7 +1,7 @@
-"""Time and chance: the only module that knows either.
+"""Time and randomness: the only module that reads either.
 
-Everything that needs the time or a random value is handed a `Clock` or an `Entropy`, so that tests can hold both in
-their hand. ruff's banned-api forbids `time`, `datetime.now`, `random` and `secrets` everywhere else.
+Everything that needs the time or a random value gets a `Clock` or an `Entropy`, so that tests can control both. ruff's
+banned-api forbids `time`, `datetime.now`, `random` and `secrets` everywhere else.
 """
 
 import base64
@@ -15,7 +15,7 @@ DAY = 24 * HOUR
 """Durations in milliseconds, the unit of every timestamp of the Matrix specification."""
 
 SKEW = MINUTE
-"""How far the clocks of two hosts may differ. A stored time that is further ahead is of a clock that was wrong."""
+"""How far the clocks of two hosts may differ. A wrong clock wrote a stored time that is further ahead."""
 
 _ID_BYTES = 18
 _TIME_BYTES = 6
@@ -29,16 +29,16 @@ class Clock:
         return time.time_ns() // 1_000_000
 
     def monotonic(self) -> float:
-        """Seconds of a clock that never goes back: for durations inside this process."""
+        """Seconds of a clock that never goes back, for durations inside this process."""
         return time.monotonic()
 
 
 class Entropy:
-    """OpenSSL's cryptographic random source, which the system's seeds in each process."""
+    """OpenSSL's cryptographic random source, which each process seeds from the system."""
 
     def bytes(self, count: int) -> bytes:
         """`count` random bytes."""
-        # Not the system's own for each: it gives the interpreter away, which takes long to come back under load.
+        # `os.urandom` releases the GIL, and reacquiring it under load is slow.
         return ssl.RAND_bytes(count)
 
     def token(self, prefix: str = "", count: int = 32) -> str:
@@ -46,9 +46,9 @@ class Entropy:
         return prefix + base64.urlsafe_b64encode(self.bytes(count)).rstrip(b"=").decode("ascii")
 
     def id(self, now: int) -> str:
-        """The name of a row that was made `now`, 24 characters that nobody can guess: 48 bits of time before 96 random ones.
+        """The ID of a row that is made `now`: 24 characters that nobody can guess, 48 bits of time before 96 random bits.
 
-        Those of one time stand together in an index, so a commit writes half as many pages as with names at random.
+        IDs of the same time are neighbours in an index, so a commit writes half as many pages as with random IDs.
         """
         return base64.urlsafe_b64encode(now.to_bytes(_TIME_BYTES) + self.bytes(_ID_BYTES - _TIME_BYTES)).decode("ascii")
 

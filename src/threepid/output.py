@@ -1,4 +1,4 @@
-"""Standard output and standard error that never raise: a full disk or a closed pipe under the log loses lines, not requests.
+"""Standard output and standard error that never raise: a full disk or a closed pipe loses log lines, not requests.
 
 Everything that is logged goes through one of the two: structlog, Python's own logging, warnings, tracebacks, other libraries.
 """
@@ -12,14 +12,14 @@ from typing import Any, TextIO, cast
 
 
 class Unfailing(io.TextIOBase):
-    """A text stream that loses what cannot be written: nothing that writes to it raises.
+    """A text stream that never raises and drops what cannot be written.
 
-    It writes each text at once and whole, so that lines of several processes do not mix. After a line that was cut off, it
-    begins a new one.
+    It writes each text at once and whole, so that lines of several processes do not mix. After a truncated line it begins a
+    new one.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
-        """Write where `stream` does; None stands for nowhere."""
+        """Write where `stream` does; None discards everything."""
         self._stream = stream
         self._descriptor: int | None = None
         with suppress(AttributeError, OSError, ValueError):
@@ -27,7 +27,7 @@ class Unfailing(io.TextIOBase):
         self._is_cut = False
 
     def write(self, text: str) -> int:
-        """Write the text, or lose it. Returns its length."""
+        """Write the text or drop it, and return its length."""
         with suppress(Exception):
             if self._descriptor is not None:
                 self._write_whole(text.encode("utf-8", "backslashreplace"), self._descriptor)
@@ -44,11 +44,11 @@ class Unfailing(io.TextIOBase):
             while left:
                 left = left[os.write(descriptor, left) :]
         finally:
-            # What did not begin at all leaves the line as it was.
+            # A write that failed at its first byte leaves the line as it was.
             self._is_cut = (self._is_cut and len(left) == len(data)) or 0 < len(left) < len(data)
 
     def isatty(self) -> bool:
-        """Is it a terminal?"""
+        """Is the stream a terminal?"""
         with suppress(Exception):
             return self._stream is not None and self._stream.isatty()
         return False
@@ -60,7 +60,7 @@ class Unfailing(io.TextIOBase):
         return self._descriptor
 
     def writable(self) -> bool:
-        """It takes everything."""
+        """Can the stream be written? Always."""
         return True
 
     @property
@@ -69,21 +69,21 @@ class Unfailing(io.TextIOBase):
         return "utf-8"
 
     def flush(self) -> None:
-        """Nothing waits here."""
+        """Do nothing: each write is flushed at once."""
 
     def close(self) -> None:
-        """Nothing: the stream belongs to the process."""
+        """Do nothing: the stream belongs to the process."""
 
 
 def secure_output() -> None:
-    """Let nothing that writes to standard output or standard error raise: logs, warnings, tracebacks, other libraries."""
+    """Keep writes to standard output and standard error from raising."""
     _hold_descriptors()
     sys.stdout = _unfailing(sys.stdout)
     secure_errors()
 
 
 def secure_errors() -> None:
-    """Let nothing that writes to standard error raise."""
+    """Keep writes to standard error from raising."""
     sys.stderr = _unfailing(sys.stderr)
     logging.raiseExceptions = False
 
@@ -93,9 +93,9 @@ def _unfailing(stream: TextIO | None) -> Any:
 
 
 def _hold_descriptors() -> None:
-    """Open the standard descriptors if they are closed: else the next file or connection would take their place."""
+    """Open closed standard descriptors on the null device: otherwise the next file or connection would get their numbers."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number

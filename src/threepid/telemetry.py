@@ -1,4 +1,4 @@
-"""Structured logs with secrets masked, and metrics. Logging never raises: see output.py."""
+"""Structured logs with masked secrets, and metrics. Logging never raises: see output.py."""
 
 import logging
 import re
@@ -15,23 +15,25 @@ from threepid.output import secure_errors
 requests: Final = Counter("threepid_requests_total", "Requests by operation.", ["operation"])
 failed_requests: Final = Counter("threepid_failed_requests_total", "Requests answered with a 5xx.", ["operation"])
 
-database_writes: Final = Counter("threepid_database_writes_total", "Units of work that were committed.")
-database_commits: Final = Counter("threepid_database_commits_total", "Commits; on SQLite one carries several units.")
-messages_sent: Final = Counter("threepid_messages_sent_total", "Messages that a relay took.")
-messages_failed: Final = Counter("threepid_messages_failed_total", "Messages that were given up.")
+database_writes: Final = Counter("threepid_database_writes_total", "Committed units of work.")
+database_commits: Final = Counter(
+    "threepid_database_commits_total", "Commits. On SQLite, one commit may carry several units of work."
+)
+messages_sent: Final = Counter("threepid_messages_sent_total", "Messages that a relay or gateway accepted.")
+messages_failed: Final = Counter("threepid_messages_failed_total", "Messages that failed for good.")
 sms_prefixes_closed: Final = Gauge(
     "threepid_sms_prefixes_closed",
-    "Phone prefixes that are sent nothing because almost no code came back: somebody is milking them.",
+    "Phone prefixes that get no SMS because almost no code was entered: a sign of SMS pumping.",
     multiprocess_mode="mostrecent",
 )
 messages_waiting: Final = Gauge("threepid_messages_waiting", "Messages in the outbox.", multiprocess_mode="mostrecent")
 
 
 class Counts:
-    """Carries plain running totals over into counters."""
+    """Copies plain running totals into counters."""
 
     def __init__(self) -> None:
-        """Nothing was carried yet."""
+        """Start with no totals copied."""
         self._seen: dict[tuple[int, str], int] = {}
 
     def carry(self, counter: Counter, total: int, label: str = "") -> None:
@@ -47,11 +49,11 @@ _SECRET_NAME: Final = re.compile(
 )
 _SECRET_VALUE: Final = re.compile(r"\b(tp[ilr]?_)[A-Za-z0-9_-]{16,}|(access_token|client_secret|token)=[^&\s\"']+")
 _EMAIL: Final = re.compile(r"([\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]{0,63}@(?=[\w\[])")
-"""Bounded: a text of one long word costs so much for each place of it, not for each pair of places."""
+"""Bounded, so that a text of one long word takes linear and not quadratic time."""
 
 
 def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor: hide what is a secret by its name or its look, and shorten e-mail addresses."""
+    """Mask values that look like secrets, by name or content, and shorten email addresses: a structlog processor."""
     for name, value in event.items():
         if name == "event":
             continue
@@ -63,12 +65,12 @@ def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
 
 
 def mask_text(text: str) -> str:
-    """`text` without anything that looks like a token, and with e-mail addresses shortened."""
+    """`text` with everything that looks like a token masked, and with email addresses shortened."""
     return _EMAIL.sub(r"\1***@", _SECRET_VALUE.sub("***", text))
 
 
 def configure_logging(*, level: str = "info", json: bool | None = None) -> None:
-    """Log to standard error: coloured lines on a terminal, JSON elsewhere. Nothing that is logged raises from then on."""
+    """Log to standard error: coloured lines on a terminal, JSON elsewhere. From then on, logging never raises."""
     secure_errors()
     as_json = not sys.stderr.isatty() if json is None else json
     renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
@@ -88,13 +90,13 @@ def configure_logging(*, level: str = "info", json: bool | None = None) -> None:
 
 
 def _unraising(base: type[Any]) -> type[Any]:
-    """A logger whose events are lost where they cannot be rendered."""
+    """A logger class that logs only the error's name for an event that cannot be rendered, and never raises."""
 
     class Logger(base):  # type: ignore[misc] # structlog makes the class
         def _proxy_to_logger(self, method_name: str, event: str | None = None, **values: Any) -> Any:
             try:
                 return super()._proxy_to_logger(method_name, event, **values)
-            except Exception as error:  # noqa: BLE001 - whatever it is, who logs has other work
+            except Exception as error:  # noqa: BLE001 - logging must not fail its caller
                 with suppress(Exception):
                     return super()._proxy_to_logger(method_name, event, not_rendered=type(error).__name__)
 

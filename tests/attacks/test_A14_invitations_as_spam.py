@@ -130,7 +130,7 @@ def test_names_bring_no_link_no_header_and_no_number_into_a_mail(world: World, n
     check_harmless(mail)
     words = " ".join(mail.text.split())
     found = re.search(
-        r"Hello, (.*) \(@alice:example.org\) invites you to a room on Matrix, which is called (.*?) To ", words
+        r"Hello, (.*) \(@alice:example.org\) invites you to a room on Matrix. It is called: (.*?) To ", words
     )
     assert found, words
     assert 0 < len(found[1]) <= 20
@@ -399,7 +399,7 @@ def test_an_identity_server_alone_goes_by_its_own_name(database_url: str, tmp_pa
             assert "id.example.net" in shown
             assert "at localhost" not in shown
             # The homeserver that the user is of is called so in this test, and a proof says who asked for it.
-            assert not re.search(r"(?<!for a user of )\blocalhost\b(?!:\d)", invisible(shown))
+            assert not re.search(r"(?<!the homeserver )\blocalhost\b(?!:\d)", invisible(shown))
         assert "to a Matrix account. Please confirm" in " ".join(proof.text.split())
         for text in world.texts():
             assert text.text.startswith("id.example.net: ")

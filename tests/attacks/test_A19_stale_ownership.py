@@ -69,7 +69,7 @@ def test_an_old_contact_opens_nothing_until_it_is_confirmed_again(world: World, 
         refused = reset(world, medium, f"late{path.replace('/', '-')}", path)
         assert refused.status_code == 401
         assert refused.json()["errcode"] == "M_FORBIDDEN"
-        assert "confirmed too long ago" in refused.json()["error"]
+        assert "validated too long ago" in refused.json()["error"]
     # The password is as good as ever, also with the contact as the name.
     login = {"type": "m.login.password", "identifier": IDENTIFIERS[medium], "password": PASSWORD}
     assert world.post(f"{C}/login", login).status_code == 200

@@ -89,7 +89,7 @@ def test_nobody_else_gets_the_number_by_another_spelling(world: World) -> None:
     # From now on every spelling tells the owner, and no code goes out.
     for number, spelling in enumerate(SPELLINGS):
         assert ask(world, "add", spelling, f"c{number}", bob).status_code == 200
-        assert "somebody tried to add this number" in world.text().text
+        assert "Somebody tried to add this number" in world.text().text
 
 
 def test_every_spelling_logs_in_and_what_is_refused_logs_nobody_in(world: World) -> None:

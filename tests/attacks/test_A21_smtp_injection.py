@@ -11,7 +11,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from mail_relay import PostOffice, Received
 from threepid.config import Email, SmtpTransport
 from threepid.delivery.email import Mailer
-from threepid.delivery.senders import by_mail
+from threepid.delivery.jobs.messages import mails
 from threepid.delivery.worker import Worker
 from threepid.domain.messages import EXAMPLES, Message
 from threepid.storage import outbox
@@ -68,7 +68,7 @@ async def send(database_url: str, *orders: dict[str, Any], sender: str = "Exampl
     async with PostOffice(database_url) as office:
         via = SmtpTransport(host="127.0.0.1", port=port, tls="plain", timeout=5.0)
         mailer = Mailer(Email(sender=sender, via=(via,)), office.database)
-        worker = Worker(office.database, office.clock, {"email": by_mail(mailer, office.renderer, office.clock)})
+        worker = Worker(office.database, office.clock, [mails(mailer, office.renderer, office.clock)])
         for order in orders:
             await office.order(**order)
         assert await worker.run_once() == len(orders)

@@ -297,7 +297,7 @@ def test_an_ended_account_is_refused_alike_by_every_way_and_its_contacts_are_fre
     mails, texts = world.mails()[alice.mails :], world.texts()[alice.texts :]  # with the notices of the deactivation
     assert len(mails) == len(texts) == 2
     assert not any("/confirm/" in mail.text for mail in mails)
-    assert sum("no Matrix account" in text.text for text in texts) == 1
+    assert sum("No Matrix account" in text.text for text in texts) == 1
     bob = world.register("bob")
     body = {"client_secret": "b", "country": "GB", "phone_number": PHONE, "send_attempt": 1}
     sid = world.post(f"{C}/account/3pid/msisdn/requestToken", body, token=bob).json()["sid"]

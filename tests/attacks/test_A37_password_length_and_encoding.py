@@ -8,7 +8,7 @@ from typing import Any
 import bcrypt
 import pytest
 
-from threepid.domain.secrets.passwords import Passwords
+from threepid.domain.secrets.passwords import Hasher, Passwords
 from threepid.spec.errors import InvalidParam
 from threepid.storage import accounts
 from threepid.storage.engine.database import Tx
@@ -165,36 +165,40 @@ def test_a_password_that_is_no_text_is_no_failure_where_no_json_was_read(world: 
 
 
 @pytest.mark.parametrize("variant", ["2a", "2b", "2y"])
-def test_accounts_of_other_servers_log_in_with_their_old_passwords(world: World, variant: str) -> None:
+def test_accounts_of_other_servers_log_in_with_their_old_passwords(
+    database_url: str, tmp_path: Path, variant: str
+) -> None:
     """Those hashed the first 72 bytes of the normal form: who had a longer password has it still."""
     long = "\u00e4" * 40 + " and more than the server looked at"
-    for name, password in (("short", "caf\u00e9 au lait"), ("long", long)):
-        hashed = bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4)).decode()
+    with World(database_url, tmp_path, hasher=Hasher()) as world:
+        for name, password in (("short", "caf\u00e9 au lait"), ("long", long)):
+            hashed = bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4)).decode()
 
-        def insert(tx: Tx, name: str = name, hashed: str = f"${variant}${hashed[4:]}") -> None:
-            assert accounts.insert(tx, user_id=f"@{name}:example.org", password_hash=hashed, created_at=1)
+            def insert(tx: Tx, name: str = name, hashed: str = f"${variant}${hashed[4:]}") -> None:
+                assert accounts.insert(tx, user_id=f"@{name}:example.org", password_hash=hashed, created_at=1)
 
-        world.run(world.server.context.database.write(insert))
-        # Hashed anew at the first login, and whole: from then on the rest of a long one counts too.
-        for word, status in (("wrong password", 403), (password, 200), (password, 200), (password[:-1], 403)):
-            answer = world.post(LOGIN, {"type": "m.login.password", "user": name, "password": word})
-            assert answer.status_code == status, answer.text
-        account = world.run(world.homeserver.accounts.get(f"@{name}:example.org"))
-        assert account is not None
-        assert str(account.password_hash).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+            world.run(world.server.context.database.write(insert))
+            # Hashed anew at the first login, and whole: from then on the rest of a long one counts too.
+            for word, status in (("wrong password", 403), (password, 200), (password, 200), (password[:-1], 403)):
+                answer = world.post(LOGIN, {"type": "m.login.password", "user": name, "password": word})
+                assert answer.status_code == status, answer.text
+            account = world.run(world.homeserver.accounts.get(f"@{name}:example.org"))
+            assert account is not None
+            assert str(account.password_hash).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
-def test_the_time_for_a_password_does_not_grow_with_what_is_sent(world: World) -> None:
-    passwords: Passwords = world.homeserver.passwords
+def test_the_time_for_a_password_does_not_grow_with_what_is_sent(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, hasher=Hasher()) as world:
+        passwords: Passwords = world.homeserver.passwords
 
-    async def seconds(password: str) -> float:
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        for _ in range(10):
-            await passwords.verify(password, None)
-        return loop.time() - start
+        async def seconds(password: str) -> float:
+            loop = asyncio.get_running_loop()
+            start = loop.time()
+            for _ in range(10):
+                await passwords.verify(password, None)
+            return loop.time() - start
 
-    within = world.run(seconds("x" * 512))
-    # The longest that gets through the API, the most that Unicode makes of little, and marks that have to be sorted.
-    for beyond in ("x" * 60_000, "\ufdfa" * 1_365, "\u0345\u0300" * 1_024):
-        assert world.run(seconds(beyond)) < within
+        within = world.run(seconds("x" * 512))
+        # The longest that gets through the API, the most that Unicode makes of little, and marks that have to be sorted.
+        for beyond in ("x" * 60_000, "\ufdfa" * 1_365, "\u0345\u0300" * 1_024):
+            assert world.run(seconds(beyond)) < within

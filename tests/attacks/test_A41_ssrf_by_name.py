@@ -151,9 +151,9 @@ def inside(database_url: str, tmp_path: Path, dns: DnsServer, birds: Canaries) -
         yield Inside(made, dns, birds)
 
 
-OF_HOMESERVER = (502, {"errcode": "M_UNKNOWN", "error": "The homeserver could not be asked."})
-OF_KEYS = (502, {"errcode": "M_UNKNOWN", "error": "The homeserver could not be asked for its keys."})
-OF_IDENTITY = (502, {"errcode": "M_UNKNOWN", "error": "The identity server could not be reached."})
+OF_HOMESERVER = (502, {"errcode": "M_UNKNOWN", "error": "The homeserver is unreachable."})
+OF_KEYS = (502, {"errcode": "M_UNKNOWN", "error": "We could not fetch the keys of the homeserver."})
+OF_IDENTITY = (502, {"errcode": "M_UNKNOWN", "error": "The identity server is unreachable."})
 ENTRIES: dict[str, tuple[Callable[[Inside, str], httpx.Response], tuple[int, Any], tuple[int, str]]] = {
     "an identity account's homeserver": (Inside.register, OF_HOMESERVER, (502, "M_UNKNOWN")),
     "an identity server to publish at": (Inside.bind, OF_IDENTITY, (400, "M_SERVER_NOT_TRUSTED")),

@@ -51,7 +51,7 @@ def refused(world: World, answer: httpx.Response, status: int = 502) -> None:
     """There is no token, and nothing is told but that the homeserver could not be asked."""
     assert answer.status_code == status
     if status == 502:
-        assert answer.json() == {"errcode": "M_UNKNOWN", "error": "The homeserver could not be asked."}
+        assert answer.json() == {"errcode": "M_UNKNOWN", "error": "The homeserver is unreachable."}
     assert "token" not in answer.json()
 
 

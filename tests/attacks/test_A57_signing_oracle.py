@@ -114,7 +114,7 @@ def test_a_key_may_be_written_in_either_base64(invited: Invited) -> None:
 
 def test_unknown_cancelled_and_expired_invitations_are_answered_alike(invited: Invited) -> None:
     world = invited.world
-    assert invited.sign(token="nosuch").json() == {"errcode": "M_UNRECOGNIZED", "error": "This token is not known."}
+    assert invited.sign(token="nosuch").json() == {"errcode": "M_UNRECOGNIZED", "error": "This token is unknown."}
     invites = world.identity.invites
     assert invites is not None
     assert world.post(SIGN, {"mxid": BOB, "token": "a b", "private_key": "x"}, token=invited.bob).status_code == 400

@@ -57,7 +57,7 @@ def test_a_server_does_not_start_with_a_secret_that_others_can_read(directory: P
     (directory / path).chmod(0o644)
     for command in (("serve",), ("account", "list")):
         refused = threepid(*command, cwd=directory)
-        assert refused.stderr == f"{path} can be read by others: `chmod 600 {path}`.\n"
+        assert refused.stderr == f"{path} is readable by others: run `chmod 600 {path}`.\n"
         assert (refused.returncode, refused.stdout) == (1, "")
 
 
@@ -68,7 +68,7 @@ def test_no_bit_for_others_is_borne(tmp_path: Path, mode: int) -> None:
     path.chmod(mode)
     with pytest.raises(KeyFileError) as refusal:
         ensure_keyring(tmp_path, SeededEntropy("a"))
-    assert str(refusal.value) == f"{path} can be read by others: `chmod 600 {path}`."
+    assert str(refusal.value) == f"{path} is readable by others: run `chmod 600 {path}`."
     path.chmod(0o400)
     assert load_keyring(tmp_path).current.key_id == "ed25519:0"
 
@@ -214,7 +214,7 @@ def test_keys_are_taken_over_by_the_command(directory: Path) -> None:
     assert not any(seed in taken.stdout for seed in seeds)
     again = threepid("keys", "import", "sydent.conf", "--retired", cwd=directory)
     assert (again.returncode, again.stdout) == (1, "")
-    assert again.stderr == "ed25519:7 is here already, as ed25519:a_AbCd.\n"
+    assert again.stderr == "ed25519:7 exists already, as ed25519:a_AbCd.\n"
     missing = threepid("keys", "import", "nosuch", cwd=directory)
     assert (missing.returncode, missing.stderr) == (1, "nosuch cannot be read: No such file or directory.\n")
     (directory / "binary").write_bytes(b"\xff\xfe")

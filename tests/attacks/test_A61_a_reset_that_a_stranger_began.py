@@ -17,7 +17,7 @@ ADDRESS = "alice@example.com"
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Firefox/128.0"
 STAGE = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}, "password": PASSWORD}
 RESET = {"client_secret": "s", "email": ADDRESS, "send_attempt": 1}
-WHEN = "2027-01-15 08:00 UTC"
+WHEN = "15 January 2027 08:00 UTC"
 
 
 def owner(world: World) -> str:
@@ -65,8 +65,8 @@ def test_a_reset_without_a_token_has_no_page(
             {},
         )
         for page in (visitor.page, *(visitor.send(form) for form in forms)):
-            assert (page.status, page.heading) == (403, "There is no page for this")
-            assert "Somebody else sent you here?" in page.text
+            assert (page.status, page.heading) == (403, "There is no page for this step")
+            assert "Did somebody else send you here?" in page.text
             assert not page.fields
             assert not page.links
             assert not is_done(page)
@@ -109,7 +109,7 @@ def test_the_page_of_somebody_logged_in_names_the_account_and_who_asked(world: W
         f"{C}/account/password", {"new_password": "x" * 9}, token=token, headers={"User-Agent": FIREFOX}
     )
     visitor = Visitor.at_stage(world, EMAIL, answer.json()["session"], **{"User-Agent": "curl/8"})
-    for text in ("@alice:example.org", WHEN, "127.0.0.1", "Firefox on Windows", "Whoever asked for this chooses"):
+    for text in ("@alice:example.org", WHEN, "127.0.0.1", "Firefox on Windows", "Whoever made this request chooses"):
         assert text in visitor.page.text
     world.clock.advance(60_000)
     visitor.press("Send me a code", address=ADDRESS)
@@ -146,7 +146,7 @@ def test_no_address_is_proven_for_an_account_without_a_name(
         for version in ("r0", "v3", "unstable"):
             visitor = Visitor.at_stage(world, stage, session, version=version)
             for page in (visitor.page, visitor.send({"action": "send", "address": ADDRESS})):
-                assert (page.status, page.heading) == (403, "Please choose a username first")
+                assert (page.status, page.heading) == (403, "Choose a username first")
                 assert not page.fields
                 assert not is_done(page)
         assert world.mails() == []
@@ -208,8 +208,8 @@ def test_the_mail_and_the_page_of_a_reset_say_who_asked(world: World, agent: str
     html = mail.message.get_body(("html",))
     assert html is not None
     for text in (words(mail.text), page.text, words(re.sub("<[^>]*>", "", html.get_content()))):
-        assert f"Asked for on {WHEN}, from the network address 127.0.0.1, by {AGENTS[agent]}." in text
-        assert "Whoever asked for this chooses the new password." in text
+        assert f"Requested on {WHEN} by {AGENTS[agent]}. Network address: 127.0.0.1." in text
+        assert "Whoever made this request chooses the new password." in text
         assert "evil" not in text
         assert "close" not in text.replace("close this page", "")
     assert "@alice:example.org" in page.text
@@ -219,7 +219,7 @@ def test_an_ipv6_caller_is_told_as_a_network(world: World) -> None:
     owner(world)
     headers = {"X-Forwarded-For": "2001:db8:1:2:3:4:5:6"}
     world.post(f"{C}/account/password/email/requestToken", RESET, headers=headers)
-    assert "from the network address 2001:db8:1:2::/64," in words(world.mail().text)
+    assert "Network address: 2001:db8:1:2::/64." in words(world.mail().text)
 
 
 def test_each_message_tells_of_its_own_request(world: World) -> None:
@@ -234,15 +234,13 @@ def test_each_message_tells_of_its_own_request(world: World) -> None:
     assert "192.0.2.1" in Page(world.get(first.link)).text
     page = Page(world.get(second.link))
     assert "192.0.2.2" in page.text
-    assert "2027-01-15 08:01 UTC" in page.text
+    assert "15 January 2027 08:01 UTC" in page.text
 
 
 def test_a_mailbox_that_no_account_has_is_told_who_asked_too(world: World) -> None:
     body = {**RESET, "email": "nobody@example.com"}
     world.post(f"{C}/account/password/email/requestToken", body, headers={"User-Agent": FIREFOX})
-    assert f"Asked for on {WHEN}, from the network address 127.0.0.1, by Firefox on Windows." in words(
-        world.mail().text
-    )
+    assert f"Requested on {WHEN} by Firefox on Windows. Network address: 127.0.0.1." in words(world.mail().text)
 
 
 @pytest.mark.parametrize("path", ["register/email/requestToken", "account/3pid/email/requestToken"])
@@ -268,18 +266,18 @@ def test_the_homeserver_is_told_of_that_asks_for_its_people(database_url: str, t
         mail = world.mail()
         page = Page(world.get(mail.link))
         for text in (words(mail.text), page.text):
-            assert "from the network address 192.0.2.7, by a homeserver." in text
+            assert "by a homeserver. Network address: 192.0.2.7." in text
             # It may be a reset there, which it does not tell us.
             assert "set a new password" in text
-            assert "whoever asked chooses the password" in text
+            assert "whoever made the request chooses the password" in text
             assert "Firefox" not in text
 
 
 def test_the_homeserver_of_a_user_of_another_one_is_named_without_a_link() -> None:
-    from threepid.domain.origin import of_caller
+    from threepid.domain.origin import from_text, of_caller
 
     origin = of_caller(0, "192.0.2.7", FIREFOX, homeserver="login.evil.example")
-    assert origin.in_message()["asked_by"] == "Firefox on Windows, for a user of login. evil. example"
+    assert from_text(origin.in_message()).homeserver == "login. evil. example"
 
 
 def test_a_caller_without_an_address_is_not_given_one() -> None:
@@ -300,7 +298,7 @@ def test_who_asked_is_not_told_of_links_of_before(world: World) -> None:
     world.run(world.server.context.database.write(lambda tx: tx.run(query, range(1, 99))))
     page = Page(world.get(mail.link))
     assert page.status == 200
-    assert "Asked for" not in page.text
+    assert "Requested on" not in page.text
     assert world.post(mail.link).status_code == 200
 
 
@@ -358,11 +356,11 @@ def test_where_it_is_allowed_mail_page_and_button_say_so(database_url: str, tmp_
         assert html is not None
         page = Page(world.get(mail.link))
         for text in (words(mail.text), words(re.sub("<[^>]*>", "", html.get_content())), page.text):
-            assert "set a new password for or close the" in text
+            assert "set a new password for, or close, the" in text
             assert "chooses the new password, or closes the account for good" in text
         assert "Set a new password or close the account" in html.get_content()
-        assert "or its end" in str(mail.message["Subject"])
-        assert list(page.buttons) == ["Yes, I asked: set a new password or close the account"]
+        assert "or close it?" in str(mail.message["Subject"])
+        assert list(page.buttons) == ["Yes, set a new password or close the account"]
         assert world.post(mail.link).status_code == 200
         auth = {"type": EMAIL, "threepid_creds": {"sid": sid, "client_secret": "s"}}
         assert close(world, auth).status_code == 200

@@ -67,7 +67,7 @@ def test_a_pattern_that_names_strangers_is_no_trusted_server(tmp_path: Path, pat
     (found,) = problems(tmp_path, accounts__trusted_identity_servers=["id.example.org", pattern])
     assert (
         found
-        == f"[accounts] trusted_identity_servers: {pattern!r} would believe strangers: anybody can have a name there"
+        == f"[accounts] trusted_identity_servers: {pattern!r} would trust strangers: anybody can register a name there"
     )
 
 
@@ -356,7 +356,7 @@ def test_a_warning_stops_nothing_and_a_problem_does(tmp_path: Path) -> None:
         )
 
     warned = check()
-    assert (warned.returncode, warned.stdout) == (0, "The configuration is good.\n")
+    assert (warned.returncode, warned.stdout) == (0, "The configuration is valid.\n")
     assert [line.partition(": ")[2].partition(":")[0] for line in warned.stderr.splitlines()] == [
         "[server] listen",
         "[policy] password_min_length",

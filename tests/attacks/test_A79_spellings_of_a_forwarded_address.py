@@ -164,17 +164,23 @@ def test_callers_of_a_unix_socket_without_the_header_count_as_one(proxied_world:
     assert opened(proxied_world, 1, ("X-Forwarded-For", "203.0.113.9:1"), start=21) == 1
 
 
+class OnUnixSocket(ServerProcess):
+    """A server that is there when its socket accepts a connection."""
+
+    socket_path: Path
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.socket_path)) == 0
+
+
 def test_a_server_on_a_unix_socket_limits_registrations(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    server = ServerProcess(tmp_path / "server")
+    server = OnUnixSocket(tmp_path / "server")
+    server.socket_path = path
     text = server.config.read_text().replace('all = "off"', "registration_from_client = { burst = 2, per_hour = 1 }")
     server.config.write_text(text)
 
-    def accepts() -> bool:
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(str(path)) == 0
-
-    server._answers = accepts  # type: ignore[method-assign]
     server.start(THREEPID__SERVER__LISTEN=f"unix:{path}")
     with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url=server.base, timeout=20) as http:
         statuses = []

@@ -113,7 +113,7 @@ class Site:
         log = self.process.directory / "log"
 
         def look() -> str | None:
-            codes = re.findall(rf"{re.escape(number)}.*?(\d{{6}}) is the code", log.read_text(), re.DOTALL)
+            codes = re.findall(rf"{re.escape(number)}.*?(\d{{6}}) is your code", log.read_text(), re.DOTALL)
             return codes[-1] if codes else None
 
         return str(wait_for(look, what=f"a text to {number}"))

@@ -40,9 +40,9 @@ def test_a_password_is_typed(window: Window, site: Site) -> None:
     expect(page.get_by_label("Password")).to_be_focused()
     page.keyboard.type("wrong")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_have_text("The password is not right.")
+    expect(page.get_by_role("alert")).to_have_text("The password is wrong.")
     expect(page.get_by_label("Password")).to_be_focused()
-    expect(page.get_by_label("Password")).to_have_accessible_description("The password is not right.")
+    expect(page.get_by_label("Password")).to_have_accessible_description("The password is wrong.")
     window.check_looks(page)
     assert window.page.evaluate("window.heard") == []
     page.keyboard.type(PASSWORD)
@@ -55,16 +55,16 @@ def test_the_code_of_a_mail_is_typed(window: Window, site: Site) -> None:
     session = site.begin(body={"username": "mail", "password": PASSWORD})["session"]
     page = window.open_from_app(site.url("m.login.email.identity", session))
     window.check_looks(page)
-    expect(page.get_by_label("E-mail address")).to_be_focused()
+    expect(page.get_by_label("Email address")).to_be_focused()
     page.keyboard.type("code@example.com")
     page.keyboard.press("Enter")
-    expect(page.get_by_label("The code in it")).to_be_focused()
+    expect(page.get_by_label("Code")).to_be_focused()
     window.check_looks(page)
     page.keyboard.type("000000" if site.code("code@example.com") != "000000" else "000001")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_have_text("This code is not correct.")
+    expect(page.get_by_role("alert")).to_have_text("This code is wrong.")
     window.check_looks(page)
-    expect(page.get_by_label("The code in it")).to_be_focused()
+    expect(page.get_by_label("Code")).to_be_focused()
     page.keyboard.type(site.code("code@example.com"))
     page.keyboard.press("Enter")
     check_told(window, site, page)
@@ -74,10 +74,10 @@ def test_the_code_of_a_mail_is_typed(window: Window, site: Site) -> None:
 def test_the_link_of_a_mail_is_opened(window: Window, site: Site) -> None:
     session = site.begin(body={"username": "link"})["session"]
     page = window.open_from_app(site.url("m.login.email.identity", session))
-    page.get_by_label("E-mail address").fill("link@example.com")
+    page.get_by_label("Email address").fill("link@example.com")
     page.get_by_role("button", name="Send me a code").click()
-    page.get_by_role("button", name="I have pressed the button").click()
-    expect(page.get_by_role("alert")).to_contain_text("We do not see that yet")
+    page.get_by_role("button", name="I pressed the button").click()
+    expect(page.get_by_role("alert")).to_contain_text("We have not seen that yet")
     window.check_looks(page)
     mailed = window.context.new_page()
     mailed.goto(site.link("link@example.com"))
@@ -85,7 +85,7 @@ def test_the_link_of_a_mail_is_opened(window: Window, site: Site) -> None:
     mailed.get_by_role("button", name="Yes, confirm it").click()
     expect(mailed.get_by_role("heading", level=1)).to_contain_text("that worked")
     window.check_looks(mailed)
-    page.get_by_role("button", name="I have pressed the button").click()
+    page.get_by_role("button", name="I pressed the button").click()
     check_told(window, site, page)
 
 
@@ -101,16 +101,16 @@ def test_a_phone_number_is_chosen_and_its_code_typed_with_the_keyboard_alone(win
     page.keyboard.type("07400 123456")
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
-    expect(page.get_by_label("The code in it")).to_be_focused()
-    expect(page.get_by_role("status")).to_have_text("We have sent a text message to +447400123456.")
+    expect(page.get_by_label("Code")).to_be_focused()
+    expect(page.get_by_role("status")).to_have_text("We sent an SMS to +447400123456.")
     window.check_looks(page)
     first = site.text_code("+447400123456")
     for _ in range(2):
         page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="Send another message")).to_be_focused()
+    expect(page.get_by_role("button", name="Send another SMS")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("status")).to_have_text("We have sent another text message to +447400123456.")
-    expect(page.get_by_label("The code in it")).to_be_focused()
+    expect(page.get_by_role("status")).to_have_text("We sent another SMS to +447400123456.")
+    expect(page.get_by_label("Code")).to_be_focused()
     page.keyboard.type(first)
     page.keyboard.press("Enter")
     check_told(window, site, page)
@@ -121,7 +121,7 @@ def test_a_captcha_is_solved(window: Window, guarded: Site) -> None:
     page = window.open_from_app(guarded.url("m.login.recaptcha", session))
     window.check_looks(page)
     page.get_by_role("button", name="Continue").click()
-    expect(page.get_by_role("alert")).to_have_text("Please solve the captcha first.")
+    expect(page.get_by_role("alert")).to_have_text("Solve the captcha first.")
     page.frame_locator("iframe").get_by_label("I am a human").check()
     page.get_by_role("button", name="Continue").click()
     check_told(window, guarded, page)
@@ -136,7 +136,7 @@ def test_a_token_is_typed_and_documents_accepted(window: Window, guarded: Site, 
     expect(page.get_by_label("Registration token")).to_be_focused()
     page.keyboard.type("nonsense")
     page.keyboard.press("Enter")
-    expect(page.get_by_label("Registration token")).to_have_accessible_description(re.compile("not known"))
+    expect(page.get_by_label("Registration token")).to_have_accessible_description(re.compile("is unknown"))
     window.check_looks(page)
     page.get_by_label("Registration token").fill(registration_token)
     page.keyboard.press("Enter")
@@ -182,18 +182,18 @@ def test_a_function_of_the_app_is_called_instead_of_posting(window: Window, site
 @pytest.mark.parametrize(
     ("url", "heading"),
     [
-        (lambda site: site.url("m.login.dummy", "unknown"), "This page is no longer good"),
-        (lambda site: site.url("m.login.terms", site.begin()["session"]), "This step is not needed now"),
-        (lambda site: site.url("m.login.email.identity", site.begin()["session"]), "Please choose a username first"),
+        (lambda site: site.url("m.login.dummy", "unknown"), "This page has expired"),
+        (lambda site: site.url("m.login.terms", site.begin()["session"]), "This step is not needed"),
+        (lambda site: site.url("m.login.email.identity", site.begin()["session"]), "Choose a username first"),
         (
             lambda site: site.url(
                 "m.login.email.identity", site.begin("/account/password", {"new_password": PASSWORD})["session"]
             ),
-            "There is no page for this",
+            "There is no page for this step",
         ),
-        (lambda site: f"{site.base}/nothing", "There is nothing here"),
+        (lambda site: f"{site.base}/nothing", "Page not found"),
         (lambda site: f"{site.base}/mailbox/", "Mailbox"),
-        (lambda site: f"{site.base}/confirm/nothing", "This link is no longer good"),
+        (lambda site: f"{site.base}/confirm/nothing", "This link does not work any more"),
     ],
 )
 def test_pages_that_lead_nowhere_can_be_read(
@@ -210,9 +210,9 @@ def test_pages_work_without_javascript_up_to_telling_the_app(chromium: Browser, 
     with new_context(chromium, java_script_enabled=False) as context:
         page = context.new_page()
         page.goto(site.url("m.login.email.identity", session))
-        page.get_by_label("E-mail address").fill("plain@example.com")
+        page.get_by_label("Email address").fill("plain@example.com")
         page.get_by_role("button", name="Send me a code").click()
-        page.get_by_label("The code in it").fill(site.code("plain@example.com"))
+        page.get_by_label("Code").fill(site.code("plain@example.com"))
         page.get_by_role("button", name="Continue").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text(DONE)
         page.goto(f"{site.base}/_matrix/static/client/login/")

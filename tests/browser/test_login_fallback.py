@@ -20,7 +20,7 @@ def open_login(window: Window, site: Site, query: str = "") -> Page:
 
 
 def log_in(page: Page, user: str, password: str = PASSWORD) -> None:
-    page.get_by_label(re.compile("User name")).fill(user)
+    page.get_by_label(re.compile("Username")).fill(user)
     page.get_by_label("Password").fill(password)
     page.keyboard.press("Enter")
 
@@ -69,13 +69,13 @@ def caller(site: Site) -> str:
 def test_the_login_is_handed_to_the_app(window: Window, site: Site, account: str, hook: str) -> None:
     page = open_login(window, site)
     window.check_looks(page)
-    expect(page.get_by_label(re.compile("User name"))).to_be_focused()
+    expect(page.get_by_label(re.compile("Username"))).to_be_focused()
     page.evaluate(hook)
     page.keyboard.type("login")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("status")).to_contain_text("You are logged in")
+    expect(page.get_by_role("status")).to_contain_text("You are signed in")
     expect(page.get_by_role("status")).to_be_focused()
     window.check_looks(page)
     login = handed(page)
@@ -120,7 +120,7 @@ def test_a_wrong_password_is_told_and_may_be_typed_again(window: Window, site: S
     expect(page.get_by_role("alert")).to_be_visible()
     expect(page.get_by_label("Password")).to_be_focused()
     expect(page.get_by_label("Password")).to_have_value("")
-    expect(page.get_by_label("Password")).to_have_accessible_description(re.compile("not right"))
+    expect(page.get_by_label("Password")).to_have_accessible_description(re.compile("is wrong"))
     window.check_looks(page)
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
@@ -139,6 +139,6 @@ def test_a_server_that_is_away_is_told(window: Window, site: Site, account: str)
     page = open_login(window, site)
     page.route(re.compile("/login$"), lambda route: route.abort())
     log_in(page, "login")
-    expect(page.get_by_role("alert")).to_contain_text("could not be reached")
+    expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
     expect(page.get_by_role("button")).to_be_enabled()
     window.trouble.clear()  # the browser tells of the request that we cut

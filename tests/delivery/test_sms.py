@@ -15,6 +15,7 @@ from sms_gateway import ENDLESS, Asked, Gateway, texting, unreachable
 from threepid.clock import HOUR, MINUTE, SECOND
 from threepid.config import ConfigError, ConsoleTransport, HttpTransport, Sms
 from threepid.delivery.errors import DeliveryError
+from threepid.delivery.job import JobType
 from threepid.delivery.sms import HttpGateway, Texter
 from threepid.storage.outbox import Order
 
@@ -62,7 +63,7 @@ def test_a_text_goes_to_the_number_with_its_plus(database_url: str) -> None:
             assert asked.headers["content-type"] == "application/json"
             sent = json.loads(asked.body)
             assert sent["to"] == GERMAN
-            assert sent["text"].startswith("example.org: 042917 is the code to add this number")
+            assert sent["text"].startswith("example.org: 042917 is your code to add this number")
             assert sent["text"].endswith("\n\n@matrix.example.org #042917")
             assert "cookie" not in asked.headers
             assert asked.headers["user-agent"].startswith("threepid/")
@@ -334,7 +335,7 @@ def test_the_console_shows_the_text_and_says_that_nothing_was_sent(
     asyncio.run(run())
     shown = capsys.readouterr().err
     assert f"A text to {GERMAN}. Development only: nothing was sent." in shown
-    assert "042917 is the code" in shown
+    assert "042917 is your code" in shown
 
 
 def test_what_is_known_of_a_gateway_is_not_its_secret(tmp_path: Path) -> None:
@@ -362,7 +363,7 @@ def test_a_channel_is_whatever_takes_its_orders(database_url: str) -> None:
             taken.append(order)
 
         async with PostOffice(database_url) as office:
-            office.worker.senders["pigeon"] = take
+            office.deliver_by(JobType("pigeon", take))
             order_id = await office.order("the tower", channel="pigeon")
             await office.worker.run_once()
             assert [order.recipient for order in taken] == ["the tower"]

@@ -13,8 +13,9 @@ import structlog
 from mail_relay import HANG, Flaky, PostOffice, Relay
 from threepid.clock import HOUR, MINUTE
 from threepid.config import FileTransport, MailboxTransport
+from threepid.delivery.job import MESSAGES, JobType
 from threepid.delivery.traffic import AT_ONCE
-from threepid.delivery.worker import KEPT, REST_SECONDS, RETRY_AFTER, Worker
+from threepid.delivery.worker import KEPT, REST_SECONDS, Worker
 from threepid.storage import mailbox, outbox
 from threepid.storage.engine.database import Tx
 from world import HandClock
@@ -32,7 +33,7 @@ def hold(seconds: float) -> None:
 
 
 def test_the_pauses_grow() -> None:
-    assert all(earlier < later for earlier, later in pairwise(RETRY_AFTER))
+    assert all(earlier < later for earlier, later in pairwise(MESSAGES.pauses))
 
 
 def test_run_once_delivers_everything_that_is_due_and_nothing_else(database_url: str) -> None:
@@ -63,7 +64,7 @@ def test_a_message_is_tried_on_the_written_table_until_it_expires(database_url: 
                 office.clock.advance(row.due_at - office.clock.now())
                 if await office.worker.run_once():
                     tries.append(office.clock.now() - start)
-            assert [later - earlier for earlier, later in pairwise(tries)] == [*RETRY_AFTER, 15 * MINUTE]
+            assert [later - earlier for earlier, later in pairwise(tries)] == [*MESSAGES.pauses, 15 * MINUTE]
             assert row.failed_at == start + HOUR
             assert row.last_error == f"expired: localhost:{relay.port}: SMTPConnectResponseError 421"
             assert (office.worker.retried, office.worker.dropped, office.worker.failed) == (10, 1, 0)
@@ -109,7 +110,7 @@ def test_a_stopping_worker_does_not_wait_for_ever_and_the_message_comes_back(dat
 
         async with Relay(accept=accept) as relay, PostOffice(database_url, relay.transport(timeout=60.0)) as office:
             order_id = await office.order()
-            worker = Worker(office.database, office.clock, office.senders, stop_seconds=0.05)
+            worker = Worker(office.database, office.clock, office.job_types, stop_seconds=0.05)
             stop = asyncio.Event()
             running = asyncio.create_task(worker.run(stop))
             await reached.wait()
@@ -179,7 +180,7 @@ def test_the_log_shows_neither_address_nor_contents(database_url: str) -> None:
 def test_without_a_mailer_messages_wait_for_one(database_url: str) -> None:
     async def run() -> None:
         async with PostOffice(database_url) as office:
-            worker = Worker(office.database, office.clock, {})
+            worker = Worker(office.database, office.clock, ())
             order_id = await office.order()
             assert await worker.run_once() == 1
             row = await office.row(order_id)
@@ -229,7 +230,7 @@ def test_a_result_that_the_database_cannot_take_is_noted_later(database_url: str
 
         async with Relay(accept=accept) as relay, PostOffice(database_url, relay.transport()) as office:
             databases.append(Flaky(office.database))
-            worker = Worker(databases[0], office.clock, office.senders)
+            worker = Worker(databases[0], office.clock, office.job_types)
             order_id = await office.order()
             await worker.run_once()
             assert (await office.row(order_id)).sent_at is not None
@@ -242,7 +243,7 @@ def test_run_goes_on_when_the_database_is_gone_for_a_while(database_url: str) ->
     async def run() -> None:
         async with PostOffice(database_url, MailboxTransport()) as office:
             database = Flaky(office.database)
-            worker = Worker(database, office.clock, office.senders)
+            worker = Worker(database, office.clock, office.job_types)
             await office.order()
             database.refusals = 2
             stop = asyncio.Event()
@@ -368,15 +369,15 @@ def test_two_callers_together_begin_no_more_than_one_and_wait_for_each_others(da
         async with Relay() as relay, PostOffice(database_url, relay.transport()) as office:
             for number in range(3 * AT_ONCE):
                 await office.order(f"bob{number}@example.com")
-            worker = office.worker
             most = 0
 
             async def watch(order: outbox.Order) -> None:
                 nonlocal most
                 most = max(most, len(worker._under_way))
-                await office.senders["email"](order)
+                await office.job_types[0].handler(order)
 
-            worker.senders["email"] = watch
+            office.deliver_by(JobType("email", watch))
+            worker = office.worker
             await asyncio.gather(*(worker.run_once() for _ in range(4)))
             assert (most, worker.sent) == (AT_ONCE, 3 * AT_ONCE)
             await office.order("late@example.com")

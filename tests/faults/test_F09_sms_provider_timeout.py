@@ -93,7 +93,7 @@ def test_a_server_that_stops_while_a_gateway_thinks_gives_the_text_up_as_a_doubt
     async def run() -> None:
         async with Gateway(HANG) as gateway, texting(database_url, gateway.transport(timeout=60.0)) as office:
             order_id = await office.order(GERMAN, channel="sms")
-            worker = Worker(office.database, office.clock, office.worker.senders, stop_seconds=0.05)
+            worker = Worker(office.database, office.clock, office.job_types, stop_seconds=0.05)
             stop = asyncio.Event()
             running = asyncio.create_task(worker.run(stop))
             async with asyncio.timeout(10):

@@ -88,7 +88,7 @@ def test_a_bind_fails_with_a_sentence_and_nothing_is_recorded(
         other.replies[f"{V2}/3pid/bind"] = {**FAULTS, **LIES}[fault]
     answer = bind(home, token, other)
     assert answer.status_code == 502
-    assert answer.json() == {"errcode": "M_UNKNOWN", "error": "The identity server could not be reached."}
+    assert answer.json() == {"errcode": "M_UNKNOWN", "error": "The identity server is unreachable."}
     assert (bound(home), waiting(home), home.contacts(token)) == (0, 0, [])
 
 

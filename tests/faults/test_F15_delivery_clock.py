@@ -8,7 +8,7 @@ import pytest
 from mail_relay import PostOffice, Relay
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
 from threepid.delivery.errors import DeliveryError
-from threepid.delivery.worker import RETRY_AFTER
+from threepid.delivery.job import MESSAGES, JobType
 from threepid.storage.outbox import Order
 from world import World
 
@@ -25,12 +25,12 @@ def test_a_try_while_the_clock_was_ahead_is_repeated_after_its_own_pause(databas
             order_id = await office.order(life=500 * DAY)
             office.clock.advance(jump)
             await office.worker.run_once()
-            assert (await office.row(order_id)).due_at == office.clock.now() + RETRY_AFTER[0]
+            assert (await office.row(order_id)).due_at == office.clock.now() + MESSAGES.pauses[0]
             office.clock.advance(-jump)
             relay.script.clear()
             assert await office.worker.run_once() == 0  # it waits, but not for the jump
-            assert (await office.row(order_id)).due_at == office.clock.now() + RETRY_AFTER[0]
-            office.clock.advance(RETRY_AFTER[0])
+            assert (await office.row(order_id)).due_at == office.clock.now() + MESSAGES.pauses[0]
+            office.clock.advance(MESSAGES.pauses[0])
             assert await office.worker.run_once() == 1
             assert len(relay.received) == 1
 
@@ -49,7 +49,7 @@ def test_a_clock_that_is_set_back_lengthens_no_pause(database_url: str, jump: in
             relay.script.clear()
             office.clock.advance(-jump)
             assert await office.worker.run_once() == 0
-            office.clock.advance(RETRY_AFTER[0])
+            office.clock.advance(MESSAGES.pauses[0])
             assert await office.worker.run_once() == 1
             assert len(relay.received) == 1
 
@@ -70,7 +70,7 @@ def test_another_process_mends_it_too(database_url: str) -> None:
             await ahead.worker.run_once()
             relay.script.clear()
             assert await office.worker.run_once() == 0
-            office.clock.advance(RETRY_AFTER[0])
+            office.clock.advance(MESSAGES.pauses[0])
             assert await office.worker.run_once() == 1
 
     asyncio.run(run())
@@ -147,7 +147,7 @@ def test_a_destination_that_failed_is_not_left_alone_for_the_jump(database_url: 
                     raise DeliveryError("hangs", retry=True, rest=MINUTE)
                 sent.append(order.id)
 
-            office.worker.senders["email"] = send
+            office.deliver_by(JobType("email", send))
             office.clock.advance(DAY)
             await office.order("a@example.com", life=500 * DAY)
             await office.worker.run_once()

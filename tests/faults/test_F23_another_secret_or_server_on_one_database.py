@@ -78,7 +78,7 @@ def test_who_lost_the_secret_accepts_that_and_goes_on(tmp_path: Path, engine: st
     if engine == "sqlite":
         busy = threepid(server.config, "keys", "accept-new-secret", "--yes")
         assert busy.returncode == 1
-        assert "stop it first" in busy.stderr
+        assert "Stop it first" in busy.stderr
     server.stop()
     nothing = threepid(server.config, "keys", "accept-new-secret")
     assert (nothing.returncode, nothing.stderr) == (0, "")

@@ -176,7 +176,7 @@ def test_a_server_that_stops_leaves_a_doubtful_mail_alone_for_a_while(database_u
             PostOffice(database_url, relay.transport(), second.transport()) as office,
         ):
             order_id = await office.order(life=HOUR)
-            worker = Worker(office.database, office.clock, office.senders, stop_seconds=0.05)
+            worker = Worker(office.database, office.clock, office.job_types, stop_seconds=0.05)
             stop = asyncio.Event()
             running = asyncio.create_task(worker.run(stop))
             await until(lambda: slow.asked)
@@ -196,7 +196,7 @@ def test_a_server_that_stops_gives_back_what_no_relay_has(database_url: str) -> 
     async def run() -> None:
         async with Relay({"RCPT": HANG}) as relay, PostOffice(database_url, relay.transport()) as office:
             order_id = await office.order(life=HOUR)
-            worker = Worker(office.database, office.clock, office.senders, stop_seconds=0.05)
+            worker = Worker(office.database, office.clock, office.job_types, stop_seconds=0.05)
             stop = asyncio.Event()
             running = asyncio.create_task(worker.run(stop))
             await until(lambda: "RCPT" in relay.verbs)

@@ -14,11 +14,12 @@ from threepid.clock import DAY, HOUR, MINUTE, SECOND
 from threepid.config import Sms
 from threepid.delivery.attempt import Attempt
 from threepid.delivery.errors import DeliveryError
-from threepid.delivery.senders import by_text
+from threepid.delivery.job import JobType
+from threepid.delivery.jobs.messages import text_messages
 from threepid.delivery.sms import Texter
 from threepid.delivery.traffic import AT_ONCE, MOST, OF_ONE, RESTS, TO_ONE_DESTINATION, Gaps, Rests
 from threepid.domain.messages import EXAMPLES
-from threepid.domain.posting import destination
+from threepid.domain.outbox import destination
 from threepid.storage import outbox
 from threepid.storage.engine.database import Tx
 from threepid.storage.engine.queries import Query
@@ -55,7 +56,7 @@ def test_slow_recipients_hold_up_no_mail_to_another_domain(database_url: str, do
     async def run() -> None:
         slow = Slow(*(f"slow{number}.example" for number in range(domains)))
         async with PostOffice(database_url) as office:
-            office.worker.senders["email"] = slow.send
+            office.deliver_by(JobType("email", slow.send))
             for number in range(24):
                 await office.order(f"someone{number}@slow{number % domains}.example", caller=f"caller{number % 5}")
             stop = asyncio.Event()
@@ -84,7 +85,7 @@ def test_a_code_passes_a_flood_of_another_caller(database_url: str) -> None:
             sent.append(order.recipient)
 
         async with PostOffice(database_url) as office:
-            office.worker.senders["email"] = send
+            office.deliver_by(JobType("email", send))
             for number in range(300):
                 await office.order(f"victim{number}@big.example", caller="flood")
             stop = asyncio.Event()
@@ -111,7 +112,7 @@ def test_a_code_passes_notices_and_these_pass_invitations(database_url: str) -> 
             sent.append(order.template)
 
         async with PostOffice(database_url) as office:
-            office.worker.senders["email"] = send
+            office.deliver_by(JobType("email", send))
             for template in ("invitation", "password_changed", "reset_password"):
                 for number in range(20):
                     await office.order(f"a{number}@{template.replace('_', '-')}.example", message=KINDS[template])
@@ -133,7 +134,7 @@ def test_a_backlog_of_a_relay_that_was_down_is_sent_in_that_order_too(database_u
             sent.append((order.template, order.caller))
 
         async with PostOffice(database_url) as office:
-            office.worker.senders["email"] = send
+            office.deliver_by(JobType("email", send))
             for number in range(40):
                 await office.order(f"a{number}@i{number}.example", message=KINDS["invitation"], caller="flood")
             for number in range(40):
@@ -151,13 +152,15 @@ def test_a_backlog_of_a_relay_that_was_down_is_sent_in_that_order_too(database_u
 
 
 def test_one_caller_and_one_destination_leave_room_for_others() -> None:
-    gaps = Gaps((), {})
-    taken = sum(gaps.take(Waiting(str(number), f"email:d{number}.example", "flood")) for number in range(MOST))
+    gaps = Gaps((), {}, {})
+    taken = sum(gaps.take(Waiting(str(number), "email", f"email:d{number}.example", "flood")) for number in range(MOST))
     assert taken == OF_ONE < MOST
     assert gaps.closed_callers == ["flood"]
-    assert gaps.take(Waiting("other", "email:d1.example", "other"))
-    gaps = Gaps((), {})
-    assert sum(gaps.take(Waiting(str(n), "email:d.example", f"c{n}")) for n in range(MOST)) == TO_ONE_DESTINATION
+    assert gaps.take(Waiting("other", "email", "email:d1.example", "other"))
+    gaps = Gaps((), {}, {})
+    assert (
+        sum(gaps.take(Waiting(str(n), "email", "email:d.example", f"c{n}")) for n in range(MOST)) == TO_ONE_DESTINATION
+    )
     assert gaps.closed_destinations == ["email:d.example"]
     # What waits for its answer does not count, as long as it is not half of all.
     attempts = [
@@ -165,8 +168,8 @@ def test_one_caller_and_one_destination_leave_room_for_others() -> None:
     ]
     for attempt in attempts:
         attempt.handed_over = True
-    assert Gaps(attempts[:-1], {}).take(Waiting("next", "email:d.example", "c"))
-    assert not Gaps(attempts, {}).take(Waiting("next", "email:d.example", "c"))
+    assert Gaps(attempts[:-1], {}, {}).take(Waiting("next", "email", "email:d.example", "c"))
+    assert not Gaps(attempts, {}, {}).take(Waiting("next", "email", "email:d.example", "c"))
 
 
 def test_a_domain_that_does_not_answer_is_left_alone_and_then_tried_with_one_mail(database_url: str) -> None:
@@ -242,7 +245,7 @@ def test_a_gateway_that_is_down_is_not_asked_for_each_text(database_url: str) ->
         ):
             via = (first.transport(), second.transport())
             texter = Texter(Sms(via=via, countries=("DE",)), office.clock)
-            office.worker.senders["sms"] = by_text(texter, office.renderer, office.clock)
+            office.deliver_by(text_messages(texter, office.renderer, office.clock))
             for number in range(3):
                 await office.order(f"+491511234567{number}", channel="sms")
                 assert await office.worker.run_once() == 1
@@ -260,7 +263,7 @@ def test_a_text_waits_as_long_as_the_only_gateway_said(database_url: str) -> Non
     async def run() -> None:
         async with Gateway("429 Too Many\r\nRetry-After: 60") as gateway, PostOffice(database_url) as office:
             texter = Texter(Sms(via=(gateway.transport(),), countries=("DE",)), office.clock)
-            office.worker.senders["sms"] = by_text(texter, office.renderer, office.clock)
+            office.deliver_by(text_messages(texter, office.renderer, office.clock))
             ids = [await office.order(f"+491511234567{number}", channel="sms") for number in range(2)]
             await office.worker.run_once()
             assert len(gateway.asked) <= 2
@@ -276,7 +279,7 @@ def test_a_gateway_that_hangs_swallows_no_further_texts(database_url: str) -> No
         async with Gateway(NO_ANSWER) as first, Gateway() as second, PostOffice(database_url) as office:
             via = (first.transport(timeout=1.5), second.transport())
             texter = Texter(Sms(via=via, countries=("DE",)), office.clock)
-            office.worker.senders["sms"] = by_text(texter, office.renderer, office.clock)
+            office.deliver_by(text_messages(texter, office.renderer, office.clock))
             for number in range(3):
                 await office.order(f"+491511234567{number}", channel="sms")
                 await office.worker.run_once()

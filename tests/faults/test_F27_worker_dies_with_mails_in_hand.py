@@ -241,7 +241,7 @@ def test_a_database_that_cannot_note_a_sent_mail_for_long_makes_no_copy(database
             from threepid.delivery.worker import Worker
 
             databases.append(Flaky(office.database))
-            worker = Worker(databases[0], office.clock, office.senders)
+            worker = Worker(databases[0], office.clock, office.job_types)
             order_id = await office.order()
             async with Background(worker):
                 await asyncio.sleep(9)  # longer than the written pauses

@@ -161,7 +161,7 @@ def test_what_the_identity_server_says_is_passed_on(
     other.replies[f"{V2}/3pid/bind"] = status, {"errcode": errcode, "error": "It says why.", "soft_logout": True}
     answer = home.post(BIND, creds(other.name), token=home.register())
     assert (answer.status_code, answer.json()["errcode"]) == passed_on
-    expected = "The identity server could not be reached." if passed_on[0] == 502 else "It says why."
+    expected = "The identity server is unreachable." if passed_on[0] == 502 else "It says why."
     assert answer.json()["error"] == expected
     assert set(answer.json()) == {"errcode", "error"}
     assert len(other.asked) == 1

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from threepid.storage.engine.database import StorageError, Tx
 from world import PASSWORD, World
 
 C = "/_matrix/client/v3"
@@ -178,3 +179,21 @@ def test_where_and_when_a_device_was_heard_of_is_noted(world: World) -> None:
     world.run(world.homeserver.devices.note_seen())
     (device,) = world.get(f"{C}/devices", token=alice).json()["devices"]
     assert (device["last_seen_ip"], device["last_seen_ts"]) == ("198.51.100.7", world.clock.now())
+
+
+def test_where_a_device_was_seen_is_noted_after_a_disk_that_was_full(world: World) -> None:
+    alice = world.register()
+    world.clock.advance(2 * 60 * MINUTE)
+    world.run(world.homeserver.devices.note_seen())
+    world.get(f"{C}/account/whoami", token=alice, headers={"X-Forwarded-For": "198.51.100.7"})
+
+    def full(_tx: Tx) -> None:
+        raise StorageError("the disk is full")
+
+    world.database.at_end_of_long_writes = full
+    with pytest.raises(StorageError):
+        world.run(world.homeserver.devices.note_seen())
+    world.database.at_end_of_long_writes = None
+    world.run(world.homeserver.devices.note_seen())
+    (device,) = world.get(f"{C}/devices", token=alice).json()["devices"]
+    assert device["last_seen_ip"] == "198.51.100.7"

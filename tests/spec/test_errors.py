@@ -3,7 +3,8 @@
 import pytest
 
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
-from threepid.spec.errors import LimitExceeded, in_words
+from threepid.i18n import Duration, Text, Verbatim
+from threepid.spec.errors import LimitExceeded
 
 
 @pytest.mark.parametrize(
@@ -27,16 +28,16 @@ from threepid.spec.errors import LimitExceeded, in_words
     ],
 )
 def test_a_time_to_wait_is_told_in_words_and_never_too_short(milliseconds: int, words: str) -> None:
-    assert in_words(milliseconds) == words
+    assert str(Text("%(wait)s", wait=Duration(milliseconds))) == words
 
 
 def test_a_limit_says_how_long() -> None:
-    assert LimitExceeded(HOUR).message == "Too many requests: please wait 1 hour."
-    told = LimitExceeded(15 * MINUTE, "Too much: please wait {wait}.")
+    assert str(LimitExceeded(HOUR).text) == "Too many requests. Please wait 1 hour."
+    told = LimitExceeded(15 * MINUTE, Text("Too much: please wait %(wait)s."))
     assert told.body() == {
         "errcode": "M_LIMIT_EXCEEDED",
         "error": "Too much: please wait 15 minutes.",
         "retry_after_ms": 15 * MINUTE,
     }
     assert told.headers() == {"Retry-After": "900"}
-    assert LimitExceeded(1, "What another server says.").message == "What another server says."
+    assert str(LimitExceeded(1, Verbatim("What 100% of servers say.")).text) == "What 100% of servers say."

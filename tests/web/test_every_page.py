@@ -9,6 +9,7 @@ import jinja2
 import pytest
 
 from captcha_provider import CaptchaProvider
+from threepid.i18n.templates import translate
 from threepid.web import site
 from threepid.web.render import Pages
 from web.visitor import Page, Visitor, begin
@@ -210,6 +211,7 @@ def test_a_reference_to_what_is_not_there_is_found() -> None:
 @pytest.mark.parametrize("problem", [None, "A problem"])
 def test_a_field_names_what_describes_it_in_every_state(hint: str | None, problem: str | None) -> None:
     environment = jinja2.Environment(loader=jinja2.PackageLoader("threepid.web"), autoescape=True)
+    translate(environment, "en")
     template = environment.from_string(
         '{% import "fields.html" as fields %}{{ fields.text("a", "A", hint=hint, problem=problem) }}'
         '{{ fields.text("b", "B", type="password", hint=hint) }}{{ fields.problem(problem) }}'

@@ -26,7 +26,7 @@ def test_it_says_what_this_server_is_and_leads_on(database_url: str, tmp_path: P
         for text in (
             "@alice:example.org",
             BASE,
-            "You can register an account",
+            "You can create an account",
             "identity server",
             "matrix.example.org",
         ):
@@ -34,18 +34,18 @@ def test_it_says_what_this_server_is_and_leads_on(database_url: str, tmp_path: P
         assert '<a href="https://example.org/terms">Terms of use</a>' in page.text
         assert "agb" not in page.text
         assert '<a href="/mailbox/">' in page.text
-        assert "There is nothing here" not in page.text
+        assert "Page not found" not in page.text
         assert world.get("/mailbox/").status_code == 200
         assert world.call("HEAD", "/").status_code == 200
         assert world.post("/").status_code == 405
         assert world.get("/index.html").status_code == 404
 
 
-@pytest.mark.parametrize(("registration", "text"), [("token", "registration token"), ("closed", "made by the people")])
+@pytest.mark.parametrize(("registration", "text"), [("token", "registration token"), ("closed", "create new accounts")])
 def test_it_says_who_can_register(database_url: str, tmp_path: Path, registration: str, text: str) -> None:
     with World(database_url, tmp_path, accounts__registration=registration) as world:
         assert text in world.get("/").text
-        assert "You can register an account in your app." not in world.get("/").text
+        assert "You can create an account in your app." not in world.get("/").text
 
 
 def test_it_promises_nothing_that_is_off(database_url: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ PATH = "/_matrix/static/client/login/"
 def test_the_script_sends_the_login_and_the_form_never_does(world: World) -> None:
     page = Page(world.get(PATH))
     assert page.status == 200
-    assert page.heading == "Log in to example.org"
+    assert page.heading == "Sign in to example.org"
     assert page.scripts == ["/static/login.js"]
     policy = dict(part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; "))
     assert policy["connect-src"] == policy["script-src"] == "'self'"

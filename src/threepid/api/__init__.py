@@ -1,1 +1,1 @@
-"""HTTP in, HTTP out: thin handlers over the domain; each module ends in ENDPOINTS."""
+"""The JSON APIs: thin endpoint handlers over the domain. Each module ends in ENDPOINTS."""

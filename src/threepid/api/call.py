@@ -1,4 +1,4 @@
-"""Who calls, and with what: the first argument of every handler."""
+"""The caller and its request: the first argument of every handler."""
 
 from typing import Any, ClassVar
 
@@ -27,11 +27,11 @@ class Call(Struct, frozen=True, kw_only=True):
     client: str
     """The caller's IP address."""
     user_agent: str = ""
-    """What the caller's software calls itself."""
+    """The `User-Agent` header."""
     raw: dict[str, Any]
-    """The body as it came, for the authentication that is bound to it."""
+    """The body as received: User-Interactive Authentication is bound to it."""
     recalled: bytes | None = None
-    """What the authentication knows its first body by, where the client left the body out and it was recalled."""
+    """The MAC of the authentication session's first body, if the client left the body out and the server restored it."""
 
     @property
     def config(self) -> Config:
@@ -40,18 +40,18 @@ class Call(Struct, frozen=True, kw_only=True):
 
     @property
     def homeserver(self) -> Homeserver:
-        """The homeserver side; its endpoints are served only where it exists."""
+        """The homeserver role; its endpoints are served only where it is configured."""
         return self.services.require_homeserver()
 
     @property
     def identity(self) -> IdentityServer:
-        """The identity server; its endpoints are served only where it exists."""
+        """The identity server role; its endpoints are served only where it is configured."""
         return self.services.require_identity()
 
     def authentication(self, auth: AuthData | UnsetType, *, about: str | None = None) -> Authentication:
         """The User-Interactive Authentication of this call.
 
-        `about` is what the path names, where it names something: the permission is for that alone.
+        `about` is the object that the path names, if any: the grant is for that object alone.
         """
         if self.endpoint.uia is None:
             raise TypeError(f"{self.endpoint} declares no operation of User-Interactive Authentication")
@@ -70,7 +70,7 @@ class Call(Struct, frozen=True, kw_only=True):
     async def authenticate(
         self, auth: AuthData | UnsetType, flows: tuple[Flow, ...], *, about: str | None = None
     ) -> Grant:
-        """The permission that one of `flows` gives; raises the 401 answer until one is complete. `about`: as above."""
+        """The grant of one of `flows`; raises AuthenticationRequiredError (401) until one is complete. `about`: as above."""
         return await self.authentication(auth, about=about).require(flows)
 
     def device(
@@ -91,7 +91,7 @@ class Call(Struct, frozen=True, kw_only=True):
 
     @property
     def origin(self) -> Origin:
-        """When, from where and by what this was asked for."""
+        """Time, network and user agent of this request, as its messages show them."""
         return of_caller(self.services.context.clock.now(), self.client, self.user_agent)
 
     def _subject(self) -> Subject | None:
@@ -107,7 +107,7 @@ class MaybeUserCall(Call, frozen=True, kw_only=True):
 
     @property
     def user_id(self) -> str:
-        """The account that calls, or ''."""
+        """The user ID of the caller, or '' without an access token."""
         return self.requester.user_id if self.requester else ""
 
     def _subject(self) -> Subject | None:
@@ -124,7 +124,7 @@ class UserCall(Call, frozen=True, kw_only=True):
 
     @property
     def user_id(self) -> str:
-        """The account that calls."""
+        """The user ID of the caller."""
         return self.requester.user_id
 
     def _subject(self) -> Subject | None:
@@ -137,13 +137,13 @@ class SignedCall(Call, frozen=True, kw_only=True):
     auth: ClassVar[frozenset[Auth]] = frozenset({Auth.OPTIONAL_SIGNATURE})
 
     authorization: str | None
-    """The `Authorization` header, which nobody has looked at yet."""
+    """The `Authorization` header, not yet verified."""
     uri: str
-    """The path with the query, as it was called."""
+    """Path and query as sent, still percent-encoded."""
 
     @property
     def signed(self) -> SignedRequest:
-        """What a signature must be of."""
+        """The request that a valid signature covers."""
         return SignedRequest(self.endpoint.method, self.uri, self.raw)
 
 

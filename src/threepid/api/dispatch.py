@@ -1,6 +1,6 @@
-"""One request against the declared endpoints: authentication, decoding, the call, encoding, CORS, errors.
+"""Dispatch of a request to a declared endpoint: authentication, decoding, the call, encoding, CORS, errors.
 
-It knows no web framework, and it alone makes JSON of an error.
+Independent of any web framework. Every exception of a handler becomes a JSON error here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -44,7 +44,7 @@ EVERYWHERE: Final = (
     errors.Unknown,
     errors.Unrecognized,
 )
-"""Errors that every endpoint may have, beside those of its authentication."""
+"""Errors that every endpoint may return, besides those of its authentication."""
 _OF_AUTHENTICATION: Final = {
     Auth.NONE: (),
     Auth.ACCESS_TOKEN: (errors.MissingToken, errors.UnknownToken),
@@ -66,13 +66,13 @@ class Dispatcher:
     """The operations of the declared endpoints."""
 
     def __init__(self, services: Services, endpoints: Iterable[Endpoint], *, strict: bool = False) -> None:
-        """`strict` makes an error that its endpoint does not declare a failure, for tests."""
+        """`strict`, for tests, raises AssertionError for an error that its endpoint does not declare."""
         self._operations = [
             _Operation(services, endpoint, path, strict=strict) for endpoint in endpoints for path in endpoint.paths
         ]
 
     def routes(self) -> list[Route]:
-        """A route for each path."""
+        """One route for each path."""
         by_template: dict[str, dict[str, Handle]] = {}
         for operation in self._operations:
             by_template.setdefault(operation.path.template, {})[operation.endpoint.method] = operation.handle
@@ -99,7 +99,7 @@ def error_answer(error: MatrixError) -> Answer:
 
 FALLBACKS: Final = Fallbacks(
     not_found=lambda _path: error_answer(errors.Unrecognized()),
-    # Else a browser would tell its app that the network is down, not that there is no such endpoint.
+    # Without CORS headers, a browser reports an unknown endpoint to its app as a network failure.
     preflight=lambda _path: preflight(),
     wrong_method=lambda _path: error_answer(errors.MethodNotAllowed()),
     failure=lambda _path: error_answer(errors.Unknown()),
@@ -125,12 +125,12 @@ class _Operation:
         self._call = _CALLS[endpoint.auth]
         self._takes_body = endpoint.method != "GET"
         self._needs_query = endpoint.query_type is not None or endpoint.accepts is Accepts.ANY
-        # Plain numbers: a metric that other processes can read costs more than some of the answers.
+        # Plain integers: a metric in shared memory costs more than some answers do.
         self.requests = 0
         self.failures = 0
 
     async def handle(self, request: Request, variables: Mapping[str, str]) -> Answer:
-        """The answer to `request`; every exception becomes one."""
+        """The answer to `request`; turns every exception into an error answer."""
         self.requests += 1
         try:
             return await self._answer(request, variables)
@@ -149,7 +149,7 @@ class _Operation:
         caller = await self._caller(request, query, client)
         raw = await self._body(request, query) if self._takes_body else {}
         if endpoint.uia is not None and raw.get("auth", raw) is None:
-            del raw["auth"]  # some clients say in this way that they have none yet
+            del raw["auth"]  # some clients send `"auth": null` in their first request
         recalled = None
         if endpoint.uia is not None and raw.keys() == {"auth"}:
             raw, recalled = await self._recalled(raw, endpoint.uia)
@@ -172,7 +172,7 @@ class _Operation:
         return Answer(endpoint.status, b"{}" if result is None else _encode(result), headers=_HEADERS)
 
     async def _caller(self, request: Request, query: dict[str, str], client: str) -> dict[str, Any]:
-        """What is known of the caller, as the call of this kind of authentication names it."""
+        """The caller's fields of this endpoint's Call class. Raises the errors of its authentication."""
         auth = self.endpoint.auth
         if auth is Auth.NONE:
             return {}
@@ -196,21 +196,21 @@ class _Operation:
         endpoint = self.endpoint
         body = await request.body(endpoint.max_body)
         content_type = (request.header("content-type") or "").partition(";")[0].strip().lower()
-        # No form begins with a brace: many tools call JSON so if nobody tells them what it is.
+        # curl and others label JSON as a form by default; no form begins with a brace.
         is_form = content_type == _FORM and not body.lstrip().startswith(b"{")
         if endpoint.accepts is Accepts.FORM and is_form:
             return parse_form(body)
         if endpoint.accepts is Accepts.ANY:
             if is_form:
                 return {**query, **parse_form(body)}
-            # Old clients send `null` or nothing and put everything into the query.
+            # Old clients send `null` or no body and put every parameter into the query.
             return {**query, **(parse_object(body) if body.strip() not in (b"", b"null") else {})}
         if not body:
             return {}
         return parse_object(body)
 
     async def _recalled(self, raw: dict[str, Any], operation: Operation) -> tuple[dict[str, Any], bytes | None]:
-        """What is known of the authentication's first body, where a client sends only its `auth` again."""
+        """The session's first body and its MAC, for clients that send only `auth` after the first request."""
         auth = raw["auth"]
         session = auth.get("session") if isinstance(auth, dict) else None
         if not isinstance(session, str):
@@ -220,14 +220,14 @@ class _Operation:
 
     def _refuse(self, error: MatrixError) -> Answer:
         if self._is_identity and isinstance(error, errors.MissingParam):
-            error = errors.MissingParams(error.message)
+            error = errors.MissingParams(error.text)
         if not isinstance(error, self._expected):
             _log.warning("undeclared_error", endpoint=self.endpoint.name, errcode=error.errcode)
             if self._strict:
                 raise AssertionError(f"{self.endpoint}: {type(error).__name__} is not declared") from error
         if error.status >= errors.Unknown.status:
             self.failures += 1
-            if not isinstance(error, errors.Unknown):  # that one is in the log with its traceback
+            if not isinstance(error, errors.Unknown):  # `as_error` has logged that one with its traceback
                 _log.warning("request_failed", endpoint=self.endpoint.name, status=error.status, cause=error.cause)
         elif error.cause:
             _log.debug("request_refused", endpoint=self.endpoint.name, errcode=error.errcode, cause=error.cause)

@@ -1,4 +1,4 @@
-"""All declared endpoints, and which of them a configuration turns on."""
+"""All declared endpoints, and the ones that a configuration enables."""
 
 from typing import Final
 
@@ -68,7 +68,7 @@ ALL: Final = collect(ACCOUNTS, IDENTITY, OWN)
 
 
 def served(config: Config) -> list[Endpoint]:
-    """The endpoints that `config` turns on."""
+    """The endpoints that `config` enables."""
     endpoints = list(OWN)
     if config.accounts is not None:
         endpoints += ACCOUNTS

@@ -1,4 +1,4 @@
-"""What other servers ask of the homeserver's side. https://spec.matrix.org/latest/server-server-api/."""
+"""The Server-Server API of the homeserver role. https://spec.matrix.org/latest/server-server-api/."""
 
 from typing import Annotated, Any, Final
 
@@ -17,26 +17,26 @@ _MAX_INVITATIONS: Final = 262_144
 
 
 class UserinfoQuery(Struct, frozen=True):
-    """The OpenID token; whatever else a caller sends is a token that is not known."""
+    """The OpenID token; any malformed value counts as an unknown token."""
 
     access_token: str = ""
 
 
 class Userinfo(Struct, frozen=True):
-    """The user ID whose token it is."""
+    """The user ID of the token's owner."""
 
     sub: str
 
 
 class Implementation(Struct, frozen=True):
-    """Name and version of the software."""
+    """Name and version of this software."""
 
     name: str
     version: str
 
 
 class ServerVersion(Struct, frozen=True):
-    """Who answers here."""
+    """The server software behind this API."""
 
     server: Implementation
 
@@ -48,7 +48,7 @@ class ServerVersion(Struct, frozen=True):
     errors=(errors.MissingToken, errors.UnknownToken),
 )
 async def openid_userinfo(call: Call, query: UserinfoQuery) -> Userinfo:
-    """Whose OpenID token this is. https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1openiduserinfo."""
+    """Get the user ID of an OpenID token. https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1openiduserinfo."""
     if not query.access_token:
         raise errors.MissingToken
     user_id = await openid_user(call.services.context, query.access_token)
@@ -59,7 +59,7 @@ async def openid_userinfo(call: Call, query: UserinfoQuery) -> Userinfo:
 
 @endpoint("GET", other("/_matrix/federation/v1/version"), auth=Auth.NONE)
 async def federation_version(call: Call) -> ServerVersion:  # noqa: ARG001 - the same for everybody
-    """What runs here. https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1version."""
+    """Get the name and version of the server. https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1version."""
     return ServerVersion(Implementation("threepid", __version__))
 
 
@@ -68,21 +68,21 @@ def _server_keys(call: Call) -> dict[str, Any]:
     return call.services.keyring.published(context.server_name, context.clock.now())
 
 
-# Identity servers of the Sydent family ask with the slash and no key.
+# Sydent and its forks request the path with a trailing slash and no key ID.
 @endpoint("GET", other("/_matrix/key/v2/server", "/_matrix/key/v2/server/"), auth=Auth.NONE)
 async def get_server_keys(call: Call) -> dict[str, Any]:
-    """The keys that sign this server's requests. https://spec.matrix.org/latest/server-server-api/#get_matrixkeyv2server."""
+    """Get the keys that sign this server's requests. https://spec.matrix.org/latest/server-server-api/#get_matrixkeyv2server."""
     return _server_keys(call)
 
 
 @endpoint("GET", other("/_matrix/key/v2/server/{key_id}"), auth=Auth.NONE, deprecated=True)
 async def get_server_key(call: Call, key_id: _Text) -> dict[str, Any]:  # noqa: ARG001 - all of them are the answer
-    """The same for servers that ask for one key. https://spec.matrix.org/v1.5/server-server-api/#get_matrixkeyv2serverkeyid."""
+    """Get one key that signs this server's requests. https://spec.matrix.org/v1.5/server-server-api/#get_matrixkeyv2serverkeyid."""
     return _server_keys(call)
 
 
 class InvitationSignature(Struct, frozen=True):
-    """What the identity server says of the user, signed."""
+    """The user ID and the invitation's token, signed by the identity server."""
 
     mxid: UserId
     token: _Text
@@ -90,7 +90,7 @@ class InvitationSignature(Struct, frozen=True):
 
 
 class PendingInvitation(Struct, frozen=True):
-    """An invitation that an address got before its owner was known."""
+    """An invitation to an address that was not yet bound."""
 
     medium: _Text
     address: _Text
@@ -101,7 +101,7 @@ class PendingInvitation(Struct, frozen=True):
 
 
 class OnBind(Struct, frozen=True):
-    """An address that was published for a user of this server, and the invitations that waited for that."""
+    """An address that was bound to a user of this server, and the invitations that waited for it."""
 
     medium: _Text
     address: _Text
@@ -111,12 +111,12 @@ class OnBind(Struct, frozen=True):
 
 @endpoint("PUT", other(_ON_BIND), auth=Auth.NONE, max_body=_MAX_INVITATIONS)
 async def put_on_bind(call: Call, body: OnBind) -> None:
-    """Take note of a published address: there are no rooms here to join. https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv13pidonbind."""
+    """Accept the notification of a bound address. This server has no rooms to join. https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv13pidonbind."""
 
 
 @endpoint("POST", other(_ON_BIND), auth=Auth.NONE, max_body=_MAX_INVITATIONS)
 async def post_on_bind(call: Call, body: OnBind) -> None:
-    """The same as identity servers of the Sydent family call it. https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv13pidonbind."""
+    """Accept the notification at the path that Sydent calls. https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv13pidonbind."""
 
 
 ENDPOINTS = (

@@ -1,4 +1,4 @@
-"""Is this process alive, and can it do its work? Ours, not the specification's: for load balancers and supervisors."""
+"""Health checks for load balancers and supervisors. They are not part of the specification."""
 
 from msgspec import Struct
 
@@ -7,7 +7,7 @@ from threepid.spec.endpoint import Auth, endpoint, other
 
 
 class Status(Struct, frozen=True):
-    """The answer where all is well; what is not is an error."""
+    """The answer of a healthy process; an unhealthy one answers with an error."""
 
     status: str
 

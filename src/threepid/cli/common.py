@@ -66,7 +66,7 @@ def sentence(error: Exception) -> str | None:
     from threepid.storage.engine.database import StorageError  # noqa: PLC0415 - see serving.py
 
     if isinstance(error, MatrixError):
-        return error.message
+        return str(error.text)
     if isinstance(error, ConfigError | KeyFileError | TemplateError | StorageError):
         return str(error)
     if isinstance(error, OSError) and error.filename:

@@ -20,7 +20,7 @@ def check(config_file: ConfigFile = None) -> None:
     settings = load(config_file)
     refuse_problems(settings)
     with_key_errors(lambda: check_files(Path(settings.server.data_dir) / "keys"))
-    out.print("The configuration is good.")
+    out.print("The configuration is valid.")
 
 
 @app.command("schema")

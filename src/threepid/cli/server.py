@@ -82,4 +82,4 @@ def with_server(
     try:
         return with_key_errors(lambda: asyncio.run(run()))
     except MatrixError as error:
-        die(error.message)
+        die(str(error.text))

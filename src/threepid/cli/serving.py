@@ -55,7 +55,7 @@ def migrate(config_file: ConfigFile = None) -> None:
     for name in applied:
         out.print(f"applied {name}")
     if not applied:
-        out.print("The database is up to date.")
+        out.print("The database schema is up to date.")
 
 
 def _serve(settings: Config, config_file: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""Configuration: TOML into frozen Structs. The only reader of configuration files and of the environment."""
+"""The configuration: TOML and the environment, read into frozen Structs. Nothing else reads either of them."""
 
 from threepid.config.checks import check, warnings
 from threepid.config.derived import database_url, identity_name, listen_address, trusted_proxies

@@ -1,4 +1,4 @@
-"""What cannot be safe in a configuration, and what should be looked at; each with what to change."""
+"""Checks of the whole configuration: unsafe values, and warnings."""
 
 from collections.abc import Iterator
 
@@ -20,12 +20,12 @@ from threepid.config.sections import (
 
 
 def check(config: Config) -> list[Problem]:
-    """What cannot be safe in `config`."""
+    """All unsafe values in `config`."""
     return [*_of_sections(config), *_of_paths(config)]
 
 
 def warnings(config: Config) -> list[Problem]:
-    """What may be meant in `config` but often is not, each with what it means and what to change."""
+    """The values in `config` that are accepted with a warning."""
     return [
         *server.warnings(config.server),
         *database.warnings(config.database, config.server.data_dir),
@@ -36,7 +36,9 @@ def warnings(config: Config) -> list[Problem]:
 def _of_sections(config: Config) -> Iterator[Problem]:
     public = server.is_public(config.server)
     if config.accounts is None and config.identity is None:
-        yield Problem("[accounts], [identity]", "both are absent: there would be nothing to serve")
+        yield Problem(
+            "[accounts], [identity]", "both are missing, so there is nothing to serve: add at least one of them"
+        )
     yield from server.problems(config.server)
     yield from database.problems(config.database, config.server.data_dir)
     if config.accounts is not None:
@@ -54,7 +56,7 @@ def _of_sections(config: Config) -> Iterator[Problem]:
 
 
 def _of_paths(config: Config) -> Iterator[Problem]:
-    """Every path, as its annotation says: whether it can be read, and by whom else."""
+    """Yield the paths that cannot be used, by the rules of their annotations."""
     folders = secret_folders(config.server.secret_dirs)
     for place, kind, path in walk.paths(config):
         if kind.why_not is not None and (trouble := kind.why_not(path, folders)):

@@ -1,4 +1,4 @@
-"""What follows from the settings."""
+"""Values derived from the settings."""
 
 import ipaddress
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ from threepid.config.sections.server import listener
 
 
 def listen_address(config: Config) -> Listen | UnixListen:
-    """Where the server listens. Raises ConfigError."""
+    """The address that the server listens on. Raises ConfigError."""
     try:
         return listener(config.server)
     except ValueError as error:
@@ -19,16 +19,16 @@ def listen_address(config: Config) -> Listen | UnixListen:
 
 
 def identity_name(config: Config) -> str:
-    """What clients give as `id_server`."""
+    """The name of the identity server, which clients send as `id_server`."""
     given = config.identity.name if config.identity else ""
     return given or urlsplit(config.server.public_base_url).netloc
 
 
 def database_url(config: Config) -> str:
-    """The database's URL."""
+    """The URL of the database."""
     return url_of(config.database, config.server.data_dir)
 
 
 def trusted_proxies(config: Config) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    """The networks whose `X-Forwarded-For` is believed."""
+    """The networks whose `X-Forwarded-For` is trusted."""
     return [ipaddress.ip_network(network) for network in config.server.trusted_proxies]

@@ -1,4 +1,4 @@
-"""Addresses that the server listens on."""
+"""The addresses that the server listens on."""
 
 import ipaddress
 import re

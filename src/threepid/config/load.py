@@ -1,4 +1,4 @@
-"""Reading the configuration: TOML and the environment into Structs, and files that settings name."""
+"""Reads the configuration from TOML and the environment, and the files that settings name."""
 
 import functools
 import re
@@ -28,7 +28,7 @@ C = TypeVar("C", bound=Struct)
 
 
 class Secret(str):
-    """A text that must never be printed."""
+    """A string that must never be printed."""
 
     __slots__ = ()
 
@@ -37,11 +37,11 @@ class Secret(str):
         return "***"
 
     def __str__(self) -> str:
-        """Three stars; use `reveal` for the text."""
+        """Three stars; use `reveal` for the secret itself."""
         return "***"
 
     def reveal(self) -> str:
-        """The text itself."""
+        """The secret itself."""
         return str.__str__(self)
 
 
@@ -52,7 +52,7 @@ _DEVELOPMENT_COUNTRIES: Final = (
 
 
 def development() -> Config:
-    """The server that starts without a configuration."""
+    """The configuration of the development server, which starts without a file."""
     return Config(
         server=Server(data_dir="threepid-data"),
         accounts=Accounts(registration="open"),
@@ -64,10 +64,10 @@ def development() -> Config:
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
-    """The configuration in `path` (None: the development server), with what the environment overrides.
+    """The configuration in `path` (None: the development server), with the overrides of the environment.
 
-    `THREEPID__SERVER__NAME` overrides `server.name`; the value is TOML where it is that, else text. Paths are relative to
-    the file's folder. Raises ConfigError, which names the place.
+    `THREEPID__SERVER__NAME` overrides `server.name`. A value is parsed as TOML, or is text if it is not valid TOML. Paths are
+    relative to the file's folder. Raises ConfigError, which names the place.
     """
     if path is None:
         tree: dict[str, Any] = msgspec.to_builtins(development())
@@ -82,7 +82,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path}: is not TOML: {wording.of_toml(str(error))}") from None
         folder = path.resolve().parent
-    # In the order of their names, so that a whole table comes before its members.
+    # Sorted by name, so that a whole table comes before its members.
     for name, value in sorted(environ.items()):
         if name.startswith(_ENVIRONMENT):
             _override(tree, name, value)
@@ -93,7 +93,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
 
 
 def convert(tree: Mapping[str, Any], folder: Path, to: type[C]) -> C:
-    """The configuration in a tree of TOML, with paths that are relative to `folder`. Raises ConfigError."""
+    """The configuration in a parsed TOML tree, with paths made absolute from `folder`. Raises ConfigError."""
     try:
         return msgspec.convert(_absolute(tree, to, folder), to)
     except msgspec.ValidationError as error:
@@ -107,7 +107,7 @@ _PLACE: Final = re.compile(r" - at `(?:key` in `)?\$(?P<path>[^`]*)`$")
 def _override(tree: dict[str, Any], name: str, value: str) -> None:
     *tables, key = name.removeprefix(_ENVIRONMENT).lower().split("__")
     for table in tables:
-        # A table that is off is None in the development server's tree.
+        # In the tree of the development server, an absent table is None.
         if tree.get(table) is None:
             tree[table] = {}
         tree = tree[table]
@@ -120,7 +120,7 @@ def _override(tree: dict[str, Any], name: str, value: str) -> None:
 
 
 def _absolute(value: Any, type_: Any, folder: Path) -> Any:
-    """`value` with absolute paths where an annotation in `type_` says that a text is a path."""
+    """`value` with absolute paths for the strings that an annotation in `type_` marks as paths."""
     if isinstance(value, Mapping):
         types = {key: member for section in _tables(type_, value) for key, member in members(section).items()}
         return {key: _absolute(member, types.get(key), folder) for key, member in value.items()}
@@ -131,7 +131,7 @@ def _absolute(value: Any, type_: Any, folder: Path) -> Any:
 
 
 def _tables(type_: Any, value: Mapping[str, Any]) -> list[type[Struct]]:
-    """The tables in `type_` that `value` may be: of transports, the one that it names."""
+    """The tables in `type_` that `value` may be; for a transport, only the one that it names."""
     return [
         section
         for section in sections(type_)
@@ -144,12 +144,12 @@ def _absolute_path(text: str, kind: PathTo, folder: Path) -> str:
     if not path or not text.startswith(kind.prefix):
         return text
     if kind.prefix and path.startswith((":", "file:")):
-        return text  # what SQLite takes for another thing than a path must still look like it when it is checked
+        return text  # SQLite does not treat these as paths; unchanged, the checks recognise and reject them
     return f"{kind.prefix}{folder / path}"
 
 
 def _readable(message: str, root: type[Struct]) -> str:
-    """What msgspec says, as `[table] key: what is wrong`, with the name that was probably meant."""
+    """A message of msgspec as `[table] key: fault`, with a suggestion for a misspelt name."""
     found = _PLACE.search(message)
     what = message[: found.start()] if found else message
     place = (found["path"] if found else "").lstrip(".").replace("[...]", "")
@@ -172,7 +172,7 @@ def _readable(message: str, root: type[Struct]) -> str:
 
 
 def _at(place: str, root: type[Struct]) -> tuple[list[Any], list[str]]:
-    """The types that a value at `place` may have, and the keys that may stand in it."""
+    """The possible types of the value at `place`, and the keys that it may have."""
     types: list[Any] = [root]
     for key in re.sub(r"\[[^]]*\]", "", place).split(".") if place else ():
         tables = [members(section) for type_ in types for section in sections(type_)]
@@ -192,7 +192,7 @@ def _hint(given: str, known: Iterable[str]) -> str:
 
 
 def read_secret(path: Path) -> Secret:
-    """The secret in a file, without the line feed at its end. Raises ConfigError."""
+    """The secret in a file, without final line ends. Raises ConfigError."""
     try:
         return Secret(path.read_text(encoding="utf-8").rstrip("\r\n"))
     except OSError as error:
@@ -203,7 +203,7 @@ def read_secret(path: Path) -> Secret:
 
 @functools.cache
 def read_lines(file: str) -> frozenset[str]:
-    """The lines of a file in lower case, without blank ones and comments (`#`); read once. Raises ConfigError."""
+    """The lines of a file in lower case, without blank lines and comments (`#`); cached. Raises ConfigError."""
     try:
         lines = Path(file).read_text(encoding="utf-8").splitlines()
     except OSError as error:

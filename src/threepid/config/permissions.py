@@ -1,4 +1,4 @@
-"""Who can read a file, and who can change it: its mode, its owner, and the folders above it."""
+"""Checks of who can read or change a file, by its mode, its owner and the folders above it."""
 
 import os
 import stat
@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Final
 
 SECRET_FOLDERS: Final = ("/run/secrets", "/var/run/secrets")
-"""Where container platforms put secrets, often as files of root that everybody in the container can read."""
+"""Folders in which container platforms mount secrets, often owned by root and readable for everybody in the container."""
 _READ_BY_GROUP: Final = 0o040
 _READ_BY_ALL: Final = 0o004
 _OTHERS: Final = 0o077
 
 
 def secret_folders(named: Iterable[str] = ()) -> list[Path]:
-    """The folders of secrets: the usual ones, systemd's `$CREDENTIALS_DIRECTORY`, and those that a setting names."""
+    """The folders of secrets: SECRET_FOLDERS, systemd's `$CREDENTIALS_DIRECTORY`, and the `named` ones; never `/`."""
     of_systemd = os.environ.get("CREDENTIALS_DIRECTORY", "")
     folders = [*SECRET_FOLDERS, *named, *([of_systemd] if of_systemd.startswith("/") else [])]
     resolved = [Path(folder).resolve() for folder in folders]
@@ -22,10 +22,10 @@ def secret_folders(named: Iterable[str] = ()) -> list[Path]:
 
 
 def why_no_secret(name: str, folders: Iterable[Path]) -> str | None:
-    """Why the file `name` must not or cannot hold a secret, and what to change; None if it can.
+    """Why the file `name` cannot be used as a secret, and what to change; None if it can.
 
-    A file that its group can read is accepted if root or we own it. One that everybody can read is accepted if root owns it and
-    it lies in one of `folders`, where container platforms put such files. Symbolic links count as what they lead to.
+    A file that its group can read is accepted if root or the server's user owns it. A file that everybody can read is accepted
+    if root owns it and it is below one of `folders`, where container platforms mount such files. Symbolic links are followed.
     """
     if (trouble := why_unreadable(name)) is not None:
         return trouble
@@ -69,9 +69,9 @@ def why_unreadable(name: str) -> str | None:
 
 
 def why_changeable(path: Path) -> str | None:
-    """Who else than root and the server's user can change `path`, or put something else in its place; None if nobody.
+    """Who, besides root and the server's user, can change or replace `path`, and what to change; None if nobody.
 
-    If there is no `path` yet, the folders above it decide.
+    If `path` does not exist yet, only the folders above it are checked.
     """
     try:
         status = path.stat()
@@ -96,7 +96,7 @@ def why_changeable(path: Path) -> str | None:
 
 
 def why_open(path: Path) -> str | None:
-    """Why others can read `path`, or enter it if it is a folder; None if they cannot, or if there is none."""
+    """Why others can read the file or enter the folder `path`; None if they cannot, or if it does not exist."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -109,7 +109,7 @@ def why_open(path: Path) -> str | None:
 
 
 def is_read_only(path: Path) -> bool:
-    """Does `path` lie on a file system that nobody can write, such as a mounted secret of a container platform?"""
+    """Is `path` on a read-only file system, such as a secret that a container platform mounts?"""
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
@@ -118,7 +118,7 @@ def _trusted_users() -> tuple[int, int]:
 
 
 def _folders_above(path: Path) -> Iterator[Path]:
-    """Every folder on the way to `path`, as it is named and as it really is."""
+    """Every folder above `path`, both with its symbolic links and with them resolved."""
     for folder in dict.fromkeys([*path.absolute().parents, *path.resolve().parents]):
         if folder.is_dir():
             yield folder

@@ -1,4 +1,4 @@
-"""What is wrong with a setting, and what the rules about settings share."""
+"""Problems with settings, and functions that the rules for settings share."""
 
 import ipaddress
 import re
@@ -14,11 +14,11 @@ HOST: Final = rf"(?=[^:]{{1,253}}(?::|\Z)){LABEL}(?:\.{LABEL})*"
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used; the message names the place and says what to change."""
+    """The configuration cannot be used; the message names the place and says what to change."""
 
 
 class Problem(Struct, frozen=True):
-    """Something that cannot be safe, where it is set, and what to change."""
+    """A problem with a value: its place in the configuration, what is wrong and what to change."""
 
     place: str
     message: str
@@ -29,7 +29,7 @@ class Problem(Struct, frozen=True):
 
 
 def is_loopback(host: str) -> bool:
-    """Is this host this machine, without asking anybody?"""
+    """Is `host` this machine, decided without DNS?"""
     try:
         address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
@@ -38,7 +38,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_server_name(text: str) -> bool:
-    """Is this a name or an address as a Matrix server may have it, with a port or without?"""
+    """Is `text` a Matrix server name: a host name or an IP address, with or without a port?"""
     match = _SERVER_NAME.fullmatch(text)
     if match is None or (match["port"] and not 0 < int(match["port"]) <= _MAX_PORT):
         return False
@@ -49,7 +49,7 @@ def is_server_name(text: str) -> bool:
 
 
 def is_address(text: str) -> bool:
-    """Is this an IP address, with a port or without?"""
+    """Is `text` an IP address, with or without a port?"""
     match = _SERVER_NAME.fullmatch(text)
     if match is None or not is_server_name(text):
         return False
@@ -60,7 +60,7 @@ def is_address(text: str) -> bool:
 
 
 def is_web_url(text: str) -> bool:
-    """Is this an https URL, or an http one of this machine, in plain ASCII and without a password?"""
+    """Is `text` an https URL, or an http URL of this machine, in plain ASCII and without a password?"""
     try:
         url = urlsplit(text)
         host = url.hostname or ""
@@ -72,7 +72,7 @@ def is_web_url(text: str) -> bool:
 
 
 def network_problems(place: str, networks: Iterable[str]) -> Iterator[Problem]:
-    """Which of `networks` are none, or too wide to be meant."""
+    """Yield a problem for each of `networks` that is not a network, or is too wide."""
     for network in networks:
         try:
             parsed = ipaddress.ip_network(network)
@@ -88,12 +88,12 @@ def network_problems(place: str, networks: Iterable[str]) -> Iterator[Problem]:
         if bits < widest:
             yield Problem(
                 place,
-                f"{network!r} is too wide: name the networks that are meant, none wider than /{widest}",
+                f"{network!r} is too wide: list the networks that you mean, none wider than /{widest}",
             )
 
 
 def first_trouble(place: str, path: Path, *questions: Callable[[Path], str | None]) -> Iterator[Problem]:
-    """The first trouble with `path`: mending it often mends the others."""
+    """Yield only the first trouble with `path`: fixing it often fixes the others."""
     trouble = next((found for ask in questions if (found := ask(path))), None)
     if trouble:
         yield Problem(place, trouble)
@@ -102,6 +102,6 @@ def first_trouble(place: str, path: Path, *questions: Callable[[Path], str | Non
 _SERVER_NAME: Final = re.compile(rf"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|{HOST})(?::(?P<port>[0-9]{{1,5}}))?")
 _MAX_PORT: Final = 65_535
 _WIDEST: Final = {4: 8, 6: 16}
-"""Bits of a network, by IP version: a wider one is most probably a mistake."""
+"""Minimum prefix length by IP version: a wider network is probably a mistake."""
 _OF_IPV4: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 """The IPv4 addresses, written as IPv6 addresses."""

@@ -1,4 +1,4 @@
-"""What can be set: the JSON Schema, every setting with its sentence, and an example file."""
+"""The reference of the settings: the JSON Schema, the list of all settings, and an example file."""
 
 import ast
 import functools
@@ -19,9 +19,9 @@ from threepid.config.walk import metadata, path_kind, sections
 
 
 class Setting(Struct, frozen=True):
-    """One setting: its table, key, type as people read it, default as TOML (None: required), and what it does.
+    """One setting: its table, key, type in words, default in TOML (None: required), and description.
 
-    `example` stands in the example file where there is no default.
+    The example file shows `example` for a setting without a default.
     """
 
     table: str
@@ -33,7 +33,7 @@ class Setting(Struct, frozen=True):
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of the file."""
+    """The JSON Schema of the configuration file."""
     return msgspec.json.schema(Config)
 
 
@@ -53,9 +53,9 @@ def transports(table: str) -> dict[str, list[Setting]]:
 
 
 def example(config: type[Struct] = Config) -> str:
-    """A configuration with every setting, its default and what it does, each in a line that can be uncommented alone.
+    """A configuration file with the description and the default of every setting, each in a line to be uncommented alone.
 
-    A table that is absent is off, so its header cannot stand there: its keys come first and have their whole names.
+    The header of an optional table would enable it, so the keys of these tables come first, with their full names.
     """
     tables = [field.encode_name for field in msgspec.structs.fields(config)]
     *first, last = [name for name in tables if _is_optional(config, name)]
@@ -100,7 +100,7 @@ def _of_table(table: str, section: type[Struct]) -> Iterator[Setting]:
 
 
 def _nested(type_: Any) -> type[Struct] | None:
-    """The table that a setting is; None for a value, and for a list of tables."""
+    """The table, if a setting is one; None for a value and for a list of tables."""
     choices = get_args(type_) if get_origin(type_) in {Union, UnionType} else (type_,)
     return next((one for one in choices if isinstance(one, type) and issubclass(one, Section)), None)
 
@@ -117,18 +117,18 @@ def _type_at(type_: Any, place: str) -> Any:
 
 
 def _is_optional(config: type[Struct], table: str) -> bool:
-    """Is this table, or the one that it stands in, off until it is named?"""
+    """Is this table, or the table that contains it, off unless the file has it?"""
     return type(None) in get_args(_type_at(config, table.partition(".")[0]))
 
 
 def _doc(config: type[Struct], table: str) -> str:
-    """The sentence of a table. The keys that follow a nested one are written with its name."""
+    """The description of a table, in one line."""
     return " ".join((inspect.getdoc(_nested(_type_at(config, table))) or "").split())
 
 
 @functools.cache
 def _sentences(section: type[Struct]) -> Mapping[str, str]:
-    """The string that stands under each member in the source."""
+    """The docstring below each attribute in the source, by attribute."""
     found = {}
     (declaration,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
     body = declaration.body if isinstance(declaration, ast.ClassDef) else []
@@ -162,7 +162,7 @@ def _readable(type_: Any) -> str:
 
 
 def _noun(section: type[Struct]) -> str:
-    """What people call a table that is a value."""
+    """The word for a table that is a value."""
     return str(section.__struct_config__.tag_field or getattr(section, "noun", "table"))
 
 

@@ -1,4 +1,4 @@
-"""The base of all tables, and the annotations that say what a path leads to. Reading, checking and the reference follow them."""
+"""The base class of all tables, and annotations for paths, which loading, checks and reference use."""
 
 import ssl
 from collections.abc import Callable, Sequence
@@ -15,18 +15,18 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class PathTo(Struct, frozen=True):
-    """In an annotation: the text is a path, which is relative to the file's folder."""
+    """An annotation: the string is a path, relative to the file's folder."""
 
     noun: str
-    """What the path leads to, as the reference calls it."""
+    """The word for the path's target in the reference."""
     why_not: Callable[[str, Sequence[Path]], str | None] | None = None
-    """Why the path cannot be used, given the folders of secrets, and what to change; None if it can."""
+    """Function of the path and the folders of secrets: why the path cannot be used, and what to change; None if it can."""
     prefix: str = ""
-    """A scheme before the path; a text without it is no path."""
+    """A scheme before the path; a string without it is not a path."""
 
 
 class Example(Struct, frozen=True):
-    """In an annotation: how the example file sets a required setting, in TOML."""
+    """An annotation: the value of a required setting in the example file, in TOML."""
 
     toml: str
 
@@ -58,8 +58,8 @@ AuthoritiesFile = Annotated[str, PathTo("file", _why_no_authorities)]
 Folder = Annotated[str, PathTo("folder", _why_no_folder)]
 """A folder that exists."""
 NewFolder = Annotated[str, PathTo("folder")]
-"""A folder that the server makes if there is none."""
+"""A folder that the server creates if it does not exist."""
 DatabaseUrl = Annotated[str, PathTo("text", prefix="sqlite:")]
-"""A URL, whose path is a file of SQLite."""
+"""A database URL; after `sqlite:` comes a path."""
 ListenAddress = Annotated[str, PathTo("text", prefix="unix:")]
 """An address and a port, or the path of a socket file."""

@@ -1,7 +1,7 @@
-"""Names below which anybody can have a name: a pattern for all of them would name strangers.
+"""Public suffixes: domains below which anybody can get a name, so that a pattern for all of these names includes strangers.
 
-This is no public suffix list, which would have to be kept up to date. It knows all top-level domains, the second levels that
-registries of countries use, and the largest providers who give names away.
+This does not replace the public suffix list, which would need updates. It knows all top-level domains, the second levels of
+country registries, and the largest providers of names.
 """
 
 from typing import Final
@@ -9,14 +9,14 @@ from typing import Final
 _PRIVATE: Final = frozenset({
     "corp", "example", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain", "localhost", "private", "test",
 })  # fmt: skip
-"""Top-level domains that no registry sells: reserved ones, and those that networks use among themselves."""
+"""Top-level domains that no registry sells: reserved ones, and those of private networks."""
 SECOND_LEVELS: Final = frozenset({
     "ac", "co", "com", "ed", "edu", "go", "gob", "gouv", "gov", "govt", "gv", "ltd", "me", "mil", "muni", "ne", "net", "nhs",
     "nic", "nom", "or", "org", "plc", "sch",
 })  # fmt: skip
-"""Second labels below which the registries of countries give names away."""
+"""Second-level labels below which country registries sell names."""
 _COUNTRY: Final = 2
-"""Letters of the top-level domain of a country."""
+"""Length of a country's top-level domain."""
 _PROVIDERS: Final = frozenset({
     "amazonaws.com", "appspot.com", "azurewebsites.net", "blogspot.com", "cloudapp.net", "cloudfront.net", "ddns.net", "dedyn.io",
     "duckdns.org", "dyndns.org", "eu.org", "firebaseapp.com", "fly.dev", "github.io", "gitlab.io", "herokuapp.com", "hopto.org",
@@ -31,7 +31,7 @@ _PROVIDERS: Final = frozenset({
 
 
 def is_public_suffix(domain: str) -> bool:
-    """Can anybody have a name below `domain`, as below `com`, `co.uk` or `github.io`?"""
+    """Can anybody get a name below `domain`, as below `com`, `co.uk` or `github.io`?"""
     first, *more = domain.lower().split(".")
     if not more:
         return first not in _PRIVATE

@@ -1,4 +1,4 @@
-"""Walks over the types and the values of a configuration, so that no list of settings is needed."""
+"""Traverses the types and values of a configuration, so that no list of settings is needed."""
 
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
@@ -10,14 +10,14 @@ from threepid.config.section import PathTo
 
 
 def sections(type_: Any) -> list[type[Struct]]:
-    """The tables that a value of `type_` may be or hold."""
+    """The tables that a value of `type_` may be or contain."""
     if isinstance(type_, type) and issubclass(type_, Struct):
         return [type_]
     return [section for argument in get_args(type_) for section in sections(argument)]
 
 
 def members(section: type[Struct]) -> dict[str, Any]:
-    """The types of the keys that may stand in a table."""
+    """The type of each key that a table may have."""
     found: dict[str, Any] = {field.encode_name: field.type for field in msgspec.structs.fields(section)}
     if section.__struct_config__.tag_field:
         found[section.__struct_config__.tag_field] = Literal[section.__struct_config__.tag]
@@ -25,19 +25,19 @@ def members(section: type[Struct]) -> dict[str, Any]:
 
 
 def metadata(type_: Any) -> Iterator[Any]:
-    """Everything that the annotations in `type_` say; the outermost first."""
+    """All metadata of the annotations in `type_`, the outermost first."""
     yield from getattr(type_, "__metadata__", ())
     for argument in get_args(type_):
         yield from metadata(argument)
 
 
 def path_kind(type_: Any) -> PathTo | None:
-    """What a path of `type_`, or each path in a list, leads to; None if the text is no path."""
+    """The PathTo of `type_`, or of the elements of a list; None if the string is not a path."""
     return next((one for one in metadata(type_) if isinstance(one, PathTo)), None)
 
 
 def paths(config: Struct) -> Iterator[tuple[str, PathTo, str]]:
-    """Every path that is set: its place, what it leads to, and the path."""
+    """Every path that is set: its place, its PathTo, and the path."""
     for table in msgspec.structs.fields(type(config)):
         yield from _paths(f"[{table.encode_name}] ", getattr(config, table.name))
 

@@ -1,4 +1,4 @@
-"""What the libraries say of a wrong configuration, in words that do not name their types."""
+"""Rewords the libraries' messages about a wrong configuration, without the names of their types."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -51,7 +51,7 @@ _POSITION: Final = re.compile(r"\(at (?:line (?P<line>\d+), column (?P<column>\d
 
 
 def of_value(what: str, types: Iterable[Any]) -> str:
-    """What msgspec says of a value that is not of one of `types`."""
+    """A message of msgspec about a value that matches none of `types`, in our words."""
     if match := _WRONG_KIND.fullmatch(what):
         wanted = [_KINDS[kind] for kind in match["wanted"].split(" | ") if kind in _KINDS]
         got = _KINDS.get(match["got"])
@@ -67,7 +67,7 @@ def of_value(what: str, types: Iterable[Any]) -> str:
 
 
 def of_toml(message: str) -> str:
-    """Where a file stops being TOML, and why."""
+    """A message of tomllib in our words, after the position of the error."""
     why = next((ours for theirs, ours in _OF_TOML if message.startswith(theirs)), "this cannot be read")
     match = _POSITION.search(message)
     if match is None:
@@ -76,6 +76,6 @@ def of_toml(message: str) -> str:
 
 
 def _descriptions(type_: Any) -> list[str]:
-    """What the types in `type_` say of themselves."""
+    """The descriptions in the metadata of `type_`."""
     own = [one.description for one in getattr(type_, "__metadata__", ()) if isinstance(one, Meta) and one.description]
     return own + [text for argument in get_args(type_) for text in _descriptions(argument)]

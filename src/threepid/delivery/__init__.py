@@ -1,1 +1,1 @@
-"""An order out of the outbox: rendered and handed to a relay or a gateway."""
+"""Delivery of the jobs in the outbox: mails, SMS, and calls to other servers."""

@@ -1,4 +1,4 @@
-"""One attempt to deliver a message: its time limit ends once the message is handed over, and only the answer is awaited."""
+"""One attempt to deliver a message. Its time limit is suspended once the message is handed over and only the answer is due."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,20 +15,20 @@ class Attempt:
     """An attempt to deliver one message, in a task of its own."""
 
     def __init__(self, order: Order, *, began: float) -> None:
-        """Deliver `order`, from the monotonic time `began` on."""
+        """Deliver `order`; `began` is the monotonic start time in seconds."""
         self.order = order
         self.began = began
         self.handed_over = False
-        """Is only an answer awaited? Then the attempt takes nothing but a connection."""
+        """Is only the answer due? Then the attempt costs nothing but a connection."""
         self._limit: asyncio.Timeout | None = None
         self._until = 0.0
         self._alive_until = 0.0
 
     @asynccontextmanager
     async def limited(self, seconds: float, *, life: float) -> AsyncIterator[Self]:
-        """Raise TimeoutError after `seconds`, or after `life` if that is sooner; the time of `handed_over` does not count.
+        """Raise TimeoutError after `seconds`, or after `life` if that is sooner. Time within `handed_over` does not count.
 
-        `life` is how long the message is of use. It ends an attempt only before the message is handed over.
+        `life` is the remaining lifetime of the message in seconds. It ends an attempt only before the message is handed over.
         """
         now = asyncio.get_running_loop().time()
         self._until, self._alive_until = now + seconds, now + life
@@ -54,7 +54,7 @@ class Attempt:
 
 @asynccontextmanager
 async def handed_over(seconds: float) -> AsyncIterator[None]:
-    """From here on the message may have arrived: only its answer is awaited, for `seconds`. Raises TimeoutError."""
+    """Await only the answer, for `seconds`: the message may have arrived. Raises TimeoutError."""
     attempt = _current.get()
     since = attempt._stop_limit() if attempt else 0.0  # noqa: SLF001 - this is the other half of the class
     try:

@@ -1,4 +1,4 @@
-"""Mails: built by the library, never by hand, and given to the first relay that takes them."""
+"""Mails: built with Python's `email` package, and sent by the first relay that accepts them."""
 
 import email.errors
 import re
@@ -23,16 +23,16 @@ from threepid.storage.outbox import Order
 
 
 class _OneLine(UnstructuredHeader, BaseHeader):
-    """A header that is not folded: the library would make encoded words of an address that is longer than a line."""
+    """A header that is not folded: the library would turn a URL that is longer than a line into encoded words."""
 
     def fold(self, *, policy: Policy) -> str:
         return f"{self.name}: {self}{policy.linesep}"
 
 
 class _Headers(HeaderRegistry):
-    """Makes the library's headers, and remembers their classes and what all mails share.
+    """Creates the library's headers, with a cache of their classes and of the headers that all mails share.
 
-    The library makes a class for each header that it makes, and parses each `Content-Type` anew: half of the work of a mail.
+    The library creates a class for each header and parses each `Content-Type` again: half of the work for a mail.
     """
 
     _SHARED: Final = frozenset(
@@ -57,7 +57,7 @@ class _Headers(HeaderRegistry):
 _POLICY: Final = SMTP.clone(max_line_length=76, cte_type="7bit", header_factory=_Headers())
 
 _LINK: Final = re.compile(r"https?://[!-;=?-~]{1,900}")
-"""An address of a page that can stand in a header."""
+"""A URL that can stand in a header."""
 
 
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -65,30 +65,30 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 
 
 class Transport(Protocol):
-    """One way for a mail to leave."""
+    """One way to send mails."""
 
     name: str
-    """What operators know it by."""
+    """Its name in logs."""
 
     async def send(self, order: Order, message: EmailMessage) -> None:
-        """Hand the mail over to be brought to `order.recipient`. Raises DeliveryError."""
+        """Send the mail to `order.recipient`. Raises DeliveryError."""
         ...
 
 
 class Mailer:
-    """Builds mails and hands each to the first relay that takes it."""
+    """Builds mails and sends each through the first relay that accepts it."""
 
     def __init__(self, settings: Email, database: Database) -> None:
-        """Use the relays of the configuration in their order. Raises ConfigError for a password that cannot be read."""
+        """Use the relays of the configuration in their order. Raises ConfigError for an unreadable password file."""
         self._sender = _sender(settings.sender)
         self._from = _POLICY.header_factory("From", self._sender)
         self._transports: Sequence[Transport] = [_transport(via, self._sender, database) for via in settings.via]
 
     async def deliver(self, order: Order, rendered: Rendered) -> None:
-        """Send one mail. Raises DeliveryError with what each relay that was tried said.
+        """Send one mail. Raises DeliveryError with the cause at each relay tried.
 
-        Where it is unknown whether a relay took the mail, the next one gets it too: a second copy, known by its
-        Message-ID, does less harm than none, and less than asking the doubtful relay again and again.
+        If a relay may or may not have accepted the mail, the next relay gets it, too: a second copy with the same
+        Message-ID does less harm than a lost mail or endless retries at the first relay.
         """
         message = self.build(order, rendered)
         causes: list[str] = []
@@ -110,13 +110,13 @@ class Mailer:
         raise DeliveryError("; ".join(causes), retry=True, after=after, rest=rest)
 
     def build(self, order: Order, rendered: Rendered) -> EmailMessage:
-        """The mail; its headers are the same for the same order, so that a second copy can be told as one.
+        """The mail. The same order always has the same headers, so that mail programs recognise a second copy.
 
-        Raises DeliveryError for a recipient that is no address, whatever brought it into the outbox.
+        Raises DeliveryError for a recipient that is not a valid address.
         """
         message = EmailMessage(policy=_POLICY)
         try:
-            # What is parsed is what is written into the header and put on the envelope.
+            # The parsed address must equal the stored one, which goes into the header and onto the envelope.
             if parse_email(order.recipient).address != order.recipient:
                 raise InvalidAddress("not in the form that is stored")
             message["From"] = self._from
@@ -133,16 +133,16 @@ class Mailer:
             if rendered.stop_link.startswith("https:"):  # https://www.rfc-editor.org/rfc/rfc8058#section-3.1
                 message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         message.set_content(rendered.text)
-        # The boundary would otherwise be another one at every try.
+        # A fixed boundary: the library's own would differ in every attempt.
         message.make_alternative(boundary=f"=_{order.id}")
         message.add_alternative(rendered.html, subtype="html")
         return message
 
 
 def _sender(text: str) -> Address:
-    """The sender of `Name <address>`: a name wholly in quotes is what they hold, in any other they belong to it.
+    """The sender of `Name <address>`. Quotes around the whole name are removed; all other quotes belong to the name.
 
-    The library quotes and escapes the name where a header needs it. https://www.rfc-editor.org/rfc/rfc5322#section-3.2.4
+    The library quotes and escapes the name if a header requires it. https://www.rfc-editor.org/rfc/rfc5322#section-3.2.4
     """
     name, _, rest = text.rpartition("<")
     name = name.strip()
@@ -152,7 +152,7 @@ def _sender(text: str) -> Address:
 
 
 def _plain(text: str) -> str:
-    """`text` without encoded words: the library decodes them, and a line end in one would begin another header."""
+    """`text` without encoded words: the library decodes them, and a line end in one would inject a header."""
     return text.replace("=?", "= ?")
 
 

@@ -1,14 +1,14 @@
-"""What can go wrong with a delivery. The error carries the decision."""
+"""Errors of deliveries. Each says whether and when to try again."""
 
 
 class DeliveryError(Exception):
-    """A message was not delivered, for all we know. The text is for operators and holds no address and no secret."""
+    """A message was not delivered, as far as known. The text is for operators and contains no address and no secret."""
 
     def __init__(self, cause: str, *, retry: bool, after: int = 0, rest: int | None = None) -> None:
-        """Not delivered because of `cause`; `retry` says whether to try again, not sooner than `after` milliseconds.
+        """`retry` is whether to try again, not sooner than after `after` milliseconds.
 
-        With `rest` the fault is the destination's and not the message's: nothing is sent there for so many milliseconds,
-        or for as long as the table says if that is longer.
+        `rest`, if not None, means that the destination failed, not the message: nothing is sent there for `rest`
+        milliseconds, or for the pause in `traffic.RESTS` if that is longer.
         """
         super().__init__(cause)
         self.retry = retry
@@ -17,4 +17,4 @@ class DeliveryError(Exception):
 
 
 class BrokenOff(DeliveryError):
-    """We broke the delivery off while its answer was awaited: the message may have arrived."""
+    """The delivery was cancelled while only the answer was due: the message may have arrived."""

@@ -1,7 +1,7 @@
-"""What a worker has in hand is its own for as long as it lives: it says so, and lets go what dead workers had.
+"""Leases: a worker owns the messages that it claimed as long as it lives, and releases those of dead workers.
 
-A lease ends by no clock, which may be wrong: other workers look whether it is renewed. A worker that cannot write to the database
-does not look either, so an outage of the database makes nobody look dead.
+A lease does not expire by a clock, because clocks may be wrong: other workers watch whether it is renewed. A worker that cannot
+write to the database does not watch either, so an outage of the database makes no worker look dead.
 """
 
 from collections.abc import Set as AbstractSet
@@ -18,50 +18,51 @@ from threepid.storage.outbox import Holder
 _log = structlog.get_logger()
 
 RENEW_SECONDS: Final = 15.0
-"""How often a worker says that it lives, while it has messages in hand."""
+"""Seconds between a worker's renewals of its leases."""
 LOOK_SECONDS: Final = 3.0
-"""How often a worker looks for dead ones."""
+"""Seconds between a worker's checks for dead workers."""
 LOOKS: Final = 15
-"""How often in a row another worker must have said nothing to be taken for dead: for 45 seconds."""
+"""Number of checks in a row without a renewal after which a worker counts as dead: 45 seconds."""
 
 
 class Leases:
-    """What this worker and others have in hand."""
+    """The leases of this worker and of the others."""
 
     def __init__(self, database: Database, clock: Clock, presence: Presence) -> None:
-        """Nothing was looked at yet."""
+        """`presence` is this worker's identity, and finds dead workers on this machine."""
         self._database = database
         self._clock = clock
         self._presence = presence
         self._renewed = float("-inf")
         self._silent: dict[str, tuple[int, int]] = {}
-        """Other workers: when they last said that they live, and how often that was the same."""
+        """Other workers: the time of their latest renewal, and the number of checks that found it unchanged."""
 
     @property
     def worker(self) -> str:
-        """The name under which this worker has messages in hand."""
+        """The name under which this worker holds leases."""
         return self._presence.name
 
     def begin(self) -> None:
-        """Be known as alive from now on."""
+        """Show other workers from now on that this worker is alive."""
         try:
             self._presence.begin()
         except OSError as error:
             _log.warning("worker_not_locked", cause=type(error).__name__)
 
     def end(self) -> None:
-        """Be known as gone."""
+        """Show other workers that this worker has stopped."""
         self._presence.end()
 
     async def look(self, in_hand: AbstractSet[str]) -> int:
-        """Renew what is `in_hand` if it is time to, and let go what dead workers have; returns how many messages.
+        """Renew the leases if it is time, and release the messages of dead workers; returns the number released.
 
-        Nothing may be claimed meanwhile. Raises StorageError: then nothing was looked at.
+        Renewing also releases this worker's leases on messages that are not `in_hand`, so it must not claim any meanwhile.
+        Raises StorageError; then this does not count as a check.
         """
         dead = set(self._presence.dead())
         holders = await self._database.read(outbox.held)
         if self._database.engine == "sqlite":
-            # All who use such a file are on one machine: those of an earlier boot died with it.
+            # All workers with an SQLite file run on this machine, so those of an earlier boot are dead.
             dead |= {one.worker for one in holders if self._presence.is_of_earlier_boot(one.worker)}
         if not dead and not holders:
             self._silent.clear()

@@ -1,4 +1,4 @@
-"""Transports that leave a mail on this machine: a folder, and the development mailbox."""
+"""Transports that keep mails on this machine: a folder, and the development mailbox."""
 
 import asyncio
 import os
@@ -15,13 +15,13 @@ class MailFolder:
     """Writes each mail as `<id>.eml`, readable by the server's user only."""
 
     def __init__(self, directory: Path) -> None:
-        """Make the folder if there is none."""
+        """Create the folder if it does not exist."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.name = "file"
         self._directory = directory
 
     async def send(self, order: Order, message: EmailMessage) -> None:
-        """Write the mail whole or not at all."""
+        """Write the mail atomically. Raises DeliveryError."""
         try:
             await asyncio.to_thread(self._write, order.id, message.as_bytes())
         except OSError as error:
@@ -41,12 +41,12 @@ class DevelopmentMailbox:
     """Keeps mails in the database, for the page `/mailbox/`."""
 
     def __init__(self, database: Database) -> None:
-        """Keep them in `database`."""
+        """Keep mails in `database`."""
         self.name = "mailbox"
         self._database = database
 
     async def send(self, order: Order, message: EmailMessage) -> None:
-        """Keep one mail."""
+        """Keep one mail. Raises DeliveryError."""
         mail = mailbox.Mail(order.id, order.recipient, order.created_at, message.as_bytes())
         try:
             await self._database.write(lambda tx: mailbox.store(tx, mail))

@@ -1,8 +1,8 @@
-"""Which worker this is, and which others are surely dead.
+"""The identity of this worker, and certain knowledge of dead workers.
 
-Each worker holds a lock on a file that has its name, in a folder that the workers of a server share. The kernel lets the lock go
-when the process ends, however it ends: no number of a process, which another one may have by then, and no host name, which
-containers may have in common, is taken for proof.
+Each worker holds a lock (flock) on a file of its name, in a folder that the workers of a server share. The kernel releases the
+lock when the process ends, however it ends. A process ID is no proof, because another process may reuse it, and neither is a
+host name, because containers may share it.
 """
 
 import fcntl
@@ -24,20 +24,20 @@ class Presence:
     """One worker among those that share the folder `directory`."""
 
     def __init__(self, directory: Path | None, entropy: Entropy) -> None:
-        """Without a folder nobody is known to be dead, and nobody knows it of this worker."""
+        """Without `directory`, the deaths of this worker and of others are detected only by missing renewals."""
         self._directory = directory
         self._machine = _machine()
         self._descriptor: int | None = None
         host = _NOT_IN_NAMES.sub("-", platform.node())[:64] or "host"
         self.name = _SEPARATOR.join((host, self._machine, entropy.token(count=12)))
-        """The host, its boot and a random text: no other worker has the same, nor had."""
+        """Host, boot ID and a random string: unique among all workers, past and present."""
 
     def begin(self) -> None:
-        """Hold the lock from now on. Raises OSError where there can be none: then others notice a death only by silence."""
+        """Take the lock. Raises OSError if that is impossible: then others detect a death only by missing renewals."""
         if self._directory is None or self._descriptor is not None:
             return
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # It gets its name when it is locked: one that is not would be taken for that of a dead worker.
+        # The file is renamed only once it is locked: an unlocked file of a worker's name means that the worker is dead.
         unnamed = self._directory / f".{self.name}"
         descriptor = os.open(unnamed, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
@@ -50,7 +50,7 @@ class Presence:
         self._descriptor = descriptor
 
     def end(self) -> None:
-        """This worker has nothing in hand any more, and stops."""
+        """Remove the file and release the lock: this worker stops and holds no leases."""
         if self._directory is not None and self._descriptor is not None:
             with suppress(OSError):
                 (self._directory / self.name).unlink(missing_ok=True)
@@ -58,7 +58,7 @@ class Presence:
             self._descriptor = None
 
     def dead(self) -> list[str]:
-        """Workers of the folder whose process has ended."""
+        """Names of the workers in the folder whose processes have ended."""
         if self._directory is None:
             return []
         with suppress(OSError):
@@ -66,17 +66,17 @@ class Presence:
         return []
 
     def forget(self, name: str) -> None:
-        """A dead worker has nothing in hand any more."""
+        """Remove the file of a dead worker, once its leases are released."""
         if self._directory is not None:
             with suppress(OSError):
                 (self._directory / name).unlink(missing_ok=True)
 
     def is_of_earlier_boot(self, name: str) -> bool:
-        """Was this a worker of another machine, or of this one before it was started anew?"""
+        """Is this a worker of another machine, or of an earlier boot of this one?"""
         return _machine_of(name) != self._machine
 
     def _is_dead(self, name: str) -> bool:
-        # Between machines that share a folder, a lock may be one for each machine: it proves nothing of the other's workers.
+        # On a network file system, locks may be local to each machine: they prove nothing about workers of other machines.
         if self._directory is None or name in {self.name, ""} or _machine_of(name) != self._machine:
             return False
         try:
@@ -93,7 +93,7 @@ class Presence:
 
 
 def _machine() -> str:
-    """What tells the running kernel from all others, also from its own run before."""
+    """The kernel's boot ID, which differs between machines and boots; else the host name."""
     try:
         return _NOT_IN_NAMES.sub("-", _BOOT.read_text(encoding="ascii").strip())
     except (OSError, ValueError):

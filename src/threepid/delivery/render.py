@@ -1,12 +1,13 @@
-"""What people get to read of a message, out of its template folder.
+"""Renders messages from their template folders.
 
-`templates/<message>/{subject.txt,body.txt,body.html}` is the mail in English, `sms.txt` beside them the text to a phone;
-`templates/<message>/<language>/…` in another language. A folder of the operator's overrides the mail, the text to a phone or
-both, a mail always as a whole: mixing two people's texts in one mail would look like a forgery.
+`templates/<message>/{subject.txt,body.txt,body.html}` is the mail in English, `sms.txt` beside them the SMS, and
+`templates/<message>/<language>/…` the same in another language. The operator's folder overrides the mail, the SMS or both. It
+overrides a mail only as a whole: a mail with parts by two authors would look forged.
 """
 
 import re
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -19,109 +20,115 @@ from msgspec import Struct
 from threepid.clock import MINUTE
 from threepid.domain import messages
 from threepid.domain.names import unlinked
+from threepid.domain.origin import Origin, from_text
+from threepid.i18n.catalogues import DEFAULT_LANGUAGE, languages
+from threepid.i18n.templates import by_language
 from threepid.storage.outbox import Order
 
 MAIL: Final = ("subject.txt", "body.txt", "body.html")
 """The parts of a mail."""
 TEXT: Final = ("sms.txt",)
-"""The part of a text to a phone."""
-DEFAULT_LANGUAGE: Final = "en"
+"""The part of an SMS."""
 _OWN: Final = Path(__file__).parent / "templates"
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
-_RIGHT_TO_LEFT: Final = frozenset({"ar", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
 _LIFETIME: Final = "_minutes"
 _STOP_LINK: Final = "stop_link"
+_GAP: Final = re.compile(r"\n{3,}")
+_WIDTH: Final = 76
+"""Columns of the plain text of a mail."""
 
 
 class TemplateError(Exception):
-    """A message that cannot be rendered; the text names the folder and what is wrong with it."""
+    """A template cannot be used; the text names the folder and the fault."""
 
 
 class Rendered(Struct, frozen=True):
-    """A mail as people get it."""
+    """A rendered mail."""
 
     subject: str
     text: str
     html: str
     stop_link: str = ""
-    """Leads to a page that ends mails of this kind, and ends them by a POST; '' for none."""
+    """URL that stops mails of this kind: by a button on its page, or by a one-click POST; '' for none."""
 
     def __repr__(self) -> str:
-        """Without the contents: a code must not get into a log."""
+        """No contents: codes must not be logged."""
         return "Rendered()"
 
 
 class Renderer:
-    """Renders messages."""
+    """Renders mails and SMS from templates."""
 
     def __init__(self, override: str = "") -> None:
-        """Look into the folder `override` first, if there is one.
+        """`override` is the operator's folder, which comes first; '' for none.
 
-        Every message is rendered once then, so that a mistake in the operator's folder is found at the start: raises
-        TemplateError.
+        With it, every message is rendered once to find mistakes at the start. Raises TemplateError.
         """
         self._roots = [Path(override), _OWN] if override else [_OWN]
-        self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(self._roots),
-            autoescape=jinja2.select_autoescape(["html"]),
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,  # what was tried at the start is what people get, and no file is looked for at each mail
-        )
-        self._environment.filters["unlinked"] = unlinked
+        self._environment = by_language(self._make_environment)
         self._place = lru_cache(maxsize=256)(self._find)
-        # The style sheet stays beside the inlined styles: the colours for the dark stand in it.
+        # The style sheet is kept in addition to the inlined styles, because it has the colours of the dark mode.
         self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False, keep_style_tags=True)
         if override:
             self._check(Path(override))
 
     def mail(self, order: Order, age: int = 0) -> Rendered:
-        """The mail of an order that was put into the outbox `age` milliseconds ago.
+        """The mail of a job that was put into the outbox `age` milliseconds ago.
 
-        Lifetimes (`…_minutes`) are told as what is left of them, 0 for nothing: a mail that a relay's failure held up
-        must not promise what is over. Raises jinja2.TemplateError, TemplateError or msgspec.DecodeError.
+        Lifetimes (`…_minutes`) are rendered as the rest of them, at least 0: a delayed mail must not promise time that has
+        passed. Raises jinja2.TemplateError, TemplateError or msgspec.DecodeError.
         """
         folder, language = self._place(order.template, order.language, MAIL)
         return self._mail(folder, language, _values(order, age))
 
     def text(self, order: Order, age: int = 0) -> str:
-        """The same as a text to a phone: plain lines, without one at the end."""
+        """The same as an SMS: plain text without a final line end."""
         folder, language = self._place(order.template, order.language, TEXT)
         return self._text(folder, language, _values(order, age))
 
     def _mail(self, folder: str, language: str, values: dict[str, Any]) -> Rendered:
         subject, text, html = (self._part(f"{folder}/{part}", language, values) for part in MAIL)
         stop_link = str(values.get(_STOP_LINK, ""))
-        return Rendered(_one_line(subject), text.strip() + "\n", self._inliner.inline(html), stop_link)
+        return Rendered(_one_line(subject), _filled(text), self._inliner.inline(html), stop_link)
 
     def _text(self, folder: str, language: str, values: dict[str, Any]) -> str:
-        return self._part(f"{folder}/{TEXT[0]}", language, values).strip()
+        return _squeezed(self._part(f"{folder}/{TEXT[0]}", language, values))
 
     def _part(self, template: str, language: str, values: dict[str, Any]) -> str:
-        direction = "rtl" if language.partition("-")[0] in _RIGHT_TO_LEFT else "ltr"
-        return self._environment.get_template(template).render(values, language=language, direction=direction)
+        return self._environment(language).get_template(template).render(values)
+
+    def _make_environment(self) -> jinja2.Environment:
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(self._roots),
+            autoescape=jinja2.select_autoescape(["html"]),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,  # only templates that were checked at the start are used, and no mail costs a stat()
+        )
+        environment.filters["unlinked"] = unlinked
+        return environment
 
     def _find(self, template: str, language: str, parts: tuple[str, ...]) -> tuple[str, str]:
-        """The folder of a message and the language it is really in: `de-AT`, `de`, English."""
+        """The template folder for a language, and the language found: `de-AT`, else `de`, else English."""
         for root in self._roots:
             for candidate in _languages(language):
                 if (root / template / candidate / parts[0]).is_file():
                     return f"{template}/{candidate}", candidate
             if (root / template / parts[0]).is_file():
-                return template, DEFAULT_LANGUAGE
+                return template, next((one for one in _languages(language) if one in languages()), DEFAULT_LANGUAGE)
         raise TemplateError(f"There is no {parts[0]} for {template}.")
 
     def _check(self, override: Path) -> None:
         if not override.is_dir():
-            raise TemplateError(f"{override}: there is no such folder.")
+            raise TemplateError(f"{override}: this folder does not exist.")
         examples = {example.template: example for example in messages.EXAMPLES}
         for folder in sorted(path for path in override.iterdir() if path.is_dir()):
             if folder.name not in examples:
                 raise TemplateError(f"{folder}: there is no message {folder.name}, only {', '.join(sorted(examples))}.")
             _check_complete(folder)
         for template, example in examples.items():
-            values = msgspec.to_builtins(example)
+            values = {**msgspec.to_builtins(example), "asked": _origin(msgspec.to_builtins(example))}
             for root in self._roots:
                 for language in ["", *_subfolders(root / template)]:
                     place = f"{template}/{language}".rstrip("/")
@@ -153,14 +160,39 @@ def _subfolders(folder: Path) -> list[str]:
 
 
 def _values(order: Order, age: int) -> dict[str, Any]:
-    return {
-        name: _clean(value, age, lifetime=name.endswith(_LIFETIME))
-        for name, value in msgspec.json.decode(order.params, type=dict[str, str | int]).items()
+    params = msgspec.json.decode(order.params, type=dict[str, str | int])
+    values: dict[str, Any] = {
+        name: _clean(value, age, lifetime=name.endswith(_LIFETIME)) for name, value in params.items()
     }
+    return {**values, "asked": _origin(values)}
+
+
+def _origin(values: Mapping[str, Any]) -> Origin:
+    """The origin of the request for the message; unknown for messages that an older version put into the outbox."""
+    try:
+        return from_text(str(values.get("origin", "")))
+    except msgspec.DecodeError:
+        return Origin()
+
+
+def _squeezed(text: str) -> str:
+    """`text` without trailing spaces, and with a single empty line between paragraphs."""
+    return _GAP.sub("\n\n", "\n".join(line.rstrip() for line in text.splitlines())).strip()
+
+
+def _filled(text: str) -> str:
+    """The paragraphs of a plain text in lines that every mail program shows whole. An address is never broken."""
+    return "".join(f"{_filled_line(line)}\n" for line in _squeezed(text).split("\n"))
+
+
+def _filled_line(line: str) -> str:
+    if len(line) <= _WIDTH or line.startswith(" "):
+        return line
+    return textwrap.fill(line, _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _languages(language: str) -> Iterator[str]:
-    """`language` and what it is a variety of; nothing for a text that is no language tag, and so no part of a path."""
+    """`language` and its more general tags; nothing for text that is not a language tag, which must not enter a path."""
     while _LANGUAGE.fullmatch(language):
         yield language
         language = language.rpartition("-")[0]
@@ -173,5 +205,7 @@ def _clean(value: str | int, age: int, *, lifetime: bool) -> str | int:
 
 
 def _one_line(text: str) -> str:
-    """`text` without controls, line ends and invisible marks: nobody adds a line to a message by a name."""
+    """`text` without control characters, line ends and invisible characters: a name must not add a line to a message."""
+    if text.isprintable() and "  " not in text:
+        return text.strip()
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())

@@ -1,7 +1,6 @@
-"""Texts to phones: given to the first gateway that takes the number's country.
+"""SMS: sent through the first gateway that serves the number's country.
 
-A text costs money, and two of them confuse. So nothing is sent a second time, be it by another gateway, unless it is certain
-that it was not sent the first time.
+An SMS costs money, and a second one confuses. So an SMS is sent again, by any gateway, only if it was certainly not sent before.
 """
 
 import asyncio
@@ -36,42 +35,42 @@ _CONTENT_TYPES: Final = {"json": "application/json", "form": "application/x-www-
 
 
 class InDoubt(DeliveryError):
-    """Nobody knows whether the text was sent: it is neither tried again nor given to another gateway."""
+    """The SMS may have been sent: it is neither retried nor sent through another gateway."""
 
     def __init__(self, cause: str, *, rest: int | None = None) -> None:
-        """In doubt because of `cause`; `rest` as in DeliveryError."""
+        """`cause` and `rest` are those of DeliveryError."""
         super().__init__(f"{cause}: it may have been sent, so it is not tried again", retry=False, rest=rest)
 
 
 class Gateway(Protocol):
-    """One way for a text to leave."""
+    """One way to send SMS."""
 
     name: str
-    """What operators know it by."""
+    """Its name in logs."""
     countries: tuple[str, ...]
-    """ISO codes of the countries whose numbers it takes; empty = all."""
+    """ISO codes of the countries whose numbers it serves; empty = all."""
 
     async def send(self, to: str, text: str) -> None:
-        """Hand the text over to be brought to the number `to`. Raises DeliveryError where it was not, else InDoubt."""
+        """Send the SMS to the number `to`. Raises InDoubt if it may have been sent, any other DeliveryError if not."""
         ...
 
 
 class Texter:
-    """Hands each text to the first gateway that takes it."""
+    """Sends each SMS through the first gateway that accepts it."""
 
     def __init__(self, settings: Sms, clock: Clock | None = None) -> None:
-        """Use the gateways of the configuration in their order. Raises ConfigError for a secret that cannot be used.
+        """Use the gateways of the configuration in their order. Raises ConfigError for an unusable secret.
 
-        With a clock, a gateway that cannot be reached is left alone for a while: its texts go to the next one at once.
+        With `clock`, an unreachable gateway is skipped for a while: its SMS go to the next gateway at once.
         """
         self._rests = Rests(clock) if clock else None
         self._countries = settings.countries
         self._gateways: Sequence[Gateway] = [_gateway(via) for via in settings.via]
 
     async def deliver(self, order: Order, text: str) -> None:
-        """Send one text. Raises DeliveryError with what each gateway that was tried said.
+        """Send one SMS. Raises DeliveryError with the cause at each gateway tried.
 
-        The countries are looked at again: what may have waited in the outbox is sent by today's rules.
+        The country is checked again: the setting may have changed while the SMS waited in the outbox.
         """
         try:
             phone = parse_phone(order.recipient)
@@ -92,7 +91,7 @@ class Texter:
                 if isinstance(failure, InDoubt):
                     raise DeliveryError("; ".join(causes), retry=False) from None
                 if failure.retry:
-                    # The first that may be asked again is asked then; the others rest.
+                    # The job is retried as soon as any gateway may be tried again.
                     after = min(after, failure.after) if retry else failure.after
                     retry = True
             else:
@@ -117,22 +116,22 @@ class Texter:
 
 
 class Console:
-    """Writes each text to standard error: for development."""
+    """Writes each SMS to standard error. For development only."""
 
     name = "console"
     countries: tuple[str, ...] = ()
 
     async def send(self, to: str, text: str) -> None:
-        """Write one text."""
+        """Write one SMS."""
         sys.stderr.write(f"\n--- A text to {to}. Development only: nothing was sent. ---\n{text}\n---\n")
         sys.stderr.flush()
 
 
 class HttpGateway:
-    """One gateway that is spoken to over HTTP."""
+    """One gateway with an HTTP interface."""
 
     def __init__(self, settings: HttpTransport) -> None:
-        """Reads the secret now, so that a missing file is found at the start: raises ConfigError."""
+        """Read the secret now, to find a missing file at the start. Raises ConfigError."""
         self.name = gateway_name(settings)
         self.countries = settings.countries
         self._settings = settings
@@ -144,9 +143,9 @@ class HttpGateway:
             raise ConfigError(f"{settings.secret_file}: is not one line of plain ASCII, and cannot stand in a header")
 
     async def send(self, to: str, text: str) -> None:
-        """Send over a connection of its own within `timeout` seconds; the answer's status is all that is read of it.
+        """Send over a new connection within `timeout` seconds; only the status and `Retry-After` of the answer are read.
 
-        What goes wrong before the connection stands has certainly sent nothing. After that, only an answer is certain.
+        An error before the connection is established means that nothing was sent. After that, only an answer is certain.
         """
         values = {"to": to, "text": text, "secret": self._secret.reveal()}
         attempt = _Attempt()
@@ -158,7 +157,7 @@ class HttpGateway:
                 raise InDoubt(_name(error), rest=0) from None
             raise DeliveryError(_name(error), retry=True, rest=0) from None
         except asyncio.CancelledError:
-            # The server stops, or the whole try took too long: the gateway was asked all the same.
+            # The server stops, or the whole attempt took too long. The gateway may have got the request all the same.
             if attempt.connected:
                 raise InDoubt("broken off") from None
             raise
@@ -182,12 +181,12 @@ class HttpGateway:
                 ssl=self._tls,
             ) as response,
         ):
-            response.close()  # whatever else it says, and however long
+            response.close()  # the body is ignored, however long it is
             return response.status, response.headers.get("Retry-After", "")
 
 
 class _Attempt:
-    """One request over one connection, and whether the gateway can know of it."""
+    """One request over one connection. `connected` is whether the gateway may have got it."""
 
     def __init__(self) -> None:
         self.connected = False
@@ -199,7 +198,7 @@ class _Attempt:
             connector=aiohttp.TCPConnector(force_close=True),
             headers=headers,
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),  # the caller's covers all
+            timeout=aiohttp.ClientTimeout(total=None),  # the caller's timeout covers everything
             trace_configs=[trace],
             middlewares=[self._once],
             trust_env=False,
@@ -212,7 +211,7 @@ class _Attempt:
         try:
             return await handler(request)
         except (aiohttp.ClientError, OSError) as error:
-            # The library would ask again by itself where a GET or PUT got no answer.
+            # aiohttp would retry a GET or PUT without an answer by itself.
             if self.connected:
                 raise InDoubt(_name(error), rest=0) from None
             raise
@@ -225,13 +224,13 @@ def _judge(status: int, retry_after: str) -> None:
     if status == _TOO_MANY or (status == _UNAVAILABLE and retry_after):
         after = int(retry_after) * SECOND if _SECONDS.fullmatch(retry_after) else 0
         raise DeliveryError(cause, retry=True, after=after, rest=after)
-    if status in _SERVER_ERRORS:  # something between us and what sends may have lost the answer only
+    if status in _SERVER_ERRORS:  # a proxy may have lost only the gateway's answer
         raise InDoubt(cause)
     raise DeliveryError(cause, retry=False)
 
 
 def _fill(template: str, values: Mapping[str, str], escape: Callable[[str], str]) -> str:
-    """`template` with its placeholders replaced, once: a value that looks like one is only a value."""
+    """`template` with its placeholders replaced in one pass: placeholders in values are not replaced."""
     return PLACEHOLDER.sub(lambda match: escape(values[match[1]]), template)
 
 
@@ -253,7 +252,7 @@ _ESCAPES: Final[Mapping[str, Callable[[str], str]]] = {"json": _in_json, "form":
 
 
 def _name(error: Exception) -> str:
-    """What kind of error it is, without its text, which repeats the URL; why a certificate was not taken."""
+    """The name of the error without its text, which repeats the URL; for a rejected certificate, also the reason."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         inner = error.certificate_error
         if isinstance(inner, ssl.SSLCertVerificationError):

@@ -1,4 +1,4 @@
-"""A mail relay, spoken to over SMTP with TLS and a verified certificate.
+"""Sends mails to a relay over SMTP, with TLS and a verified certificate.
 
 https://www.rfc-editor.org/rfc/rfc5321, https://www.rfc-editor.org/rfc/rfc3207
 """
@@ -25,10 +25,10 @@ _START: Final = 354
 _TAKEN: Final = 250
 _GOOD_BYE_SECONDS: Final = 2.0
 _DOUBT: Final = 2 * MINUTE
-"""Pause after a connection that broke once the mail was on its way: the relay may have it, and another copy is no help."""
+"""Pause in milliseconds after a connection that broke during or after the transfer: the relay may have the mail already."""
 _ENHANCED: Final = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?!\d)")
 _OUT_OF_REACH: Final = "4.4."
-"""Begin of the codes by which a relay says that it cannot reach the recipient's domain. https://www.rfc-editor.org/rfc/rfc3463"""
+"""Prefix of the status codes for an unreachable recipient domain. https://www.rfc-editor.org/rfc/rfc3463"""
 _LINE_ENDS: Final = re.compile(rb"\r\n|\r|\n")
 _DOTS: Final = re.compile(rb"^\.", re.MULTILINE)
 
@@ -37,7 +37,7 @@ class SmtpRelay:
     """One relay."""
 
     def __init__(self, settings: SmtpTransport, sender: str) -> None:
-        """Send as `sender`. Reads the password now, so that a missing file is found at the start: raises ConfigError."""
+        """Send as `sender`. Reads the password now, to find a missing file at the start. Raises ConfigError."""
         self.name = f"{settings.host}:{settings.port}"
         self._settings = settings
         self._sender = sender
@@ -47,20 +47,20 @@ class SmtpRelay:
             self._tls.load_verify_locations(settings.ca_file)
 
     async def send(self, order: Order, message: EmailMessage) -> None:
-        """Deliver over one connection.
+        """Deliver over one connection. Raises DeliveryError.
 
-        The relay has `timeout` seconds until it has the whole mail, and then `answer_timeout` to say whether it takes it.
-        Who breaks off sooner makes copies: https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.2.6.
+        The transfer of the whole mail may take `timeout` seconds, and the answer `answer_timeout` seconds after that. Shorter
+        limits cause duplicates: https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.2.6.
 
-        A 5xx about the mail itself (its sender, recipient or content) is final. Whatever else a relay refuses (its
-        greeting, TLS, the login) is a fault between it and us that an operator can mend: it is retried.
+        A 5xx about the mail itself (its sender, recipient or content) is final. Any other rejection (greeting, TLS, login) is
+        a fault that an operator can fix, and is retried.
         """
         client = aiosmtplib.SMTP(
             hostname=self._settings.host,
             port=self._settings.port,
-            # A name that needs no look-up, which could hang, and that tells nothing of this machine.
+            # This name needs no DNS lookup, which could hang, and reveals nothing about this machine.
             local_hostname=self._sender.rpartition("@")[2],
-            timeout=None,  # one limit for all, below: a limit for each command could be stretched without end
+            timeout=None,  # one limit for everything, below: limits for each command could add up without end
             use_tls=self._settings.tls == "tls",
             start_tls=False,
             tls_context=self._tls,
@@ -80,7 +80,7 @@ class SmtpRelay:
         except TimeoutError:
             raise DeliveryError("timeout", retry=True, after=talk.after, rest=talk.rest) from None
         except asyncio.CancelledError:
-            # The server stops. Where the relay has the mail it may take it all the same.
+            # The server stops. If the relay has the whole mail, it may still accept it.
             if talk.taken:
                 return
             if talk.handed_over:
@@ -96,7 +96,7 @@ class SmtpRelay:
     async def _begin(self, client: aiosmtplib.SMTP) -> None:
         await client.connect()
         if self._settings.tls == "starttls":
-            # Refused or not offered, it raises: nothing is ever sent in the clear instead.
+            # Raises if the relay rejects or does not offer STARTTLS: there is no fallback to plain text.
             await client.starttls()
         if self._password is not None:
             await client.login(self._settings.username, self._password.reveal())
@@ -104,7 +104,7 @@ class SmtpRelay:
     async def _envelope(self, client: aiosmtplib.SMTP, recipient: str, talk: "_Talk") -> None:
         try:
             await client.mail(self._sender)
-            talk.rest = 0  # from here on, what takes too long is the recipient's domain
+            talk.rest = 0  # from here on, a timeout is blamed on the recipient's domain
             await client.rcpt(recipient)
         except aiosmtplib.SMTPSenderRefused as error:
             raise _refused("the sender", error) from None
@@ -113,13 +113,13 @@ class SmtpRelay:
 
 
 class _Talk:
-    """How far a delivery has come."""
+    """The progress of a delivery."""
 
     def __init__(self) -> None:
         self.after = 0
-        """How long the relay is to be left alone with this mail if the delivery fails."""
+        """Minimum pause, in milliseconds, before this mail is retried if the delivery fails."""
         self.rest: int | None = None
-        """How long the recipient's domain is to be left alone if it takes too long; None as long as that is not its fault."""
+        """`rest` of the DeliveryError after a timeout; None as long as the recipient's domain is not to blame."""
         self.handed_over = False
         self.taken = False
 
@@ -131,7 +131,7 @@ async def _start_content(client: aiosmtplib.SMTP) -> None:
 
 
 async def _content(client: aiosmtplib.SMTP, content: bytes) -> None:
-    """Send the mail to its last dot, and wait for the answer. The library would have one limit for this and what was before."""
+    """Send the mail with its final dot, and await the answer. The library cannot limit this apart from DATA itself."""
     connection = _connection(client)
     lines = _LINE_ENDS.sub(b"\r\n", content)
     end = b".\r\n" if lines.endswith(b"\r\n") else b"\r\n.\r\n"
@@ -151,7 +151,7 @@ def _judge(response: aiosmtplib.SMTPResponse) -> NoReturn:
     error = aiosmtplib.SMTPDataError(response.code, response.message)
     if error.code in _REFUSALS:
         raise _refused("the mail", error) from None
-    raise error  # neither yes nor no
+    raise error  # the code neither accepts nor rejects
 
 
 async def _good_bye(client: aiosmtplib.SMTP) -> None:
@@ -159,11 +159,11 @@ async def _good_bye(client: aiosmtplib.SMTP) -> None:
         async with asyncio.timeout(_GOOD_BYE_SECONDS):
             await client.quit()
     except (aiosmtplib.SMTPException, OSError):  # TimeoutError is an OSError
-        return  # the mail was accepted: what happens at the good-bye does not matter
+        return  # the mail is accepted already, so a failing QUIT does not matter
 
 
 def _hang_up(client: aiosmtplib.SMTP) -> None:
-    """Let go of the connection at once: closing it politely would still send what waits in its buffer."""
+    """Abort the connection at once: an orderly close would still send the rest of the buffer."""
     if isinstance(client.transport, asyncio.WriteTransport):
         client.transport.abort()
     client.close()
@@ -176,15 +176,15 @@ def _refused(what: str, error: aiosmtplib.SMTPResponseException) -> DeliveryErro
 
 
 def _answer(error: aiosmtplib.SMTPResponseException) -> str:
-    """The codes of an answer, without its text: relays repeat addresses there."""
+    """The codes of an answer, without its text, in which relays repeat addresses."""
     enhanced = _ENHANCED.match(error.message)
     return f"{error.code} {enhanced[0]}" if enhanced else str(error.code)
 
 
 def _name(error: Exception) -> str:
-    """What kind of error it is; what a relay does not offer; why a certificate was not taken."""
+    """The name of the error; for a missing extension, the library's sentence; for a rejected certificate, also the reason."""
     if type(error) is aiosmtplib.SMTPException:
-        return error.message  # one of the library's own sentences: nothing that a relay said
+        return error.message  # always the library's own sentence, never the relay's text
     cause = error.__cause__ or error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"{type(cause).__name__}: {cause.verify_message}"

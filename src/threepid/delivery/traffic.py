@@ -1,33 +1,34 @@
-"""Which messages may leave now: so many at once, to one destination and for one caller, and none to where nothing arrives.
+"""Limits on deliveries in progress: in total, to one destination and for one caller, and none to an unreachable destination.
 
-What is slow costs only a connection. So a delivery counts among those at once for a moment only, and what waits for an answer to
-a message that was handed over does not count for its destination.
+A slow delivery costs only a connection. So a delivery counts towards AT_ONCE for its first moments only, and a message that was
+handed over and awaits its answer does not count towards TO_ONE_DESTINATION.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
 
 from threepid.clock import MINUTE, SECOND, Clock
 from threepid.delivery.attempt import Attempt
+from threepid.delivery.job import JobType
 from threepid.storage.outbox import Waiting
 
 AT_ONCE: Final = 8
-"""Deliveries that are young at the same time: a relay is not to be overrun."""
+"""Maximum number of young deliveries: more would overrun a relay."""
 YOUNG_SECONDS: Final = 0.5
-"""How long a delivery is young. One that takes longer waits for somebody, and the next may begin."""
+"""Seconds for which a delivery is young. A longer one is waiting for the other side, so the next may begin."""
 MOST: Final = 48
-"""Deliveries under way at the same time. Each has a connection, and Postfix allows 50 for a client unless told otherwise."""
+"""Maximum number of deliveries in progress. Each has a connection, and Postfix allows a client 50 by default."""
 TO_ONE_DESTINATION: Final = 8
-"""Messages that are being handed over to one destination at the same time."""
+"""Maximum number of messages being handed over to one destination."""
 OF_ONE: Final = MOST // 2
-"""Deliveries under way to one destination, and for one caller: others always find room."""
+"""Maximum number of deliveries in progress to one destination, and for one caller, which leaves room for others."""
 RESTS: Final = (5 * SECOND, 15 * SECOND, 30 * SECOND, MINUTE, 2 * MINUTE)
-"""How long a destination is left alone after the first failure, the second, and so on."""
+"""Pauses of a destination, in milliseconds, after its first failure, its second, and so on."""
 _KNOWN: Final = 1_000
-"""Destinations that are remembered: their names come from strangers."""
+"""Maximum number of remembered destinations: anybody can name destinations, so memory must be bounded."""
 
 
 class _Rest(Struct, frozen=True):
@@ -36,30 +37,29 @@ class _Rest(Struct, frozen=True):
     failures: int
 
     def left(self, now: int) -> int:
-        # A clock that was set back must not make a rest longer than it was to be.
+        # A clock that was set back must not prolong the pause.
         return self.pause - (now - self.since) if 0 <= now - self.since < self.pause else 0
 
 
 class Rests:
-    """Destinations that could not be reached. After its rest one message tries whether a destination is back."""
+    """Pauses of unreachable destinations. After its pause, a destination gets one message as a trial."""
 
     def __init__(self, clock: Clock) -> None:
-        """No destination rests yet."""
+        """No destination is paused yet."""
         self._clock = clock
         self._known: dict[str, _Rest] = {}
 
     def __len__(self) -> int:
-        """How many destinations are remembered."""
+        """Number of remembered destinations."""
         return len(self._known)
 
     def begin(self, destination: str, pause: int = 0) -> None:
-        """It could not be reached: leave it alone for `pause` milliseconds, or longer if it failed several times."""
+        """Pause an unreachable destination for `pause` milliseconds, or longer after several failures."""
         now = self._clock.now()
         known = self._known.pop(destination, None)
         if known is not None and known.left(now) and pause <= known.left(now):
-            self._known[destination] = (
-                known  # what was begun before the rest failed as well: that is no further failure
-            )
+            # A delivery that began before the pause failed as well, which is not a further failure.
+            self._known[destination] = known
             return
         failures = known.failures + 1 if known else 1
         if len(self._known) >= _KNOWN:
@@ -69,61 +69,80 @@ class Rests:
         self._known[destination] = _Rest(now, max(pause, RESTS[min(failures, len(RESTS)) - 1]), failures)
 
     def end(self, destination: str) -> None:
-        """It was reached."""
+        """End the pauses of a destination that was reached."""
         self._known.pop(destination, None)
 
     def left(self, destination: str) -> int:
-        """How many milliseconds it is still left alone."""
+        """Milliseconds left of the pause of a destination."""
         known = self._known.get(destination)
         return known.left(self._clock.now()) if known else 0
 
     def most(self) -> dict[str, int]:
-        """How many messages may be under way to those that failed: none while they rest, then one."""
+        """Maximum number of deliveries to each destination that failed: none during its pause, then one."""
         now = self._clock.now()
         return {name: 0 if rest.left(now) else 1 for name, rest in self._known.items()}
 
 
 class Gaps:
-    """What may be begun, destination by destination and caller by caller; `take` makes it less."""
+    """The room for further deliveries, by destination, caller and channel; `take` uses it up."""
 
-    def __init__(self, attempts: Iterable[Attempt], most: dict[str, int]) -> None:
-        """Count what is under way; `most` are the destinations with another limit than the usual one."""
+    def __init__(self, attempts: Iterable[Attempt], most: dict[str, int], types: Mapping[str, JobType]) -> None:
+        """Count `attempts`, which are in progress; `most` has the limits of destinations that failed."""
         self._most = most
+        self._types = types
         self._handing = Counter[str]()
         self._to = Counter[str]()
         self._for = Counter[str]()
+        self._by = Counter[str]()
         for attempt in attempts:
-            self._add(attempt.order.destination, attempt.order.caller, handed_over=attempt.handed_over)
+            order = attempt.order
+            self._add(order.channel, order.destination, order.caller, handed_over=attempt.handed_over)
 
     def copy(self) -> "Gaps":
-        """The same, to be taken from."""
-        made = Gaps((), self._most)
-        made._handing, made._to, made._for = Counter(self._handing), Counter(self._to), Counter(self._for)
+        """A copy from which `take` can take."""
+        made = Gaps((), self._most, self._types)
+        made._handing, made._to = Counter(self._handing), Counter(self._to)
+        made._for, made._by = Counter(self._for), Counter(self._by)
         return made
 
     @property
     def closed_destinations(self) -> list[str]:
-        """Destinations that get nothing now."""
-        return [name for name in {*self._most, *self._to} if not self._is_open(name)]
+        """Destinations to which no delivery may begin now."""
+        return [name for name in {*self._most, *self._to} if not self._is_open(name.partition(":")[0], name)]
 
     @property
     def closed_callers(self) -> list[str]:
-        """Callers for whom nothing is begun now."""
+        """Callers for whom no delivery may begin now."""
         return [name for name, count in self._for.items() if count >= OF_ONE]
 
+    @property
+    def closed_channels(self) -> list[str]:
+        """Channels on which no delivery may begin now."""
+        return [channel for channel in self._by if self._is_full(channel)]
+
     def take(self, waiting: Waiting) -> bool:
-        """May this message be begun? Then it counts."""
-        if not self._is_open(waiting.destination) or self._for[waiting.caller] >= OF_ONE:
+        """May the delivery of this message begin? If so, it counts from now on."""
+        if self._is_full(waiting.channel) or not self._is_open(waiting.channel, waiting.destination):
             return False
-        self._add(waiting.destination, waiting.caller, handed_over=False)
+        if self._for[waiting.caller] >= OF_ONE:
+            return False
+        self._add(waiting.channel, waiting.destination, waiting.caller, handed_over=False)
         return True
 
-    def _is_open(self, destination: str) -> bool:
+    def _is_full(self, channel: str) -> bool:
+        type_ = self._types.get(channel)
+        return type_ is not None and type_.at_once is not None and self._by[channel] >= type_.at_once
+
+    def _is_open(self, channel: str, destination: str) -> bool:
         if destination in self._most:
             return self._to[destination] < self._most[destination]
+        type_ = self._types.get(channel)
+        if type_ is not None and type_.to_one_destination is not None:
+            return self._to[destination] < type_.to_one_destination
         return self._handing[destination] < TO_ONE_DESTINATION and self._to[destination] < OF_ONE
 
-    def _add(self, destination: str, caller: str, *, handed_over: bool) -> None:
+    def _add(self, channel: str, destination: str, caller: str, *, handed_over: bool) -> None:
+        self._by[channel] += 1
         self._to[destination] += 1
         if not handed_over:
             self._handing[destination] += 1
@@ -132,40 +151,41 @@ class Gaps:
 
 
 class Traffic:
-    """What is under way."""
+    """The deliveries in progress, and their limits."""
 
-    def __init__(self, clock: Clock) -> None:
-        """Nothing is."""
+    def __init__(self, clock: Clock, types: Iterable[JobType]) -> None:
+        """`types` may have limits of their own."""
         self._clock = clock
+        self._types = {type_.channel: type_ for type_ in types}
         self._under_way: set[Attempt] = set()
         self.rests = Rests(clock)
-        """Where nothing is sent at the moment."""
+        """The pauses of unreachable destinations."""
 
     def begin(self, attempt: Attempt) -> None:
-        """Something leaves."""
+        """Count a delivery that begins."""
         self._under_way.add(attempt)
 
     def end(self, attempt: Attempt) -> None:
-        """It has arrived, or has not."""
+        """Stop counting a delivery that has ended."""
         self._under_way.discard(attempt)
 
     @property
     def ids(self) -> set[str]:
-        """The messages that are under way."""
+        """IDs of the messages in progress."""
         return {attempt.order.id for attempt in self._under_way}
 
     def room(self) -> int:
-        """How many deliveries may begin now."""
+        """Number of deliveries that may begin now."""
         return max(0, min(AT_ONCE - len(self._ages()), MOST - len(self._under_way)))
 
     def seconds_until_room(self, at_most: float) -> float:
-        """When one of those under way stops being young, if that makes room."""
+        """Seconds until a young delivery stops being young, if only that makes room; else `at_most`."""
         ages = self._ages()
         return min(at_most, YOUNG_SECONDS - max(ages)) if len(ages) >= AT_ONCE else at_most
 
     def gaps(self) -> Gaps:
-        """What may be begun now."""
-        return Gaps(self._under_way, self.rests.most())
+        """The room for further deliveries now."""
+        return Gaps(self._under_way, self.rests.most(), self._types)
 
     def _ages(self) -> list[float]:
         now = self._clock.monotonic()

@@ -1,10 +1,10 @@
-"""Takes messages out of the outbox and delivers them: the same worker for the server, a process of its own, and tests."""
+"""Claims messages from the outbox and delivers them. The server and the tests use the same worker."""
 
 import asyncio
 import contextlib
 import itertools
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -13,6 +13,7 @@ import structlog
 from threepid.clock import DAY, MINUTE, SECOND, Clock, Entropy
 from threepid.delivery.attempt import Attempt
 from threepid.delivery.errors import DeliveryError
+from threepid.delivery.job import MESSAGES, JobType
 from threepid.delivery.leases import LOOK_SECONDS, Leases
 from threepid.delivery.presence import Presence
 from threepid.delivery.traffic import Traffic
@@ -23,59 +24,52 @@ from threepid.storage.outbox import Order
 
 _log = structlog.get_logger()
 
-RETRY_AFTER: Final = (5 * SECOND, 15 * SECOND, 30 * SECOND, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE)
-"""Pauses between tries; the last one repeats until the message expires."""
 DELIVERY: Final = 5 * MINUTE
-"""How long one try may take to hand the message over, over all relays or gateways. Their answers may take longer."""
+"""Maximum time, in milliseconds, to hand a message over in one attempt, over all relays or gateways, without their answers."""
 KEPT: Final = 30 * DAY
-"""How long the record of a finished message is kept, without its contents."""
+"""Milliseconds for which the record of a finished message is kept, without its contents."""
 REST: Final = 200
-"""A worker rests so many times as long as the event loop kept it waiting before: nothing to speak of on a quiet server, and on
-a busy one a mail takes as much of the processor as several answers do, and nobody holds the line for it."""
+"""The worker pauses this many times as long as the event loop just delayed it. This is negligible on an idle server. On a busy
+one, requests go first: a mail costs as much CPU time as several answers, and no caller waits for it."""
 REST_SECONDS: Final = 0.25
-"""How long it rests at most: a server that never gets a pause still sends thirty messages a second."""
+"""Maximum pause in seconds: a server under constant load still sends thirty messages a second."""
 POLL_SECONDS: Final = 1.0
-"""How soon a message is seen that another process put into the outbox."""
+"""Maximum number of seconds until the worker notices a message from another process."""
 STOP_SECONDS: Final = 10.0
-"""How long a stopping worker waits for what is under way."""
+"""Seconds that a stopping worker waits for deliveries in progress."""
 NOTE_AGAIN_SECONDS: Final = (0.2, 1.0, 5.0)
-"""Pauses before the result of a delivery is noted again when the database could not take it; the last one repeats."""
+"""Pauses, in seconds, between attempts to store a result while the database is unavailable; the last one repeats."""
 CLOCK_SECONDS: Final = 15.0
-"""How often a worker looks for messages that a clock which was ahead has put off."""
+"""Seconds between checks for messages that a clock ahead of time has postponed."""
 _CANDIDATES: Final = 32
-"""Messages of the line that are looked at together."""
-
-
-Send = Callable[[Order], Awaitable[None]]
-"""Brings one order to its recipient. Raises DeliveryError, which decides whether it is tried again."""
+"""Number of queued messages read in one query."""
 
 
 class Worker:
-    """Delivers what is due. A slow or broken message keeps no other waiting."""
+    """Delivers due messages. A slow or broken message does not delay others."""
 
     def __init__(
         self,
         database: Database,
         clock: Clock,
-        senders: Mapping[str, Send],
+        job_types: Iterable[JobType],
         *,
         unseal: Callable[[str], str] | None = None,
         presence: Presence | None = None,
         stop_seconds: float = STOP_SECONDS,
         woken: asyncio.Event | None = None,
     ) -> None:
-        """Deliver with the sender of an order's channel; where there is none it waits until it expires.
+        """Deliver jobs of `job_types`; a job on any other channel waits until it expires.
 
-        `unseal` opens the parameters of a message, and raises ValueError where it cannot. `presence` says who this worker is.
-        Whoever sets `woken` makes it look at the outbox at once.
+        `unseal` decrypts the parameters of a message, and raises ValueError if it cannot. `presence` is this worker's identity.
+        Setting `woken` makes the worker check the outbox at once.
         """
-        self.senders = dict(senders)
-        """How orders leave, by their channel."""
+        self._types = {type_.channel: type_ for type_ in job_types}
         self._database = database
         self._clock = clock
         self._unseal = unseal or str
         self._leases = Leases(database, clock, presence or Presence(None, Entropy()))
-        self._traffic = Traffic(clock)
+        self._traffic = Traffic(clock, self._types.values())
         self._stop_seconds = stop_seconds
         self._woken = woken or asyncio.Event()
         self._beginning = asyncio.Lock()
@@ -85,22 +79,22 @@ class Worker:
         self.sent = 0
         """Messages delivered so far."""
         self.failed = 0
-        """Messages given up so far because they were refused for good, or perhaps sent."""
+        """Messages given up so far because they were rejected for good, or may have been sent."""
         self.retried = 0
-        """Tries so far after which another one was planned."""
+        """Attempts so far after which a retry was scheduled."""
         self.dropped = 0
-        """Messages given up so far because they would have come too late."""
+        """Messages given up so far because they expired."""
 
     def wake(self) -> None:
-        """Something was put into the outbox: look at once."""
+        """Check the outbox at once, because a message was put into it."""
         self._woken.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Deliver until `stop` is set (then call `wake` too); what is under way then is finished."""
+        """Deliver until `stop` is set (call `wake` then, too), and finish the deliveries in progress."""
         self._leases.begin()
         looking = asyncio.create_task(self._look(stop))
         while not stop.is_set():
-            # Before anything is begun: the worker's own work is not what it gives way to.
+            # Measured before any delivery begins: the worker must not yield to its own work.
             asked = self._clock.monotonic()
             await asyncio.sleep(0)
             busy = self._clock.monotonic() - asked
@@ -117,7 +111,7 @@ class Worker:
         self._leases.end()
 
     async def run_once(self) -> int:
-        """Deliver everything that is due now; returns how many messages were tried. Raises StorageError."""
+        """Deliver everything that is due now; returns the number of messages attempted. Raises StorageError."""
         tried = 0
         while True:
             tried += await self._begin()
@@ -127,10 +121,10 @@ class Worker:
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED, timeout=seconds)
 
     async def _look(self, stop: asyncio.Event) -> None:
-        """Renew what is in hand, and look for what dead workers had, until `stop` is set."""
+        """Renew the leases, and release those of dead workers, until `stop` is set."""
         while not stop.is_set():
             try:
-                # What is just being claimed is not known as in hand.
+                # Under the lock of `_begin`: a message that is being claimed is not yet in `ids`, and would be released.
                 async with self._beginning:
                     freed = await self._leases.look(self._traffic.ids)
                 if freed:
@@ -141,8 +135,8 @@ class Worker:
                 await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
 
     async def _begin(self) -> int:
-        """Begin as many deliveries as there is room for; returns how many."""
-        # What is being claimed for another caller is under way for this one, and fills the room.
+        """Begin as many deliveries as there is room for; returns their number."""
+        # The lock keeps concurrent calls from claiming for the same room.
         async with self._beginning:
             room = self._traffic.room()
             orders = await self._claim(room) if room else []
@@ -156,7 +150,7 @@ class Worker:
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        self._woken.set()  # there is room for another one
+        self._woken.set()  # there is room for another delivery
 
     async def _finish(self) -> None:
         if not self._under_way:
@@ -187,6 +181,7 @@ class Worker:
                     now=now,
                     closed_destinations=left.closed_destinations,
                     closed_callers=left.closed_callers,
+                    closed_channels=left.closed_channels,
                     count=_CANDIDATES,
                 )
                 ids = [one.id for one in itertools.islice(filter(left.take, found), count - len(taken))]
@@ -203,7 +198,7 @@ class Worker:
         return orders
 
     async def _mend_plans(self, now: int) -> None:
-        """Put right what a clock that was ahead has put off: now and then, and when the clock was set back."""
+        """Reschedule messages that a clock ahead of time postponed: every CLOCK_SECONDS, and when the clock was set back."""
         time = self._clock.monotonic()
         if now >= self._clock_said and time - self._clock_looked_at < CLOCK_SECONDS:
             self._clock_said = now
@@ -219,10 +214,10 @@ class Worker:
             try:
                 error = await self._try(attempt)
             except asyncio.CancelledError:
-                # The server stops, and nobody has the message: whoever comes next may send it at once.
+                # The server stops before the message was handed over: any worker may send it at once.
                 await self._let_go(order)
                 raise
-            attempt.handed_over = True  # what is left to do is no business of the destination
+            attempt.handed_over = True  # storing the result must not count towards the destination's limit
             if error is None:
                 await self._note_sent(order)
             else:
@@ -231,11 +226,11 @@ class Worker:
             self._traffic.end(attempt)
 
     async def _try(self, attempt: Attempt) -> DeliveryError | None:
-        """Try to deliver; what went wrong, or None."""
+        """Attempt the delivery; returns the error, or None."""
         order = attempt.order
         life = order.expires_at - self._clock.now()
         try:
-            # What would be handed over after the end of its life would come too late.
+            # A message must not be handed over after it expires.
             async with attempt.limited(DELIVERY / SECOND, life=life / SECOND):
                 await self._send(order)
         except DeliveryError as error:
@@ -243,23 +238,23 @@ class Worker:
         except TimeoutError:
             return DeliveryError("timeout", retry=True)
         except Exception as error:  # noqa: BLE001 - a broken template or message must not stop the others
-            # Its text may hold what the message holds; where it happened does not.
+            # The text of the error may contain parts of the message; its location does not.
             where = traceback.extract_tb(error.__traceback__)[-1]
             return DeliveryError(f"{type(error).__name__} in {where.name}, line {where.lineno}", retry=True)
         return None
 
     async def _send(self, order: Order) -> None:
-        sender = self.senders.get(order.channel)
-        if sender is None:
+        type_ = self._types.get(order.channel)
+        if type_ is None:
             raise DeliveryError(f"there is no transport for {order.channel}", retry=True)
         try:
             params = self._unseal(order.params)
         except ValueError:
             raise DeliveryError("was sealed with another vault.secret", retry=False) from None
-        await sender(msgspec.structs.replace(order, params=params))
+        await type_.handler(msgspec.structs.replace(order, params=params))
 
     async def _note_sent(self, order: Order) -> None:
-        """Note it first: a mail is not to go out again because its line could not be written into the log."""
+        """Store the result before logging it: a failing log must not cause the mail to be sent again."""
         now = self._clock.now()
         self._traffic.rests.end(order.destination)
         await self._note(order, lambda tx: outbox.sent(tx, order.id, now))
@@ -276,13 +271,14 @@ class Worker:
             self.failed += 1
             _log.warning("message_failed", cause=cause, **_described(order))
             return
-        pause = max(error.after, RETRY_AFTER[min(order.attempts, len(RETRY_AFTER)) - 1])
+        backoff = self._types[order.channel].backoff if order.channel in self._types else MESSAGES
+        pause = max(error.after, backoff.after(order.attempts))
         await self._note(order, lambda tx: outbox.retry_later(tx, order, now=now, due_at=now + pause, last_error=cause))
         self.retried += 1
         _log.warning("message_delayed", cause=cause, seconds=pause // SECOND, **_described(order))
 
     async def _note(self, order: Order, step: Callable[[Tx], bool]) -> None:
-        """Write the result down; repeating it does no harm, and losing it would send a mail twice."""
+        """Store the result, retrying without end: repeating is harmless, and a lost result would send the mail twice."""
         for pause in itertools.chain(NOTE_AGAIN_SECONDS, itertools.repeat(NOTE_AGAIN_SECONDS[-1])):
             try:
                 await self._database.write(step)

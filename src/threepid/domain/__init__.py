@@ -1,1 +1,1 @@
-"""What is allowed: rules that know no HTTP and no SQL, and raise the errors of `spec.errors`."""
+"""The rules of both servers. They contain no HTTP and no SQL, and raise the errors of `spec.errors`."""

@@ -1,6 +1,6 @@
-"""E-mail addresses and phone numbers: one strict grammar, one canonical form of each.
+"""Email addresses and phone numbers, each with a strict grammar and one canonical form.
 
-What is parsed here is what is stored, put on the envelope and written into the header, byte for byte.
+The parsed address is stored, and used in the envelope and the header of mails, byte for byte.
 https://spec.matrix.org/latest/appendices/#3pid-types
 """
 
@@ -13,6 +13,8 @@ import idna
 import phonenumbers
 from msgspec import Struct
 
+from threepid.i18n import Text
+
 _ATEXT: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL: Final = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*")
 _ENCODED_WORD: Final = re.compile(r"=\?[^?]*\?[bq]\?", re.IGNORECASE)
@@ -22,12 +24,12 @@ _MAX_LOCAL: Final = 64
 _MAX_ADDRESS: Final = 254
 _MIN_MASKED: Final = 10
 _PHONE: Final = re.compile(r"\+?\(?[0-9][0-9 ().\-/~]*")
-"""Some countries write the wait for a second dialling tone as a tilde: `8~10`."""
+"""Some countries write the pause for a second dialling tone as a tilde: `8~10`."""
 _NOT_A_DIGIT: Final = re.compile(r"[^0-9]+")
 _MAX_PHONE: Final = 40
 _MAX_UNTRIMMED: Final = 1000
 _FICTIONAL: Final = re.compile(r"\+447700900[0-9]{3}")
-"""Numbers that Ofcom keeps for stories: the specification's examples are of these, and people try servers with them.
+"""Numbers that Ofcom reserves for drama. The specification's examples use them, and people test servers with them.
 
 https://www.ofcom.org.uk/phones-and-broadband/phone-numbers/numbers-for-drama
 """
@@ -43,7 +45,7 @@ _BLANK: Final = "".join(
         (
             *b" \t",
             0x00A0,  # no-break space
-            0x1680,  # the blanks of other scripts and of typesetting
+            0x1680,  # spaces of other scripts and of typesetting
             *range(0x2000, 0x200B),
             0x202F,
             0x205F,
@@ -55,7 +57,7 @@ _BLANK: Final = "".join(
         ),
     )
 )
-"""Blanks and invisible marks that are pasted along with an address. Line ends and other controls are not among them."""
+"""Spaces and invisible characters that people paste along with an address. Line ends and other controls are not included."""
 _TEXTED: Final = frozenset(
     {
         phonenumbers.PhoneNumberType.MOBILE,
@@ -64,32 +66,32 @@ _TEXTED: Final = frozenset(
         phonenumbers.PhoneNumberType.VOIP,
     }
 )
-"""Kinds of numbers that are people's and cost what a text costs."""
+"""Types of personal numbers at which an SMS costs the normal price."""
 
 
 class InvalidAddress(ValueError):
-    """A text that is no address that we take."""
+    """The text is not a valid address, or not one that this server accepts."""
 
 
 class AmbiguousNumber(InvalidAddress):
-    """Two mobile numbers could be meant: one in the country, one with the calling code of that country in front."""
+    """The digits could be two mobile numbers: a national one, or one that begins with the country's calling code."""
+
+    text: Final = Text("This number can be read in two ways. Enter it with a plus sign and the country code in front.")
 
     def __init__(self) -> None:
-        super().__init__(
-            "This number can be read in two ways. Enter it with a plus sign and the country code in front."
-        )
+        super().__init__(self.text)
 
 
 class Email(Struct, frozen=True):
-    """An e-mail address."""
+    """An email address."""
 
     medium: ClassVar[str] = "email"
     channel: ClassVar[Literal["email", "sms"]] = "email"
 
     address: str
-    """As it was given, with the domain as A-labels: mails go there."""
+    """The address as given, but with the domain in A-labels. Mails are sent to it."""
     canonical: str
-    """What is compared: everything folded."""
+    """The case-folded address, for comparison."""
     domain: str
     """The domain as lower-case A-labels."""
 
@@ -101,17 +103,17 @@ class Phone(Struct, frozen=True):
     channel: ClassVar[Literal["email", "sms"]] = "sms"
 
     address: str
-    """In E.164 with the plus, e.g. `+447700900123`: texts go there."""
+    """The number in E.164 with the plus, e.g. `+447700900123`. SMS are sent to it."""
     canonical: str
-    """The same without the plus, as Matrix wants it."""
+    """The same without the plus, as Matrix writes numbers."""
     region: str
-    """The ISO code of the country that the number belongs to, whatever was said; '' for none, e.g. satellites."""
+    """The ISO code of the number's country, whatever country the caller named; '' for none, e.g. satellite phones."""
     texted: bool
-    """Is it of a kind that may be texted? Premium, shared-cost and personal numbers are not."""
+    """May the number get an SMS? Premium-rate, shared-cost and personal numbers may not."""
 
     @property
     def prefix(self) -> str:
-        """The first seven digits: numbers that are pumped stand side by side."""
+        """The first seven digits: SMS pumping uses blocks of neighbouring numbers."""
         return self.canonical[:_PREFIX_DIGITS]
 
 
@@ -119,7 +121,7 @@ Address = Email | Phone
 
 
 def parse_address(medium: str, text: str, country: str | None = None) -> Address:
-    """The address of a medium in `text`; `country` is that of a national phone number. Raises InvalidAddress."""
+    """The address of `medium` in `text`. `country` is the country of a national phone number. Raises InvalidAddress."""
     if medium == Email.medium:
         return parse_email(text)
     if medium == Phone.medium:
@@ -128,15 +130,15 @@ def parse_address(medium: str, text: str, country: str | None = None) -> Address
 
 
 def trim(text: str) -> str:
-    """`text` without the blanks and invisible marks at its ends that people cannot see and did not mean."""
+    """`text` without spaces and invisible characters at its ends."""
     return text.strip(_BLANK)
 
 
 def parse_phone(text: str, country: str | None = None) -> Phone:
-    """The number in `text`: international, or as dialled in `country` (ISO code). Raises InvalidAddress, AmbiguousNumber.
+    """The number in `text`: international, or as dialled in `country` (ISO code). Raises InvalidAddress or AmbiguousNumber.
 
-    Without a country, a number without plus is an international one, as Matrix writes them. Digits of other scripts are
-    digits; letters, extensions and parameters are rejected.
+    Without a country, a number without a plus is international, as Matrix writes numbers. Digits of all scripts are accepted.
+    Letters, extensions and parameters are rejected.
     """
     trimmed = "" if len(text) > _MAX_UNTRIMMED else trim(text)
     if len(trimmed) > _MAX_PHONE or (country is not None and not _COUNTRY.fullmatch(country)):
@@ -162,17 +164,17 @@ def parse_phone(text: str, country: str | None = None) -> Phone:
 
 
 def _as_dialled(digits: str, country: str) -> phonenumbers.PhoneNumber | None:
-    """The number that somebody in `country` reaches with `digits`, or that they stand for with its calling code in front.
+    """The number that `digits` reach when dialled in `country`, or the international number, if they begin with its calling code.
 
-    Matrix writes numbers with the calling code and without a plus, so people copy them like that. Where both readings are
-    numbers, the mobile one is meant, because addresses are there to be texted.
+    Matrix writes numbers with the calling code and without a plus, so people copy them in that form. If both readings are
+    numbers, the mobile one is meant, because contacts get SMS.
     """
     calling_code = phonenumbers.country_code_for_region(country)
     if not calling_code:
-        # Where nobody knows what is dialled, two zeros are the plus that they are nearly everywhere.
+        # For an unknown country, assume the most common international prefix, two zeros.
         abroad = digits.startswith(_INTERNATIONAL_PREFIX)
         return _read("+" + digits.removeprefix(_INTERNATIONAL_PREFIX), None) if abroad else None
-    # In some countries a digit of a carrier may follow the prefix, and calling codes look like that: the plain prefix first.
+    # In some countries a carrier's digit may follow the prefix and looks like a calling code, so try the plain prefix first.
     prefix = _usual_international_prefix(country)
     national = _read("+" + digits.removeprefix(prefix), None) if prefix and digits.startswith(prefix) else None
     national = national or _read(digits, country)
@@ -184,7 +186,7 @@ def _as_dialled(digits: str, country: str) -> phonenumbers.PhoneNumber | None:
 def _meant(
     national: phonenumbers.PhoneNumber | None, international: phonenumbers.PhoneNumber | None
 ) -> phonenumbers.PhoneNumber | None:
-    """Which of two readings of the same digits is meant. Raises AmbiguousNumber if it could be either."""
+    """The more likely one of two readings of the same digits. Raises AmbiguousNumber if both are mobile numbers."""
     if national is None or international is None or national == international:
         return national or international
     if not _is_mobile(international):
@@ -195,7 +197,7 @@ def _meant(
 
 
 def _read(text: str, country: str | None) -> phonenumbers.PhoneNumber | None:
-    """The valid number in `text`, if it is one."""
+    """The number in `text`, or None if it is not valid."""
     try:
         number = phonenumbers.parse(text, country)
     except phonenumbers.NumberParseException:
@@ -212,19 +214,19 @@ def _is_mobile(number: phonenumbers.PhoneNumber) -> bool:
 
 
 def _usual_international_prefix(country: str) -> str:
-    """The digits that are usually dialled in `country` before a calling code; '' where none is usual or known."""
+    """The digits that are usually dialled in `country` before a calling code; '' if none are usual or known."""
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(country, None)
     if metadata is None:
         return ""
     if metadata.preferred_international_prefix:
         return _NOT_A_DIGIT.sub("", metadata.preferred_international_prefix)
-    # Where a carrier's digit may follow 00, 00 alone is dialled as well (Bolivia).
+    # In countries where a carrier's digit may follow 00, 00 alone works as well (Bolivia).
     is_dialled = re.fullmatch(metadata.international_prefix or "", _INTERNATIONAL_PREFIX)
     return _INTERNATIONAL_PREFIX if is_dialled else ""
 
 
 def _plain(character: str) -> str:
-    """A digit of any script as ASCII, a wide plus as plus, what looks like a blank or a dash as that."""
+    """The ASCII form of a digit, full-width plus, space or dash of any script. Other characters stay unchanged."""
     if character.isascii():
         return character
     if character == "\N{FULLWIDTH PLUS SIGN}":
@@ -236,13 +238,13 @@ def _plain(character: str) -> str:
 
 
 def parse_email(text: str) -> Email:
-    """The address in `text`. Raises InvalidAddress."""
+    """The email address in `text`. Raises InvalidAddress."""
     if len(text) > _MAX_ADDRESS * 4:
         raise InvalidAddress("too long")
     local, at, domain = trim(text).rpartition("@")
     if not at:
         raise InvalidAddress("not an e-mail address")
-    # Readers of mail decode `=?…?=` even where it must not stand: the header would name another mailbox.
+    # Mail programs decode `=?…?=` even where it is not allowed, so the header would show another mailbox.
     if len(local) > _MAX_LOCAL or not _LOCAL.fullmatch(local) or _ENCODED_WORD.search(local):
         raise InvalidAddress("not a local part that we take")
     ascii_domain = _ascii_domain(domain)
@@ -260,21 +262,21 @@ def _ascii_domain(domain: str) -> str:
     labels = encoded.split(".")
     if len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):  # noqa: PLR2004
         raise InvalidAddress("not a domain")
-    # Some resolvers read a name that ends in a number, also a hexadecimal one, as an IPv4 address.
+    # Some resolvers read a name that ends in a number, even a hexadecimal one, as an IPv4 address.
     if _NUMBER.fullmatch(labels[-1]):
         raise InvalidAddress("not a domain")
     return encoded
 
 
 def _a_labels(domain: str) -> str:
-    # The mapping silently drops invisible characters. Nobody types them, so such a domain is not what it looks like.
+    # The UTS #46 mapping silently drops invisible characters. Nobody types these, so such a domain is a deception.
     if not all(idna.uts46_remap(character) for character in domain):
         raise InvalidAddress("not a domain")
     return idna.encode(domain, uts46=True).decode("ascii")
 
 
 def mask(address: str) -> str:
-    """An address for logs: `a***@example.org`, `+4917***21`; nothing of a number that is too short to hide in."""
+    """An address, masked for logs and notices: `a***@example.org`, `+4917***21`. A short number is hidden completely."""
     local, at, domain = address.rpartition("@")
     if at:
         return f"{local[:1]}***@{domain}"
@@ -282,7 +284,7 @@ def mask(address: str) -> str:
 
 
 def domain_matches(domain: str, patterns: Iterable[str]) -> bool:
-    """Is `domain` one of `patterns`: exactly, or below it for `*.example.org`?"""
+    """Does `domain` equal one of `patterns` or, for a pattern like `*.example.org`, lie below it?"""
     for pattern in patterns:
         lowered = pattern.lower()
         if domain == lowered or (lowered.startswith("*.") and domain.endswith(lowered[1:])):

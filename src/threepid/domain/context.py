@@ -1,4 +1,4 @@
-"""What every service works with: configuration, time, chance, the database, the server's secret."""
+"""The context that every service uses: configuration, clock, randomness, database and vault."""
 
 from msgspec import Struct
 
@@ -9,7 +9,7 @@ from threepid.storage.engine.database import Database
 
 
 class Context(Struct, frozen=True):
-    """Handed to each service by the composition root."""
+    """The context that the composition root passes to each service."""
 
     config: Config
     clock: Clock
@@ -23,14 +23,14 @@ class Context(Struct, frozen=True):
         return self.config.server.name
 
     def is_own_homeserver(self, server_name: str) -> bool:
-        """Is this our own homeserver side? Never where threepid is an identity server alone."""
+        """Is this the name of our own homeserver? False if threepid is only an identity server."""
         return self.config.accounts is not None and server_name == self.config.server.name
 
     @property
     def brand(self) -> str:
         """The server's name as people see it.
 
-        An identity server alone need not be told the name of a homeserver: then it goes by its own.
+        A server that is only an identity server, and has no `server.name` configured, uses its identity server name.
         """
         config = self.config
         if config.web.brand_name:

@@ -1,4 +1,4 @@
-"""Can this process do its work? For load balancers and supervisors that ask."""
+"""Readiness of this process, for load balancers and supervisors."""
 
 import asyncio
 from typing import Final
@@ -6,6 +6,7 @@ from typing import Final
 import structlog
 
 from threepid.domain.context import Context
+from threepid.i18n import Text
 from threepid.spec.errors import Unavailable
 from threepid.storage.engine import schema
 from threepid.storage.engine.database import StorageError
@@ -14,42 +15,42 @@ from threepid.storage.engine.migrate import known_migrations
 _log = structlog.get_logger()
 
 READ_SECONDS: Final = 2.0
-"""How long the database may take to answer."""
+"""Longest time that the database may take to answer."""
 
 
 class Health:
     """Readiness of one server process."""
 
     def __init__(self, context: Context, *, read_seconds: float = READ_SECONDS) -> None:
-        """Ready until `end` is called, as far as this process is concerned."""
+        """The process counts as ready until `end` is called."""
         self._database = context.database
         self._read_seconds = read_seconds
         self._schema = max(migration.version for migration in known_migrations())
         self._stopping = False
-        self._looking: asyncio.Task[str] | None = None
+        self._looking: asyncio.Task[Text | None] | None = None
 
     def end(self) -> None:
-        """The process is about to stop: it is not ready from now on."""
+        """Mark the process as not ready, because it is about to stop."""
         self._stopping = True
 
     async def check(self) -> None:
-        """Raise Unavailable if the process stops, or if the database cannot be read or has another schema."""
+        """Raise Unavailable if the process is stopping, or if the database cannot be read or has another schema."""
         if self._stopping:
-            raise Unavailable("The server is stopping.")
-        # However many ask, one read is under way: who asks has shown nothing.
+            raise Unavailable(Text("The server is stopping."))
+        # All concurrent callers share one read, because they are not authenticated.
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         looking = self._looking
         await asyncio.wait({looking}, timeout=self._read_seconds)
-        problem = looking.result() if looking.done() else "The database does not answer."
+        problem = looking.result() if looking.done() else Text("The database does not answer.")
         if problem:
-            raise Unavailable(problem, cause=problem)
+            raise Unavailable(problem, cause=str(problem))
 
-    async def _look(self) -> str:
-        """What is wrong with the database; empty if nothing is."""
+    async def _look(self) -> Text | None:
+        """The problem with the database, or None."""
         try:
             found = await self._database.read(schema.version)
         except StorageError as error:
             _log.warning("database_unreadable", cause=type(error).__name__)
-            return "The database cannot be read."
-        return "" if found == self._schema else "The database has the schema of another version of threepid."
+            return Text("The database cannot be read.")
+        return None if found == self._schema else Text("The database schema belongs to another version of threepid.")

@@ -1,7 +1,7 @@
-"""How much is too much: the limits of the configuration, by what they are about.
+"""Counts uses against the limits of the configuration.
 
-A caller is counted as an IPv4 address or an IPv6 network of 64 bits, and strangers in IPv6 as the networks of 56 and 48 bits
-around it as well: docs/decisions/0011-who-a-limit-counts.md.
+A caller counts by IPv4 address or IPv6 /64. Strangers with an IPv6 address also count by their /56 and /48:
+docs/decisions/0011-who-a-limit-counts.md.
 """
 
 import contextlib
@@ -19,38 +19,39 @@ from threepid.domain.addresses import Address, InvalidAddress, Phone, parse_phon
 from threepid.domain.context import Context
 from threepid.domain.policy import is_homeserver
 from threepid.domain.registrable import registrable_domain
+from threepid.i18n import Text
 from threepid.spec.errors import LimitExceeded
 from threepid.storage import devices, limits
 from threepid.storage.engine.database import StorageError, Tx
 
 _NETWORK_BITS: Final = 64
-"""What one IPv6 customer has at least: single addresses of it are not told apart."""
+"""Prefix length of the smallest network of an IPv6 customer. Its single addresses are not told apart."""
 _WIDER: Final = ((56, 4), (48, 16))
-"""What an IPv6 customer may have as well, in bits, and how many times as much as one network of 64 bits may do."""
+"""Prefix lengths of larger networks of IPv6 customers, each with its multiple of the limit of a /64."""
 _PART_OF_TOTAL: Final = 10
-"""No IPv4 address or IPv6 network of 48 bits takes more than a tenth of what all callers have together."""
+"""An IPv4 address or IPv6 /48 gets at most a tenth of a limit that all callers share."""
 _INVITATIONS_PART: Final = 4
-"""Invitations take no more than a quarter of the server's messages."""
+"""Invitations get at most a quarter of the server's messages."""
 _KEPT: Final = 1
-"""Messages to an address that are kept for callers whom its account knows."""
+"""Number of messages to an address that are reserved for callers whom its account knows."""
 _MILKED_AFTER: Final = 50
 _CONFIRMED_PART: Final = 10
-"""A prefix is closed when, of 50 texts or more within two days, fewer than one in ten was confirmed."""
+"""A phone prefix is closed if it got at least 50 SMS today and yesterday, and fewer than a tenth of them were confirmed."""
 _OPENED_AGAIN: Final = HOUR
 
-TOO_MANY_MESSAGES: Final = "There were too many messages lately: please wait {wait}."
-_TOO_MANY_GUESSES: Final = "There were too many wrong tries lately: please wait {wait}."
+TOO_MANY_MESSAGES: Final = Text("Too many messages were sent recently. Please wait %(wait)s.")
+_TOO_MANY_GUESSES: Final = Text("There were too many wrong attempts recently. Please wait %(wait)s.")
 
 
 class _Caller(Struct, frozen=True):
-    """Who causes a message: an IP address, and the user whose token came with the request, if one did."""
+    """The caller who causes a message: an IP address, and the user ID of the request's access token ('' for none)."""
 
     client: str
     user_id: str
 
 
 class _Counted(Struct, frozen=True):
-    """What something counts for, and how many more must be left there."""
+    """A limit that a use counts against, and how many further uses must remain."""
 
     name: str
     limit: Limit
@@ -60,13 +61,13 @@ class _Counted(Struct, frozen=True):
 def take_message(
     tx: Tx, context: Context, address: Address, *, client: str, user_id: str = "", account: str | None = None
 ) -> None:
-    """Count a message to an address, which `account` has if it is given, that somebody at `client` causes.
+    """Count a message to `address` that a caller at `client` causes.
 
-    `user_id` is whose token came with the request, if one did. Raises LimitExceeded; then nothing is counted, and
-    `refusals_cost` makes the caller pay for it.
+    `account` is the account that has the address, `user_id` that of the request's access token ('' for none). Raises
+    LimitExceeded; then nothing is counted, and `refusals_cost` charges the caller.
     """
     caller = _Caller(client, user_id)
-    # A listed homeserver asks for its own people, who are no strangers.
+    # A listed homeserver asks for its own users, who are not strangers.
     known = (account is not None and user_id == account) or is_homeserver(context.config, client)
     try:
         _take(tx, context, _of_message(context, address, caller, known=known), TOO_MANY_MESSAGES)
@@ -79,9 +80,9 @@ def take_message(
 
 
 def take_invitation_message(tx: Tx, context: Context, address: Address, *, client: str, user_id: str) -> None:
-    """Count the message of an invitation, whose sender and network `take_invite` counted. Raises LimitExceeded.
+    """Count the message of an invitation. `take_invite` counts its sender and network. Raises LimitExceeded.
 
-    Without a token nobody vouches for the sender: then the caller counts as in `take_message`.
+    Without an access token the sender is unproven: then the caller counts as in `take_message`.
     """
     total = context.config.limits.message_total
     counted = [
@@ -97,9 +98,9 @@ def take_invitation_message(tx: Tx, context: Context, address: Address, *, clien
 
 @contextlib.asynccontextmanager
 async def refusals_cost(context: Context, *, client: str, sender: str = "") -> AsyncIterator[None]:
-    """What is refused inside costs the caller's own network a message all the same, or a `sender` an invitation.
+    """Charge for a request that is rejected in the context: a message to the caller's network, or an invitation to `sender`.
 
-    So the next message that an address may be sent does not go to whoever asks most often.
+    Otherwise the caller that asks most often would get the next message that the limits allow.
     """
     try:
         yield
@@ -123,19 +124,19 @@ async def refusals_cost(context: Context, *, client: str, sender: str = "") -> A
             wait = await context.database.write(step)
         except StorageError:
             raise refused from None
-        if wait > refused.retry_after_ms:  # whoever waits as long as told must not be told so again
-            raise LimitExceeded(wait, refused.message, cause=refused.cause) from refused
+        if wait > refused.retry_after_ms:  # a caller that waits as long as told must not be rejected again
+            raise LimitExceeded(wait, refused.text, cause=refused.cause) from refused
         raise
 
 
 def count_confirmed(tx: Tx, context: Context, canonical: str) -> None:
-    """A phone number's code came back: somebody reads what is sent to its prefix."""
+    """Count a confirmed code of a phone number for its prefix."""
     prefix = Phone("", canonical, "", texted=True).prefix
     limits.count_confirmed(tx, prefix, context.clock.now() // DAY)
 
 
 async def closed_prefixes(context: Context) -> int:
-    """How many phone prefixes are sent nothing, because almost nobody hands in the codes that are sent there."""
+    """Number of phone prefixes that get no SMS, because too few of the codes sent there were confirmed."""
     today = context.clock.now() // DAY
     return await context.database.read(
         lambda tx: limits.closed_prefixes(
@@ -145,10 +146,10 @@ async def closed_prefixes(context: Context) -> int:
 
 
 def take_notice(tx: Tx, context: Context, *, medium: str, canonical: str) -> bool:
-    """Count a notice to a contact; False if it had too many lately, and should not get this one.
+    """Count a notice to a contact; False if a limit is exceeded, so that the notice must not be sent.
 
-    Texts are counted by prefix, country and in all as well, apart from those with codes: whoever asks for many of these
-    must not thereby keep a notice from its owner.
+    SMS notices also count by prefix, country and in total, separately from SMS with codes: otherwise requests for many codes
+    could suppress a notice.
     """
     settings = context.config.limits
     counted = [_Counted(f"notice to {medium} {canonical}", settings.notice_to_address)]
@@ -164,8 +165,8 @@ def take_notice(tx: Tx, context: Context, *, medium: str, canonical: str) -> boo
 def take_invite(tx: Tx, context: Context, *, sender: str, address: Address, client: str, user_id: str) -> None:
     """Count an invitation that `sender` sends to an address. Raises LimitExceeded; then nothing is counted.
 
-    With a token, which is that of `user_id`, the caller may be a homeserver that asks for all its people: its network has a
-    limit of its own for that. Without one anybody can be named as the sender, which must not hold up those who are.
+    A caller with an access token of `user_id` may be a homeserver that invites for all its users, so its network has a limit of
+    its own. Without a token, `sender` is unproven and counts separately, so that nobody can use up the real sender's limit.
     """
     settings = context.config.limits
     proven = "" if user_id else " by the old API"
@@ -178,11 +179,11 @@ def take_invite(tx: Tx, context: Context, *, sender: str, address: Address, clie
     if user_id and not is_homeserver(context.config, client):
         wide = not _is_ours(context, user_id)
         counted += _from_networks("invite", client, settings.invites_from_network, wide=wide)
-    _take(tx, context, counted, "There were too many invitations lately: please wait {wait}.")
+    _take(tx, context, counted, Text("Too many invitations were sent recently. Please wait %(wait)s."))
 
 
 def take_signature(tx: Tx, context: Context, *, caller: str | None, client: str) -> None:
-    """Count an invitation that a user, or somebody at `client`, wants to have signed. Raises LimitExceeded."""
+    """Count a signature of an invitation for the user `caller` or, if None, for `client`. Raises LimitExceeded."""
     limit = context.config.limits.invite_signatures_from_caller
     if caller is None:
         _take(tx, context, _from_networks("signature", client, limit))
@@ -191,12 +192,12 @@ def take_signature(tx: Tx, context: Context, *, caller: str | None, client: str)
 
 
 def take_outbound(tx: Tx, context: Context, *, account: str) -> None:
-    """Count that an account has another server called. Raises LimitExceeded."""
+    """Count a call to another server on behalf of `account`. Raises LimitExceeded."""
     _take(tx, context, [_Counted(f"outbound of {account}", context.config.limits.outbound_from_account)])
 
 
 def take_question(tx: Tx, context: Context, *, client: str, server_name: str) -> None:
-    """Count that somebody at `client` has a homeserver asked something. Raises LimitExceeded; then nothing is counted."""
+    """Count a request to a homeserver on behalf of a caller at `client`. Raises LimitExceeded; then nothing is counted."""
     settings = context.config.limits
     to_server = f"outbound to {server_name.lower()}"
     counted = [
@@ -208,22 +209,22 @@ def take_question(tx: Tx, context: Context, *, client: str, server_name: str) ->
 
 
 def take_openid_token(tx: Tx, context: Context, *, account: str) -> None:
-    """Count an OpenID token that an account gets. Raises LimitExceeded."""
+    """Count an OpenID token issued to `account`. Raises LimitExceeded."""
     _take(tx, context, [_Counted(f"OpenID token of {account}", context.config.limits.openid_tokens_of_account)])
 
 
 def take_identity_token(tx: Tx, context: Context, *, user_id: str) -> None:
-    """Count an access token of the identity server that a user gets. Raises LimitExceeded."""
+    """Count an identity server's access token issued to `user_id`. Raises LimitExceeded."""
     _take(tx, context, [_Counted(f"identity token of {user_id}", context.config.limits.identity_tokens_of_user)])
 
 
 def take_registration(tx: Tx, context: Context, *, client: str) -> None:
-    """Count a new account of a caller's. Raises LimitExceeded."""
+    """Count an account that a caller at `client` registers. Raises LimitExceeded."""
     _take(tx, context, _from_networks("registration", client, context.config.limits.registration_from_client))
 
 
 def take_authentication(tx: Tx, context: Context, *, client: str, account: str | None = None) -> None:
-    """Count an authentication session that a caller begins, or a device of `account`. Raises LimitExceeded."""
+    """Count an authentication session or refresh of `account`'s devices or, if None, of `client`. Raises LimitExceeded."""
     limit = context.config.limits.authentication_from_client
     if account is None:
         _take(tx, context, _from_networks("authentication", client, limit))
@@ -232,11 +233,11 @@ def take_authentication(tx: Tx, context: Context, *, client: str, account: str |
 
 
 class Guess:
-    """A password or token that somebody tries: wrong ones count.
+    """A guess of a password or token. Wrong guesses count against the limits.
 
-    What is looked at in a transaction is counted first (`take`), and given back in it if it was right. A password is looked at
-    outside: no more are than would be left if all those were wrong (`refuse_if_none_is_left`), and nobody is told that one
-    was wrong before it is counted. Other processes look at some at the same time, and count them all the same.
+    A guess that is checked in a transaction is counted first (`take`) and given back if it was right. A password is checked
+    outside of transactions: `refuse_if_none_is_left` admits no more at once than the limits allow if all are wrong, and a wrong
+    one is counted before the caller learns the result. Other processes may check more at the same time, but also count them.
     """
 
     def __init__(
@@ -249,28 +250,28 @@ class Guess:
         known: bool = False,
         logged_in: bool = False,
     ) -> None:
-        """A guess of the caller `client`, who `typed` a name or an address (in its canonical form) that means `account`.
+        """A guess of a caller at `client` who `typed` a name or an address of `account`, in its canonical form.
 
-        Whether the caller is refused depends on what was typed, or the refusal would tell whose address that is. The
-        account's own count, over all that means it, refuses in silence: see `is_spent`. Callers who are `logged_in` to the
-        account, or in a network that it has logged in from (`known`), are not held up by what strangers try.
+        Limits that reject openly count by what was typed: if they counted by account, a rejection would reveal whose address
+        that is. The account's own limit rejects silently: see `is_spent`. Guesses of strangers do not hold up callers who are
+        `logged_in` to the account, or in a network that it has used (`known`).
         """
         settings = context.config.limits
         here = settings.guesses_at_account_from_client
         counted, silent = [], []
         if logged_in:
-            # By account and not by network: strangers behind the same address do not hold up its devices.
+            # By account and not by network, so that strangers behind the same address do not hold up the account's devices.
             counted.append(_Counted(f"guess by the devices of {account} lately", here))
             counted.append(_Counted(f"guess by the devices of {account}", settings.guesses_at_account))
         else:
             counted += _from_networks("guess", client, settings.guesses_from_client, wide=not known)
-        # Names stand last: they may be any text that somebody typed, and must not read like another limit.
+        # The typed text comes last in the key: it can be anything, and must not make the key equal to that of another limit.
         if typed and not logged_in:
             counted += _from_networks("guess", client, here, about=f" at {typed}", wide=not known)
         if account and not logged_in and not known:
             whole = settings.guesses_at_account
-            # However many names and networks of 64 bits it tries, one site has a tenth of the account's count, or what one
-            # caller may try at one name: else its next right password would be refused where no limit is told.
+            # Over all names and /64 networks, one site gets a tenth of the account's limit, but at least what one caller may try
+            # at one name: otherwise a right password could be rejected silently before any open limit is reached.
             part = Limit(
                 burst=max(whole.burst // _PART_OF_TOTAL, here.burst),
                 per_hour=max(whole.per_hour / _PART_OF_TOTAL, here.per_hour),
@@ -281,36 +282,36 @@ class Guess:
         self._wanted = _wanted(context, counted)
         self._silent = _wanted(context, silent)
         self.keys = tuple(one.key for one in (*self._wanted, *self._silent))
-        """What it counts for: hashes."""
+        """The hashed keys of the limits that the guess counts against."""
 
     def full_at(self, tx: Tx) -> Mapping[str, int]:
-        """What `refuse_if_none_is_left` and `is_spent` want to know."""
+        """When each limit is full again, in milliseconds by key, for `refuse_if_none_is_left` and `is_spent`."""
         wanted = (*self._wanted, *self._silent)
         return limits.full_at(tx, wanted, now=self._context.clock.now()) if wanted else {}
 
     def refuse_if_none_is_left(
         self, full_at: Mapping[str, int], pending: Mapping[str, int] = MappingProxyType({})
     ) -> None:
-        """Raise LimitExceeded if it could not be counted, were it wrong: it, and as many as are `pending` by `keys`."""
+        """Raise LimitExceeded if the limits do not allow this guess and the `pending` ones (a number by key) to be wrong."""
         for one in self._wanted:
             wait = self._wait(one, full_at, pending)
             if wait > 0:
                 raise LimitExceeded(wait, _TOO_MANY_GUESSES)
 
     def is_spent(self, full_at: Mapping[str, int], pending: Mapping[str, int] = MappingProxyType({})) -> bool:
-        """Has the account's own count none left? Then a right guess is answered like a wrong one, and counted like one."""
+        """Is the account's own limit used up? Then a right guess is answered and counted like a wrong one."""
         return any(self._wait(one, full_at, pending) > 0 for one in self._silent)
 
     def take(self, tx: Tx) -> bool:
-        """Count it; False if the account's own count had none left, and a right guess must be answered like a wrong one.
+        """Count the guess; False if the account's own limit is used up: then a right guess must be answered like a wrong one.
 
-        Raises LimitExceeded; then nothing is counted, and nobody may hear whether it was right.
+        Raises LimitExceeded; then nothing is counted, and the caller must not learn whether the guess was right.
         """
         _take_wanted(tx, self._context, self._wanted, _TOO_MANY_GUESSES)
         return not self._silent or limits.take(tx, self._silent, now=self._context.clock.now()) == 0
 
     def give_back(self, tx: Tx) -> None:
-        """It was right, and all of it had been taken."""
+        """Give a right guess back that `take` has counted."""
         limits.give_back(tx, (*self._wanted, *self._silent))
 
     def _wait(self, one: limits.Wanted, full_at: Mapping[str, int], pending: Mapping[str, int]) -> int:
@@ -320,7 +321,7 @@ class Guess:
 
 @lru_cache(maxsize=4096)
 def networks_of(client: str) -> tuple[tuple[str, int], ...]:
-    """The networks that a caller is counted in, the narrowest first, and how many times as much each of them may do."""
+    """The networks that a caller counts in, the smallest first, each with its multiple of the limit."""
     try:
         address = ip_address(client)
     except ValueError:
@@ -335,13 +336,13 @@ def networks_of(client: str) -> tuple[tuple[str, int], ...]:
 
 
 def network_of(client: str) -> str:
-    """What counts as one caller: an IPv4 address, or the first 64 bits of an IPv6 address."""
+    """The network that counts as one caller: an IPv4 address or an IPv6 /64."""
     return networks_of(client)[0][0]
 
 
 @lru_cache(maxsize=4096)
 def known_network(client: str) -> str | None:
-    """The network by which an account knows a caller again; None for callers without an IP address, who look all the same."""
+    """The network by which an account recognises a caller; None for callers without an IP address, who all look the same."""
     try:
         ip_address(client)
     except ValueError:
@@ -350,12 +351,12 @@ def known_network(client: str) -> str | None:
 
 
 def _site_of(client: str) -> str:
-    """The widest network of a caller: an IPv4 address, or the first 48 bits of an IPv6 address."""
+    """The largest network of a caller: an IPv4 address or an IPv6 /48."""
     return networks_of(client)[-1][0]
 
 
 def _from_networks(what: str, client: str, limit: Limit, *, about: str = "", wide: bool = True) -> list[_Counted]:
-    """What a caller counts for, `about` what it is; only a `wide` one in the networks around its own, too."""
+    """The limits of a caller for `what`, `about` an object. With `wide`, the networks around the caller's own count as well."""
     return [
         _Counted(f"{what} from {network}{about}", Limit(burst=limit.burst * times, per_hour=limit.per_hour * times))
         for network, times in (networks_of(client) if wide else networks_of(client)[:1])
@@ -363,19 +364,19 @@ def _from_networks(what: str, client: str, limit: Limit, *, about: str = "", wid
 
 
 def _part(name: str, total: Limit, part: int) -> list[_Counted]:
-    """One of so many parts of what all have together; nothing where that would be less than one."""
+    """A limit of one `part`th of `total`; none if that would be less than one use."""
     if total.burst < part:
         return []
     return [_Counted(name, Limit(burst=total.burst // part, per_hour=total.per_hour / part))]
 
 
 def _is_ours(context: Context, user_id: str) -> bool:
-    """Is this a user of our own homeserver? Tokens of the identity server may be anybody's."""
+    """Is this a user of our own homeserver? Users of any homeserver can have tokens of the identity server."""
     return context.is_own_homeserver(user_id.partition(":")[2])
 
 
 def has_used(tx: Tx, account: str | None, client: str) -> bool:
-    """Is the caller in a network that the account has used? It is looked up without an account, too: for the same time."""
+    """Is the caller in a network that the account has used? Without an account the query runs too, for equal timing."""
     return devices.knows(tx, account or "", known_network(client))
 
 
@@ -388,7 +389,7 @@ def _of_message(context: Context, address: Address, caller: _Caller, *, known: b
 
 def _of_recipient(context: Context, address: Address, *, known: bool) -> list[_Counted]:
     settings = context.config.limits
-    # Where there are no accounts, none knows anybody.
+    # A server without accounts has no known callers to reserve messages for.
     keeps = context.config.accounts is not None and not known and settings.message_to_address.burst > _KEPT
     counted = [
         _Counted(
@@ -400,7 +401,7 @@ def _of_recipient(context: Context, address: Address, *, known: bool) -> list[_C
 
 
 def _of_messages_caller(context: Context, address: Address, caller: _Caller, *, known: bool) -> list[_Counted]:
-    """Nothing for listed homeservers, which ask for all their people. Who is known or logged in has parts of their own."""
+    """The caller's limits for a message; none for listed homeservers. Known callers and strangers have separate parts."""
     settings = context.config.limits
     if is_homeserver(context.config, caller.client):
         return []
@@ -413,7 +414,7 @@ def _of_messages_caller(context: Context, address: Address, caller: _Caller, *, 
     for what, total in totals:
         counted += _part(f"{what} by {who}", total, _PART_OF_TOTAL)
     if isinstance(address, Phone):
-        # Known or not: whoever leaves codes unconfirmed must not close a prefix alone.
+        # Known callers and strangers together, because unconfirmed codes of one site must not close a prefix.
         callers = f"callers in {_site_of(caller.client)}"
         counted += _part(f"sms to {address.prefix} by {callers}", settings.sms_to_prefix, _PART_OF_TOTAL)
     return counted
@@ -428,7 +429,7 @@ def _of_texts(kind: str, phone: Phone, settings: Limits) -> list[_Counted]:
 
 
 def _count_text(tx: Tx, context: Context, phone: Phone) -> None:
-    """Count an SMS to the number's prefix. Raises LimitExceeded if that is closed."""
+    """Count an SMS to the number's prefix. Raises LimitExceeded if the prefix is closed."""
     if context.config.limits.all == "off":
         return
     today = context.clock.now() // DAY
@@ -439,7 +440,7 @@ def _count_text(tx: Tx, context: Context, phone: Phone) -> None:
 
 
 def _wanted(context: Context, counted: Iterable[_Counted]) -> list[limits.Wanted]:
-    """What is to be taken: nothing where limits are off."""
+    """The uses to count; none if limits are off."""
     if context.config.limits.all == "off":
         return []
     hash_key = context.vault.hash_limit_key
@@ -449,11 +450,11 @@ def _wanted(context: Context, counted: Iterable[_Counted]) -> list[limits.Wanted
     ]
 
 
-def _take(tx: Tx, context: Context, counted: Iterable[_Counted], message: str | None = None) -> None:
-    _take_wanted(tx, context, _wanted(context, counted), message)
+def _take(tx: Tx, context: Context, counted: Iterable[_Counted], text: Text | None = None) -> None:
+    _take_wanted(tx, context, _wanted(context, counted), text)
 
 
-def _take_wanted(tx: Tx, context: Context, wanted: Sequence[limits.Wanted], message: str | None) -> None:
+def _take_wanted(tx: Tx, context: Context, wanted: Sequence[limits.Wanted], text: Text | None) -> None:
     wait = limits.take(tx, wanted, now=context.clock.now()) if wanted else 0
     if wait:
-        raise LimitExceeded(wait, message)
+        raise LimitExceeded(wait, text)

@@ -1,4 +1,4 @@
-"""The development mailbox: what would have been mailed."""
+"""The development mailbox: mails that are stored instead of sent."""
 
 from threepid.domain.context import Context
 from threepid.storage import mailbox
@@ -8,10 +8,10 @@ __all__ = ["Mail", "Mailbox"]
 
 
 class Mailbox:
-    """The mails that the `mailbox` transport kept."""
+    """The mails that the `mailbox` transport stored."""
 
     def __init__(self, context: Context) -> None:
-        """Those in the database."""
+        """Read the mails from the database of `context`."""
         self._database = context.database
 
     async def newest(self, count: int) -> list[Mail]:
@@ -19,5 +19,5 @@ class Mailbox:
         return await self._database.read(lambda tx: mailbox.newest(tx, count))
 
     async def get(self, mail_id: str) -> Mail | None:
-        """One mail."""
+        """The mail with this ID, or None."""
         return await self._database.read(lambda tx: mailbox.get(tx, mail_id))

@@ -1,46 +1,38 @@
-"""The messages that people get: one frozen Struct each; its tag is the name of its template folder.
+"""The messages to people: one frozen Struct for each, with the name of its template folder."""
 
-`enqueue` puts a message into the outbox in the same transaction as its reason, so that neither exists without the other.
-"""
-
-from typing import Any, ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal
 
 from msgspec import Struct
 
-from threepid.domain.context import Context
 from threepid.domain.names import NOBODYS_WORD, OURS
-from threepid.domain.posting import Urgency, post
-from threepid.storage.engine.database import Tx
+from threepid.domain.origin import Origin
+from threepid.domain.outbox import Job, Recipient, Urgency
 
 Channel = Literal["email", "sms"]
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """What every message knows: the name of the server as people see it."""
+    """The base of all messages."""
 
     template: ClassVar[str]
     urgency: ClassVar[Urgency] = Urgency.NOTICE
     brand: str
-    """The name that people see, e.g. `example.org`."""
+    """The server's name as people see it, e.g. `example.org`."""
 
     def __repr__(self) -> str:
-        """Without the contents: a link or a code must not get into a log."""
+        """Leave out the contents, because a link or a code must not get into a log."""
         return f"{type(self).__name__}()"
 
 
 class Asked(Message, frozen=True, kw_only=True):
-    """A message that somebody asked for: it says when, from where and by what, as `Origin.in_message` has it."""
+    """A message that a request caused. It shows the origin of the request."""
 
-    asked_at: str = ""
-    """The time, in UTC; '' if it is not known."""
-    asked_from: str = ""
-    """The network; '' if it is not known."""
-    asked_by: str = ""
-    """The client: names from a fixed list; and the homeserver whose user asked, where it is not ours."""
+    origin: str = ""
+    """The `Origin` of the request, as `Origin.in_message` gives it."""
 
 
 class ConfirmAddress(Asked, frozen=True, kw_only=True):
-    """Somebody wants to prove that this address is theirs: a link to a page with a button, and a code to type in."""
+    """A validation message for an address, with a link to a page with a button, and a code to type in."""
 
     template = "confirm_address"
     urgency = Urgency.CODE
@@ -48,13 +40,13 @@ class ConfirmAddress(Asked, frozen=True, kw_only=True):
     link: str
     code: str
     code_minutes: int
-    """How long the code lives, in minutes."""
+    """Minutes until the code expires."""
     link_minutes: int
-    """How long the link lives, in minutes."""
+    """Minutes until the link expires."""
     host: str = ""
-    """The server's host name, by which a phone knows where the code of a text belongs."""
+    """The server's host name, by which a phone knows the website that an SMS code is for."""
     homeserver: str = ""
-    """Where the account is, as people know it; '' where it may be anywhere."""
+    """The homeserver of the account, as people know it; '' if it may be any homeserver."""
 
 
 class RegisterAddress(ConfirmAddress, frozen=True, kw_only=True):
@@ -64,96 +56,96 @@ class RegisterAddress(ConfirmAddress, frozen=True, kw_only=True):
 
 
 class ConfirmForHomeserver(ConfirmAddress, frozen=True, kw_only=True):
-    """Like ConfirmAddress, where a homeserver asks without saying what for: it may be a new password."""
+    """Like ConfirmAddress, at the request of a homeserver that does not give its purpose. It may be a new password."""
 
     template = "confirm_for_homeserver"
 
 
 class ResetPassword(ConfirmAddress, frozen=True, kw_only=True):
-    """Somebody wants to set a new password for the account that has this address."""
+    """A validation message for a new password of the account that has this address."""
 
     template = "reset_password"
     user_id: str
     can_close: int = 0
-    """1 if the same proof can close the account."""
+    """1 if the same validation session can close the account."""
 
 
 class AddressInUse(Message, frozen=True, kw_only=True):
-    """Somebody wanted a new account with this address, which an account has already."""
+    """Notice that a registration with this address was attempted, although an account has it already."""
 
     template = "address_in_use"
-    urgency = Urgency.CODE  # it comes in place of one
+    urgency = Urgency.CODE  # sent instead of a code
     address: str
     user_id: str
 
 
 class ContactInUse(Message, frozen=True, kw_only=True):
-    """Somebody tried to add this address to another account than the one that has it."""
+    """Notice that adding this address to an account was attempted, although another account has it already."""
 
     template = "contact_in_use"
-    urgency = Urgency.CODE  # likewise
+    urgency = Urgency.CODE  # sent instead of a code
     address: str
     user_id: str
-    """The account that has it."""
+    """The account that has the address."""
 
 
 class AddressUnknown(Asked, frozen=True, kw_only=True):
-    """Somebody wanted to reset a password by this address, which no account has."""
+    """Notice that a password reset with this address was requested, although no account has it."""
 
     template = "address_unknown"
-    urgency = Urgency.CODE  # likewise
+    urgency = Urgency.CODE  # sent instead of a code
     address: str
 
 
 class ContactAdded(Message, frozen=True, kw_only=True):
-    """A contact was added to this account."""
+    """Notice that a contact was added to this account."""
 
     template = "contact_added"
     user_id: str
     medium: str
     contact: str
-    """The contact that it is about, as `addresses.mask` shows it.
+    """The added contact, as `addresses.mask` shows it.
 
-    Who it belongs to knows it by that, and a notice may reach a mailbox or a phone that has changed hands.
+    That is enough for its owner to recognise it, and the notice may reach a mailbox or phone that has a new owner.
     """
 
 
 class ContactRemoved(Message, frozen=True, kw_only=True):
-    """A contact of this account was removed."""
+    """Notice that a contact of this account was removed."""
 
     template = "contact_removed"
     user_id: str
     medium: str
     contact: str
-    """The contact that it is about, as `addresses.mask` shows it."""
+    """The removed contact, as `addresses.mask` shows it."""
 
 
 class PasswordChanged(Message, frozen=True, kw_only=True):
-    """The password of this account was changed."""
+    """Notice that the password of this account was changed."""
 
     template = "password_changed"
     user_id: str
 
 
 class AccountDeactivated(Message, frozen=True, kw_only=True):
-    """This account was closed for good."""
+    """Notice that this account was deactivated."""
 
     template = "account_deactivated"
     user_id: str
 
 
 class Invitation(Message, frozen=True, kw_only=True):
-    """Somebody invites whoever has this address to a room. The names are those of strangers, made harmless."""
+    """An invitation of the address's owner to a room. Names that strangers chose are made harmless."""
 
     template = "invitation"
     urgency = Urgency.INVITATION
     address: str
     id_server: str
-    """Where the address is to be published."""
+    """The identity server at which to bind the address."""
     sender: str
     """The sender's user ID, as `names.shown_user_id` gives it: templates pass it through `unlinked`."""
     sender_trust: int = NOBODYS_WORD
-    """Who vouches for it: `unlinked` wants to know."""
+    """The trust in the sender's user ID, for `names.unlinked`."""
     sender_name: str
     """'' for none."""
     kind: str
@@ -163,9 +155,9 @@ class Invitation(Message, frozen=True, kw_only=True):
     link: str
     """'' for none."""
     stop_link: str
-    """Leads to a page that ends invitations to this address."""
+    """The link to a page that stops invitations to this address."""
     days: int
-    """How long the invitation waits."""
+    """Days until the invitation expires."""
 
 
 _BRAND: Final = "example.org"
@@ -173,11 +165,7 @@ _USER: Final = "@alice:example.org"
 _ADDRESS: Final = "alice@example.com"
 _LINK: Final = "https://matrix.example.org/confirm/tZ3vQk8mW1xYc5nB7sLd9fGh2jKp4rTa"
 _HOST: Final = "matrix.example.org"
-_ASKED: Final[dict[str, Any]] = {
-    "asked_at": "2027-01-15 08:00 UTC",
-    "asked_from": "203.0.113.9",
-    "asked_by": "Firefox on Windows",
-}
+_ORIGIN: Final = Origin(1_800_000_000_000, "203.0.113.9", "Firefox", "Windows").in_message()
 EXAMPLES: Final[tuple[Message, ...]] = (
     ConfirmAddress(
         brand=_BRAND,
@@ -187,7 +175,7 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         code_minutes=10,
         link_minutes=60,
         host=_HOST,
-        **_ASKED,
+        origin=_ORIGIN,
         homeserver=_BRAND,
     ),
     RegisterAddress(
@@ -198,7 +186,7 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         code_minutes=10,
         link_minutes=60,
         host=_HOST,
-        **_ASKED,
+        origin=_ORIGIN,
     ),
     ConfirmForHomeserver(
         brand=_BRAND,
@@ -208,7 +196,7 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         code_minutes=10,
         link_minutes=60,
         host=_HOST,
-        **_ASKED,
+        origin=_ORIGIN,
     ),
     ResetPassword(
         brand=_BRAND,
@@ -219,11 +207,11 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         code_minutes=10,
         link_minutes=60,
         host=_HOST,
-        **_ASKED,
+        origin=_ORIGIN,
     ),
     AddressInUse(brand=_BRAND, address=_ADDRESS, user_id=_USER),
     ContactInUse(brand=_BRAND, address=_ADDRESS, user_id=_USER),
-    AddressUnknown(brand=_BRAND, address=_ADDRESS, **_ASKED),
+    AddressUnknown(brand=_BRAND, address=_ADDRESS, origin=_ORIGIN),
     ContactAdded(brand=_BRAND, user_id=_USER, medium="email", contact="b***@example.net"),
     ContactRemoved(brand=_BRAND, user_id=_USER, medium="msisdn", contact="+4479***23"),
     PasswordChanged(brand=_BRAND, user_id=_USER),
@@ -242,35 +230,20 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         days=90,
     ),
 )
-"""One of each message: templates are tried on them."""
+"""An example of each message, for checking templates."""
 
 
-def enqueue(
-    tx: Tx,
-    context: Context,
-    message: Message,
-    *,
-    channel: Channel,
-    to: str,
-    language: str,
-    now: int,
-    expires_at: int,
-    caller: str = "",
-) -> str:
-    """Put `message` to the address `to` into the outbox, to be dropped after `expires_at`; returns the row's id.
+def to_person(message: Message, recipient: Recipient, *, channel: Channel, expires_at: int, caller: str = "") -> Job:
+    """The job that sends `message` to a person, and is dropped after `expires_at`.
 
-    `caller` is whoever causes it, by IP address or user ID: what one causes holds nobody else's messages up.
+    `caller` is the IP address or user ID that causes it: a caller's many messages delay only the caller's own.
     """
-    return post(
-        tx,
-        context,
-        message,
+    return Job(
         channel=channel,
-        recipient=to,
-        template=message.template,
+        name=message.template,
+        recipient=recipient,
+        params=message,
         urgency=message.urgency,
         caller=caller,
-        now=now,
         expires_at=expires_at,
-        language=language,
     )

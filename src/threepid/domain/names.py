@@ -1,7 +1,6 @@
-"""Names that strangers gave themselves or their rooms, made harmless for a message to somebody who knows neither.
+"""Makes names that strangers choose for themselves or their rooms harmless, for use in messages.
 
-What programs that show mails and texts make a link of by themselves must not be in them: addresses of pages and mailboxes,
-and numbers that can be dialled.
+Mail and SMS programs turn URLs, email addresses and phone numbers into links by themselves. These names must not contain any.
 """
 
 import re
@@ -20,45 +19,45 @@ _NUMBER: Final = re.compile(r"\d(?:[^\w]{0,3}\d){6,}")
 _LOCALPART: Final = re.compile(r"[A-Za-z0-9._=/+-]{1,60}")
 _DIGITS: Final = re.compile(r"\d{7,}")
 _BARE_LINK: Final = re.compile(r"(?:^|[^a-z0-9])(?:www|ftp)\.", re.IGNORECASE)
-"""What programs make a link of in plain text, beside what has a scheme: a user ID has none."""
+"""What programs turn into a link in plain text without a scheme, which a user ID never has."""
 _JOINT: Final = "\N{ZERO WIDTH NON-JOINER}"
 NOBODYS_WORD: Final = 0
-"""A user ID that anybody may have written."""
+"""Trust in a user ID that anybody may have written."""
 ITS_HOMESERVERS_WORD: Final = 1
-"""The user ID of somebody for whom the homeserver of that name has answered."""
+"""Trust in a user ID that its homeserver has confirmed."""
 OURS: Final = 2
-"""The user ID is of our own homeserver, whose name is no stranger's link."""
+"""Trust in a user ID of our own homeserver, whose name may become a link."""
 _MARKS: Final = 2
-"""Marks over one letter at most: towers of them cover the lines around."""
+"""Maximum number of combining marks on one letter: more would cover the lines around it."""
 
 
 def harmless(text: str, length: int) -> str:
-    """`text` in one line of at most `length` characters, without anything that becomes a link or changes the direction."""
+    """`text` in one line of at most `length` characters, without links and changes of the text direction."""
     plain = _letters(unicodedata.normalize("NFKC", text[: length * 20]))
     plain = _NUMBER.sub("#", _DOTS.sub(r"\1 ", _BLANKS.sub(" ", plain))).strip()
     return plain if len(plain) <= length else plain[: length - 1].rstrip() + _CUT
 
 
 def harmless_user_id(user_id: str, own_server: str) -> str:
-    """A user ID as people may see it; the name of a server that is not ours is no link either."""
+    """A user ID that is safe to show: no part of it becomes a link, except the name of our own server."""
     localpart, _, server_name = user_id.removeprefix("@").partition(":")
     shown = own_server if server_name == own_server else harmless(server_name, USER_ID_LENGTH)
     return f"@{harmless(localpart, USER_ID_LENGTH)}:{shown}"
 
 
 def shown_user_id(user_id: str, own_server: str) -> str:
-    """A user ID as it is if it is of today's grammar and not too long to be read, else made harmless."""
+    """A user ID, unchanged if it has the current grammar and a readable length, otherwise made harmless."""
     return user_id if _is_plain(user_id) else harmless_user_id(user_id, own_server)
 
 
 def unlinked(user_id: str, trust: int = NOBODYS_WORD, *, plain: bool = False) -> str:
-    """A user ID of which no program makes a link, and which looks as it is: joints that nobody sees part its names.
+    """A user ID that looks unchanged but cannot become a link, because invisible zero-width non-joiners divide its parts.
 
-    In `plain` text, programs make links of what begins with a scheme or `www.` only: there a user ID for which somebody
-    vouches stays as it is, and can be copied.
+    In `plain` text, programs only make links of a scheme or `www.`. There a user ID of more than `NOBODYS_WORD` trust stays
+    unchanged, so that it can be copied.
     """
     if not _is_plain(user_id) or (plain and trust != NOBODYS_WORD and not _BARE_LINK.search(user_id)):
-        return user_id  # what is not of today's grammar was made harmless
+        return user_id  # `shown_user_id` has made other grammars harmless already
     localpart, colon, server_name = user_id.partition(":")
     return _parted(localpart) + colon + (server_name if trust == OURS else _parted(server_name))
 
@@ -78,7 +77,7 @@ def _parted(text: str) -> str:
 
 
 def redact(medium: str, canonical: str) -> str:
-    """What a room may see of an address: too little to tell it, or how long it is."""
+    """The part of an address that a room may see. It reveals neither the address nor its length."""
     if medium == "email":
         local, _, domain = canonical.rpartition("@")
         return f"{local[:1]}...@{domain[:1]}..."
@@ -86,7 +85,7 @@ def redact(medium: str, canonical: str) -> str:
 
 
 def _letters(text: str) -> str:
-    """`text` without controls, formats and what is not assigned, and with few marks in a row."""
+    """`text` without control, format and unassigned characters, and with few combining marks in a row."""
     found: list[str] = []
     marks = 0
     for character in text:

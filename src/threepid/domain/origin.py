@@ -1,26 +1,26 @@
-"""When, from where and by what something was asked for, as its owner may read it before they agree.
+"""The origin of a request: time, network, browser and operating system, for the person who has to confirm the request.
 
-Nothing of it is text of the caller: a time, a network, and names from the lists below.
+It contains no text of the caller, except the name of a homeserver. Other names come from the lists below.
 """
 
 import re
-from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from threepid.domain.limits import network_of
 from threepid.domain.names import harmless
+from threepid.i18n import Text, Verbatim
 
-_SECOND: Final = 1_000
 _LONGEST: Final = 1_000
-"""Characters of a user agent that are looked at."""
+"""Number of characters of a user agent that are examined."""
 _HOMESERVER: Final = 30
-"""Characters of a homeserver's name that a message shows."""
+"""Maximum number of characters of a homeserver's name in a message."""
 _BROWSERS: Final = (
-    # The more particular first: nearly all of them call themselves Chrome or Safari as well.
+    # Specific names first: nearly all browsers also call themselves Chrome or Safari.
     ("Edge", r"\bEdg(?:e|A|iOS)?/"),
     ("Opera", r"\b(?:OPR|Opera|OPT)/"),
     ("Samsung Internet", r"\bSamsungBrowser/"),
@@ -38,53 +38,45 @@ _SYSTEMS: Final = (
     ("Linux", r"\bLinux\b"),
 )
 _NO_BROWSER: Final = re.compile(r"\bElectron/|; wv\)", re.IGNORECASE)
-"""An app that is built on a browser."""
+"""User agents of apps that are built on a browser engine."""
 
 
 class Origin(Struct, frozen=True, omit_defaults=True):
-    """Who asked for something, as far as we know. Names are '' where we do not."""
+    """The origin of a request, as far as it is known. Unknown names are ''."""
 
     at: int = 0
-    """Milliseconds since the Unix epoch; 0 for a time that nobody noted."""
+    """Milliseconds since the Unix epoch; 0 if unknown."""
     network: str = ""
     """An IPv4 address, or the first 64 bits of an IPv6 address."""
     browser: str = ""
     system: str = ""
     by_homeserver: bool = False
-    """A homeserver asked on behalf of somebody whom we know nothing about."""
+    """Did a homeserver send the request, on behalf of an unknown user?"""
     homeserver: str = ""
-    """The name of the homeserver whose user asked, where it is not ours."""
+    """The name of the requesting user's homeserver, if it is not ours."""
 
     @property
-    def time(self) -> str:
-        """The time in UTC: where its reader lives, we do not know."""
-        return f"{datetime.fromtimestamp(self.at // _SECOND, UTC):%Y-%m-%d %H:%M} UTC" if self.at else ""
-
-    @property
-    def client(self) -> str:
-        """What asked, in words."""
+    def client(self) -> Text:
+        """The requesting program, in words."""
         if self.by_homeserver:
-            return "a homeserver"
-        app = self.browser or "an unknown app"
-        return f"{app} on {self.system}" if self.system else app
+            return Text("a homeserver")
+        if self.browser and self.system:
+            return Text("%(browser)s on %(system)s", browser=self.browser, system=self.system)
+        if self.system:
+            return Text("an unknown app on %(system)s", system=self.system)
+        return Verbatim(self.browser) if self.browser else Text("an unknown app")
 
-    def in_message(self) -> dict[str, str]:
-        """The fields of a message that tells of it: a homeserver's name is no link there."""
-        return {
-            "asked_at": self.time,
-            "asked_from": self.network,
-            "asked_by": f"{self.client}, for a user of {harmless(self.homeserver, _HOMESERVER)}"
-            if self.homeserver
-            else self.client,
-        }
+    def in_message(self) -> str:
+        """The stored form for a message, with the homeserver's name altered so that it cannot become a link."""
+        return replace(self, homeserver=harmless(self.homeserver, _HOMESERVER)).to_text()
 
     def to_text(self) -> str:
-        """As it is stored."""
+        """The stored form."""
         return msgspec.json.encode(self).decode("ascii")
 
 
 def of_caller(now: int, client: str, user_agent: str, *, by_homeserver: bool = False, homeserver: str = "") -> Origin:
-    """The origin of a request that comes `now` from the IP address `client`."""
+    """The origin of a request that arrives at the time `now` from the IP address `client`."""
     known = "" if by_homeserver else user_agent[:_LONGEST]
     return Origin(
         now,
@@ -97,7 +89,7 @@ def of_caller(now: int, client: str, user_agent: str, *, by_homeserver: bool = F
 
 
 def from_text(text: str) -> Origin:
-    """What was stored; of before anybody stored it, nothing is known."""
+    """Decode the stored form. An empty text, from earlier versions, gives an unknown origin."""
     return msgspec.json.decode(text, type=Origin) if text else Origin()
 
 
@@ -105,7 +97,7 @@ def _is_address(client: str) -> bool:
     try:
         ip_address(client)
     except ValueError:
-        return False  # over a Unix socket
+        return False  # a request over a Unix socket has no IP address
     return True
 
 

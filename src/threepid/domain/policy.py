@@ -1,4 +1,4 @@
-"""What may be a contact here, and who may ask without a token."""
+"""The operator's rules for contacts, and for callers without an access token."""
 
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
@@ -7,11 +7,12 @@ from typing import Any
 from threepid import config as settings
 from threepid.config import Config, TermsDocument
 from threepid.domain.addresses import Address, Email, Phone, domain_matches
+from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, ThreepidDenied, ThreepidMediumNotSupported
 
 
 def check_address(config: Config, address: Address, *, new_account: bool = False) -> None:
-    """Raise ThreepidMediumNotSupported or ThreepidDenied if this address may not be a contact here.
+    """Raise ThreepidMediumNotSupported or ThreepidDenied if the configuration does not allow this address as a contact.
 
     `new_account` adds the rules for registration.
     """
@@ -22,44 +23,44 @@ def check_address(config: Config, address: Address, *, new_account: bool = False
 
 
 def check_changes(config: Config) -> None:
-    """Raise Forbidden if people may not change their contacts here."""
+    """Raise Forbidden if the configuration does not allow people to change their contacts."""
     if not config.policy.changes_allowed:
-        raise Forbidden("Contacts cannot be changed on this server.")
+        raise Forbidden(Text("This server does not allow changes of contacts."))
 
 
 def closes_without_token(config: Config) -> bool:
-    """Can somebody without an access token close an account by one of its contacts?"""
+    """Can a caller without an access token deactivate an account by one of its contacts?"""
     return config.accounts is not None and config.accounts.deactivate_without_token
 
 
 def check_v1_caller(config: Config, client: str) -> None:
-    """Raise Forbidden if only listed homeservers may validate addresses without a token, and `client` is none of them."""
+    """Raise Forbidden if only listed homeservers may validate addresses by the v1 API, and `client` is not one of them."""
     if config.identity is not None and config.identity.v1.validate_from and not is_homeserver(config, client):
-        raise Forbidden("This address may not use the old API.")
+        raise Forbidden(Text("This client address must not use the old API."))
 
 
 def is_homeserver(config: Config, client: str) -> bool:
-    """Is the IP address `client` that of a homeserver which the operator listed? It asks for all its people."""
+    """Is the IP address `client` that of a homeserver in `validate_from`? Such a server calls for all its users."""
     if config.identity is None or not config.identity.v1.validate:
         return False
     try:
         address = ip_address(client)
     except ValueError:
-        return False  # over a Unix socket
+        return False  # a request over a Unix socket has no IP address
     return any(address in ip_network(network) for network in config.identity.v1.validate_from)
 
 
 def _check_email(config: Config, email: Email, *, new_account: bool) -> None:
     if config.email is None:
-        raise ThreepidMediumNotSupported("This server has no e-mail.")
+        raise ThreepidMediumNotSupported(Text("This server does not support email addresses."))
     policy = config.policy
     allowed = [policy.email_domains_allowed, *([policy.register_email_domains_allowed] if new_account else [])]
     if any(patterns and not domain_matches(email.domain, patterns) for patterns in allowed):
-        raise ThreepidDenied("E-mail addresses of this domain are not allowed here.")
+        raise ThreepidDenied(Text("This server does not allow email addresses of this domain."))
     if domain_matches(email.domain, policy.email_domains_denied) or _in_file(
         email.domain, policy.email_domains_denied_file
     ):
-        raise ThreepidDenied("E-mail addresses of this domain are not allowed here.")
+        raise ThreepidDenied(Text("This server does not allow email addresses of this domain."))
 
 
 def _in_file(domain: str, file: str) -> bool:
@@ -72,15 +73,15 @@ def _in_file(domain: str, file: str) -> bool:
 
 def _check_phone(config: Config, phone: Phone) -> None:
     if config.sms is None or not config.sms.countries:
-        raise ThreepidMediumNotSupported("This server has no text messages.")
+        raise ThreepidMediumNotSupported(Text("This server does not support phone numbers."))
     if phone.region not in config.sms.countries:
-        raise ThreepidDenied("Phone numbers of this country are not allowed here.")
+        raise ThreepidDenied(Text("This server does not allow phone numbers of this country."))
     if not phone.texted:
-        raise ThreepidDenied("Phone numbers of this kind are not allowed here.")
+        raise ThreepidDenied(Text("This server does not allow phone numbers of this kind."))
 
 
 def policies(documents: Iterable[TermsDocument]) -> dict[str, Any]:
-    """Documents as clients get them: id → version and languages."""
+    """The documents in the form that clients get: document ID → version and languages."""
     return {
         document.id: {
             "version": document.version,

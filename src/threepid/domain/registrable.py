@@ -1,7 +1,7 @@
-"""Which domain somebody registered, of the name of a server: whoever has it can make names below it without end.
+"""The registrable domain of a server name, which limits count by: its owner can create any number of names below it.
 
-There is no list of public suffixes here, which changes every week: docs/decisions/0011-who-a-limit-counts.md. The rule is the
-last two labels, or three where the last two are a country and a general word. What it gets wrong counts together, not apart.
+There is no list of public suffixes, because it changes every week: docs/decisions/0011-who-a-limit-counts.md. The domain is the
+last two labels, or three if the last two are a general word and a country. A wrong guess counts strangers together.
 """
 
 from ipaddress import IPv6Address, IPv6Network, ip_address
@@ -10,14 +10,14 @@ from typing import Final
 _COUNTRY_LENGTH: Final = 2
 _SITE_BITS: Final = 48
 _GENERAL: Final = frozenset({"ac", "co", "com", "edu", "gov", "ne", "net", "or", "org"})
-"""Second labels below which registries of many countries register names, and which hardly anybody owns elsewhere.
+"""Second-level labels below which registries of many countries register names, and which private owners rarely have.
 
-Fewer than those that nobody may trust as a whole: whoever owned `info.tk` would otherwise count as a stranger with each name.
+The set is small on purpose: with `info` in it, the owner of `info.tk` would count as a new stranger with each name.
 """
 
 
 def registrable_domain(server_name: str) -> str:
-    """The domain to which a server name belongs, without its port; an IPv4 address, or the IPv6 network of 48 bits of one."""
+    """The registrable domain of a server name, without the port. For an IP address: the IPv4 address or the IPv6 /48."""
     host = _without_port(server_name.lower())
     try:
         address = ip_address(host.strip("[]"))

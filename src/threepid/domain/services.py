@@ -1,4 +1,4 @@
-"""The two servers, each built from its own section of the configuration and absent where that section is."""
+"""The homeserver and the identity server, each built only if the configuration has its section."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -68,7 +68,7 @@ class IdentityServer(Struct, frozen=True, kw_only=True):
 
 
 class Services(Struct, frozen=True, kw_only=True):
-    """What handlers, pages, jobs and commands may ask for."""
+    """The services that handlers, pages, jobs and commands use."""
 
     context: Context
     health: Health
@@ -78,13 +78,13 @@ class Services(Struct, frozen=True, kw_only=True):
     identity: IdentityServer | None
 
     def require_homeserver(self) -> Homeserver:
-        """The homeserver side, for what is served only where it exists. Raises Unrecognized."""
+        """The homeserver. Raises Unrecognized if the configuration has no `[accounts]`."""
         if self.homeserver is None:
             raise Unrecognized
         return self.homeserver
 
     def require_identity(self) -> IdentityServer:
-        """The identity server, for what is served only where it exists. Raises Unrecognized."""
+        """The identity server. Raises Unrecognized if the configuration has no `[identity]`."""
         if self.identity is None:
             raise Unrecognized
         return self.identity
@@ -93,7 +93,7 @@ class Services(Struct, frozen=True, kw_only=True):
 def build(
     context: Context, keyring: Keyring, *, wake_delivery: Callable[[], None], hasher: Hasher | None = None
 ) -> Services:
-    """Both servers of the configuration. `wake_delivery` says that something urgent is in the outbox."""
+    """Build the configured servers. `wake_delivery` tells the delivery that the outbox has an urgent job."""
     names = Names(context.config.outbound.nameservers)
     guard = Guard(context.config.outbound, names)
     validation = Validation(context, wake_delivery)
@@ -127,7 +127,7 @@ def _homeserver(
     associations: Associations | None,
     hasher: Hasher,
 ) -> Homeserver:
-    """The homeserver side of `[accounts]`. It binds contacts at `associations` too, if that is our own identity server."""
+    """The homeserver of `[accounts]`. `associations` is our own identity server, if there is one."""
     passwords = Passwords(context.clock, context.config.policy, hasher)
     notices = Notices(context, settings)
     devices = Devices(context, settings)

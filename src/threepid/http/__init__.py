@@ -1,1 +1,1 @@
-"""HTTP without the domain: requests, answers, parameters, forms, and the ASGI adapter."""
+"""HTTP: requests, answers, authentication, parameters, forms, and the ASGI application."""

@@ -1,6 +1,6 @@
-"""The adapter: the only module that knows ASGI and Falcon's router. Requests in, answers out.
+"""The ASGI application: the only module that depends on ASGI and Falcon's router.
 
-Falcon's application around its router costs as much as the rest of a request, so it is left out:
+Falcon's application object costs as much as the rest of a request, so only its router is used:
 docs/decisions/0002-asgi-without-falcons-application.md.
 """
 
@@ -18,33 +18,34 @@ import structlog
 from falcon.routing import CompiledRouter
 
 from threepid.http.exchange import Answer, Fallbacks, Handle, Headers, Route
+from threepid.i18n import Text
 from threepid.spec.errors import NotJson, RequestTimeout, TooLarge
 
 _log = structlog.get_logger()
 
 BODY_SECONDS: Final = 20.0
-"""How long a whole body may take to arrive."""
+"""Maximum number of seconds for a whole body to arrive."""
 
 _MAX_DIGITS: Final = 18
-"""Of a Content-Length; more are too many whatever they say."""
+"""Maximum number of digits of a Content-Length; a longer one exceeds every limit."""
 
 Network = IPv4Network | IPv6Network
 Asgi = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 _ENCODED_SLASH: Final = re.compile(rb"%2f", re.IGNORECASE)
 _SLASH_MARK: Final = "\N{WORD JOINER}%2F"
-"""Stands for an encoded slash until the path is cut into segments."""
+"""Placeholder for an encoded slash until the path is split into segments."""
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~%:\[\]-]+")
 _BEFORE_HOST: Final = frozenset({"1", "1.0"})
-"""Versions of HTTP that know no Host, as ASGI servers call them."""
+"""HTTP versions without a Host header, as ASGI servers name them."""
 NO_ADDRESS: Final = "unix"
-"""Stands for the address of callers over a Unix socket whose proxy does not say where they are: they count as one."""
+"""Client address of callers over a Unix socket whose proxy sends no `X-Forwarded-For`: they share their limits."""
 _WITH_PORT: Final = re.compile(
     r"(?:\[(?P<bracketed>[^\[\]]+)\]|(?P<dotted>[0-9A-Fa-f.:]*\.[0-9]{1,3}(?=:)))(?::(?P<port>[0-9]{1,5}))?"
 )
-"""An address in brackets, or one that ends like IPv4 before its port: an IPv6 address alone looks as if it had one."""
+"""An address in brackets, or IPv4 with a port: a bare IPv6 address is ambiguous, because its last group looks like a port."""
 _SHOWN: Final = 64
 _MALFORMED: Final = Answer(400, b"", content_type="text/plain", headers=Headers(("Connection", "close")))
-"""The answer to what nobody sends in good faith: the parser beneath us has no other for what it refuses."""
+"""The answer to an ambiguous request: a plain 400, as the HTTP parser beneath us gives for malformed ones."""
 
 
 def build(
@@ -89,7 +90,7 @@ def build(
 
 
 def _finder(routes: Iterable[Route]) -> Callable[[str], tuple["_Resource", Mapping[str, str]] | None]:
-    """What finds where a path leads to, and the variables in it."""
+    """A function that finds the resource of a path and its path variables."""
     resources = {route.template: _Resource(_handlers(route)) for route in _merged(routes)}
     fixed: dict[str, tuple[_Resource, Mapping[str, str]]] = {
         template: (resource, {}) for template, resource in resources.items() if "{" not in template
@@ -99,7 +100,7 @@ def _finder(routes: Iterable[Route]) -> Callable[[str], tuple["_Resource", Mappi
     def find(path: str) -> tuple[_Resource, Mapping[str, str]] | None:
         if (known := fixed.get(path)) is not None:
             return known
-        # The router would read past slashes at the beginning.
+        # The router ignores leading slashes.
         found = None if path.startswith("//") else router.find(path)
         if found is None:
             return None
@@ -111,7 +112,7 @@ def _finder(routes: Iterable[Route]) -> Callable[[str], tuple["_Resource", Mappi
 
 @lru_cache(maxsize=4)
 def _router(templates: tuple[str, ...]) -> CompiledRouter:
-    """The router of these templates, which takes long to compile: another server of the same process has the same ones."""
+    """The router of these templates. Cached, because compiling is slow and several servers of a process share templates."""
     router = CompiledRouter()
     for template in templates:
         router.add_route(template, _Resource({}))
@@ -119,7 +120,7 @@ def _router(templates: tuple[str, ...]) -> CompiledRouter:
 
 
 class _Resource:
-    """What a path leads to."""
+    """The handlers of a path, by method."""
 
     def __init__(self, handlers: dict[str, Handle]) -> None:
         self.handlers = handlers
@@ -140,14 +141,14 @@ def _handlers(route: Route) -> dict[str, Handle]:
 
 
 def _allowing(resource: _Resource, answer: Answer) -> Answer:
-    """`answer` with the methods that there are. https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6."""
+    """`answer` with an `Allow` header. https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6."""
     return msgspec.structs.replace(answer, headers=answer.headers.adding("Allow", ", ".join(sorted(resource.handlers))))
 
 
 async def _live(
     receive: Any, send: Any, startup: Callable[[], Awaitable[None]], shutdown: Callable[[], Awaitable[None]]
 ) -> None:
-    """The lifespan of the process. https://asgi.readthedocs.io/en/latest/specs/lifespan.html."""
+    """Start and stop with the process. https://asgi.readthedocs.io/en/latest/specs/lifespan.html."""
     await receive()
     try:
         await startup()
@@ -162,7 +163,7 @@ async def _live(
 
 
 def _with_marked_slashes(raw_path: bytes) -> str:
-    """The decoded path, in which a slash that was sent encoded is part of a segment, not the border of two."""
+    """The decoded path, with each encoded slash marked: it belongs to its segment and does not end it."""
     marked = _ENCODED_SLASH.sub(b"%E2%81%A0%252F", raw_path.partition(b"?")[0])
     return unquote_to_bytes(marked).decode("utf-8", "surrogateescape")
 
@@ -176,7 +177,7 @@ def _header_list(answer: Answer) -> list[tuple[bytes, bytes]]:
 
 
 def _merged(routes: Iterable[Route]) -> list[Route]:
-    """One route for each path: a path may be an operation of the API for one method and a page for another."""
+    """One route for each path: a path may have an API endpoint for one method and a page for another."""
     merged: dict[str, Route] = {}
     for route in routes:
         first = merged.get(route.template)
@@ -192,18 +193,18 @@ def _merged(routes: Iterable[Route]) -> list[Route]:
 
 
 class _Proxies:
-    """Finds the caller's address behind the proxies that we trust."""
+    """Finds the caller's IP address behind trusted proxies."""
 
     def __init__(self, networks: tuple[Network, ...]) -> None:
         self._networks = networks
-        # Only of addresses: a header is as long and as varied as strangers like.
+        # Only peer addresses are cached: attackers could fill the cache with long, varied headers.
         self._known = lru_cache(maxsize=4096)(self._look_at)
         self._has_complained = False
 
     def client(self, peer: str, forwarded_for: str | None) -> str:
-        """The rightmost address of `X-Forwarded-For` that is no trusted proxy's, if the peer is one; else the peer's.
+        """The rightmost `X-Forwarded-For` address that is not a trusted proxy, if the peer is one; else the peer's address.
 
-        An entry that is no address ends the search: what stands left of it may be the caller's own invention.
+        An entry that is not an address ends the search: the caller may have forged everything left of it.
         """
         client, trusted = self._known(peer)
         for hop in reversed(forwarded_for.split(",")) if forwarded_for and trusted else ():
@@ -217,7 +218,7 @@ class _Proxies:
         return client
 
     def _look_at(self, peer: str) -> tuple[str, bool]:
-        # Who comes over a Unix socket has no address: it is a proxy, and the socket's permissions are the trust in it.
+        # A peer on a Unix socket has no address. It is a trusted proxy, because the socket's permissions let it connect.
         address = _address(peer)
         return (peer or NO_ADDRESS, not peer) if address is None else (str(address), self._trusts(address))
 
@@ -225,7 +226,7 @@ class _Proxies:
         return any(address in network for network in self._networks)
 
     def _complain(self, hop: str, client: str) -> None:
-        """Tell the operator once that all callers behind this proxy count as one."""
+        """Warn the operator, once, that all callers behind this proxy count as one client address."""
         if not self._has_complained:
             self._has_complained = True
             _log.warning(
@@ -234,7 +235,7 @@ class _Proxies:
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """The address in `text`: without the zone, which means something on its own machine only; IPv4 as IPv4."""
+    """The address in `text`, without its zone, which only its own host understands; IPv4-mapped IPv6 becomes IPv4."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
@@ -243,7 +244,7 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _forwarded_address(hop: str) -> IPv4Address | IPv6Address | None:
-    """The address in an entry of `X-Forwarded-For`, which some proxies put into quotes or brackets, or give a port."""
+    """The address of an `X-Forwarded-For` entry, to which some proxies add quotes, brackets or a port."""
     if len(hop) > 1 and hop[0] == hop[-1] == '"':
         hop = hop[1:-1].strip()
     match = _WITH_PORT.fullmatch(hop)
@@ -251,7 +252,7 @@ def _forwarded_address(hop: str) -> IPv4Address | IPv6Address | None:
 
 
 class _Request:
-    """An ASGI request in the neutral form."""
+    """An ASGI request as an `exchange.Request`."""
 
     __slots__ = ("_headers", "_proxies", "_receive", "_scope", "method", "path", "query_string")
 
@@ -273,9 +274,9 @@ class _Request:
         return f"{path}?{self.query_string}" if self.query_string else path
 
     def is_doubtful(self) -> bool:
-        """Could a proxy before us have read it differently? https://www.rfc-editor.org/rfc/rfc9112#section-11.2.
+        """Could a proxy have parsed this request differently? https://www.rfc-editor.org/rfc/rfc9112#section-11.2.
 
-        The parser refuses most of that. It takes several hosts, none, and codings beside `chunked`.
+        The HTTP parser rejects most ambiguities, but accepts several Host headers, none, and codings other than `chunked`.
         """
         host = self._headers.get(b"host")
         is_named = host is not None and _HOST.fullmatch(host) is not None
@@ -304,7 +305,7 @@ class _Request:
             raise RequestTimeout from None
 
     def _declared_length(self) -> int | None:
-        """The Content-Length, where it is what ends the body."""
+        """The Content-Length, if it delimits the body."""
         length = self.header("content-length")
         if length is None or not length.isdecimal() or b"transfer-encoding" in self._headers:
             return None
@@ -313,11 +314,11 @@ class _Request:
     async def _read(self, limit: int, declared: int | None) -> bytes:
         chunks = []
         size = 0
-        # The server beneath us tells the end of a body apart from its last bytes, which takes as long as the body.
+        # The ASGI server reports the end of a body in a message of its own, which takes as long to receive as the body.
         while size != declared:
             message = await self._receive()
-            if message["type"] != "http.request":  # the connection broke, or what came is no chunk
-                raise NotJson("The request ended early.")
+            if message["type"] != "http.request":  # the connection broke, or the chunk is malformed
+                raise NotJson(Text("The request body is incomplete."))
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > limit:

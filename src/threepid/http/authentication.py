@@ -1,4 +1,4 @@
-"""Whose token a request carries: the one door for access tokens of either server."""
+"""Authentication by access token, for both the homeserver and the identity server."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from threepid.spec.errors import MissingToken, TermsNotSigned, Unauthorized, Unk
 
 
 def bearer_token(request: Request, query: Mapping[str, str], *, in_query: bool) -> str | None:
-    """The token of `Authorization: Bearer …`, else where it may stand `in_query`, that of `access_token`.
+    """The token of `Authorization: Bearer …`, else, if allowed `in_query`, of the parameter `access_token`.
 
     https://spec.matrix.org/latest/client-server-api/#using-access-tokens
     """
@@ -34,9 +34,9 @@ async def requester(homeserver: Homeserver, token: str | None, *, required: bool
 
 
 async def identity_user(identity: IdentityServer, token: str | None, *, before_terms: bool = False) -> str:
-    """The user of an access token of the identity server.
+    """The user ID that owns an access token of the identity server.
 
-    Raises Unauthorized, and unless `before_terms` TermsNotSigned if the user has not accepted the present terms.
+    Raises Unauthorized, and unless `before_terms` TermsNotSigned if the user has not accepted the current terms.
     """
     user_id = None if token is None else await identity.associations.whose_token(token)
     if user_id is None:

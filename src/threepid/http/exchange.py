@@ -1,4 +1,4 @@
-"""A request and its answer, free of any web framework: what the adapter hands in and takes back."""
+"""HTTP requests and answers, independent of any web framework."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
@@ -16,7 +16,7 @@ class Request(Protocol):
 
     @property
     def target(self) -> str:
-        """Path and query as they were sent, still percent-encoded: what a signature is of."""
+        """Path and query as sent, still percent-encoded: signatures cover them."""
         ...
 
     def header(self, name: str) -> str | None:
@@ -25,33 +25,33 @@ class Request(Protocol):
 
     @property
     def client(self) -> str:
-        """The caller's IP address, seen through trusted proxies."""
+        """The caller's IP address, found behind trusted proxies."""
         ...
 
     async def body(self, limit: int) -> bytes:
-        """The whole body. Raises TooLarge past `limit` bytes, whatever Content-Length said."""
+        """The whole body. Raises TooLarge past `limit` bytes, whatever Content-Length says."""
         ...
 
 
 class Headers:
-    """Header fields of answers, in their order; several may have the same name, such as `Set-Cookie`.
+    """Header fields of an answer, in order; several may have the same name, such as `Set-Cookie`.
 
-    They never change, and are encoded once: most answers share theirs.
+    Immutable, and encoded once: most answers share their headers.
     """
 
     __slots__ = ("encoded", "pairs")
 
     def __init__(self, *pairs: tuple[str, str]) -> None:
-        """`pairs` of name and value."""
+        """`pairs` are names and values."""
         self.pairs = pairs
         self.encoded = tuple((name.lower().encode("ascii"), value.encode("latin-1")) for name, value in pairs)
 
     def adding(self, name: str, value: str) -> "Headers":
-        """These, and one more."""
+        """These headers and one more."""
         return Headers(*self.pairs, (name, value))
 
     def replacing(self, fields: Mapping[str, str]) -> "Headers":
-        """These with `fields`, in place of those of the same names."""
+        """These headers with `fields` in place of the fields of the same names."""
         if not fields:
             return self
         replaced = {name.lower() for name in fields}
@@ -71,20 +71,20 @@ class Answer(Struct, frozen=True):
 
 
 Handle = Callable[[Request, Mapping[str, str]], Awaitable[Answer]]
-"""Answers a request whose path variables are given."""
+"""Answers a request; the second argument has the path variables."""
 
 
 class Route(Struct, frozen=True):
-    """One path (variables in braces) and what answers each method on it."""
+    """One path (variables in braces) and its handler for each method."""
 
     template: str
     handlers: Mapping[str, Handle]
     preflight: Callable[[], Answer] | None = None
-    """Answers OPTIONS, where cross-origin calls are welcome."""
+    """Answers OPTIONS, if cross-origin requests are allowed."""
 
 
 class Fallbacks(Struct, frozen=True):
-    """Answers for what no route fits: an unknown path, also when it is asked for by OPTIONS, a wrong method, a failure."""
+    """Answers for requests that no route serves: an unknown path, OPTIONS on one, a wrong method, a failure."""
 
     not_found: Callable[[str], Answer]
     preflight: Callable[[str], Answer]
@@ -93,7 +93,7 @@ class Fallbacks(Struct, frozen=True):
 
 
 def by_path(of_api: Fallbacks, of_site: Fallbacks) -> Fallbacks:
-    """Programs get JSON and people get pages."""
+    """JSON for paths of the API, pages for all others."""
 
     def choose(path: str) -> Fallbacks:
         return of_api if path.startswith(("/_", "/.well-known/")) else of_site

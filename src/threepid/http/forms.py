@@ -1,4 +1,4 @@
-"""What the forms of pages send, and whether it was a form of ours."""
+"""Forms of our pages, and protection against cross-site requests."""
 
 import re
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from threepid.config import Config
 from threepid.http.exchange import Request
 from threepid.http.parameters import parse_form
+from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, InvalidParam
 
 Form = Mapping[str, str]
@@ -19,16 +20,16 @@ _ONE_CLICK_PART: Final = re.compile(
 
 
 async def read(request: Request, config: Config) -> Form:
-    """The fields of a form of ours. Raises Forbidden for another site's, InvalidParam for what is no form."""
+    """The fields of a form of ours. Raises Forbidden if another site sent it, InvalidParam if it is not a form."""
     refuse_foreign(request, config)
     content_type = (request.header("content-type") or "").partition(";")[0].strip().lower()
     if content_type != "application/x-www-form-urlencoded":
-        raise InvalidParam("This is not the form of this page.")
+        raise InvalidParam(Text("This form does not belong to this page."))
     return parse_form(await request.body(_MAX_FORM))
 
 
 async def is_one_click(request: Request) -> bool:
-    """Is this how a mail program unsubscribes? As a form of either kind. https://www.rfc-editor.org/rfc/rfc8058#section-3.2."""
+    """Is this a mail program's one-click unsubscribe, in either form encoding? https://www.rfc-editor.org/rfc/rfc8058#section-3.2."""
     content_type = (request.header("content-type") or "").partition(";")[0].strip().lower()
     body = await request.body(_MAX_FORM)
     if content_type == "multipart/form-data":
@@ -39,8 +40,8 @@ async def is_one_click(request: Request) -> bool:
 def refuse_foreign(request: Request, config: Config) -> None:
     """Raise Forbidden if a browser says that another site sent this request.
 
-    Our pages have the referrer policy `no-referrer`, so browsers call their origin `null`, as they do for a sandboxed frame
-    anywhere: `Sec-Fetch-Site` tells these apart in all browsers that have it.
+    Our pages have the referrer policy `no-referrer`, so browsers send `Origin: null` for them, as for any sandboxed frame.
+    Browsers that support `Sec-Fetch-Site` tell the two apart by it.
     """
     base = urlsplit(config.server.public_base_url)
     origin = request.header("origin")
@@ -49,4 +50,4 @@ def refuse_foreign(request: Request, config: Config) -> None:
         "null",
         f"{base.scheme}://{base.netloc}",
     ):
-        raise Forbidden("This form was sent from another site.")
+        raise Forbidden(Text("This form was sent by another site."))

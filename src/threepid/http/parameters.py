@@ -1,8 +1,9 @@
-"""What a request carries outside its JSON body: query and form parameters."""
+"""Query and form parameters."""
 
 from typing import Final
 from urllib.parse import parse_qsl
 
+from threepid.i18n import Text
 from threepid.spec.errors import InvalidParam
 from threepid.spec.strict_json import usable
 
@@ -10,16 +11,16 @@ _MAX_FIELDS: Final = 100
 
 
 def parse_parameters(text: str) -> dict[str, str]:
-    """Decoded query or form parameters. Raises InvalidParam for a key that comes twice and for bytes that are no text."""
+    """Decoded query or form parameters. Raises InvalidParam for repeated keys, invalid characters or over 100 fields."""
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
     except ValueError:
-        raise InvalidParam("The parameters are not readable.") from None
+        raise InvalidParam(Text("The parameters are malformed.")) from None
     parameters = dict(pairs)
     if len(parameters) != len(pairs):
-        raise InvalidParam("A parameter is given twice.")
+        raise InvalidParam(Text("A parameter is given twice."))
     if not all(usable(key) and usable(value) for key, value in pairs):
-        raise InvalidParam("A parameter has characters that are not allowed.")
+        raise InvalidParam(Text("A parameter has invalid characters."))
     return parameters
 
 
@@ -28,5 +29,5 @@ def parse_form(body: bytes) -> dict[str, str]:
     try:
         text = body.decode("ascii")
     except UnicodeDecodeError:
-        raise InvalidParam("The form is not readable.") from None
+        raise InvalidParam(Text("The form is malformed.")) from None
     return parse_parameters(text)

@@ -1,4 +1,4 @@
-"""The processes of a server: one supervisor, its workers under Granian, and the metrics' listener."""
+"""The processes of a server: a supervisor, its Granian workers, and the metrics listener."""
 
 import asyncio
 import gc
@@ -29,20 +29,20 @@ from threepid.telemetry import configure_logging
 __all__ = ["CannotServe", "alone", "serve"]
 
 HEADER_MS: Final = 10_000
-"""How long the head of a request may take, from the end of the last one: a connection that idles is closed, too."""
+"""Time limit for the head of a request, counted from the end of the previous request, which also closes idle connections."""
 HEADER_BYTES: Final = 32_768
-"""How much of a head is waited for; it may be twice as long if it comes at once."""
+"""Maximum size of a head that comes in parts; a head that comes at once may be twice as long."""
 CONNECTIONS: Final = 4096
-"""Connections that a worker holds at the same time; more wait in the kernel's queue."""
+"""Maximum number of connections of a worker; more wait in the kernel's queue."""
 SPARE_FILES: Final = 128
-"""Files that a worker opens beside its connections."""
+"""Number of files that a worker opens besides its connections."""
 STOP_SECONDS: Final = 15
-"""How long workers have to finish what is under way."""
+"""How long workers have to finish running requests."""
 
 
 @contextmanager
 def alone(settings: Config) -> Iterator[None]:
-    """Be the only server on a SQLite database and where this one will listen. Raises CannotServe, or StorageError."""
+    """Ensure that no other server uses the SQLite database or listens at our address. Raises CannotServe or StorageError."""
     url = config.database_url(settings)
 
     def enter() -> ExitStack:
@@ -75,13 +75,13 @@ def serve(settings: Config, config_file: Path | None) -> None:
 
 
 class _Worker(Server):
-    """A server that learns of its end in time: Granian tells it only after the last answer, for which a client may wait."""
+    """A server that learns early that it must stop: Granian tells it only after the last answer, for which a client may wait."""
 
     async def start(self) -> None:
-        """Start, and answer who waits as soon as the process is told to end."""
+        """Start, and answer waiting clients as soon as the process receives SIGINT or SIGTERM."""
         await super().start()
         loop = asyncio.get_running_loop()
-        # Granian has its handlers in the event loop, which hears of signals by another way: both are called.
+        # Granian's handlers are in the event loop, which gets signals by another way, so both handlers are called.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(self.end_waiting))
 
@@ -106,7 +106,7 @@ class _Application:
             database=connect(settings),
             secrets=load_secrets(settings, entropy),
         )
-        # What was loaded by now stays: looking through all of it again and again held the event loop for 50 ms.
+        # The objects that are loaded by now stay. Without the freeze, each full collection blocked the event loop for 50 ms.
         gc.collect()
         gc.freeze()
         return server.asgi
@@ -121,7 +121,7 @@ def _granian(settings: Config) -> Granian:
         loop=Loops.uvloop,
         workers=settings.server.workers,
         runtime_mode=RuntimeModes.st,
-        # Granian has no time limit for a client of HTTP/2, nor for one that has not yet said which HTTP it speaks.
+        # Granian has no time limit for an HTTP/2 client, nor for a client that has not yet shown which HTTP version it uses.
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_MS, max_buffer_size=HEADER_BYTES),
         backpressure=_room_for_connections(),
@@ -137,7 +137,7 @@ def _granian(settings: Config) -> Granian:
 
 
 def _room_for_connections() -> int:
-    """How many connections a worker may hold: no more than it may open files for."""
+    """Raise the limit of open files if necessary, and return the number of connections that it allows a worker."""
     allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if allowed != resource.RLIM_INFINITY and allowed < CONNECTIONS + SPARE_FILES:
         wanted = CONNECTIONS + SPARE_FILES
@@ -148,9 +148,9 @@ def _room_for_connections() -> int:
 
 @contextmanager
 def _metrics(listen: str, directory: str, lifeline: Lifeline) -> Iterator[None]:
-    """Serve the metrics that all workers leave in `directory` from a process of its own."""
+    """Serve the metrics that all workers write to `directory`, from a process of its own."""
     where = config.tcp_address(listen)
-    # Forked, it holds the lifeline at once; a new interpreter would first have to import all of this.
+    # A forked process holds the lifeline at once; a new interpreter would have to import all modules first.
     linux = sys.platform == "linux"
     context = multiprocessing.get_context("fork") if linux else multiprocessing.get_context("spawn")
     process = context.Process(target=_serve_metrics, args=(where.host, where.port, directory, lifeline), daemon=True)

@@ -1,4 +1,4 @@
-"""Ends the processes of a server with their supervisor, also where that is killed and can tell them nothing."""
+"""Ends the processes of a server with their supervisor, even if the supervisor is killed and cannot signal them."""
 
 import ctypes
 import multiprocessing
@@ -15,7 +15,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class Lifeline:
-    """A pipe whose writing end the supervisor alone has: the system closes it when the supervisor ends."""
+    """A pipe whose write end only the supervisor has: the kernel closes it when the supervisor ends."""
 
     def __init__(self) -> None:
         """Open the pipe, in the supervisor."""
@@ -24,16 +24,16 @@ class Lifeline:
         self._reader, self._writer = multiprocessing.Pipe(duplex=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For processes that are not forked: they get the reading end only."""
+        """Pickle the read end only, for processes that are not forked."""
         return {"_reader": self._reader, "_writer": None}
 
     def hold(self) -> None:
-        """End this process as soon as the supervisor has ended: at once, as after a power cut. Call it in a child."""
+        """Kill this process as soon as the supervisor ends, without cleanup, as in a power cut. Call it in a child."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
         _die_with_parent()
-        # Where the system cannot do it, and where the supervisor had ended before it was asked.
+        # For systems without PR_SET_PDEATHSIG, and for a supervisor that ended before the kernel was asked.
         threading.Thread(target=self._wait, name="lifeline", daemon=True).start()
 
     def _wait(self) -> None:
@@ -43,7 +43,7 @@ class Lifeline:
 
 
 def _die_with_parent() -> None:
-    """Have the kernel kill this process with its parent, whatever it is doing then."""
+    """Ask the kernel to kill this process when its parent ends."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

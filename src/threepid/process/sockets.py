@@ -1,7 +1,7 @@
 """The sockets that the server listens on.
 
-No other program may listen there. A socket file that a killed server left is removed. Each worker makes its own TCP socket,
-with limits for answers that its clients do not read, and gives it to Granian (decision 26).
+No other program may listen there. A socket file that a killed server left is removed. Each worker opens its own TCP socket,
+with limits for answers that its clients do not read, and passes it to Granian (decision 26).
 """
 
 import fcntl
@@ -23,26 +23,26 @@ from threepid.config import Listen, UnixListen
 T = TypeVar("T")
 
 PATIENCE_SECONDS: Final = 2.0
-"""How long a start waits for what a killed server still holds."""
+"""How long a start waits for the lock or the address that a killed server still holds."""
 _PAUSE_SECONDS: Final = 0.1
 _PROBE_SECONDS: Final = 1.0
 _PATH_BYTES: Final = 107
-"""Of a socket file's path. https://man7.org/linux/man-pages/man7/unix.7.html."""
+"""Maximum length of a socket file's path. https://man7.org/linux/man-pages/man7/unix.7.html."""
 
 UNREAD_MS: Final = 20_000
 """How long a client may leave answers in the kernel's buffers."""
 UNREAD_BYTES: Final = 131_072
-"""Size of the buffer for answers that a client has not read: it holds the largest answers, and is not megabytes large."""
+"""Size of the kernel's buffer for answers that a client has not read: it holds the largest answers, but not megabytes."""
 _BACKLOG: Final = 1024
-"""Connections that wait in the kernel's queue of a worker."""
+"""Maximum number of connections in the kernel's queue of a worker."""
 
 
 class CannotServe(Exception):
-    """Another server works on this database, or listens where this one should; the message says which."""
+    """The server cannot start: another one uses its database, or it cannot listen at its address. The message says which."""
 
 
 def patiently(attempt: Callable[[], T], refusal: type[Exception]) -> T:
-    """What `attempt` returns. It is repeated while it raises `refusal`, but not for longer than PATIENCE_SECONDS."""
+    """Return what `attempt` returns, and repeat it while it raises `refusal`, for at most PATIENCE_SECONDS."""
     pause = threading.Event()
     for _ in range(int(PATIENCE_SECONDS / _PAUSE_SECONDS)):
         with suppress(refusal):
@@ -52,7 +52,7 @@ def patiently(attempt: Callable[[], T], refusal: type[Exception]) -> T:
 
 
 def refuse_taken(listen: Listen | UnixListen) -> None:
-    """Raise CannotServe if somebody listens there: workers share their port, and so would strangers, unnoticed."""
+    """Raise CannotServe if another program listens there: workers share their port, so the kernel would let it share, too."""
     if isinstance(listen, UnixListen):
         with _only_one_at(listen.path.resolve()):
             return
@@ -66,7 +66,7 @@ def refuse_taken(listen: Listen | UnixListen) -> None:
 
 
 class Granian(MPServer):
-    """Granian, careful with socket files: it removes and makes them while nobody else does."""
+    """Granian with careful socket files: it removes and makes them under a lock of their directory."""
 
     _made: tuple[int, int] | None = None
     """The device and inode of the socket file that this server made."""
@@ -76,13 +76,13 @@ class Granian(MPServer):
             super()._init_shared_socket()  # type: ignore[no-untyped-call]
             return
         with _only_one_at(self.bind_uds):
-            # Narrow from the beginning; Granian sets the mode a moment after it has made the file.
+            # The umask makes the mode narrow from the beginning; Granian sets it only after it has made the file.
             mask = os.umask(0o177)
             try:
                 super()._init_shared_socket()  # type: ignore[no-untyped-call]
             finally:
                 os.umask(mask)
-            # At once: a second server takes a socket on which nobody listens for one that a killed server left.
+            # Listen at once: a second server takes a socket without a listener for one that a killed server left.
             if self._sso is not None:
                 self._sso.listen(_BACKLOG)
             self._made = _identity(self.bind_uds)
@@ -107,7 +107,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 @contextmanager
 def _only_one_at(path: Path) -> Iterator[None]:
-    """Make room for a socket file at `path`, and keep others from doing the same meanwhile. Raises CannotServe."""
+    """Make room for a socket file at `path`, and keep other servers from doing so meanwhile. Raises CannotServe."""
     if len(os.fsencode(path)) > _PATH_BYTES:
         raise CannotServe(
             f"Cannot listen on unix:{path}: the path has more than {_PATH_BYTES} bytes. Choose a shorter one."
@@ -131,52 +131,52 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove the socket file that a killed server left. Raises CannotServe for anything else that is there."""
+    """Remove the socket file that a killed server left. Raises CannotServe for anything else at `path`."""
     try:
         is_socket = stat.S_ISSOCK(path.lstat().st_mode)
     except FileNotFoundError:
         return
     if not is_socket:
-        raise CannotServe(f"Cannot listen on unix:{path}: there is something else than a socket. Move it away.")
+        raise CannotServe(f"Cannot listen on unix:{path}: a file that is not a socket is there. Move it away.")
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(_PROBE_SECONDS)
         try:
             probe.connect(str(path))
-        except ConnectionRefusedError:  # nobody listens: whoever made it has ended
+        except ConnectionRefusedError:  # no listener: the server that made it has ended
             path.unlink()
             return
-        except BlockingIOError:  # somebody listens, and many wait already
+        except BlockingIOError:  # a server listens, and its queue is full
             pass
     raise CannotServe(f"Cannot listen on unix:{path}: another server listens there.")
 
 
 def options(listen: Listen | UnixListen, mode: str) -> dict[str, Any]:
-    """What Granian is told of where to listen."""
+    """Granian's options for where to listen."""
     if isinstance(listen, Listen):
         return {"address": listen.host, "port": listen.port}
     return {"uds": listen.path, "uds_permissions": int(mode, 8)}
 
 
 def worker(listen: Listen | UnixListen) -> Callable[..., None] | None:
-    """What Granian runs in each worker process; None for its own function, which opens or shares a socket itself.
+    """The function that Granian runs in each worker process; None for Granian's own, which opens or shares a socket itself.
 
-    Linux alone has the limits that a socket of ours is for, and shares a port among several sockets.
+    Only Linux has the limits that our own sockets set, and shares a port among several sockets.
     """
     has_limits = hasattr(socket, "TCP_USER_TIMEOUT")
     return partial(_work, listen) if has_limits and isinstance(listen, Listen) else None
 
 
 def _work(listen: Listen, number: int, name: str | None, loader: Callable[[], Any], _socket: Any, *rest: Any) -> None:
-    """Run a worker of Granian on a TCP socket of its own; the kernel spreads connections over the sockets of all workers."""
+    """Run a Granian worker on a TCP socket of its own; the kernel spreads connections over the sockets of all workers."""
     hold: Callable[..., SocketHolder] = SocketHolder  # Granian's type stub leaves the constructor out
     holder = hold(_tcp_socket(listen).detach(), False, _BACKLOG)
     MPServer._spawn_asgi_lifespan_worker(number, name, loader, ((None, holder), None), *rest)  # noqa: SLF001
 
 
 def _tcp_socket(listen: Listen) -> socket.socket:
-    """A TCP socket that is bound; Granian listens on it as soon as the application is ready.
+    """A bound TCP socket; Granian listens on it as soon as the application is ready.
 
-    The kernel gives its limits to the connections that it accepts. Neither Granian nor hyper limits how many answers a client
+    The connections that it accepts inherit its limits. Neither Granian nor hyper limits how many answers a client
     leaves unread, or for how long.
     """
     made = socket.socket(socket.AF_INET6 if ":" in listen.host else socket.AF_INET)

@@ -1,1 +1,1 @@
-"""Everything that leaves the machine over HTTP."""
+"""All outgoing HTTP calls."""

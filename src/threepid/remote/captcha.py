@@ -1,4 +1,4 @@
-"""Asks a captcha's provider whether an answer is right: any `siteverify` interface.
+"""Verifies captcha responses at a provider with a `siteverify` interface.
 
 https://developers.google.com/recaptcha/docs/verify
 """
@@ -19,16 +19,16 @@ _SETTING: Final = "accounts.captcha.verify_url"
 
 
 class Captcha:
-    """One provider."""
+    """A captcha provider."""
 
     def __init__(self, guard: Guard, settings: Settings, secret: Secret) -> None:
-        """Show `secret` to the provider of the settings."""
+        """Use the provider of `settings`, which gets `secret` with each response."""
         self._guard = guard
         self._url = urlsplit(settings.verify_url)
         self._secret = secret
 
     async def verify(self, response: str, *, client: str) -> bool:
-        """Is `response`, from a browser at the IP address `client`, right? Raises RemoteError if the provider does not say."""
+        """Is `response`, from a browser at the IP address `client`, right? Raises RemoteError if the provider cannot say."""
         if not response or len(response) > _MAX_RESPONSE:
             return False
         form = {"secret": self._secret.reveal(), "response": response}

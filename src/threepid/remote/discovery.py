@@ -1,4 +1,4 @@
-"""Where homeservers are: from a server name to places to connect to, and the name that must answer there.
+"""Resolves a server name to the places to connect to and the name that must answer there.
 
 https://spec.matrix.org/latest/server-server-api/#resolving-server-names
 """
@@ -20,21 +20,21 @@ from threepid.spec.server_name import ServerAddress, parse_server_name
 
 DEFAULT_PORT: Final = 8448
 WELL_KNOWN_SECONDS: Final = 6.0
-"""For `.well-known` with its redirects; a server that is slower has none."""
+"""Time limit for `.well-known` with its redirects."""
 SRV_SECONDS: Final = 4.0
 _SERVICES: Final = ("_matrix-fed._tcp", "_matrix._tcp")
-"""The service, and its name before v1.8 of the specification."""
+"""The service's name, and its name before v1.8 of the specification."""
 _PLACES: Final = 4
-"""Places of one server that are tried."""
+"""Maximum number of places of a server that are tried."""
 
 _MINUTE: Final = 60.0
 _HOUR: Final = 60 * _MINUTE
 WELL_KNOWN_LIFE: Final = 24 * _HOUR
-"""What a server says is good for so long unless it says for how long."""
+"""How long an answer is valid if the server does not say."""
 WELL_KNOWN_LEAST: Final = _HOUR
 WELL_KNOWN_MOST: Final = 48 * _HOUR
 FAILURE_LIFE: Final = 5 * _MINUTE
-"""After this a first failure is tried again, then after twice the time each."""
+"""Pause after a first failure; each further failure doubles it."""
 FAILURE_MOST: Final = _HOUR
 _SERVERS_KNOWN: Final = 1_000
 
@@ -51,7 +51,7 @@ class Place(Struct, frozen=True):
 
 
 class Destination(Struct, frozen=True):
-    """Where a homeserver answers: places in the order in which they are tried, and the name that it must answer to."""
+    """Where a homeserver answers: places in the order of attempts, the Host header, and the name in the TLS certificate."""
 
     places: tuple[Place, ...]
     host_header: str
@@ -59,7 +59,7 @@ class Destination(Struct, frozen=True):
 
 
 class _Known(Struct, frozen=True):
-    """What was found under `.well-known`, in seconds of the monotonic clock."""
+    """A cached result of `.well-known`; times in seconds of the monotonic clock."""
 
     delegated: str | None
     answered_at: float
@@ -68,17 +68,17 @@ class _Known(Struct, frozen=True):
 
 
 class _Found(Struct, frozen=True):
-    """What a server answered: a name it delegates to or none, and for how long that is good."""
+    """A server's answer: the delegated name or None, and for how many seconds it is valid."""
 
     delegated: str | None
     life: float
 
 
 class Discovery:
-    """Finds homeservers."""
+    """Finds homeservers and caches what they delegate to."""
 
     def __init__(self, guard: Guard, names: Names, clock: Clock, entropy: Entropy) -> None:
-        """Ask through `guard` and `names`; `entropy` spreads calls over equal places."""
+        """Ask through `guard` and `names`; `entropy` spreads calls over places of equal priority."""
         self._guard = guard
         self._names = names
         self._clock = clock
@@ -110,7 +110,7 @@ class Discovery:
                     if found:
                         return tuple(Place(one.host, one.port) for one in in_order(found, self._entropy, _PLACES))
         except (UnknownName, TimeoutError):
-            pass  # some DNS servers know no SRV; the certificate says whether what is found without is the right server
+            pass  # some DNS servers do not answer SRV queries; the TLS certificate proves that the fallback is the right server
         return (Place(host, DEFAULT_PORT),)
 
     # -- .well-known
@@ -121,13 +121,13 @@ class Discovery:
             if known is None or known.until <= self._clock.monotonic():
                 known = await self._ask_again(host, known)
                 self._known.pop(host, None)
-                if len(self._known) >= _SERVERS_KNOWN:  # names come from strangers: the oldest goes
+                if len(self._known) >= _SERVERS_KNOWN:  # names are untrusted input, so the cache is bounded
                     del self._known[next(iter(self._known))]
                 self._known[host] = known
             return known.delegated
 
     async def _ask_again(self, host: str, before: _Known | None) -> _Known:
-        """What is known now. A server that does not answer for a while keeps the name that it had."""
+        """Ask, and keep the last delegated name of a server that does not answer, for up to `WELL_KNOWN_MOST`."""
         failures = before.failures if before else 0
         try:
             async with asyncio.timeout(WELL_KNOWN_SECONDS):
@@ -144,7 +144,7 @@ class Discovery:
         return _Known(delegated, answered_at, now + pause, min(failures + 1, 10))
 
     async def _ask(self, host: str) -> _Found:
-        """What the server answers. Raises RemoteError if that may be otherwise soon."""
+        """The server's answer. Raises RemoteError if the failure may be temporary."""
         url = f"https://{host}/.well-known/matrix/server"
         for _ in range(MAX_REDIRECTS + 1):
             answer = await self._get(url)
@@ -170,7 +170,7 @@ class Discovery:
 
 
 def in_order(services: Sequence[Service], entropy: Entropy, count: int) -> list[Service]:
-    """The first `count` services in the order of a caller: by priority, and by chance after their weight.
+    """The first `count` services in the order of attempts: by priority, then at random by weight.
 
     https://www.rfc-editor.org/rfc/rfc2782
     """
@@ -184,7 +184,7 @@ def in_order(services: Sequence[Service], entropy: Entropy, count: int) -> list[
 
 
 def _by_weight(equal: Sequence[Service], entropy: Entropy) -> Service:
-    """One of those of equal priority, which come in the order of their weights."""
+    """A random one, by weight, of these services of equal priority, which are sorted by weight."""
     total = sum(one.weight for one in equal)
     if total == 0:
         return equal[entropy.below(len(equal))]
@@ -197,7 +197,7 @@ def _by_weight(equal: Sequence[Service], entropy: Entropy) -> Service:
 
 
 def life_of(headers: Mapping[str, str], clock: Clock) -> float:
-    """For how many seconds an answer is good, after its headers and our bounds."""
+    """For how many seconds an answer is valid, by its headers and within our bounds."""
     said = WELL_KNOWN_LIFE
     control = headers.get("cache-control", "")
     max_age = _MAX_AGE.search(control)
@@ -240,7 +240,7 @@ def _read(answer: RemoteAnswer) -> str | None:
 
 
 def _is_final(address: ServerAddress) -> bool:
-    """Does the name say by itself where to connect to?"""
+    """Does the name itself say where to connect?"""
     return address.is_literal or address.port is not None
 
 

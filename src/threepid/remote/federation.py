@@ -1,4 +1,4 @@
-"""Calls to homeservers: with which keys one signs, and whose OpenID token it says that a token is."""
+"""Calls to homeservers: fetches their signing keys and the user IDs of their OpenID tokens."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ from threepid.remote.guard import MAX_BODY, Call, Guard, RemoteAnswer, RemoteErr
 from threepid.spec.types import parse_user_id
 
 ANSWER_SECONDS: Final = 20.0
-"""For one request: finding the server, trying its places, and its answer."""
+"""Time limit for one request: finding the server, trying its places, and its answer."""
 _USERINFO_BYTES: Final = 5_000
 _KEYS_LIFE: Final = 7 * DAY
-"""Keys are not trusted for longer, whatever their server says."""
+"""Maximum time for which keys are trusted, whatever their server says."""
 _KEYS_PAUSE: Final = 5 * MINUTE
-"""A server that was just asked for its keys is not asked again for one that it did not have."""
+"""Pause before a server is asked again for a key that it did not have."""
 _SERVERS_KNOWN: Final = 1_000
 _KEY_BYTES: Final = 32
 
@@ -35,7 +35,7 @@ class VerifyKey(Struct, frozen=True):
 
 
 class PublishedKeys(Struct, frozen=True):
-    """A server's keys as it publishes them. https://spec.matrix.org/latest/server-server-api/#publishing-keys."""
+    """A server's published keys. https://spec.matrix.org/latest/server-server-api/#publishing-keys."""
 
     server_name: str
     verify_keys: Annotated[dict[Annotated[str, Meta(pattern=r"\Aed25519:\w{1,255}\Z")], VerifyKey], Meta(max_length=50)]
@@ -44,7 +44,7 @@ class PublishedKeys(Struct, frozen=True):
 
 
 class KnownKeys(Struct, frozen=True):
-    """The keys of a server, when it was asked, and until when they are good."""
+    """The keys of a server, when it was asked, and until when they are trusted; times in milliseconds."""
 
     keys: dict[str, bytes]
     asked_at: int
@@ -55,7 +55,7 @@ class Federation:
     """Calls homeservers."""
 
     def __init__(self, guard: Guard, discovery: Discovery) -> None:
-        """Call through `guard` what `discovery` finds."""
+        """Call the servers that `discovery` finds, through `guard`."""
         self._guard = guard
         self._discovery = discovery
         self._known: dict[str, KnownKeys] = {}
@@ -70,7 +70,7 @@ class Federation:
         body: bytes | None = None,
         max_body: int = MAX_BODY,
     ) -> RemoteAnswer:
-        """What the homeserver `server_name` answers; one that has several places is tried at each. Raises RemoteError."""
+        """The answer of the homeserver `server_name`, from the first of its places that is reachable. Raises RemoteError."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 destination = await self._discovery.find(server_name)
@@ -94,7 +94,7 @@ class Federation:
         raise unreached
 
     def knows(self, server_name: str, key_id: str, now: int) -> bool:
-        """Can `public_key` answer without asking anybody?"""
+        """Can `public_key` answer from the cache?"""
         known = self._known.get(server_name)
         return (
             known is not None
@@ -103,14 +103,14 @@ class Federation:
         )
 
     async def public_key(self, server_name: str, key_id: str, now: int) -> bytes | None:
-        """The key `ed25519:…` with which `server_name` says that it signs, or None. Raises RemoteError.
+        """The signing key `ed25519:…` that `server_name` publishes, or None. Raises RemoteError.
 
         https://spec.matrix.org/latest/server-server-api/#retrieving-server-keys
         """
         if not self.knows(server_name, key_id, now):
             asked = await self._ask_for_keys(server_name, now)
             self._known.pop(server_name, None)
-            if len(self._known) >= _SERVERS_KNOWN:  # names come from strangers: the oldest goes
+            if len(self._known) >= _SERVERS_KNOWN:  # names are untrusted input, so the cache is bounded
                 del self._known[next(iter(self._known))]
             self._known[server_name] = asked
         return self._known[server_name].keys.get(key_id)
@@ -132,12 +132,12 @@ class Federation:
                     continue
                 verify_signed_json(content, server_name, decode_verify_key_bytes(key_id, raw))
             except (ValueError, SignatureVerifyException):
-                continue  # a key that did not sign the list may be somebody else's
+                continue  # a key that did not sign the list may belong to another server
             keys[key_id] = raw
         return KnownKeys(keys, now, min(published.valid_until_ts, now + _KEYS_LIFE))
 
     async def openid_userinfo(self, server_name: str, openid_token: str) -> str:
-        """The user ID whose OpenID token this is, always one of `server_name`. Raises RemoteRefused or RemoteError.
+        """The user ID of an OpenID token, always a user of `server_name`. Raises RemoteRefused or RemoteError.
 
         https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1openiduserinfo
         """

@@ -1,7 +1,7 @@
-"""The outbound client: to addresses that were checked, of bounded size and time.
+"""The outbound HTTP client: it calls only checked addresses, within limits of size and time.
 
-Names come from strangers (`id_server`, `matrix_server_name`, `.well-known`), so what they resolve to is checked by our own
-table before anything connects, and the connection goes to the checked address under the asked name.
+Names are untrusted input (`id_server`, `matrix_server_name`, `.well-known`). Our own table therefore checks every resolved
+address before a connection is made, and the connection goes to the checked address under the requested name.
 """
 
 import asyncio
@@ -36,43 +36,43 @@ MAX_REDIRECTS: Final = 3
 CALLS_PER_HOST: Final = 4
 CALLS_AT_ONCE: Final = 128
 _TRIED: Final = 8
-"""Addresses of one name that a connection is tried to."""
+"""Maximum number of a name's addresses to which a connection is tried."""
 _NOT_ALLOWED: Final = "address is not allowed"
 _DECIDED_BY: Final[Mapping[str, str]] = {
     _NOT_ALLOWED: "outbound.allow",
     "ClientConnectorCertificateError": "outbound.ca_file",
     "ClientConnectorDNSError": "outbound.nameservers",
 }
-"""The setting that lets a call through, or makes it fail, by the cause of its failure."""
+"""The setting that decides about a failed call, by the cause of the failure."""
 _USUAL_PORTS: Final = (443, 8448)
 _FIRST_FREE_PORT: Final = 1024
 
 
 class RemoteError(Exception):
-    """Another server could not be asked, or answered nonsense. `cause` is for the log; the world is told one sentence."""
+    """Another server could not be called or sent an invalid answer. `cause` is for the log, not for callers."""
 
     def __init__(self, cause: str) -> None:
-        """Failed because of `cause`."""
+        """Keep `cause`, which names what failed."""
         super().__init__(cause)
         self.cause = cause
 
 
 class Unreachable(RemoteError):
-    """There was no connection, so nothing was asked; another place of the same server may do."""
+    """There was no connection, so nothing was sent. Another place of the same server may be reachable."""
 
 
 class RemoteRefused(Exception):
     """Another server answered with a Matrix error."""
 
     def __init__(self, status: int, errcode: str) -> None:
-        """It answered `errcode` with this HTTP status."""
+        """Keep the `errcode` and the HTTP status of the answer."""
         super().__init__(f"{status} {errcode}")
         self.status = status
         self.errcode = errcode
 
 
 class RemoteAnswer(Struct, frozen=True):
-    """Status, headers (lower-case names) and body of an answer."""
+    """The status, headers (lower-case names) and body of an answer."""
 
     status: int
     headers: Mapping[str, str]
@@ -87,7 +87,7 @@ class RemoteAnswer(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """One request to `https://host:port path`; `host_header` and `tls_name` where they differ from `host`."""
+    """One request to `https://host:port path`; `host_header` and `tls_name` are set where they differ from `host`."""
 
     method: str = "GET"
     host: str
@@ -98,20 +98,20 @@ class Call(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     body: bytes | None = None
     setting: str = ""
-    """Where an operator set this host; empty where somebody else named it."""
+    """The setting in which an operator named this host; empty if it comes from untrusted input."""
 
 
 class Slots:
-    """So many at the same time for each name; names come from strangers, so nothing is kept of those not in use."""
+    """Limits concurrent calls for each name. Names are untrusted input, so names that are not in use take no memory."""
 
     def __init__(self, count: int) -> None:
-        """`count` for each name."""
+        """Allow `count` concurrent calls for each name."""
         self._count = count
         self._slots: dict[str, tuple[asyncio.Semaphore, list[None]]] = {}
 
     @contextlib.asynccontextmanager
     async def of(self, name: str) -> AsyncIterator[None]:
-        """Wait for a slot, and hold it."""
+        """Wait for a slot of `name`, and hold it."""
         slot, users = self._slots.setdefault(name, (asyncio.Semaphore(self._count), []))
         users.append(None)
         try:
@@ -125,7 +125,7 @@ class Slots:
 
 @cache
 def _checked_tls(ca_file: str) -> ssl.SSLContext:
-    """The system's certificate authorities, which take long to read, and those of a file."""
+    """A TLS context with the system's certificate authorities, which are slow to load, and those of a file."""
     context = ssl.create_default_context()
     if ca_file:
         context.load_verify_locations(ca_file)
@@ -143,7 +143,7 @@ class Guard:
         connect_seconds: float = CONNECT_SECONDS,
         total_seconds: float = TOTAL_SECONDS,
     ) -> None:
-        """`names` says where they are."""
+        """Call by `settings`; `names` resolves the hosts."""
         self._allowed = tuple(ip_network(network) for network in settings.allow)
         self._insecure = settings.insecure_hosts
         self._tls = _checked_tls(settings.ca_file)
@@ -159,8 +159,8 @@ class Guard:
     async def call(self, call: Call, *, max_body: int = MAX_BODY) -> RemoteAnswer:
         """The answer to one request; redirects are answers too. Raises Unreachable, RemoteError.
 
-        The time for all of it includes waiting for others who call the same host. What fails is logged with the host and the
-        setting that decides about it; paths are not, since they may hold tokens.
+        The time limit includes waiting for other calls to the same host. A failure is logged with the host and the setting that
+        decides about it, but without the path, which may contain tokens.
         """
         try:
             return await self._guarded(call, max_body)
@@ -218,7 +218,7 @@ class Guard:
             address = parse_server_name(f"[{call.host}]" if ":" in call.host else call.host)
         except ValueError:
             raise Unreachable("no server name") from None
-        if address.is_literal:  # the connector asks the resolver for names only
+        if address.is_literal:  # the connector passes only names to the resolver, which checks them
             self._check_address(address.host)
 
     def _check_address(self, text: str) -> str:
@@ -229,7 +229,7 @@ class Guard:
 
     @contextlib.asynccontextmanager
     async def _session(self) -> AsyncIterator[aiohttp.ClientSession]:
-        """A session for one call, of which nothing is left: TLS would wait half a minute for the other side's farewell."""
+        """A session for one call, which shuts its sockets down: TLS would wait half a minute for the peer's close_notify."""
         opened: list[socket.socket] = []
 
         def open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
@@ -258,7 +258,7 @@ class Guard:
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep the library from asking again by itself where a GET or PUT got no answer."""
+    """Keep aiohttp from repeating a GET or PUT that got no answer."""
     try:
         return await handler(request)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
@@ -268,7 +268,7 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
 
 
 class _CheckedResolver(aiohttp.abc.AbstractResolver):
-    """Resolves once and checks all answers: one that is not allowed spoils the name."""
+    """Resolves once and checks all addresses: one forbidden address rejects the name."""
 
     def __init__(self, names: Names, check: Callable[[str], str]) -> None:
         self._names = names
@@ -293,4 +293,4 @@ class _CheckedResolver(aiohttp.abc.AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the resolver holds no resources."""

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import Meta, Struct
 
+from threepid.i18n import Verbatim
 from threepid.remote.guard import Call, Guard, RemoteAnswer, RemoteError, RemoteRefused
 from threepid.spec.server_name import parse_server_name
 from threepid.spec.signing import DESTINATION_MEMBERS, SignedRequest, Signer
@@ -25,23 +26,25 @@ _LATER: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTT
 
 
 class SessionRefused(Exception):
-    """The identity server says that the session does not prove anything."""
+    """The identity server says that the session proves nothing."""
 
 
 class Refusal(RemoteRefused):
-    """An identity server's own error, with the sentence that it has for people."""
+    """An identity server's own error, with its sentence for people."""
 
     def __init__(self, status: int, content: dict[str, Any]) -> None:
-        """It answered `content`, a standard error response, with this HTTP status."""
+        """Read `content`, a standard error response with this HTTP status."""
         super().__init__(status, content["errcode"])
         sentence = content.get("error")
-        self.message = sentence[:_MAX_SENTENCE] if isinstance(sentence, str) and sentence.isprintable() else None
+        self.sentence = (
+            Verbatim(sentence[:_MAX_SENTENCE]) if isinstance(sentence, str) and sentence.isprintable() else None
+        )
         wait = content.get("retry_after_ms")
         self.retry_after_ms = wait if isinstance(wait, int) and wait > 0 else None
 
 
 class ValidatedThreepid(Struct, frozen=True):
-    """What another identity server says that a session proves; the time in milliseconds."""
+    """The address that a session at another identity server proves; the time is in milliseconds."""
 
     medium: Annotated[str, Meta(max_length=32)]
     address: Annotated[str, Meta(min_length=1, max_length=500)]
@@ -49,7 +52,7 @@ class ValidatedThreepid(Struct, frozen=True):
 
 
 class Bound(Struct, frozen=True):
-    """What another identity server says that it has published, as far as it is looked at."""
+    """The members that we read of an association that another identity server has made."""
 
     medium: Annotated[str, Meta(max_length=32)]
     address: Annotated[str, Meta(min_length=1, max_length=500)]
@@ -57,7 +60,7 @@ class Bound(Struct, frozen=True):
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Is the server `name` one of `patterns`: exactly, or as `*.example.org`, `localhost:*`, `*`?"""
+    """Does the server `name` match one of `patterns`: exactly, or as `*.example.org`, `localhost:*`, `*`?"""
     try:
         parse_server_name(name)
     except ValueError:
@@ -66,7 +69,7 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 class IdentityClient:
-    """Calls other identity servers, by v2 with the user's token, by v1 where they speak that only."""
+    """Calls other identity servers: v2 with the user's token, or v1 if they support only v1."""
 
     def __init__(self, guard: Guard) -> None:
         """Call through `guard`."""
@@ -75,7 +78,7 @@ class IdentityClient:
     async def validated_threepid(
         self, id_server: str, sid: str, client_secret: str, id_access_token: str | None
     ) -> ValidatedThreepid:
-        """What the session proves. Raises SessionRefused, or RemoteError if the server cannot say.
+        """The address that the session proves. Raises SessionRefused, or RemoteError if the server cannot say.
 
         https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv23pidgetvalidated3pid
         """
@@ -96,7 +99,7 @@ class IdentityClient:
             raise RemoteError("no validated session in the answer") from None
 
     async def bind(self, id_server: str, sid: str, client_secret: str, mxid: str, id_access_token: str | None) -> Bound:
-        """Publish the session's address for `mxid`. Raises Refusal, or RemoteError if it is not known what was done.
+        """Bind the session's address to `mxid`. Raises Refusal, or RemoteError if the outcome is unknown.
 
         https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv23pidbind
         """
@@ -105,7 +108,7 @@ class IdentityClient:
         def ask(base: str, headers: dict[str, str]) -> Call:
             return self._to(id_server, method="POST", path=f"{base}/3pid/bind", headers={**headers, **_JSON}, body=body)
 
-        # A token that v2 does not take is the caller's to know of: v1 would publish for anybody.
+        # The caller must learn that v2 rejects the token: v1 would bind without any token.
         answer = await self._v2_then_v1(ask, id_access_token, without_token=False)
         try:
             bound = msgspec.convert(answer, Bound)
@@ -116,10 +119,10 @@ class IdentityClient:
         return bound
 
     async def unbind(self, id_server: str, signer: Signer, *, mxid: str, medium: str, address: str) -> None:
-        """Withdraw what is published of `mxid`, by a signature of its homeserver.
+        """Unbind an address of `mxid`, with a signature of its homeserver.
 
-        Raises RemoteRefused if the server will not do it, RemoteError if it may do it later. Servers differ in what they
-        verify and where, so a signature that is refused is tried in the other ways.
+        Raises RemoteRefused if the server rejects the request, RemoteError if it may accept it later. Servers differ in what they
+        verify and where, so a rejected signature is tried in the other forms.
         https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv23pidunbind
         """
         content = {"mxid": mxid, "threepid": {"medium": medium, "address": address}}
@@ -142,7 +145,7 @@ class IdentityClient:
     async def _v2_then_v1(
         self, ask: Callable[[str, dict[str, str]], Call], token: str | None, *, without_token: bool = True
     ) -> dict[str, Any]:
-        """The answer of v2, or of v1 where there is no v2 or, if it may be asked `without_token`, v2 does not take it."""
+        """The answer of v2, or of v1 if there is no token, no v2 or, with `without_token`, v2 rejects the token."""
         if token is not None:
             answer = await self._guard.call(ask(_V2, {"Authorization": f"Bearer {token}"}))
             untaken = without_token and answer.status == HTTPStatus.UNAUTHORIZED and _errcode(answer) not in _NO
@@ -160,7 +163,7 @@ class IdentityClient:
 
 
 def _is_unserved(answer: RemoteAnswer) -> bool:
-    """Does the server not have this operation? What it has may answer 404 too, with a code that says why."""
+    """Does the server lack this operation? An operation that it has may answer 404, too, with an errcode that says why."""
     return answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED) and _errcode(answer) in (
         None,
         "M_UNRECOGNIZED",
@@ -168,7 +171,7 @@ def _is_unserved(answer: RemoteAnswer) -> bool:
 
 
 def _is_done(answer: RemoteAnswer) -> bool:
-    """Was it done, and not refused? Raises RemoteError if it may still be done later."""
+    """Did the server accept the request, not reject it? Raises RemoteError if it may still accept it later."""
     if answer.status in _LATER or (
         answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and answer.status != HTTPStatus.NOT_IMPLEMENTED
     ):
@@ -187,7 +190,7 @@ def _errcode(answer: RemoteAnswer) -> str | None:
 def _content(answer: RemoteAnswer) -> dict[str, Any]:
     content = answer.json()
     if _errcode(answer) is not None and answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise Refusal(answer.status, content)  # old servers answer errors with 200
+        raise Refusal(answer.status, content)  # old servers send errors with status 200
     if answer.status != HTTPStatus.OK or "errcode" in content:
         raise RemoteError(f"status {answer.status}")
     return content

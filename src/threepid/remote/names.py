@@ -1,6 +1,6 @@
-"""What names stand for: addresses and services, asked of DNS in bounded time, without a thread that could hang.
+"""Resolves names to addresses and services by DNS, in bounded time and without a thread that could hang.
 
-The machine's `hosts` file comes first, as everywhere. Names are whole names: search domains do not apply to them.
+The machine's `hosts` file comes first, as usual. Names are absolute: search domains do not apply to them.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from msgspec import Struct
 from threepid.spec.server_name import parse_server_name
 
 DNS_SECONDS: Final = 5.0
-"""For one question, with all repetitions."""
+"""Time limit for one question with all retries."""
 _MOST_ANSWERS: Final = 64
 _DNS_PORT: Final = 53
 _LOCALHOST: Final = ("127.0.0.1", "::1")
 
 
 class UnknownName(OSError):
-    """A name stands for nothing, or nobody said for what."""
+    """A name has no address, or DNS gave no usable answer."""
 
 
 class Service(Struct, frozen=True):
@@ -35,23 +35,23 @@ class Service(Struct, frozen=True):
     priority: int
     weight: int
     host: str
-    """A name without the dot at its end; empty where the service is said to be nowhere."""
+    """A name without its trailing dot; empty if DNS says that the service is not available."""
     port: int
 
 
 class Names:
-    """Asks for names."""
+    """Resolves names."""
 
     def __init__(
         self, nameservers: Sequence[str] = (), *, seconds: float = DNS_SECONDS, hosts: Path = Path("/etc/hosts")
     ) -> None:
-        """Ask `nameservers` (addresses, with a port where it is not 53), or without any those of the system."""
+        """Ask `nameservers` (addresses, with a port if it is not 53), or the system's if there are none."""
         self._nameservers = [_nameserver(text) for text in nameservers]
         self._seconds = seconds
         self._hosts = _Hosts(hosts)
 
     async def addresses(self, host: str) -> list[str]:
-        """The addresses of a name, each once. Raises UnknownName if there is none."""
+        """The addresses of a name, without duplicates. Raises UnknownName if there is none."""
         name = host.lower().removesuffix(".")
         found = self._hosts.of(name)
         if not found and (name == "localhost" or name.endswith(".localhost")):  # https://www.rfc-editor.org/rfc/rfc6761
@@ -60,7 +60,7 @@ class Names:
             return list(found)
         answers = await asyncio.gather(self._ask(name, "AAAA"), self._ask(name, "A"), return_exceptions=True)
         known = [answer for answer in answers if not isinstance(answer, BaseException)]
-        if not known:  # with one kind of address alone a server can be reached
+        if not known:  # one address family is enough to reach a server
             raise UnknownName(name)
         addresses = [str(record.address) for answer in known for record in answer]
         if not addresses:
@@ -68,7 +68,7 @@ class Names:
         return list(dict.fromkeys(addresses))
 
     async def services(self, name: str) -> list[Service]:
-        """The services of a name such as `_matrix-fed._tcp.example.org`. Raises UnknownName if nobody says."""
+        """The services of a name such as `_matrix-fed._tcp.example.org`. Raises UnknownName if DNS fails."""
         return [
             Service(record.priority, record.weight, record.target.to_text(omit_final_dot=True).rstrip("."), record.port)
             for record in await self._ask(name, "SRV")
@@ -89,7 +89,7 @@ class Names:
         return records
 
     def _resolver(self) -> dns.asyncresolver.Resolver:
-        """A new one for each question, so that the system's configuration may change."""
+        """A new resolver for each question, because the system's configuration may change."""
         resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
         if self._nameservers:
             resolver.nameservers = self._nameservers
@@ -97,7 +97,7 @@ class Names:
 
 
 class _Hosts:
-    """The machine's own table of names, read again when it has changed."""
+    """The machine's `hosts` file, read again when it has changed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,6 +1,6 @@
-"""Which addresses belong to the global internet, by our own table.
+"""Decides by our own table which addresses belong to the public internet.
 
-Not `ipaddress.is_global`: it takes 6to4, NAT64 and compatible forms of loopback for global addresses.
+`ipaddress.is_global` takes 6to4, NAT64 and IPv4-compatible forms of loopback for global addresses.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ _FORBIDDEN_V6: Final = tuple(
 
 
 def is_public(address: Address) -> bool:
-    """Is this an address of the global internet, after unwrapping what IPv6 can wrap around IPv4?"""
+    """Is this an address of the public internet, after unwrapping an IPv4 address inside IPv6?"""
     if isinstance(address, IPv4Address):
         return not _in(address, _FORBIDDEN_V4)
     inner = _unwrap(address)

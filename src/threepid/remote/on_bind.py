@@ -1,4 +1,4 @@
-"""The call to a homeserver that an address of one of its users was published, with the invitations that waited for that.
+"""Tells a homeserver that an address of one of its users was bound, with the invitations that waited for that.
 
 https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv13pidonbind
 """
@@ -16,9 +16,9 @@ _NO_SUCH_METHOD: Final = frozenset({404, 405})
 
 
 async def tell(federation: Federation, server_name: str, body: dict[str, Any]) -> None:
-    """Tell `server_name`, which must say yes. Raises RemoteError.
+    """Tell `server_name`. Raises RemoteError unless it confirms.
 
-    The specification says PUT, Synapse takes POST only: https://github.com/matrix-org/matrix-spec/issues/524
+    The specification says PUT, but Synapse accepts only POST: https://github.com/matrix-org/matrix-spec/issues/524
     """
     for method in ("PUT", "POST"):
         answer = await federation.request(

@@ -1,1 +1,1 @@
-"""What the Matrix specification says: errors, types, endpoints, signatures. Pure: no input, no output, no clock."""
+"""The Matrix specification as code: errors, types, endpoints, signatures. Pure: no input, no output, no clock."""

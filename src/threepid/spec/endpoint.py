@@ -1,7 +1,7 @@
-"""An endpoint as a declaration: all path versions, authentication, errors and types of one operation on one screen.
+"""Declarations of endpoints: path versions, authentication, errors and types of one operation in one place.
 
-From the declarations come the routes, the documentation's table and the conformance test against the specification.
-A declaration that contradicts itself is refused when its module is imported.
+The routes, the documentation's table and the conformance test against the specification are derived from the declarations.
+A declaration that contradicts itself raises BadDeclarationError when its module is imported.
 """
 
 import inspect
@@ -26,7 +26,7 @@ class BadDeclarationError(Exception):
 
 
 class Auth(Enum):
-    """Who may call an endpoint."""
+    """The authentication that an endpoint requires."""
 
     NONE = "none"
     ACCESS_TOKEN = "access token"  # noqa: S105 - the name of a kind of authentication
@@ -36,24 +36,24 @@ class Auth(Enum):
 
 
 class Accepts(Enum):
-    """How the parameters of a POST may arrive."""
+    """The encodings in which an endpoint accepts the parameters of a POST."""
 
     JSON = "json"
     FORM = "json or urlencoded"
-    """What the Identity Service API v2 still takes where drafts of it did."""
+    """The encodings of Identity Service API v2 endpoints whose drafts accepted forms."""
     ANY = "json, urlencoded or query"
-    """What the Identity Service API v1 took."""
+    """The encodings of the Identity Service API v1."""
 
 
 class Path(Struct, frozen=True):
-    """One version of an endpoint's path; variables stand in braces."""
+    """One version of an endpoint's path, with variables in braces."""
 
     family: str
     template: str
 
 
 def client(path: str, *families: str) -> tuple[Path, ...]:
-    """Paths of the Client-Server API: `/_matrix/client/<family><path>`; without families, the unversioned one."""
+    """Paths of the Client-Server API: `/_matrix/client/<family><path>`; without families, the unversioned path."""
     if not families:
         return (Path("client", f"/_matrix/client{path}"),)
     return tuple(Path(family, f"/_matrix/client/{family}{path}") for family in families)
@@ -75,7 +75,7 @@ def other(*paths: str) -> tuple[Path, ...]:
 
 
 class Endpoint:
-    """One operation: see `endpoint`, which makes it."""
+    """One declared operation; use the decorator `endpoint` to create it."""
 
     def __init__(
         self,
@@ -119,10 +119,10 @@ class Endpoint:
         _refuse_contradictions(self)
         body_fields = () if self.body_type is None else msgspec.structs.fields(self.body_type)
         self.body_names = frozenset(field.encode_name for field in body_fields)
-        """The members of a body that mean something here."""
+        """The members of the body that the endpoint uses."""
 
     def __repr__(self) -> str:
-        """The method and the newest path."""
+        """The method and the last path."""
         return f"{self.method} {self.paths[-1].template}"
 
 
@@ -143,10 +143,10 @@ def endpoint(
 ) -> Callable[[Handler], Endpoint]:
     """Declare that the decorated coroutine function answers `method` on `paths`.
 
-    Its parameters are `call` (who asks, and the services), `body` and `query` (Structs), and one for each path variable.
-    `errors` are those that it may raise beside the ones every endpoint has. `uia` names the operation for which it requires
-    User-Interactive Authentication, `before_terms` that terms need not be accepted for it, `query_token` that its token may
-    stand in the query whatever `server.query_token` says. `max_body` is in bytes. `switch` names the setting that turns it on.
+    Its parameters are `call` (the caller and the services), `body` and `query` (Structs), and one for each path variable.
+    `errors` are those that it may raise besides the errors that every endpoint may raise. `uia` is the operation for which it
+    requires User-Interactive Authentication. `before_terms` allows users who have not accepted the terms. `query_token` accepts
+    the token in the query, whatever `server.query_token` says. `max_body` is in bytes. `switch` is the setting that enables it.
     """
 
     def declare(handler: Handler) -> Endpoint:
@@ -215,7 +215,7 @@ def _refuse_contradictions(declared: Endpoint) -> None:
 
 
 def collect(*groups: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
-    """All endpoints of `groups`; two on one method and path are refused."""
+    """All endpoints of `groups`. Raises BadDeclarationError for two with the same method and path."""
     taken: dict[tuple[str, str], Endpoint] = {}
     endpoints = []
     for group in groups:

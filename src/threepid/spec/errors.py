@@ -1,32 +1,40 @@
 """The Matrix errors: one class for each code, in alphabetical order.
 
-The first line of a class's docstring is the message that people see when the raiser gives none.
+The first line of a class's docstring is the default message, which people see.
 https://spec.matrix.org/latest/client-server-api/#standard-error-response
 https://spec.matrix.org/latest/identity-service-api/#standard-error-response
 """
 
-from typing import Any
+from typing import Any, ClassVar, Self
+
+from threepid.i18n import Duration, Text
 
 
 class MatrixError(Exception):
-    """An error that the caller is told: an HTTP status, an errcode, a sentence.
+    """An error that the caller gets: an HTTP status, an errcode, a sentence.
 
-    `cause` is for the log only: many causes there, one answer to the world.
+    `cause` is only logged: the answer must not tell the causes apart.
     """
 
     errcode: str = ""
     status: int = 400
+    sentence: ClassVar[Text]
+    """The first line of the class's docstring: the default message."""
 
-    def __init__(self, message: str | None = None, *, cause: str | None = None, **fields: Any) -> None:
-        """Use `message` (default: the class's sentence) and add `fields` to the JSON body."""
-        self.message = message or (type(self).__doc__ or "").partition("\n")[0]
+    def __init_subclass__(cls) -> None:
+        """Set the sentence of the class to the first line of its docstring."""
+        cls.sentence = Text((cls.__doc__ or "").partition("\n")[0])
+
+    def __init__(self, text: Text | None = None, *, cause: str | None = None, **fields: Any) -> None:
+        """`text` is the message (default: the class's sentence); `fields` are added to the JSON body."""
+        self.text = text or self.sentence
         self.cause = cause
         self.fields = fields
-        super().__init__(self.message)
+        super().__init__(self.text)
 
     def body(self) -> dict[str, Any]:
-        """The JSON object of the specification's standard error response."""
-        return {"errcode": self.errcode, "error": self.message, **self.fields}
+        """The JSON object of the standard error response. Its sentence is English; apps translate by errcode."""
+        return {"errcode": self.errcode, "error": str(self.text), **self.fields}
 
     def headers(self) -> dict[str, str]:
         """Further HTTP headers of the answer."""
@@ -40,7 +48,7 @@ class BadJson(MatrixError):
 
 
 class DestinationRejected(MatrixError):
-    """No text messages go to this country or kind of number."""
+    """This server sends no SMS to this country or kind of number."""
 
     errcode = "M_DESTINATION_REJECTED"
 
@@ -59,7 +67,7 @@ class Forbidden(MatrixError):
 
 
 class GuestAccessForbidden(MatrixError):
-    """This server has no guest accounts."""
+    """This server does not offer guest accounts."""
 
     errcode = "M_GUEST_ACCESS_FORBIDDEN"
     status = 403
@@ -72,25 +80,25 @@ class InvalidAddress(MatrixError):
 
 
 class InvalidEmail(MatrixError):
-    """This is not a valid e-mail address."""
+    """This is not a valid email address."""
 
     errcode = "M_INVALID_EMAIL"
 
 
 class InvalidParam(MatrixError):
-    """A parameter has a value that is not allowed."""
+    """A parameter has an invalid value."""
 
     errcode = "M_INVALID_PARAM"
 
 
 class InvalidPepper(MatrixError):
-    """The pepper is not the current one: use the one in this answer."""
+    """This is not the current pepper. Use the one in this response."""
 
     errcode = "M_INVALID_PEPPER"
 
 
 class InvalidUsername(MatrixError):
-    """A username has 1 to 255 of the characters a-z, 0-9, '.', '_', '=', '-', '/' and '+'."""
+    """A username must have 1 to 255 of the characters a-z, 0-9, '.', '_', '=', '-', '/' and '+'."""
 
     errcode = "M_INVALID_USERNAME"
 
@@ -101,26 +109,16 @@ class KeyTooLarge(MatrixError):
     errcode = "M_KEY_TOO_LARGE"
 
 
-def in_words(milliseconds: int) -> str:
-    """A time to wait as people say it, never too short: "40 seconds", "15 minutes", "1 hour"."""
-    seconds = max(1, -(-milliseconds // 1000))
-    minutes, hours, days = (-(-seconds // size) for size in (60, 3600, 86_400))
-    for count, most, unit in ((seconds, 59, "second"), (minutes, 59, "minute"), (hours, 23, "hour")):
-        if count <= most:
-            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
-    return "1 day" if days == 1 else f"{days} days"
-
-
 class LimitExceeded(MatrixError):
-    """Too many requests: please wait {wait}."""
+    """Too many requests. Please wait %(wait)s."""
 
     errcode = "M_LIMIT_EXCEEDED"
     status = 429
 
-    def __init__(self, retry_after_ms: int, message: str | None = None, *, cause: str | None = None) -> None:
-        """Tell the caller to come back in `retry_after_ms` milliseconds; `{wait}` in the message is that in words."""
-        said = message or (type(self).__doc__ or "").partition("\n")[0]
-        super().__init__(said.replace("{wait}", in_words(retry_after_ms)), cause=cause, retry_after_ms=retry_after_ms)
+    def __init__(self, retry_after_ms: int, text: Text | None = None, *, cause: str | None = None) -> None:
+        """The caller may retry after `retry_after_ms` milliseconds; `%(wait)s` in the text is this time in words."""
+        said = (text or self.sentence).having(wait=Duration(retry_after_ms))
+        super().__init__(said, cause=cause, retry_after_ms=retry_after_ms)
         self.retry_after_ms = retry_after_ms
 
     def headers(self) -> dict[str, str]:
@@ -132,6 +130,11 @@ class MissingParam(MatrixError):
     """A required parameter is missing."""
 
     errcode = "M_MISSING_PARAM"
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The error for the parameter `name`."""
+        return cls(Text("'%(name)s' is missing.", name=name))
 
 
 class MissingParams(MissingParam):
@@ -148,14 +151,14 @@ class MissingToken(MatrixError):
 
 
 class NoValidSession(MatrixError):
-    """No valid session was found for this sid and client secret."""
+    """There is no valid session for this sid and client secret."""
 
     errcode = "M_NO_VALID_SESSION"
     status = 404
 
 
 class NotFound(MatrixError):
-    """There is no such thing here."""
+    """Not found."""
 
     errcode = "M_NOT_FOUND"
     status = 404
@@ -174,19 +177,19 @@ class ServerNotTrusted(MatrixError):
 
 
 class SessionExpired(MatrixError):
-    """This validation session has expired: please start again."""
+    """This validation session has expired. Please start again."""
 
     errcode = "M_SESSION_EXPIRED"
 
 
 class SessionNotValidated(MatrixError):
-    """This validation session has not been completed yet."""
+    """This validation session has not been validated yet."""
 
     errcode = "M_SESSION_NOT_VALIDATED"
 
 
 class TermsNotSigned(MatrixError):
-    """Please accept the terms of service first."""
+    """Accept the terms of service first."""
 
     errcode = "M_TERMS_NOT_SIGNED"
     status = 403
@@ -225,7 +228,7 @@ class ThreepidNotFound(MatrixError):
 
 
 class TokenIncorrect(MatrixError):
-    """This code is not correct."""
+    """This code is wrong."""
 
     errcode = "M_TOKEN_INCORRECT"
 
@@ -238,7 +241,7 @@ class TooLarge(MatrixError):
 
 
 class TooManyAddresses(TooLarge):
-    """Too many addresses in one lookup."""
+    """The lookup has too many addresses."""
 
     status = 400
 
@@ -251,14 +254,14 @@ class Unauthorized(MatrixError):
 
 
 class Unavailable(MatrixError):
-    """The server cannot do this right now: please try again in a moment."""
+    """The server cannot do this right now. Please try again in a moment."""
 
     errcode = "M_UNKNOWN"
     status = 503
 
-    def __init__(self, message: str | None = None, *, cause: str | None = None, retry_after: int = 2) -> None:
-        """Tell the caller to come back in `retry_after` seconds."""
-        super().__init__(message, cause=cause)
+    def __init__(self, text: Text | None = None, *, cause: str | None = None, retry_after: int = 2) -> None:
+        """The caller may retry after `retry_after` seconds."""
+        super().__init__(text, cause=cause)
         self.retry_after = retry_after
 
     def headers(self) -> dict[str, str]:
@@ -274,7 +277,7 @@ class Unknown(MatrixError):
 
 
 class UnknownToken(MatrixError):
-    """The access token is not known here or has expired."""
+    """The access token is unknown or has expired."""
 
     errcode = "M_UNKNOWN_TOKEN"
     status = 401
@@ -288,7 +291,7 @@ class Unrecognized(MatrixError):
 
 
 class UnrecognizedMedium(Unrecognized):
-    """Addresses of this kind cannot be invited here."""
+    """This server cannot invite addresses of this medium."""
 
     status = 400
 
@@ -301,44 +304,44 @@ class RequestTimeout(MatrixError):
 
 
 class MethodNotAllowed(Unrecognized):
-    """This endpoint does not take this method."""
+    """This endpoint does not accept this method."""
 
     status = 405
 
 
 class UnknownIdentifierType(MatrixError):
-    """This type of identifier is not known here."""
+    """Unknown identifier type."""
 
     errcode = "M_UNKNOWN"
 
 
 class UnknownLoginType(MatrixError):
-    """This login type is not known here."""
+    """Unknown login type."""
 
     errcode = "M_UNKNOWN"
 
 
 class UpstreamFailed(MatrixError):
-    """The other server could not be reached or did not answer sensibly."""
+    """The other server is unreachable or gave an invalid response."""
 
     errcode = "M_UNKNOWN"
     status = 502
 
 
 class PassedOn(MatrixError):
-    """The other server refused this."""
+    """The other server rejected this request."""
 
     errcode = "M_UNKNOWN"
 
-    def __init__(self, errcode: str, message: str | None, *, status: int, cause: str | None = None) -> None:
-        """Tell the caller what the other server said: its `errcode` and sentence."""
-        super().__init__(message, cause=cause)
+    def __init__(self, errcode: str, text: Text | None, *, status: int, cause: str | None = None) -> None:
+        """Pass on the other server's `errcode` and sentence."""
+        super().__init__(text, cause=cause)
         self.errcode = errcode
         self.status = status
 
 
 class MxidNotYours(Unauthorized):
-    """You can only publish addresses for your own user ID."""
+    """You can bind addresses only to your own user ID."""
 
     status = 403
 

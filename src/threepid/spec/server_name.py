@@ -18,11 +18,11 @@ class ServerAddress(Struct, frozen=True):
     """A host name, an IPv4 address, or an IPv6 address without brackets."""
     port: int | None
     is_literal: bool
-    """Is the host an address?"""
+    """Is the host an IP address?"""
 
 
 def parse_server_name(text: str) -> ServerAddress:
-    """The parts of `text`. Raises ValueError if it is no server name."""
+    """The parts of `text`. Raises ValueError if it is not a server name."""
     match = _NAME.fullmatch(text)
     if match is None:
         raise ValueError("not a server name")
@@ -39,7 +39,7 @@ def parse_server_name(text: str) -> ServerAddress:
     except AddressValueError:
         pass
     labels = host.removesuffix(".").split(".")
-    # A name whose last label is a number would be read as an address by some resolvers and as a name by others.
+    # Some resolvers treat a name whose last label is a number as an IP address, others as a name.
     if not all(_LABEL.fullmatch(label) for label in labels) or re.fullmatch(r"\d+|0[xX][0-9A-Fa-f]*", labels[-1]):
         raise ValueError("not a host name")
     return ServerAddress(host.lower(), port, is_literal=False)

@@ -1,4 +1,4 @@
-"""Requests that one server signs and another verifies: the scheme `X-Matrix`.
+"""Signing and verifying requests between servers: the scheme `X-Matrix`.
 
 https://spec.matrix.org/latest/server-server-api/#request-authentication
 """
@@ -28,11 +28,11 @@ _SIGNATURE: Final = re.compile(r"[A-Za-z0-9+/]{86}")
 
 
 class BadSignature(Exception):
-    """A request is not signed as it should be; the message is for the log."""
+    """The signature of a request is missing, malformed or wrong; the message is for the log."""
 
 
 class SignedRequest(Struct, frozen=True):
-    """What is signed of a request: `uri` is the path with the query as it was called, `content` the body."""
+    """The signed parts of a request: `uri` is path and query as sent, `content` the body."""
 
     method: str
     uri: str
@@ -40,7 +40,7 @@ class SignedRequest(Struct, frozen=True):
 
 
 class Signature(Struct, frozen=True):
-    """The parameters of an `X-Matrix` header; servers of before v1.3 named no destination."""
+    """The parameters of an `X-Matrix` header. Servers before v1.3 send no destination."""
 
     origin: str
     key_id: str
@@ -49,7 +49,7 @@ class Signature(Struct, frozen=True):
 
 
 class Signer(Struct, frozen=True):
-    """Signs requests of the server `origin` with its key."""
+    """Signs the requests of the server `origin` with its key."""
 
     origin: str
     key: Any
@@ -57,8 +57,8 @@ class Signer(Struct, frozen=True):
     def authorization(self, request: SignedRequest, destination: str, *, member: str = "destination") -> str:
         """The `Authorization` header of a request to `destination`.
 
-        `member` is what the signed object calls the destination: identity servers that grew up with Synapse verify
-        `destination_is`, which no specification has.
+        `member` is the name of the destination in the signed object. Identity servers made for Synapse verify
+        `destination_is`, which is not in the specification.
         """
         message = _message(request, self.origin, member, destination)
         signature = encode_base64(self.key.sign(message).signature)
@@ -67,13 +67,13 @@ class Signer(Struct, frozen=True):
 
 
 DESTINATION_MEMBERS: Final = ("destination", "destination_is")
-"""What the signed object may call the destination: as specified, and as Synapse signs for identity servers."""
+"""Names of the destination in the signed object: the specification's, and Synapse's for identity servers."""
 
 
 def parse_authorization(header: str) -> Signature:
-    """The parameters of an `Authorization` header. Raises BadSignature unless it is exactly one of this scheme.
+    """The parameters of an `Authorization` header. Raises BadSignature unless it is a valid header of this scheme.
 
-    Values may be quoted or not, names are compared without regard to case, unknown parameters are ignored.
+    Values may be quoted or not, names are case-insensitive, unknown parameters are ignored.
     """
     scheme = _SCHEME.match(header) if len(header) <= _MAX_HEADER else None
     if scheme is None:
@@ -102,9 +102,9 @@ def parse_authorization(header: str) -> Signature:
 
 
 def verify(signature: Signature, public_key: bytes, request: SignedRequest, destination: str) -> None:
-    """Raise BadSignature unless `public_key` signed this very request to `destination`.
+    """Raise BadSignature unless `public_key` signed this request to `destination`.
 
-    Whose key it is, and whether it is in force, is the caller's business.
+    The caller must check that the key belongs to the origin and is valid.
     """
     if signature.destination not in (None, destination):
         raise BadSignature("signed for another server")

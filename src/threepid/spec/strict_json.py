@@ -1,4 +1,4 @@
-"""JSON as we take it: strict UTF-8 objects, bounded depth, no duplicate keys, no NaN, integers within ±2^53, no coercion.
+"""Strict JSON: UTF-8 objects, bounded depth, no duplicate keys, no NaN, integers within ±2^53, no coercion.
 
 https://spec.matrix.org/latest/appendices/#canonical-json
 https://spec.matrix.org/latest/client-server-api/#standard-error-response
@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from threepid.i18n import Text
 from threepid.spec.errors import BadJson, InvalidParam, MatrixError, MissingParam, NotJson
 
 T = TypeVar("T")
@@ -18,12 +19,16 @@ MAX_DEPTH: Final = 32
 MAX_INT: Final = 2**53
 _MAX_DIGITS: Final = 20
 _ESCAPED_TROUBLE: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
-# Possessive, and content with a text that does not end: else it would begin anew at each quote of one.
+# Possessive, and matches an unterminated string: otherwise the search restarts at each of its quotes, in quadratic time.
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)
 
 
 class _Refused(Exception):
-    """Something that the JSON grammar allows and we do not."""
+    """A value that JSON's grammar allows and this parser rejects."""
+
+    def __init__(self, text: Text) -> None:
+        super().__init__(text)
+        self.text = text
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -35,31 +40,31 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if "\0" in text or text.startswith("\ufeff"):
         raise NotJson(cause="NUL or byte order mark")
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
-        raise BadJson("The JSON is nested too deeply.")
+        raise BadJson(Text("The JSON is nested too deeply."))
     try:
         value = _decoder.decode(text)
     except _Refused as error:
-        raise BadJson(str(error)) from None
+        raise BadJson(error.text) from None
     except ValueError:
         raise NotJson from None
     if not isinstance(value, dict):
-        raise BadJson("The request body is not a JSON object.")
+        raise BadJson(Text("The request body is not a JSON object."))
     if _ESCAPED_TROUBLE.search(text):
         _refuse_unusable_strings(value)
     return value
 
 
 def convert(value: Any, type_: type[T], *, lax: bool = False) -> T:
-    """`value` as `type_`, strictly; `lax` reads numbers and booleans from text (forms have nothing else).
+    """`value` as `type_`, strictly; `lax` reads numbers and booleans from strings, as forms have only strings.
 
-    Raises MissingParam for an absent member, InvalidParam for a value out of its range or pattern, BadJson for a wrong type
-    (of a text that stands for another type, InvalidParam).
+    Raises MissingParam for an absent member, InvalidParam for a value outside its range or pattern, and for a wrong type
+    BadJson (InvalidParam if `lax`).
     """
     try:
         return msgspec.convert(value, type_, strict=not lax)
     except msgspec.ValidationError as error:
         refusal = _as_matrix_error(str(error))
-        raise InvalidParam(refusal.message) if lax and isinstance(refusal, BadJson) else refusal from None
+        raise InvalidParam(refusal.text) if lax and isinstance(refusal, BadJson) else refusal from None
 
 
 _PLACE: Final = re.compile(r" - at `\$(?P<path>[^`]*)`$")
@@ -70,31 +75,31 @@ def _as_matrix_error(message: str) -> MatrixError:
     what = _PLACE.sub("", message)
     where = place["path"].removeprefix(".") if place else ""
     if missing := re.match(r"Object missing required field `(?P<name>[^`]+)`", what):
-        return MissingParam(f"'{where + '.' if where else ''}{missing['name']}' is missing.")
+        return MissingParam.named(f"{where}.{missing['name']}" if where else missing["name"])
     if re.match(r"Expected `?(str|int|float|array|object)`? (matching|of length|<=|>=|<|>|with)", what):
-        return InvalidParam(f"'{where}' has a value that is not allowed.")
+        return InvalidParam(Text("'%(name)s' has an invalid value.", name=where))
     if what.startswith("Invalid enum value"):
-        return InvalidParam(f"'{where}' has a value that is not allowed.")
-    return BadJson(f"'{where}' is of the wrong type." if where else None)
+        return InvalidParam(Text("'%(name)s' has an invalid value.", name=where))
+    return BadJson(Text("'%(name)s' has the wrong type.", name=where) if where else None)
 
 
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise _Refused("The JSON has the same key twice.")
+        raise _Refused(Text("The JSON has the same key twice."))
     return members
 
 
 def _integer(digits: str) -> int:
     if len(digits) > _MAX_DIGITS or abs(value := int(digits)) > MAX_INT:
-        raise _Refused("The JSON has an integer beyond 2^53.")
+        raise _Refused(Text("The JSON has an integer beyond 2^53."))
     return value
 
 
 def _float(digits: str) -> float:
     value = float(digits)
     if value in (float("inf"), float("-inf")):
-        raise _Refused("The JSON has a number that is too large.")
+        raise _Refused(Text("The JSON has a number that is too large."))
     return value
 
 
@@ -122,7 +127,7 @@ def _depth(body: bytes) -> int:
 def _refuse_unusable_strings(value: Any) -> None:
     if isinstance(value, str):
         if "\0" in value or not usable(value):
-            raise BadJson("The JSON has a string with a NUL or a lone surrogate.")
+            raise BadJson(Text("A string in the JSON has a NUL or a lone surrogate."))
     elif isinstance(value, dict):
         for key, member in value.items():
             _refuse_unusable_strings(key)
@@ -133,5 +138,5 @@ def _refuse_unusable_strings(value: Any) -> None:
 
 
 def usable(text: str) -> bool:
-    """Can `text` be encoded, and does it hold no NUL?"""
+    """Is `text` free of NULs and lone surrogates?"""
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

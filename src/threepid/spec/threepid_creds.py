@@ -1,6 +1,6 @@
-"""Third-party credentials: a validation session as proof that an address is one's own.
+"""Third-party credentials: a validation session that proves an address.
 
-Today's spelling, and that which clients sent when the API was young (`clientSecret`, `idServer`).
+Members may have their current names or those of early clients (`clientSecret`, `idServer`).
 https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pid
 """
 
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 
+from threepid.i18n import Text
 from threepid.spec.errors import BadJson
 from threepid.spec.strict_json import convert
 from threepid.spec.types import ClientSecret, IdServer, SessionId, Token
@@ -17,7 +18,7 @@ _OLD_SPELLINGS = {"clientSecret": "client_secret", "idServer": "id_server", "idA
 
 
 class ThreepidCreds(Struct, frozen=True):
-    """The session's id and secret, and the identity server that it was opened at."""
+    """The session's ID and client secret, and the identity server that validated it."""
 
     sid: SessionId
     client_secret: ClientSecret
@@ -26,13 +27,13 @@ class ThreepidCreds(Struct, frozen=True):
 
 
 class ServedThreepidCreds(ThreepidCreds, frozen=True, kw_only=True):
-    """The same where the identity server must be named."""
+    """Third-party credentials that must name the identity server."""
 
     id_server: IdServer
 
 
 def read(value: Any, type_: type[C]) -> C:
-    """The credentials in `value`, in either spelling. Raises BadJson, MissingParam or InvalidParam."""
+    """The credentials in `value`, under either names. Raises BadJson, MissingParam or InvalidParam."""
     if not isinstance(value, dict):
-        raise BadJson("The third-party credentials are not an object.")
+        raise BadJson(Text("The third-party credentials are not an object."))
     return convert({_OLD_SPELLINGS.get(name, name): member for name, member in value.items()}, type_)

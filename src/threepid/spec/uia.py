@@ -23,7 +23,7 @@ Flow = tuple[Stage, ...]
 
 
 class Operation(StrEnum):
-    """What User-Interactive Authentication is required for. The values are stored with open sessions, so they never change."""
+    """An operation that requires User-Interactive Authentication. Open sessions store the values, so they never change."""
 
     REGISTER = "register"
     CHANGE_PASSWORD = "change_password"  # noqa: S105 - the name of an operation
@@ -35,7 +35,7 @@ class Operation(StrEnum):
 
 
 class Identifier(Struct, frozen=True):
-    """Who logs in: `m.id.user`, `m.id.thirdparty` or `m.id.phone`. https://spec.matrix.org/latest/client-server-api/#identifier-types."""
+    """A user identifier: `m.id.user`, `m.id.thirdparty` or `m.id.phone`. https://spec.matrix.org/latest/client-server-api/#identifier-types."""
 
     type: str
     user: str | UnsetType = UNSET
@@ -47,7 +47,7 @@ class Identifier(Struct, frozen=True):
 
 
 class AuthData(Struct, frozen=True):
-    """The `auth` of a request. Which members a stage needs, its checker says."""
+    """The `auth` of a request. The checker of each stage decides which members are required."""
 
     type: str | UnsetType = UNSET
     session: str | UnsetType = UNSET
@@ -77,8 +77,8 @@ class AuthenticationRequiredError(MatrixError):
         params: dict[str, Any],
         failure: MatrixError | None = None,
     ) -> None:
-        """The flows that would do, what of them is done, and why the last attempt failed, if there was one."""
-        super().__init__(failure.message if failure else None)
+        """The possible flows, the completed stages, and the error of the last attempt, if it failed."""
+        super().__init__(failure.text if failure else None)
         self.failure = failure
         self.answer: dict[str, Any] = {
             "session": session,
@@ -92,4 +92,4 @@ class AuthenticationRequiredError(MatrixError):
         """The 401 body; `errcode` and `error` only after a failed attempt."""
         if self.failure is None:
             return self.answer
-        return {"errcode": self.failure.errcode, "error": self.failure.message, **self.answer}
+        return {"errcode": self.failure.errcode, "error": str(self.failure.text), **self.answer}

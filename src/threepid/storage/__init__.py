@@ -1,1 +1,1 @@
-"""The only room that knows SQL: one module a noun, its queries in `sql/`, the schema in `migrations/`."""
+"""The storage layer, the only one with SQL: a module for each noun, queries in `sql/`, the schema in `migrations/`."""

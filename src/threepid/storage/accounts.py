@@ -1,4 +1,4 @@
-"""Accounts."""
+"""Accounts of this server."""
 
 from msgspec import Struct
 
@@ -9,7 +9,7 @@ _sql = Queries("accounts")
 
 
 class Account(Struct, frozen=True):
-    """One account of this server."""
+    """An account of this server; times in milliseconds."""
 
     user_id: str
     password_hash: str | None
@@ -18,7 +18,7 @@ class Account(Struct, frozen=True):
 
 
 class AccountSummary(Struct, frozen=True):
-    """One line of the list of accounts."""
+    """One row of the account list; times in milliseconds."""
 
     user_id: str
     created_at: int
@@ -35,7 +35,7 @@ def insert(tx: Tx, *, user_id: str, password_hash: str | None, created_at: int) 
 
 
 def get(tx: Tx, user_id: str) -> Account | None:
-    """The account called `user_id`."""
+    """The account with this user ID."""
     return tx.row(_sql.account, Account, user_id=user_id)
 
 
@@ -50,26 +50,26 @@ def after(tx: Tx, user_id: str, count: int) -> list[AccountSummary]:
 
 
 def of_another_name(tx: Tx, server_name: str) -> str | None:
-    """The user ID of an active account that is none of the server `server_name`, if there is one."""
+    """The user ID of an active account that has another server name than `server_name`, or None."""
     user_id: str | None = tx.value(_sql.account_of_another_name, suffix=f":{server_name}")
     return user_id
 
 
 def set_password_hash(tx: Tx, user_id: str, password_hash: str) -> bool:
-    """Give an active account a new password; False if there is none."""
+    """Set the password hash of an active account; False if there is no such account."""
     return tx.run(_sql.set_password_hash, AT_MOST_ONE, user_id=user_id, password_hash=password_hash) == 1
 
 
 def lock(tx: Tx, user_id: str) -> bool:
-    """Keep others from changing or deactivating the account until `tx` ends; False if there is none or it is deactivated."""
+    """Lock the account's row until `tx` ends; False if there is no such account or it is deactivated."""
     return tx.run(_sql.lock, AT_MOST_ONE, user_id=user_id) == 1
 
 
 def hold_password(tx: Tx, user_id: str, password_hash: str) -> bool:
-    """Keep others from changing the account until `tx` ends; False if this is not its password now, or it has ended."""
+    """Lock the account's row until `tx` ends; False if this is not its password hash now, or it is deactivated."""
     return tx.run(_sql.hold_password, AT_MOST_ONE, user_id=user_id, password_hash=password_hash) == 1
 
 
 def deactivate(tx: Tx, user_id: str, now: int) -> bool:
-    """End the account; False if it was ended before."""
+    """Deactivate the account; False if it was deactivated before."""
     return tx.run(_sql.deactivate, AT_MOST_ONE, user_id=user_id, now=now) == 1

@@ -1,4 +1,4 @@
-"""What the identity server knows: associations, access tokens, short-lived keys."""
+"""Data of the identity server: associations, access tokens and short-lived keys."""
 
 from msgspec import Struct
 
@@ -11,7 +11,7 @@ _sql = Queries("associations")
 
 
 class Association(Struct, frozen=True):
-    """A published address; times in milliseconds."""
+    """A bound address and its user ID; times in milliseconds."""
 
     medium: str
     canonical: str
@@ -22,14 +22,14 @@ class Association(Struct, frozen=True):
 
 
 class Address(Struct, frozen=True):
-    """An address that was published."""
+    """The address of an association."""
 
     medium: str
     canonical: str
 
 
 def bind(tx: Tx, association: Association) -> None:
-    """Publish an association; lookups find it from now on."""
+    """Store an association, which lookups find from now on."""
     held = peppers.hold(tx)
     tx.run(
         _sql.bind,
@@ -45,7 +45,7 @@ def bind(tx: Tx, association: Association) -> None:
 
 
 def unbind(tx: Tx, medium: str, canonical: str, mxid: str) -> bool:
-    """Withdraw the association of an address with `mxid`; False if there is none."""
+    """Delete the association of an address with `mxid`; False if there is none."""
     held = peppers.hold(tx)
     if not tx.run(_sql.unbind, AT_MOST_ONE, medium=medium, canonical=canonical, mxid=mxid):
         return False
@@ -54,7 +54,7 @@ def unbind(tx: Tx, medium: str, canonical: str, mxid: str) -> bool:
 
 
 def unbind_all(tx: Tx, mxid: str) -> list[Address]:
-    """Withdraw all associations with `mxid`; returns their addresses."""
+    """Delete all associations with `mxid` and return their addresses."""
     held = peppers.hold(tx)
     withdrawn = tx.rows(_sql.unbind_all, Address, mxid=mxid)
     for address in withdrawn:
@@ -63,12 +63,12 @@ def unbind_all(tx: Tx, mxid: str) -> list[Address]:
 
 
 def count(tx: Tx) -> int:
-    """How many addresses are published."""
+    """Number of associations."""
     return int(tx.value(_sql.count))
 
 
 def get(tx: Tx, medium: str, canonical: str, now: int) -> Association | None:
-    """The association of an address, if one is in force."""
+    """The association of an address that is in force, or None."""
     return tx.row(_sql.get, Association, medium=medium, canonical=canonical, now=now)
 
 
@@ -82,9 +82,9 @@ def insert_token(
     expires_at: int | None,
     at_most: int,
 ) -> None:
-    """Remember an access token of the identity server; a user keeps the newest `at_most`.
+    """Store an access token of the identity server; the user's newest `at_most` tokens stay.
 
-    `device_id` is the device of our own homeserver that got it, which the caller holds, or None.
+    `device_id` is the device of our own homeserver that got the token, which the caller has locked, or None.
     """
     tx.value(_sql.hold_user, user_id=user_id)
     tx.run(
@@ -99,37 +99,37 @@ def insert_token(
 
 
 def token_user(tx: Tx, token_hash: bytes, now: int) -> str | None:
-    """Whose identity token this is, if it is one and has not expired."""
+    """The user ID of an identity token, or None if it is unknown or expired."""
     user_id: str | None = tx.value(_sql.token_user, token_hash=token_hash, now=now)
     return user_id
 
 
 def delete_token(tx: Tx, token_hash: bytes) -> None:
-    """Log one identity token out."""
+    """Revoke one identity token."""
     tx.run(_sql.delete_token, AT_MOST_ONE, token_hash=token_hash)
 
 
 def delete_tokens(tx: Tx, user_id: str) -> None:
-    """Log all identity tokens of a user out."""
+    """Revoke all identity tokens of a user."""
     tx.run(_sql.delete_tokens, ANY, user_id=user_id)
 
 
 def delete_tokens_of_device(tx: Tx, user_id: str, device_id: str) -> None:
-    """Log the identity tokens out that a device of our own homeserver got."""
+    """Revoke the identity tokens of a device of our own homeserver."""
     tx.run(_sql.delete_tokens_of_device, ANY, user_id=user_id, device_id=device_id)
 
 
 def delete_expired_tokens(tx: Tx, now: int) -> int:
-    """Forget the identity tokens that have expired; returns how many."""
+    """Delete the expired identity tokens; returns how many."""
     return tx.run(_sql.delete_expired_tokens, ANY, now=now)
 
 
 def ephemeral_key_expiry(tx: Tx, public_key: str) -> int | None:
-    """Until when a short-lived key is good, or None if it is not ours."""
+    """When a short-lived key expires, or None if it is not ours."""
     expires_at: int | None = tx.value(_sql.ephemeral_key_expiry, public_key=public_key)
     return expires_at
 
 
 def insert_ephemeral_key(tx: Tx, public_key: str, *, now: int, expires_at: int) -> None:
-    """Remember the public half of a short-lived key."""
+    """Store the public half of a short-lived key."""
     tx.run(_sql.insert_ephemeral_key, public_key=public_key, created_at=now, expires_at=expires_at)

@@ -1,8 +1,8 @@
-"""Devices of accounts and their tokens, each kept as its hash; times in milliseconds.
+"""Devices of accounts, and hashes of their tokens; times in milliseconds.
 
-A refresh token is exchanged for an access token and another refresh token. It stays good until one of these is used first;
-then it is spent, and so is everything else that was ever got with it. The hash of a token that ends while its device lives on
-is kept for a while, so that its client can be told so.
+A refresh token is exchanged for a pair: an access token and another refresh token. It stays valid until the first use of the
+pair, which spends it and revokes every other token that was issued with it or for it. The hash of a token that ends (is revoked
+or expires) before its device is kept for a while, so that the server can answer its client with `soft_logout`.
 """
 
 from collections.abc import Iterable
@@ -16,19 +16,19 @@ from threepid.storage.engine.queries import Queries
 
 _sql = Queries("devices")
 _LONGEST: Final = HOUR + SKEW
-"""How long login and OpenID tokens live at most: one with longer to live is of a clock that was ahead."""
+"""Maximum lifetime of login and OpenID tokens. A clock that was ahead issued a token with a longer one."""
 
 MOST_ENDED: Final = 20
-"""Ended tokens of one device that are remembered, at most."""
+"""Maximum number of ended tokens that are kept of a device."""
 MOST_ANSWERS: Final = 100
-"""Unused answers to one refresh token, at most."""
+"""Maximum number of unused pairs for one refresh token."""
 
 LISTED: Final = 1_000
-"""Devices of an account that are listed, at most: an account that was imported may have more."""
+"""Maximum number of listed devices of an account: an imported account may have more."""
 
 
 class Device(Struct, frozen=True):
-    """One device of an account, and when, from which IP address and by what software it was heard of last."""
+    """A device of an account, with last-seen time, IP address and user agent."""
 
     device_id: str
     display_name: str | None
@@ -39,7 +39,7 @@ class Device(Struct, frozen=True):
 
 
 class Requester(Struct, frozen=True):
-    """Whose access token it is, and of which device."""
+    """The user and device of an access token."""
 
     user_id: str
     device_id: str
@@ -48,7 +48,7 @@ class Requester(Struct, frozen=True):
 
 
 class RefreshToken(Struct, frozen=True):
-    """One refresh token; `parent_hash` is that of the one it was got with."""
+    """A refresh token; `parent_hash` is the hash of the refresh token that it was issued for."""
 
     user_id: str
     device_id: str
@@ -58,7 +58,7 @@ class RefreshToken(Struct, frozen=True):
 
 
 class SealedPair(Struct, frozen=True):
-    """The answer to a refresh, sealed under the refresh token that was exchanged; `sealed_for` is a hash of its caller."""
+    """The pair of a refresh, sealed under the refresh token that was exchanged; `sealed_for` is a hash of its caller."""
 
     pair: bytes
     sealed_for: bytes
@@ -87,7 +87,7 @@ class _AccessToken(Struct, frozen=True):
 
 
 class Tokens(Struct, frozen=True):
-    """The tokens of a device: an access token, and where it wanted that a refresh token."""
+    """The hashes of a device's tokens: an access token and, if the client asked for it, a refresh token."""
 
     access_hash: bytes
     access_expires_at: int | None = None
@@ -96,7 +96,7 @@ class Tokens(Struct, frozen=True):
 
 
 def hold_device(tx: Tx, user_id: str, device_id: str) -> bool:
-    """Keep others from opening, refreshing or ending the device until `tx` ends; False if there is none."""
+    """Lock the device's row, so that nothing else opens, refreshes or deletes it, until `tx` ends; False if there is none."""
     return tx.run(_sql.hold_device, AT_MOST_ONE, user_id=user_id, device_id=device_id) == 1
 
 
@@ -113,11 +113,11 @@ def open_device(
     now: int,
     new: bool = False,
 ) -> None:
-    """Log a device in: a `new` one, or one that may be there already, which keeps its name and whose older tokens die.
+    """Log a device in. A device that may exist already (not `new`) keeps its name, and its older tokens are revoked.
 
-    `network` is that of `seen_from`, as limits count it; None if nobody is known by it.
+    `network` is that of `seen_from`, as limits count it; None for a caller without an IP address.
     """
-    # First, so that of two who log in as one device the second waits, and then ends what the first was given.
+    # First, so that of two logins of one device the second waits for the row lock and then revokes the tokens of the first.
     tx.run(
         _sql.open_device,
         user_id=user_id,
@@ -143,7 +143,7 @@ def insert_tokens(
     now: int,
     sealed: SealedPair | None = None,
 ) -> None:
-    """Give a device tokens; with `parent_hash`, in exchange for that refresh token, and `sealed` for a repetition."""
+    """Store tokens of a device: with `parent_hash`, in exchange for that refresh token; `sealed` answers a repeated refresh."""
     device = {"user_id": user_id, "device_id": device_id, "now": now}
     if parent_hash is not None:
         surplus = tx.rows(_sql.delete_surplus_answers, _Ended, parent_hash=parent_hash, at_most=MOST_ANSWERS - 1)
@@ -171,7 +171,7 @@ def insert_tokens(
 
 
 def delete_tokens(tx: Tx, user_id: str, device_id: str, now: int) -> None:
-    """End the access and refresh tokens of a device, which the caller holds."""
+    """Revoke the access and refresh tokens of a device, whose row lock the caller holds."""
     place = {"user_id": user_id, "device_id": device_id}
     access = tx.rows(_sql.delete_access_tokens_of_device, _Ended, **place)
     refresh = tx.rows(_sql.delete_refresh_tokens_of_device, _Ended, **place)
@@ -179,18 +179,18 @@ def delete_tokens(tx: Tx, user_id: str, device_id: str, now: int) -> None:
 
 
 def delete_side_tokens(tx: Tx, user_id: str, device_id: str) -> None:
-    """End the login and OpenID tokens that a device got."""
+    """Revoke the login and OpenID tokens of a device."""
     tx.run(_sql.delete_login_tokens_of_device, ANY, user_id=user_id, device_id=device_id)
     tx.run(_sql.delete_openid_tokens_of_device, ANY, user_id=user_id, device_id=device_id)
 
 
 def _in_order(ended: Iterable[_Ended]) -> list[_Ended]:
-    """Those first that were spent before."""
+    """The spent tokens first, each group oldest first."""
     return sorted(ended, key=lambda token: (token.spent_at is None, token.created_at))
 
 
 def _remember(tx: Tx, ended: Iterable[_Ended], now: int) -> None:
-    """Keep the hashes of tokens of one device, which the caller holds; the last are the newest."""
+    """Keep the hashes of ended tokens of one device, the newest last. The caller holds the device's row lock."""
     newest = list(ended)[-MOST_ENDED:]
     for token in newest:
         tx.run(
@@ -206,14 +206,14 @@ def _remember(tx: Tx, ended: Iterable[_Ended], now: int) -> None:
 
 
 def has_ended(tx: Tx, token_hash: bytes, since: int) -> bool:
-    """Is this an access or refresh token that ended after `since`, and does its device live on?"""
+    """Is this an access or refresh token that ended after `since` and whose device still exists?"""
     return tx.value(_sql.has_ended, token_hash=token_hash, since=since) is not None
 
 
 def seen(
     tx: Tx, user_id: str, device_id: str, *, now: int, seen_from: str, network: str | None, user_agent: str
 ) -> None:
-    """Note when and from where a device was heard of."""
+    """Record when, from where and by which user agent a device was last seen."""
     tx.run(
         _sql.seen,
         AT_MOST_ONE,
@@ -227,22 +227,22 @@ def seen(
 
 
 def knows(tx: Tx, user_id: str, network: str | None) -> bool:
-    """Was a device of the account last seen in this network? None is nobody's."""
+    """Was a device of the account last seen in this network? Never in None."""
     return network is not None and bool(tx.value(_sql.network_from, user_id=user_id, network=network) == network)
 
 
 def count(tx: Tx, user_id: str, *, most: int) -> int:
-    """How many devices the account has: `most`, if there are more."""
+    """Number of devices of the account, counted up to `most`."""
     return int(tx.value(_sql.count_devices, user_id=user_id, most=most))
 
 
 def delete(tx: Tx, user_id: str, device_id: str) -> None:
-    """Log one device out."""
+    """Delete one device and its tokens."""
     tx.run(_sql.delete_device, AT_MOST_ONE, user_id=user_id, device_id=device_id)
 
 
 def delete_all(tx: Tx, user_id: str, *, but: str | None = None) -> None:
-    """Log all devices of an account out, but one if it is given, and end its other short-lived tokens."""
+    """Delete all devices of an account except `but`, and revoke all its OpenID and login tokens."""
     if but is None:
         tx.run(_sql.delete_devices, ANY, user_id=user_id)
     else:
@@ -252,7 +252,7 @@ def delete_all(tx: Tx, user_id: str, *, but: str | None = None) -> None:
 
 
 def of_user(tx: Tx, user_id: str, *, most: int = LISTED) -> list[Device]:
-    """The devices of an account, oldest first: not more than `most`."""
+    """The devices of an account, oldest first, at most `most`."""
     return tx.rows(_sql.devices, Device, user_id=user_id, most=most)
 
 
@@ -262,22 +262,22 @@ def get(tx: Tx, user_id: str, device_id: str) -> Device | None:
 
 
 def rename(tx: Tx, user_id: str, device_id: str, display_name: str | None) -> bool:
-    """Give a device another name; False if the account has no such device."""
+    """Set the display name of a device; False if the account has no such device."""
     return tx.run(_sql.rename_device, AT_MOST_ONE, user_id=user_id, device_id=device_id, display_name=display_name) == 1
 
 
 def requester(tx: Tx, token_hash: bytes) -> Requester | None:
-    """Whose access token this is, be it expired."""
+    """The user and device of an access token, even of an expired one."""
     return tx.row(_sql.requester, Requester, token_hash=token_hash)
 
 
 def refresh_token(tx: Tx, token_hash: bytes) -> RefreshToken | None:
-    """The refresh token with this hash, spent or expired ones too."""
+    """The refresh token with this hash, even a spent or expired one."""
     return tx.row(_sql.refresh_token, RefreshToken, token_hash=token_hash)
 
 
 def sealed_pair(tx: Tx, parent_hash: bytes, sealed_for: bytes, *, after: int, before: int) -> bytes | None:
-    """What this caller got for a refresh token between these times, sealed, unless that was refreshed in its turn."""
+    """The sealed pair that this caller got for a refresh token between these times, unless the pair was refreshed itself."""
     pair: bytes | None = tx.value(
         _sql.sealed_pair, parent_hash=parent_hash, sealed_for=sealed_for, after=after, before=before
     )
@@ -290,31 +290,31 @@ def has_sealed_pairs(tx: Tx, *, before: int, after: int) -> bool:
 
 
 def forget_sealed_pairs(tx: Tx, *, before: int, after: int) -> None:
-    """Forget the sealed pairs that were made before or after these times."""
+    """Erase the sealed pairs that were made before or after these times."""
     tx.run(_sql.forget_sealed_pairs, ANY, before=before, after=after)
 
 
 def use_access_token(tx: Tx, token_hash: bytes, now: int) -> bool:
-    """Note the first use of an access token that was got by a refresh; False if another answer to that refresh was first."""
+    """Record the first use of an access token from a refresh; False if another pair of that refresh was used first."""
     token = tx.row(_sql.access_token, _AccessToken, token_hash=token_hash)
     if token is None or token.refresh_hash is None:
         return False
     if token.first_use_spends is None:
         return True
-    # The device before its tokens, as everybody else does: nobody waits for each other.
+    # All transactions lock the device before its tokens, so that they do not deadlock.
     if not hold_device(tx, token.user_id, token.device_id):
         return False
     if use_refreshed(tx, token.refresh_hash, token.first_use_spends, now):
         return True
-    # Of several first uses at one moment one spends the parent; the others wait for it and look again.
+    # Of several first uses at the same time one spends the parent; the others wait for it and look again.
     again = tx.row(_sql.access_token, _AccessToken, token_hash=token_hash)
     return again is not None and again.first_use_spends is None
 
 
 def use_refreshed(tx: Tx, refresh_hash: bytes, parent_hash: bytes, now: int) -> bool:
-    """What came with `refresh_hash` is used first: spend its parent, and end all else that was ever got with that.
+    """Record the first use of the pair of `refresh_hash`: spend its parent and revoke the parent's other pairs and access tokens.
 
-    False if the parent was spent before; then nothing is changed.
+    Returns False and changes nothing if the parent was spent before.
     """
     if tx.run(_sql.spend, AT_MOST_ONE, token_hash=parent_hash, now=now) == 0:
         return False
@@ -328,7 +328,7 @@ def use_refreshed(tx: Tx, refresh_hash: bytes, parent_hash: bytes, now: int) -> 
 
 
 def use_refresh_token(tx: Tx, token_hash: bytes, parent_hash: bytes | None, now: int) -> bool:
-    """Note the use of an unspent refresh token; False, and its line ends, if another answer to the same refresh was first."""
+    """Record the use of an unspent refresh token. Revokes its pair and returns False if another pair of its refresh was first."""
     if parent_hash is None or use_refreshed(tx, token_hash, parent_hash, now):
         return True
     if tx.value(_sql.is_unconfirmed, refresh_hash=token_hash) is None:
@@ -342,14 +342,14 @@ def use_refresh_token(tx: Tx, token_hash: bytes, parent_hash: bytes | None, now:
 def insert_login_token(
     tx: Tx, *, token_hash: bytes, user_id: str, device_id: str, expires_at: int, at_most: int
 ) -> None:
-    """Remember a token that is good for one login. The caller holds account and device; the newest `at_most` stay."""
+    """Store a token for one login. The caller has locked account and device; the user's newest `at_most` tokens stay."""
     place = {"user_id": user_id, "device_id": device_id}
     tx.run(_sql.insert_login_token, **place, token_hash=token_hash, expires_at=expires_at)
     tx.run(_sql.delete_surplus_login_tokens, ANY, user_id=user_id, at_most=at_most)
 
 
 def take_login_token(tx: Tx, token_hash: bytes, now: int) -> str | None:
-    """Use a login token up; whose it was, or None."""
+    """Use up a login token and return its user ID, or None if it is unknown or expired."""
     user_id: str | None = tx.value(_sql.take_login_token, token_hash=token_hash, now=now, latest=now + _LONGEST)
     return user_id
 
@@ -357,21 +357,21 @@ def take_login_token(tx: Tx, token_hash: bytes, now: int) -> str | None:
 def insert_openid_token(
     tx: Tx, *, token_hash: bytes, user_id: str, device_id: str, expires_at: int, at_most: int
 ) -> None:
-    """Remember an OpenID token. The caller holds account and device; the newest `at_most` stay."""
+    """Store an OpenID token. The caller has locked account and device; the user's newest `at_most` tokens stay."""
     place = {"user_id": user_id, "device_id": device_id}
     tx.run(_sql.insert_openid_token, **place, token_hash=token_hash, expires_at=expires_at)
     tx.run(_sql.delete_surplus_openid_tokens, ANY, user_id=user_id, at_most=at_most)
 
 
 def openid_owner(tx: Tx, token_hash: bytes, now: int) -> Place | None:
-    """Whose OpenID token this is and which device got it, if it is one and has not expired."""
+    """The user and device of an OpenID token, or None if it is unknown or expired."""
     return tx.row(_sql.openid_owner, Place, token_hash=token_hash, now=now, latest=now + _LONGEST)
 
 
 def end_expired(tx: Tx, now: int, *, ended_before: int, at_most: int) -> int:
-    """End the expired access and refresh tokens of some devices, `at_most`; returns of how many.
+    """Delete the expired access and refresh tokens of up to `at_most` devices and keep their hashes; returns of how many.
 
-    `delete_expired` forgets the refresh tokens that were spent before `ended_before`.
+    `delete_expired` deletes the refresh tokens that were spent before `ended_before`.
     """
     limits = {"now": now, "spent_before": ended_before}
     found = tx.rows(_sql.devices_with_expired_tokens, Place, **limits, at_most=at_most)
@@ -385,9 +385,9 @@ def end_expired(tx: Tx, now: int, *, ended_before: int, at_most: int) -> int:
 
 
 def delete_expired(tx: Tx, now: int, *, ended_before: int) -> int:
-    """Forget what nobody can use any more, and tokens that ended before `ended_before`; returns how many.
+    """Delete expired login, OpenID and spent refresh tokens, and those that ended before `ended_before`; returns how many.
 
-    No token ended later than `now`: the clock may have been ahead for a while.
+    Dates a token's end back to `now` if it lies in the future, because the clock may have been ahead.
     """
     limits = {"now": now, "latest": now + _LONGEST}
     tx.run(_sql.date_ended_tokens, ANY, now=now)

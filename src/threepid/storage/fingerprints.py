@@ -1,4 +1,4 @@
-"""Which vault secret this database is used with, as a fingerprint."""
+"""The fingerprint of the vault secret with which this database is used."""
 
 from threepid.storage.engine.database import AT_MOST_ONE, Tx
 from threepid.storage.engine.queries import Queries

@@ -1,4 +1,4 @@
-"""Invitations that wait until somebody publishes their address, and addresses that want none."""
+"""Invitations that wait until their address is bound, and addresses that have opted out of invitations."""
 
 from msgspec import Struct
 
@@ -12,22 +12,22 @@ class Invite(Struct, frozen=True):
     """An invitation to a room; times in milliseconds."""
 
     id: str
-    """What operators know it by."""
+    """The ID by which operators know the invitation."""
     token: str
     medium: str
     canonical: str
     room_id: str
     sender: str
     public_key: str
-    """The public half of its own key, as unpadded base64."""
+    """The public half of the invitation's own key, as unpadded base64."""
     created_at: int
     expires_at: int
     cancelled_at: int | None = None
     bound_to: str | None = None
-    """Whose homeserver is told of it, because the address was published for this user."""
+    """The user to whom the address was bound, and whose homeserver is therefore told of the invitation."""
     delivered_at: int | None = None
     signed_for: str | None = None
-    """For whom it was signed with its own key."""
+    """The user for whom the invitation was signed with its own key."""
 
 
 class _Id(Struct, frozen=True):
@@ -35,12 +35,12 @@ class _Id(Struct, frozen=True):
 
 
 def hold_address(tx: Tx, medium: str, canonical: str) -> None:
-    """Wait for whoever stores an invitation to this address or publishes it, and let others wait until the commit."""
+    """Lock the address until the commit, against transactions that store invitations to it or bind it."""
     tx.value(_sql.hold_address, medium=medium, canonical=canonical)
 
 
 def insert(tx: Tx, invite: Invite) -> None:
-    """Remember a new invitation."""
+    """Store a new invitation."""
     tx.run(
         _sql.insert,
         invite_id=invite.id,
@@ -56,52 +56,52 @@ def insert(tx: Tx, invite: Invite) -> None:
 
 
 def by_token(tx: Tx, token: str) -> Invite | None:
-    """The invitation that has this token."""
+    """The invitation with this token."""
     return tx.row(_sql.by_token, Invite, token=token)
 
 
 def get(tx: Tx, invite_id: str) -> Invite | None:
-    """The invitation that operators know by `invite_id`."""
+    """The invitation with this ID."""
     return tx.row(_sql.get, Invite, invite_id=invite_id)
 
 
 def after(tx: Tx, created_at: int, invite_id: str, count: int) -> list[Invite]:
-    """The next `count` invitations after the one that was made at `created_at` and is called `invite_id`."""
+    """The next `count` invitations after the one with this creation time and ID."""
     return tx.rows(_sql.after, Invite, created_at=created_at, invite_id=invite_id, count=count)
 
 
 def waiting(tx: Tx, medium: str, canonical: str, mxid: str, now: int) -> list[str]:
-    """The ids of the invitations to an address that `mxid` is not being told of already, oldest first."""
+    """The IDs of the waiting invitations to an address, oldest first, without those that a job is telling `mxid` of."""
     return [row.id for row in tx.rows(_sql.waiting, _Id, medium=medium, canonical=canonical, mxid=mxid, now=now)]
 
 
 def assign(tx: Tx, invite_id: str, mxid: str, order_id: str) -> None:
-    """`mxid` is to be told of it, by this order in the outbox and no other."""
+    """Let this job in the outbox, and no other, tell `mxid` of the invitation."""
     tx.run(_sql.assign, invite_id=invite_id, mxid=mxid, order_id=order_id)
 
 
 def settle(tx: Tx, invite_id: str, mxid: str, now: int) -> None:
-    """It is done with: there is nobody to be told."""
+    """Mark the invitation of `mxid`, a user of this server, as delivered: there is no other homeserver to tell."""
     tx.run(_sql.settle, invite_id=invite_id, mxid=mxid, now=now)
 
 
 def of_order(tx: Tx, order_id: str) -> list[Invite]:
-    """The invitations that an order is still to tell of, oldest first."""
+    """The invitations that a job has yet to deliver, oldest first."""
     return tx.rows(_sql.of_order, Invite, order_id=order_id)
 
 
 def delivered(tx: Tx, invite_id: str, order_id: str, now: int) -> bool:
-    """The homeserver took note; False if the invitation was cancelled or went to another order in the meantime."""
+    """Mark the invitation as delivered; False if it was cancelled or assigned to another job meanwhile."""
     return tx.run(_sql.delivered, AT_MOST_ONE, invite_id=invite_id, order_id=order_id, now=now) == 1
 
 
 def sign_for(tx: Tx, token: str, *, mxid: str, public_key: str, now: int) -> bool:
-    """Give the invitation to `mxid`; False if it is not in force, has another key, or is somebody else's already."""
+    """Give the invitation to `mxid`; False if it is not in force, has another key, or belongs to another user."""
     return tx.run(_sql.sign_for, AT_MOST_ONE, token=token, mxid=mxid, public_key=public_key, now=now) == 1
 
 
 def cancel(tx: Tx, invite_id: str, now: int) -> bool:
-    """End it, and its key; False if it was settled already."""
+    """Cancel the invitation and expire its key; False if it was delivered or cancelled before."""
     if tx.run(_sql.cancel, AT_MOST_ONE, invite_id=invite_id, now=now) == 0:
         return False
     tx.run(_sql.end_key, AT_MOST_ONE, invite_id=invite_id, now=now)
@@ -109,12 +109,12 @@ def cancel(tx: Tx, invite_id: str, now: int) -> bool:
 
 
 def delete_before(tx: Tx, then: int) -> int:
-    """Forget the invitations and short-lived keys that expired before `then`; returns how many."""
+    """Delete the invitations and short-lived keys that expired before `then`; returns how many."""
     return tx.run(_sql.delete_before, ANY, then=then) + tx.run(_sql.delete_keys_before, ANY, then=then)
 
 
 def opt_out(tx: Tx, address_hash: str, now: int) -> None:
-    """The owner of an address wants no more invitations; the same again is no error."""
+    """Record that the owner of an address wants no more invitations. A repetition is no error."""
     tx.run(_sql.insert_opt_out, AT_MOST_ONE, address_hash=address_hash, created_at=now)
 
 

@@ -1,6 +1,6 @@
-"""Limits that all processes share: one row for each thing that is limited, one guarded statement for each use of several.
+"""Limits that all processes share: a row for each limit, and one guarded statement that takes from several limits.
 
-It is the generic cell rate algorithm: https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm.
+They use the generic cell rate algorithm: https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ _sql = Queries("limits")
 
 
 class State(Struct, frozen=True):
-    """When everything of a burst will be there again, and when something was last taken of it."""
+    """When a burst will be full again, and when a unit was last taken from it."""
 
     key: str
     full_at: int
@@ -24,7 +24,7 @@ class State(Struct, frozen=True):
 
 
 class Wanted(Struct, frozen=True):
-    """One of a burst that refills by one each `interval` (milliseconds), if `kept` others are left."""
+    """A unit of a burst that refills by one each `interval` (milliseconds), to be taken only if `kept` others are left."""
 
     key: str
     interval: int
@@ -32,7 +32,7 @@ class Wanted(Struct, frozen=True):
     kept: int = 0
 
     def latest(self, now: int) -> int:
-        """When the burst may be full again at the latest if one is to be left now."""
+        """The latest time at which the burst may be full again if a unit is to be left now."""
         return now + self.interval * (self.burst - 1 - self.kept)
 
     def empty(self, now: int) -> int:
@@ -40,7 +40,7 @@ class Wanted(Struct, frozen=True):
         return now + self.interval * self.burst
 
     def full_at(self, state: State | None, now: int) -> int:
-        """When the burst is full again: never further away than what it holds, as `take` sees it."""
+        """When the burst is full again: never later than its size allows, as in `take`."""
         if state is None:
             return now
         if state.taken_at > now + SKEW:
@@ -58,8 +58,8 @@ class _Texts(Struct, frozen=True):
 
 
 def take(tx: Tx, wanted: Sequence[Wanted], *, now: int) -> int:
-    """Take one of each; 0, or nothing is taken: the milliseconds until there is one again of the first that has none."""
-    # In one order, so that two transactions do not wait for each other.
+    """Take one unit of each and return 0; or take nothing and return the milliseconds until the first empty one refills."""
+    # Sorted, so that two transactions lock rows in the same order and do not deadlock.
     rows = sorted((one.key, one.interval, one.latest(now), one.empty(now)) for one in wanted)
     asked = msgspec.json.encode(rows).decode("ascii")
     taken = {row.key for row in tx.rows(_sql.take, _Taken, wanted=asked, now=now, skew=SKEW)}
@@ -71,13 +71,13 @@ def take(tx: Tx, wanted: Sequence[Wanted], *, now: int) -> int:
 
 
 def give_back(tx: Tx, taken: Iterable[Wanted]) -> None:
-    """Give one of each back."""
+    """Give one unit of each back."""
     for one in taken:
         tx.run(_sql.give_back, AT_MOST_ONE, key=one.key, interval=one.interval)
 
 
 def spend(tx: Tx, wanted: Wanted, *, now: int) -> None:
-    """Take one although there may be none: nothing is written where the burst is all but empty."""
+    """Take a unit even if none is left. Writes nothing if the burst is nearly empty."""
     empty = wanted.empty(now)
     tx.run(
         _sql.spend,
@@ -91,39 +91,39 @@ def spend(tx: Tx, wanted: Wanted, *, now: int) -> None:
 
 
 def full_at(tx: Tx, wanted: Sequence[Wanted], *, now: int) -> dict[str, int]:
-    """When everything of each burst will be there again."""
+    """When each burst will be full again."""
     keys = msgspec.json.encode([one.key for one in wanted]).decode("ascii")
     states = {state.key: state for state in tx.rows(_sql.states, State, keys=keys)}
     return {one.key: one.full_at(states.get(one.key), now) for one in wanted}
 
 
 def count_text(tx: Tx, prefix: str, day: int) -> None:
-    """A text was sent to a number that begins with `prefix`; `day` counts from the epoch."""
+    """Count an SMS to a number that begins with `prefix`; `day` counts from the epoch."""
     tx.run(_sql.count_text, prefix=prefix, day=day)
 
 
 def count_confirmed(tx: Tx, prefix: str, day: int) -> None:
-    """The code of such a text came back."""
+    """Count an SMS whose code was entered."""
     tx.run(_sql.count_confirmed, prefix=prefix, day=day)
 
 
 def texts_of_prefix(tx: Tx, prefix: str, *, since_day: int, day: int) -> tuple[int, int]:
-    """How many texts went to numbers of the prefix from one day to another, and how many of their codes came back."""
+    """Number of SMS to the prefix from one day to another, and number of codes from them that were entered."""
     texts = tx.row(_sql.texts_of_prefix, _Texts, prefix=prefix, since_day=since_day, day=day)
     return (texts.sent, texts.confirmed) if texts else (0, 0)
 
 
 def closed_prefixes(tx: Tx, *, since_day: int, day: int, least_sent: int, confirmed_part: int) -> int:
-    """How many prefixes had `least_sent` texts or more from one day to another, and fewer than one in so many confirmed."""
+    """Number of prefixes with `least_sent` SMS or more in these days, fewer than one in `confirmed_part` of them confirmed."""
     parameters = {"since_day": since_day, "day": day, "least_sent": least_sent, "confirmed_part": confirmed_part}
     return int(tx.value(_sql.closed_prefixes, **parameters))
 
 
 def delete_texts_outside(tx: Tx, *, since_day: int, day: int) -> int:
-    """Forget the counts of other days than these."""
+    """Delete the SMS counts of all other days."""
     return tx.run(_sql.delete_texts_outside, ANY, since_day=since_day, day=day)
 
 
 def delete_full(tx: Tx, now: int, *, limit: int) -> int:
-    """Forget up to `limit` of what is whole again."""
+    """Delete up to `limit` rows of bursts that are full again."""
     return tx.run(_sql.delete_full, ANY, now=now, limit=limit)

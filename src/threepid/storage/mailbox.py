@@ -1,4 +1,4 @@
-"""The development mailbox: mails as they would have gone out."""
+"""The development mailbox: mails that the server would have sent."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ KEPT: Final = 200
 
 
 class Mail(Struct, frozen=True):
-    """One mail as bytes, and when it came in milliseconds."""
+    """A mail as bytes; `received_at` is in milliseconds."""
 
     id: str
     recipient: str
@@ -21,7 +21,7 @@ class Mail(Struct, frozen=True):
 
 
 def store(tx: Tx, mail: Mail) -> None:
-    """Keep a mail, and the newest `KEPT` of all. The same mail again is kept once."""
+    """Store a mail, and keep the newest `KEPT` mails. A mail with a known ID is ignored."""
     tx.run(
         _sql.store,
         AT_MOST_ONE,
@@ -39,5 +39,5 @@ def newest(tx: Tx, count: int) -> list[Mail]:
 
 
 def get(tx: Tx, mail_id: str) -> Mail | None:
-    """One mail."""
+    """The mail with this ID."""
     return tx.row(_sql.get, Mail, mail_id=mail_id)

@@ -1,4 +1,4 @@
-"""Peppers, and the hashes of associations under them: an index that `associations` keeps right whenever it is written to."""
+"""Peppers, and the hashes of associations under them: an index that every write to `associations` updates."""
 
 import re
 import struct
@@ -16,14 +16,14 @@ from threepid.storage.engine.database import ANY, AT_MOST_ONE, StorageError, Tx
 from threepid.storage.engine.queries import Queries
 
 PLACES: Final = 4
-"""Keys at which a hash may stand; the queries know it, too."""
+"""Number of keys at which a hash may stand; the queries contain it, too."""
 _AT_ITS_PLACES: Final = range(PLACES + 1)
 _SLOTS: Final = 7
 _HASH_BITS: Final = 60
 _WORD_BITS: Final = 64
 _BEGIN_CHARS: Final = 12
 _begin: Final = struct.Struct(">Qx")
-"""The first 64 bits of the 72 in so many characters of a hash."""
+"""Reads the first 64 of the 72 bits in `_BEGIN_CHARS` characters of a hash."""
 _HASH: Final = re.compile("[A-Za-z0-9_-]{43}")
 
 _sql = Queries("peppers")
@@ -31,7 +31,7 @@ _decode = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class Pepper(Struct, frozen=True):
-    """A pepper and how far it is; its state is a table in domain/identity/peppers.py."""
+    """A pepper and its progress; domain/identity/peppers.py has a table of its states."""
 
     number: int
     pepper: str
@@ -45,7 +45,7 @@ class Pepper(Struct, frozen=True):
 
 
 class Hashed(Struct, frozen=True, gc=False):
-    """What the hash of an address stands for; there are many at once, which the garbage collector need not look at."""
+    """What the hash of an address stands for. There are many at once, so the garbage collector does not track them."""
 
     medium: str
     canonical: str
@@ -54,7 +54,7 @@ class Hashed(Struct, frozen=True, gc=False):
 
 
 def insert(tx: Tx, pepper: str, now: int) -> bool:
-    """Begin with a new pepper; False if one is being filled already."""
+    """Add a new pepper; False if one is being filled already."""
     tx.value(_sql.hold_alone)
     return tx.run(_sql.insert, AT_MOST_ONE, pepper=pepper, created_at=now) == 1
 
@@ -65,40 +65,40 @@ def all_of(tx: Tx) -> list[Pepper]:
 
 
 def current(tx: Tx) -> str | None:
-    """The pepper that clients are told."""
+    """The current pepper, which clients use."""
     pepper: str | None = tx.value(_sql.current)
     return pepper
 
 
 def answering(tx: Tx, pepper: str, now: int) -> int | None:
-    """The number of a pepper, if lookups are answered under it."""
+    """The number of a pepper, or None if lookups with it are not answered."""
     number: int | None = tx.value(_sql.answering, pepper=pepper, now=now)
     return number
 
 
 def by_hashes(tx: Tx, number: int, hashes: Iterable[str], now: int) -> dict[str, str]:
-    """The users whose addresses have these hashes under a pepper: hash → user ID."""
+    """The user IDs of the addresses with these hashes under a pepper: hash → user ID."""
     asked = [hash_ for hash_ in hashes if _HASH.fullmatch(hash_)]
     if not asked:
         return {}
-    # In their order neighbours are looked for one after the other, in the same pages.
+    # Sorted keys read neighbours one after the other, from the same pages.
     places = sorted(keys(number, asked))
     users = _decode(tx.value(_sql.by_hashes, pepper=number, keys=tx.array(array("q", places)), now=now))
-    # Others may have come along that stand beside one that was asked for.
+    # The query also finds hashes at the places beside the wanted ones.
     return {hash_: users[hash_] for hash_ in asked if hash_ in users}
 
 
-# -- what is published and withdrawn
+# -- bind and unbind
 
 
 def hold(tx: Tx) -> list[Pepper]:
-    """All peppers, and no other one comes before this transaction ends: what it writes is hashed under all of them."""
+    """All peppers, under a lock that keeps new ones out until this transaction ends: what `tx` binds is hashed under all."""
     tx.value(_sql.hold)
     return all_of(tx)
 
 
 def write_hashes(tx: Tx, peppers: Iterable[Pepper], address: Hashed) -> None:
-    """Let lookups find an address from now on, under each pepper that is answered or will be."""
+    """Let lookups find an address from now on, under each pepper that answers or will answer."""
     for pepper in peppers:
         if pepper.gone_at is None:
             hash_ = lookup_hash(address.canonical, address.medium, pepper.pepper)
@@ -107,7 +107,7 @@ def write_hashes(tx: Tx, peppers: Iterable[Pepper], address: Hashed) -> None:
 
 
 def erase_hashes(tx: Tx, peppers: Iterable[Pepper], medium: str, canonical: str) -> None:
-    """Let no lookup find an address any more."""
+    """Delete the hashes of an address, so that lookups no longer find it."""
     for pepper in peppers:
         hash_ = lookup_hash(canonical, medium, pepper.pepper)
         (key,) = keys(pepper.number, (hash_,))
@@ -115,7 +115,7 @@ def erase_hashes(tx: Tx, peppers: Iterable[Pepper], medium: str, canonical: str)
 
 
 def _write(tx: Tx, number: int, key: int, hash_: str, mxid: str, not_after: int) -> None:
-    """Write what a hash stands for: where it is, or at the first of its places that is free."""
+    """Write what a hash stands for: where the hash is, or at the first free one of its places."""
     if tx.run(_sql.rewrite_hash, _AT_ITS_PLACES, key=key, hash=hash_, mxid=mxid, not_after=not_after):
         return
     for place in range(key, key + PLACES):
@@ -125,11 +125,11 @@ def _write(tx: Tx, number: int, key: int, hash_: str, mxid: str, not_after: int)
 
 
 def keys(number: int, hashes: Sequence[str]) -> list[int]:
-    """Where hashes stand: 3 bits of the pepper's number, and the first 60 of the hash.
+    """The first keys of hashes: 3 bits made from the pepper's number, then the first 60 bits of the hash.
 
-    A whole number is found faster than a text, with fewer pages of the database. Two hashes may have the same, so a hash stands
-    at the first of `PLACES` numbers that is free. Whoever wants to take all of another's has to try some 2^60 addresses, and
-    anew with each pepper.
+    An integer key is found faster than a text, with fewer pages of the database. Two hashes may have the same key, so a hash
+    stands at the first free one of `PLACES` keys. An attacker who wants to take all places of a hash has to try some 2^60
+    addresses, and again for each pepper.
     """
     first = _first_key(number)
     begins = urlsafe_b64decode("".join([hash_[:_BEGIN_CHARS] for hash_ in hashes]))
@@ -144,7 +144,7 @@ def _first_key(number: int) -> int:
 
 
 def claim(tx: Tx, number: int, worker: str, *, now: int, leased_until: int) -> bool:
-    """Take the work on a pepper, or keep it; False if another worker has it."""
+    """Take or keep the lease on the work on a pepper; False if another worker has it."""
     return (
         tx.run(
             _sql.claim,
@@ -173,8 +173,8 @@ def fill(tx: Tx, pepper: Pepper, count: int) -> int:
         added = tx.run(
             _sql.add_hashes, range(len(rows) + 1), pepper=pepper.number, rows=msgspec.json.encode(rows).decode()
         )
-        # Some were published meanwhile, or another hash has their place. One that stands at a later place may have come to its
-        # first a second time: both are rewritten and erased together.
+        # Some were bound meanwhile, or another hash has their place. A hash that stands at a later place may now stand at its
+        # first place too: both rows are rewritten and erased together.
         if added < len(rows):
             for row in rows:
                 _write(tx, pepper.number, *row)
@@ -184,18 +184,18 @@ def fill(tx: Tx, pepper: Pepper, count: int) -> int:
 
 
 def make_current(tx: Tx, number: int, *, now: int, answers_until: int) -> None:
-    """Tell clients this pepper from now on; the one before answers until `answers_until`."""
+    """Make this pepper current; the previous one answers until `answers_until`."""
     tx.run(_sql.retire, AT_MOST_ONE, answers_until=answers_until)
     tx.run(_sql.make_current, number=number, now=now)
 
 
 def end(tx: Tx, number: int, now: int) -> None:
-    """Answer no lookup under this pepper any more, whatever the time is said to be."""
+    """Stop answering lookups with this pepper, whatever the clock says."""
     tx.run(_sql.end, AT_MOST_ONE, number=number, now=now)
 
 
 def delete_some(tx: Tx, number: int, count: int) -> bool:
-    """Forget the next `count` hashes of a pepper that has ended; the last of them and the pepper itself: True."""
+    """Delete the next `count` hashes of a pepper that has ended. True if that deleted the last ones and the pepper itself."""
     first = _first_key(number)
     last = first + (1 << _HASH_BITS) + PLACES - 2
     following = tx.value(_sql.nth_key, pepper=number, first=first, last=last, count=count)

@@ -1,4 +1,4 @@
-"""What people call an account, and its picture."""
+"""Display names and avatars of accounts."""
 
 from msgspec import Struct
 
@@ -9,7 +9,7 @@ _sql = Queries("profiles")
 
 
 class Profile(Struct, frozen=True):
-    """What is set is not None."""
+    """A profile; None stands for a field that is not set."""
 
     displayname: str | None
     avatar_url: str | None
@@ -21,15 +21,15 @@ def get(tx: Tx, user_id: str) -> Profile | None:
 
 
 def set_displayname(tx: Tx, user_id: str, displayname: str | None) -> bool:
-    """Set or remove the name; False if the account is not active."""
+    """Set or remove the display name; False if the account is not active."""
     return tx.run(_sql.set_displayname, AT_MOST_ONE, user_id=user_id, displayname=displayname) == 1
 
 
 def set_avatar_url(tx: Tx, user_id: str, avatar_url: str | None) -> bool:
-    """Set or remove the picture; False if the account is not active."""
+    """Set or remove the avatar; False if the account is not active."""
     return tx.run(_sql.set_avatar_url, AT_MOST_ONE, user_id=user_id, avatar_url=avatar_url) == 1
 
 
 def erase(tx: Tx, user_id: str) -> None:
-    """Forget the profile."""
+    """Delete the profile."""
     tx.run(_sql.erase, AT_MOST_ONE, user_id=user_id)

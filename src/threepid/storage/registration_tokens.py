@@ -1,4 +1,4 @@
-"""Tokens that let people register."""
+"""Registration tokens."""
 
 from msgspec import Struct
 
@@ -9,7 +9,7 @@ _sql = Queries("registration_tokens")
 
 
 class RegistrationToken(Struct, frozen=True):
-    """One token, known by its hint; `uses_allowed` None: as often as people like. Times in milliseconds."""
+    """A token, known by its hint; `uses_allowed` None means unlimited. Times in milliseconds."""
 
     token_hash: str
     hint: str
@@ -22,7 +22,7 @@ class RegistrationToken(Struct, frozen=True):
 def insert(
     tx: Tx, *, token_hash: str, hint: str, uses_allowed: int | None, created_at: int, expires_at: int | None
 ) -> bool:
-    """Make the token; False if it is there already, or another with this hint."""
+    """Store the token; False if the token or the hint exists already."""
     return (
         tx.run(
             _sql.insert,
@@ -38,7 +38,7 @@ def insert(
 
 
 def get(tx: Tx, token_hash: str) -> RegistrationToken | None:
-    """The token of this hash."""
+    """The token with this hash."""
     return tx.row(_sql.get, RegistrationToken, token_hash=token_hash)
 
 
@@ -48,15 +48,15 @@ def all_tokens(tx: Tx) -> list[RegistrationToken]:
 
 
 def named(tx: Tx, *, token_hash: str, hint: str) -> list[RegistrationToken]:
-    """The token of this hash, and the one with this hint."""
+    """The tokens with this hash or this hint."""
     return tx.rows(_sql.named, RegistrationToken, token_hash=token_hash, hint=hint)
 
 
 def use(tx: Tx, token_hash: str, now: int) -> bool:
-    """Count one registration; False if the token cannot be used (any more)."""
+    """Count one registration; False if the token is unknown, used up or expired."""
     return tx.run(_sql.use, AT_MOST_ONE, token_hash=token_hash, now=now) == 1
 
 
 def delete(tx: Tx, token_hash: str) -> bool:
-    """End the token; False if it was ended before."""
+    """Delete the token; False if there is no such token."""
     return tx.run(_sql.delete, AT_MOST_ONE, token_hash=token_hash) == 1

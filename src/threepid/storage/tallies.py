@@ -1,4 +1,4 @@
-"""What was looked up on a day: marks for each user, and a count for each network."""
+"""Tallies of a day's lookups: marks for each user, and a count for each network."""
 
 from msgspec import Struct
 
@@ -9,19 +9,19 @@ _sql = Queries("tallies")
 
 
 class Tally(Struct, frozen=True):
-    """How many marks there are, and these, as domain/identity/lookup_budget.py packs them."""
+    """The number of marks, and the marks as domain/identity/lookup_budget.py packs them."""
 
     marked: int
     marks: bytes
 
 
 def get(tx: Tx, day: int, who: str) -> Tally | None:
-    """What somebody has asked for on a day, if anything."""
+    """The tally of a caller on a day, or None."""
     return tx.row(_sql.get, Tally, day=day, who=who)
 
 
 def put(tx: Tx, day: int, who: str, tally: Tally, *, before: Tally | None) -> bool:
-    """Keep the tally that was made of `before`; False if that is not the last one any more."""
+    """Store a tally that was computed from `before`; False if another process has stored one since."""
     if before is None:
         return tx.run(_sql.insert, AT_MOST_ONE, day=day, who=who, marked=tally.marked, marks=tally.marks) == 1
     return (
@@ -39,16 +39,16 @@ def put(tx: Tx, day: int, who: str, tally: Tally, *, before: Tally | None) -> bo
 
 
 def asked_from(tx: Tx, day: int, network: str) -> int:
-    """How many addresses were asked for from a network on a day."""
+    """Number of addresses that were looked up from a network on a day."""
     return int(tx.value(_sql.asked_from, day=day, network=network) or 0)
 
 
 def add_asked(tx: Tx, day: int, network: str, count: int) -> None:
-    """So many more were asked for from a network."""
+    """Add to the number of addresses that were looked up from a network."""
     tx.run(_sql.add_asked, day=day, network=network, count=count)
 
 
 def delete_outside(tx: Tx, *, since_day: int, day: int) -> int:
-    """Forget what was asked for on other days than these."""
+    """Delete the tallies of all other days; returns how many."""
     days = {"since_day": since_day, "day": day}
     return tx.run(_sql.delete_outside, ANY, **days) + tx.run(_sql.delete_networks_outside, ANY, **days)

@@ -1,4 +1,4 @@
-"""Who accepted which version of which document."""
+"""Accepted terms: which user accepted which version of which document."""
 
 from msgspec import Struct
 
@@ -9,7 +9,7 @@ _sql = Queries("terms")
 
 
 class Acceptance(Struct, frozen=True):
-    """One version of one document that somebody accepted; the time in milliseconds."""
+    """A version of a document that a user accepted; the time is in milliseconds."""
 
     document: str
     version: str
@@ -17,10 +17,10 @@ class Acceptance(Struct, frozen=True):
 
 
 def accept(tx: Tx, user_id: str, *, document: str, version: str, now: int) -> None:
-    """Remember that they accepted it; the first time counts."""
+    """Record that a user accepted a version of a document; the first time counts."""
     tx.run(_sql.accept, AT_MOST_ONE, user_id=user_id, document=document, version=version, now=now)
 
 
 def accepted(tx: Tx, user_id: str) -> list[Acceptance]:
-    """What they accepted, in the order of time."""
+    """The versions of documents that a user accepted, oldest first."""
     return tx.rows(_sql.accepted, Acceptance, user_id=user_id)

@@ -1,4 +1,4 @@
-"""Contacts of accounts, and where they were published."""
+"""Contacts of accounts, and the identity servers at which they were bound."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ _sql = Queries("threepids")
 
 
 class Threepid(Struct, frozen=True, array_like=True):
-    """One contact of an account. `canonical` is what is compared, `address` what was verified; times in milliseconds."""
+    """A contact. `canonical` is the form for comparisons, `address` the verified spelling; times in milliseconds."""
 
     medium: str
     canonical: str
@@ -22,7 +22,7 @@ class Threepid(Struct, frozen=True, array_like=True):
 
 
 class Holder(Struct, frozen=True):
-    """The account that owns an address, and the spelling that it has verified."""
+    """The account that owns an address, and the verified spelling."""
 
     user_id: str
     address: str
@@ -32,18 +32,18 @@ _decode: Final = msgspec.json.Decoder(list[Threepid]).decode
 
 
 class Binding(Struct, frozen=True):
-    """An address, the identity server at which it was published, and when."""
+    """An address, the identity server at which it was bound, and when."""
 
     medium: str
     canonical: str
     id_server: str
     bound_at: int
     here_at: int | None
-    """When that server was our own, by the name that it had then; None: it was another."""
+    """When it was bound, if that server was our own, whatever its name was then; None for another server."""
 
 
 def insert(tx: Tx, user_id: str, threepid: Threepid) -> bool:
-    """Give the address to the account; False if it has an owner already."""
+    """Add the address to the account; False if the address has an owner already."""
     return (
         tx.run(
             _sql.insert,
@@ -60,7 +60,7 @@ def insert(tx: Tx, user_id: str, threepid: Threepid) -> bool:
 
 
 def refresh(tx: Tx, user_id: str, threepid: Threepid) -> bool:
-    """Note that its owner has proven the address again; False if the account does not own it."""
+    """Record that the owner has proven the address again; False if the account does not own it."""
     return (
         tx.run(
             _sql.refresh,
@@ -81,7 +81,7 @@ def of_user(tx: Tx, user_id: str) -> list[Threepid]:
 
 
 def count_of_user(tx: Tx, user_id: str) -> int:
-    """How many contacts an account has."""
+    """Number of contacts of an account."""
     return int(tx.value(_sql.count_of_user, user_id=user_id))
 
 
@@ -92,24 +92,24 @@ def owner(tx: Tx, medium: str, canonical: str) -> str | None:
 
 
 def holder(tx: Tx, medium: str, canonical: str) -> Holder | None:
-    """Who owns an address, in which spelling."""
+    """The owner of an address and the verified spelling."""
     return tx.row(_sql.holder, Holder, medium=medium, canonical=canonical)
 
 
 def get(tx: Tx, medium: str, canonical: str) -> Threepid | None:
-    """The contact with an address, whosever it is."""
+    """The contact with an address, whichever account owns it."""
     return tx.row(_sql.get, Threepid, medium=medium, canonical=canonical)
 
 
 def delete(tx: Tx, user_id: str, medium: str, canonical: str) -> bool:
-    """Take the address from the account; False if the account does not own it."""
+    """Remove the address from the account; False if the account does not own it."""
     return tx.run(_sql.delete, AT_MOST_ONE, user_id=user_id, medium=medium, canonical=canonical) == 1
 
 
 def insert_binding(
     tx: Tx, *, user_id: str, medium: str, canonical: str, id_server: str, bound_at: int, here: bool
 ) -> None:
-    """Remember that the account's address was published at `id_server`, which is our own with `here`."""
+    """Record that the account's address was bound at `id_server`, which is our own with `here`."""
     tx.run(
         _sql.insert_binding,
         user_id=user_id,
@@ -122,7 +122,7 @@ def insert_binding(
 
 
 def delete_binding(tx: Tx, *, user_id: str, medium: str, canonical: str, id_server: str, bound_until: int) -> bool:
-    """Forget that the account's address was published at `id_server`; False if it was not, or later than `bound_until`."""
+    """Delete the record that the address was bound at `id_server`; False if there is none, or one after `bound_until`."""
     return (
         tx.run(
             _sql.delete_binding,
@@ -138,20 +138,20 @@ def delete_binding(tx: Tx, *, user_id: str, medium: str, canonical: str, id_serv
 
 
 def delete_bindings_of_user(tx: Tx, user_id: str) -> None:
-    """Forget everything that the account has published."""
+    """Delete the records of all addresses that the account has bound."""
     tx.run(_sql.delete_bindings_of_user, ANY, user_id=user_id)
 
 
 def bindings_of_user(tx: Tx, user_id: str) -> list[Binding]:
-    """Everything that the account has published, oldest first."""
+    """The addresses that the account has bound, oldest first."""
     return tx.rows(_sql.bindings_of_user, Binding, user_id=user_id)
 
 
 def count_bindings(tx: Tx, user_id: str) -> int:
-    """How much the account has published."""
+    """Number of addresses that the account has bound, counted for each identity server."""
     return int(tx.value(_sql.count_bindings, user_id=user_id))
 
 
 def bindings(tx: Tx, user_id: str, medium: str, canonical: str) -> list[Binding]:
-    """The identity servers at which the account's address was published, oldest first."""
+    """The identity servers at which the account's address was bound, oldest first."""
     return tx.rows(_sql.bindings, Binding, user_id=user_id, medium=medium, canonical=canonical)

@@ -10,7 +10,7 @@ _sql = Queries("uia")
 
 
 class UiaSession(Struct, frozen=True):
-    """One session. `completed` is a JSON object of stages and what they proved, `flows` a JSON array; times in milliseconds."""
+    """A session. `completed` is a JSON object of stages and what they proved, `flows` a JSON array; times in milliseconds."""
 
     operation: str
     subject: str
@@ -44,7 +44,7 @@ def insert(
     origin: str,
     early: bytes | None,
 ) -> None:
-    """Begin a session for one request of one subject, which is a device of `user_id` if somebody is logged in."""
+    """Begin a session for one request of one subject, which is a device of `user_id` if the caller is logged in."""
     tx.run(
         _sql.insert,
         id_hash=id_hash,
@@ -64,76 +64,76 @@ def insert(
 
 
 def end_oldest(tx: Tx, subject: str, *, but: int) -> int:
-    """End the oldest open sessions of a subject; `but` so many stay."""
+    """Delete the oldest open sessions of a subject, but keep the newest `but`; returns how many."""
     return tx.run(_sql.end_oldest, ANY, subject=subject, but=but)
 
 
 def end_oldest_of_user(tx: Tx, user_id: str, *, but: int) -> int:
-    """End the oldest open sessions of all devices of a user; `but` so many stay."""
+    """Delete the oldest open sessions of all devices of a user, but keep the newest `but`; returns how many."""
     return tx.run(_sql.end_oldest_of_user, ANY, user_id=user_id, but=but)
 
 
 def keep_early(tx: Tx, id_hash: bytes, early: bytes) -> bool:
-    """Keep what came too early; False if the session is used up."""
+    """Store an attempt that came too early; False if the session is used up."""
     return tx.run(_sql.keep_early, AT_MOST_ONE, id_hash=id_hash, early=early) == 1
 
 
 def get(tx: Tx, id_hash: bytes, *, now: int, idle_since: int) -> UiaSession | None:
-    """The session, unless it has expired, was not used after `idle_since`, or was by a clock that was ahead."""
+    """The session, unless it has expired, was not used after `idle_since`, or was last used by a clock that was ahead."""
     return tx.row(_sql.get, UiaSession, id_hash=id_hash, now=now, idle_since=idle_since, ahead=now + SKEW)
 
 
 def complete(tx: Tx, id_hash: bytes, *, before: str, completed: str, now: int) -> bool:
-    """Note another stage; False if the session is not as it was read (`before`)."""
+    """Record another completed stage; False if the session has changed since it was read (`before`) or is used up."""
     return tx.run(_sql.complete, AT_MOST_ONE, id_hash=id_hash, before=before, completed=completed, now=now) == 1
 
 
 def fill_in(tx: Tx, id_hash: bytes, *, before: bytes, request_mac: bytes, request: bytes) -> bool:
-    """Let the session be for another request; False if it is not for the one that it was read with, or was used."""
+    """Replace the session's request; False if that has changed since it was read (`before`) or the session is used up."""
     return (
         tx.run(_sql.fill_in, AT_MOST_ONE, id_hash=id_hash, before=before, request_mac=request_mac, request=request) == 1
     )
 
 
 def consume(tx: Tx, id_hash: bytes, *, now: int, result: str | None) -> bool:
-    """Use the session up; False if it was used before."""
+    """Use up the session and store its result; False if it was used up before."""
     return tx.run(_sql.consume, AT_MOST_ONE, id_hash=id_hash, now=now, result=result) == 1
 
 
 def allow_repeats(tx: Tx, id_hash: bytes, *, user_id: str, device_id: str, repeats: int) -> None:
-    """Let a registration that is finished log in the device that it opened again, `repeats` times at most."""
+    """Let a finished registration log in its device again, at most `repeats` times."""
     tx.run(_sql.allow_repeats, id_hash=id_hash, user_id=user_id, device_id=device_id, repeats=repeats)
 
 
 def repeated_device(tx: Tx, id_hash: bytes) -> str | None:
-    """The device that a finished registration opened; None if there is none, or it was logged out."""
+    """The device that a finished registration opened; None if there is none or it was logged out."""
     device_id: str | None = tx.value(_sql.repeated_device, id_hash=id_hash)
     return device_id
 
 
 def take_repeat(tx: Tx, id_hash: bytes) -> bool:
-    """Count a repeat of a finished registration; False if there is none left."""
+    """Count a repeated login of a finished registration; False if none is left."""
     return tx.run(_sql.take_repeat, AT_MOST_ONE, id_hash=id_hash) == 1
 
 
 def delete(tx: Tx, id_hash: bytes) -> None:
-    """End a session that was misused."""
+    """Delete a misused session, unless it is used up."""
     tx.run(_sql.delete, AT_MOST_ONE, id_hash=id_hash)
 
 
 def delete_of_user(tx: Tx, user_id: str, *, subjects: str) -> None:
-    """End the sessions that devices of a user began, and the finished one by which the user was registered.
+    """Delete the sessions that devices of a user began, and the finished session that registered the user.
 
-    `subjects` is what the texts of these devices begin with.
+    `subjects` is the prefix of these devices' subjects.
     """
     tx.run(_sql.delete_of_user, ANY, user_id=user_id, prefix=subjects)
 
 
 def delete_expired(tx: Tx, *, now: int, limit: int) -> int:
-    """Forget up to `limit` sessions that are too old."""
+    """Delete up to `limit` expired sessions; returns how many."""
     return tx.run(_sql.delete_expired, ANY, now=now, limit=limit)
 
 
 def delete_idle(tx: Tx, *, idle_since: int, limit: int) -> int:
-    """Forget up to `limit` sessions that nobody went on with after `idle_since`, or that left nothing to remember."""
+    """Delete up to `limit` sessions without a result that were not used after `idle_since`; returns how many."""
     return tx.run(_sql.delete_idle, ANY, idle_since=idle_since, limit=limit)

@@ -1,4 +1,4 @@
-"""The countries whose phone numbers there are, as people choose one."""
+"""The countries with phone numbers, for the selection on a page."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 
 class Country(Struct, frozen=True):
-    """A country to choose: its ISO code, its name and how its numbers begin."""
+    """A country to choose: ISO code, name and calling code, such as `+49`."""
 
     code: str
     name: str
@@ -16,7 +16,7 @@ class Country(Struct, frozen=True):
 
 
 def choices(codes: Iterable[str]) -> list[Country]:
-    """The countries of the ISO `codes`, by name."""
+    """The countries of the ISO `codes`, sorted by name. Unknown codes are ignored."""
     found = [
         Country(code, NAMES.get(code, code), f"+{phonenumbers.country_code_for_region(code)}")
         for code in codes
@@ -59,5 +59,5 @@ TZ Tanzania; UA Ukraine; UG Uganda; US United States; UY Uruguay; UZ Uzbekistan;
 VC Saint Vincent and the Grenadines; VE Venezuela; VG British Virgin Islands; VI U.S. Virgin Islands; VN Vietnam;
 VU Vanuatu; WF Wallis and Futuna; WS Samoa; XK Kosovo; YE Yemen; YT Mayotte; ZA South Africa; ZM Zambia; ZW Zimbabwe
 """
-# A library that knows these names in all languages takes a hundred megabytes or a dependency for them.
+# English only: libraries with these names in all languages need a hundred megabytes or a further dependency.
 NAMES: Final = dict(entry.split(" ", 1) for entry in " ".join(_TABLE.split()).split("; "))

@@ -1,4 +1,4 @@
-"""Where a person may be sent on to after confirming an address."""
+"""The `next_link`: the page to which the browser may be redirected once an address is confirmed."""
 
 import re
 from typing import Final
@@ -7,13 +7,13 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 from threepid.config import Web
 
 _PLAIN: Final = re.compile(r"[!-\[\]-~]+")
-"""Printable ASCII without blanks and backslashes: anything else is read differently by different browsers."""
+"""Printable ASCII without spaces and backslashes: browsers parse anything else differently."""
 
 
 def target(web: Web, next_link: str, sid: str) -> str | None:
-    """`next_link` with the `sid` as a parameter, or None if it must only be shown as text.
+    """`next_link` with the parameter `sid`, or None if a page may only show it as text.
 
-    It must be https to exactly a host of `web.next_link_hosts`, or have exactly a scheme of `web.next_link_schemes`.
+    A redirect requires https and exactly a host of `web.next_link_hosts`, or exactly a scheme of `web.next_link_schemes`.
     """
     if not _PLAIN.fullmatch(next_link):
         return None
@@ -29,14 +29,14 @@ def target(web: Web, next_link: str, sid: str) -> str | None:
 
 
 def source(destination: str) -> str:
-    """What a Content-Security-Policy calls the place of a `destination` that `target` has allowed."""
+    """The Content-Security-Policy source of a `destination` that `target` has returned."""
     parts = urlsplit(destination)
     return f"https://{parts.netloc.lower()}" if parts.scheme == "https" else f"{parts.scheme}:"
 
 
 def _is_listed(web: Web, parts: SplitResult) -> bool:
     if parts.scheme == "https":
-        # netloc, not hostname: a user name, a port or an escaped letter makes it another host than the listed one.
+        # netloc, not hostname: a username, a port or an escaped letter must not match a listed host.
         return parts.netloc.lower() in {host.lower() for host in web.next_link_hosts}
     return parts.scheme in web.next_link_schemes and parts.scheme not in {
         "http",

@@ -1,4 +1,4 @@
-"""All pages, and which of them a configuration turns on."""
+"""All pages, and the ones that a configuration enables."""
 
 from collections.abc import Mapping
 
@@ -7,13 +7,14 @@ from threepid.config import MailboxTransport
 from threepid.domain.services import Services
 from threepid.http.exchange import Answer, Fallbacks, Handle, Request, Route
 from threepid.http.failures import as_error
+from threepid.i18n import Text
 from threepid.web.fallback import page as fallback
 from threepid.web.pages import confirm, index, login, mailbox, static, stop_invites, submit_token
 from threepid.web.render import Pages
 
 
 def routes(services: Services, pages: Pages) -> list[Route]:
-    """The routes of the pages that the configuration turns on."""
+    """The routes of the pages that the configuration enables."""
     config = services.context.config
     found = [
         *index.routes(services, pages),
@@ -29,13 +30,15 @@ def routes(services: Services, pages: Pages) -> list[Route]:
 
 
 def fallbacks(pages: Pages) -> Fallbacks:
-    """The pages for what no route fits."""
+    """The pages for requests that no route serves."""
 
     def not_found(_path: str) -> Answer:
-        return pages.message("There is nothing here", "Please check the address.", status=404)
+        return pages.message(Text("Page not found"), Text("Check the address."), status=404)
 
     def wrong_method(_path: str) -> Answer:
-        return pages.message("This does not work here", "This page cannot be used in that way.", status=405)
+        return pages.message(
+            Text("This is not possible here"), Text("This page does not accept this kind of request."), status=405
+        )
 
     def failure(_path: str) -> Answer:
         return pages.failure()
@@ -44,7 +47,7 @@ def fallbacks(pages: Pages) -> Fallbacks:
 
 
 def _kind(route: Route, pages: Pages, entropy: Entropy) -> Route:
-    """`route`, with pages for its errors too, also below `/_matrix/` where programs get JSON."""
+    """`route`, answering errors with pages, even below `/_matrix/`, where the API answers with JSON."""
     return Route(
         route.template,
         {method: _kindly(handle, pages, entropy, route.template) for method, handle in route.handlers.items()},

@@ -111,7 +111,7 @@ def test_what_makes_no_sense_is_refused(world: World, tokens: RegistrationTokens
 
 def test_a_token_is_made_once(world: World, tokens: RegistrationTokens) -> None:
     world.run(tokens.create("invitation", uses_allowed=1))
-    with pytest.raises(InvalidParam, match="already"):
+    with pytest.raises(InvalidParam, match="exists already"):
         world.run(tokens.create("invitation", uses_allowed=99))
     (listed,) = world.run(tokens.all_tokens())
     assert listed.uses_allowed == 1

@@ -170,26 +170,32 @@ def test_a_machine_that_slept_while_it_worked_goes_on_working(clock: JumpingCloc
     run(work())
 
 
-def test_answers_are_handed_back_together_while_others_wait_and_at_once_when_none_does(
-    turns: Turns, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    handed: list[int] = []
-    original = turns._hand_back
+class CountingTurns(Turns):
+    """Knows how many answers were handed back together."""
 
-    def counting() -> None:
-        handed.append(len(turns._done))
-        original()
+    def __init__(self) -> None:
+        super().__init__(Clock(), "test", 0.001)
+        self.handed: list[int] = []
 
-    monkeypatch.setattr(turns, "_hand_back", counting)
+    def _hand_back(self) -> None:
+        self.handed.append(len(self._done))
+        super()._hand_back()
+
+
+def test_answers_are_handed_back_together_while_others_wait_and_at_once_when_none_does() -> None:
+    turns = CountingTurns()
 
     async def work() -> None:
         await turns.do(int)
-        assert handed == [1]
+        assert turns.handed == [1]
         await asyncio.gather(*(turns.do(time.sleep, 0.001) for _ in range(20 * TOGETHER)))
 
-    run(work())
-    assert sum(handed) == 1 + 20 * TOGETHER
-    assert len(handed) < 10 * TOGETHER
+    try:
+        run(work())
+    finally:
+        turns.close()
+    assert sum(turns.handed) == 1 + 20 * TOGETHER
+    assert len(turns.handed) < 10 * TOGETHER
 
 
 def test_of_slow_work_each_answer_is_handed_back_at_once(turns: Turns) -> None:

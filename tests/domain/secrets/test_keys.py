@@ -180,11 +180,11 @@ def test_retired_keys_do_not_sign_and_do_not_stop_the_first_start(tmp_path: Path
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (f"ed25519 0 {SEEDS[1]}", "another key ed25519:0"),
-        (f"ed25519 1 {SEEDS[0]}", "ed25519:1 is here already, as ed25519:0"),
-        (f"ed25519 0 {SEEDS[0]}", "ed25519:0 is here already"),
-        (f"ed25519 1 {SEEDS[1]}\ned25519 1 {SEEDS[2]}", "another key ed25519:1"),
-        (f"ed25519 1 {SEEDS[1]}\ned25519 2 {SEEDS[1]}", "ed25519:2 is here already, as ed25519:1"),
+        (f"ed25519 0 {SEEDS[1]}", "Another key ed25519:0"),
+        (f"ed25519 1 {SEEDS[0]}", "ed25519:1 exists already, as ed25519:0"),
+        (f"ed25519 0 {SEEDS[0]}", "ed25519:0 exists already"),
+        (f"ed25519 1 {SEEDS[1]}\ned25519 1 {SEEDS[2]}", "Another key ed25519:1"),
+        (f"ed25519 1 {SEEDS[1]}\ned25519 2 {SEEDS[1]}", "ed25519:2 exists already, as ed25519:1"),
         (f"ed25519 a-b {SEEDS[1]}", "not a signing key"),
         (f"ed25519 ../x {SEEDS[1]}", "not a signing key"),
         (f"ed25519 \N{SUPERSCRIPT TWO} {SEEDS[1]}", "not a signing key"),
@@ -247,5 +247,5 @@ def test_files_that_cannot_be_read_are_refused_in_one_sentence(tmp_path: Path) -
 
 def test_where_no_key_can_be_written_none_is_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(KeyFileError, match="cannot be made"):
+    with pytest.raises(KeyFileError, match="cannot be created"):
         ensure_keyring(tmp_path / "file" / "keys", SeededEntropy("a"))

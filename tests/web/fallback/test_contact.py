@@ -45,19 +45,19 @@ def test_an_account_is_opened_with_the_address_that_was_proven_on_the_page(world
 
 def test_the_link_of_the_mail_does_too(world: World) -> None:
     visitor, _ = at_email(world)
-    early = visitor.press("I have pressed the button")
+    early = visitor.press("I pressed the button")
     assert early.status == 403
-    assert early.problem.startswith("We do not see that yet")
+    assert early.problem.startswith("We have not seen that yet")
     assert world.get(world.mail().link).status_code == 200
-    assert visitor.press("I have pressed the button").status == 403
+    assert visitor.press("I pressed the button").status == 403
     assert world.post(world.mail().link).status_code == 200
-    assert visitor.press("I have pressed the button").heading == DONE
+    assert visitor.press("I pressed the button").heading == DONE
 
 
 def test_a_wrong_code_is_told_beside_the_field_and_may_be_put_right(world: World) -> None:
     visitor, session = at_email(world)
     wrong = visitor.press("Continue", code="12345x")
-    assert (wrong.status, wrong.texts["code-problem"]) == (400, "This code is not correct.")
+    assert (wrong.status, wrong.texts["code-problem"]) == (400, "This code is wrong.")
     assert wrong.attributes["code"]["aria-describedby"] == "code-problem code-hint"
     assert completed(world, session) == []
     assert visitor.press("Continue", code=world.mail().code).heading == DONE
@@ -67,11 +67,16 @@ def test_after_too_many_wrong_codes_another_mail_begins_anew(world: World) -> No
     visitor, _ = at_email(world)
     old = world.mail()
     told = [visitor.press("Continue", code="12345x").problem for _ in range(6)]
-    assert told[0] == "This code is not correct."
-    assert "too many wrong codes" in told[-1]
-    assert "too many wrong codes" in visitor.press("Continue", code=old.code).problem
+    assert told[0] == "This code is wrong."
+    assert "Too many wrong codes" in told[-1]
+    # The way on is a new code: there is no field for another guess, and the right one comes too late.
+    assert "code" not in visitor.page.fields
+    assert list(visitor.page.buttons) == ["Send a new code"]
+    hidden = visitor.page.fields
+    late = visitor.send({**hidden, "action": "code", "code": old.code})
+    assert "Too many wrong codes" in late.problem
     world.clock.advance(1)
-    assert visitor.press("Send another mail").status == 200
+    assert visitor.press("Send a new code").status == 200
     assert len(world.mails()) == 2
     assert visitor.press("Continue", code=world.mail().code).heading == DONE
 
@@ -90,15 +95,16 @@ def test_a_code_that_is_too_old_is_told_and_replaced(world: World) -> None:
     visitor, _ = at_email(world)
     old = world.mail()
     world.clock.advance(11 * 60_000)
-    assert visitor.press("Continue", code=old.code).texts["code-problem"].startswith("This code is too old")
-    assert visitor.press("Send another mail").problem == ""
+    assert visitor.press("Continue", code=old.code).problem.startswith("This code has expired")
+    assert list(visitor.page.buttons) == ["Send a new code"]
+    assert visitor.press("Send a new code").problem == ""
     assert visitor.press("Continue", code=world.mail().code).heading == DONE
 
 
 def test_another_address_may_be_used_instead(world: World) -> None:
     visitor, _ = at_email(world)
-    visitor.follow("Use another address")
-    assert visitor.page.heading == "Your e\N{NON-BREAKING HYPHEN}mail address"
+    visitor.follow("Use another email address")
+    assert visitor.page.heading == "Your email address"
     world.clock.advance(1)
     visitor.press("Send me a code", address="carol@example.com")
     assert world.mail().recipient == "carol@example.com"
@@ -111,7 +117,7 @@ def test_what_is_no_address_is_told_beside_the_field(world: World, address: str)
     refused = visitor.send({"action": "send", "address": address})
     assert refused.status == 400
     if "\x00" not in address:  # a form with such characters is no form at all
-        assert "not an e-mail address" in refused.texts["address-problem"]
+        assert "cannot send to this email address" in refused.texts["address-problem"]
         assert refused.fields["address"] == address.strip()
     assert world.mails() == []
 
@@ -131,9 +137,10 @@ def test_limits_and_policy_hold_on_the_page(database_url: str, tmp_path: Path) -
         assert visitor.press("Send another mail").status == 200
         late = visitor.press("Send another mail")
         assert late.status == 429
-        assert "too many messages" in late.problem
+        assert "Too many messages" in late.problem
         assert "code" in late.fields
         assert "code-problem" not in late.texts
+        assert "Send another mail" not in late.buttons
         assert int(late.headers["Retry-After"]) > 0
         assert len(world.mails()) == 2
 
@@ -160,7 +167,7 @@ def test_the_password_of_somebody_who_is_logged_in_is_set_by_the_page(world: Wor
     asked = begin(world, "/account/password", {"new_password": "another good one"}, access_token=token)
     session = asked["session"]
     visitor = Visitor.at_stage(world, EMAIL, session)
-    assert visitor.page.heading == "The e\N{NON-BREAKING HYPHEN}mail address of your account"
+    assert visitor.page.heading == "The email address of your account"
     assert "set a new password: @alice:example.org" in visitor.page.text
     visitor.press("Send me a code", address="alice@example.com")
     assert visitor.press("Continue", code=world.mail().code).heading == DONE
@@ -232,9 +239,9 @@ def test_a_phone_number_is_typed_as_at_home_or_with_its_country(phones: World, t
     assert visitor.page.options == ["DE", "GB"]
     visitor.press("Send me a code", address=typed, country=country)
     assert "+447400123456" in visitor.page.text
-    assert "I have pressed the button" not in visitor.page.buttons
+    assert "I pressed the button" not in visitor.page.buttons
     assert phones.text().recipient == "+447400123456"
-    assert visitor.press("Continue", code="12345x").problem == "This code is not correct."
+    assert visitor.press("Continue", code="12345x").problem == "This code is wrong."
     assert visitor.press("Continue", code=phones.text().code).heading == DONE
     assert completed(phones, session) == ["all"]
 
@@ -245,14 +252,14 @@ def test_the_country_is_that_of_the_browser_until_another_is_chosen(phones: Worl
         assert visitor.page.fields["country"] == chosen, header
     refused = visitor.press("Send me a code", address="12", country="GB")
     assert (refused.status, refused.fields["country"], refused.fields["address"]) == (400, "GB", "12")
-    assert "not a phone number" in refused.texts["address-problem"]
+    assert "cannot send to this phone number" in refused.texts["address-problem"]
 
 
 def test_another_text_is_sent_when_asked_for(phones: World) -> None:
     visitor = Visitor.at_stage(phones, PHONE, begin(phones, body=NAMED)["session"])
     visitor.press("Send me a code", address="+447400123456")
     first = phones.text()
-    assert visitor.press("Send another message").problem == ""
+    assert visitor.press("Send another SMS").problem == ""
     assert phones.text().text != first.text
     assert visitor.press("Continue", code=phones.text().code).heading == DONE
 
@@ -260,4 +267,4 @@ def test_another_text_is_sent_when_asked_for(phones: World) -> None:
 def test_a_country_that_is_not_texted_is_refused(phones: World) -> None:
     visitor = Visitor.at_stage(phones, PHONE, begin(phones, body=NAMED)["session"])
     refused = visitor.press("Send me a code", address="+12015550123")
-    assert (refused.status, refused.problem) == (403, "Phone numbers of this country are not allowed here.")
+    assert (refused.status, refused.problem) == (403, "This server does not allow phone numbers of this country.")

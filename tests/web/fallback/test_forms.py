@@ -28,7 +28,7 @@ TERMS = [
 def test_the_stage_without_a_question_takes_one_press(world: World) -> None:
     session = begin(world)["session"]
     visitor = Visitor.at_stage(world, "m.login.dummy", session)
-    assert visitor.page.heading == "Shall we go on?"
+    assert visitor.page.heading == "Continue?"
     assert "open an account" in visitor.page.text
     assert completed(world, session) == []
     assert visitor.press("Continue").heading == DONE
@@ -51,9 +51,9 @@ def test_the_password_is_that_of_the_account_which_the_page_names(world: World) 
     session = begin(world, "/delete_devices", {"devices": ["ABC"]}, access_token=token)["session"]
     visitor = Visitor.at_stage(world, "m.login.password", session)
     assert "@alice:example.org" in visitor.page.text
-    assert "log out some of your devices" in visitor.page.text
+    assert "sign out some of your devices" in visitor.page.text
     wrong = visitor.press("Continue", password="not it")
-    assert (wrong.status, wrong.problem) == (403, "The password is not right.")
+    assert (wrong.status, wrong.problem) == (403, "The password is wrong.")
     assert wrong.texts["password-problem"] == wrong.problem
     assert wrong.attributes["password"]["aria-describedby"] == "password-problem"
     assert wrong.attributes["password"]["aria-invalid"] == "true"
@@ -86,7 +86,7 @@ def test_a_registration_token_is_taken_and_a_wrong_one_refused(guarded: World) -
     visitor = Visitor.at_stage(guarded, "m.login.registration_token", session)
     wrong = visitor.press("Continue", token="nonsense")
     assert wrong.status == 403
-    assert "not known" in wrong.texts["token-problem"]
+    assert "is unknown" in wrong.texts["token-problem"]
     assert visitor.press("Continue", token=f" {token} ").heading == DONE
     assert completed(guarded, session) == ["m.login.registration_token"]
 
@@ -107,14 +107,14 @@ def test_documents_are_shown_in_the_language_of_the_browser_and_accepted_one_by_
     assert links["https://example.org/fr"]["target"] == "_blank"
     for missing in ((), ("accept-privacy",)):
         refused = visitor.press("I accept", check=missing)
-        assert (refused.status, refused.problem) == (400, "Please read and accept all of it to go on.")
+        assert (refused.status, refused.problem) == (400, "Read and accept everything to continue.")
     assert visitor.press("I accept", check=("accept-privacy", "accept-rules")).heading == DONE
 
 
 def test_a_document_that_was_replaced_meanwhile_is_not_accepted(guarded: World) -> None:
     visitor = at_terms(guarded)
     refused = visitor.send({"accept-privacy": "0.9", "accept-rules": "2"})
-    assert (refused.status, refused.problem) == (400, "Please read and accept all of it to go on.")
+    assert (refused.status, refused.problem) == (400, "Read and accept everything to continue.")
 
 
 def test_the_captcha_of_the_configuration_is_shown_and_asked_about(database_url: str, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_the_captcha_of_the_configuration_is_shown_and_asked_about(database_url:
         assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
         assert "data-sitekey" in visitor.page.html
         assert "needs JavaScript" in visitor.page.text
-        assert visitor.press("Continue").problem == "Please solve the captcha first."
+        assert visitor.press("Continue").problem == "Solve the captcha first."
         assert visitor.send({"g-recaptcha-response": "wrong"}).problem == "The captcha was not solved."
         assert visitor.page.status == 403
         assert visitor.send({"h-captcha-response": f"{RIGHT}:{SITE_KEY}"}).heading == DONE
@@ -143,7 +143,9 @@ def test_without_its_provider_a_captcha_cannot_be_solved(database_url: str, tmp_
         gone = provider.settings
     with World(database_url, tmp_path, accounts__captcha=gone, outbound=provider.outbound) as world:
         visitor = Visitor.at_stage(world, "m.login.recaptcha", begin(world)["session"])
-        assert visitor.send({"g-recaptcha-response": "x"}).problem == "The captcha could not be checked."
+        assert (
+            visitor.send({"g-recaptcha-response": "x"}).problem == "We could not verify the captcha. Please try again."
+        )
         assert visitor.page.status == 502
 
 
@@ -153,7 +155,7 @@ def test_a_session_that_is_unknown_expired_or_used_has_a_page_that_says_so(world
     expired = Visitor.at_stage(world, "m.login.dummy", begin(world)["session"])
     world.clock.advance(16 * 60_000)
     assert expired.press("Continue").status == 404
-    assert expired.page.heading == "This page is no longer good"
+    assert expired.page.heading == "This page has expired"
     used = begin(world, body={"username": "bob", "password": PASSWORD})["session"]
     begun = Visitor.at_stage(world, "m.login.dummy", used)
     assert begun.press("Continue").heading == DONE
@@ -168,7 +170,7 @@ def test_a_session_that_is_unknown_expired_or_used_has_a_page_that_says_so(world
 )
 def test_a_stage_that_is_not_offered_has_a_page_that_says_so(world: World, stage: str) -> None:
     visitor = Visitor.at_stage(world, stage, begin(world)["session"])
-    assert (visitor.page.status, visitor.page.heading) == (400, "This step is not needed now")
+    assert (visitor.page.status, visitor.page.heading) == (400, "This step is not needed")
     assert visitor.send({"password": "x"}).status == 400
 
 

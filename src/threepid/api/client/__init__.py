@@ -1,1 +1,1 @@
-"""The Client-Server API, one module for each file of the specification that it serves."""
+"""The Client-Server API: one module for each file of the specification."""

@@ -1,4 +1,4 @@
-"""Ending an account. https://spec.matrix.org/latest/client-server-api/#account-deactivation."""
+"""Deactivating an account. https://spec.matrix.org/latest/client-server-api/#account-deactivation."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ from threepid.spec.uia import AuthData, Operation
 
 
 class Deactivate(Struct, frozen=True):
-    """`id_server` is to forget the contacts too; `erase` also erases what others see of the user."""
+    """`id_server` is an identity server to unbind the contacts from; `erase` also erases the profile."""
 
     auth: AuthData | UnsetType = UNSET
     id_server: IdServer | UnsetType = UNSET
@@ -20,7 +20,7 @@ class Deactivate(Struct, frozen=True):
 
 
 class Deactivated(Struct, frozen=True):
-    """`success` if all addresses are known to be withdrawn from the identity servers, else `no-support`."""
+    """`success` if all addresses are confirmed as unbound from the identity servers, else `no-support`."""
 
     id_server_unbind_result: Literal["success", "no-support"]
 
@@ -33,7 +33,7 @@ class Deactivated(Struct, frozen=True):
     errors=(errors.Forbidden, errors.MissingToken),
 )
 async def deactivate(call: MaybeUserCall, body: Deactivate) -> Deactivated:
-    """Close the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountdeactivate."""
+    """Deactivate the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountdeactivate."""
     withdrawn = await call.homeserver.closing.deactivate(
         call.authentication(body.auth), id_server=body.id_server or None, erase=body.erase
     )

@@ -15,7 +15,7 @@ from threepid.spec.uia import AuthData, Operation
 
 
 class Threepid(Struct, frozen=True):
-    """One contact; `address` in its canonical form, times in milliseconds."""
+    """One contact. `address` is canonical; times are in milliseconds."""
 
     medium: str
     address: str
@@ -30,7 +30,7 @@ class Threepids(Struct, frozen=True):
 
 
 class PostThreepids(Struct, frozen=True):
-    """Credentials as today, or in the spelling that clients of 2016 sent; `bind` is of 2016 too."""
+    """Credentials under their current name or that of 2016; `bind` is from 2016, too."""
 
     three_pid_creds: dict[str, Any] | UnsetType = UNSET
     old_three_pid_creds: dict[str, Any] | UnsetType = field(name="threePidCreds", default=UNSET)
@@ -64,10 +64,10 @@ async def get_threepids(call: UserCall) -> Threepids:
     ),
 )
 async def post_threepids(call: UserCall, body: PostThreepids) -> None:
-    """Add the address that a validation session proves. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pid."""
+    """Add the address of a validation session to the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pid."""
     given = body.old_three_pid_creds if body.three_pid_creds is UNSET else body.three_pid_creds
     if given is UNSET:
-        raise errors.MissingParam("'three_pid_creds' is missing.")
+        raise errors.MissingParam.named("three_pid_creds")
     creds = threepid_creds.read(given, ServedThreepidCreds)
     await call.homeserver.threepids.add_by_creds(call.user_id, creds, bind=body.bind)
 
@@ -81,7 +81,7 @@ class AddThreepid(Struct, frozen=True):
 
 
 class RemoveThreepid(Struct, frozen=True):
-    """An address, and the identity server that it is to be withdrawn from."""
+    """An address, and the identity server to unbind it from."""
 
     medium: Literal["email", "msisdn"]
     address: Annotated[str, Meta(max_length=500)]
@@ -89,7 +89,7 @@ class RemoveThreepid(Struct, frozen=True):
 
 
 class BindThreepid(Struct, frozen=True):
-    """A validation session of an identity server; clients of before 2019 had no token for it."""
+    """A validation session of an identity server. Clients before 2019 send no `id_access_token`."""
 
     sid: SessionId
     client_secret: ClientSecret
@@ -98,7 +98,7 @@ class BindThreepid(Struct, frozen=True):
 
 
 class Unbound(Struct, frozen=True):
-    """`success` if the address is known to be withdrawn from the identity server, else `no-support`."""
+    """`success` if the address is confirmed as unbound from the identity server, else `no-support`."""
 
     id_server_unbind_result: Literal["success", "no-support"]
 
@@ -111,7 +111,7 @@ class Unbound(Struct, frozen=True):
     errors=(errors.Forbidden, errors.ThreepidAuthFailed, errors.ThreepidInUse),
 )
 async def add_threepid(call: UserCall, body: AddThreepid) -> None:
-    """Add the address that a session of this homeserver proves. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidadd."""
+    """Add the address of a validation session of this homeserver to the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidadd."""
     authentication = call.authentication(body.auth)
     await call.homeserver.threepids.add(call.user_id, body.sid, body.client_secret, authentication)
 
@@ -143,7 +143,7 @@ async def delete_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
     ),
 )
 async def bind_threepid(call: UserCall, body: BindThreepid) -> None:
-    """Publish an address at an identity server. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidbind."""
+    """Bind an address at an identity server. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidbind."""
     await call.homeserver.bindings.bind(
         call.user_id,
         id_server=body.id_server,
@@ -155,7 +155,7 @@ async def bind_threepid(call: UserCall, body: BindThreepid) -> None:
 
 @endpoint("POST", client("/account/3pid/unbind", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
 async def unbind_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
-    """Withdraw an address from an identity server. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidunbind."""
+    """Unbind an address at an identity server. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidunbind."""
     withdrawn = await call.homeserver.bindings.unbind(call.user_id, body.medium, body.address, body.id_server or None)
     return Unbound("success" if withdrawn else "no-support")
 
@@ -176,7 +176,7 @@ _REQUEST_ERRORS: Final = (
     errors=_REQUEST_ERRORS,
 )
 async def request_add_email_token(call: MaybeUserCall, body: EmailTokenRequest) -> Sid:
-    """Prove an e-mail address for an account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidemailrequesttoken."""
+    """Send a code and link to an email address, to add it to the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidemailrequesttoken."""
     return await request_token(call, Purpose.ADD, body, owner=call.user_id)
 
 
@@ -187,7 +187,7 @@ async def request_add_email_token(call: MaybeUserCall, body: EmailTokenRequest) 
     errors=_REQUEST_ERRORS,
 )
 async def request_add_msisdn_token(call: MaybeUserCall, body: MsisdnTokenRequest) -> Sid:
-    """Prove a phone number for an account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidmsisdnrequesttoken."""
+    """Send a code to a phone number, to add it to the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidmsisdnrequesttoken."""
     return await request_token(call, Purpose.ADD, body, owner=call.user_id)
 
 

@@ -1,4 +1,4 @@
-"""What clients can do here. https://spec.matrix.org/latest/client-server-api/#capabilities-negotiation."""
+"""Capabilities of this homeserver. https://spec.matrix.org/latest/client-server-api/#capabilities-negotiation."""
 
 from msgspec import Struct, field
 
@@ -8,27 +8,27 @@ from threepid.spec.endpoint import Auth, client, endpoint
 
 
 class Enabled(Struct, frozen=True):
-    """Is it possible?"""
+    """Is the capability enabled?"""
 
     enabled: bool
 
 
 class ProfileFields(Struct, frozen=True):
-    """Which members of a profile can be set."""
+    """The profile fields that users can set."""
 
     enabled: bool
     allowed: tuple[str, ...]
 
 
 class RoomVersions(Struct, frozen=True):
-    """What rooms could be made of; there are none here, so what the specification takes a missing answer for."""
+    """Room versions. This server has no rooms, so these are the specification's defaults."""
 
     default: str
     available: dict[str, str]
 
 
 class KnownCapabilities(Struct, frozen=True):
-    """Each under the specification's name."""
+    """The capabilities, under the specification's names."""
 
     change_password: Enabled = field(name="m.change_password")
     threepid_changes: Enabled = field(name="m.3pid_changes")
@@ -40,14 +40,14 @@ class KnownCapabilities(Struct, frozen=True):
 
 
 class Capabilities(Struct, frozen=True):
-    """What clients can do here."""
+    """The answer: all capabilities."""
 
     capabilities: KnownCapabilities
 
 
 @endpoint("GET", client("/capabilities", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
 async def capabilities(call: UserCall) -> Capabilities:
-    """What clients can do here. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3capabilities."""
+    """Get the capabilities of the server. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3capabilities."""
     yes = Enabled(enabled=True)
     return Capabilities(
         KnownCapabilities(

@@ -4,6 +4,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import UserCall
 from threepid.domain.accounts.devices import KnownDevice
+from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import DeviceId, DisplayName
@@ -11,7 +12,7 @@ from threepid.spec.uia import PASSWORD, AuthData, Operation
 
 
 class Device(Struct, frozen=True):
-    """One device, and when and from where it was heard of last; all members, because some clients want them all."""
+    """One device with its last seen address and time (ms). No member is optional, because some clients require all."""
 
     device_id: str
     display_name: str
@@ -26,19 +27,19 @@ class Devices(Struct, frozen=True):
 
 
 class Rename(Struct, frozen=True):
-    """The device's new name; absent: it stays."""
+    """The device's new name; if absent, the name stays."""
 
     display_name: DisplayName | UnsetType = UNSET
 
 
 class DeleteDevice(Struct, frozen=True):
-    """Authentication."""
+    """The authentication data."""
 
     auth: AuthData | UnsetType = UNSET
 
 
 class DeleteDevices(Struct, frozen=True):
-    """Devices to be logged out."""
+    """The devices to log out."""
 
     devices: list[DeviceId]
     auth: AuthData | UnsetType = UNSET
@@ -52,7 +53,7 @@ def _shown(device: KnownDevice) -> Device:
 
 @endpoint("GET", client("/devices", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
 async def get_devices(call: UserCall) -> Devices:
-    """The devices of the account. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3devices."""
+    """List the devices of the account. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3devices."""
     return Devices(
         [_shown(device) for device in await call.homeserver.devices.of(call.user_id, own=call.requester.device_id)]
     )
@@ -62,10 +63,10 @@ async def get_devices(call: UserCall) -> Devices:
     "GET", client("/devices/{device_id}", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN, errors=(errors.NotFound,)
 )
 async def get_device(call: UserCall, device_id: str) -> Device:
-    """One device. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3devicesdeviceid."""
+    """Get one device. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3devicesdeviceid."""
     device = await call.homeserver.devices.get(call.user_id, device_id)
     if device is None:
-        raise errors.NotFound("There is no such device.")
+        raise errors.NotFound(Text("This device does not exist."))
     return _shown(device)
 
 
@@ -77,7 +78,7 @@ async def rename_device(call: UserCall, body: Rename, device_id: str) -> None:
     if body.display_name is UNSET:
         await get_device.handler(call, device_id)
     elif not await call.homeserver.devices.rename(call.user_id, device_id, body.display_name):
-        raise errors.NotFound("There is no such device.")
+        raise errors.NotFound(Text("This device does not exist."))
 
 
 @endpoint(
@@ -88,7 +89,7 @@ async def rename_device(call: UserCall, body: Rename, device_id: str) -> None:
     errors=(errors.Forbidden,),
 )
 async def delete_device(call: UserCall, body: DeleteDevice, device_id: str) -> None:
-    """Log a device out. https://spec.matrix.org/latest/client-server-api/#delete_matrixclientv3devicesdeviceid."""
+    """Delete a device. https://spec.matrix.org/latest/client-server-api/#delete_matrixclientv3devicesdeviceid."""
     grant = await call.authenticate(body.auth, ((PASSWORD,),), about=device_id)
     await call.homeserver.devices.delete(call.user_id, [device_id], grant)
 
@@ -101,7 +102,7 @@ async def delete_device(call: UserCall, body: DeleteDevice, device_id: str) -> N
     errors=(errors.Forbidden,),
 )
 async def delete_devices(call: UserCall, body: DeleteDevices) -> None:
-    """Log devices out. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3delete_devices."""
+    """Delete several devices. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3delete_devices."""
     grant = await call.authenticate(body.auth, ((PASSWORD,),))
     await call.homeserver.devices.delete(call.user_id, body.devices, grant)
 

@@ -1,4 +1,4 @@
-"""Filters of `/sync`: any is taken, because there is nothing here that it would let through or hold back.
+"""Filters of `/sync`. Any filter is accepted and ignored, because a sync is always empty.
 
 https://spec.matrix.org/latest/client-server-api/#filtering
 """
@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 
 from threepid.api.call import UserCall
+from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 
@@ -15,18 +16,18 @@ _EVERYTHING: Final = "0"
 
 
 class Filter(Struct, frozen=True):
-    """Whatever it says."""
+    """Any JSON object."""
 
 
 class FilterId(Struct, frozen=True):
-    """What `/sync` may be given instead of the filter."""
+    """The ID that stands for the filter in `/sync`."""
 
     filter_id: str
 
 
 def _check_owner(call: UserCall, user_id: str) -> None:
     if user_id != call.user_id:
-        raise errors.Forbidden("You can only have filters of your own.")
+        raise errors.Forbidden(Text("You can access only your own filters."))
 
 
 @endpoint(
@@ -36,7 +37,7 @@ def _check_owner(call: UserCall, user_id: str) -> None:
     errors=(errors.Forbidden,),
 )
 async def define_filter(call: UserCall, body: Filter, user_id: str) -> FilterId:  # noqa: ARG001 - see the module
-    """Name a filter. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3useruseridfilter."""
+    """Store a filter. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3useruseridfilter."""
     _check_owner(call, user_id)
     return FilterId(_EVERYTHING)
 
@@ -48,10 +49,10 @@ async def define_filter(call: UserCall, body: Filter, user_id: str) -> FilterId:
     errors=(errors.Forbidden, errors.NotFound),
 )
 async def get_filter(call: UserCall, user_id: str, filter_id: Annotated[str, Meta(max_length=255)]) -> dict[str, Any]:
-    """A filter by its name. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3useruseridfilterfilterid."""
+    """Get a filter. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3useruseridfilterfilterid."""
     _check_owner(call, user_id)
     if filter_id != _EVERYTHING:
-        raise errors.NotFound("There is no such filter.")
+        raise errors.NotFound(Text("This filter does not exist."))
     return {}
 
 

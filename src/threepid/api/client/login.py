@@ -20,13 +20,13 @@ class LoginFlow(Struct, frozen=True, omit_defaults=True):
 
 
 class LoginFlows(Struct, frozen=True):
-    """The ways to log in here."""
+    """The supported ways to log in."""
 
     flows: list[LoginFlow]
 
 
 class LoginRequest(Struct, frozen=True):
-    """Who logs in: by `identifier`, or by `user` or `medium` and `address` as clients of 2016 do."""
+    """A login. Clients of 2016 send `user`, or `medium` and `address`, in place of `identifier`."""
 
     type: str
     identifier: Identifier | UnsetType = UNSET
@@ -41,7 +41,7 @@ class LoginRequest(Struct, frozen=True):
 
 
 class LoggedIn(Struct, frozen=True, omit_defaults=True):
-    """The new session. `home_server` is for clients of 2016."""
+    """The new login. `home_server` is for clients of 2016."""
 
     user_id: str
     access_token: str
@@ -52,13 +52,13 @@ class LoggedIn(Struct, frozen=True, omit_defaults=True):
 
 
 class GetToken(Struct, frozen=True):
-    """Authentication."""
+    """The authentication data."""
 
     auth: AuthData | UnsetType = UNSET
 
 
 class LoginToken(Struct, frozen=True):
-    """A token that is good for one login, and its life in milliseconds."""
+    """A token for a single login, and its lifetime in milliseconds."""
 
     login_token: str
     expires_in_ms: int
@@ -66,7 +66,7 @@ class LoginToken(Struct, frozen=True):
 
 @endpoint("GET", client("/login", "r0", "v3", "unstable"), auth=Auth.NONE)
 async def get_login(call: Call) -> LoginFlows:  # noqa: ARG001 - the flows are the same for everybody
-    """How one can log in here. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3login."""
+    """Get the login types. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3login."""
     return LoginFlows([LoginFlow(PASSWORD), LoginFlow(LOGIN_TOKEN, get_login_token=True)])
 
 
@@ -94,14 +94,14 @@ async def _login(call: Call, body: LoginRequest) -> Login:
     device = call.device(body.device_id, body.initial_device_display_name, refreshes=body.refresh_token)
     if body.type == LOGIN_TOKEN:
         if body.token is UNSET:
-            raise errors.MissingParam("'token' is missing.")
+            raise errors.MissingParam.named("token")
         return await logins.log_in_by_token(body.token, device)
     if body.type != PASSWORD:
         raise errors.UnknownLoginType
     if body.password is UNSET:
-        raise errors.MissingParam("'password' is missing.")
+        raise errors.MissingParam.named("password")
     if body.identifier is UNSET and body.user is UNSET and body.address is UNSET:
-        raise errors.MissingParam("'identifier' is missing.")
+        raise errors.MissingParam.named("identifier")
     named = await call.homeserver.accounts.find(
         body.identifier, user=body.user, medium=body.medium, address=body.address
     )
@@ -110,7 +110,7 @@ async def _login(call: Call, body: LoginRequest) -> Login:
 
 @endpoint("POST", client("/login/get_token", "v1"), auth=Auth.ACCESS_TOKEN, uia=Operation.GET_LOGIN_TOKEN)
 async def get_login_token(call: UserCall, body: GetToken) -> LoginToken:
-    """A token by which another device can log in. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv1loginget_token."""
+    """Get a login token for another device. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv1loginget_token."""
     grant = await call.authenticate(body.auth, ((PASSWORD,),))
     return LoginToken(*await call.homeserver.devices.login_token(call.user_id, grant))
 

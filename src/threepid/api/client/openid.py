@@ -3,16 +3,17 @@
 from msgspec import Struct
 
 from threepid.api.call import UserCall
+from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 
 
 class RequestToken(Struct, frozen=True):
-    """Nothing is asked for."""
+    """An empty object."""
 
 
 class OpenIdToken(Struct, frozen=True):
-    """A token with which the user can show others who they are; `expires_in` in seconds."""
+    """A token that proves the user's ID to third parties; `expires_in` is in seconds."""
 
     access_token: str
     token_type: str
@@ -27,9 +28,9 @@ class OpenIdToken(Struct, frozen=True):
     errors=(errors.Forbidden,),
 )
 async def request_openid_token(call: UserCall, body: RequestToken, user_id: str) -> OpenIdToken:  # noqa: ARG001 - its object is empty
-    """An OpenID token for oneself. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3useruseridopenidrequest_token."""
+    """Get an OpenID token for yourself. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3useruseridopenidrequest_token."""
     if user_id != call.user_id:
-        raise errors.Forbidden("You can only ask for a token for yourself.")
+        raise errors.Forbidden(Text("You can request a token only for yourself."))
     token, seconds = await call.homeserver.devices.openid_token(call.requester)
     return OpenIdToken(token, "Bearer", call.config.server.name, seconds)
 

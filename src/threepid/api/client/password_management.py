@@ -14,7 +14,7 @@ from threepid.spec.uia import AuthData, Operation
 
 
 class NewPassword(Struct, frozen=True):
-    """The new password, and whether the other devices are to be logged out."""
+    """The new password. `logout_devices` logs out all other devices."""
 
     new_password: Password
     auth: AuthData | UnsetType = UNSET
@@ -29,7 +29,7 @@ class NewPassword(Struct, frozen=True):
     errors=(errors.Forbidden, errors.WeakPassword),
 )
 async def change_password(call: MaybeUserCall, body: NewPassword) -> None:
-    """Set a new password, by the old one or by a contact. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountpassword."""
+    """Set a new password, with the old one or a contact. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountpassword."""
     await call.homeserver.recovery.change_password(
         body.new_password, call.authentication(body.auth), log_out_devices=body.logout_devices
     )
@@ -50,7 +50,7 @@ _REQUEST_ERRORS: Final = (
     errors=_REQUEST_ERRORS,
 )
 async def request_reset_email_token(call: Call, body: EmailTokenRequest) -> Sid:
-    """Prove an e-mail address to recover the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountpasswordemailrequesttoken."""
+    """Send a code and link to an email address to recover the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountpasswordemailrequesttoken."""
     return await request_token(call, Purpose.RESET, body)
 
 
@@ -61,7 +61,7 @@ async def request_reset_email_token(call: Call, body: EmailTokenRequest) -> Sid:
     errors=_REQUEST_ERRORS,
 )
 async def request_reset_msisdn_token(call: Call, body: MsisdnTokenRequest) -> Sid:
-    """Prove a phone number to recover the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountpasswordmsisdnrequesttoken."""
+    """Send a code to a phone number to recover the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountpasswordmsisdnrequesttoken."""
     return await request_token(call, Purpose.RESET, body)
 
 

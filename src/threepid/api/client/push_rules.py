@@ -1,4 +1,4 @@
-"""Push rules: none, because there are no rooms here to be notified of; clients do not start without an answer.
+"""Push rules: always none, because this server has no rooms. Clients do not start without an answer.
 
 https://spec.matrix.org/latest/client-server-api/#push-rules-api
 """
@@ -11,7 +11,7 @@ from threepid.spec.endpoint import Auth, client, endpoint
 
 @endpoint("GET", client("/pushrules/", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
 async def get_push_rules(call: UserCall) -> dict[str, Any]:  # noqa: ARG001 - the same for everybody
-    """The rules for notifications. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3pushrules."""
+    """Get the push rules. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3pushrules."""
     kinds = ("override", "content", "room", "sender", "underride")
     return {"global": {kind: [] for kind in kinds}}
 

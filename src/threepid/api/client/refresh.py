@@ -9,13 +9,13 @@ from threepid.spec.endpoint import Auth, client, endpoint
 
 
 class Refresh(Struct, frozen=True):
-    """A refresh token that came with a login or with another refresh."""
+    """A refresh token from a login or from an earlier refresh."""
 
     refresh_token: str
 
 
 class Refreshed(Struct, frozen=True, omit_defaults=True):
-    """The new tokens; the first use of either ends the old ones."""
+    """The new tokens; the first use of either revokes the old ones."""
 
     access_token: str
     refresh_token: str

@@ -8,6 +8,7 @@ from threepid.api.call import Call
 from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
 from threepid.domain.lifecycle.registration import NewAccount
 from threepid.domain.validation.sessions import Purpose
+from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import DeviceId, DisplayName, Password
@@ -15,7 +16,7 @@ from threepid.spec.uia import AuthData, Operation
 
 
 class Register(Struct, frozen=True):
-    """The wishes for the new account."""
+    """The requested properties of the new account."""
 
     auth: AuthData | UnsetType = UNSET
     username: str | UnsetType = UNSET
@@ -33,7 +34,7 @@ class RegisterQuery(Struct, frozen=True):
 
 
 class Registered(Struct, frozen=True, omit_defaults=True):
-    """The new account, and its first device unless that was not wanted."""
+    """The new account, and its first device unless the client inhibited the login."""
 
     user_id: str
     home_server: str
@@ -44,13 +45,13 @@ class Registered(Struct, frozen=True, omit_defaults=True):
 
 
 class AvailableQuery(Struct, frozen=True):
-    """The username asked for."""
+    """The username to check."""
 
     username: str
 
 
 class Available(Struct, frozen=True):
-    """Always true: what is not available is an error."""
+    """Always true: an unavailable username is an error."""
 
     available: bool
 
@@ -76,7 +77,7 @@ async def register(call: Call, body: Register, query: RegisterQuery) -> Register
     if query.kind == "guest":
         raise errors.GuestAccessForbidden
     if query.kind != "user":
-        raise errors.InvalidParam("'kind' is 'user' or 'guest'.")
+        raise errors.InvalidParam(Text("'kind' must be 'user' or 'guest'."))
     wish = NewAccount(
         username=None if body.username is UNSET else body.username,
         password=None if body.password is UNSET else body.password,
@@ -125,7 +126,7 @@ _REQUEST_ERRORS: Final = (
     errors=_REQUEST_ERRORS,
 )
 async def request_register_email_token(call: Call, body: EmailTokenRequest) -> Sid:
-    """Prove an e-mail address for a new account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3registeremailrequesttoken."""
+    """Send a code and link to an email address for a new account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3registeremailrequesttoken."""
     call.homeserver.registration.check_open()
     return await request_token(call, Purpose.REGISTER, body)
 
@@ -137,7 +138,7 @@ async def request_register_email_token(call: Call, body: EmailTokenRequest) -> S
     errors=_REQUEST_ERRORS,
 )
 async def request_register_msisdn_token(call: Call, body: MsisdnTokenRequest) -> Sid:
-    """Prove a phone number for a new account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3registermsisdnrequesttoken."""
+    """Send a code to a phone number for a new account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3registermsisdnrequesttoken."""
     call.homeserver.registration.check_open()
     return await request_token(call, Purpose.REGISTER, body)
 

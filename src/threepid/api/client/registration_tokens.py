@@ -1,20 +1,21 @@
-"""Is a registration token good? https://spec.matrix.org/latest/client-server-api/#get_matrixclientv1registermloginregistration_tokenvalidity."""
+"""Validity of registration tokens. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv1registermloginregistration_tokenvalidity."""
 
 from msgspec import Struct
 
 from threepid.api.call import Call
+from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 
 
 class ValidityQuery(Struct, frozen=True):
-    """The token asked about."""
+    """The token to check."""
 
     token: str
 
 
 class Validity(Struct, frozen=True):
-    """Could somebody register with it now?"""
+    """Can the token be used to register now?"""
 
     valid: bool
 
@@ -26,9 +27,9 @@ class Validity(Struct, frozen=True):
     errors=(errors.Forbidden,),
 )
 async def registration_token_validity(call: Call, query: ValidityQuery) -> Validity:
-    """Is the token good? Wrong ones are counted. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv1registermloginregistration_tokenvalidity."""
+    """Check a registration token. Wrong tokens count towards a limit. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv1registermloginregistration_tokenvalidity."""
     if call.homeserver.settings.registration == "closed":
-        raise errors.Forbidden("Registration is closed on this server.")
+        raise errors.Forbidden(Text("Registration is closed on this server."))
     return Validity(await call.homeserver.registration_tokens.guess(query.token, client=call.client))
 
 

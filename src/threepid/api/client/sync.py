@@ -1,4 +1,4 @@
-"""An honest empty sync: there are no rooms here. https://spec.matrix.org/latest/client-server-api/#syncing."""
+"""A sync that is always empty: this server has no rooms. https://spec.matrix.org/latest/client-server-api/#syncing."""
 
 from typing import Annotated, Final
 
@@ -12,7 +12,7 @@ _NEXT_BATCH: Final = "empty"
 
 
 class SyncQuery(Struct, frozen=True):
-    """Where the client is, and how many milliseconds it waits; the rest is about what there is not here."""
+    """The client's position, and how many milliseconds it waits; the other parameters have no effect here."""
 
     since: str | UnsetType = UNSET
     timeout: Annotated[int, Meta(ge=0, le=MAX_INTEGER)] = 0
@@ -29,7 +29,7 @@ class Events(Struct, frozen=True):
 
 
 class DeviceLists(Struct, frozen=True):
-    """Nobody's devices."""
+    """No changed device lists."""
 
     changed: tuple[()] = ()
     left: tuple[()] = ()
@@ -45,7 +45,7 @@ class Rooms(Struct, frozen=True):
 
 
 class Sync(Struct, frozen=True):
-    """Nothing, and where to go on from."""
+    """An empty sync, and the position to continue from."""
 
     next_batch: str
     account_data: Events = Events()
@@ -58,7 +58,7 @@ class Sync(Struct, frozen=True):
 
 @endpoint("GET", client("/sync", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
 async def sync(call: UserCall, query: SyncQuery) -> Sync:
-    """What is new, which is nothing; tells a waiting client of the end of its token. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3sync."""
+    """Return an empty sync. A waiting client learns when its access token is revoked. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3sync."""
     if query.since is not UNSET and query.timeout and not query.full_state:
         await call.homeserver.waiting.wait(call.user_id, call.token, query.timeout)
     return Sync(_NEXT_BATCH)

@@ -1,4 +1,4 @@
-"""What all requests for a validation message share. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3registeremailrequesttoken."""
+"""Requests for a validation message: the parts that they share. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3registeremailrequesttoken."""
 
 from typing import Final
 
@@ -8,6 +8,7 @@ from threepid.api.call import Call
 from threepid.domain.addresses import Address, AmbiguousNumber, InvalidAddress, parse_email, parse_phone
 from threepid.domain.origin import Origin
 from threepid.domain.validation.sessions import Purpose
+from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, other
 from threepid.spec.errors import MatrixError
@@ -15,9 +16,9 @@ from threepid.spec.types import ClientSecret, Country, NextLink, PhoneNumber, Se
 
 
 class _Request(Struct, frozen=True, kw_only=True):
-    """What every request for a message has.
+    """The members of every request for a message.
 
-    `id_server` and `id_access_token` are of the time when others could be asked; they are not looked at.
+    `id_server` and `id_access_token`, from the time when clients could choose an identity server, are ignored.
     """
 
     client_secret: ClientSecret
@@ -27,39 +28,39 @@ class _Request(Struct, frozen=True, kw_only=True):
 
 
 class EmailRequest(_Request, frozen=True, kw_only=True):
-    """An e-mail address to be validated."""
+    """An email address to validate."""
 
     email: str
 
 
 class MsisdnRequest(_Request, frozen=True, kw_only=True):
-    """A phone number to be validated: as dialled in `country`, or international."""
+    """A phone number to validate: as dialled in `country`, or international."""
 
     country: Country
     phone_number: PhoneNumber
 
 
 class EmailTokenRequest(EmailRequest, frozen=True, kw_only=True):
-    """The same with the number of the client's try."""
+    """An email address to validate, and the number of the client's attempt."""
 
     send_attempt: SendAttempt
 
 
 class MsisdnTokenRequest(MsisdnRequest, frozen=True, kw_only=True):
-    """The same with the number of the client's try."""
+    """A phone number to validate, and the number of the client's attempt."""
 
     send_attempt: SendAttempt
 
 
 class Sid(Struct, frozen=True, omit_defaults=True):
-    """The session, and where the client hands in the code that the person got."""
+    """The validation session, and the URL to which the client submits the code."""
 
     sid: str
     submit_url: str | UnsetType = UNSET
 
 
 class SubmitToken(Struct, frozen=True):
-    """What the person got by mail or text, and the session that it belongs to."""
+    """The code from a mail or an SMS, and its validation session."""
 
     sid: SessionId
     client_secret: ClientSecret
@@ -67,7 +68,7 @@ class SubmitToken(Struct, frozen=True):
 
 
 class Success(Struct, frozen=True):
-    """Was the code taken? Only the Identity Service API v1 answers false: elsewhere that is an error."""
+    """Was the code accepted? Only the Identity Service API v1 answers false; elsewhere a rejected code is an error."""
 
     success: bool
 
@@ -82,7 +83,7 @@ SUBMIT_PATH: Final = "/_threepid/client/v1/submit_token"
     errors=(errors.NoValidSession, errors.SessionExpired, errors.TokenIncorrect),
 )
 async def submit_token(call: Call, body: SubmitToken) -> Success:
-    """Hand in what came by mail or text, without an access token: the `submit_url` of the homeserver's sessions.
+    """Submit a code without an access token: the `submit_url` of the homeserver's validation sessions.
 
     https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3registeremailrequesttoken
     """
@@ -93,7 +94,7 @@ async def submit_token(call: Call, body: SubmitToken) -> Success:
 async def request_token(
     call: Call, purpose: Purpose, body: EmailTokenRequest | MsisdnTokenRequest, *, owner: str = ""
 ) -> Sid:
-    """Open a session of the homeserver's for the address in `body`."""
+    """Open a validation session of the homeserver for the address in `body`."""
     sid = await open_session(call, purpose, body, body.send_attempt, owner=owner)
     return Sid(sid, f"{call.config.server.public_base_url.rstrip('/')}{SUBMIT_PATH}")
 
@@ -109,9 +110,10 @@ async def open_session(
     invalid_email: type[MatrixError] = errors.InvalidParam,
     invalid_phone: type[MatrixError] = errors.InvalidParam,
 ) -> str:
-    """Open a session for the address in `body` and return its sid; the given errors if it is no address.
+    """Open a validation session for the address in `body` and return its sid.
 
-    The message says that `origin` asked for it, by default the caller.
+    Raises `invalid_email` or `invalid_phone` for an invalid address. The message names `origin`, by default the caller's, as
+    the source of the request.
     """
     return await call.services.validation.request_token(
         purpose,
@@ -133,11 +135,11 @@ def _address_of(
             return parse_email(body.email)
         return parse_phone(body.phone_number, body.country.upper())
     except AmbiguousNumber as error:
-        raise invalid_phone(str(error)) from None
+        raise invalid_phone(error.text) from None
     except InvalidAddress:
         if isinstance(body, EmailRequest):
-            raise invalid_email("This is not a valid e-mail address.") from None
-        raise invalid_phone("This is not a valid phone number.") from None
+            raise invalid_email from None
+        raise invalid_phone(Text("This is not a valid phone number.")) from None
 
 
 ENDPOINTS = (submit_token,)

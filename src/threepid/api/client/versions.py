@@ -14,7 +14,7 @@ VERSIONS: Final = (
 
 
 class Versions(Struct, frozen=True):
-    """What is spoken here."""
+    """The supported versions."""
 
     versions: tuple[str, ...]
     unstable_features: dict[str, bool]
@@ -22,7 +22,7 @@ class Versions(Struct, frozen=True):
 
 @endpoint("GET", client("/versions"), auth=Auth.NONE)
 async def versions(call: Call) -> Versions:  # noqa: ARG001 - the same for everybody
-    """The versions of the Client-Server API that are spoken here. https://spec.matrix.org/latest/client-server-api/#get_matrixclientversions."""
+    """Get the supported versions of the Client-Server API. https://spec.matrix.org/latest/client-server-api/#get_matrixclientversions."""
     return Versions(VERSIONS, {})
 
 

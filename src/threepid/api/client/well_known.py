@@ -1,6 +1,6 @@
-"""Where this server is: for clients and servers that know its name only.
+"""Discovery: the addresses of this server, for clients and servers that know only its name.
 
-An operator whose server name is another host than this one has `/.well-known/matrix/` forwarded from there.
+If the server name is another host, the operator forwards `/.well-known/matrix/` from that host to this server.
 https://spec.matrix.org/latest/client-server-api/#well-known-uris
 """
 
@@ -16,13 +16,13 @@ _PORTS: Final = {"https": 443, "http": 80}
 
 
 class Base(Struct, frozen=True):
-    """Where an API begins."""
+    """The base URL of an API."""
 
     base_url: str
 
 
 class ForClients(Struct, frozen=True, omit_defaults=True):
-    """Each under the specification's name."""
+    """The base URLs for clients, under the specification's names."""
 
     homeserver: Base = field(name="m.homeserver")
     identity_server: Base | UnsetType = field(name="m.identity_server", default=UNSET)
@@ -36,14 +36,14 @@ class ForServers(Struct, frozen=True):
 
 @endpoint("GET", other("/.well-known/matrix/client"), auth=Auth.NONE)
 async def well_known_client(call: Call) -> ForClients:
-    """Where clients find the homeserver and the identity server. https://spec.matrix.org/latest/client-server-api/#getwell-knownmatrixclient."""
+    """Get the base URLs of the homeserver and the identity server. https://spec.matrix.org/latest/client-server-api/#getwell-knownmatrixclient."""
     here = Base(call.config.server.public_base_url.rstrip("/"))
     return ForClients(here, here if call.config.identity is not None else UNSET)
 
 
 @endpoint("GET", other("/.well-known/matrix/server"), auth=Auth.NONE)
 async def well_known_server(call: Call) -> ForServers:
-    """Where other servers find this one. https://spec.matrix.org/latest/server-server-api/#getwell-knownmatrixserver."""
+    """Get the delegated server name and port. https://spec.matrix.org/latest/server-server-api/#getwell-knownmatrixserver."""
     here = urlsplit(call.config.server.public_base_url)
     host = here.hostname or ""
     return ForServers(f"{f'[{host}]' if ':' in host else host}:{here.port or _PORTS[here.scheme]}")

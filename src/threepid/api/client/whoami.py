@@ -1,4 +1,4 @@
-"""Who am I. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3accountwhoami."""
+"""The owner of an access token. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3accountwhoami."""
 
 from msgspec import Struct
 
@@ -16,7 +16,7 @@ class Whoami(Struct, frozen=True):
 
 @endpoint("GET", client("/account/whoami", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
 async def whoami(call: UserCall) -> Whoami:
-    """Whose access token this is. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3accountwhoami."""
+    """Get the user ID and device of the access token. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3accountwhoami."""
     return Whoami(call.user_id, call.requester.device_id)
 
 

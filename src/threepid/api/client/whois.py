@@ -1,15 +1,16 @@
-"""From where an account was used. https://spec.matrix.org/latest/client-server-api/#server-administration."""
+"""Addresses that used an account. https://spec.matrix.org/latest/client-server-api/#server-administration."""
 
 from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import UserCall
 from threepid.domain.accounts.devices import KnownDevice
+from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 
 
 class Connection(Struct, frozen=True, omit_defaults=True):
-    """From where and with what a device was heard of last; the time in milliseconds."""
+    """Last seen time (in milliseconds), address and user agent of a device."""
 
     last_seen: int
     ip: str | UnsetType = UNSET
@@ -17,19 +18,19 @@ class Connection(Struct, frozen=True, omit_defaults=True):
 
 
 class Session(Struct, frozen=True):
-    """What was done with the token of one login; only the last of it is kept."""
+    """The connections of one login; only the latest is kept."""
 
     connections: list[Connection]
 
 
 class Device(Struct, frozen=True):
-    """One device: it has one session."""
+    """One device, which has a single session."""
 
     sessions: list[Session]
 
 
 class Whois(Struct, frozen=True):
-    """The account's devices by their IDs."""
+    """The account's devices by ID."""
 
     user_id: str
     devices: dict[str, Device]
@@ -42,9 +43,9 @@ class Whois(Struct, frozen=True):
     errors=(errors.Forbidden,),
 )
 async def whois(call: UserCall, user_id: str) -> Whois:
-    """From where one's own account was used. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3adminwhoisuserid."""
+    """Get the connections of your own account. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3adminwhoisuserid."""
     if user_id != call.user_id:
-        raise errors.Forbidden("You can only ask about yourself.")
+        raise errors.Forbidden(Text("You can request this only for yourself."))
     found = await call.homeserver.devices.of(user_id, own=call.requester.device_id)
     return Whois(user_id, {device.device_id: Device([Session(_connections(device))]) for device in found})
 

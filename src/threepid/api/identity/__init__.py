@@ -1,1 +1,1 @@
-"""The Identity Service API, one module for each file of the specification that it serves."""
+"""The Identity Service API: one module for each file of the specification."""

@@ -1,17 +1,18 @@
-"""Publishing addresses. https://spec.matrix.org/latest/identity-service-api/#establishing-associations."""
+"""Binding and unbinding addresses. https://spec.matrix.org/latest/identity-service-api/#establishing-associations."""
 
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from threepid.api.call import IdentityCall, SignedCall
+from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Accepts, Auth, endpoint, identity
 from threepid.spec.types import ClientSecret, SessionId, UserId
 
 
 class Bind(Struct, frozen=True):
-    """A validated session, and the user whose address it is to be."""
+    """A validated session, and the user ID to bind its address to."""
 
     sid: SessionId
     client_secret: ClientSecret
@@ -26,19 +27,19 @@ class Bind(Struct, frozen=True):
     errors=(errors.MxidNotYours, errors.NoValidSession, errors.SessionExpired, errors.SessionNotValidated),
 )
 async def bind(call: IdentityCall, body: Bind) -> dict[str, Any]:
-    """Publish the address of a session as one's own. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv23pidbind."""
+    """Bind the address of a validation session to your user ID. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv23pidbind."""
     return await call.identity.associations.bind(body.sid, body.client_secret, body.mxid, caller=call.user_id)
 
 
 class PublishedThreepid(Struct, frozen=True):
-    """An address."""
+    """A bound address."""
 
     medium: Annotated[str, Meta(max_length=32)]
     address: Annotated[str, Meta(max_length=500)]
 
 
 class Unbind(Struct, frozen=True):
-    """Whose address it is to be no more; a validated session of the address, unless the user's homeserver signed this."""
+    """The association to unbind, and a validated session of the address unless the user's homeserver signed the request."""
 
     mxid: UserId
     threepid: PublishedThreepid
@@ -56,7 +57,7 @@ UNBIND_ERRORS = (
 
 
 async def withdraw(call: SignedCall, body: Unbind) -> None:
-    """Withdraw an address, in either version of the API."""
+    """Unbind an address, for either version of the API. Raises UNBIND_ERRORS, and MissingParam for half a session."""
     threepid = body.threepid
     if body.sid is UNSET and body.client_secret is UNSET:
         await call.identity.associations.unbind_signed(
@@ -64,7 +65,7 @@ async def withdraw(call: SignedCall, body: Unbind) -> None:
         )
         return
     if body.sid is UNSET or body.client_secret is UNSET:
-        raise errors.MissingParam("'sid' and 'client_secret' belong together.")
+        raise errors.MissingParam(Text("'sid' and 'client_secret' must be given together."))
     await call.identity.associations.unbind_proven(
         body.mxid, threepid.medium, threepid.address, body.sid, body.client_secret
     )
@@ -72,7 +73,7 @@ async def withdraw(call: SignedCall, body: Unbind) -> None:
 
 @endpoint("POST", identity("/3pid/unbind"), auth=Auth.OPTIONAL_SIGNATURE, errors=UNBIND_ERRORS)
 async def unbind(call: SignedCall, body: Unbind) -> None:
-    """Withdraw an address, by a proof of it or by the user's homeserver. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv23pidunbind."""
+    """Unbind an address, with a validation session or by the user's homeserver. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv23pidunbind."""
     await withdraw(call, body)
 
 

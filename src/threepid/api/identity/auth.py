@@ -9,7 +9,7 @@ from threepid.spec.types import ServerName, Token
 
 
 class RegisterByOpenId(Struct, frozen=True):
-    """What the homeserver's `openid/request_token` answered; old clients leave out what is not needed."""
+    """The answer of the homeserver's `openid/request_token`; old clients leave out the optional members."""
 
     access_token: Token
     matrix_server_name: ServerName
@@ -18,14 +18,14 @@ class RegisterByOpenId(Struct, frozen=True):
 
 
 class IdentityToken(Struct, frozen=True):
-    """An access token of this identity server, under the name of the specification and that of its drafts."""
+    """An access token of this identity server, under its names in the specification and in the drafts."""
 
     token: str
     access_token: str
 
 
 class Account(Struct, frozen=True):
-    """Whose token this is."""
+    """The owner of the access token."""
 
     user_id: str
 
@@ -37,20 +37,20 @@ class Account(Struct, frozen=True):
     errors=(errors.Forbidden, errors.Unauthorized, errors.UpstreamFailed),
 )
 async def register_account(call: Call, body: RegisterByOpenId) -> IdentityToken:
-    """Exchange an OpenID token of a homeserver for a token of ours. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2accountregister."""
+    """Exchange an OpenID token of a homeserver for an access token of this identity server. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2accountregister."""
     token = await call.identity.associations.register(body.matrix_server_name, body.access_token, client=call.client)
     return IdentityToken(token, token)
 
 
 @endpoint("GET", identity("/account"), auth=Auth.IDENTITY_TOKEN)
 async def get_account(call: IdentityCall) -> Account:
-    """Whose token this is. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2account."""
+    """Get the user ID of the access token. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2account."""
     return Account(call.user_id)
 
 
 @endpoint("POST", identity("/account/logout"), auth=Auth.IDENTITY_TOKEN, before_terms=True)
 async def logout_account(call: IdentityCall) -> None:
-    """End this token. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2accountlogout."""
+    """Revoke the access token. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2accountlogout."""
     await call.identity.associations.log_out(call.token)
 
 

@@ -1,4 +1,4 @@
-"""Invitations to addresses that nobody has published yet.
+"""Invitations to addresses that are not bound yet.
 
 https://spec.matrix.org/latest/identity-service-api/#invitation-storage
 https://spec.matrix.org/latest/identity-service-api/#ephemeral-invitation-signing
@@ -15,16 +15,16 @@ from threepid.spec.endpoint import Auth, endpoint, identity
 from threepid.spec.types import UserId
 
 _Text = Annotated[str, Meta(max_length=512)]
-# Test suites for identity servers write `$`, and nothing here depends on what it is.
+# Test suites for identity servers send room IDs with `$`; nothing here depends on the sigil.
 _RoomId = Annotated[str, Meta(max_length=255, pattern=r"\A[!$][^\x00-\x20\x7f]+\Z")]
 _Token = Annotated[str, Meta(pattern=r"\A[0-9a-zA-Z.=_-]{1,255}\Z")]
 _Optional = str | UnsetType | None
-"""Homeservers say '' and null for what a room has not got, and names may be as long as they like: they are cut."""
+"""Homeservers send '' or null for a missing property of a room. Names may have any length; long ones are truncated."""
 INVITE_ERRORS = (errors.InvalidEmail, errors.InvalidAddress, errors.ThreepidDenied, errors.ThreepidInUse)
 
 
 class StoreInvite(Struct, frozen=True):
-    """An address, the room, who invites, and names to show; what leads out of the mail (pictures, aliases) is not used."""
+    """The address, room and inviter, and names to show. Aliases and pictures, which would lead out of the mail, are unused."""
 
     medium: _Text
     address: _Text
@@ -40,14 +40,14 @@ class StoreInvite(Struct, frozen=True):
 
 
 class InvitePublicKey(Struct, frozen=True):
-    """A key that can accept the invitation, and where to ask whether it is in force."""
+    """A key that can sign an acceptance of the invitation, and the URL that tells whether it is valid."""
 
     public_key: str
     key_validity_url: str
 
 
 class Stored(Struct, frozen=True):
-    """What the room needs: the server's key and the invitation's own, in this order."""
+    """The stored invitation, with the server's key and the invitation's ephemeral key, in this order."""
 
     token: str
     public_keys: list[InvitePublicKey]
@@ -55,7 +55,7 @@ class Stored(Struct, frozen=True):
 
 
 class SignInvite(Struct, frozen=True):
-    """Who accepts, and what the invitation's mail gave them."""
+    """The accepting user, and the token and private key from the invitation's mail."""
 
     mxid: UserId
     token: _Token
@@ -63,7 +63,7 @@ class SignInvite(Struct, frozen=True):
 
 
 class SignedInvite(Struct, frozen=True):
-    """An acceptance with the signature of the invitation's own key."""
+    """An acceptance, signed with the invitation's ephemeral key."""
 
     mxid: str
     sender: str
@@ -72,7 +72,7 @@ class SignedInvite(Struct, frozen=True):
 
 
 async def store_invite_for(call: Call, body: StoreInvite, *, caller: str | None) -> StoredInvite:
-    """Store an invitation, in either version of the API."""
+    """Store an invitation, for either version of the API."""
     request = InviteRequest(
         medium=body.medium,
         address=body.address,
@@ -86,7 +86,7 @@ async def store_invite_for(call: Call, body: StoreInvite, *, caller: str | None)
 
 
 def public_keys(call: Call, stored: StoredInvite) -> list[InvitePublicKey]:
-    """The keys with their addresses, which rooms keep for ever: those of v2, which cannot be turned off."""
+    """The keys with their URLs. Rooms keep these for ever, so they are those of v2, which no setting disables."""
     base = f"{call.config.server.public_base_url.rstrip('/')}/_matrix/identity/v2/pubkey"
     return [
         InvitePublicKey(stored.server_key, f"{base}/isvalid"),
@@ -95,7 +95,7 @@ def public_keys(call: Call, stored: StoredInvite) -> list[InvitePublicKey]:
 
 
 async def sign_invite_for(call: Call, body: SignInvite, *, caller: str | None) -> SignedInvite:
-    """Sign an acceptance, in either version of the API."""
+    """Sign an acceptance, for either version of the API."""
     signed = await call.identity.invites.sign(
         body.mxid, body.token, body.private_key, caller=caller, client=call.client
     )
@@ -104,14 +104,14 @@ async def sign_invite_for(call: Call, body: SignInvite, *, caller: str | None) -
 
 @endpoint("POST", identity("/store-invite"), auth=Auth.IDENTITY_TOKEN, errors=(*INVITE_ERRORS, errors.MxidNotYours))
 async def store_invite(call: IdentityCall, body: StoreInvite) -> Stored:
-    """Keep an invitation for whoever publishes this address, and write to it. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2store-invite."""
+    """Store an invitation for whoever binds this address, and send it there. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2store-invite."""
     stored = await store_invite_for(call, body, caller=call.user_id)
     return Stored(stored.token, public_keys(call, stored), stored.display_name)
 
 
 @endpoint("POST", identity("/sign-ed25519"), auth=Auth.IDENTITY_TOKEN, errors=(errors.MxidNotYours,))
 async def sign_ed25519(call: IdentityCall, body: SignInvite) -> SignedInvite:
-    """Sign the acceptance of an invitation with its own key. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2sign-ed25519."""
+    """Sign the acceptance of an invitation with the invitation's key. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2sign-ed25519."""
     return await sign_invite_for(call, body, caller=call.user_id)
 
 

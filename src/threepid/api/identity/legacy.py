@@ -1,7 +1,7 @@
-"""The Identity Service API v1 behind its switches: no tokens; JSON, urlencoded bodies and query strings.
+"""The Identity Service API v1: no access tokens; JSON, urlencoded bodies and query strings.
 
 https://spec.matrix.org/historical/identity_service/r0.3.0.html
-Homeservers still call `validate`; the rest is off unless an operator wants it.
+The settings `identity.v1` enable its parts, all of them off by default. Homeservers still call `validate`.
 """
 
 from typing import Annotated, Any
@@ -32,7 +32,7 @@ _Text = Annotated[str, Meta(max_length=512)]
 
 
 class BindV1(Struct, frozen=True):
-    """A validated session, and any user ID."""
+    """A validated session, and any user ID to bind its address to."""
 
     sid: SessionId
     client_secret: ClientSecret
@@ -40,7 +40,7 @@ class BindV1(Struct, frozen=True):
 
 
 class LookupQuery(Struct, frozen=True):
-    """One address in the clear."""
+    """One unhashed address."""
 
     medium: _Text
     address: _Text
@@ -53,20 +53,20 @@ class BulkLookup(Struct, frozen=True):
 
 
 class BulkFound(Struct, frozen=True):
-    """Triples of medium, address and user ID for those that were found; the address as it was asked for."""
+    """Triples of medium, address (as requested) and user ID of each association found."""
 
     threepids: list[tuple[str, str, str]]
 
 
 class TextSent(Struct, frozen=True):
-    """The session, and the number in its canonical form: clients of homeservers that pass this on show it."""
+    """The session, and the canonical phone number, which clients show if their homeserver passes this answer on."""
 
     sid: str
     msisdn: str
 
 
 class SubmitAnyToken(Struct, frozen=True):
-    """The session, and whatever the person typed: what cannot be a code is a wrong one."""
+    """The session, and any text as its token: a malformed token counts as a wrong one."""
 
     sid: SessionId
     client_secret: ClientSecret
@@ -74,7 +74,7 @@ class SubmitAnyToken(Struct, frozen=True):
 
 
 async def _submit(call: Call, body: SubmitAnyToken) -> Success:
-    """Say by `success` whether the code was taken: homeservers hand that on, and hide an error behind one of their own."""
+    """Answer `success: false` for a rejected code: homeservers pass it on, but replace an error with one of their own."""
     check_v1_caller(call.config, call.client)
     try:
         await call.services.validation.submit_token(body.sid, body.client_secret, body.token)
@@ -98,7 +98,7 @@ async def _submit(call: Call, body: SubmitAnyToken) -> Success:
     ),
 )
 async def request_email_token_v1(call: Call, body: EmailTokenRequest) -> Sid:
-    """Send a link and a code to an address. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-validate-email-requesttoken."""
+    """Send a link and a code to an email address. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-validate-email-requesttoken."""
     check_v1_caller(call.config, call.client)
     return await open_session(call, body, body.send_attempt, owner="")
 
@@ -133,7 +133,7 @@ async def request_msisdn_token_v1(call: Call, body: MsisdnTokenRequest) -> TextS
     errors=(errors.Forbidden, errors.NoValidSession),
 )
 async def submit_email_token_v1(call: Call, body: SubmitAnyToken) -> Success:
-    """Hand in what came by mail. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-validate-email-submittoken."""
+    """Submit the token of a mail. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-validate-email-submittoken."""
     return await _submit(call, body)
 
 
@@ -146,7 +146,7 @@ async def submit_email_token_v1(call: Call, body: SubmitAnyToken) -> Success:
     errors=(errors.Forbidden, errors.NoValidSession),
 )
 async def submit_msisdn_token_v1(call: Call, body: SubmitAnyToken) -> Success:
-    """Hand in what came by text. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-validate-msisdn-submittoken."""
+    """Submit the code of an SMS. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-validate-msisdn-submittoken."""
     return await _submit(call, body)
 
 
@@ -158,7 +158,7 @@ async def submit_msisdn_token_v1(call: Call, body: SubmitAnyToken) -> Success:
     errors=(errors.Forbidden, errors.NoValidSession, errors.SessionExpired, errors.SessionNotValidated),
 )
 async def get_validated_threepid_v1(call: Call, query: SessionQuery) -> ValidatedThreepid:
-    """What a session proves. https://spec.matrix.org/historical/identity_service/r0.3.0.html#get-matrix-identity-api-v1-3pid-getvalidated3pid."""
+    """Get the address that a validation session proves. https://spec.matrix.org/historical/identity_service/r0.3.0.html#get-matrix-identity-api-v1-3pid-getvalidated3pid."""
     check_v1_caller(call.config, call.client)
     session = await call.services.validation.validated(query.sid, query.client_secret)
     return ValidatedThreepid(session.medium, session.canonical, session.validated_at or 0)
@@ -173,7 +173,7 @@ async def get_validated_threepid_v1(call: Call, query: SessionQuery) -> Validate
     errors=(errors.NoValidSession, errors.SessionExpired, errors.SessionNotValidated),
 )
 async def bind_v1(call: Call, body: BindV1) -> dict[str, Any]:
-    """Publish the address of a session for any user ID. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-3pid-bind."""
+    """Bind the address of a validation session to any user ID. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-3pid-bind."""
     return await call.identity.associations.bind(body.sid, body.client_secret, body.mxid, caller=None)
 
 
@@ -185,13 +185,13 @@ async def bind_v1(call: Call, body: BindV1) -> dict[str, Any]:
     errors=UNBIND_ERRORS,
 )
 async def unbind_v1(call: SignedCall, body: Unbind) -> None:
-    """Withdraw an address, by a proof of it or by the user's homeserver. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-3pid-unbind."""
+    """Unbind an address, with a validation session or by the user's homeserver. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-3pid-unbind."""
     await withdraw(call, body)
 
 
 @endpoint("GET", identity_v1("/lookup"), auth=Auth.NONE, switch="v1.lookup")
 async def lookup_v1(call: Call, query: LookupQuery) -> dict[str, Any]:
-    """Find one user by an address, `{}` if there is none. https://spec.matrix.org/historical/identity_service/r0.3.0.html#get-matrix-identity-api-v1-lookup."""
+    """Look up the user ID of one address; `{}` if there is none. https://spec.matrix.org/historical/identity_service/r0.3.0.html#get-matrix-identity-api-v1-lookup."""
     found = await call.identity.lookup.lookup_plain([(query.medium, query.address)], client=call.client)
     return call.identity.associations.signed(found[0]) if found else {}
 
@@ -205,13 +205,13 @@ async def lookup_v1(call: Call, query: LookupQuery) -> dict[str, Any]:
     errors=(errors.TooManyAddresses,),
 )
 async def bulk_lookup_v1(call: Call, body: BulkLookup) -> BulkFound:
-    """Find users by their addresses. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-bulk-lookup."""
+    """Look up the user IDs of addresses. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-bulk-lookup."""
     found = await call.identity.lookup.lookup_pairs(body.threepids, client=call.client)
     return BulkFound([(medium, address, association.mxid) for (medium, address), association in found])
 
 
 class StoredV1(Stored, frozen=True):
-    """The same with the server's key beside the list, where older homeservers look for it."""
+    """The stored invitation, with the server's key also outside the list, where older homeservers expect it."""
 
     public_key: str
 
@@ -225,14 +225,14 @@ class StoredV1(Stored, frozen=True):
     errors=INVITE_ERRORS,
 )
 async def store_invite_v1(call: Call, body: StoreInvite) -> StoredV1:
-    """Keep an invitation of any sender's, and write to the address. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-store-invite."""
+    """Store an invitation by any sender, and send it to the address. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-store-invite."""
     stored = await store_invite_for(call, body, caller=None)
     return StoredV1(stored.token, public_keys(call, stored), stored.display_name, stored.server_key)
 
 
 @endpoint("POST", identity_v1("/sign-ed25519"), auth=Auth.NONE, accepts=Accepts.ANY, switch="v1.bind")
 async def sign_ed25519_v1(call: Call, body: SignInvite) -> SignedInvite:
-    """Sign the acceptance of an invitation by any user ID, with the invitation's own key. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-sign-ed25519."""
+    """Sign the acceptance of an invitation by any user ID with the invitation's key. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-sign-ed25519."""
     return await sign_invite_for(call, body, caller=None)
 
 

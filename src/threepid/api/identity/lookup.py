@@ -13,7 +13,7 @@ _Text = Annotated[str, Meta(max_length=512)]
 
 
 class Lookup(Struct, frozen=True):
-    """(Hashed) addresses that somebody is looking for."""
+    """The addresses to look up, hashed unless `algorithm` is `none`."""
 
     algorithm: _Text
     pepper: _Text
@@ -21,15 +21,15 @@ class Lookup(Struct, frozen=True):
 
 
 class Mappings(Struct, frozen=True):
-    """The user IDs of those that were found."""
+    """The user IDs of the addresses found."""
 
     mappings: dict[str, str]
 
 
-# Synapse sends its token to this operation in the query only, and to all others in the header.
+# Synapse sends its token to this endpoint in the query, and to all others in the header.
 @endpoint("GET", identity("/hash_details"), auth=Auth.IDENTITY_TOKEN, query_token=True)
 async def hash_details(call: IdentityCall) -> HashDetails:
-    """How addresses are to be hashed. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2hash_details."""
+    """Get the algorithms and the pepper of lookups. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2hash_details."""
     return await call.identity.lookup.hash_details()
 
 
@@ -41,7 +41,7 @@ async def hash_details(call: IdentityCall) -> HashDetails:
     errors=(errors.InvalidPepper, errors.TooManyAddresses),
 )
 async def lookup(call: IdentityCall, body: Lookup) -> Mappings:
-    """Find users by their hashed addresses. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2lookup."""
+    """Look up the user IDs of hashed addresses. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2lookup."""
     found = await call.identity.lookup.lookup(
         body.algorithm, body.pepper, body.addresses, user_id=call.user_id, client=call.client
     )

@@ -1,4 +1,4 @@
-"""Is anybody there, and what do they speak? https://spec.matrix.org/latest/identity-service-api/#status-check."""
+"""Status check and versions of the identity server. https://spec.matrix.org/latest/identity-service-api/#status-check."""
 
 from typing import Final
 
@@ -11,24 +11,24 @@ VERSIONS: Final = (*("r0.1.0", "r0.2.0", "r0.2.1", "r0.3.0"), *(f"v1.{minor}" fo
 
 
 class Versions(Struct, frozen=True):
-    """What is spoken here."""
+    """The supported versions."""
 
     versions: tuple[str, ...]
 
 
 @endpoint("GET", identity(""), auth=Auth.NONE)
 async def ping(call: Call) -> None:
-    """Somebody is there. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2."""
+    """Check that the server answers. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2."""
 
 
 @endpoint("GET", identity_v1(""), auth=Auth.NONE)
 async def ping_v1(call: Call) -> None:
-    """Somebody is there. https://spec.matrix.org/historical/identity_service/r0.3.0.html#get-matrix-identity-api-v1."""
+    """Check that the server answers. https://spec.matrix.org/historical/identity_service/r0.3.0.html#get-matrix-identity-api-v1."""
 
 
 @endpoint("GET", other("/_matrix/identity/versions"), auth=Auth.NONE)
 async def identity_versions(call: Call) -> Versions:  # noqa: ARG001 - the same for everybody
-    """The versions of the Identity Service API that are spoken here. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityversions."""
+    """Get the supported versions of the Identity Service API. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityversions."""
     return Versions(VERSIONS)
 
 

@@ -1,4 +1,4 @@
-"""The identity server's public keys, in both versions of the API: old invitations point to v1.
+"""The identity server's public keys, in both versions of the API, because old invitations refer to v1.
 
 https://spec.matrix.org/latest/identity-service-api/#key-management
 """
@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from threepid.api.call import Call
+from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, identity, identity_v1
 
@@ -28,12 +29,12 @@ class KeyQuery(Struct, frozen=True):
 
     @property
     def plain(self) -> str:
-        """The key as we write it; a `+` that nobody escaped arrives as a blank."""
+        """The key as unpadded standard base64; a `+` that was not escaped arrives as a space."""
         return self.public_key.translate(_PLAIN)
 
 
 class Validity(Struct, frozen=True):
-    """Is the key in force?"""
+    """Is the key valid?"""
 
     valid: bool
 
@@ -41,13 +42,13 @@ class Validity(Struct, frozen=True):
 async def _get(call: Call, key_id: str) -> PublicKey:
     key = call.identity.associations.keyring.get(key_id)
     if key is None:
-        raise errors.NotFound("There is no such key.")
+        raise errors.NotFound(Text("This key does not exist."))
     return PublicKey(key.public_key)
 
 
 @endpoint("GET", identity("/pubkey/{key_id}"), auth=Auth.NONE, errors=(errors.NotFound,))
 async def get_public_key(call: Call, key_id: _Text) -> PublicKey:
-    """A public key by its id, retired ones too. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2pubkeykeyid."""
+    """Get a public key by its ID, even a retired one. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2pubkeykeyid."""
     return await _get(call, key_id)
 
 
@@ -65,7 +66,7 @@ async def ephemeral_is_valid(call: Call, query: KeyQuery) -> Validity:
 
 @endpoint("GET", identity_v1("/pubkey/{key_id}"), auth=Auth.NONE, errors=(errors.NotFound,), switch="v1.public_keys")
 async def get_public_key_v1(call: Call, key_id: _Text) -> PublicKey:
-    """A public key by its id. https://spec.matrix.org/historical/identity_service/r0.3.0.html#get-matrix-identity-api-v1-pubkey-keyid."""
+    """Get a public key by its ID. https://spec.matrix.org/historical/identity_service/r0.3.0.html#get-matrix-identity-api-v1-pubkey-keyid."""
     return await _get(call, key_id)
 
 

@@ -11,26 +11,26 @@ _Url = Annotated[str, Meta(max_length=2000)]
 
 
 class Policies(Struct, frozen=True):
-    """Documents by their ids, each with its version and languages."""
+    """The documents by ID, each with its version and languages."""
 
     policies: dict[str, Any]
 
 
 class Acceptance(Struct, frozen=True):
-    """The addresses of the documents that the user accepts, in the language that was shown."""
+    """The URLs of the documents that the user accepts, in the language shown."""
 
     user_accepts: Annotated[list[_Url], Meta(max_length=100)]
 
 
 @endpoint("GET", identity("/terms"), auth=Auth.NONE)
 async def get_terms(call: Call) -> Policies:
-    """What must be accepted. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2terms."""
+    """Get the terms of service. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2terms."""
     return Policies(call.identity.terms.policies())
 
 
 @endpoint("POST", identity("/terms"), auth=Auth.IDENTITY_TOKEN, before_terms=True)
 async def accept_terms(call: IdentityCall, body: Acceptance) -> None:
-    """Accept documents. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2terms."""
+    """Accept terms of service. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2terms."""
     await call.identity.terms.accept(call.user_id, body.user_accepts)
 
 

@@ -15,30 +15,30 @@ from threepid.spec.endpoint import Accepts, Auth, endpoint, identity
 from threepid.spec.types import ClientSecret, SendAttempt, SessionId
 
 _Attempt = SendAttempt | Annotated[str, Meta(pattern=r"\A[0-9]{1,15}\Z")]
-"""Clients built on matrix-js-sdk send the number of their try to identity servers as text."""
+"""Clients built on matrix-js-sdk send this number to identity servers as a string."""
 
 
 class IdentityEmailTokenRequest(EmailRequest, frozen=True, kw_only=True):
-    """An e-mail address to be validated."""
+    """An email address to validate."""
 
     send_attempt: _Attempt
 
 
 class IdentityMsisdnTokenRequest(MsisdnRequest, frozen=True, kw_only=True):
-    """A phone number to be validated."""
+    """A phone number to validate."""
 
     send_attempt: _Attempt
 
 
 class SessionQuery(Struct, frozen=True):
-    """A session and its secret."""
+    """A validation session and its client secret."""
 
     sid: SessionId
     client_secret: ClientSecret
 
 
 class ValidatedThreepid(Struct, frozen=True):
-    """What the session proves; `address` in its canonical form, the time in milliseconds."""
+    """The address that the session proves. `address` is canonical; the time is in milliseconds."""
 
     medium: str
     address: str
@@ -46,7 +46,7 @@ class ValidatedThreepid(Struct, frozen=True):
 
 
 async def open_session(call: Call, body: EmailRequest | MsisdnRequest, send_attempt: int | str, *, owner: str) -> Sid:
-    """Open a session of the identity server's for the address in `body`, in either version of the API."""
+    """Open a validation session of the identity server for the address in `body`, for either version of the API."""
     try:
         sid = await tokens.open_session(
             call,
@@ -60,13 +60,13 @@ async def open_session(call: Call, body: EmailRequest | MsisdnRequest, send_atte
         )
     except errors.ThreepidDenied as error:
         if isinstance(body, MsisdnRequest):
-            raise errors.DestinationRejected(error.message) from error
+            raise errors.DestinationRejected(error.text) from error
         raise
     return Sid(sid)
 
 
 def _origin(call: Call, owner: str) -> Origin:
-    """Who asks: a homeserver for its people, a user of one, or a client of our own user."""
+    """The origin of the request: a homeserver on behalf of its user, a user of another homeserver, or one of ours."""
     server_name = owner.partition(":")[2]
     return of_caller(
         call.services.context.clock.now(),
@@ -95,7 +95,7 @@ async def _submit(call: IdentityCall, body: SubmitToken) -> Success:
     ),
 )
 async def request_email_token(call: IdentityCall, body: IdentityEmailTokenRequest) -> Sid:
-    """Send a link and a code to an address. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2validateemailrequesttoken."""
+    """Send a link and a code to an email address. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2validateemailrequesttoken."""
     return await open_session(call, body, body.send_attempt, owner=call.user_id)
 
 
@@ -124,7 +124,7 @@ async def request_msisdn_token(call: IdentityCall, body: IdentityMsisdnTokenRequ
     errors=(errors.NoValidSession, errors.SessionExpired, errors.TokenIncorrect),
 )
 async def submit_email_token(call: IdentityCall, body: SubmitToken) -> Success:
-    """Hand in what came by mail. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2validateemailsubmittoken."""
+    """Submit the token of a mail. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2validateemailsubmittoken."""
     return await _submit(call, body)
 
 
@@ -136,7 +136,7 @@ async def submit_email_token(call: IdentityCall, body: SubmitToken) -> Success:
     errors=(errors.NoValidSession, errors.SessionExpired, errors.TokenIncorrect),
 )
 async def submit_msisdn_token(call: IdentityCall, body: SubmitToken) -> Success:
-    """Hand in what came by text. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2validatemsisdnsubmittoken."""
+    """Submit the code of an SMS. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv2validatemsisdnsubmittoken."""
     return await _submit(call, body)
 
 
@@ -147,7 +147,7 @@ async def submit_msisdn_token(call: IdentityCall, body: SubmitToken) -> Success:
     errors=(errors.NoValidSession, errors.SessionExpired, errors.SessionNotValidated),
 )
 async def get_validated_threepid(call: IdentityCall, query: SessionQuery) -> ValidatedThreepid:
-    """What a session proves. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv23pidgetvalidated3pid."""
+    """Get the address that a validation session proves. https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv23pidgetvalidated3pid."""
     session = await call.services.validation.validated(query.sid, query.client_secret)
     return ValidatedThreepid(session.medium, session.canonical, session.validated_at or 0)
 

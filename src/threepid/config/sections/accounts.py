@@ -89,11 +89,11 @@ def _registration(accounts: Accounts, *, public: bool, email: Email | None, sms:
     if accounts.registration == "open" and not checked and public:
         yield Problem(
             "[accounts] registration",
-            'anybody on the internet could open accounts without any check: set it to "closed" or "token", '
+            'anybody on the internet could create accounts without any check: set it to "closed" or "token", '
             'set required_contacts = ["email"], or add [accounts.captcha]',
         )
     if "email" in accounts.required_contacts and email is None:
-        yield Problem("[accounts] required_contacts", "needs [email] to send confirmations")
+        yield Problem("[accounts] required_contacts", "needs [email] to send verification mails")
     if "msisdn" in accounts.required_contacts and (sms is None or not sms.countries):
         yield Problem("[accounts] required_contacts", "needs [sms] with countries to send codes to")
 
@@ -107,11 +107,11 @@ def _patterns(accounts: Accounts) -> Iterator[Problem]:
     place = "[accounts] trusted_identity_servers"
     for pattern in accounts.trusted_identity_servers:
         if not re.search("[0-9A-Za-z]", pattern.partition(":")[0]):
-            yield Problem(place, f"{pattern!r} would believe every server about every address")
+            yield Problem(place, f"{pattern!r} would trust every server for every address")
         elif not _SERVERS.fullmatch(pattern):
             yield Problem(place, f"{pattern!r} is neither a name nor a pattern such as *.example.org or localhost:*")
         elif pattern.startswith("*.") and is_public_suffix(pattern.removeprefix("*.").partition(":")[0]):
-            yield Problem(place, f"{pattern!r} would believe strangers: anybody can have a name there")
+            yield Problem(place, f"{pattern!r} would trust strangers: anybody can register a name there")
     for pattern in accounts.identity_servers_allowed:
         if pattern != "*" and not _SERVERS.fullmatch(pattern):
             yield Problem(
@@ -128,10 +128,10 @@ def _terms(accounts: Accounts) -> Iterator[Problem]:
             yield Problem(place, f"there are two documents {document.id}")
         seen.add(document.id)
         if not document.languages:
-            yield Problem(place, "is in no language: nobody could read what they accept")
+            yield Problem(place, "has no language: people could not read what they accept")
         for language, text in document.languages.items():
             if not is_web_url(text.url):
-                yield Problem(f"{place}.languages.{language}", "is not at an https URL")
+                yield Problem(f"{place}.languages.{language}", "has no https URL")
 
 
 def _captcha(captcha: Captcha) -> Iterator[Problem]:

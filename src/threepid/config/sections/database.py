@@ -71,7 +71,7 @@ def warnings(database: Database, data_dir: str) -> Iterator[Problem]:
     if remote and not _IN_THE_CLEAR.isdisjoint(options.get("sslmode", ())):
         yield Problem(
             "[database] url",
-            f"everything travels to {remote[0]} in the clear: set sslmode=verify-full, or sslmode=require at least",
+            f"the connection to {remote[0]} is not encrypted: set sslmode=verify-full, or at least sslmode=require",
         )
 
 
@@ -83,11 +83,11 @@ def _url(text: str) -> Iterator[Problem]:
         yield Problem("[database] url", "is not a URL")
         return
     if url.scheme not in {"sqlite", "postgresql", "postgres"}:
-        yield Problem("[database] url", "begins neither with sqlite: nor with postgresql://")
+        yield Problem("[database] url", "must begin with sqlite: or postgresql://")
     if url.scheme == "sqlite":
         yield from _sqlite(text)
     if url.password or "password" in parse_qs(url.query):
-        yield Problem("[database] url", "has a password in it: put it into a file and name that in password_file")
+        yield Problem("[database] url", "contains a password: put the password into a file and set password_file")
 
 
 def _sqlite(url: str) -> Iterator[Problem]:
@@ -98,7 +98,7 @@ def _sqlite(url: str) -> Iterator[Problem]:
         yield Problem(place, str(error))
         return
     if file is None or not file.name.strip() or file.is_dir():
-        yield Problem(place, "names no file after sqlite:")
+        yield Problem(place, "has no file name after sqlite:")
 
 
 def _kept_file(url: str) -> Path | None:

@@ -54,11 +54,11 @@ def gateway_problems(place: str, via: SmsTransport, *, public: bool) -> Iterator
     """Yield the unsafe values of one gateway; `public` is whether other machines can reach the server."""
     if isinstance(via, ConsoleTransport):
         if public:
-            yield Problem(place, "would write codes to standard error and send nothing: use http")
+            yield Problem(place, "writes codes to standard error and sends nothing: use http")
         return
     yield from country_problems(f"{place}.countries", via.countries)
     if not is_web_url(via.url):
-        yield Problem(f"{place}.url", "is not an https URL: codes would travel in the clear, or nowhere")
+        yield Problem(f"{place}.url", "is not an https URL: codes would be sent unencrypted, or not at all")
     for key, message in _of_request(via):
         yield Problem(f"{place}.{key}", message)
 

@@ -76,4 +76,4 @@ class Limits(Section, frozen=True):
 def problems(limits: Limits, *, public: bool) -> Iterator[Problem]:
     """Yield the unsafe values in `[limits]`; `public` is whether other machines can reach the server."""
     if limits.all == "off" and public:
-        yield Problem("[limits] all", "anybody could have any number of mails sent to anybody: leave it on")
+        yield Problem("[limits] all", "anybody could send any number of mails to anybody: leave it on")

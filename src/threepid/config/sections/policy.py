@@ -55,5 +55,5 @@ def warnings(policy: Policy) -> Iterator[Problem]:
     if length < _SHORT_PASSWORD:
         yield Problem(
             "[policy] password_min_length",
-            f"passwords of {length} characters are guessed: set {_SHORT_PASSWORD} or more",
+            f"passwords of {length} characters are easy to guess: set {_SHORT_PASSWORD} or more",
         )

@@ -58,7 +58,7 @@ def relay_problems(place: str, via: EmailTransport, *, public: bool) -> Iterator
     if isinstance(via, SmtpTransport):
         yield from _relay(place, via)
     if isinstance(via, MailboxTransport) and public:
-        yield Problem(place, "shows all mails to everybody who reaches the server: use smtp")
+        yield Problem(place, "shows all mails to everybody who can reach the server: use smtp")
     if isinstance(via, FileTransport) and not via.directory:
         yield Problem(place, "has no directory")
 
@@ -69,11 +69,11 @@ def _relay(place: str, via: SmtpTransport) -> Iterator[Problem]:
         yield Problem(f"{place}.host", trouble)
         return
     if via.tls == "plain" and not is_loopback(via.host):
-        yield Problem(place, f'would send codes to {via.host} in the clear: use tls = "starttls" or "tls"')
+        yield Problem(place, f'would send codes to {via.host} unencrypted: use tls = "starttls" or "tls"')
     elif via.port in _IMPLICIT and via.tls != "tls":
-        yield Problem(place, f'port {via.port} speaks TLS from the first byte: set tls = "tls", or port = 587')
+        yield Problem(place, f'port {via.port} expects TLS from the start: set tls = "tls", or port = 587')
     elif via.port in _EXPLICIT and via.tls == "tls":
-        yield Problem(place, f'port {via.port} begins in the clear: set tls = "starttls", or port = 465')
+        yield Problem(place, f'port {via.port} does not start with TLS: set tls = "starttls", or port = 465')
     if bool(via.username) != bool(via.password_file):
         yield Problem(place, "needs both username and password_file, or neither")
 

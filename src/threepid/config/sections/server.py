@@ -107,12 +107,12 @@ def _addresses(server: Server) -> Iterator[Problem]:
     elif base.scheme not in {"http", "https"} or not re.fullmatch("[!-~]+", text) or not is_server_name(base.netloc):
         yield Problem(place, "is not an http or https URL in plain ASCII: links in mails start with it")
     elif base.scheme == "http" and not is_loopback(base.hostname or ""):
-        yield Problem(place, "people would confirm addresses over plain HTTP: use https")
+        yield Problem(place, "people would validate addresses over plain HTTP: use https")
     elif base.path not in {"", "/"}:
         yield Problem(
             place,
-            f"has the path {base.path}: cookies, styles and .well-known have their places at the root of a host. "
-            "Give threepid a host name of its own",
+            f"has the path {base.path}: cookies, style sheets and .well-known must be at the root of a host. "
+            "Use a separate host name for threepid",
         )
     if server.metrics_listen:
         try:
@@ -144,8 +144,8 @@ def _listeners(server: Server) -> Iterator[Problem]:
     if server.tls is None and isinstance(listen, Listen) and _is_everywhere(listen.host):
         yield Problem(
             "[server] listen",
-            f"plain HTTP on {listen.host}: whoever reaches this port past the proxy is not protected. "
-            "Listen on an address that only the proxy reaches, or set [server.tls]",
+            f"plain HTTP on {listen.host}: requests that bypass the proxy are not protected. "
+            "Listen on an address that only the proxy can reach, or set [server.tls]",
         )
     if not server.metrics_listen:
         return
@@ -156,7 +156,7 @@ def _listeners(server: Server) -> Iterator[Problem]:
     if _is_everywhere(metrics.host):
         yield Problem(
             "[server] metrics_listen",
-            f"everybody who reaches {metrics.host} can read the metrics: listen on an address that only Prometheus reaches",
+            f"everybody who can reach {metrics.host} can read the metrics: listen on an address that only Prometheus can reach",
         )
 
 

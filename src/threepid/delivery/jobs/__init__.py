@@ -1,1 +1,1 @@
-"""Calls to other servers that wait in the outbox."""
+"""The job types: messages, and calls to other servers."""

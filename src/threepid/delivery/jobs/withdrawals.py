@@ -1,28 +1,27 @@
-"""Orders to other identity servers: to withdraw what somebody published there."""
+"""Calls to other identity servers: unbind addresses that were bound there."""
 
 from typing import Final
 
 from threepid.clock import HOUR, MINUTE
 from threepid.delivery.errors import DeliveryError
-from threepid.delivery.worker import Send
+from threepid.delivery.job import JobType, doubling
+from threepid.domain.contacts import bindings
 from threepid.domain.contacts.bindings import Bindings
 from threepid.remote.guard import RemoteError, RemoteRefused
 from threepid.storage.outbox import Order
 
-_MAX_DOUBLINGS: Final = 10
-_MAX_PAUSE: Final = 6 * HOUR
+PAUSES: Final = doubling(2 * MINUTE, 6 * HOUR)
 
 
-def by_signed_request(bindings: Bindings) -> Send:
-    """Asks the identity server of an order; one that cannot be reached is asked ever more rarely, one that refuses no more."""
+def withdrawals(service: Bindings) -> JobType:
+    """The job type of these calls: growing pauses if the identity server is unreachable, no retry if it rejects the call."""
 
-    async def send(order: Order) -> None:
+    async def ask(order: Order) -> None:
         try:
-            await bindings.repeat(order)
+            await service.repeat(order)
         except RemoteRefused as error:
             raise DeliveryError(str(error), retry=False) from error
         except RemoteError as error:
-            pause = min(MINUTE << min(order.attempts, _MAX_DOUBLINGS), _MAX_PAUSE)
-            raise DeliveryError(error.cause, retry=True, after=pause, rest=0) from error
+            raise DeliveryError(error.cause, retry=True, rest=0) from error
 
-    return send
+    return JobType(bindings.CHANNEL, ask, PAUSES)

@@ -1,1 +1,1 @@
-"""Accounts of the homeserver side, and their devices and tokens."""
+"""The homeserver's accounts, and their devices and tokens."""

@@ -1,4 +1,4 @@
-"""Accounts of this server: which one a client means.
+"""Accounts of this server, and which of them a client's identifier means.
 
 https://spec.matrix.org/latest/client-server-api/#identifier-types
 """
@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct
 from threepid import config
 from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.context import Context
+from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, UnknownIdentifierType
 from threepid.spec.uia import Identifier
 from threepid.storage import accounts
@@ -18,7 +19,7 @@ from threepid.storage.engine.database import Tx
 
 
 class Named(Struct, frozen=True):
-    """The account that somebody names, if there is one; `name` is what they typed, in its canonical form, for limits."""
+    """The account that a caller names, if it exists. `name` is what the caller typed, in its canonical form, for limits."""
 
     account: Account | None
     name: str
@@ -28,7 +29,7 @@ class Accounts:
     """The accounts of this server."""
 
     def __init__(self, context: Context, settings: config.Accounts) -> None:
-        """`settings` say what identifies an account at login."""
+        """`settings.login_with` says what identifies an account at login."""
         self._context = context
         self._ways = settings.login_with
 
@@ -41,9 +42,9 @@ class Accounts:
         address: str | object = UNSET,
         ways: Container[str] | None = None,
     ) -> Named:
-        """The account that an identifier, or the older `user` or `medium` and `address`, stands for.
+        """The account for an identifier, or for the older members `user`, or `medium` and `address`.
 
-        `ways` are those that are taken; by default what identifies at login. Raises UnknownIdentifierType.
+        `ways` are the accepted kinds of identifiers, by default those of `login_with`. Raises UnknownIdentifierType.
         https://spec.matrix.org/latest/client-server-api/#identifier-types
         """
         taken = self._ways if ways is None else ways
@@ -61,7 +62,7 @@ class Accounts:
         return await self._by_threepid(medium, address, taken)
 
     async def get(self, user_id: str) -> Account | None:
-        """The account called `user_id`."""
+        """The account with this user ID, or None."""
         return await self._context.database.read(lambda tx: accounts.get(tx, user_id))
 
     async def list_after(self, user_id: str, count: int) -> list[AccountSummary]:
@@ -79,7 +80,7 @@ class Accounts:
             return Named(None, usual)
 
         def step(tx: Tx) -> Account | None:
-            # Accounts of other servers that were taken over may have capital letters.
+            # Accounts that were imported from another server may have capital letters.
             typed = f"@{localpart}{colon}{server_name}"
             exact = accounts.get(tx, typed)
             return accounts.get(tx, usual) if exact is None and typed != usual else exact
@@ -102,10 +103,10 @@ class Accounts:
 def require_active(tx: Tx, user_id: str) -> None:
     """Lock the account until `tx` ends. Raises Forbidden if it is deactivated."""
     if not accounts.lock(tx, user_id):
-        raise Forbidden("This account has ended.")
+        raise Forbidden(Text("This account has been deactivated."))
 
 
 def in_small_letters(username: str) -> str:
-    """The username in lower case, as far as it is made of ASCII letters."""
-    # Only these: letters of other scripts have small ones that are ours, and no username has them.
+    """The username in lower case, if it is ASCII; otherwise unchanged."""
+    # Lower case turns some other letters into ASCII (the Kelvin sign into k): they would then pass as a valid username.
     return username.lower() if username.isascii() else username

@@ -1,4 +1,4 @@
-"""Devices of accounts and their tokens: login, refresh, logout, and tokens by which an account shows who it is.
+"""Devices of accounts and their tokens: login, refresh, logout, login tokens and OpenID tokens.
 
 https://spec.matrix.org/latest/client-server-api/#login
 https://spec.matrix.org/latest/client-server-api/#refreshing-access-tokens
@@ -16,11 +16,12 @@ from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.uia import subjects_of
 from threepid.domain.context import Context
 from threepid.domain.limits import known_network, network_of, take_authentication, take_openid_token
+from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, UnknownToken
 from threepid.storage import accounts, associations, devices, uia
 from threepid.storage.devices import Device as KnownDevice
 from threepid.storage.devices import Requester, SealedPair, Tokens
-from threepid.storage.engine.database import Tx
+from threepid.storage.engine.database import StorageError, Tx
 
 __all__ = [
     "ENDED_KEPT",
@@ -37,33 +38,33 @@ __all__ = [
 
 OPENID_LIFE: Final = HOUR
 MOST_TOKENS: Final = 50
-"""Login, OpenID and identity tokens of one user, at most of each: with another one the oldest ends."""
+"""Maximum number each of login, OpenID and identity server access tokens of one user. One more revokes the oldest."""
 ENDED_KEPT: Final = 30 * DAY
-"""How long a client with a token that ended is told that its device lives on."""
+"""How long a client whose token was revoked gets `soft_logout` if its device still exists."""
 REPEATABLE: Final = 30 * SECOND
-"""How long the caller of a refresh gets the same answer again."""
+"""How long a client that repeats a refresh gets the same answer."""
 MOST_DEVICES: Final = 500
-"""Devices of an account: no login opens one more. None is removed for a new one, because that would destroy its keys."""
+"""Maximum number of devices of an account. A login beyond it is rejected: removing an old device would lose its keys."""
 _SEEN_EVERY: Final = HOUR
 _MOST_SEEN: Final = 50_000
-"""Devices that a process remembers to have heard of, at most."""
+"""Maximum number of devices that a process remembers as recently seen."""
 _USER_AGENT_LENGTH: Final = 256
 
 
 class Device(Struct, frozen=True, kw_only=True):
-    """What a client says of the device that logs in, and from where it calls."""
+    """What a client says of the device that logs in, and the client's address and user agent."""
 
     device_id: str | None = None
     display_name: str | None = None
     refreshes: bool = False
-    """Does it want tokens that are refreshed?"""
+    """Does the client want a refresh token?"""
     client: str = ""
-    """Its IP address."""
+    """The client's IP address."""
     user_agent: str = ""
 
 
 class Login(Struct, frozen=True):
-    """A device that was logged in: its secret tokens are here and nowhere else."""
+    """A device that was logged in, and its tokens: the database stores only their hashes."""
 
     user_id: str
     device_id: str
@@ -76,7 +77,7 @@ class Devices:
     """The devices of this server's accounts."""
 
     def __init__(self, context: Context, settings: config.Accounts) -> None:
-        """No device was seen yet. `settings` say how long tokens live."""
+        """`settings` say how long tokens live."""
         self._context = context
         self._access_life = settings.access_token_minutes * MINUTE
         self._refresh_life = settings.refresh_token_days * DAY
@@ -88,9 +89,9 @@ class Devices:
     # -- tokens
 
     async def whose_token(self, access_token: str) -> Requester | None:
-        """The account and device of an access token, or None: the one place that knows.
+        """The account and device of an access token, or None. Every check of an access token goes through here.
 
-        Raises UnknownToken with `soft_logout` if the token has expired or was revoked, and its device lives on.
+        Raises UnknownToken with `soft_logout` if the token has expired or was revoked but its device still exists.
         https://spec.matrix.org/latest/client-server-api/#soft-logout
         """
         token_hash = self._context.vault.hash_token(access_token)
@@ -98,33 +99,33 @@ class Devices:
         now = self._context.clock.now()
         if found is None:
             if await self._context.database.read(lambda tx: devices.has_ended(tx, token_hash, now - ENDED_KEPT)):
-                raise UnknownToken("The access token was revoked.", soft_logout=True)
+                raise UnknownToken(Text("The access token was revoked."), soft_logout=True)
             return None
         if found.expires_at is not None:
-            # One with longer to live than any is of a clock that was ahead.
+            # A token that expires later than any new one was issued by a clock that was ahead: it counts as expired.
             if not now < found.expires_at <= now + self._access_life + SKEW:
-                raise UnknownToken("The access token has expired.", soft_logout=True)
+                raise UnknownToken(Text("The access token has expired."), soft_logout=True)
             if found.first_use_spends is not None and not await self._context.database.write(
                 lambda tx: devices.use_access_token(tx, token_hash, now)
             ):
                 if await self._context.database.read(lambda tx: self._has_device(tx, token_hash, now)):
-                    raise UnknownToken("The access token was revoked.", soft_logout=True)
+                    raise UnknownToken(Text("The access token was revoked."), soft_logout=True)
                 return None
         return found
 
     @staticmethod
     def _has_device(tx: Tx, token_hash: bytes, now: int) -> bool:
-        """Does the device of an access token that cannot be used live on?"""
+        """Does the device of an unusable access token still exist?"""
         return devices.requester(tx, token_hash) is not None or devices.has_ended(tx, token_hash, now - ENDED_KEPT)
 
     async def refresh(self, refresh_token: str, *, client: str, user_agent: str) -> Login:
-        """Exchange a refresh token. Raises UnknownToken; one that was spent ends all tokens of its device.
+        """Exchange a refresh token. Raises UnknownToken and LimitExceeded. A spent token revokes all tokens of its device.
 
-        For some seconds the same caller gets the same answer again: two tabs of a browser may refresh at the same moment.
+        For `REPEATABLE` the same caller gets the same answer again, because two tabs of a browser may refresh at once.
         https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3refresh
         """
         token_hash = self._context.vault.hash_token(refresh_token)
-        # Without the token nobody can find out which caller it was.
+        # The hash includes the token, so that the caller's network and user agent cannot be guessed from it.
         sealed_for = self._context.vault.hash_token(f"{refresh_token} {network_of(client)} {user_agent}")
         now = self._context.clock.now()
 
@@ -132,7 +133,7 @@ class Devices:
             known = self._held_refresh_token(tx, token_hash)
             if known is None:
                 return _refused(lives=devices.has_ended(tx, token_hash, now - ENDED_KEPT))
-            # The clock may have been wrong: an answer of tomorrow is as far away as one of yesterday.
+            # The clock may have been ahead, so the time of the answer is limited in both directions.
             after, before = now - REPEATABLE, now + REPEATABLE
             sealed = devices.sealed_pair(tx, token_hash, sealed_for, after=after, before=before)
             if sealed is not None:
@@ -158,7 +159,7 @@ class Devices:
             )
             return login
 
-        # The end of a stolen family is a change that must stay, so the refusal is returned and not raised.
+        # An exception would roll back the revocation of a stolen family, so the step returns the error.
         answer = await self._context.database.write(step)
         if isinstance(answer, UnknownToken):
             raise answer
@@ -166,16 +167,16 @@ class Devices:
 
     @staticmethod
     def _held_refresh_token(tx: Tx, token_hash: bytes) -> devices.RefreshToken | None:
-        """A refresh token whose device nobody opens, refreshes or ends until `tx` ends; None if there is none."""
+        """The refresh token, with its device locked until `tx` ends; None if there is no such token."""
         known = devices.refresh_token(tx, token_hash)
         if known is None or not devices.hold_device(tx, known.user_id, known.device_id):
             return None
-        # Only now is it certain that the device is not logged in anew or out in the meantime.
+        # Read it again: before the lock, another transaction may have used the token or logged the device in or out.
         return devices.refresh_token(tx, token_hash)
 
     @staticmethod
     def _end_stolen(tx: Tx, user_id: str, device_id: str, now: int) -> None:
-        """End what a thief may have got with a refresh token; the device stays, so that its owner sees what happened."""
+        """Revoke what a thief may have got with a refresh token. The device stays, so that its owner notices."""
         devices.delete_tokens(tx, user_id, device_id, now)
         devices.delete_side_tokens(tx, user_id, device_id)
         associations.delete_tokens_of_device(tx, user_id, device_id)
@@ -194,15 +195,15 @@ class Devices:
         return Login(user_id, device_id, pair["access_token"], pair["refresh_token"], left)
 
     async def forget_sealed_pairs(self) -> None:
-        """Forget the answers to refreshes that nobody can get again."""
+        """Delete the stored answers to refreshes that cannot be repeated any more."""
         await forget_sealed_pairs(self._context)
 
     async def log_out(self, requester: Requester) -> None:
-        """End the device that asks."""
+        """Log the requesting device out."""
         await self._context.database.write(lambda tx: devices.delete(tx, requester.user_id, requester.device_id))
 
     async def log_out_everywhere(self, user_id: str) -> None:
-        """End all devices of the account, and what else could log in again without the password."""
+        """Log all devices of the account out, and delete its identity server tokens and authentication sessions."""
 
         def step(tx: Tx) -> None:
             devices.delete_all(tx, user_id)
@@ -212,9 +213,9 @@ class Devices:
         await self._context.database.write_aside(step)
 
     def open(self, tx: Tx, user_id: str, device: Device) -> Login:
-        """Log a device in, in the transaction of the reason, which must hold the account.
+        """Log a device in. The transaction must have locked the account.
 
-        Raises Forbidden if the device would be new and the account has as many as it may have.
+        Raises Forbidden if the device is new and the account has reached its device limit.
         """
         if device.device_id is None or devices.get(tx, user_id, device.device_id) is None:
             self._refuse_one_more(tx, user_id)
@@ -238,21 +239,24 @@ class Devices:
     def _refuse_one_more(tx: Tx, user_id: str) -> None:
         if devices.count(tx, user_id, most=MOST_DEVICES) >= MOST_DEVICES:
             raise Forbidden(
-                f"This account has reached its limit of {MOST_DEVICES} devices. Sign out a device first.",
+                Text(
+                    "This account has reached its limit of %(count)s devices. Sign out a device first.",
+                    count=MOST_DEVICES,
+                ),
                 cause="too many devices",
             )
 
     def open_again(self, tx: Tx, user_id: str, device_id: str, device: Device) -> Login:
-        """Give a device that is held further tokens; what it was given before stays good."""
+        """Issue further tokens for a device that the transaction has locked. Its earlier tokens stay valid."""
         now = self._context.clock.now()
         login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes)
         devices.insert_tokens(tx, user_id, device_id, tokens, parent_hash=None, now=now)
         return login
 
     async def login_token(self, user_id: str, grant: Grant) -> tuple[str, int]:
-        """A token that is good for one login as `user_id`, and its life in milliseconds; it ends with the grant's device.
+        """A token for one login as `user_id`, and its life in milliseconds. Logging out the grant's device revokes it.
 
-        Raises UnknownToken if that has ended.
+        Raises UnknownToken if that device was logged out.
         https://spec.matrix.org/latest/client-server-api/#post_matrixclientv1loginget_token
         """
         token = self._context.entropy.token("tpl_")
@@ -276,13 +280,13 @@ class Devices:
         return token, self._login_token_life
 
     def take_login_token(self, tx: Tx, token: str) -> str | None:
-        """Use a login token up; whose it was, or None."""
+        """Use a login token up. Returns its user ID, or None if the token is not valid."""
         return devices.take_login_token(tx, self._context.vault.hash_token(token), self._context.clock.now())
 
     async def openid_token(self, requester: Requester) -> tuple[str, int]:
-        """A token with which the user can show others who they are, and its life in seconds.
+        """A token that proves the user's identity to third parties, and its life in seconds.
 
-        It ends with its device. Raises UnknownToken if that has ended since it asked, LimitExceeded.
+        Logging out its device revokes it. Raises UnknownToken if the device was logged out, and LimitExceeded.
         """
         token = self._context.entropy.token()
         token_hash = self._context.vault.hash_token(token)
@@ -306,10 +310,10 @@ class Devices:
         await self._context.database.write(step)
         return token, OPENID_LIFE // SECOND
 
-    # -- the list of them
+    # -- device list
 
     async def of(self, user_id: str, *, own: str | None = None) -> list[devices.Device]:
-        """The devices of the account, oldest first: `devices.LISTED` at most, and always the one called `own`."""
+        """The account's devices, oldest first: at most `devices.LISTED`, and always the device with the ID `own`."""
 
         def step(tx: Tx) -> list[devices.Device]:
             found = devices.of_user(tx, user_id)
@@ -325,11 +329,11 @@ class Devices:
         return await self._context.database.read(lambda tx: devices.get(tx, user_id, device_id))
 
     async def rename(self, user_id: str, device_id: str, display_name: str | None) -> bool:
-        """Give a device another name; False if the account has no such device."""
+        """Set a device's display name; False if the account has no such device."""
         return await self._context.database.write(lambda tx: devices.rename(tx, user_id, device_id, display_name))
 
     async def delete(self, user_id: str, device_ids: Iterable[str], grant: Grant) -> None:
-        """Log devices out; those that are not there are no error."""
+        """Log devices out. Unknown devices are no error."""
 
         def step(tx: Tx) -> None:
             grant.consume(tx)
@@ -339,17 +343,17 @@ class Devices:
         await self._context.database.write_aside(step)
 
     def unnoticed(self, requester: Requester) -> bool:
-        """Was this device not heard of in the last hour, as far as this process knows?"""
+        """Has this process not seen the device in the last hour?"""
         return (requester.user_id, requester.device_id) not in self._seen
 
     def notice(self, requester: Requester, *, client: str, user_agent: str) -> None:
-        """A device was heard of: to be noted by the next `note_seen`."""
+        """Remember a device's last-seen data for the next `note_seen`."""
         device = requester.user_id, requester.device_id
         self._seen.add(device)
         self._to_note[device] = client, user_agent[:_USER_AGENT_LENGTH]
 
     async def note_seen(self) -> None:
-        """Write down which devices were heard of: not in their requests, which may be readings of a full disk."""
+        """Write the last-seen data of devices. Their requests do not, because reads must work while the disk is full."""
         now = self._context.clock.now()
         if not 0 <= now - self._seen_since < _SEEN_EVERY or len(self._seen) >= _MOST_SEEN:
             self._seen_since = now
@@ -363,7 +367,11 @@ class Devices:
                 network = known_network(client)
                 devices.seen(tx, user_id, device_id, now=now, seen_from=client, network=network, user_agent=user_agent)
 
-        await self._context.database.write_aside(step)
+        try:
+            await self._context.database.write_aside(step)
+        except StorageError:
+            self._to_note = noted | self._to_note
+            raise
 
     def _new_tokens(self, user_id: str, device_id: str, *, refreshes: bool) -> tuple[Login, Tokens]:
         entropy, hash_token = self._context.entropy, self._context.vault.hash_token
@@ -379,12 +387,12 @@ class Devices:
 
 
 def _refused(*, lives: bool) -> UnknownToken:
-    """What a refresh token that cannot be used gets; `lives` says that its device does."""
-    return UnknownToken("The refresh token is not known here, has expired or was used before.", soft_logout=lives)
+    """The error for an unusable refresh token. `lives` says whether its device still exists."""
+    return UnknownToken(Text("The refresh token is unknown, has expired or was used before."), soft_logout=lives)
 
 
 async def openid_user(context: Context, token: str) -> str | None:
-    """The user whose OpenID token this is, or None."""
+    """The user ID of an OpenID token, or None."""
     token_hash = context.vault.hash_token(token)
     now = context.clock.now()
     owner = await context.database.read(lambda tx: devices.openid_owner(tx, token_hash, now))
@@ -392,7 +400,7 @@ async def openid_user(context: Context, token: str) -> str | None:
 
 
 async def forget_sealed_pairs(context: Context) -> None:
-    """Forget the answers to refreshes that nobody can get again. Writes only if there are any."""
+    """Delete the stored answers to refreshes that cannot be repeated any more. Writes only if there are any."""
     now = context.clock.now()
     before, after = now - REPEATABLE, now + REPEATABLE
     if await context.database.read(lambda tx: devices.has_sealed_pairs(tx, before=before, after=after)):

@@ -1,4 +1,4 @@
-"""Logging in: by a password or a login token, and the password stage of User-Interactive Authentication.
+"""Login by password or login token, and the password stage of User-Interactive Authentication.
 
 https://spec.matrix.org/latest/client-server-api/#login
 """
@@ -17,6 +17,7 @@ from threepid.domain.authentication.uia import WrongUserError
 from threepid.domain.context import Context
 from threepid.domain.limits import Guess, known_network
 from threepid.domain.secrets.passwords import Passwords
+from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, LimitExceeded
 from threepid.spec.uia import AuthData
 from threepid.storage import accounts, devices
@@ -24,11 +25,11 @@ from threepid.storage.accounts import Account
 from threepid.storage.engine.database import Tx
 
 _EVERY_WAY: Final = ("user", "email", "msisdn")
-_WRONG: Final = "The name or the password is not right."
+_WRONG: Final = Text("The username or password is wrong.")
 
 
 class _Right(Struct, frozen=True):
-    """A password was right: whose, against which hash, and the guess that it was. `owner`: see `Passwords.hash`."""
+    """A right password: its account, the hash that it matched, and the guess that it counts as. `owner`: see `Passwords.hash`."""
 
     guess: Guess
     user_id: str
@@ -40,32 +41,32 @@ class Logins:
     """Checks passwords and login tokens, and logs devices in."""
 
     def __init__(self, context: Context, accounts: Accounts, passwords: Passwords, devices: Devices) -> None:
-        """Find the account with `accounts`, open its device with `devices`."""
+        """`accounts` finds the account, `passwords` checks its password, `devices` logs its device in."""
         self._context = context
         self._accounts = accounts
         self._passwords = passwords
         self._devices = devices
         self._failed_logins = FailedLogins(context)
         self._tried: Counter[str] = Counter()
-        """Guesses of which this process does not know yet whether they count, by the keys of what they count for."""
+        """Number of guesses that this process is checking, by limit key."""
 
     async def check_password_stage(self, user_id: str, auth: AuthData, client: str) -> None:
-        """The password stage of UIA for `user_id`. Raises Forbidden; WrongUserError for another user's right password."""
+        """Check the password stage of UIA for `user_id`. Raises Forbidden, or WrongUserError for another account's password."""
         nobody_named = auth.identifier is UNSET and auth.user is UNSET and auth.address is UNSET
         if nobody_named:
             named = Named(await self._context.database.read(lambda tx: accounts.get(tx, user_id)), user_id)
         else:
-            # Who is logged in already may name themselves in every way, whatever identifies at login.
+            # A logged-in user may use every kind of identifier, whatever `login_with` allows.
             named = await self._accounts.find(
                 auth.identifier, user=auth.user, medium=auth.medium, address=auth.address, ways=_EVERY_WAY
             )
         password = auth.password if isinstance(auth.password, str) else ""
         right = await self._try(named, password, client, logged_in_as=user_id)
         if right is None:
-            raise Forbidden("The password is not right.")
+            raise Forbidden(Text("The password is wrong."))
 
         def step(tx: Tx) -> bool:
-            # Where a wrong one could not be counted, because nothing can be written, a right one must fail as well.
+            # If the database is read-only, a wrong guess cannot be counted. So a right one must fail as well.
             if not right.guess.take(tx):
                 return False
             right.guess.give_back(tx)
@@ -73,17 +74,17 @@ class Logins:
 
         if not await self._context.database.write(step):
             self._note_failure(named, client, "too many guesses at the account", logged_in_as=user_id)
-            raise Forbidden("The password is not right.")
+            raise Forbidden(Text("The password is wrong."))
         if right.user_id != user_id:
             raise WrongUserError
 
     async def _try(
         self, named: Named, password: str, client: str, *, logged_in_as: str | None = None
     ) -> "_Right | None":
-        """What is so if this is their password, else None: the one place that knows. A failure is logged.
+        """Check the password of `named`; None if it is wrong. Every password check goes through here. Logs a failure.
 
-        Takes as long for nobody as for somebody. Raises LimitExceeded before the password is looked at, or when it was wrong
-        once too often; whoever tells that it was right sees before whether `guess` is left.
+        Takes equally long whether or not the account exists. Raises LimitExceeded before the password is checked, or if a wrong
+        one exceeds a limit. A caller that reveals a right password must first check the limits of `guess` once more.
         """
         account = named.account
         whose = account.user_id if account else named.name
@@ -91,7 +92,7 @@ class Logins:
         network, turns = known_network(client), self._passwords.turns
 
         def is_known(tx: Tx) -> bool:
-            # One step, also for nobody, and for an account with any number of devices.
+            # One query, whether or not the account exists and however many devices it has, so that the time reveals nothing.
             return logged_in or devices.knows(tx, whose, network)
 
         def look(tx: Tx) -> tuple[Guess, bool, Mapping[str, int]]:
@@ -102,13 +103,13 @@ class Logins:
             return guess, known, guess.full_at(tx)
 
         try:
-            if not turns.has_place():  # a flood: whoever has no place costs no more than that is known
+            if not turns.has_place():  # in a flood, a rejected caller costs only this query
                 await turns.refuse_if_full(whose if await self._context.database.read(is_known) else None)
             guess, known, full_at = await self._context.database.read(look)
             owner = whose if known else None
             await turns.refuse_if_full(owner)
             guess.refuse_if_none_is_left(full_at, self._tried)
-            # Where only the account's own count refuses, nothing may tell: neither the answer, nor the time that it takes.
+            # If only the account's own limit rejects the guess, neither the answer nor its time may reveal that.
             spent = guess.is_spent(full_at, self._tried)
             usable = account if account and account.deactivated_at is None else None
             with self._pending(guess):
@@ -133,7 +134,7 @@ class Logins:
 
     @contextlib.contextmanager
     def _pending(self, guess: Guess) -> Iterator[None]:
-        """Until it is known whether the guess counts, no more others are looked at than would be left if it did."""
+        """Count the guess as pending while it is checked, so that concurrent guesses cannot exceed the limits."""
         for key in guess.keys:
             self._tried[key] += 1
         try:
@@ -145,22 +146,22 @@ class Logins:
                     del self._tried[key]
 
     async def log_in(self, named: Named, password: str, device: Device) -> Login:
-        """Log a device in. Raises Forbidden alike for every cause, LimitExceeded after too many wrong tries."""
+        """Log a device in. Raises LimitExceeded, and Forbidden, alike for all wrong logins, or at the device limit."""
         right = await self._try(named, password, device.client)
         if right is None:
             raise Forbidden(_WRONG)
         new_hash = None
         if self._passwords.needs_rehash(right.password_hash):
-            with contextlib.suppress(LimitExceeded):  # there is another time for it
+            with contextlib.suppress(LimitExceeded):  # the next login can do it
                 new_hash = await self._passwords.rehash(password, account=right.owner)
 
         def step(tx: Tx) -> Login | None:
             full_at = right.guess.full_at(tx)
             right.guess.refuse_if_none_is_left(full_at)
-            if right.guess.is_spent(full_at):  # since it was looked at
+            if right.guess.is_spent(full_at):  # by other guesses since the check
                 right.guess.take(tx)
                 return None
-            # The password was checked outside the transaction: it must still be the one, and stay it until the end.
+            # The password was checked outside the transaction. Lock its hash: it must not have changed, nor change until commit.
             if not accounts.hold_password(tx, right.user_id, right.password_hash):
                 raise Forbidden(_WRONG, cause="another password meanwhile")
             if new_hash is not None:
@@ -177,7 +178,7 @@ class Logins:
         return login
 
     async def log_in_by_token(self, token: str, device: Device) -> Login:
-        """Log a device in by a login token, which is used up. Raises Forbidden, LimitExceeded. A failure is logged."""
+        """Log a device in by a login token, and use the token up. Raises Forbidden and LimitExceeded. Logs a failure."""
         guess = Guess(self._context, client=device.client)
 
         def step(tx: Tx) -> Login | None:
@@ -189,10 +190,12 @@ class Logins:
             return self._devices.open(tx, user_id, device)
 
         try:
-            # What raises is rolled back: a wrong try must be counted.
+            # An exception would roll the count of a wrong guess back, so the step returns None instead.
             login = await self._context.database.write(step)
             if login is None:
-                raise Forbidden("This login token is not known, has expired or was used.", cause="no such token")
+                raise Forbidden(
+                    Text("This login token is unknown, has expired or was used before."), cause="no such token"
+                )
         except (Forbidden, LimitExceeded) as error:
             self._failed_logins.note(by="login token", cause=error.cause, client=device.client)
             raise
@@ -200,7 +203,7 @@ class Logins:
 
 
 def _cause(account: Account | None, *, spent: bool) -> str:
-    """Why a password was refused: for the log, since the caller is told nothing of it."""
+    """Why a password was rejected, for the log alone: the caller must not learn it."""
     if account is None:
         return "no such account"
     if account.deactivated_at is not None:

@@ -1,9 +1,10 @@
-"""Profiles: what people call an account, and its picture. https://spec.matrix.org/latest/client-server-api/#profiles."""
+"""Profiles: display names and avatars of accounts. https://spec.matrix.org/latest/client-server-api/#profiles."""
 
 from typing import Final
 
 from threepid.domain.accounts.accounts import require_active
 from threepid.domain.context import Context
+from threepid.i18n import Text
 from threepid.spec.errors import NotFound
 from threepid.storage import profiles
 from threepid.storage.engine.database import Tx
@@ -11,25 +12,25 @@ from threepid.storage.profiles import Profile
 
 _SETTERS: Final = {"displayname": profiles.set_displayname, "avatar_url": profiles.set_avatar_url}
 FIELDS: Final = tuple(_SETTERS)
-"""What a profile can have here."""
+"""The profile fields that this server stores."""
 
 
 class Profiles:
-    """The profiles of this server's accounts; those of other servers are not asked for."""
+    """The profiles of this server's accounts. Other servers are not asked for theirs."""
 
     def __init__(self, context: Context) -> None:
-        """Nothing is set until `set`."""
+        """Manage the profiles in the database of `context`."""
         self._context = context
 
     async def get(self, user_id: str) -> Profile:
-        """The profile, which may be empty. Raises NotFound if no active account is called so."""
+        """The account's profile, which may be empty. Raises NotFound if there is no such active account."""
         profile = await self._context.database.read(lambda tx: profiles.get(tx, user_id))
         if profile is None:
-            raise NotFound("There is no such account here.")
+            raise NotFound(Text("This account does not exist on this server."))
         return profile
 
     async def set(self, user_id: str, field: str, value: str | None) -> None:
-        """Set one of `FIELDS`, or remove it. Raises Forbidden if the account has ended."""
+        """Set one of `FIELDS`, or remove it if `value` is None. Raises Forbidden if the account is deactivated."""
         setter = _SETTERS[field]
 
         def step(tx: Tx) -> None:
@@ -40,5 +41,5 @@ class Profiles:
 
     @staticmethod
     def erase(tx: Tx, user_id: str) -> None:
-        """Forget the profile of an account that ends."""
+        """Delete the profile of an account that is being deactivated."""
         profiles.erase(tx, user_id)

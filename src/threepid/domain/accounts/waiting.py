@@ -1,4 +1,4 @@
-"""Clients that wait for news. There are none here: what ends the wait is the time, the end of their token, or the server's."""
+"""Clients that wait in `/sync`. This server has no events: a wait ends with its timeout, its token or the server's stop."""
 
 import asyncio
 import contextlib
@@ -10,9 +10,9 @@ from threepid.domain.context import Context
 from threepid.spec.errors import UnknownToken
 
 LONGEST: Final = 30 * SECOND
-"""How long a client may wait."""
+"""Longest wait of a client, in milliseconds."""
 MOST: Final = 20
-"""How many of an account's clients may wait in one process: one more ends the wait of the first."""
+"""Maximum number of an account's clients that wait in one process: one more ends the oldest wait."""
 _LOOK_SECONDS: Final = 1.0
 
 
@@ -20,14 +20,14 @@ class Waiting:
     """The clients that wait in this process."""
 
     def __init__(self, context: Context, devices: Devices) -> None:
-        """`devices` knows whose tokens are good."""
+        """`devices` checks whether an access token is still valid."""
         self._clock = context.clock
         self._devices = devices
         self._ended = False
         self._over: dict[str, list[asyncio.Event]] = {}
 
     async def wait(self, user_id: str, access_token: str, milliseconds: int) -> None:
-        """Wait that long, or shorter. Raises UnknownToken soon after the token's end."""
+        """Wait for `milliseconds` at most. Raises UnknownToken within about a second after the token expires or is revoked."""
         if self._ended:
             return
         end = self._clock.monotonic() + min(milliseconds, LONGEST) / SECOND
@@ -40,21 +40,21 @@ class Waiting:
             while not over.is_set() and (left := end - self._clock.monotonic()) > 0:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(over.wait(), min(left, _LOOK_SECONDS))
-                # Tokens end in other processes too, so the database is what knows.
+                # Another process may have revoked the token, so ask the database.
                 if await self._devices.whose_token(access_token) is None:
                     raise UnknownToken
         finally:
             self._leave(user_id, over)
 
     def end(self) -> None:
-        """The server stops: nobody waits any more."""
+        """End all waits, because the server stops."""
         self._ended = True
         for of_account in self._over.values():
             for over in of_account:
                 over.set()
 
     def count(self, user_id: str) -> int:
-        """How many of the account's clients wait here."""
+        """Number of the account's clients that wait in this process."""
         return len(self._over.get(user_id, ()))
 
     def _leave(self, user_id: str, over: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""Log lines for failed logins: why, from which network, at which account. Never what was typed, and never too many."""
+"""Log lines for failed logins: cause, network and account, never what the caller typed. Their number is limited."""
 
 from collections import Counter
 from typing import Final
@@ -12,16 +12,16 @@ from threepid.domain.limits import network_of
 _log = structlog.get_logger()
 
 LINES: Final = 120
-"""Lines that one process writes in a minute: 30 MB a day at most."""
+"""Maximum number of lines that one process writes in a minute: at most 30 MB a day."""
 LINES_OF_NETWORK: Final = 10
-"""Lines about one network among these, so that one caller alone does not hide the others."""
+"""Maximum number of these lines about one network, so that one caller cannot hide the others."""
 
 
 class FailedLogins:
-    """Writes a log line for each failed login, up to a number of lines in a minute, and says how many it left out."""
+    """Logs failed logins, up to a number of lines in a minute, and then logs how many it left out."""
 
     def __init__(self, context: Context) -> None:
-        """Nothing was written yet."""
+        """Start with no lines written."""
         self._context = context
         self._minute = -1
         self._written = 0
@@ -29,7 +29,7 @@ class FailedLogins:
         self._left_out = 0
 
     def note(self, *, by: str, cause: str | None, client: str, user_id: str | None = None) -> None:
-        """Log that a login by `by` failed for `cause`; `user_id` is an account that exists, never what the caller typed."""
+        """Log that a login by the method `by` failed for `cause`. `user_id` is an existing account, never the caller's input."""
         minute = self._context.clock.now() // MINUTE
         if minute != self._minute:
             if self._left_out:

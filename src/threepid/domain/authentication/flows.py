@@ -1,4 +1,4 @@
-"""Which flows of User-Interactive Authentication a request offers, by the configuration.
+"""The flows of User-Interactive Authentication that the configuration offers for a request.
 
 https://spec.matrix.org/latest/client-server-api/#user-interactive-api-in-the-rest-api
 """
@@ -9,10 +9,10 @@ from threepid.spec.uia import DUMMY, EMAIL_IDENTITY, MSISDN, PASSWORD, RECAPTCHA
 
 
 def of_registration(config: Config) -> tuple[Flow, ...]:
-    """What a new account takes: what every flow asks for first, then the contacts that are required, or one that is wished.
+    """The flows of a registration: the common stages, then all required contacts or, if none is required, at most one.
 
-    No flow is the beginning of another, or the longer one could never be completed: the one without contacts ends in
-    `m.login.dummy`, and of two media that are optional the second is added later.
+    No flow may be a prefix of another, or the longer one could never be completed. So the flow without contacts ends in
+    `m.login.dummy`, and a second optional contact can only be added after the registration.
     """
     settings = config.accounts
     if settings is None:
@@ -31,13 +31,13 @@ def of_registration(config: Config) -> tuple[Flow, ...]:
 
 
 def of_owner(config: Config, *, has_token: bool) -> tuple[Flow, ...]:
-    """What shows that an account is the caller's own: its password where there is a token, or a contact that may recover it."""
+    """The flows that prove an account's owner: by password, if the caller has an access token, or by a recovery contact."""
     recover_with = config.accounts.recover_with if config.accounts else ()
     by_contact = [stage for stage in _offered(config) if MEDIA[stage] in recover_with]
     return tuple((stage,) for stage in (*((PASSWORD,) if has_token else ()), *by_contact))
 
 
 def _offered(config: Config) -> tuple[str, ...]:
-    """The stages that prove an address of a medium that is on."""
+    """The stages that prove an address of an enabled medium."""
     phones = config.sms is not None and bool(config.sms.countries)
     return (*((EMAIL_IDENTITY,) if config.email is not None else ()), *((MSISDN,) if phones else ()))

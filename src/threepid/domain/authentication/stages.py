@@ -1,4 +1,4 @@
-"""The stages of User-Interactive Authentication: what each of them asks for, and what it proves.
+"""The stages of User-Interactive Authentication: what each requires and proves.
 
 https://spec.matrix.org/latest/client-server-api/#authentication-types
 """
@@ -16,6 +16,7 @@ from threepid.domain.context import Context
 from threepid.domain.origin import Origin
 from threepid.domain.policy import policies
 from threepid.domain.validation.sessions import Consumer, Validation
+from threepid.i18n import Text
 from threepid.remote.captcha import Captcha
 from threepid.remote.guard import RemoteError
 from threepid.spec import threepid_creds
@@ -50,19 +51,19 @@ MEDIA: Final = {EMAIL_IDENTITY: "email", MSISDN: "msisdn"}
 
 
 class Task(Struct, frozen=True, array_like=True):
-    """What is to be done: the operation, and what its path names, where it names something."""
+    """The operation to authenticate, and the object that its path names, if any."""
 
     operation: Operation
     about: str | None = None
 
     @property
     def text(self) -> str:
-        """As it is stored."""
+        """The stored form."""
         return msgspec.json.encode(self).decode()
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """What was stored, also by versions that joined the two with a blank."""
+        """Decode the stored form, including that of earlier versions, which joined the two members with a space."""
         if text.startswith("["):
             return msgspec.json.decode(text, type=cls)
         name, blank, about = text.partition(" ")
@@ -70,7 +71,7 @@ class Task(Struct, frozen=True, array_like=True):
 
 
 class Proof(Struct, frozen=True):
-    """An address that a stage proved, by the validation session `sid`."""
+    """An address that a stage proved with the validation session `sid`."""
 
     sid: str
     medium: str
@@ -82,8 +83,7 @@ class Proof(Struct, frozen=True):
 class StageResult(Struct, frozen=True, omit_defaults=True):
     """What a completed stage proved.
 
-    An address; the hash of a registration token that is to be used up; the documents and versions that were accepted; or nothing
-    but that the stage is complete.
+    At most one member is set: an address, the hash of the registration token to use up, or the accepted documents and versions.
     """
 
     proof: Proof | None = None
@@ -92,11 +92,11 @@ class StageResult(Struct, frozen=True, omit_defaults=True):
 
 
 Completed = dict[Stage, StageResult]
-"""The stages that are complete, in their order."""
+"""The completed stages, in the order of completion."""
 
 
 def completed_from(text: str) -> Completed:
-    """The stages that were stored, also by versions that stored the members of a proof without its name."""
+    """Decode stored stages, including those of earlier versions, which stored a proof's members without the name `proof`."""
     stored: dict[Stage, dict[str, Any]] = msgspec.json.decode(text)
     return {
         stage: msgspec.convert({"proof": result} if "sid" in result else result, StageResult)
@@ -105,34 +105,34 @@ def completed_from(text: str) -> Completed:
 
 
 def completed_text(completed: Completed) -> str:
-    """As it is stored."""
+    """The stored form."""
     return msgspec.json.encode(completed).decode()
 
 
 class Subject(Struct, frozen=True, array_like=True):
-    """Who asks: a device of a user. An array as it is stored, because a device ID may be any text."""
+    """The user and device that send the request. Stored as a JSON array, because a device ID may contain any character."""
 
     user_id: str
     device_id: str
 
 
 def subject_text(subject: Subject | None) -> str:
-    """As it is stored: '' for nobody."""
+    """The stored form; '' for a caller who is not logged in."""
     return "" if subject is None else msgspec.json.encode(subject).decode()
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What is to be authenticated, for `subject` if somebody is logged in."""
+    """A request to authenticate. `subject` is None if the caller is not logged in."""
 
     task: Task
     subject: Subject | None
     flows: tuple[Flow, ...] = ()
     body: dict[str, Any] = {}
-    """The whole body without `auth`, which the authentication is bound to."""
+    """The whole body without `auth`. The authentication is valid for this body alone."""
     kept: dict[str, Any] = {}
-    """What of it means something, which is kept for clients that do not send it again."""
+    """The body's known members, stored for clients that do not send them again."""
     recalled: bytes | None = None
-    """The MAC of the body that the session has, where this request is what was kept of that one."""
+    """The MAC of the session's first body, if this request was rebuilt from what is stored of it."""
     consumer: Consumer = Consumer.REGISTER_STAGE
     client: str = ""
     """The caller's IP address."""
@@ -140,21 +140,21 @@ class Request(Struct, frozen=True, kw_only=True):
 
     @property
     def user_id(self) -> str | None:
-        """The user who is logged in."""
+        """The logged-in user."""
         return None if self.subject is None else self.subject.user_id
 
 
 class TooEarlyError(ThreepidAuthFailed):
-    """These are credentials of ours, but nobody has confirmed the address yet."""
+    """The credentials name one of our validation sessions, but it is not validated yet."""
 
     def __init__(self, creds: dict[str, str]) -> None:
-        """`creds` are worth another try later."""
-        super().__init__("The address has not been confirmed yet.", cause="SessionNotValidated")
+        """`creds` can be tried again later."""
+        super().__init__(Text("This address has not been validated yet."), cause="SessionNotValidated")
         self.creds = creds
 
 
 PasswordCheck = Callable[[str, AuthData, str], Awaitable[None]]
-"""Raises Forbidden unless the auth data hold the password of the account (first argument); last, the caller's IP address."""
+"""Raises Forbidden unless the auth data hold the account's password. Arguments: user ID, auth data, the caller's IP address."""
 
 
 class Stages:
@@ -169,7 +169,7 @@ class Stages:
         tokens: RegistrationTokens,
         captcha: Captcha | None,
     ) -> None:
-        """`captcha` asks its provider, if there is one."""
+        """`captcha` is the client of the captcha provider, if one is configured."""
         self._context = context
         self._settings = settings
         self._validation = validation
@@ -178,7 +178,7 @@ class Stages:
         self._captcha = captcha
 
     async def check(self, request: Request, auth: AuthData) -> StageResult:
-        """What the stage of `auth` proved. Raises a MatrixError if it did not."""
+        """Check the stage of `auth` and return what it proved. Raises a MatrixError if the check fails."""
         if auth.type == DUMMY:
             return StageResult()
         if auth.type == PASSWORD and request.user_id is not None:
@@ -193,10 +193,10 @@ class Stages:
         if auth.type == RECAPTCHA and self._captcha is not None:
             await self._check_captcha(self._captcha, request, auth)
             return StageResult()
-        raise Unrecognized("This stage is not offered here, or not in this order.")
+        raise Unrecognized(Text("This stage is not part of any flow, or not the next one."))
 
     def params(self, flows: tuple[Flow, ...]) -> dict[str, Any]:
-        """What clients must know of the stages in `flows`."""
+        """The parameters that clients need for the stages in `flows`."""
         found: dict[str, Any] = {}
         stages = {stage for flow in flows for stage in flow}
         if TERMS in stages:
@@ -209,10 +209,10 @@ class Stages:
         given = auth.threepid_creds if auth.threepid_creds is not UNSET else auth.legacy_threepid_creds
         if isinstance(given, list):
             if len(given) != 1:
-                raise BadJson("Exactly one set of third-party credentials is needed.")
+                raise BadJson(Text("Give exactly one set of third-party credentials."))
             given = given[0]
         if given is UNSET:
-            raise MissingParam("'threepid_creds' is missing.")
+            raise MissingParam.named("threepid_creds")
         creds = threepid_creds.read(given, threepid_creds.ThreepidCreds)
 
         def step(tx: Tx) -> validations.Session:
@@ -230,34 +230,38 @@ class Stages:
         except SessionNotValidated:
             raise TooEarlyError({"sid": creds.sid, "client_secret": creds.client_secret}) from None
         except MatrixError as error:
-            raise ThreepidAuthFailed("The address has not been confirmed yet.", cause=type(error).__name__) from error
+            raise ThreepidAuthFailed(
+                Text("This address has not been validated yet."), cause=type(error).__name__
+            ) from error
         if session.consumed_at is not None or session.medium != medium or session.validated_at is None:
-            raise ThreepidAuthFailed("The validation of the address has been used already.")
+            raise ThreepidAuthFailed(Text("The validation of this address has already been used."))
         return StageResult(Proof(session.sid, session.medium, session.canonical, session.address, session.validated_at))
 
     def _refuse_stale(self, tx: Tx, session: validations.Session) -> None:
-        """An address that changed hands since it was confirmed must not open its former owner's account."""
+        """Raise Forbidden if the account's contact was validated too long ago: the address may have a new owner."""
         days = self._context.config.policy.reset_contact_max_age_days
         if not days:
             return
         contact = threepids.get(tx, session.medium, session.canonical)
         if contact is not None and contact.validated_at < self._context.clock.now() - days * DAY:
-            raise Forbidden("This address was confirmed too long ago to recover an account by it.")
+            raise Forbidden(Text("This address was validated too long ago to recover an account with it."))
 
     async def _check_token(self, request: Request, auth: AuthData) -> StageResult:
         if auth.token is UNSET:
-            raise MissingParam("'token' is missing.")
+            raise MissingParam.named("token")
         if not await self._tokens.guess(auth.token, client=request.client):
-            raise Forbidden("This registration token is not known, has expired or has been used up.")
+            raise Forbidden(Text("This registration token is unknown, has expired or has no uses left."))
         return StageResult(registration_token=self._tokens.hash(auth.token))
 
     @staticmethod
     async def _check_captcha(captcha: Captcha, request: Request, auth: AuthData) -> None:
         if auth.response is UNSET:
-            raise MissingParam("'response' is missing.")
+            raise MissingParam.named("response")
         try:
             right = await captcha.verify(auth.response, client=request.client)
         except RemoteError as error:
-            raise UpstreamFailed("The captcha could not be checked.", cause=error.cause) from error
+            raise UpstreamFailed(
+                Text("We could not verify the captcha. Please try again."), cause=error.cause
+            ) from error
         if not right:
-            raise Forbidden("The captcha was not solved.")
+            raise Forbidden(Text("The captcha was not solved."))

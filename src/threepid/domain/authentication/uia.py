@@ -1,8 +1,8 @@
-"""User-Interactive Authentication: stages, the sessions that collect them, and the permission that comes of it.
+"""User-Interactive Authentication: its sessions, and the permission that a completed flow gives.
 
 https://spec.matrix.org/latest/client-server-api/#user-interactive-authentication-api
-A session belongs to one request (operation, subject, body) and is used up in the transaction of that request's effect.
-Its id is a secret of the client: the database has only its hash, and the remembered request is sealed with it.
+A session belongs to one request (operation, subject, body) and is used up in the transaction of that request's operation.
+The session ID is the client's secret: the database stores only its hash, and the stored request is encrypted with it.
 """
 
 import contextlib
@@ -33,6 +33,7 @@ from threepid.domain.context import Context
 from threepid.domain.limits import take_authentication
 from threepid.domain.secrets.vault import same
 from threepid.domain.validation.sessions import Consumer, Purpose
+from threepid.i18n import Text
 from threepid.spec.errors import (
     Forbidden,
     LimitExceeded,
@@ -51,15 +52,15 @@ from threepid.storage.uia import UiaSession
 IDLE: Final = 15 * MINUTE
 LIFE: Final = 2 * DAY
 OPEN_SESSIONS: Final = 20
-"""Of one device; the oldest end when there are more."""
+"""Maximum number of open sessions of one device. A new session beyond it closes the oldest."""
 OPEN_SESSIONS_OF_ACCOUNT: Final = 100
-"""Of all devices of an account: what each keeps may be 64 kB."""
+"""Maximum number of open sessions of all devices of an account, because each may store up to 64 kB."""
 KEPT_WITHOUT_TOKEN: Final = 4096
-"""Bytes that are kept of a request of somebody who is not logged in."""
+"""Maximum number of bytes stored of a request without an access token."""
 
 
 class Recalled(Struct, frozen=True):
-    """What is kept of the first body of a session, and the MAC of the whole."""
+    """What is stored of a session's first body, and the MAC of the whole body."""
 
     fields: dict[str, Any]
     request_mac: bytes
@@ -69,26 +70,26 @@ class Uia:
     """Collects stages until one of the offered flows is complete."""
 
     def __init__(self, context: Context, stages: Stages) -> None:
-        """Check the stages with `stages`."""
+        """`stages` checks the stages."""
         self._context = context
         self._stages = stages
 
     async def recall(self, operation: Operation, session: str) -> Recalled | None:
-        """The first body of a session for an operation, for clients that do not repeat it; None if there is no such session."""
+        """The first body of a session for `operation`, for clients that do not repeat it; None if there is no such session."""
         stored = await self._load(session)
         if stored is None or Task.from_text(stored.operation).operation is not operation:
             return None
         return Recalled(self._kept(session, stored), stored.request_mac)
 
     async def result_of(self, task: Task, auth: AuthData | None) -> str | None:
-        """What came of a session that was finished before, for checks that must not be made twice."""
+        """The result of a session that was finished before, so that its request is not checked again; otherwise None."""
         if auth is None or auth.session is UNSET:
             return None
         stored = await self._load(auth.session)
         return stored.result if stored is not None and Task.from_text(stored.operation) == task else None
 
     async def view(self, session: str) -> View | None:
-        """What a session is for and what of it is done; None if there is no such session, or it was used."""
+        """A session as pages show it; None if there is no such session, or it was used up."""
         stored = await self._load(session)
         if stored is None or stored.consumed_at is not None:
             return None
@@ -109,15 +110,15 @@ class Uia:
         )
 
     async def complete(self, session: str, auth: AuthData, *, client: str) -> tuple[Stage, ...]:
-        """Complete a stage outside its request, on a page; returns all stages that are done.
+        """Complete a stage on a page instead of in its request. Returns all completed stages.
 
-        Raises NotFound if there is no such session or no page for the stage, else what the stage raises.
+        Raises NotFound if there is no such session or no page for the stage, and the errors of the stage.
         https://spec.matrix.org/latest/client-server-api/#fallback
         """
         stored = await self._load(session)
         view = await self.view(session)
         if stored is None or view is None or view.page_of(str(auth.type)) is not Page.OPEN:
-            raise NotFound("This authentication session is unknown or has expired.")
+            raise NotFound(Text("This authentication session is unknown or has expired."))
         completed = completed_from(stored.completed)
         if auth.type not in completed:
             try:
@@ -127,9 +128,9 @@ class Uia:
         return tuple(completed)
 
     async def authenticate(self, request: Request, auth: AuthData | None) -> Grant:
-        """The permission, once a flow is complete; until then raises AuthenticationRequiredError (401).
+        """The permission when a flow is complete. Raises AuthenticationRequiredError (401) until then.
 
-        Raises Forbidden for a changed request, after which the session is dead.
+        Raises Forbidden, and deletes the session, if the request has changed.
         """
         if auth is None or (auth.session is UNSET and auth.type is UNSET):
             raise await self._begin(request)
@@ -137,14 +138,14 @@ class Uia:
             return await self._in_one_request(request, auth)
         stored = await self._load(auth.session)
         if stored is None:
-            raise await self._begin(request, Forbidden("This authentication session is unknown or has expired."))
+            raise await self._begin(request, Forbidden(Text("This authentication session is unknown or has expired.")))
         id_hash = self._context.vault.hash_token(auth.session)
         if not self._is_same_request(stored, request) and not await self._fill_in(stored, request, auth.session):
             await self._context.database.write(lambda tx: uia.delete(tx, id_hash))
-            raise Forbidden("The request is not the one that the authentication was begun for.")
+            raise Forbidden(Text("This request differs from the one that the authentication session was started for."))
         if stored.consumed_at is not None:
             if stored.result is None:
-                raise await self._begin(request, Forbidden("This authentication session has been used already."))
+                raise await self._begin(request, Forbidden(Text("This authentication session has already been used.")))
             return Grant(self._context.clock.now(), id_hash, result=stored.result)
         completed = completed_from(stored.completed)
         if auth.type is UNSET:
@@ -156,7 +157,7 @@ class Uia:
         return _grant(self._context.clock.now(), id_hash, request, completed)
 
     async def _in_one_request(self, request: Request, auth: AuthData) -> Grant:
-        """The permission, if one stage is all that it takes; else a session in which this first one is done."""
+        """The permission, if one stage completes a flow; otherwise begin a session in which this first stage is complete."""
         if not any(flow[0] == auth.type for flow in request.flows):
             raise await self._begin(request, _not_offered())
         try:
@@ -186,12 +187,15 @@ class Uia:
             lambda tx: uia.complete(tx, id_hash, before=stored.completed, completed=text, now=now)
         ):
             raise self._required(
-                request, session, completed_from(stored.completed), Forbidden("Another stage came first.")
+                request,
+                session,
+                completed_from(stored.completed),
+                Forbidden(Text("Another stage was completed first.")),
             )
         return completed
 
     async def _attempt_again(self, request: Request, session: str, stored: UiaSession) -> Completed:
-        """What is done, after another try of what came too early. Nothing is said of a failure: nobody tried anything now."""
+        """The completed stages, after trying credentials again that came too early. A failure is not reported."""
         completed = completed_from(stored.completed)
         for stage, creds in self._early_of(session, stored).items():
             if stage not in completed:
@@ -202,25 +206,25 @@ class Uia:
     async def _keep_early(self, session: str, stored: UiaSession, early: dict[Stage, Any]) -> None:
         known = self._early_of(session, stored)
         if all(known.get(stage) == creds for stage, creds in early.items()):
-            return  # clients that ask every second write nothing
+            return  # so that clients that poll every second cause no writes
         vault = self._context.vault
         id_hash, sealed = vault.hash_token(session), vault.seal(session, {**known, **early})
         await self._context.database.write(lambda tx: uia.keep_early(tx, id_hash, sealed))
 
     def _early_of(self, session: str, stored: UiaSession) -> dict[Stage, Any]:
-        """By stage, the credentials that came too early."""
+        """The credentials that came too early, by stage."""
         if stored.early is None:
             return {}
         early: dict[Stage, Any] = json.loads(self._context.vault.unseal(session, stored.early))
         return early
 
     def _kept(self, session: str, stored: UiaSession) -> dict[str, Any]:
-        """What is kept of the body."""
+        """What is stored of the body."""
         body: dict[str, Any] = json.loads(self._context.vault.unseal(session, stored.request))
         return body
 
     async def _stage(self, request: Request, auth: AuthData) -> StageResult:
-        """What the stage proved. Raises _StageFailedError, or what must reach the client as it is."""
+        """What the stage proved. Raises _StageFailedError, or an error that must reach the client unchanged."""
         try:
             return await self._stages.check(request, auth)
         except (WrongUserError, LimitExceeded, UpstreamFailed):
@@ -248,7 +252,7 @@ class Uia:
         def step(tx: Tx) -> None:
             take_authentication(tx, context, client=request.client, account=request.user_id)
             if request.subject is not None:
-                # Held until the end, so that two requests at the same moment count each other.
+                # This locks the device until the transaction ends, so that concurrent requests count each other's sessions.
                 if not devices.hold_device(tx, request.subject.user_id, request.subject.device_id):
                     raise UnknownToken
                 uia.end_oldest(tx, subject, but=OPEN_SESSIONS - 1)
@@ -290,7 +294,10 @@ class Uia:
         return await self._context.database.read(lambda tx: uia.get(tx, id_hash, now=now, idle_since=now - IDLE))
 
     async def _fill_in(self, stored: UiaSession, request: Request, session: str) -> bool:
-        """Clients ask with nothing which flows a registration has, and say in that session, once, what they wish."""
+        """Store the body of a registration in a session that began with an empty body; False if that is not allowed.
+
+        Clients send an empty body first, to learn the flows. They may fill it in once.
+        """
         vault = self._context.vault
         nothing = vault.mac_request({})
         if request.consumer is not Consumer.REGISTER_STAGE or (Task.from_text(stored.operation), stored.subject) != (
@@ -307,10 +314,13 @@ class Uia:
         )
 
     def _seal(self, session: str, request: Request) -> bytes:
-        """What is kept of a request. Raises TooLarge if somebody who is not logged in wants too much kept."""
+        """Encrypt what is stored of a request. Raises TooLarge if that is too long for a request without an access token."""
         if request.subject is None and len(encode_canonical_json(request.kept)) > KEPT_WITHOUT_TOKEN:
             raise TooLarge(
-                f"Without an access token, a request that needs authentication has at most {KEPT_WITHOUT_TOKEN} bytes."
+                Text(
+                    "Without an access token, the body of this request may have at most %(count)s bytes.",
+                    count=KEPT_WITHOUT_TOKEN,
+                )
             )
         return self._context.vault.seal(session, request.kept)
 
@@ -326,38 +336,38 @@ class Uia:
 
 
 class Authentication:
-    """The authentication of one request: what its client sent as `auth`, for what, and as whom."""
+    """The authentication of one request: its `auth`, its operation and its subject."""
 
     def __init__(self, uia: Uia, request: Request, auth: AuthData | None) -> None:
-        """Collect the stages with `uia`; `request` offers no flows yet."""
+        """`uia` collects the stages; `request` offers no flows yet."""
         self._uia = uia
         self._request = request
         self._auth = auth
 
     @property
     def user_id(self) -> str | None:
-        """The account whose access token the request has, if it has one."""
+        """The user ID of the request's access token, if there is one."""
         return self._request.user_id
 
     @property
     def device_id(self) -> str | None:
-        """The device whose access token the request has, if it has one."""
+        """The device ID of the request's access token, if there is one."""
         return None if self._request.subject is None else self._request.subject.device_id
 
     @property
     def is_recalled(self) -> bool:
-        """Did the client leave out the body, so that the first one of its session stands in for it?"""
+        """Did the client leave out the body, so that the first one of the session replaces it?"""
         return self._request.recalled is not None
 
     async def result(self) -> str | None:
-        """What came of the session if it was finished before, for checks that must not be made twice."""
+        """The result of the session if it was finished before, so that its request is not checked again; otherwise None."""
         return await self._uia.result_of(self._request.task, self._auth)
 
     async def require(self, flows: tuple[Flow, ...], *, consumer: Consumer = Consumer.REGISTER_STAGE) -> Grant:
-        """The permission, once one of `flows` is complete; until then raises AuthenticationRequiredError (401).
+        """The permission when one of `flows` is complete. Raises AuthenticationRequiredError (401) until then.
 
-        `consumer` is what uses up the validation sessions of the stages that prove an address. Raises Forbidden for a request
-        that changed, after which the session is dead.
+        `consumer` uses up the validation sessions of the stages that prove an address. Raises Forbidden, and deletes the
+        session, if the request has changed.
         """
         return await self._uia.authenticate(
             msgspec.structs.replace(self._request, flows=flows, consumer=consumer), self._auth
@@ -365,31 +375,31 @@ class Authentication:
 
 
 class WrongUserError(Forbidden):
-    """This is not the account that the request is about."""
+    """The password is right, but for another account than the caller's."""
 
 
 class _StageFailedError(Exception):
     def __init__(self, failure: MatrixError) -> None:
         self.failure = failure
-        super().__init__(failure.message)
+        super().__init__(failure.text)
 
 
 def _not_offered() -> MatrixError:
-    return Unrecognized("This stage is not offered here, or not in this order.")
+    return Unrecognized(Text("This stage is not part of any flow, or not the next one."))
 
 
 def _early(auth: AuthData, failure: MatrixError) -> dict[Stage, Any]:
-    """What of an attempt is worth another one later."""
+    """The credentials of an attempt that can be tried again later."""
     return {str(auth.type): failure.creds} if isinstance(failure, TooEarlyError) else {}
 
 
 def subjects_of(user_id: str) -> str:
-    """What the texts of all subjects of a user begin with."""
+    """The prefix of the stored form of each subject of a user."""
     return subject_text(Subject(user_id, "")).removesuffix('"]')
 
 
 def _request_of(stored: UiaSession, client: str = "") -> Request:
-    """The request that a session belongs to, as far as its stages need to know it."""
+    """The request that a session belongs to, without its body."""
     return Request(
         task=Task.from_text(stored.operation),
         subject=msgspec.json.decode(stored.subject, type=Subject) if stored.subject else None,

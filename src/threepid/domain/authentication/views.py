@@ -1,4 +1,4 @@
-"""What pages may know of an authentication session, and which of its stages they may complete."""
+"""What pages show of an authentication session, and which of its stages they may complete."""
 
 from enum import Enum
 from typing import Any
@@ -12,33 +12,33 @@ from threepid.spec.uia import Flow, Operation, Stage
 
 
 class Page(Enum):
-    """Whether a stage may be completed on a page of ours."""
+    """Whether a stage may be completed on a page of this server."""
 
     OPEN = "open"
     NONE = "none"
-    """Whoever began the session gets a new password or the end of an account, and may be a stranger to its owner."""
+    """No: the session resets a password or deactivates an account, and a stranger may have begun it."""
     UNNAMED = "unnamed"
-    """Whose address it would become is not settled yet."""
+    """Not yet: the session does not name the account that would get the address."""
 
 
 class View(Struct, frozen=True):
-    """An authentication session as a page shows it. `purpose` is that of validation sessions for its stages."""
+    """An authentication session as a page shows it. `purpose` is that of the validation sessions for its stages."""
 
     operation: Operation
     user_id: str | None
-    """Who began it, where somebody was logged in."""
+    """The user who began the session, if logged in."""
     account: str | None
-    """The account that it is about, if that is settled: it cannot change any more."""
+    """The account that the session is for, once it cannot change any more."""
     flows: tuple[Flow, ...]
     completed: tuple[Stage, ...]
     params: dict[str, Any]
     purpose: Purpose
     origin: Origin
-    """Who began it."""
+    """The origin of the request that began the session."""
 
     @property
     def is_registration(self) -> bool:
-        """Is it about a new account?"""
+        """Is the session for a new account?"""
         return self.purpose is Purpose.REGISTER and self.user_id is None
 
     def page_of(self, stage: Stage) -> Page:

@@ -1,1 +1,1 @@
-"""Contacts of accounts, and what of them is bound at identity servers."""
+"""Contacts of accounts, and their associations at identity servers."""

@@ -1,8 +1,8 @@
-"""Where contacts are published: at our own identity server in the transaction of the reason, at others over HTTP.
+"""Binds contacts: at our own identity server in the caller's transaction, at others over HTTP.
 
 https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidbind
-What was published is remembered with its server until it is known to be withdrawn there. Another server is asked to withdraw
-once at once, and what failed waits in the outbox for the worker: nothing that somebody does here depends on another server.
+The database keeps each association and its server until the server is known to have unbound it. Another server is asked to
+unbind once immediately. If that fails, the job stays in the outbox, so no operation here depends on another server.
 """
 
 import asyncio
@@ -21,7 +21,8 @@ from threepid.domain.accounts.accounts import require_active
 from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
-from threepid.domain.posting import Urgency, post, seal
+from threepid.domain.outbox import Job, Recipient, Urgency, put, seal
+from threepid.i18n import Text
 from threepid.remote.guard import RemoteError, RemoteRefused
 from threepid.remote.identity import IdentityClient, Refusal, matches
 from threepid.spec.errors import (
@@ -42,14 +43,14 @@ from threepid.storage.threepids import Binding
 _log = structlog.get_logger()
 
 CHANNEL: Final = "unbind"
-"""Of requests to other identity servers in the outbox; `recipient` is the server."""
+"""Channel of the outbox for requests to other identity servers. The `recipient` is the server's name."""
 PATIENCE_SECONDS: Final = 5.0
-"""How long somebody waits for other identity servers, for all of them together."""
+"""Longest time that a request waits for other identity servers, for all of them together."""
 _REPEAT_AFTER: Final = 30 * SECOND
-"""When the worker takes over: long after the try that is made at once has ended."""
+"""When the worker takes over: well after the immediate attempt has ended."""
 _LIFE: Final = 7 * DAY
 _SERVERS_PER_CONTACT: Final = 5
-"""How often the contacts of an account can be published, on average."""
+"""Maximum number of associations of an account, for each contact that it may have."""
 _WAIT: Final = 5 * SECOND
 _OF_OUR_OWN: Final = frozenset(
     {
@@ -61,11 +62,11 @@ _OF_OUR_OWN: Final = frozenset(
         "M_CONSENT_NOT_GIVEN",
     }
 )
-"""Codes that would tell a client something of its account with us: that is not another server's to say."""
+"""Error codes that clients relate to their own access token or account: another server must not send them."""
 
 
 class Withdrawal(Struct, frozen=True):
-    """What an identity server is asked to forget: an address of `mxid`."""
+    """A request to an identity server to unbind an address of the user `mxid`."""
 
     mxid: str
     medium: str
@@ -73,7 +74,7 @@ class Withdrawal(Struct, frozen=True):
 
 
 class Asking(Enum):
-    """How a named identity server is asked to forget an address where we know of no publication there."""
+    """How often to ask a named identity server to unbind an address if we know of no association there."""
 
     UNTIL_DONE = auto()
     ONCE = auto()
@@ -81,16 +82,16 @@ class Asking(Enum):
 
 
 class Plan(Struct, frozen=True):
-    """What is left of a withdrawal after its transaction: `known` as far as it was done, and whom to ask for the rest."""
+    """The requests to other servers after an unbinding's transaction. `known`: are all addresses unbound if these succeed?"""
 
     known: bool
     orders: tuple[Order, ...] = ()
     besides: tuple[Order, ...] = ()
-    """Whom to ask as well: what they answer changes nothing about `known`."""
+    """Further requests, whose results do not matter for `known`."""
 
 
 class Bindings:
-    """Publishes and withdraws the contacts of this server's accounts."""
+    """Binds and unbinds the contacts of this server's accounts."""
 
     def __init__(
         self,
@@ -100,7 +101,7 @@ class Bindings:
         associations: Associations | None,
         identity: IdentityClient,
     ) -> None:
-        """`associations` is our own identity server, if there is one; `identity` calls others, signed by `signer`."""
+        """`associations` is our own identity server, if there is one; `identity` calls others, and `signer` signs the calls."""
         self._context = context
         self._settings = settings
         self._signer = signer
@@ -111,15 +112,15 @@ class Bindings:
         """Is this our own identity server?"""
         return self._associations is not None and self._associations.is_named(id_server)
 
-    # -- publishing
+    # -- bind
 
     async def bind(
         self, user_id: str, *, id_server: str, sid: str, client_secret: str, id_access_token: str | None
     ) -> None:
-        """Publish the address of an identity server's session for the account, which need not have it as a contact.
+        """Bind the address of an identity server's validation session. It need not be a contact of the account.
 
-        Raises Forbidden, ServerNotTrusted, UpstreamFailed, and what the identity server says: of ours NoValidSession,
-        SessionExpired, SessionNotValidated; of others PassedOn or LimitExceeded.
+        Raises Forbidden, ServerNotTrusted and UpstreamFailed, and the identity server's errors: from ours NoValidSession,
+        SessionExpired and SessionNotValidated, from others PassedOn and LimitExceeded.
         """
         policy.check_changes(self._context.config)
         await self._context.database.read(lambda tx: self._check_room(tx, user_id))
@@ -141,13 +142,13 @@ class Bindings:
             raise _passed_on(error) from error
         except RemoteError as error:
             raise UpstreamFailed(
-                "The identity server could not be reached.", cause=f"{id_server}: {error.cause}"
+                Text("The identity server is unreachable."), cause=f"{id_server}: {error.cause}"
             ) from error
 
     async def try_bind(
         self, user_id: str, *, id_server: str, sid: str, client_secret: str, id_access_token: str | None
     ) -> None:
-        """Publish at another identity server what was added already: a failure is logged and changes nothing."""
+        """Bind a contact that was added already at another identity server. A failure is only logged."""
         if not self._is_allowed(id_server):
             _log.info("bind_refused", id_server=id_server, cause="not allowed")
             return
@@ -157,18 +158,18 @@ class Bindings:
             _log.warning("bind_failed", id_server=id_server, cause=str(error))
 
     def publish(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str) -> None:
-        """Publish a proven address at our own identity server, in the transaction of its proof's use."""
+        """Bind a proven address at our own identity server, in the transaction that uses its validation session up."""
         if self._associations is not None:
             self._associations.publish(tx, medium, canonical, user_id)
             self._remember(tx, user_id, medium, canonical, id_server, here=True)
 
-    # -- withdrawing
+    # -- unbind
 
     async def unbind(self, user_id: str, medium: str, address: str, id_server: str | None) -> bool:
-        """Withdraw an address from `id_server` (None: wherever it was published); the contact stays.
+        """Unbind an address from `id_server` (None: from all servers where we bound it). The contact stays.
 
-        True if it is known to be withdrawn. Nobody else's associations can be touched, and what is not known changes nothing.
-        Raises LimitExceeded; then nothing is withdrawn.
+        True if the address is known to be unbound. Associations of other users, and unknown addresses, are left alone. Raises
+        LimitExceeded; then nothing is unbound.
         """
         try:
             canonical = parse_address(medium, address).canonical
@@ -193,9 +194,9 @@ class Bindings:
         *,
         asking: Asking = Asking.UNTIL_DONE,
     ) -> Plan:
-        """Withdraw an address from our own identity server, and order the rest, in the transaction of the reason.
+        """Unbind an address from our own identity server, and queue the requests to others, in the caller's transaction.
 
-        `asking` is for a server at which we did not publish it: people can name any.
+        `asking` holds for a server where we did not bind the address, because callers can name any server.
         """
         remembered = threepids.bindings(tx, user_id, medium, canonical)
         here = {binding.id_server for binding in remembered if self._is_here(binding)}
@@ -219,14 +220,14 @@ class Bindings:
             self._order(tx, user_id, *one, keep=one[2] in elsewhere or asking is not Asking.ONCE) for one in allowed
         )
         if withdrawn and not is_ours:
-            # The name means us, who may have had it once. In case it means somebody else as well, they are asked too.
+            # The name may be an earlier one of our server. It may also be another server's, so that one is asked as well.
             return Plan(known=True, besides=orders)
         return Plan(len(orders) == len(wanted) and (withdrawn or bool(orders)), orders)
 
     def withdraw_all(self, tx: Tx, user_id: str, id_server: str | None) -> Plan:
-        """Withdraw everything of an account that ends; to be called while its contacts are still there.
+        """Unbind all addresses of an account that is being deactivated. Call this before its contacts are deleted.
 
-        What we published is withdrawn wherever that was; `id_server` is asked for all contacts besides.
+        They are unbound from all servers where we bound them. `id_server` is also asked to unbind all contacts.
         """
         remembered = threepids.bindings_of_user(tx, user_id)
         here = {(known.medium, known.canonical, known.id_server) for known in remembered if self._is_here(known)}
@@ -237,7 +238,7 @@ class Bindings:
             addresses = {(one.medium, one.canonical) for one in threepids.of_user(tx, user_id)}
             addresses |= {(known.medium, known.canonical) for known in remembered}
             besides = {(medium, canonical, id_server.lower()) for medium, canonical in addresses} - here - elsewhere
-        # Where we do not know under which name it was published here, it may have been this one.
+        # An address that was bound here under an unknown name may have been bound under the name `id_server`.
         doubtful = {one for one in besides if one[:2] in published - {known[:2] for known in here}}
         others = elsewhere | (besides - doubtful)
         orders = tuple(self._order(tx, user_id, *one) for one in sorted(others) if self._is_allowed(one[2]))
@@ -246,9 +247,9 @@ class Bindings:
         return Plan(len(orders) == len(others), orders, to_be_sure)
 
     async def carry_out(self, plan: Plan) -> bool:
-        """Ask other identity servers what was ordered; True if everything is known to be withdrawn.
+        """Send the requests of `plan` to other identity servers. True if all addresses are known to be unbound.
 
-        Takes no longer than PATIENCE_SECONDS: what is not done by then is in the outbox.
+        Takes PATIENCE_SECONDS at most: unfinished requests stay in the outbox.
         """
         if not plan.orders and not plan.besides:
             return plan.known
@@ -261,7 +262,7 @@ class Bindings:
         return plan.known and all(task in done and task.result() for task in counted)
 
     async def repeat(self, order: Order) -> None:
-        """Ask what an order in the outbox says. Raises RemoteRefused if it will never be done, RemoteError if perhaps later."""
+        """Send a request from the outbox. Raises RemoteRefused if it failed for good, RemoteError if it may succeed later."""
         withdrawal = msgspec.json.decode(order.params, type=Withdrawal)
         if await self._context.database.read(lambda tx: _is_moot(tx, order, withdrawal)):
             return
@@ -289,7 +290,7 @@ class Bindings:
 
         try:
             await self._context.database.write(note)
-        except StorageError as error:  # then the worker asks once more, which does no harm
+        except StorageError as error:  # the worker then repeats the request, which is harmless
             _log.warning("unbind_not_noted", cause=type(error).__name__, order=order.id)
         if refusal is not None:
             _log.info("unbind_refused", id_server=order.recipient, cause=refusal)
@@ -305,7 +306,7 @@ class Bindings:
         )
 
     def _order(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, *, keep: bool = True) -> Order:
-        """An order to ask `id_server`; with `keep` it is in the outbox, once only."""
+        """A request to `id_server` to unbind an address. With `keep`, it is put into the outbox, but only once."""
         now = self._context.clock.now()
         withdrawal = Withdrawal(user_id, medium, canonical)
         params = msgspec.json.encode(withdrawal).decode("utf-8")
@@ -315,19 +316,17 @@ class Bindings:
         expires_at = now + _LIFE
         order_id = ""
         if keep:
-            order_id = post(
-                tx,
-                self._context,
-                withdrawal,
+            job = Job(
                 channel=CHANNEL,
-                recipient=id_server,
-                template=CHANNEL,
+                name=CHANNEL,
+                recipient=Recipient(id_server),
+                params=withdrawal,
                 urgency=Urgency.CALL,
                 caller=user_id,
-                now=now,
                 expires_at=expires_at,
                 due_at=now + _REPEAT_AFTER,
             )
+            order_id = put(tx, self._context, job, now=now)
         return Order(
             id=order_id or self._context.entropy.id(now),
             channel=CHANNEL,
@@ -340,7 +339,7 @@ class Bindings:
             attempts=0,
         )
 
-    # -- what is remembered
+    # -- stored associations
 
     async def _bind_remote(
         self, user_id: str, id_server: str, sid: str, client_secret: str, id_access_token: str | None
@@ -355,7 +354,7 @@ class Bindings:
         def step(tx: Tx) -> None:
             if accounts.lock(tx, user_id):
                 self._remember(tx, user_id, bound.medium, canonical, id_server, here=False)
-            else:  # the account has ended in the meantime: nothing of it may stay
+            else:  # the account was deactivated in the meantime, so the address must be unbound
                 self._order(tx, user_id, bound.medium, canonical, id_server.lower())
 
         await self._context.database.write(step)
@@ -382,20 +381,20 @@ class Bindings:
         )
 
     def _is_here(self, binding: Binding) -> bool:
-        """Was it published at our own identity server, whatever that was called then?"""
+        """Was the address bound at our own identity server, under its present name or an earlier one?"""
         return self._associations is not None and (binding.here_at is not None or self.is_ours(binding.id_server))
 
     def _check_room(self, tx: Tx, user_id: str) -> None:
         most = self._context.config.policy.contacts_per_account * _SERVERS_PER_CONTACT
         if threepids.count_bindings(tx, user_id) >= most:
-            raise Forbidden("This account has published as much as it may.")
+            raise Forbidden(Text("This account has reached its limit of bound addresses."))
 
     def _is_allowed(self, id_server: str) -> bool:
         return matches(id_server, self._settings.identity_servers_allowed)
 
 
 def _is_moot(tx: Tx, order: Order, withdrawal: Withdrawal) -> bool:
-    """Was the address published at that server once more after it was to be withdrawn?"""
+    """Was the address bound at that server again after the request to unbind it?"""
     known = threepids.bindings(tx, withdrawal.mxid, withdrawal.medium, withdrawal.address)
     return any(binding.id_server == order.recipient and binding.bound_at > order.created_at for binding in known)
 
@@ -412,13 +411,13 @@ def _forget_until(tx: Tx, order: Order, withdrawal: Withdrawal) -> None:
 
 
 def _passed_on(refusal: Refusal) -> MatrixError:
-    """What the caller is told of another server's refusal: its own words, but nothing that speaks of our tokens."""
+    """The error that passes another server's rejection on: its text and code, except codes about the caller's own token."""
     cause = str(refusal)
     if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return LimitExceeded(min(refusal.retry_after_ms or _WAIT, DAY), refusal.message, cause=cause)
+        return LimitExceeded(min(refusal.retry_after_ms or _WAIT, DAY), refusal.sentence, cause=cause)
     is_error = HTTPStatus.BAD_REQUEST <= refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR
     status = refusal.status if is_error else HTTPStatus.BAD_REQUEST
     if status == HTTPStatus.UNAUTHORIZED:
         status = HTTPStatus.FORBIDDEN
     errcode = Unauthorized.errcode if refusal.errcode in _OF_OUR_OWN else refusal.errcode
-    return PassedOn(errcode, refusal.message, status=status, cause=cause)
+    return PassedOn(errcode, refusal.sentence, status=status, cause=cause)

@@ -1,4 +1,4 @@
-"""Contacts of accounts: who owns which address, and where it is published.
+"""Contacts of accounts: adding and removing them, and binding and unbinding their addresses on the way.
 
 https://spec.matrix.org/latest/client-server-api/#adding-account-administrative-contact-information
 """
@@ -12,6 +12,7 @@ from threepid.domain.authentication.uia import Authentication
 from threepid.domain.contacts.bindings import Asking, Bindings, Plan
 from threepid.domain.context import Context
 from threepid.domain.validation.sessions import Consumer, Purpose, Validation
+from threepid.i18n import Text
 from threepid.remote.guard import RemoteError
 from threepid.remote.identity import IdentityClient, SessionRefused, ValidatedThreepid, matches
 from threepid.spec.errors import (
@@ -41,7 +42,7 @@ class Threepids:
         bindings: Bindings,
         identity: IdentityClient,
     ) -> None:
-        """`bindings` publishes them and withdraws them; `identity` calls other identity servers."""
+        """`bindings` binds and unbinds contacts; `identity` calls other identity servers."""
         self._context = context
         self._settings = settings
         self._notices = notices
@@ -54,10 +55,10 @@ class Threepids:
         return await self._context.database.read(lambda tx: threepids.of_user(tx, user_id))
 
     async def add_by_creds(self, user_id: str, creds: ServedThreepidCreds, *, bind: bool) -> None:
-        """Add the address that a validation session proves, and with `bind` publish it at that session's identity server.
+        """Add the address of a validation session. With `bind`, also bind it at the session's identity server.
 
-        The session is looked for here first, whatever server is named. A failed publication does not undo the addition.
-        Raises ThreepidAuthFailed, ServerNotTrusted, ThreepidInUse, ThreepidDenied, UpstreamFailed.
+        The session is looked up here first, whatever server is named. If binding at another server fails, the contact stays.
+        Raises ThreepidAuthFailed, ServerNotTrusted, ThreepidInUse, ThreepidDenied, UpstreamFailed, Forbidden and LimitExceeded.
         """
         policy.check_changes(self._context.config)
         ours = self._bindings.is_ours(creds.id_server)
@@ -81,9 +82,9 @@ class Threepids:
             )
 
     async def add(self, user_id: str, sid: str, client_secret: str, authentication: Authentication) -> None:
-        """Add the address that a validation session of this homeserver proves, once the caller has shown the password.
+        """Add the address of a validation session of this homeserver. The caller authenticates by password.
 
-        Raises ThreepidAuthFailed, ThreepidInUse, Forbidden, and AuthenticationRequiredError until then.
+        Raises ThreepidAuthFailed, ThreepidInUse, Forbidden, and AuthenticationRequiredError until the caller is authenticated.
         """
         policy.check_changes(self._context.config)
         creds = ThreepidCreds(sid, client_secret)
@@ -97,11 +98,11 @@ class Threepids:
         await self._context.database.write(step)
 
     async def remove(self, user_id: str, medium: str, address: str, id_server: str | None) -> bool:
-        """Take an address from the account, and with it what would prove it once more.
+        """Remove a contact from the account, close the validation sessions for it, and unbind its address.
 
-        True if it is known to be withdrawn from the identity server `id_server` (None: wherever it was published), after
-        waiting for others for a few seconds at most. What the account published is withdrawn though it is no contact.
-        Somebody else's address, and one that nobody has, change nothing. Raises Forbidden, LimitExceeded.
+        True if the address is known to be unbound from `id_server` (None: from all servers where we bound it), after waiting a
+        few seconds at most for other servers. An address that is no contact of the account is only unbound, where the account
+        bound it. Raises Forbidden and LimitExceeded.
         """
         try:
             canonical = parse_address(medium, address).canonical
@@ -125,7 +126,7 @@ class Threepids:
         return await self._bindings.carry_out(await self._context.database.write(step))
 
     def remove_all(self, tx: Tx, user_id: str, id_server: str | None) -> Plan:
-        """Take all addresses from an account that ends; what other identity servers must be asked is in the plan."""
+        """Remove all contacts of an account that is being deactivated. The plan holds the requests to other identity servers."""
         plan = self._bindings.withdraw_all(tx, user_id, id_server)
         for threepid in threepids.of_user(tx, user_id):
             threepids.delete(tx, user_id, threepid.medium, threepid.canonical)
@@ -154,7 +155,7 @@ class Threepids:
         now = self._context.clock.now()
         threepid = Threepid(session.medium, session.canonical, session.address, session.validated_at or now, now)
         if not self._validation.consume(tx, session):
-            # Clients repeat a request whose answer they lost: the same again is no error and has no effect.
+            # A client that lost the response repeats its request: that is no error and has no effect.
             if threepids.owner(tx, session.medium, session.canonical) != user_id:
                 raise ThreepidAuthFailed(cause="used up")
             return threepid
@@ -177,7 +178,7 @@ class Threepids:
             raise ThreepidAuthFailed(cause="refused by the identity server") from error
         except RemoteError as error:
             raise UpstreamFailed(
-                "The identity server could not be reached.", cause=f"{creds.id_server}: {error.cause}"
+                Text("The identity server is unreachable."), cause=f"{creds.id_server}: {error.cause}"
             ) from error
         threepid = self._as_threepid(validated)
         sid_hash = self._context.vault.hash_token(creds.sid)
@@ -210,11 +211,11 @@ class Threepids:
         return Threepid(address.medium, address.canonical, address.address, min(validated.validated_at, now), now)
 
     def _own(self, tx: Tx, user_id: str, threepid: Threepid) -> None:
-        """Give the address to the account. Raises ThreepidInUse if somebody else owns it, Forbidden if there are too many."""
+        """Make the address a contact of the account. Raises ThreepidInUse, or Forbidden if the account has too many contacts."""
         if threepids.refresh(tx, user_id, threepid):
             return
         if threepids.count_of_user(tx, user_id) >= self._context.config.policy.contacts_per_account:
-            raise Forbidden("This account has as many contacts as it may have.")
+            raise Forbidden(Text("This account has reached its contact limit."))
         if not threepids.insert(tx, user_id, threepid):
             raise ThreepidInUse
         self._notices.contact_added(tx, user_id, threepid)

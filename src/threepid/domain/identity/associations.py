@@ -1,4 +1,4 @@
-"""The identity server: its accounts, the addresses that they publish, and who asks for them.
+"""The identity server's access tokens and associations.
 
 https://spec.matrix.org/latest/identity-service-api/
 """
@@ -14,6 +14,7 @@ from threepid.domain.context import Context
 from threepid.domain.identity.invites import Invites
 from threepid.domain.secrets.keys import Keyring
 from threepid.domain.validation.sessions import Consumer, Validation
+from threepid.i18n import Text
 from threepid.remote.federation import Federation
 from threepid.remote.guard import RemoteError, RemoteRefused
 from threepid.remote.identity import matches
@@ -35,7 +36,7 @@ ASSOCIATION_LIFE: Final = 365 * DAY
 
 
 class Associations:
-    """Which addresses belong to which users, as far as they wanted it known."""
+    """Issues the identity server's access tokens, and binds and unbinds addresses."""
 
     def __init__(
         self,
@@ -47,7 +48,7 @@ class Associations:
         federation: Federation,
         invites: Invites,
     ) -> None:
-        """Answer as the identity server called `name`."""
+        """`name` is the identity server's name."""
         self._invites = invites
         self._context = context
         self.settings = settings
@@ -57,21 +58,21 @@ class Associations:
         self.keyring = keyring
 
     def is_named(self, id_server: str) -> bool:
-        """Is `id_server` this server?"""
+        """Is `id_server` the name of this identity server?"""
         return id_server.lower() == self._name.lower()
 
     async def register(self, server_name: str, openid_token: str, *, client: str) -> str:
-        """An access token for the user whom the homeserver `server_name` names for this OpenID token of a caller's.
+        """An access token for the user to whom the homeserver `server_name` issued this OpenID token.
 
-        A token of our own homeserver's user ends with the device that got the OpenID token, not with the OpenID token.
-        Raises InvalidParam if that is no server name, Unauthorized if it names nobody, UpstreamFailed if it cannot be asked,
-        Forbidden if it may not register here, LimitExceeded.
+        For a user of our own homeserver, logging out the device that got the OpenID token revokes the access token. Raises
+        InvalidParam for an invalid server name, Forbidden if its users must not register here, UpstreamFailed if the homeserver
+        is unreachable, Unauthorized if it rejects the OpenID token, and LimitExceeded.
         """
         allowed = self.settings.homeservers_allowed
         if allowed and not matches(server_name, allowed):
-            raise Forbidden("Users of this homeserver may not register here.")
+            raise Forbidden(Text("Users of this homeserver must not register here."))
         if not is_server_name(server_name):
-            raise InvalidParam("'matrix_server_name' is not the name of a server.")
+            raise InvalidParam(Text("'matrix_server_name' is not a valid server name."))
         user_id = await self._openid_user(server_name, openid_token, client=client)
         token = self._context.entropy.token("tpi_")
         token_hash = self._context.vault.hash_token(token)
@@ -97,21 +98,21 @@ class Associations:
         return token
 
     async def whose_token(self, access_token: str) -> str | None:
-        """The user whose identity token this is, or None."""
+        """The user ID of an identity server's access token, or None."""
         token_hash = self._context.vault.hash_token(access_token)
         now = self._context.clock.now()
         return await self._context.database.read(lambda tx: associations.token_user(tx, token_hash, now))
 
     async def log_out(self, access_token: str) -> None:
-        """End an identity token."""
+        """Revoke an identity server's access token."""
         token_hash = self._context.vault.hash_token(access_token)
         await self._context.database.write(lambda tx: associations.delete_token(tx, token_hash))
 
     async def bind(self, sid: str, client_secret: str, mxid: str, *, caller: str | None) -> dict[str, Any]:
-        """Publish the address of a validated session for `mxid`; returns the signed association.
+        """Bind the address of a validated session to `mxid`, and return the signed association.
 
-        `caller` may only publish for itself, by its own session; None is the old API, which asks for neither.
-        The same again is answered alike. Raises NoValidSession, SessionExpired, SessionNotValidated, MxidNotYours.
+        `caller` may only bind its own sessions to itself; None is the v1 API, which has no caller. A repeated request gets the
+        same answer. Raises NoValidSession, SessionExpired, SessionNotValidated and MxidNotYours.
         """
         association = await self._context.database.write(
             lambda tx: self.bind_in(tx, sid, client_secret, mxid, caller=caller)
@@ -119,7 +120,7 @@ class Associations:
         return self.signed(association)
 
     def bind_in(self, tx: Tx, sid: str, client_secret: str, mxid: str, *, caller: str | None) -> Association:
-        """The same in the transaction of a caller on this server."""
+        """Like `bind`, in the caller's transaction. Returns the association unsigned."""
         session = self._validation.check(tx, sid, client_secret, Consumer.BIND, caller or "")
         if caller is not None and session.owner != caller:
             raise NoValidSession(cause="owner")
@@ -133,18 +134,18 @@ class Associations:
         return published
 
     async def unbind_proven(self, mxid: str, medium: str, address: str, sid: str, client_secret: str) -> None:
-        """Withdraw an address from `mxid` by a validated session of it, whoever opened that; the same again is no error.
+        """Unbind an address from `mxid` by a validated session of the address, of any owner. Repeating it is no error.
 
-        Raises InvalidParam, NoValidSession, SessionExpired, SessionNotValidated.
+        Raises InvalidParam, NoValidSession, SessionExpired and SessionNotValidated.
         """
         canonical = _canonical(medium, address)
         session = await self._validation.validated(sid, client_secret)
         if (session.medium, session.canonical) != (medium, canonical):
-            raise InvalidParam("The session is for another address.")
+            raise InvalidParam(Text("The validation session is for another address."))
 
         def step(tx: Tx) -> None:
             checked = self._validation.check(tx, sid, client_secret, Consumer.BIND, session.owner)
-            # What published an address also withdraws it, for its own user: clients have no other session of it.
+            # The session that bound the address may also unbind it, for its owner: clients have no other session of it.
             if self._validation.consume(tx, checked) or checked.owner == mxid:
                 associations.unbind(tx, medium, canonical, mxid)
                 return
@@ -157,23 +158,23 @@ class Associations:
     async def unbind_signed(
         self, mxid: str, medium: str, address: str, authorization: str | None, request: SignedRequest, *, client: str
     ) -> None:
-        """Withdraw an address from `mxid` because its homeserver, which signed the request of a caller's, wants it.
+        """Unbind an address from `mxid` by a request that the user's homeserver signed.
 
-        Raises InvalidParam, Unauthorized, Forbidden, UpstreamFailed, LimitExceeded.
+        Raises InvalidParam, Unauthorized, Forbidden, UpstreamFailed and LimitExceeded.
         """
         canonical = _canonical(medium, address)
         if authorization is None:
-            raise Unauthorized("A validated session or a signature of the homeserver is required.")
+            raise Unauthorized(Text("A validated session or a signature of the homeserver is required."))
         try:
             signature = parse_authorization(authorization)
             if signature.destination is not None and not self.is_named(signature.destination):
-                raise Unauthorized("This request was signed for another server.")
+                raise Unauthorized(Text("This request is signed for another server."))
             if mxid.partition(":")[2] != signature.origin:
-                raise Forbidden("Only the user's own homeserver can do this.")
+                raise Forbidden(Text("Only the user's own homeserver can do this."))
             key = await self._public_key(signature, client=client)
             verify(signature, key, request, signature.destination or self._name)
         except BadSignature as error:
-            raise Forbidden("The homeserver's signature is not valid.", cause=str(error)) from error
+            raise Forbidden(Text("The homeserver's signature is not valid."), cause=str(error)) from error
         await self._context.database.write(lambda tx: associations.unbind(tx, medium, canonical, mxid))
 
     async def _public_key(self, signature: Signature, *, client: str) -> bytes:
@@ -188,14 +189,14 @@ class Associations:
                 key = await self._federation.public_key(signature.origin, signature.key_id, now)
             except RemoteError as error:
                 raise UpstreamFailed(
-                    "The homeserver could not be asked for its keys.", cause=f"{signature.origin}: {error.cause}"
+                    Text("We could not fetch the keys of the homeserver."), cause=f"{signature.origin}: {error.cause}"
                 ) from error
         if key is None:
             raise BadSignature("not a key of that server")
         return key
 
     def publish(self, tx: Tx, medium: str, canonical: str, mxid: str) -> Association:
-        """Publish a proven address in the transaction of its proof's use."""
+        """Bind a proven address, in the transaction that uses its validation session up."""
         now = self._context.clock.now()
         association = Association(medium, canonical, mxid, now, now, now + ASSOCIATION_LIFE)
         associations.bind(tx, association)
@@ -204,21 +205,21 @@ class Associations:
 
     @staticmethod
     def withdraw(tx: Tx, medium: str, canonical: str, mxid: str) -> bool:
-        """Withdraw an association; False if there is none for `mxid`."""
+        """Unbind an address; False if it is not bound to `mxid`."""
         return associations.unbind(tx, medium, canonical, mxid)
 
     @staticmethod
     def withdraw_all(tx: Tx, mxid: str) -> set[tuple[str, str]]:
-        """Withdraw everything that is published of `mxid`; returns the medium and the canonical form of each address."""
+        """Unbind all addresses of `mxid`. Returns the medium and the canonical form of each."""
         return {(address.medium, address.canonical) for address in associations.unbind_all(tx, mxid)}
 
     @staticmethod
     def forget(tx: Tx, user_id: str) -> None:
-        """End the tokens of a user whose account has ended."""
+        """Revoke all of a user's access tokens of the identity server."""
         associations.delete_tokens(tx, user_id)
 
     def signed(self, association: Association) -> dict[str, Any]:
-        """The association as others get it. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv23pidbind."""
+        """The signed association. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv23pidbind."""
         return self.keyring.sign(
             self._name,
             {
@@ -232,7 +233,7 @@ class Associations:
         )
 
     async def ephemeral_key_is_valid(self, public_key: str) -> bool:
-        """Is this the public half of an invitation's key that has not expired?"""
+        """Is this the public key of an invitation, and not expired?"""
         now = self._context.clock.now()
         expires_at = await self._context.database.read(lambda tx: associations.ephemeral_key_expiry(tx, public_key))
         return expires_at is not None and expires_at > now
@@ -243,10 +244,10 @@ class Associations:
         )
 
     def _held_device(self, tx: Tx, openid_token: str, user_id: str, now: int) -> str:
-        """The device that got this OpenID token of our own homeserver: nobody ends it until `tx` ends."""
+        """The device that got this OpenID token of our own homeserver, locked until `tx` ends. Raises Unauthorized."""
         token_hash = self._context.vault.hash_token(openid_token)
         owner = devices.openid_owner(tx, token_hash, now)
-        # What ends the user's tokens may have happened since it was asked: then this one must not come after it.
+        # The OpenID token may have been revoked since it was checked, so check it again with the account and device locked.
         if (
             owner is None
             or owner.user_id != user_id
@@ -254,26 +255,28 @@ class Associations:
             or not devices.hold_device(tx, user_id, owner.device_id)
             or devices.openid_owner(tx, token_hash, now) is None
         ):
-            raise Unauthorized("The homeserver does not know this OpenID token.")
+            raise Unauthorized(Text("The homeserver rejected this OpenID token."))
         return owner.device_id
 
     async def _openid_user(self, server_name: str, openid_token: str, *, client: str) -> str:
         if self._context.is_own_homeserver(server_name):
             user_id = await openid_user(self._context, openid_token)
             if user_id is None:
-                raise Unauthorized("The homeserver does not know this OpenID token.")
+                raise Unauthorized(Text("The homeserver rejected this OpenID token."))
             return user_id
         await self._count_question(client, server_name)
         try:
             return await self._federation.openid_userinfo(server_name, openid_token)
         except RemoteRefused as error:
-            raise Unauthorized("The homeserver does not know this OpenID token.", cause=str(error)) from error
+            raise Unauthorized(Text("The homeserver rejected this OpenID token."), cause=str(error)) from error
         except RemoteError as error:
-            raise UpstreamFailed("The homeserver could not be asked.", cause=f"{server_name}: {error.cause}") from error
+            raise UpstreamFailed(
+                Text("The homeserver is unreachable."), cause=f"{server_name}: {error.cause}"
+            ) from error
 
 
 def _canonical(medium: str, address: str) -> str:
     try:
         return parse_address(medium, address).canonical
     except InvalidAddress:
-        raise InvalidParam("This is not a valid address.") from None
+        raise InvalidParam(Text("This is not a valid address.")) from None

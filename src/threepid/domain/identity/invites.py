@@ -1,7 +1,7 @@
-"""Invitations to an address that nobody has published yet: stored, written to it, and handed over when somebody does.
+"""Invitations to unbound addresses: stored, sent to the address, and passed to the homeserver of the user who binds it.
 
 https://spec.matrix.org/latest/identity-service-api/#invitation-storage
-Each has a key pair of its own. The private half is not kept: it stands in the mail's link, and nowhere if there is none.
+Each invitation has an ephemeral key pair. The private key is not stored: it is only in the link of the mail, if there is one.
 """
 
 import hmac
@@ -18,7 +18,7 @@ from unpaddedbase64 import decode_base64, encode_base64
 
 from threepid.clock import DAY
 from threepid.config import Identity
-from threepid.domain import messages, policy
+from threepid.domain import messages, outbox, policy
 from threepid.domain.addresses import Address, Email, parse_address
 from threepid.domain.addresses import InvalidAddress as NotAnAddress
 from threepid.domain.context import Context
@@ -34,8 +34,9 @@ from threepid.domain.names import (
     redact,
     shown_user_id,
 )
-from threepid.domain.posting import Urgency, post
+from threepid.domain.outbox import Job, Recipient, Urgency
 from threepid.domain.secrets.keys import Keyring
+from threepid.i18n import Text
 from threepid.remote.federation import Federation
 from threepid.remote.on_bind import tell
 from threepid.spec.errors import (
@@ -57,13 +58,13 @@ from threepid.storage.invites import Invite
 from threepid.storage.outbox import Order
 
 CHANNEL: Final = "onbind"
-"""Of calls to homeservers in the outbox; `recipient` is the server."""
+"""Channel of the outbox for calls to homeservers. The `recipient` is the server's name."""
 CALLBACK_LIFE: Final = 7 * DAY
-"""How long a homeserver is tried."""
+"""How long the outbox tries to call a homeserver."""
 INVITES_KEPT: Final = CALLBACK_LIFE
-"""How long an expired invitation is kept: what was to be handed over in time still is."""
+"""How long an expired invitation is kept, so that a call that was queued in time can still send it."""
 AT_ONCE: Final = 50
-"""Invitations that one call to a homeserver tells of."""
+"""Maximum number of invitations in one call to a homeserver."""
 _MESSAGE_LIFE: Final = 3 * DAY
 _KEY_BYTES: Final = 32
 _HASH_DIGITS: Final = 32
@@ -71,7 +72,7 @@ _SPACE: Final = "m.space"
 
 
 class InviteRequest(Struct, frozen=True, kw_only=True):
-    """Who is invited, to where, by whom; the names are as strangers gave them."""
+    """An invitation as the client sent it. Its names are untrusted text."""
 
     medium: str
     address: str
@@ -83,7 +84,7 @@ class InviteRequest(Struct, frozen=True, kw_only=True):
 
 
 class StoredInvite(Struct, frozen=True):
-    """What the room needs of a stored invitation; keys as unpadded base64."""
+    """What the room needs of a stored invitation. The keys are public keys in unpadded base64."""
 
     token: str
     server_key: str
@@ -92,7 +93,7 @@ class StoredInvite(Struct, frozen=True):
 
 
 class Callback(Struct, frozen=True):
-    """What a homeserver is told: that an address was published for `mxid`."""
+    """A call to a homeserver: an address was bound to its user `mxid`."""
 
     mxid: str
     medium: str
@@ -100,7 +101,7 @@ class Callback(Struct, frozen=True):
 
 
 class Invites:
-    """Keeps invitations for those whom nobody knows yet."""
+    """Stores invitations, signs their acceptance and passes them to homeservers."""
 
     def __init__(
         self,
@@ -113,7 +114,7 @@ class Invites:
         *,
         wake_delivery: Callable[[], None],
     ) -> None:
-        """Sign as the identity server called `name`; call `wake_delivery` when a message waits in the outbox."""
+        """`name` is the identity server's name; `wake_delivery` tells the delivery that a message waits in the outbox."""
         self._context = context
         self._settings = settings
         self._name = name
@@ -122,19 +123,19 @@ class Invites:
         self._federation = federation
         self._wake_delivery = wake_delivery
 
-    # -- storing
+    # -- store
 
     async def store(self, request: InviteRequest, *, caller: str | None, client: str) -> StoredInvite:
-        """Keep an invitation and write to the address, unless its owner wants none: the answer is the same.
+        """Store an invitation and send it to the address. If the owner has stopped invitations, the answer is the same.
 
-        `caller` may only invite as itself; None is the old API, which does not ask who it is. Raises MxidNotYours,
-        UnrecognizedMedium, InvalidEmail, InvalidAddress, ThreepidDenied, LimitExceeded, and ThreepidInUse with the user who
-        published the address.
+        `caller` may only invite as itself; None is the v1 API, which has no caller. Raises MxidNotYours, UnrecognizedMedium,
+        InvalidEmail, InvalidAddress, ThreepidDenied, LimitExceeded, and ThreepidInUse with the user ID that the address is
+        bound to.
         """
         if caller is not None and request.sender != caller:
-            raise MxidNotYours("You can only invite as yourself.")
+            raise MxidNotYours(Text("'sender' must be your own user ID."))
         address = self._address(request)
-        # Whether the address is known can be told from the answer.
+        # The answer reveals whether the address is bound, so the request counts as a lookup.
         asked = f"{address.canonical} {address.medium}"
         await self._lookup.charge([asked], user_id=caller or "", client=client)
         entropy, now = self._context.entropy, self._context.clock.now()
@@ -162,24 +163,21 @@ class Invites:
             invites.insert(tx, invite)
             associations.insert_ephemeral_key(tx, invite.public_key, now=now, expires_at=invite.expires_at)
             if not invites.opted_out(tx, self._opt_out_hash(invite.medium, invite.canonical)):
-                messages.enqueue(
-                    tx,
-                    self._context,
+                job = messages.to_person(
                     message,
+                    Recipient(address.address),
                     channel=address.channel,
-                    to=address.address,
-                    language="en",
-                    now=now,
                     expires_at=min(now + _MESSAGE_LIFE, invite.expires_at),
                     caller=caller or client,
                 )
+                outbox.put(tx, self._context, job, now=now)
             return None
 
-        # Returned, not raised: an invitation is counted also if there was nobody to be written to.
+        # An exception would roll the count of the invitation back, so the step returns the user ID.
         async with refusals_cost(self._context, client=client, sender=caller or ""):
             mxid = await self._context.database.write(step)
         if mxid is not None:
-            raise ThreepidInUse("Somebody has published this address.", mxid=mxid)
+            raise ThreepidInUse(Text("This address is bound to a user ID."), mxid=mxid)
         self._wake_delivery()
         server_key = self._keyring.current.public_key
         return StoredInvite(invite.token, server_key, invite.public_key, redact(invite.medium, invite.canonical))
@@ -191,7 +189,7 @@ class Invites:
         except NotAnAddress:
             raise _NOT_AN_ADDRESS.get(request.medium, UnrecognizedMedium) from None
         except ThreepidMediumNotSupported as error:
-            raise UnrecognizedMedium(error.message) from error
+            raise UnrecognizedMedium(error.text) from error
         return address
 
     def _message(
@@ -220,10 +218,10 @@ class Invites:
         return NOBODYS_WORD if caller is None else ITS_HOMESERVERS_WORD
 
     def _link(self, address: Address, invite: Invite, sender_name: str, room_name: str, private_key: str) -> str:
-        """Where the invited person goes: a client of the operator's choice, told what it has to know behind the `#`.
+        """The link to the operator's client, with the data of the invitation in its fragment; '' for none.
 
-        Clients that know `signurl` call it without a token and cannot join if that fails, so it is only given where the old
-        API would answer.
+        Clients that know `signurl` call it without an access token, and cannot join if that fails. So the link contains it only
+        if the v1 API is enabled.
         """
         if not self._settings.invite_url or not isinstance(address, Email):
             return ""
@@ -232,17 +230,17 @@ class Invites:
             base = self._context.config.server.public_base_url.rstrip("/")
             accept = {"signurl": f"{base}/_matrix/identity/api/v1/sign-ed25519?{urlencode(accept)}"}
         told = {"email": address.address, **accept, "room_name": room_name, "inviter_name": sender_name}
-        # The room's name has the name of a server in it, which must not be a link by itself.
+        # A room ID contains a server name, which mail programs must not turn into a link.
         room = quote(invite.room_id, safe="").replace(".", "%2E")
         return f"{self._settings.invite_url.rstrip('/')}/#/room/{room}?{urlencode(told)}"
 
-    # -- no more, please
+    # -- stop
 
     def _opt_out_hash(self, medium: str, canonical: str) -> str:
         return self._context.vault.hash_limit_key(f"no invitations to {medium} {canonical}")[:_HASH_DIGITS]
 
     def _opt_out_token(self, medium: str, canonical: str) -> str:
-        """Good for ever, and nothing is kept of it: it is made again out of the address."""
+        """The token of the link that stops invitations. It never expires, and is derived from the address instead of stored."""
         address_hash = self._opt_out_hash(medium, canonical)
         return address_hash + self._opt_out_seal(address_hash)
 
@@ -250,54 +248,54 @@ class Invites:
         return self._context.vault.hash_limit_key(f"link to stop invitations {address_hash}")[:_HASH_DIGITS]
 
     def can_stop(self, token: str) -> bool:
-        """Is this the token of a link that ends invitations to an address?"""
+        """Is this the token of a link that stops invitations to an address?"""
         address_hash, seal = token[:_HASH_DIGITS], token[_HASH_DIGITS:]
         return hmac.compare_digest(self._opt_out_seal(address_hash).encode(), seal.encode("utf-8", "surrogatepass"))
 
     async def stop(self, token: str) -> bool:
-        """Write no invitations any more to the address of the link; False if it is none of ours."""
+        """Send no more invitations to the address of the token; False if the token is not one of ours."""
         if not self.can_stop(token):
             return False
         now = self._context.clock.now()
         await self._context.database.write(lambda tx: invites.opt_out(tx, token[:_HASH_DIGITS], now))
         return True
 
-    # -- accepting
+    # -- accept
 
     async def sign(self, mxid: str, token: str, private_key: str, *, caller: str | None, client: str) -> dict[str, Any]:
-        """The acceptance of an invitation by `mxid`, signed with the invitation's own key and never with one of ours.
+        """The acceptance of an invitation by `mxid`, signed with the invitation's ephemeral key, never with the server's.
 
-        The first user to accept has it; the same again is no error. `caller` may only accept for itself; None is the old
-        API, which does not ask who it is. Raises MxidNotYours, InvalidParam for what is no key, LimitExceeded, and Unrecognized
-        alike for an unknown, expired, cancelled or taken invitation and for another one's key.
+        The first user to accept gets the invitation; repeating it is no error. `caller` may only accept for itself; None is the
+        v1 API, which has no caller. Raises MxidNotYours, InvalidParam for an invalid key, LimitExceeded, and Unrecognized alike
+        for an unknown, expired, cancelled or taken invitation and for the key of another one.
         """
         if caller is not None and mxid != caller:
-            raise MxidNotYours("You can only accept invitations for yourself.")
+            raise MxidNotYours(Text("You can accept invitations only for yourself."))
         seed = _seed(private_key)
         public_key = "" if seed is None else encode_base64(bytes(nacl.signing.SigningKey(seed).verify_key))
         now = self._context.clock.now()
 
         def step(tx: Tx) -> Invite | None:
             take_signature(tx, self._context, caller=caller, client=client)
-            # That a token is not known is said before that a key is none.
+            # An unknown token is reported before an invalid key.
             if seed is not None and not invites.sign_for(tx, token, mxid=mxid, public_key=public_key, now=now):
                 return None
             return invites.by_token(tx, token)
 
-        # Returned, not raised: a wrong token must be counted.
+        # An exception would roll the count of a wrong token back, so the step returns None.
         invite = await self._context.database.write(step)
         if invite is None:
-            raise Unrecognized("This token is not known.")
+            raise Unrecognized(Text("This token is unknown."))
         if seed is None:
-            raise InvalidParam("'private_key' is not a key of ed25519 as base64.")
+            raise InvalidParam(Text("'private_key' is not an ed25519 key in base64."))
         key = decode_signing_key_base64("ed25519", "0", encode_base64(seed))
         signed: dict[str, Any] = sign_json({"mxid": mxid, "sender": invite.sender, "token": token}, self._name, key)
         return signed
 
-    # -- handing over
+    # -- pass to homeservers
 
     def published(self, tx: Tx, association: Association) -> None:
-        """Order that the user's homeserver is told of what waited for the address, in the transaction of its publishing."""
+        """Queue the call to the user's homeserver about invitations to the address, in the transaction that binds it."""
         mxid, medium, canonical = association.mxid, association.medium, association.canonical
         now = self._context.clock.now()
         invites.hold_address(tx, medium, canonical)
@@ -307,29 +305,27 @@ class Invites:
         try:
             server_name = parse_user_id(mxid).server_name
         except ValueError:
-            return  # the old API takes any text: there is nobody to be told
+            return  # the v1 API accepts any text as a user ID, so there may be no homeserver to call
         if self._context.is_own_homeserver(server_name):
-            for invite_id in waiting:  # there are no rooms here
+            for invite_id in waiting:  # this homeserver has no rooms to join
                 invites.settle(tx, invite_id, mxid, now)
             return
         for start in range(0, len(waiting), AT_ONCE):
-            order_id = post(
-                tx,
-                self._context,
-                Callback(mxid, medium, canonical),
+            job = Job(
                 channel=CHANNEL,
-                recipient=server_name,
-                template=CHANNEL,
+                name=CHANNEL,
+                recipient=Recipient(server_name),
+                params=Callback(mxid, medium, canonical),
                 urgency=Urgency.CALL,
                 caller=mxid,
-                now=now,
                 expires_at=now + CALLBACK_LIFE,
             )
+            order_id = outbox.put(tx, self._context, job, now=now)
             for invite_id in waiting[start : start + AT_ONCE]:
                 invites.assign(tx, invite_id, mxid, order_id)
 
     async def hand_over(self, order: Order) -> None:
-        """Tell a homeserver what an order says, if it is still so. Raises RemoteError: then it was perhaps not told."""
+        """Send a call from the outbox, if the address is still bound. Raises RemoteError if the call may have failed."""
         callback = msgspec.json.decode(order.params, type=Callback)
         told = await self._context.database.read(lambda tx: self._of_order(tx, order, callback))
         if not told:
@@ -352,7 +348,7 @@ class Invites:
     def _of_order(self, tx: Tx, order: Order, callback: Callback) -> list[Invite]:
         association = associations.get(tx, callback.medium, callback.address, self._context.clock.now())
         if association is None or association.mxid != callback.mxid:
-            return []  # it was withdrawn in the meantime: to sign that it is so would be a lie
+            return []  # the address was unbound in the meantime, so the signed statement would be false
         return invites.of_order(tx, order.id)
 
     def _signed(self, invite: Invite, mxid: str) -> dict[str, Any]:
@@ -373,7 +369,7 @@ class Invites:
         return await self._context.database.read_aside(lambda tx: invites.after(tx, created_at, invite_id, count))
 
     def state(self, invite: Invite) -> str:
-        """What has become of it, in a word or two."""
+        """The state of an invitation, in a few words."""
         if invite.cancelled_at is not None:
             return "cancelled"
         if invite.delivered_at is not None:
@@ -385,15 +381,15 @@ class Invites:
         return "expired" if invite.expires_at <= self._context.clock.now() else "waiting"
 
     async def cancel(self, invite_id: str) -> Invite:
-        """End an invitation and its key. Raises NotFound, InvalidParam if it was handed over or cancelled already."""
+        """Cancel an invitation and its key. Raises NotFound, or InvalidParam if it was handed over or cancelled already."""
         now = self._context.clock.now()
 
         def step(tx: Tx) -> Invite:
             invite = invites.get(tx, invite_id)
             if invite is None:
-                raise NotFound("There is no such invitation.")
+                raise NotFound(Text("This invitation does not exist."))
             if not invites.cancel(tx, invite_id, now):
-                raise InvalidParam(f"This invitation was {self.state(invite)} already.")
+                raise InvalidParam(Text("This invitation is already %(state)s.", state=self.state(invite)))
             return invite
 
         return await self._context.database.write(step)

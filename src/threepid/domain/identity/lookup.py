@@ -1,4 +1,4 @@
-"""Finding users by their addresses. https://spec.matrix.org/latest/identity-service-api/#association-lookup."""
+"""Lookup of users by their addresses. https://spec.matrix.org/latest/identity-service-api/#association-lookup."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.context import Context
 from threepid.domain.identity.lookup_budget import Claim, LookupBudget
 from threepid.domain.identity.peppers import Peppers
+from threepid.i18n import Text, counted
 from threepid.spec.errors import InvalidParam, InvalidPepper, TooManyAddresses
 from threepid.spec.lookup_hash import lookup_hash
 from threepid.storage import associations, peppers
@@ -20,48 +21,48 @@ from threepid.storage.engine.database import Tx
 T = TypeVar("T")
 
 SMALL: Final = 50
-"""Addresses that are looked up on the event loop: more would hold it for too long."""
+"""Maximum number of addresses that are looked up on the event loop: more would block it for too long."""
 
 
 class HashDetails(Struct, frozen=True):
-    """How addresses are to be hashed for a lookup."""
+    """The algorithms and the pepper that clients hash addresses with for a lookup."""
 
     algorithms: tuple[str, ...]
     lookup_pepper: str
 
 
 class Lookup:
-    """Answers who published an address, as far as they wanted it known."""
+    """Answers lookups of associations."""
 
     def __init__(self, context: Context, settings: Identity) -> None:
-        """Answer as `settings` allow."""
+        """`settings` hold the algorithms, the maximum size of a lookup, the pepper schedule and the budgets."""
         self._context = context
         self._settings = settings
         self.peppers = Peppers(context, settings)
         self.budget = LookupBudget(context, settings)
 
     async def start(self) -> None:
-        """See that there is a pepper."""
+        """Make sure that there is a current pepper."""
         await self.peppers.start()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Do what is to be done in the background until `stop` is set."""
+        """Rotate peppers and save lookup budgets in the background until `stop` is set."""
         await asyncio.gather(self.peppers.run(stop), self.budget.run(stop))
 
     async def hash_details(self) -> HashDetails:
-        """How addresses are to be hashed for a lookup."""
+        """The hash details that clients get."""
         pepper = await self._context.database.read(peppers.current)
         return HashDetails(self._settings.lookup_algorithms, pepper or "")
 
     async def lookup(
         self, algorithm: str, pepper: str, addresses: list[str], *, user_id: str, client: str
     ) -> dict[str, str]:
-        """The users who published these (hashed) addresses, for a user at the IP address `client`.
+        """The user IDs that the (hashed) addresses are bound to, by address, without the unbound ones.
 
-        Raises InvalidParam, TooManyAddresses, InvalidPepper or LimitExceeded.
+        The caller is `user_id` at the IP address `client`. Raises InvalidParam, TooManyAddresses, InvalidPepper or LimitExceeded.
         """
         if algorithm not in self._settings.lookup_algorithms:
-            raise InvalidParam("This algorithm is not offered here.")
+            raise InvalidParam(Text("This server does not support this algorithm."))
         self._check_size(len(addresses))
         now = self._context.clock.now()
 
@@ -78,15 +79,15 @@ class Lookup:
         return await self._counted(find, addresses, user_id=user_id, client=client)
 
     async def lookup_plain(self, pairs: list[tuple[str, str]], *, client: str | None = None) -> list[Association]:
-        """The associations of (medium, address) pairs: the old API's lookup in the clear. See lookup_pairs."""
+        """The associations of (medium, address) pairs, for the v1 API's lookup of plain addresses. See `lookup_pairs`."""
         return [association for _, association in await self.lookup_pairs(pairs, client=client)]
 
     async def lookup_pairs(
         self, pairs: list[tuple[str, str]], *, client: str | None = None
     ) -> list[tuple[tuple[str, str], Association]]:
-        """Each (medium, address) pair that is published, as it was asked for, with its association.
+        """The (medium, address) pairs that are bound, as the caller wrote them, each with its association.
 
-        Any spelling of an address will do. `client` is the IP address of a caller, whose network pays for it. Raises
+        Accepts any spelling of an address. The lookup counts against the network of the IP address `client`, if given. Raises
         TooManyAddresses or LimitExceeded.
         """
         self._check_size(len(pairs))
@@ -100,11 +101,11 @@ class Lookup:
         return await self._counted(find, addresses, user_id="", client=client)
 
     async def charge(self, addresses: list[str], *, user_id: str, client: str) -> None:
-        """Count what tells somebody whether addresses are known as a lookup of them. Raises LimitExceeded."""
+        """Count a request whose answer reveals whether addresses are bound as a lookup of them. Raises LimitExceeded."""
         await self._counted(lambda _tx: None, addresses, user_id=user_id, client=client)
 
     async def _counted(self, find: Callable[[Tx], T], addresses: list[str], *, user_id: str, client: str | None) -> T:
-        """What `find` finds, if the caller may ask for so many addresses today."""
+        """The result of `find`, if the lookup is within the caller's budget for today. Raises LimitExceeded."""
         asker = None if client is None else self.budget.asker(user_id, client)
         waiting = frozenset[int]() if asker is None else self.budget.waiting(asker)
 
@@ -120,7 +121,13 @@ class Lookup:
 
     def _check_size(self, count: int) -> None:
         if count > self._settings.lookup_limit:
-            raise TooManyAddresses(f"At most {self._settings.lookup_limit} addresses can be looked up at once.")
+            raise TooManyAddresses(
+                counted(
+                    "A lookup may have at most one address.",
+                    "A lookup may have at most %(count)s addresses.",
+                    self._settings.lookup_limit,
+                )
+            )
 
 
 def _published(tx: Tx, medium: str, text: str, now: int) -> Association | None:
@@ -131,10 +138,10 @@ def _published(tx: Tx, medium: str, text: str, now: int) -> Association | None:
 
 
 def _hash_of_plain(address_and_medium: str, pepper: str) -> str:
-    """The hash that an entry `<address> <medium>` of the algorithm `none` would have had, in any spelling of the address."""
+    """The hash for an entry `<address> <medium>` of the algorithm `none`, in any spelling of the address."""
     address, _, medium = address_and_medium.rpartition(" ")
     try:
         canonical = parse_address(medium, address).canonical
-    except InvalidAddress:  # published it is not; it is looked for all the same, so that it takes as long
+    except InvalidAddress:  # it cannot be bound, but is looked up all the same, for equal timing
         canonical = address.casefold()
     return lookup_hash(canonical, medium, pepper)

@@ -1,11 +1,11 @@
-"""How many distinct addresses somebody may look up on a day, without keeping which.
+"""Limits the number of distinct addresses that a user may look up in a day, without storing the addresses.
 
-Each user has a row of 65,536 places for a day (UTC). An address marks one of them: a keyed hash of it says which, under a key
-of the user and the day. How many places are marked tells how many distinct addresses were asked for (linear counting, right
-within half a percent), and asking for the same again marks nothing. Nobody can tell from the marks what was asked.
+Each user has a row of 65,536 places for a day (UTC). A keyed hash of an address, with a key of the user and the day, selects the
+place that the address marks. The number of marked places gives the number of distinct addresses (linear counting, within half a
+percent). Repeating a lookup marks nothing. The marks do not reveal the addresses.
 
-A small lookup is answered before its marks are saved, which happens right after; the next one of the same user waits until
-they are. So each process answers one lookup over the budget at most. Docs: docs/decisions/0006-lookups-are-counted-by-marks.md.
+A small lookup is answered before its marks are saved; the user's next lookup waits until they are. So each process answers at
+most one lookup over the budget. See docs/decisions/0006-lookups-are-counted-by-marks.md.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from threepid.clock import DAY
 from threepid.config import Identity
 from threepid.domain.context import Context
 from threepid.domain.limits import has_used, networks_of
+from threepid.i18n import Text
 from threepid.spec.errors import LimitExceeded
 from threepid.storage import tallies
 from threepid.storage.engine.database import StorageError, Tx
@@ -32,23 +33,23 @@ _log = structlog.get_logger()
 
 PLACES: Final = 2**16
 WAITING: Final = 256
-"""Marks of one user that may wait in memory: those of one lookup."""
+"""Maximum number of unsaved marks of one user, all of one lookup."""
 SAVE_SECONDS: Final = 5.0
-"""After how long they are tried to be saved again, where that failed."""
+"""Time after which a failed save is tried again."""
 _NEAR: Final = 10
-"""In the last tenth of a network's budget, none of its lookups is answered before it is saved."""
+"""In the last tenth of a network's budget, lookups are saved before they are answered."""
 SAVED_AT_ONCE: Final = 200
-"""Users whose marks one transaction saves."""
+"""Maximum number of users whose marks one transaction saves."""
 FEW: Final = 1024
-"""Up to so many marks are kept as the numbers of their places, 16 bits each; more as one bit for each place."""
+"""Up to this number, marks are stored as 16-bit place numbers; above it, as one bit for each place."""
 _LENIENCE: Final = 1.01
-"""The count is right within half a percent; nobody is refused what is allowed."""
+"""Factor on the budget: the count is within half a percent, and a lookup within the budget must not be rejected."""
 _PLACE_BYTES: Final = 2
-_MESSAGE: Final = "Too many addresses were looked up today: please come back tomorrow."
+_MESSAGE: Final = Text("Too many addresses were looked up today. Please try again tomorrow.")
 
 
 class Asker(Struct, frozen=True):
-    """Who asks, on which day, from which IP address; `who` is a keyed hash, `user_id` is '' for nobody."""
+    """The caller of a lookup: day, IP address and user ID ('' for none). `who` is a keyed hash of the user or network."""
 
     day: int
     who: str
@@ -58,9 +59,9 @@ class Asker(Struct, frozen=True):
 
 
 class Claim(Struct, frozen=True):
-    """What a lookup would mark, as far as it is not marked yet, and the networks (keyed hashes) that pay for it.
+    """The places that a lookup would newly mark, and the networks (keyed hashes) that it counts against.
 
-    `near` says that one of these has little left.
+    `near`: is one of the networks near the end of its budget?
     """
 
     asker: Asker
@@ -73,7 +74,7 @@ class LookupBudget:
     """The daily budgets of users and networks."""
 
     def __init__(self, context: Context, settings: Identity) -> None:
-        """Allow what `settings` say."""
+        """The budgets are those of `settings`."""
         self._context = context
         self._user_budget = settings.lookup_budget_per_day
         self._network_budget = settings.lookup_budget_of_network_per_day
@@ -84,7 +85,7 @@ class LookupBudget:
         self._wake = asyncio.Event()
 
     def asker(self, user_id: str, client: str) -> Asker | None:
-        """Who asks: a user, or (without a user ID) whoever is in the network of `client`. None where nothing is counted."""
+        """The caller: a user or, if `user_id` is '', the network of `client`. None if lookups are not counted."""
         if self._off:
             return None
         day = self._context.clock.now() // DAY
@@ -93,11 +94,11 @@ class LookupBudget:
         return Asker(day, derived[:half], derived[half:].encode("ascii"), client, user_id)
 
     def waiting(self, asker: Asker) -> frozenset[int]:
-        """The marks of somebody that are not saved yet; to be asked on the event loop."""
+        """The caller's unsaved marks. Call this on the event loop."""
         return frozenset(self._waiting.get((asker.day, asker.who), ()))
 
     def check(self, tx: Tx, asker: Asker, waiting: frozenset[int], addresses: Iterable[str]) -> Claim:
-        """What these addresses would mark. Raises LimitExceeded if that is too much."""
+        """The places that these addresses would mark. Raises LimitExceeded if they exceed a budget."""
         stored = tallies.get(tx, asker.day, asker.who)
         new = frozenset(_unmarked(stored, _places(asker.key, addresses))) - waiting
         if not new:
@@ -106,10 +107,10 @@ class LookupBudget:
         return self._check_networks(tx, Claim(asker, new))
 
     async def charge(self, claim: Claim) -> None:
-        """Mark what was claimed. Raises LimitExceeded.
+        """Mark the claimed places. Raises LimitExceeded.
 
-        A large lookup, the second of a user before the first is saved, and one near the end of a network's budget are not
-        answered before they are saved.
+        The marks are saved before this returns if the lookup is large, if the user has unsaved marks, or if a network is near the
+        end of its budget. Otherwise they are saved in the background.
         """
         if not claim.places:
             return
@@ -133,7 +134,7 @@ class LookupBudget:
         self._forget(key, saved)
 
     async def save(self) -> None:
-        """Save all marks that wait. Raises StorageError; then they wait on."""
+        """Save all unsaved marks. Raises StorageError; then they stay in memory."""
         while self._waiting:
             users = [(key, frozenset(places)) for key, places in list(self._waiting.items())[:SAVED_AT_ONCE]]
 
@@ -159,7 +160,7 @@ class LookupBudget:
                 raise
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Save what waits as soon as it does, and at the end, when `stop` is set."""
+        """Save marks in the background as they come, and once more when `stop` is set."""
         ended = asyncio.create_task(self._wake_at(stop))
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
@@ -180,10 +181,10 @@ class LookupBudget:
             self._waiting_networks[day, network] = self._waiting_networks.get((day, network), 0) + asked
 
     def _check_networks(self, tx: Tx, claim: Claim) -> Claim:
-        """The claim with the networks that pay. Raises LimitExceeded if one of them has not enough left.
+        """The claim with the networks that it counts against. Raises LimitExceeded if one of them exceeds its budget.
 
-        Those around the caller's own do not hold up users of ours in a network that their account has used. Everybody else's
-        token is one that they could make themselves.
+        The networks around the caller's own do not limit our own users in a network that their account has used. All other users
+        could create any number of tokens at homeservers of their own.
         """
         if not self._network_budget:
             return claim
@@ -214,7 +215,7 @@ class LookupBudget:
 
 
 def _places(key: bytes, addresses: Iterable[str]) -> set[int]:
-    # The key stands before the address: as safe with BLAKE2 as its own way to take a key, and one block less to hash.
+    # With BLAKE2, prefixing the key is as safe as its keyed mode and saves hashing one block.
     return {
         int.from_bytes(blake2b(key + address.encode("utf-8", "surrogatepass"), digest_size=_PLACE_BYTES).digest())
         for address in addresses
@@ -222,7 +223,7 @@ def _places(key: bytes, addresses: Iterable[str]) -> set[int]:
 
 
 def _unmarked(tally: Tally | None, places: set[int]) -> set[int]:
-    """Those places that are not marked."""
+    """The places that are not marked yet."""
     if tally is None:
         return places
     if tally.marked <= FEW:
@@ -236,7 +237,7 @@ def _few(tally: Tally) -> tuple[int, ...]:
 
 
 def _marked_too(tally: Tally | None, new: set[int]) -> Tally:
-    """The tally with these places, which are not marked yet."""
+    """The tally with the unmarked places `new` marked too."""
     marked = len(new) + (tally.marked if tally else 0)
     few = set(_few(tally)) if tally and tally.marked <= FEW else set[int]()
     if marked <= FEW:
@@ -248,7 +249,7 @@ def _marked_too(tally: Tally | None, new: set[int]) -> Tally:
 
 
 def _save(tx: Tx, day: int, who: str, places: Iterable[int]) -> int:
-    """Mark these places too; returns how many are marked then. Who loses a race against another process tries again."""
+    """Mark these places and return the number of marked places. Tries again if another process has changed the row."""
     wanted = set(places)
     while True:
         stored = tallies.get(tx, day, who)

@@ -1,18 +1,18 @@
-"""Peppers: made, filled with hashes beside the one in use, told to clients, answered for a while, and forgotten.
+"""Peppers and their rotation: create, fill with hashes, hand out to clients, accept during the overlap, delete.
 
-The state of a pepper is in its timestamps:
+The timestamps of a pepper give its state:
 
-| state      | current_at | answers_until | gone_at | clients are told it | lookups are answered | what is published is hashed |
-|------------|------------|---------------|---------|---------------------|----------------------|-----------------------------|
-| filling    |            |               |         | no                  | no                   | yes                         |
-| current    | set        |               |         | yes                 | yes                  | yes                         |
-| answering  | set        | to come       |         | no                  | yes                  | yes                         |
-| ending     | set        | past          |         | no                  | no                   | yes                         |
-| emptying   | set        | past          | set     | no                  | no                   | no                          |
+| state      | current_at | answers_until | gone_at | clients get it | lookups are answered | new associations are hashed |
+|------------|------------|---------------|---------|----------------|----------------------|-----------------------------|
+| filling    |            |               |         | no             | no                   | yes                         |
+| current    | set        |               |         | yes            | yes                  | yes                         |
+| answering  | set        | future        |         | no             | yes                  | yes                         |
+| ending     | set        | past          |         | no             | no                   | yes                         |
+| emptying   | set        | past          | set     | no             | no                   | no                          |
 
-A pepper becomes current when all its hashes are there, so no lookup misses what it should find. Filling and emptying go in
-short transactions of some hundred hashes; each one says how far it came, so that it does not matter where a process is killed.
-One process at a time does the work: it holds a lease.
+A pepper becomes current when all its hashes exist, so that lookups find every association. Filling and emptying use short
+transactions, each of which stores its progress, so that a process can be killed at any time. One process at a time does the
+work and holds a lease for it.
 """
 
 import asyncio
@@ -33,17 +33,17 @@ from threepid.storage.peppers import Pepper
 _log = structlog.get_logger()
 
 LENGTH: Final = 24
-"""Letters and digits of a pepper: 142 bits."""
+"""Number of letters and digits of a pepper: 142 bits."""
 BATCH: Final = 100
-"""Hashes that one transaction makes or forgets: it is over in two milliseconds, for which an answer may have to wait."""
+"""Number of hashes that one transaction writes or deletes. It takes two milliseconds, which a request may have to wait."""
 LARGE_BATCH: Final = 2_000
-"""The same where nobody is answered yet."""
+"""Number of hashes in one transaction before the server answers requests."""
 LEASE: Final = 3 * SECOND
-"""How long a worker that died keeps others from its work."""
+"""How long a killed process can block the work."""
 GRACE: Final = MINUTE
-"""How long hashes stay after the last lookup that they answer: for clocks that differ, and answers that are under way."""
+"""How long hashes stay after `answers_until`, for other processes' clocks and lookups in progress."""
 POLL_SECONDS: Final = 2.0
-"""How soon work is seen that another process began, or the schedule wants."""
+"""Interval at which a process looks for work of the schedule or of other processes."""
 _ALPHANUMERIC: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -58,7 +58,7 @@ class State(Enum):
 
 
 class Work(Enum):
-    """What became of an attempt to do some work."""
+    """The result of an attempt to work."""
 
     NONE = auto()
     """There is nothing to do."""
@@ -69,7 +69,7 @@ class Work(Enum):
 
 
 def state_of(pepper: Pepper, now: int) -> State:
-    """Where a pepper stands."""
+    """The state of a pepper at `now`."""
     if pepper.gone_at is not None:
         return State.EMPTYING
     if pepper.current_at is None:
@@ -83,13 +83,13 @@ class Peppers:
     """The peppers of the identity server."""
 
     def __init__(self, context: Context, settings: Identity) -> None:
-        """Rotate as `settings` say."""
+        """`settings` hold the schedule and the overlap."""
         self._context = context
         self._settings = settings
         self._worker = context.entropy.token(count=12)
 
     async def start(self) -> None:
-        """See that there is a current pepper; returns when there is."""
+        """Make sure that there is a current pepper. Returns when there is."""
         if await self._context.database.read(peppers.current) is None:
             await self.begin()
         while await self._context.database.read(peppers.current) is None:
@@ -101,29 +101,29 @@ class Peppers:
         return await self._context.database.read(peppers.all_of)
 
     async def filling(self) -> Pepper | None:
-        """The pepper that is being filled."""
+        """The pepper that is being filled, or None."""
         now = self._context.clock.now()
         return next((one for one in await self.all_of() if state_of(one, now) is State.FILLING), None)
 
     async def count_associations(self) -> int:
-        """How many hashes a new pepper will have, about."""
+        """Approximate number of hashes that a new pepper will have."""
         return await self._context.database.read_aside(associations.count)
 
     async def begin(self) -> bool:
-        """Begin with a new pepper; False if there is one already that is being filled."""
+        """Begin a rotation with a new pepper; False if another one is being filled."""
         pepper = self._context.entropy.letters(LENGTH, _ALPHANUMERIC)
         now = self._context.clock.now()
         return await self._context.database.write(lambda tx: peppers.insert(tx, pepper, now))
 
     async def work(self, count: int = BATCH) -> Work:
-        """Do what one transaction can with `count` hashes: fill a new pepper, or empty one that has ended."""
+        """Do one transaction of work with `count` hashes: fill a new pepper, or end or empty an old one."""
         now = self._context.clock.now()
         if _job(await self.all_of(), now) is None:
             return Work.NONE
         return await self._context.database.write_aside(lambda tx: self._work(tx, now, count))
 
     async def work_and_rest(self) -> Work:
-        """The same, and then half as much time for other processes: on SQLite they cannot write meanwhile."""
+        """Like `work`, then sleep half as long: on SQLite, other processes cannot write during the work."""
         began = self._context.clock.monotonic()
         done = await self.work()
         if done is Work.SOME:
@@ -131,12 +131,12 @@ class Peppers:
         return done
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Rotate by the schedule and do all work, in the background, until `stop` is set."""
+        """Rotate peppers by the schedule in the background until `stop` is set."""
         while not stop.is_set():
             try:
                 await self._begin_if_due()
-                # Without a rest: what else this process writes comes along in the same commits, and others get in between,
-                # mostly within 40 ms. A scheduler prefers threads that slept, so answers waited longer for work that did.
+                # No sleep between batches: other writes of this process join the same commits, and other processes get their
+                # turn mostly within 40 ms. Schedulers prefer threads that slept, so with a sleep requests waited longer.
                 if await self.work() is Work.SOME:
                     continue
             except StorageError as error:
@@ -152,7 +152,7 @@ class Peppers:
         current = found.get(State.CURRENT)
         if State.FILLING in found or current is None or current.current_at is None:
             return
-        # One that became current by a clock that was ahead would stay so for as long as that was.
+        # A pepper whose `current_at` lies in the future, because the clock was ahead, is due at once.
         due = not current.current_at - SKEW <= now < current.current_at + self._settings.pepper_days * DAY
         if due and await self.begin():
             _log.info("pepper_rotation_began")
@@ -164,7 +164,7 @@ class Peppers:
         pepper, state = job
         if not peppers.claim(tx, pepper.number, self._worker, now=now, leased_until=now + LEASE):
             return Work.ELSEWHERE
-        # Who had it before may have come further while this waited for the claim.
+        # The previous holder of the lease may have finished while this waited for it, so read the state again.
         for again in peppers.all_of(tx):
             if again.number == pepper.number and state_of(again, now) is state:
                 _STEPS[state](self, tx, again, now, count)
@@ -190,7 +190,7 @@ _STEPS: Final[dict[State, Callable[[Peppers, Tx, Pepper, int, int], None]]] = {
 
 
 def _job(found: list[Pepper], now: int) -> tuple[Pepper, State] | None:
-    """What is to be worked on: first a new pepper, then old ones."""
+    """The pepper to work on and its state: first a new pepper, then old ones."""
     states = [(one, state_of(one, now)) for one in found]
     for state in (State.FILLING, State.EMPTYING):
         for one, its_state in states:

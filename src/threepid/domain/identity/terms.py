@@ -1,4 +1,4 @@
-"""Terms of the identity server: what it offers, who accepted what, and who has yet to.
+"""Terms of the identity server: its documents, and which users have accepted them.
 
 https://spec.matrix.org/latest/identity-service-api/#terms-of-service
 """
@@ -17,16 +17,16 @@ class Terms:
     """The terms of the identity server."""
 
     def __init__(self, context: Context, settings: config.Identity) -> None:
-        """Those of `settings`."""
+        """The documents are those of `settings`."""
         self._context = context
         self._documents = settings.terms
 
     def policies(self) -> dict[str, Any]:
-        """What is offered."""
+        """The documents in the form that clients get."""
         return policies(self._documents)
 
     async def accept(self, user_id: str, urls: Iterable[str]) -> None:
-        """Remember that the user accepted the documents at `urls`, in whichever language; other addresses mean nothing."""
+        """Record that the user accepted the documents with these URLs, in any language. Other URLs are ignored."""
         given = set(urls)
         accepted = [
             document for document in self._documents if given & {text.url for text in document.languages.values()}
@@ -42,7 +42,7 @@ class Terms:
         await self._context.database.write(step)
 
     async def are_accepted(self, user_id: str) -> bool:
-        """Did the user accept the present version of every document?"""
+        """Has the user accepted the current version of every document?"""
         if not self._documents:
             return True
         known = await self._context.database.read(lambda tx: terms.accepted(tx, user_id))

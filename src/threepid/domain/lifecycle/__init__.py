@@ -1,1 +1,1 @@
-"""What spans the rooms in one transaction: the beginning, the recovery and the end of an account."""
+"""Registration, recovery and deactivation of accounts. Each changes the data of several other packages in one transaction."""

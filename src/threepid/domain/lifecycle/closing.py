@@ -1,4 +1,4 @@
-"""Deactivation: how an account ends, and what goes with it.
+"""Deactivation of accounts.
 
 https://spec.matrix.org/latest/client-server-api/#account-deactivation
 """
@@ -12,6 +12,7 @@ from threepid.domain.contacts.threepids import Threepids
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
 from threepid.domain.lifecycle.owner import authenticate_owner
+from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, MissingToken
 from threepid.storage import accounts, devices, uia, validations
 from threepid.storage.engine.database import Tx
@@ -29,7 +30,7 @@ class Closing:
         bindings: Bindings,
         associations: Associations | None,
     ) -> None:
-        """`associations` is our own identity server, if there is one: its tokens of the account are revoked too."""
+        """`associations` is our own identity server, if there is one: the account's tokens there are revoked too."""
         self._context = context
         self._notices = notices
         self._profiles = profiles
@@ -38,10 +39,10 @@ class Closing:
         self._associations = associations
 
     async def deactivate(self, authentication: Authentication, *, id_server: str | None, erase: bool) -> bool:
-        """Deactivate the caller's account and end all that belongs to it, in one transaction.
+        """Deactivate the caller's account and remove its devices, sessions and contacts, in one transaction.
 
-        True if all its addresses are known to be unbound; `id_server` is asked besides those at which we bound them. `erase`
-        also removes the profile. Raises MissingToken without an access token, unless the configuration allows that; Forbidden.
+        True if all its addresses are known to be unbound. They are unbound where we bound them and at `id_server`. `erase` also
+        removes the profile. Raises MissingToken without an access token, unless the configuration allows that, and Forbidden.
         """
         if authentication.user_id is None and not policy.closes_without_token(self._context.config):
             raise MissingToken
@@ -50,9 +51,9 @@ class Closing:
 
         def step(tx: Tx) -> Plan:
             grant.consume(tx)
-            # First, so that a login at this moment is done before the devices are ended, or finds the account deactivated.
+            # Deactivate first: a concurrent login then commits before the devices are deleted, or sees a deactivated account.
             if not accounts.deactivate(tx, user_id, now):
-                raise Forbidden("This account has ended already.")
+                raise Forbidden(Text("This account has already been deactivated."))
             devices.delete_all(tx, user_id)
             uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
             validations.close_of_owner(tx, user_id, now)

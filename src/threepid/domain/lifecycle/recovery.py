@@ -1,4 +1,4 @@
-"""A new password: by the old one, or by a contact of the account.
+"""Password changes, authenticated by the old password or by a contact of the account.
 
 https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountpassword
 """
@@ -21,16 +21,16 @@ class Recovery:
     def __init__(
         self, context: Context, passwords: Passwords, notices: Notices, associations: Associations | None
     ) -> None:
-        """`associations` is our own identity server, if there is one: its tokens of the account are revoked too."""
+        """`associations` is our own identity server, if there is one: the account's tokens there are revoked too."""
         self._context = context
         self._passwords = passwords
         self._notices = notices
         self._associations = associations
 
     async def change_password(self, password: str, authentication: Authentication, *, log_out_devices: bool) -> None:
-        """Set a new password, and revoke what an intruder could still hold, in one transaction.
+        """Set a new password and delete the account's open password resets and authentication sessions, in one transaction.
 
-        With `log_out_devices`, all devices but the caller's are logged out. Raises WeakPassword, InvalidParam, Forbidden.
+        With `log_out_devices`, also log out all devices but the caller's. Raises WeakPassword, InvalidParam and Forbidden.
         """
         self._passwords.check(password, username=authentication.user_id or "")
         user_id, grant = await authenticate_owner(self._context, authentication)

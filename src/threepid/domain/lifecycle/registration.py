@@ -1,4 +1,7 @@
-"""Registration: how an account begins. https://spec.matrix.org/latest/client-server-api/#account-registration-and-management."""
+"""Registration of accounts.
+
+https://spec.matrix.org/latest/client-server-api/#account-registration-and-management
+"""
 
 from fnmatch import fnmatchcase
 from typing import Final
@@ -15,6 +18,7 @@ from threepid.domain.authentication.uia import Authentication
 from threepid.domain.context import Context
 from threepid.domain.limits import take_registration
 from threepid.domain.secrets.passwords import Passwords
+from threepid.i18n import Text
 from threepid.spec.errors import Exclusive, Forbidden, InvalidUsername, MissingParam, ThreepidInUse, UserInUse
 from threepid.spec.types import valid_localpart
 from threepid.storage import accounts, devices, terms, threepids, uia
@@ -23,28 +27,28 @@ from threepid.storage.threepids import Threepid
 
 _MAX_USER_ID: Final = 255
 _REPEATS: Final = 5
-"""How often a client that lost the answer to its registration may ask again."""
+"""Number of times that a client that lost the response to its registration may repeat the request."""
 
 
 class NewAccount(Struct, frozen=True, kw_only=True):
-    """What a client wants to register. Without a `username`, the account gets a generated one."""
+    """A client's registration request. Without a `username`, the server generates one."""
 
     username: str | None
     password: str | None
     device: Device
     logs_in: bool
-    """Does the client want `device` logged in?"""
+    """Does the client want `device` to be logged in?"""
 
 
 class Registered(Struct, frozen=True):
-    """The new account, and the login of its first device where the client wanted one."""
+    """The new account's user ID, and the login of its first device if the client wanted one."""
 
     user_id: str
     login: Login | None
 
 
 class Registration:
-    """Registers accounts: by people over the API, and by operators."""
+    """Registers accounts for clients of the API and for operators."""
 
     def __init__(
         self,
@@ -54,7 +58,7 @@ class Registration:
         devices: Devices,
         registration_tokens: RegistrationTokens,
     ) -> None:
-        """Hash passwords with `passwords`, log the first device in with `devices`."""
+        """`passwords` hashes passwords, `devices` logs the first device in."""
         self._context = context
         self._settings = settings
         self._passwords = passwords
@@ -64,12 +68,12 @@ class Registration:
     def check_open(self) -> None:
         """Raise Forbidden if registration is closed."""
         if self._settings.registration == "closed":
-            raise Forbidden("Registration is closed on this server.")
+            raise Forbidden(Text("Registration is closed on this server."))
 
     async def check_username(self, username: str, *, by_operator: bool = False) -> str:
-        """The user ID that this username would get, in lower case.
+        """The user ID for this username, in lower case.
 
-        Raises InvalidUsername, UserInUse, Exclusive (not for operators).
+        Raises InvalidUsername, UserInUse and, except for operators, Exclusive.
         https://spec.matrix.org/latest/appendices/#user-identifiers
         """
         username = in_small_letters(username)
@@ -77,17 +81,17 @@ class Registration:
         if not valid_localpart(username) or len(user_id.encode()) > _MAX_USER_ID:
             raise InvalidUsername
         if not by_operator and any(fnmatchcase(username, pattern) for pattern in self._settings.reserved_usernames):
-            raise Exclusive("This username is reserved.")
+            raise Exclusive(Text("This username is reserved."))
         if await self._context.database.read(lambda tx: accounts.get(tx, user_id)) is not None:
             raise UserInUse
         return user_id
 
     async def register(self, wish: NewAccount, authentication: Authentication, *, client: str) -> Registered:
-        """Register an account for the caller at the IP address `client`, once its authentication is complete.
+        """Register an account for the caller at the IP address `client` when the authentication is complete.
 
-        The addresses that the authentication proved become its contacts. A repeated request of a finished registration gets
-        the same device again. Raises Forbidden, InvalidUsername, UserInUse, Exclusive, WeakPassword, InvalidParam,
-        MissingParam, ThreepidInUse, LimitExceeded, and AuthenticationRequiredError until the authentication is complete.
+        The addresses that the authentication proved become its contacts. Repeating a finished registration logs the same device
+        in again. Raises Forbidden, InvalidUsername, UserInUse, Exclusive, WeakPassword, InvalidParam, MissingParam,
+        ThreepidInUse, LimitExceeded, and AuthenticationRequiredError until the authentication is complete.
         """
         self.check_open()
         finished = await authentication.result()
@@ -98,18 +102,18 @@ class Registration:
                 self._passwords.check(wish.password, username=user_id)
         grant = await authentication.require(flows.of_registration(self._context.config))
         if grant.result is not None:
-            # The session ID stands in the addresses of pages, so it alone logs nobody in: that takes the whole request.
+            # The session ID appears in page URLs, so it alone must not log anyone in: the client repeats the whole body.
             quiet = not wish.logs_in or authentication.is_recalled
             login = None if quiet else await self._log_in_again(grant.result, wish.device, grant)
             return Registered(grant.result, login)
-        # Clients ask with an empty body which flows there are, so the password is required only after the authentication.
+        # Clients send an empty body to learn the flows, so the password is required only after the authentication.
         if wish.password is None:
-            raise MissingParam("'password' is missing.")
+            raise MissingParam.named("password")
         device = wish.device if wish.logs_in else None
         return Registered(user_id, await self._create(user_id, wish.password, device, grant, client))
 
     async def create(self, username: str, password: str | None) -> str:
-        """Create an account as the operator; returns its user ID. Raises InvalidUsername, UserInUse, WeakPassword."""
+        """Create an account for the operator and return its user ID. Raises InvalidUsername, UserInUse and WeakPassword."""
         user_id = await self.check_username(username, by_operator=True)
         await self._create(user_id, password, None, None, "")
         return user_id
@@ -142,7 +146,7 @@ class Registration:
         now = self._context.clock.now()
         token = grant.registration_token
         if token is not None and not self._registration_tokens.use(tx, token):
-            raise Forbidden("This registration token has been used up.")
+            raise Forbidden(Text("This registration token has no uses left."))
         for proof in grant.proofs:
             contact = Threepid(proof.medium, proof.canonical, proof.address, proof.validated_at, now)
             if not threepids.insert(tx, user_id, contact):
@@ -151,9 +155,9 @@ class Registration:
             terms.accept(tx, user_id=user_id, document=document, version=version, now=now)
 
     async def _log_in_again(self, user_id: str, device: Device, grant: Grant) -> Login:
-        """Give the device that a finished registration opened its tokens again, for a client that lost the answer.
+        """Log in the device of a finished registration again, for a client that lost the response.
 
-        Raises Forbidden after five times, or if the device was logged out; no other device is opened.
+        Raises Forbidden after `_REPEATS` times, or if the device was logged out. Opens no other device.
         """
 
         def step(tx: Tx) -> Login:
@@ -166,7 +170,7 @@ class Registration:
                 or not devices.hold_device(tx, user_id, device_id)
                 or not uia.take_repeat(tx, id_hash)
             ):
-                raise Forbidden("This registration is finished. Log in with your password.", cause="finished")
+                raise Forbidden(Text("This registration is finished. Sign in with your password."), cause="finished")
             return self._devices.open_again(tx, user_id, device_id, device)
 
         return await self._context.database.write(step)

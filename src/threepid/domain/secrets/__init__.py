@@ -1,1 +1,1 @@
-"""Passwords, keys, and the server's own secret."""
+"""Passwords, signing keys and the server's secret."""

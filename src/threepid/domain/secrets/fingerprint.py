@@ -1,6 +1,6 @@
-"""The database and the vault's secret belong together: another secret would match none of the hashes that were made by it.
+"""The fingerprint of the server's secret. A database works only with the secret that made its hashes.
 
-The database holds a keyed hash of the secret. All servers and commands that use both compare it first.
+The database stores a keyed hash of the secret. All servers and commands that use both compare it first.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from threepid.storage.engine.database import Database, Tx
 
 
 async def recognise(database: Database, vault: Vault, clock: Clock, data_dir: str) -> None:
-    """Record the secret's fingerprint in a database that has none. Raises KeyFileError if it has another one."""
+    """Record the secret's fingerprint in a database without one. Raises KeyFileError if the database has another one."""
     if await differs(database, vault, clock):
         raise KeyFileError(
             f"{Path(data_dir) / 'keys' / 'vault.secret'} is not the secret that this database was used with. "
@@ -23,12 +23,12 @@ async def recognise(database: Database, vault: Vault, clock: Clock, data_dir: st
 
 
 async def differs(database: Database, vault: Vault, clock: Clock) -> bool:
-    """Was the database used with another secret? Records the fingerprint in a database that has none."""
+    """Was the database used with another secret? Records the fingerprint in a database without one."""
     fingerprint = vault.fingerprint()
     found = await database.read(fingerprints.recorded)
     if found is None:
         now = clock.now()
-        # Of servers that start at the same time, the first one to write decides.
+        # If several servers start at the same time, the first write wins.
         found = await database.write(lambda tx: fingerprints.record(tx, fingerprint, now))
     return not same(found, fingerprint)
 

@@ -1,9 +1,8 @@
-"""The server's secrets in files: its signing keys, of several generations, and the secret of its vault.
+"""Key files: the server's signing keys, present and retired, and the server's secret.
 
-`<data_dir>/keys/ed25519_<version>.key` holds one key as `ed25519 <version> <seed>`, the format that homeservers and identity
-servers use, and after its retirement a second line `retired <milliseconds>`. All files have mode 0600, and keys are nowhere
-else: neither in the configuration nor in the database. They are read when a server starts, so a running one takes what is
-changed after its next start.
+`<data_dir>/keys/ed25519_<version>.key` holds one key as `ed25519 <version> <seed>`, the format of homeservers and identity
+servers. Retiring a key adds a line `retired <milliseconds>`. All files have mode 0600. Keys are stored nowhere else, neither in
+the configuration nor in the database. Servers read them at start, so changes take effect after a restart.
 https://spec.matrix.org/latest/appendices/#signing-details
 """
 
@@ -27,13 +26,13 @@ _SECRET_BYTES: Final = 32
 _KEY: Final = re.compile(r"ed25519[ \t]+(?P<version>[a-zA-Z0-9_]{1,100})[ \t]+(?P<seed>[a-zA-Z0-9+/]{43}=?)[ \t]*")
 _RETIRED: Final = re.compile(r"retired (?P<at>[0-9]{1,15})")
 _OF_SYDENT: Final = re.compile(r"^[ \t]*ed25519\.signingkey[ \t]*[=:][ \t]*(?P<key>.*)$", re.MULTILINE)
-"""The setting of Sydent's configuration, in its section `crypto`."""
+"""The setting `ed25519.signingkey` of Sydent's configuration, in its section `crypto`."""
 PUBLISHED_LIFE: Final = DAY
-"""How long others may keep our public keys before they ask again."""
+"""How long other servers may cache our public keys."""
 
 
 class KeyFileError(Exception):
-    """A key file that must not or cannot be used; the message says why."""
+    """A key file cannot or must not be used; the message says why."""
 
 
 class SigningKey(Struct, frozen=True):
@@ -45,17 +44,17 @@ class SigningKey(Struct, frozen=True):
 
     @property
     def key_id(self) -> str:
-        """`ed25519:<version>`."""
+        """The key ID, `ed25519:<version>`."""
         return f"{_ALGORITHM}:{self.version}"
 
     @property
     def public_key(self) -> str:
-        """The public half as unpadded base64."""
+        """The public key in unpadded base64."""
         return encode_base64(bytes(self.key.verify_key))
 
 
 class Keyring(Struct, frozen=True):
-    """All generations, oldest first; the last one that is not retired signs."""
+    """All generations of the signing key, oldest first. The last one that is not retired signs."""
 
     keys: tuple[SigningKey, ...]
 
@@ -65,11 +64,11 @@ class Keyring(Struct, frozen=True):
         return next(key for key in reversed(self.keys) if key.retired_at is None)
 
     def get(self, key_id: str) -> SigningKey | None:
-        """The key called `ed25519:<version>`, retired ones too: old signatures are checked with them."""
+        """The key with the ID `ed25519:<version>`, which may be retired: old signatures are checked with retired keys."""
         return next((key for key in self.keys if key.key_id == key_id), None)
 
     def is_valid(self, public_key: str) -> bool:
-        """Is this the public half (base64, URL-safe or not) of a key that is in force?"""
+        """Is this the public key (base64, URL-safe or not) of a key that is not retired?"""
         try:
             wanted = decode_base64(public_key)
         except ValueError:
@@ -77,11 +76,11 @@ class Keyring(Struct, frozen=True):
         return any(bytes(key.key.verify_key) == wanted for key in self.keys if key.retired_at is None)
 
     def signer(self, server_name: str) -> Signer:
-        """What signs the requests of the homeserver `server_name`."""
+        """The signer of requests of the homeserver `server_name`."""
         return Signer(server_name, self.current.key)
 
     def published(self, server_name: str, now: int) -> dict[str, Any]:
-        """The keys as other servers get them. https://spec.matrix.org/latest/server-server-api/#publishing-keys."""
+        """The signed keys for other servers. https://spec.matrix.org/latest/server-server-api/#publishing-keys."""
         in_force = {key.key_id: {"key": key.public_key} for key in self.keys if key.retired_at is None}
         retired = {
             key.key_id: {"key": key.public_key, "expired_ts": key.retired_at}
@@ -103,15 +102,15 @@ class Keyring(Struct, frozen=True):
 
 
 def load_keyring(directory: Path) -> Keyring:
-    """The keys in `directory`. Raises KeyFileError if there is none in force, or one that others can read."""
+    """Load the keys in `directory`. Raises KeyFileError if none is active, or a file is invalid or readable by others."""
     keyring = Keyring(_read_keys(directory))
     if not any(key.retired_at is None for key in keyring.keys):
-        raise KeyFileError(f"There is no signing key in {directory}: make one with `threepid keys generate`.")
+        raise KeyFileError(f"There is no signing key in {directory}. Create one with `threepid keys generate`.")
     return keyring
 
 
 def ensure_keyring(directory: Path, entropy: Entropy) -> Keyring:
-    """The keys in `directory`; one is made if there is none in force. Raises KeyFileError."""
+    """Load the keys in `directory`, and first generate one if none is active. Raises KeyFileError."""
     keys = _read_keys(directory)
     if not any(key.retired_at is None for key in keys):
         _make_directory(directory)
@@ -121,7 +120,7 @@ def ensure_keyring(directory: Path, entropy: Entropy) -> Keyring:
 
 
 def rotate_keyring(directory: Path, entropy: Entropy, clock: Clock) -> Keyring:
-    """Make a new key that signs from now on, and retire the one before. Raises KeyFileError."""
+    """Generate a new signing key, and retire the present one. Raises KeyFileError."""
     keyring = load_keyring(directory)
     new = _new_key(keyring.keys, entropy)
     _create(_path(directory, new.version), _text(new))
@@ -130,10 +129,10 @@ def rotate_keyring(directory: Path, entropy: Entropy, clock: Clock) -> Keyring:
 
 
 def import_keys(directory: Path, text: str, clock: Clock, *, retired: bool = False) -> Keyring:
-    """Take over the keys in `text`: Sydent's configuration, or a file of Synapse's or of ours.
+    """Import the keys in `text`: Sydent's configuration, or a key file of Synapse or threepid.
 
-    The first one signs from now on, and all others retire; with `retired`, all of the file are only kept for the signatures
-    that they made. They keep their ids. Raises KeyFileError for what is no key, and for one that is here already.
+    The first key becomes the signing key, and all others are retired. With `retired`, all keys of `text` are imported as
+    retired, to check old signatures. They keep their IDs. Raises KeyFileError for an invalid key and for one that exists.
     """
     given, known = _parse(text), _read_keys(directory)
     _refuse_twice(given, known)
@@ -142,21 +141,21 @@ def import_keys(directory: Path, text: str, clock: Clock, *, retired: bool = Fal
     for number, key in enumerate(given):
         signs = number == 0 and not retired
         if not _create(_path(directory, key.version), _text(key, retired_at=None if signs else now)):
-            raise KeyFileError(f"There is a key {key.key_id} already.")
+            raise KeyFileError(f"The key {key.key_id} exists already.")
     if not retired:
         _retire(directory, known, now)
     return Keyring(_read_keys(directory))
 
 
 def check_files(directory: Path) -> None:
-    """Look at the files that a start will use, as far as there are any. Raises KeyFileError for one that it would refuse."""
+    """Check the existing key files. Raises KeyFileError for a file that a server would reject at start."""
     _read_keys(directory)
     if (secret := directory / "vault.secret").exists():
         _read_private(secret)
 
 
 def ensure_secret(path: Path, entropy: Entropy) -> bytes:
-    """The server's secret in `path`; it is made if there is none. All processes of a server need the same."""
+    """Load the server's secret from `path`, and first generate it if there is none. All processes of a server share it."""
     if not path.exists():
         _make_directory(path.parent)
         _create(path, encode_base64(entropy.bytes(_SECRET_BYTES)) + "\n")
@@ -190,10 +189,10 @@ def _refuse_twice(given: list[SigningKey], known: Iterable[SigningKey]) -> None:
     ids = {key.public_key: key.key_id for key in known}
     for key in given:
         if key.public_key in ids:
-            raise KeyFileError(f"{key.key_id} is here already, as {ids[key.public_key]}.")
+            raise KeyFileError(f"{key.key_id} exists already, as {ids[key.public_key]}.")
         if key.key_id in ids.values():
             raise KeyFileError(
-                f"There is another key {key.key_id} already: remove its file first if it has not signed anything."
+                f"Another key {key.key_id} exists already. Delete its file first if it has not signed anything."
             )
         ids[key.public_key] = key.key_id
 
@@ -244,7 +243,7 @@ def _read_private(path: Path) -> str:
     try:
         status = path.stat()
         if stat.S_IMODE(status.st_mode) & 0o077:
-            raise KeyFileError(f"{path} can be read by others: `chmod 600 {path}`.")
+            raise KeyFileError(f"{path} is readable by others: run `chmod 600 {path}`.")
         if status.st_uid not in (os.geteuid(), 0):
             raise KeyFileError(f"{path} belongs to another user.")
         return path.read_text(encoding="ascii")
@@ -256,14 +255,14 @@ def _read_private(path: Path) -> str:
 
 def _make_directory(directory: Path) -> None:
     try:
-        for folder in (directory.parent, directory):  # `mode` is for the last one only
+        for folder in (directory.parent, directory):  # `mode` applies only to the last directory
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise KeyFileError(f"{directory} cannot be made: {error.strerror}.") from None
+        raise KeyFileError(f"{directory} cannot be created: {error.strerror}.") from None
 
 
 def _create(path: Path, text: str) -> bool:
-    """Write a whole new file or none; one that somebody else made at the same time stays, and False is returned."""
+    """Create a file atomically; False, and no change, if it exists."""
     temporary = _write_aside(path, text)
     try:
         os.link(temporary, path)
@@ -294,7 +293,7 @@ def _write_aside(path: Path, text: str) -> Path:
 
 
 def _sync(directory: Path) -> None:
-    """What was signed must not outlive its key, also if the power goes: the new name is written down too."""
+    """Call fsync on the directory, so that a new key file survives a power failure: signatures must not outlive their key."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,9 +1,9 @@
-"""Passwords: how they are checked, hashed and compared."""
+"""Passwords: policy checks, hashing and verification."""
 
 import unicodedata
 from array import array
 from bisect import bisect_left
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -17,39 +17,65 @@ from nacl.exceptions import InvalidkeyError
 from threepid.clock import Clock
 from threepid.config import ConfigError, Policy
 from threepid.domain.secrets.hashing import Turns
+from threepid.i18n import Text, counted
 from threepid.spec.errors import InvalidParam, WeakPassword
 
 _log = structlog.get_logger()
 
 PASSWORD_MAX_LENGTH: Final = 512
-"""Code points of a password in its normal form."""
+"""Maximum number of code points of a normalised password."""
 PASSWORD_MAX_BYTES: Final = 4096
-"""UTF-8 bytes of a password as it came."""
-_TIME_COST: Final = 2
-_MEMORY_COST: Final = 19_456
-"""Passes, and KiB of memory, of a hash that we make."""
-_OURS: Final = f"$argon2id$v=19$m={_MEMORY_COST},t={_TIME_COST},p=1$"
+"""Maximum number of UTF-8 bytes of a password as it was sent."""
+PASSES: Final = 2
+MEMORY_KIB: Final = 19_456
+"""The cost of a new hash, with one thread, as advised by
+https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html.
+"""
 _BCRYPT: Final = ("$2a$", "$2b$", "$2y$")
 _BCRYPT_BYTES: Final = 72
 
 
 class Hasher:
-    """Hashes and verifies: argon2id by libsodium, and hashes of other servers by their own libraries. Stateless."""
+    """Hashes and verifies passwords: argon2id with libsodium, other servers' hashes with the bcrypt and argon2 libraries."""
+
+    def __init__(self, *, passes: int = PASSES, memory_kib: int = MEMORY_KIB) -> None:
+        """Make hashes of this cost. Only tests use another one than the default."""
+        self._passes = passes
+        self._memory_kib = memory_kib
+        self._ours = f"$argon2id$v=19$m={memory_kib},t={passes},p=1$"
+
+    @cached_property
+    def nobody(self) -> str:
+        """A hash for accounts without one: verifying it takes as long as verifying a wrong password."""
+        return self.hash("nobody has this password")
+
+    @cached_property
+    def seconds(self) -> float:
+        """Seconds that a hash takes on this machine."""
+        clock = Clock()
+        start = clock.monotonic()
+        Hasher.matches(self, "nobody has this password", self.nobody)
+        return clock.monotonic() - start
 
     def hash(self, password: str) -> str:
-        """The hash of a password in its normal form."""
-        # libsodium uses the wide registers of the machine, which halves the time where there are any.
-        return nacl.pwhash.argon2id.str(password.encode(), opslimit=_TIME_COST, memlimit=_MEMORY_COST * 1024).decode()
+        """The hash of a normalised password."""
+        # libsodium uses SIMD instructions where available, which halves the time.
+        memory = self._memory_kib * 1024
+        return nacl.pwhash.argon2id.str(password.encode(), opslimit=self._passes, memlimit=memory).decode()
+
+    def is_current(self, password_hash: str) -> bool:
+        """Does the hash have the algorithm and cost that `hash` uses now?"""
+        return password_hash.startswith(self._ours)
 
     def matches(self, password: str, password_hash: str) -> bool:
-        """Is this the password of the hash?"""
+        """Does the normalised password match the hash?"""
         try:
-            if password_hash.startswith(_OURS) and len(password_hash) < nacl.pwhash.argon2id.PWHASH_SIZE:
+            if self.is_current(password_hash) and len(password_hash) < nacl.pwhash.argon2id.PWHASH_SIZE:
                 return nacl.pwhash.argon2id.verify(password_hash.encode(), password.encode())
             if password_hash.startswith(_BCRYPT):
-                # It never looked at more than this; the servers that made the hash cut the rest off in silence.
+                # bcrypt only uses this many bytes. The servers that made the hash silently truncated the rest.
                 return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES], password_hash.encode())
-            # libsodium knows only one form of argon2.
+            # libsodium does not verify all variants of argon2.
             return argon2.PasswordHasher().verify(password_hash, password)
         except (InvalidkeyError, VerifyMismatchError):
             return False
@@ -59,10 +85,11 @@ class Hasher:
 
 
 class Passwords:
-    """Hashes passwords with argon2id in a pool as wide as the machine, with a short queue.
+    """Checks, hashes and verifies passwords. Hashes run in a pool with one thread per core.
 
-    m = 19 MiB, t = 2, p = 1, as https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html advises.
-    Hashes of other kinds that other servers made are verified, and should be replaced then.
+    New hashes are argon2id with m = 19 MiB, t = 2, p = 1, as advised by
+    https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html. Other servers' hashes of other kinds are
+    verified too; replace them then (see `needs_rehash`).
     """
 
     def __init__(self, clock: Clock, policy: Policy, hasher: Hasher | None = None) -> None:
@@ -70,71 +97,82 @@ class Passwords:
         self._policy = policy
         self._hasher = hasher or Hasher()
         self._denied = _Denied(policy.passwords_denied_file)
-        # Verified when there is no hash to verify, so that "no such account" costs what "wrong password" costs.
-        self.nobody = _nobodys_hash()
-        self.turns = Turns(clock, "argon2", _seconds_of_a_hash())
+        self.turns = Turns(clock, "argon2", self._hasher.seconds)
 
     async def hash(self, password: str, *, username: str | None = None, account: str | None = None) -> str:
-        """The hash of a new password. Raises what `check` raises, and LimitExceeded when overloaded.
+        """The hash of a new password. Raises the errors of `check`, and LimitExceeded under overload.
 
-        Here and below, `account` is the one that the caller probably owns, if there is one: it goes before strangers.
+        Here and below, `account` is the account that the caller probably owns, if any: it gets a place before strangers.
         """
         hashed: str = await self.turns.do(self._hasher.hash, self.check(password, username=username), account=account)
         return hashed
 
     def check(self, password: str, *, username: str | None = None) -> str:
-        """The new password in its normal form; `username` (or user ID) is whose it would be.
+        """Check a new password of `username` (or user ID) against the policy, and return it normalised.
 
-        Raises WeakPassword, InvalidParam if it is too long or no text.
+        Raises WeakPassword, or InvalidParam if the password is too long or has invalid characters.
         """
         normalised = self.normalise(password)
         if len(normalised) < self._policy.password_min_length:
-            raise WeakPassword(f"A password has at least {self._policy.password_min_length} characters.")
+            raise WeakPassword(
+                counted(
+                    "A password must have at least %(count)s character.",
+                    "A password must have at least %(count)s characters.",
+                    self._policy.password_min_length,
+                )
+            )
         if len({_class_of(character) for character in normalised}) < self._policy.password_min_classes:
             raise WeakPassword(
-                f"A password has at least {self._policy.password_min_classes} of these: "
-                "small letters, capital letters, digits, other characters."
+                Text(
+                    "A password must have at least %(count)s of these: "
+                    "lower-case letters, upper-case letters, digits, other characters.",
+                    count=self._policy.password_min_classes,
+                )
             )
         if username is not None and normalised.casefold() in _names(username):
-            raise WeakPassword("A password is something else than the username.")
+            raise WeakPassword(Text("Your password must not be your username."))
         if normalised in self._denied:
-            raise WeakPassword("Many people use this password, so it is easily guessed: please choose another.")
+            raise WeakPassword(Text("Many people use this password, so it is easy to guess. Choose another one."))
         return normalised
 
     async def verify(self, password: str, password_hash: str | None, *, account: str | None = None) -> bool:
-        """Is this the password? Without a hash to compare with, it takes as long and says no. Raises LimitExceeded."""
+        """Does the password match the hash? Without a hash, the answer is no after the same time. Raises LimitExceeded."""
         try:
             normalised = self.normalise(password)
         except InvalidParam:
             return False
-        right = await self.turns.do(self._hasher.matches, normalised, password_hash or self.nobody, account=account)
+        right = await self.turns.do(
+            self._hasher.matches, normalised, password_hash or self._hasher.nobody, account=account
+        )
         return right and bool(password_hash)
 
-    @staticmethod
-    def needs_rehash(password_hash: str) -> bool:
-        """Was it made in another way than `hash` would make it now? To be replaced when the password is at hand."""
-        return not password_hash.startswith(_OURS)
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Does the hash differ in algorithm or cost from those that `hash` makes? Replace it when the password is known."""
+        return not self._hasher.is_current(password_hash)
 
     async def rehash(self, password: str, *, account: str | None = None) -> str:
-        """The hash of a password that is in use, whatever the policy says of it by now. Raises LimitExceeded."""
+        """A new hash of an existing password, which the policy is not applied to. Raises LimitExceeded."""
         hashed: str = await self.turns.do(self._hasher.hash, self.normalise(password), account=account)
         return hashed
 
     @staticmethod
     def normalise(password: str) -> str:
-        """NFKC, so that one keyboard's password works on another. Raises InvalidParam if it is too long or no text."""
+        """The password in NFKC, so that it is the same from every keyboard.
+
+        Raises InvalidParam if it is too long or has invalid characters.
+        """
         try:
-            # The first question comes before anything else, so that a longer one costs no more.
+            # The number of characters is checked before encoding, so that a very long password costs nothing.
             too_long = len(password) > PASSWORD_MAX_BYTES or len(password.encode()) > PASSWORD_MAX_BYTES
         except UnicodeEncodeError:
-            raise InvalidParam("The password has characters that are not allowed.") from None
+            raise InvalidParam(Text("The password has invalid characters.")) from None
         if too_long:
-            raise InvalidParam(f"A password has at most {PASSWORD_MAX_LENGTH} characters.")
+            raise InvalidParam(Text("A password must have at most %(count)s characters.", count=PASSWORD_MAX_LENGTH))
         if "\0" in password:
-            raise InvalidParam("The password has characters that are not allowed.")
+            raise InvalidParam(Text("The password has invalid characters."))
         normalised = unicodedata.normalize("NFKC", password)
         if len(normalised) > PASSWORD_MAX_LENGTH:
-            raise InvalidParam(f"A password has at most {PASSWORD_MAX_LENGTH} characters.")
+            raise InvalidParam(Text("A password must have at most %(count)s characters.", count=PASSWORD_MAX_LENGTH))
         return normalised
 
     def close(self) -> None:
@@ -142,29 +180,15 @@ class Passwords:
         self.turns.close()
 
 
-@cache
-def _nobodys_hash() -> str:
-    return Hasher().hash("nobody has this password")
-
-
-@cache
-def _seconds_of_a_hash() -> float:
-    """How long a hash takes on this machine."""
-    clock = Clock()
-    start = clock.monotonic()
-    Hasher().matches("nobody has this password", _nobodys_hash())
-    return clock.monotonic() - start
-
-
 class _Denied:
-    """Passwords of a file, without regard to case: 64 bits of each, so that a million of them take 8 MB."""
+    """The passwords of a file, compared without case. Stores 64 bits of each, so a million passwords take 8 MB."""
 
     def __init__(self, file: str) -> None:
         self._hashes = array("q")
         if not file:
             return
         try:
-            # Such lists come from everywhere: a line that is no text matches nothing.
+            # Such lists may contain invalid UTF-8: a line with any matches no password.
             with Path(file).open(encoding="utf-8", errors="replace") as lines:
                 self._hashes = array("q", sorted({self._hash(line.rstrip("\n")) for line in lines}))
         except OSError as error:
@@ -187,7 +211,7 @@ def _class_of(character: str) -> str:
 
 
 def _names(username: str) -> set[str]:
-    """How people write the username or the user ID that they have."""
+    """The ways to write a username or user ID as a password."""
     whole = username.casefold()
     localpart = whole.removeprefix("@").partition(":")[0]
     return {whole, localpart, f"@{localpart}"}

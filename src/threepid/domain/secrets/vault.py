@@ -1,7 +1,7 @@
-"""The server's own secret: how tokens, codes and client secrets are hashed, and messages and requests sealed.
+"""The server's secret: hashes of tokens, codes and client secrets, and encryption of jobs and requests.
 
-Tokens have 256 random bits, so their SHA-256 is all that is kept. Codes and client secrets can be guessed, so what is kept
-of them is an HMAC under a key that is not in the database.
+Tokens have at least 128 random bits, so a SHA-256 hash of them is stored. Codes and client secrets can be guessed, so an HMAC
+with a key that is not in the database is stored.
 """
 
 import base64
@@ -20,10 +20,10 @@ _SEALED: Final = "sealed:"
 
 
 class Vault:
-    """The server's secret, and everything that is derived from it."""
+    """The server's secret and the keys derived from it."""
 
     def __init__(self, secret: bytes, entropy: Entropy) -> None:
-        """Derive from `secret`, of 32 bytes or more, which all processes of a server share."""
+        """Derive all keys from `secret`, which has at least 32 bytes and is shared by all processes of a server."""
         self._entropy = entropy
         self._code_mac = self._mac(secret, b"code")
         self._client_secret_mac = self._mac(secret, b"client_secret")
@@ -38,7 +38,7 @@ class Vault:
     def _mac(secret: bytes, purpose: bytes) -> Callable[[bytes], bytes]:
         keyed = hmac.new(hmac.digest(secret, b"threepid " + purpose, "sha256"), digestmod="sha256")
 
-        # A copy costs a third of a new one; and hmac.digest gives the interpreter away, which takes long to come back.
+        # A copy costs a third of a new HMAC. `hmac.digest` releases the GIL, and reacquiring it under load is slow.
         def mac(text: bytes) -> bytes:
             one = keyed.copy()
             one.update(text)
@@ -47,36 +47,36 @@ class Vault:
         return mac
 
     def fingerprint(self) -> bytes:
-        """By what the database recognises the secret: a keyed hash, from which nobody gets the secret."""
+        """The keyed hash by which the database recognises the secret. It does not reveal the secret."""
         return self._fingerprint_mac(b"")
 
     @staticmethod
     def hash_token(token: str) -> bytes:
-        """What is kept of a token that has 128 random bits or more."""
+        """The stored hash of a token of at least 128 random bits."""
         return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
     def hash_code(self, sid: str, code: str) -> bytes:
-        """What is kept of a short code of the session `sid`."""
+        """The stored HMAC of a short code of the session `sid`."""
         return self._code_mac(f"{sid} {code}".encode("utf-8", "surrogatepass"))
 
     def hash_client_secret(self, client_secret: str) -> bytes:
-        """What is kept of a client secret."""
+        """The stored HMAC of a client secret."""
         return self._client_secret_mac(client_secret.encode("utf-8", "surrogatepass"))
 
     def hash_limit_key(self, key: str) -> str:
-        """What is kept of the name of a limit, which may hold an address."""
+        """The stored HMAC of a limit's name, which may contain an address."""
         return self._limit_mac(key.encode("utf-8", "surrogatepass")).hex()
 
     def hash_registration_token(self, token: str) -> str:
-        """What is kept of a registration token, which an operator may have chosen."""
+        """The stored HMAC of a registration token, which an operator may have chosen."""
         return self._registration_token_mac(token.encode("utf-8", "surrogatepass")).hex()
 
     def mac_request(self, request: dict[str, Any]) -> bytes:
-        """What is compared of a request whose authentication takes several steps."""
+        """The HMAC by which the requests of one authentication session are compared."""
         return self._request_mac(encode_canonical_json(request))
 
     def seal(self, token: str, request: dict[str, Any]) -> bytes:
-        """Encrypt a request so that only the holder of `token` can have it read."""
+        """Encrypt a request with a key derived from `token`, so that it can only be read with the token."""
         return bytes(
             nacl.secret.SecretBox(self._box_key(token)).encrypt(
                 encode_canonical_json(request), self._entropy.bytes(nacl.secret.SecretBox.NONCE_SIZE)
@@ -84,19 +84,19 @@ class Vault:
         )
 
     def unseal(self, token: str, sealed: bytes) -> bytes:
-        """The canonical JSON of what was sealed for `token`."""
+        """The canonical JSON that was sealed with `token`."""
         return nacl.secret.SecretBox(self._box_key(token)).decrypt(sealed)
 
     def seal_job(self, params: str) -> str:
-        """Encrypt what a message in the outbox holds, among it links and codes; the same is sealed alike."""
+        """Encrypt the parameters of a job, which may hold links and codes. Equal parameters give equal results."""
         text = params.encode("utf-8")
         nonce = self._outbox_mac(b"nonce " + text)[: nacl.secret.SecretBox.NONCE_SIZE]
         return _SEALED + base64.urlsafe_b64encode(self._outbox_box.encrypt(text, nonce)).decode("ascii")
 
     def unseal_job(self, params: str) -> str:
-        """What was sealed so; what an earlier version did not seal, as it is.
+        """Decrypt what `seal_job` returned. Unencrypted parameters, of earlier versions, are returned unchanged.
 
-        Raises ValueError if it was sealed with another secret.
+        Raises ValueError if they were sealed with another secret or are damaged.
         """
         if not params.startswith(_SEALED):
             return params
@@ -107,10 +107,10 @@ class Vault:
 
     @staticmethod
     def _box_key(token: str) -> bytes:
-        # Not the hash that is kept as the key of the row: who reads the row must not be able to open it.
+        # Another hash than `hash_token`, which is stored in the same row: the row alone must not be enough to decrypt it.
         return hashlib.blake2b(token.encode("utf-8"), digest_size=32, person=b"threepid seal").digest()
 
 
 def same(one: bytes, other: bytes) -> bool:
-    """Are two hashes equal? Takes the same time whatever they hold."""
+    """Are two hashes equal? Compares them in constant time."""
     return hmac.compare_digest(one, other)

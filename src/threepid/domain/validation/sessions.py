@@ -1,7 +1,7 @@
-"""Validation sessions: somebody shows that an address is theirs, by a link or a code that was sent to it.
+"""Validation sessions: people prove an address by a link or a code that the server sends to it.
 
 https://spec.matrix.org/latest/identity-service-api/#establishing-associations
-A session is opened for one purpose, by one account where there is one, and is used up by one thing that it is good for.
+A session has one purpose and at most one owner, the account that opened it. One consumer of that purpose uses it up.
 """
 
 from collections.abc import Callable
@@ -12,13 +12,15 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from threepid.clock import DAY, HOUR, MINUTE, SKEW
-from threepid.domain import messages, policy
+from threepid.domain import messages, outbox, policy
 from threepid.domain import origin as origins
 from threepid.domain.addresses import Address, Phone
 from threepid.domain.context import Context
 from threepid.domain.limits import count_confirmed, refusals_cost, take_message
 from threepid.domain.origin import Origin
+from threepid.domain.outbox import Recipient
 from threepid.domain.secrets.vault import same
+from threepid.i18n import Text
 from threepid.spec.errors import (
     MatrixError,
     NoValidSession,
@@ -39,13 +41,13 @@ SESSION_LIFE: Final = DAY
 VALIDATED_RESET_LIFE: Final = 15 * MINUTE
 KEPT_AFTER_EXPIRY: Final = DAY
 ATTEMPTS: Final = 5
-"""Wrong tries that a session survives: the fifth is its last."""
+"""Number of wrong codes that closes a session."""
 ADDRESS_ATTEMPTS: Final = 100
-"""Wrong codes a day over all sessions of an address; then only links are taken, which nobody can guess."""
+"""Number of wrong codes a day, over all sessions of an address, after which only links are accepted: they cannot be guessed."""
 
 
 class Purpose(StrEnum):
-    """Why a session was opened."""
+    """What a session was opened for."""
 
     REGISTER = "register"
     ADD = "add"
@@ -54,7 +56,7 @@ class Purpose(StrEnum):
 
 
 class Consumer(Enum):
-    """What can use a session up, and which purposes it takes."""
+    """What can use a session up, and the purposes that it accepts."""
 
     POST_THREEPID = frozenset({Purpose.ADD, Purpose.IDENTITY})
     ADD_THREEPID = frozenset({Purpose.ADD})
@@ -63,12 +65,12 @@ class Consumer(Enum):
     BIND = frozenset({Purpose.IDENTITY})
 
     def takes(self, session: Session) -> bool:
-        """Is a session of this purpose good for it?"""
+        """Does this consumer accept the session's purpose?"""
         return session.purpose in self.value
 
 
 class Verdict(Enum):
-    """What became of a token that somebody handed in, and what they are told."""
+    """The result of checking a token. If the value is an error type, the caller gets that error."""
 
     RIGHT = None
     UNKNOWN = NoValidSession
@@ -79,7 +81,7 @@ class Verdict(Enum):
 
 
 class Confirmation(Enum):
-    """What a mailed link is good for right now."""
+    """What a mailed link can do now."""
 
     READY = "ready"
     DONE = "done"
@@ -92,16 +94,16 @@ class LinkView(Struct, frozen=True):
     confirmation: Confirmation
     session: Session | None
     origin: Origin = Origin()
-    """Who asked for the message that the link was in."""
+    """The origin of the request for the message."""
     account: str = ""
-    """Whose address it would become; for a new password, whose it is."""
+    """The user ID of the session's owner; for a new password, that of the account that has the address."""
 
 
 class Validation:
-    """Opens sessions, sends their messages, takes their tokens."""
+    """Opens sessions, sends their messages and checks their tokens."""
 
     def __init__(self, context: Context, wake_delivery: Callable[[], None]) -> None:
-        """Call `wake_delivery` when a message waits in the outbox."""
+        """`wake_delivery` tells the delivery that a message waits in the outbox."""
         self._context = context
         self._wake_delivery = wake_delivery
 
@@ -118,13 +120,13 @@ class Validation:
         origin: Origin | None = None,
         closes: bool = False,
     ) -> str:
-        """Open a session for `address` (or find the open one), send its message if `send_attempt` is new; returns the sid.
+        """Open a session for `address` or find the open one, and send a message if `send_attempt` is new. Returns the sid.
 
-        Whether an account has the address is told to its owner; to the caller only if `hide_existence` is off, by
-        ThreepidInUse (register, and add where another account has it) or ThreepidNotFound (reset). Raises
-        ThreepidDenied, ThreepidMediumNotSupported, and LimitExceeded for too many messages to the address or by the
-        caller, whose IP address is `client`. The message says who asked, which is `origin`; a proof for `reset` is known
-        to close the account if it `closes`.
+        The message tells the address's owner whether an account has it. The caller learns this only if `hide_existence` is off,
+        by ThreepidInUse (for `register`, and for `add` if another account has it) or ThreepidNotFound (for `reset`). Raises
+        ThreepidDenied, ThreepidMediumNotSupported, SessionExpired after too many wrong codes, and LimitExceeded after too many
+        messages to the address or by the caller at the IP address `client`. The message shows `origin`. With `closes`, the
+        message of a `reset` says that its code can close the account.
         """
         context = self._context
         if purpose is Purpose.ADD:
@@ -139,7 +141,7 @@ class Validation:
         origin = origin or Origin()
 
         def step(tx: Tx) -> str:
-            # One query whoever has the address: a second one for its spelling would take time that tells.
+            # Always one query: a second one for the spelling would reveal by its time whether an account has the address.
             holder = threepids.holder(tx, address.medium, address.canonical)
             self._refuse_to_tell_nothing(purpose, holder, owner)
             session, is_new = validations.open_session(
@@ -153,7 +155,7 @@ class Validation:
                 expires_at=now + SESSION_LIFE,
             )
             if session.wrong_attempts >= ATTEMPTS:
-                raise SessionExpired("This validation session had too many wrong codes: please start a new one.")
+                raise SessionExpired(Text("Too many wrong codes were entered. Please start a new validation session."))
             if is_new or (
                 session.validated_at is None and validations.raise_send_attempt(tx, session.sid, send_attempt)
             ):
@@ -162,17 +164,14 @@ class Validation:
                 )
                 tokens = self._tokens(session, link, code, now)
                 validations.insert_tokens(tx, session.sid, send_attempt, tokens, origin=origin.to_text())
-                messages.enqueue(
-                    tx,
-                    context,
+                job = messages.to_person(
                     self._message(purpose, session, holder, owner, link, code, origin, closes=closes),
+                    Recipient(self._recipient(purpose, session, holder, owner)),
                     channel=address.channel,
-                    to=self._recipient(purpose, session, holder, owner),
-                    language="en",
-                    now=now,
                     expires_at=tokens.code_expires_at if isinstance(address, Phone) else tokens.link_expires_at,
                     caller=client,
                 )
+                outbox.put(tx, context, job, now=now)
             return session.sid
 
         async with refusals_cost(context, client=client):
@@ -183,11 +182,10 @@ class Validation:
     async def submit_token(
         self, sid: str, client_secret: str, token: str, *, caller: str | None = "", purpose: Purpose | None = None
     ) -> Session:
-        """Validate the session by a link token or code. Handing in a right token again is no error.
+        """Validate the session by a link token or a code. Submitting a correct token again is no error.
 
-        Raises NoValidSession, SessionExpired or TokenIncorrect. `caller` is the account that hands it in, '' for nobody,
-        None where it does not matter: it matters again when the session is used. With `purpose`, sessions for another one
-        count as unknown.
+        `caller` is the account that submits the token, '' for none, None to check the owner only when the session is used.
+        With `purpose`, sessions for another purpose count as unknown. Raises NoValidSession, SessionExpired or TokenIncorrect.
         """
         secret_hash = self._context.vault.hash_client_secret(client_secret)
 
@@ -202,7 +200,7 @@ class Validation:
                 return Verdict.UNKNOWN, None
             return self._judge(tx, session, token), session
 
-        # The verdict is returned, not raised: a wrong try must be counted, and what raises is rolled back.
+        # An exception would roll the transaction back, and with it the count of wrong codes. So the step returns the verdict.
         verdict, session = await self._context.database.write(step)
         if session is None or verdict is not Verdict.RIGHT:
             raise _refusal(verdict)
@@ -214,7 +212,7 @@ class Validation:
         return self._checked(session, client_secret)
 
     async def view_link(self, link: str) -> LinkView:
-        """What the page behind a mailed link shows; changes nothing."""
+        """What the page behind a mailed link shows. Changes nothing."""
         link_hash = self._context.vault.hash_token(link)
 
         def step(tx: Tx) -> LinkView:
@@ -223,7 +221,7 @@ class Validation:
         return await self._context.database.read(step)
 
     async def confirm_link(self, link: str) -> LinkView:
-        """Validate the session of a mailed link, by the click of a person. A second click is answered like the first."""
+        """Validate the session of a mailed link when a person confirms it. A repeated confirmation gets the same answer."""
         link_hash = self._context.vault.hash_token(link)
         now = self._context.clock.now()
 
@@ -239,14 +237,14 @@ class Validation:
         return await self._context.database.write(step)
 
     def known(self, tx: Tx, sid: str) -> bool:
-        """Is this one of our sessions?"""
+        """Does this server have a session with this sid?"""
         return validations.by_sid(tx, sid) is not None
 
     def check(self, tx: Tx, sid: str, client_secret: str, consumer: Consumer, caller: str) -> Session:
         """The validated session, if `consumer` may use it up for `caller`.
 
-        Raises NoValidSession (unknown sid, wrong secret, purpose or owner: all alike), SessionExpired,
-        SessionNotValidated. A session that was used already is returned with its `consumed_at`.
+        Raises NoValidSession (for an unknown sid and for a wrong secret, purpose or owner alike), SessionExpired and
+        SessionNotValidated. A session that was used up is returned, with its `consumed_at`.
         """
         session = validations.by_sid(tx, sid)
         if session is not None and (not consumer.takes(session) or session.owner not in ("", caller)):
@@ -254,7 +252,7 @@ class Validation:
         return self._checked(session, client_secret)
 
     def consume(self, tx: Tx, session: Session) -> bool:
-        """Use a checked session up; False if it was used up before, be it a moment ago."""
+        """Use a checked session up; False if it was used up before, perhaps by a concurrent request."""
         return session.consumed_at is None and validations.consume(tx, session.sid, self._context.clock.now())
 
     def _checked(self, session: Session | None, client_secret: str) -> Session:
@@ -362,12 +360,15 @@ class Validation:
     def _without_code(
         self, purpose: Purpose, session: Session, holder: Holder | None, owner: str, origin: Origin
     ) -> messages.Message | None:
-        """What is sent where a code would be good for nothing: the address tells what the caller must not hear."""
+        """The message without a code, for an address that cannot be validated; None if it can be.
+
+        It tells the address's owner what the caller must not learn.
+        """
         brand = self._context.brand
         if holder is None:
             is_unknown = purpose is Purpose.RESET
             asked = origin.in_message()
-            return messages.AddressUnknown(brand=brand, address=session.address, **asked) if is_unknown else None
+            return messages.AddressUnknown(brand=brand, address=session.address, origin=asked) if is_unknown else None
         if not _is_taken(purpose, holder, owner):
             return None
         if purpose is Purpose.ADD:
@@ -395,7 +396,7 @@ class Validation:
             "code": code,
             "code_minutes": CODE_LIFE // MINUTE,
             "link_minutes": LINK_LIFE // MINUTE,
-            **origin.in_message(),
+            "origin": origin.in_message(),
         }
         if purpose is Purpose.REGISTER:
             return messages.RegisterAddress(**common)  # type: ignore[arg-type]
@@ -404,32 +405,32 @@ class Validation:
             return messages.ResetPassword(**common, user_id=holder.user_id, can_close=int(can_close))  # type: ignore[arg-type]
         if purpose is Purpose.IDENTITY and not session.owner:
             return messages.ConfirmForHomeserver(**common)  # type: ignore[arg-type]
-        # A session of the identity server may be for an account anywhere.
+        # A session of the identity server may be for an account of any homeserver.
         homeserver = brand if purpose is Purpose.ADD else ""
         return messages.ConfirmAddress(**common, homeserver=homeserver)  # type: ignore[arg-type]
 
     @staticmethod
     def _recipient(purpose: Purpose, session: Session, holder: Holder | None, owner: str) -> str:
-        """The address as it was verified where an account has it, never a look-alike that somebody typed."""
+        """The address as the account validated it, if an account has it: the caller may have typed a look-alike."""
         if holder is not None and (purpose is Purpose.RESET or _is_taken(purpose, holder, owner)):
             return holder.address
         return session.address
 
 
 def _lives(expires_at: int, life: int, now: int) -> bool:
-    """Is a token good? One that would live longer than any does is of a clock that was ahead."""
+    """Is a token valid? A token that expires later than any new one is not: a clock that was ahead made it."""
     return now < expires_at <= now + life + SKEW
 
 
 def _is_taken(purpose: Purpose, holder: Holder | None, owner: str) -> bool:
-    """Does an account have the address that `owner` ('' for nobody) wants for another one?"""
+    """Does an account have the address already, so that `owner` ('' for no account) cannot have it for `purpose`?"""
     if holder is None:
         return False
     return purpose is Purpose.REGISTER or (purpose is Purpose.ADD and holder.user_id != owner)
 
 
 def _life_after(session: Session, now: int) -> int:
-    """Until when a session that is validated now can be used."""
+    """The time until which a session that is validated now can be used, in milliseconds since the Unix epoch."""
     if session.purpose == Purpose.RESET:
         return min(session.expires_at, now + VALIDATED_RESET_LIFE)
     return session.expires_at
@@ -437,8 +438,8 @@ def _life_after(session: Session, now: int) -> int:
 
 def _refusal(verdict: Verdict) -> MatrixError:
     if verdict is Verdict.OLD:
-        return SessionExpired("This code is too old: please ask for a new one.")
+        return SessionExpired(Text("This code has expired. Please ask for a new one."))
     if verdict is Verdict.DEAD:
-        return SessionExpired("There were too many wrong codes: please start again.")
+        return SessionExpired(Text("Too many wrong codes were entered. Please start again."))
     error: type[MatrixError] = verdict.value
     return error()

@@ -9,7 +9,7 @@ from threepid.storage.engine.sqlite import Sqlite
 
 
 def open_database(url: str, *, pool_size: int, password: str | None) -> Database:
-    """The database of `sqlite:path` or `postgresql://user@host/name`, whose schema `migrate` has made."""
+    """Open the database of `sqlite:path` or `postgresql://user@host/name`. `migrate` must have made its schema."""
     if url.startswith("sqlite:"):
         return Sqlite(sqlite_path(url))
     if urlsplit(url).scheme in ("postgresql", "postgres"):
@@ -20,11 +20,11 @@ def open_database(url: str, *, pool_size: int, password: str | None) -> Database
 
 
 def sqlite_path(url: str) -> Path:
-    """The file of `sqlite:path`. Raises StorageError if it names none, so that nothing would be kept."""
+    """The file of `sqlite:path`. Raises StorageError if the URL names no file, which would keep nothing."""
     try:
         file = sqlite_file(url)
     except ValueError as error:
         raise StorageError(f"The database URL {error}.") from None
     if file is None or not file.name:
-        raise StorageError("The database URL names no file after `sqlite:`.")
+        raise StorageError("The database URL has no file name after `sqlite:`.")
     return file

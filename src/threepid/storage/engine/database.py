@@ -1,8 +1,8 @@
-"""`Database.read(fn)` and `Database.write(fn)`: a synchronous function of a transaction, on SQLite or PostgreSQL.
+"""`Database.read(fn)` and `Database.write(fn)` run a synchronous function of a transaction, on SQLite or PostgreSQL.
 
-"No await while holding a lock" is thereby structural, and domain steps can be tested without an event loop. `fn` may be
-called again (after a serialisation failure, or because something else in its commit has to be undone), so it must have no
-other effect than through its transaction.
+A synchronous function cannot await while it holds a lock, and domain steps can be tested without an event loop. `fn` may be
+called again, after a serialisation failure or because another unit in its commit must be undone. Its only effects must
+therefore go through its transaction.
 """
 
 from abc import ABC, abstractmethod
@@ -21,35 +21,35 @@ T = TypeVar("T")
 ONE: Final = range(1, 2)
 AT_MOST_ONE: Final = range(2)
 ANY: Final = range(2**62)
-"""How many rows a write may touch."""
+"""Numbers of rows that a write may touch."""
 
 
 class StorageError(Exception):
-    """The database could not do what was asked."""
+    """A database operation failed."""
 
 
 class UniqueViolation(StorageError):
-    """A row with this key exists already: somebody else was first."""
+    """A row with this key exists already."""
 
 
 class Busy(StorageError):
-    """The database is locked, full or gone at the moment; nothing was changed. Answered as 503 with Retry-After."""
+    """The database is locked, full or unreachable; nothing was changed. The server answers 503 with Retry-After."""
 
 
 class InDoubt(StorageError):
-    """The connection was lost after COMMIT was sent: done or not done, and never blindly repeated."""
+    """The outcome of a COMMIT is unknown, so it must not be repeated blindly."""
 
 
 class WrongRowCount(StorageError):
-    """A write touched another number of rows than it must: a fault in our own code."""
+    """A query touched or found an unexpected number of rows: a bug in this server."""
 
 
 class SchemaError(StorageError):
-    """The database's schema is not one that this version can work with."""
+    """This version cannot work with the database's schema."""
 
 
 class Tx(ABC):
-    """A transaction on one of the engines."""
+    """A transaction on either engine."""
 
     @abstractmethod
     def rows(self, query: Query, as_: type[S], /, **parameters: Any) -> list[S]:
@@ -67,19 +67,20 @@ class Tx(ABC):
     def run(self, query: Query, touches: range = ONE, /, **parameters: Any) -> int:
         """Change rows and return their number. Raises WrongRowCount if it is not in `touches`, UniqueViolation on a taken key.
 
-        A unit of work must not catch these and go on: PostgreSQL has given its transaction up by then. Where a row that is
-        there already is no surprise, use `ON CONFLICT DO NOTHING` and the row count.
+        A unit of work must not catch these and continue, because PostgreSQL has aborted its transaction. Where the row may
+        exist already, use `ON CONFLICT DO NOTHING` and the row count.
         """
 
     @abstractmethod
     def array(self, numbers: "array[int]") -> Any:
-        """A parameter that holds many numbers (typecode `q`), for a query that has a text for each engine."""
+        """A parameter that holds many numbers (typecode `q`), for a query with different SQL for each engine."""
 
 
 def call(fn: Callable[[Tx], T], tx: Tx) -> T:
-    """`fn(tx)`, but never a StopIteration: a future of Python 3.11 refuses it, and its caller would wait for ever.
+    """Call `fn(tx)` and turn a StopIteration into a RuntimeError.
 
-    Raises TypeError for a function that only makes a coroutine: nobody would run it inside the transaction.
+    A future of Python 3.11 rejects a StopIteration, so its caller would wait for ever. Raises TypeError if `fn` returns a
+    coroutine, because nothing would run that inside the transaction.
     """
     try:
         result = fn(tx)
@@ -94,20 +95,20 @@ def call(fn: Callable[[Tx], T], tx: Tx) -> T:
 
 
 class Mapper:
-    """Makes Structs of rows by column name; what it found out about a query is remembered."""
+    """Makes Structs of rows by column name, and caches how for each query."""
 
     def __init__(self) -> None:
-        """Nothing is remembered yet."""
+        """Start with an empty cache."""
         self._makers: dict[tuple[str, type[Struct]], Callable[[Sequence[Any]], Any]] = {}
 
     def known(self, query: Query, as_: type[S]) -> Callable[[Sequence[Any]], S] | None:
-        """What makes an `as_` of a row, if it was asked for before."""
+        """The cached function that makes an `as_` of a row, or None."""
         return self._makers.get((query.name, as_))
 
     def maker(
         self, query: Query, as_: type[S], describe: Callable[[], Sequence[Sequence[Any]]]
     ) -> Callable[[Sequence[Any]], S]:
-        """What makes an `as_` of a row; `describe` names the columns. Raises StorageError if they do not fit."""
+        """The function that makes an `as_` of a row; `describe` lists the columns. Raises StorageError if they do not fit."""
         key = (query.name, as_)
         if key not in self._makers:
             self._makers[key] = _maker(query, as_, [str(column[0]) for column in describe()])
@@ -125,41 +126,41 @@ def _maker(query: Query, as_: type[S], columns: list[str]) -> Callable[[Sequence
 
 
 class Database(ABC):
-    """Either engine."""
+    """A database on either engine."""
 
     engine: str
 
     def __init__(self) -> None:
-        """Count from zero."""
+        """Set the counters to zero."""
         self.reads = 0
-        """Reads so far."""
+        """Number of reads."""
         self.writes = 0
-        """Units of work that were committed so far."""
+        """Number of committed units of work."""
         self.commits = 0
-        """Commits so far: on SQLite one carries several units."""
+        """Number of commits. On SQLite a commit may carry several units."""
 
     @abstractmethod
     async def read(self, fn: Callable[[Tx], T]) -> T:
-        """Run `fn`; each of its statements sees what is committed then. On SQLite inline on the event loop: for short reads.
+        """Run `fn`, a short read: SQLite runs it on the event loop.
 
-        A statement is a snapshot by itself; where several must agree, use `read_aside`.
+        Each statement has its own snapshot. Where several statements must agree, use `read_aside`.
         """
 
     @abstractmethod
     async def read_aside(self, fn: Callable[[Tx], T]) -> T:
-        """Run `fn` on one consistent snapshot, beside the event loop: for long reads."""
+        """Run `fn`, a long read, on one consistent snapshot: SQLite runs it in a thread."""
 
     @abstractmethod
     async def write(self, fn: Callable[[Tx], T]) -> T:
-        """Run `fn` and commit durably before returning; whatever it raises rolls it back alone.
+        """Run `fn`, a short write, and commit durably before returning. An exception rolls back this unit only.
 
-        On SQLite it runs on the event loop: for short writes.
+        SQLite runs `fn` on the event loop.
         """
 
     @abstractmethod
     async def write_aside(self, fn: Callable[[Tx], T]) -> T:
-        """The same beside the event loop: for writes of many rows."""
+        """Like `write`, for writes of many rows: SQLite runs `fn` in a thread."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Finish what is waiting and let go of the files and connections."""
+        """Finish the waiting units of work and close the files and connections."""

@@ -1,4 +1,4 @@
-"""One server on a SQLite file: two would not see each other's limits and wake-ups."""
+"""Locks a SQLite file for one server: two servers would not see each other's limits and wake-ups."""
 
 import errno
 import fcntl
@@ -14,19 +14,20 @@ from threepid.storage.engine.connect import sqlite_path
 from threepid.storage.engine.database import StorageError
 
 _START: Final = 1 << 62
-"""The byte that is locked: far behind the ones that SQLite locks. https://www.sqlite.org/lockingv3.html."""
+"""Offset of the locked byte, far behind the bytes that SQLite locks. https://www.sqlite.org/lockingv3.html."""
 _HELD: Final = (errno.EACCES, errno.EAGAIN)
 
 
 class InUse(StorageError):
-    """Another server holds the database."""
+    """Another server holds the lock on the database."""
 
 
 @contextmanager
 def only_server(url: str) -> Iterator[None]:
-    """Hold the database file that `url` names, and so does every process that is forked meanwhile.
+    """Hold the lock on the database file of `url`; processes that are forked meanwhile hold it too.
 
-    Does nothing for PostgreSQL, which servers may share. Raises InUse, or StorageError if there can be no such file.
+    Does nothing for PostgreSQL, which servers may share. Raises InUse if another server holds the lock, StorageError if the
+    file cannot be opened or locked.
     """
     if not url.startswith("sqlite:"):
         yield
@@ -38,7 +39,7 @@ def only_server(url: str) -> Iterator[None]:
             _lock(descriptor)
         except OSError as error:
             if error.errno in _HELD:
-                raise InUse(f"Another server is running on {path}: stop it first.") from None
+                raise InUse(f"Another server is using {path}. Stop it first.") from None
             raise StorageError(f"{path} cannot be locked: {error.strerror}.") from error
         yield
     finally:
@@ -46,7 +47,7 @@ def only_server(url: str) -> Iterator[None]:
 
 
 def _open(path: Path) -> int:
-    # What is locked is the file, not its name: a link to it is the same database.
+    # The lock is on the file, not on its name, because a link to the file is the same database.
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if sys.platform != "linux":
@@ -57,11 +58,11 @@ def _open(path: Path) -> int:
 
 
 def _lock(descriptor: int) -> None:
-    """Raises OSError with an errno of `_HELD` if somebody else has it."""
+    """Lock the file without waiting. Raises OSError with an errno of `_HELD` if another process holds the lock."""
     if sys.platform == "linux":
-        # A lock of the open file, not of the process: SQLite closes the same file, which would end the process's locks.
+        # The lock belongs to the open file. SQLite closes the same file, which would release a lock that the process owns.
         wanted = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, _START, 1, 0)
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
     else:
-        # flock on the database itself would be in the way of SQLite's locks there.
+        # flock on the database itself would conflict with SQLite's locks there, hence the separate `.lock` file.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

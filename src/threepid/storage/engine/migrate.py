@@ -1,4 +1,4 @@
-"""Brings the schema up to date: `migrations/NNNN_name.sql` in order, each with its version in one transaction."""
+"""Brings the schema up to date: applies `migrations/NNNN_name.sql` in order, each in one transaction with its version."""
 
 import os
 import re
@@ -21,9 +21,9 @@ _WORDS: Final = {
     "sqlite": {"BYTES": "BLOB", "CLUSTERED": "WITHOUT ROWID", "BIGKEY": "INTEGER NOT NULL PRIMARY KEY"},
     "postgresql": {"BYTES": "BYTEA", "CLUSTERED": "", "BIGKEY": "BIGINT NOT NULL PRIMARY KEY"},
 }
-"""What differs between the engines: binary strings, tables that are kept in the order of their key, keys of 64 bits."""
+"""The words that differ between the engines: for binary strings, tables stored in key order, and 64-bit keys."""
 _WORD: Final = re.compile(rf"--[^\n]*|\b(?:{'|'.join(_WORDS['sqlite'])})\b")
-"""One of these, or a comment, which may speak of them."""
+"""One of these words, or a whole comment, in which the words stay as they are."""
 _VERSIONS: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT NOT NULL PRIMARY KEY,
@@ -35,20 +35,20 @@ _RECORD: Final = "INSERT INTO schema_migrations (version, name, applied_at) VALU
 
 
 class Migration(Struct, frozen=True):
-    """One step of the schema."""
+    """One migration of the schema."""
 
     version: int
     name: str
     text: str
 
     def script(self, engine: str) -> str:
-        """The statements of the step for `engine`; both drivers run them as they stand, so nothing here cuts them up."""
+        """The migration's SQL for `engine`. Both drivers run a whole script, so nothing splits it into statements."""
         words = _WORDS[engine]
         return _WORD.sub(lambda found: words.get(found[0], found[0]), self.text)
 
 
 def known_migrations() -> list[Migration]:
-    """All steps that this version knows, in order."""
+    """All migrations that this version knows, in order."""
     found = [
         Migration(int(match[1]), file.name.removesuffix(".sql"), file.read_text(encoding="utf-8"))
         for file in resources.files("threepid.storage").joinpath("migrations").iterdir()
@@ -58,9 +58,9 @@ def known_migrations() -> list[Migration]:
 
 
 def migrate(url: str, *, password: str | None, clock: Clock) -> list[str]:
-    """Apply what is missing and return its names.
+    """Apply the missing migrations and return their names.
 
-    Safe to be killed at any point and to run twice at once: each step and its version are one transaction, behind a lock.
+    Safe to kill at any point and to run twice at once: each migration and its version are one transaction, behind a lock.
     Raises SchemaError if the database is newer than this version, Busy or StorageError if it cannot be used.
     """
     if url.startswith("sqlite:"):
@@ -74,7 +74,7 @@ def _missing(versions: set[int]) -> list[Migration]:
     if versions and max(versions) > newest:
         raise SchemaError(
             f"The database has schema {max(versions)}, but this version of threepid knows {newest} at most: "
-            "it was used by a newer version. Run that one."
+            "a newer version used it. Run that version."
         )
     return [migration for migration in known if migration.version not in versions]
 
@@ -85,23 +85,23 @@ def _migrate_sqlite(path: Path, clock: Clock) -> list[str]:
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     except OSError as error:
-        raise StorageError(f"The database {path} cannot be made: {error.strerror}.") from error
+        raise StorageError(f"The database {path} cannot be created: {error.strerror}.") from error
     connection = connect(path, wait_ms=_WAIT_MS)
     applied = []
     try:
         while step := _next_sqlite_step(connection, clock):
             applied.append(step)
     except apsw.BusyError as error:
-        raise Busy("Another process holds the database: the schema could not be brought up to date.") from error
+        raise Busy("Another process holds the database, so the schema could not be migrated.") from error
     except apsw.Error as error:
-        raise StorageError(f"The schema could not be brought up to date: {error}") from error
+        raise StorageError(f"The schema could not be migrated: {error}") from error
     finally:
         connection.close()
     return applied
 
 
 def _next_sqlite_step(connection: apsw.Connection, clock: Clock) -> str | None:
-    """Apply the next missing step, if there is one; the list of steps is read behind the lock."""
+    """Apply the next missing migration, if any, and return its name. The applied versions are read behind the lock."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.execute(_VERSIONS)
@@ -125,10 +125,10 @@ def _migrate_postgresql(url: str, password: str | None, clock: Clock) -> list[st
             while step := _next_postgresql_step(connection, clock):
                 applied.append(step)
     except psycopg.OperationalError as error:
-        raise Busy(f"PostgreSQL cannot be used at the moment: {error}") from error
+        raise Busy(f"PostgreSQL is unavailable: {error}") from error
     except psycopg.Error as error:
-        # A URL that cannot be read is quoted in the driver's message, with the password that may be in it.
-        raise StorageError(f"The schema could not be brought up to date: {type(error).__name__}") from error
+        # The driver's message quotes a URL that it cannot parse, and the URL may contain a password.
+        raise StorageError(f"The schema could not be migrated: {type(error).__name__}") from error
     return applied
 
 

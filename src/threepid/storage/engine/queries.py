@@ -1,7 +1,7 @@
-"""The named queries of `sql/*.sql`, one text for both engines.
+"""Loads the named queries of `sql/*.sql`, which both engines share.
 
-A query is a name, a sentence and a statement in aiosql's syntax with declared parameters. Where PostgreSQL really needs
-another text, a second query named `<name>_on_postgresql` replaces it there, and says why.
+A query has a name, a one-sentence comment and a statement in aiosql's syntax with declared parameters. Where PostgreSQL needs
+different SQL, a second query named `<name>_on_postgresql` replaces it there and says why.
 https://nackjicholson.github.io/aiosql/defining-sql-queries.html
 """
 
@@ -16,7 +16,7 @@ _POSTGRESQL_SUFFIX: Final = "_on_postgresql"
 
 
 class Query(Struct, frozen=True):
-    """One statement: its name for messages, its text for each engine."""
+    """A statement: its name for error messages and its SQL for each engine."""
 
     name: str
     sqlite: str
@@ -29,7 +29,7 @@ class Queries:
     def __init__(self, noun: str) -> None:
         """Load `sql/<noun>.sql`.
 
-        Refused are a query without a sentence, one whose parameters are not declared or not used, and a name given twice.
+        Rejects a query without a comment, with undeclared or unused parameters, or with a name that is already taken.
         """
         text = resources.files("threepid.storage").joinpath("sql", f"{noun}.sql").read_text(encoding="utf-8")
         sqlite = _statements(noun, text, "apsw")
@@ -54,11 +54,11 @@ class Queries:
 
 def _statements(noun: str, text: str, driver: str) -> dict[str, str]:
     if driver == "psycopg":
-        text = text.replace("%", "%%")  # psycopg marks parameters with it
+        text = text.replace("%", "%%")  # psycopg marks parameters with `%`
     loaded = aiosql.from_str(text, driver, mandatory_parameters=True)
     statements = {}
     for name in loaded.available_queries:
-        if name.endswith("_cursor"):  # aiosql offers each SELECT a second time under such a name
+        if name.endswith("_cursor"):  # aiosql offers each SELECT a second time as `<name>_cursor`
             continue
         function = getattr(loaded, name)
         if not function.__doc__:

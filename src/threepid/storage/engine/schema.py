@@ -1,4 +1,4 @@
-"""Which schema the database has."""
+"""The version of the database's schema."""
 
 from threepid.storage.engine.database import Tx
 from threepid.storage.engine.queries import Queries
@@ -7,5 +7,5 @@ _sql = Queries("schema")
 
 
 def version(tx: Tx) -> int:
-    """The number of the newest migration that was applied; 0 before the first."""
+    """The number of the newest applied migration; 0 before the first."""
     return int(tx.value(_sql.version) or 0)

@@ -1,8 +1,8 @@
-"""Units of work in greenlets: synchronous code that gives way to the event loop while it waits.
+"""Units of work in greenlets: synchronous code that yields to the event loop while it waits.
 
-A unit of work is a plain function, and so is everything that it calls. Where it has to wait for the database, its greenlet
-stops, the event loop does something else, and a callback of the event loop switches back. No thread is involved, so nothing
-fights for the GIL. The technique is that of SQLAlchemy's asyncio extension. https://greenlet.readthedocs.io/
+A unit of work is a plain function, and so is everything that it calls. To wait for the database, its greenlet switches to the
+event loop, and a callback of the event loop switches back. No thread is involved, so nothing contends for the GIL.
+SQLAlchemy's asyncio extension uses the same technique. https://greenlet.readthedocs.io/
 """
 
 import asyncio
@@ -19,32 +19,32 @@ class Unit(greenlet):
     """The greenlet of one unit of work."""
 
     def pause(self) -> None:
-        """Give way to the event loop until somebody calls `resume`. Only for the unit itself."""
+        """Yield to the event loop until a callback calls `resume`. Only the unit itself may call this."""
         event_loop: Any = self.parent
         event_loop.switch()
 
     def resume(self) -> None:
-        """Go on where the unit has paused, until it pauses again or ends. Only for callbacks of the event loop."""
+        """Continue the paused unit until it pauses again or ends. Only callbacks of the event loop may call this."""
         self.switch()
 
 
 def current() -> Unit | None:
-    """The unit of work that is running."""
+    """The unit of work that is running, or None."""
     found = getcurrent()
     return found if isinstance(found, Unit) else None
 
 
 async def run(work: Callable[[], T]) -> T:
-    """Run `work` in a greenlet and return what it returns.
+    """Run `work` in a greenlet and return its result.
 
-    If the caller is cancelled, `work` goes on to its end all the same. It sees the caller's context variables.
+    If the caller is cancelled, `work` still runs to its end. It sees the caller's context variables.
     """
     future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
     def perform() -> None:
         try:
             result = work()
-        except GreenletExit:  # the event loop is gone, and with it everybody who waits
+        except GreenletExit:  # the event loop is gone, and every waiting caller with it
             raise
         except BaseException as error:
             if not future.done():
@@ -62,7 +62,7 @@ async def run(work: Callable[[], T]) -> T:
 
 
 def wait_for(awaitable: Awaitable[T]) -> T:
-    """Inside a unit of work: what `awaitable` gives."""
+    """Wait for `awaitable` inside a unit of work and return its result."""
     unit = current()
     if unit is None:
         raise RuntimeError("only a unit of work can wait")

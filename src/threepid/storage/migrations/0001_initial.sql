@@ -1,5 +1,5 @@
--- Accounts, contacts, validation sessions, the identity server's associations, the outbox.
--- BYTES is BLOB on SQLite and BYTEA on PostgreSQL. Times are milliseconds since the epoch; `_at` columns stand for flags.
+-- Accounts, contacts, validation sessions, the identity server's associations and the outbox.
+-- BYTES is BLOB on SQLite and BYTEA on PostgreSQL. Times are milliseconds since the epoch; nullable `_at` columns are also flags.
 
 CREATE TABLE accounts (
     user_id TEXT NOT NULL PRIMARY KEY,
@@ -34,7 +34,7 @@ CREATE TABLE openid_tokens (
 CREATE INDEX openid_tokens_by_user ON openid_tokens (user_id);
 CREATE INDEX openid_tokens_by_expiry ON openid_tokens (expires_at);
 
--- One owner for each (medium, canonical address): the primary key is the rule. `address` is the spelling that was verified.
+-- The primary key allows one owner for each (medium, canonical address). `address` is the spelling that was verified.
 CREATE TABLE threepids (
     medium TEXT NOT NULL,
     canonical TEXT NOT NULL,
@@ -46,7 +46,7 @@ CREATE TABLE threepids (
 );
 CREATE INDEX threepids_by_user ON threepids (user_id, added_at, medium, canonical);
 
--- At which identity server an account's address was published, so that it can be withdrawn there.
+-- The identity server at which an account's address was bound, so that it can be unbound there.
 CREATE TABLE threepid_bindings (
     user_id TEXT NOT NULL REFERENCES accounts (user_id) ON DELETE CASCADE,
     medium TEXT NOT NULL,
@@ -56,7 +56,7 @@ CREATE TABLE threepid_bindings (
     PRIMARY KEY (user_id, medium, canonical, id_server)
 );
 
--- `owner` is the account (purposes add, identity) that opened the session, '' for nobody.
+-- `owner` is the account that opened the session (purposes add and identity), or ''.
 CREATE TABLE validation_sessions (
     sid TEXT NOT NULL PRIMARY KEY,
     purpose TEXT NOT NULL,
@@ -73,14 +73,14 @@ CREATE TABLE validation_sessions (
     validated_at BIGINT,
     consumed_at BIGINT
 );
--- The open session of a (purpose, owner, address, secret); a finished or expired one makes room for the next.
+-- One open session for each (purpose, owner, address, secret); a closed one makes room for the next.
 CREATE UNIQUE INDEX validation_sessions_open
     ON validation_sessions (purpose, owner, medium, canonical, secret_hash) WHERE consumed_at IS NULL;
 CREATE INDEX validation_sessions_by_address ON validation_sessions (medium, canonical);
 CREATE INDEX validation_sessions_by_owner ON validation_sessions (owner) WHERE owner <> '';
 CREATE INDEX validation_sessions_by_expiry ON validation_sessions (expires_at);
 
--- One row for each message of a session: a link token and a short code, both as hashes.
+-- One row for each message of a session: the hashes of a link token and a short code.
 CREATE TABLE validation_tokens (
     sid TEXT NOT NULL REFERENCES validation_sessions (sid) ON DELETE CASCADE,
     send_attempt BIGINT NOT NULL,
@@ -92,7 +92,7 @@ CREATE TABLE validation_tokens (
 );
 CREATE UNIQUE INDEX validation_tokens_by_link ON validation_tokens (link_hash);
 
--- The id is kept as a hash; `request` is sealed with a key that only the holder of the id has.
+-- The session ID is stored as a hash; `request` is sealed with a key that only the holder of the session ID has.
 CREATE TABLE uia_sessions (
     id_hash BYTES NOT NULL PRIMARY KEY,
     operation TEXT NOT NULL,
@@ -144,7 +144,7 @@ CREATE TABLE association_hashes (
 );
 CREATE INDEX association_hashes_by_address ON association_hashes (medium, canonical);
 
--- Messages to be delivered. The state is in the timestamps; `params` are blanked when the message is done with.
+-- Jobs to deliver. The timestamps are the state; `params` is erased when a job is done.
 CREATE TABLE outbox (
     id TEXT NOT NULL PRIMARY KEY,
     channel TEXT NOT NULL,
@@ -163,7 +163,7 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_due ON outbox (due_at) WHERE sent_at IS NULL AND failed_at IS NULL;
 CREATE INDEX outbox_done ON outbox (created_at);
 
--- The development mailbox's mails, as they would have gone out.
+-- The development mailbox: mails that the server would have sent.
 CREATE TABLE mailbox (
     id TEXT NOT NULL PRIMARY KEY,
     recipient TEXT NOT NULL,
@@ -172,7 +172,7 @@ CREATE TABLE mailbox (
 );
 CREATE INDEX mailbox_by_time ON mailbox (received_at);
 
--- Sessions of other identity servers whose word was taken: each proves an address once.
+-- Used validation sessions of other identity servers: each proves an address once.
 CREATE TABLE remote_sessions (
     id_server TEXT NOT NULL,
     sid_hash BYTES NOT NULL,
@@ -183,7 +183,7 @@ CREATE TABLE remote_sessions (
     PRIMARY KEY (id_server, sid_hash)
 );
 
--- What was used up lately: at `full_at` everything of the burst is there again.
+-- Limits that were used lately: at `full_at` the burst is full again.
 CREATE TABLE limits (
     key TEXT NOT NULL PRIMARY KEY,
     full_at BIGINT NOT NULL

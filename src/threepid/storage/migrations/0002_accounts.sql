@@ -1,7 +1,7 @@
--- The whole account API: refresh and login tokens, when devices were seen, profiles, registration tokens, accepted terms,
--- what an authentication session offers, and how many of the codes sent to a phone prefix came back.
+-- The whole account API: refresh and login tokens, when devices were last seen, profiles, registration tokens, accepted terms,
+-- the flows of an authentication session, and how many of the codes sent to a phone prefix were entered.
 
--- `first_use_spends`: the refresh token (hash) that this access token was got with, until the first use of this one.
+-- `first_use_spends` is the hash of the refresh token that this access token was issued for, until its first use.
 ALTER TABLE access_tokens ADD COLUMN refresh_hash BYTES;
 ALTER TABLE access_tokens ADD COLUMN first_use_spends BYTES;
 CREATE INDEX access_tokens_by_refresh ON access_tokens (refresh_hash) WHERE refresh_hash IS NOT NULL;
@@ -11,7 +11,7 @@ ALTER TABLE devices ADD COLUMN seen_at BIGINT;
 ALTER TABLE devices ADD COLUMN seen_from TEXT;
 ALTER TABLE devices ADD COLUMN user_agent TEXT;
 
--- One row for each refresh token of a device. `parent_hash` is the one it was got with: a spent one that comes again was stolen.
+-- One row for each refresh token of a device. `parent_hash` is the token that it was issued for. Reuse of a spent token is theft.
 CREATE TABLE refresh_tokens (
     token_hash BYTES NOT NULL PRIMARY KEY,
     user_id TEXT NOT NULL,
@@ -26,7 +26,7 @@ CREATE INDEX refresh_tokens_by_device ON refresh_tokens (user_id, device_id);
 CREATE INDEX refresh_tokens_by_parent ON refresh_tokens (parent_hash) WHERE parent_hash IS NOT NULL;
 CREATE INDEX refresh_tokens_by_expiry ON refresh_tokens (expires_at);
 
--- `m.login.token`: good for one login of the account that made it.
+-- Tokens for `m.login.token`: each is valid for one login of the account that made it.
 CREATE TABLE login_tokens (
     token_hash BYTES NOT NULL PRIMARY KEY,
     user_id TEXT NOT NULL REFERENCES accounts (user_id) ON DELETE CASCADE,
@@ -41,7 +41,7 @@ CREATE TABLE profiles (
     avatar_url TEXT
 );
 
--- `hint` is the beginning of the token, by which operators know it; the token itself is kept as a keyed hash.
+-- `hint` is the beginning of the token, by which operators know it; the token is stored as a keyed hash.
 CREATE TABLE registration_tokens (
     token_hash TEXT NOT NULL PRIMARY KEY,
     hint TEXT NOT NULL UNIQUE,
@@ -51,7 +51,7 @@ CREATE TABLE registration_tokens (
     expires_at BIGINT
 );
 
--- Who accepted which version of which document; users of other homeservers too, on the identity server's side.
+-- Which user accepted which version of which document; on the identity server also users of other homeservers.
 CREATE TABLE accepted_terms (
     user_id TEXT NOT NULL,
     document TEXT NOT NULL,
@@ -60,11 +60,11 @@ CREATE TABLE accepted_terms (
     PRIMARY KEY (user_id, document, version)
 );
 
--- What the session's request offers, for the pages on which a stage can be completed.
+-- The flows of the session's request, for the pages on which a stage can be completed.
 ALTER TABLE uia_sessions ADD COLUMN flows TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE uia_sessions ADD COLUMN consumer TEXT NOT NULL DEFAULT '';
 
--- Codes sent to the numbers of a prefix on one day, and how many were handed in: one that nobody reads is being milked.
+-- Number of codes sent to a phone prefix on a day, and how many were entered: few entered codes point to SMS pumping.
 CREATE TABLE sms_prefixes (
     prefix TEXT NOT NULL,
     day BIGINT NOT NULL,
@@ -73,5 +73,5 @@ CREATE TABLE sms_prefixes (
     PRIMARY KEY (prefix, day)
 );
 
--- Requests to identity servers that wait.
+-- Waiting unbind requests to identity servers.
 CREATE INDEX outbox_withdrawals ON outbox (recipient) WHERE channel = 'unbind' AND sent_at IS NULL AND failed_at IS NULL;

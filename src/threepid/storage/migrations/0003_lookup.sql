@@ -1,12 +1,12 @@
--- Lookups at any size: one short walk for each hash, peppers that can be replaced while both answer, and daily budgets.
--- CLUSTERED is WITHOUT ROWID on SQLite, where a table is then kept in the order of its key, and nothing on PostgreSQL.
+-- Lookups at any size: one index search for each hash, pepper rotation with overlap, and daily budgets.
+-- CLUSTERED is WITHOUT ROWID on SQLite, which stores such a table in key order, and nothing on PostgreSQL.
 
--- What was hashed before is hashed anew, under a new pepper, when the server starts.
+-- The server hashes all associations again, under a new pepper, when it starts.
 DROP TABLE association_hashes;
 DROP TABLE peppers;
 
--- Their states are a table in domain/peppers.py. `last_medium` and `last_canonical` say how far the associations are hashed,
--- `hashed` how many that is; `worker` does the work until `leased_until`.
+-- domain/identity/peppers.py has a table of the states. `last_medium` and `last_canonical` name the last hashed association,
+-- `hashed` is the number of hashed associations; `worker` does the work until `leased_until`.
 CREATE TABLE peppers (
     number BIGINT NOT NULL PRIMARY KEY,
     pepper TEXT NOT NULL UNIQUE,
@@ -23,7 +23,7 @@ CREATE TABLE peppers (
 CREATE UNIQUE INDEX peppers_filling ON peppers ((1)) WHERE current_at IS NULL;
 CREATE UNIQUE INDEX peppers_current ON peppers ((1)) WHERE current_at IS NOT NULL AND answers_until IS NULL;
 
--- What a lookup answers stands beside the hash, so that it need not look anywhere else; nobody's address does.
+-- A lookup's answer stands beside the hash, so that a lookup reads no other table. The address does not.
 CREATE TABLE association_hashes (
     pepper BIGINT NOT NULL,
     hash TEXT NOT NULL,
@@ -47,8 +47,8 @@ DROP TABLE associations;
 ALTER TABLE associations_in_order RENAME TO associations;
 CREATE INDEX associations_by_mxid ON associations (mxid);
 
--- Which addresses somebody asked for on one day, as marks at places that only the server's secret leads to:
--- docs/decisions/0005-lookups-are-counted-by-marks.md. `who` is a keyed hash, too.
+-- The addresses that a caller looked up on a day, as marks at places that only the server's secret yields:
+-- docs/decisions/0006-lookups-are-counted-by-marks.md. `who` is a keyed hash, too.
 CREATE TABLE lookup_tallies (
     day BIGINT NOT NULL,
     who TEXT NOT NULL,
@@ -57,7 +57,7 @@ CREATE TABLE lookup_tallies (
     PRIMARY KEY (day, who)
 );
 
--- How many addresses were looked up from one network on one day, each counted once for a user.
+-- Number of addresses that were looked up from a network on a day, each counted once for a user.
 CREATE TABLE lookup_networks (
     day BIGINT NOT NULL,
     network TEXT NOT NULL,

@@ -1,7 +1,7 @@
--- Invitations that wait until somebody publishes their address, and addresses that want none.
+-- Invitations that wait until their address is bound, and addresses that have opted out of invitations.
 
--- `token` stands in the room for everybody to see. `bound_to` is the user whose homeserver is to be told, `order_id` the order
--- in the outbox for that; `signed_for` the user for whom it was signed with its own key (`public_key`).
+-- Every member of the room sees `token`. `bound_to` is the user whose homeserver is to be told, and `order_id` the outbox job
+-- that does so; `signed_for` is the user for whom the invitation was signed with its own key (`public_key`).
 CREATE TABLE invites (
     id TEXT NOT NULL PRIMARY KEY,
     token TEXT NOT NULL UNIQUE,
@@ -24,7 +24,7 @@ CREATE INDEX invites_by_expiry ON invites (expires_at);
 CREATE INDEX invites_by_time ON invites (created_at, id);
 CREATE INDEX ephemeral_keys_by_expiry ON ephemeral_keys (expires_at);
 
--- A keyed hash of an address whose owner wants no more invitations from here.
+-- Keyed hashes of addresses whose owners want no more invitations from this server.
 CREATE TABLE invite_opt_outs (
     address_hash TEXT NOT NULL PRIMARY KEY,
     created_at BIGINT NOT NULL

@@ -1,11 +1,11 @@
--- Hashes under a whole number that is made of them, and marks of lookups that can be read without unpacking.
--- BIGKEY is a key of 64 bits: on SQLite the one by which it finds a row with the fewest pages.
+-- Hashes under an integer key that is made from them, and lookup marks that can be read without unpacking.
+-- BIGKEY is a 64-bit key: on SQLite the rowid, which finds a row with the fewest pages.
 
--- What was hashed before is hashed anew, under a new pepper, when the server starts.
+-- The server hashes all associations again, under a new pepper, when it starts.
 DROP TABLE association_hashes;
 DELETE FROM peppers;
 
--- `key` is made of the pepper's number and the beginning of the hash, in storage/peppers.py.
+-- storage/peppers.py makes `key` from the pepper's number and the beginning of the hash.
 CREATE TABLE association_hashes (
     key BIGKEY,
     pepper BIGINT NOT NULL,
@@ -14,6 +14,6 @@ CREATE TABLE association_hashes (
     not_after BIGINT NOT NULL
 );
 
--- They were packed otherwise: everybody's day begins anew.
+-- The old tallies were packed differently, so every caller's daily budget starts again.
 DELETE FROM lookup_tallies;
 DELETE FROM lookup_networks;

@@ -1,14 +1,14 @@
--- Who asked for what its owner is to confirm, what an authentication session keeps of an attempt that came too early, and how the
--- sessions of one device are found and those that nobody goes on with forgotten.
+-- The origin of requests that the owner of an address confirms, early attempts at authentication stages, and indexes that find
+-- the authentication sessions of a device and the idle ones.
 
--- JSON: when, from which network, by which client. '' for what was asked for before.
+-- JSON: time, network and client of the request. '' for requests before this migration.
 ALTER TABLE validation_tokens ADD COLUMN origin TEXT NOT NULL DEFAULT '';
 ALTER TABLE uia_sessions ADD COLUMN origin TEXT NOT NULL DEFAULT '';
 
--- Sealed like the request: by stage, the credentials of a contact that was not confirmed yet.
+-- The credentials of contacts that were not confirmed yet, by stage, sealed like the request.
 ALTER TABLE uia_sessions ADD COLUMN early BYTES;
 
--- A subject is a JSON array of user ID and device ID, '' for nobody: device IDs may have blanks in them.
+-- A subject is a JSON array of user ID and device ID, because device IDs may contain spaces; '' if the caller is not logged in.
 UPDATE uia_sessions SET subject = '["' || replace(subject, ' ', '","') || '"]' WHERE subject <> '';
 CREATE INDEX uia_sessions_by_subject ON uia_sessions (subject, created_at) WHERE subject <> '';
 CREATE INDEX uia_sessions_by_use ON uia_sessions (used_at) WHERE result IS NULL;

@@ -1,2 +1,2 @@
--- When something was last taken of a limit: a clock that was set back since then is seen by it. 0 where that is not known.
+-- When a unit was last taken from a limit, which shows whether the clock was set back since. 0 if unknown.
 ALTER TABLE limits ADD COLUMN taken_at BIGINT NOT NULL DEFAULT 0;

@@ -1,4 +1,4 @@
--- Which networks an account knows, found without reading its devices; and what a finished registration may still do.
+-- The networks that an account knows, found by an index; and the logins that a finished registration may repeat.
 
 -- The network of `seen_from`, as limits count it. An IPv4 address is a network by itself; a device on IPv6 gets its network
 -- with its next request.
@@ -6,7 +6,7 @@ ALTER TABLE devices ADD COLUMN network TEXT;
 UPDATE devices SET network = seen_from WHERE seen_from NOT LIKE '%:%';
 CREATE INDEX devices_by_network ON devices (user_id, network);
 
--- How often a finished registration session may still log in the device that it opened. The row ends with either.
+-- How often a finished registration session may still log in the device that it opened. The row is deleted with either.
 CREATE TABLE registration_repeats (
     id_hash BYTES NOT NULL PRIMARY KEY REFERENCES uia_sessions (id_hash) ON DELETE CASCADE,
     user_id TEXT NOT NULL,

@@ -1,4 +1,4 @@
--- By which secret the hashes in this database were made: a keyed hash, from which nobody gets the secret. At most one row.
+-- The fingerprint of the secret that made the hashes in this database: a keyed hash that does not reveal it. At most one row.
 
 CREATE TABLE vault_fingerprints (
     number BIGINT NOT NULL PRIMARY KEY CHECK (number = 1),

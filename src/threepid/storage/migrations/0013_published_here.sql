@@ -1,8 +1,8 @@
--- Which of the places where an address was published is this server itself, whatever it was called then.
--- `here_at` is when it was published at our own identity server; NULL: at another one.
+-- Whether an address was bound at this server itself, whatever its name was then.
+-- `here_at` is when the address was bound at our own identity server; NULL for another server.
 ALTER TABLE threepid_bindings ADD COLUMN here_at BIGINT;
 
--- Of those of before, the ones that came about together with an association of ours.
+-- An older row is ours if an association of ours was made within a second of it.
 UPDATE threepid_bindings SET here_at = bound_at
 WHERE EXISTS (
     SELECT 1 FROM associations

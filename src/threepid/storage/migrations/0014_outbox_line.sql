@@ -1,6 +1,6 @@
--- The outbox as a line. `turn` is the place of a message that is due; it is NULL while the message waits for `due_at`, is in a
--- worker's hands (`worker`, renewed at `renewed_at`), or is done with. `planned_at` is when `due_at` was written: a message that was
--- planned later than now was planned by a clock that was wrong. `caller` is a hash.
+-- The outbox as a queue. `turn` is the place of a job that is due; it is NULL while the job waits for `due_at`, is held by a
+-- worker (`worker`, renewed at `renewed_at`), or is done. `planned_at` is when `due_at` was written: a wrong clock planned a job
+-- whose `planned_at` is in the future. `caller` is a hash.
 ALTER TABLE outbox ADD COLUMN destination TEXT NOT NULL DEFAULT '';
 ALTER TABLE outbox ADD COLUMN caller TEXT NOT NULL DEFAULT '';
 ALTER TABLE outbox ADD COLUMN urgency BIGINT NOT NULL DEFAULT 1;
@@ -9,7 +9,7 @@ ALTER TABLE outbox ADD COLUMN planned_at BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE outbox ADD COLUMN worker TEXT;
 ALTER TABLE outbox ADD COLUMN renewed_at BIGINT;
 
--- What waits already has a destination of its own: the domain of an address is not told by SQL on both engines alike.
+-- Each waiting job gets a destination of its own, because the two engines do not share SQL that extracts an address's domain.
 UPDATE outbox SET destination = channel || ':' || recipient WHERE sent_at IS NULL AND failed_at IS NULL;
 
 DROP INDEX outbox_due;

@@ -1,5 +1,5 @@
 -- name: insert_account(user_id, password_hash, created_at)!
--- A new account; touches no row if the user ID is taken.
+-- Insert an account; touches no row if the user ID is taken.
 INSERT INTO accounts (user_id, password_hash, created_at)
 VALUES (:user_id, CAST(:password_hash AS TEXT), :created_at)
 ON CONFLICT (user_id) DO NOTHING;
@@ -15,32 +15,32 @@ FROM threepids JOIN accounts ON accounts.user_id = threepids.user_id
 WHERE medium = :medium AND canonical = :canonical;
 
 -- name: accounts_after(user_id, count)
--- A page of accounts in the order of their user IDs, with the number of their contacts.
+-- A page of accounts in order of user ID, with the number of their contacts.
 SELECT accounts.user_id, created_at, deactivated_at,
     (SELECT COUNT(*) FROM threepids WHERE threepids.user_id = accounts.user_id) AS contacts
 FROM accounts WHERE accounts.user_id > :user_id ORDER BY accounts.user_id LIMIT :count;
 
 -- name: account_of_another_name(suffix)$
--- An active account of another server name: all user IDs of one server end alike.
+-- An active account with another server name: all user IDs of one server end with its name.
 SELECT user_id FROM accounts
 WHERE deactivated_at IS NULL
     AND substr(user_id, length(user_id) - length(CAST(:suffix AS TEXT)) + 1) <> CAST(:suffix AS TEXT)
 LIMIT 1;
 
 -- name: hold_password(user_id, password_hash)!
--- Until the transaction ends, nobody else changes this account; touches no row if its password is another, or if it has ended.
+-- Lock the row of an account until the transaction ends; touches no row if its password changed or it is deactivated.
 UPDATE accounts SET created_at = created_at
 WHERE user_id = :user_id AND deactivated_at IS NULL AND password_hash = :password_hash;
 
 -- name: set_password_hash(user_id, password_hash)!
--- A new password.
+-- Set the password hash of an active account.
 UPDATE accounts SET password_hash = CAST(:password_hash AS TEXT)
 WHERE user_id = :user_id AND deactivated_at IS NULL;
 
 -- name: deactivate(user_id, now)!
--- An account ends: nobody can log in to it again, and its user ID stays taken.
+-- Deactivate an account, which ends logins for good; its user ID stays taken.
 UPDATE accounts SET deactivated_at = :now, password_hash = NULL WHERE user_id = :user_id AND deactivated_at IS NULL;
 
 -- name: lock(user_id)!
--- Until the transaction ends, nobody else changes or ends this account; touches no row if it has ended.
+-- Lock the row of an account until the transaction ends; touches no row if it is deactivated.
 UPDATE accounts SET created_at = created_at WHERE user_id = :user_id AND deactivated_at IS NULL;

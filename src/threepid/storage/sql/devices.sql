@@ -1,9 +1,9 @@
 -- name: hold_device(user_id, device_id)!
--- Until the transaction ends, nobody else opens, refreshes or ends this device; touches no row if there is none.
+-- Lock the row of a device until the transaction ends; touches no row if there is none.
 UPDATE devices SET seen_at = seen_at WHERE user_id = :user_id AND device_id = :device_id;
 
 -- name: open_device(user_id, device_id, display_name, now, seen_from, network, user_agent)!
--- A device: a new one, or one that is there already and keeps its name.
+-- Insert a device, or update an existing one, which keeps its name.
 INSERT INTO devices (user_id, device_id, display_name, created_at, seen_at, seen_from, network, user_agent)
 VALUES (:user_id, :device_id, CAST(:display_name AS TEXT), :now, :now, :seen_from, CAST(:network AS TEXT), :user_agent)
 ON CONFLICT (user_id, device_id) DO UPDATE SET
@@ -11,33 +11,33 @@ ON CONFLICT (user_id, device_id) DO UPDATE SET
     user_agent = excluded.user_agent;
 
 -- name: seen(user_id, device_id, now, seen_from, network, user_agent)!
--- A device was heard of again.
+-- Update when, from where and by which user agent a device was last seen.
 UPDATE devices SET seen_at = :now, seen_from = :seen_from, network = CAST(:network AS TEXT), user_agent = :user_agent
 WHERE user_id = :user_id AND device_id = :device_id;
 
 -- name: network_from(user_id, network)$
--- The first network from this one on in which a device of the account was last seen. For a plain `=` with a LIMIT, PostgreSQL
--- may read the table from its beginning; an order it only gets from the index, in one step, however many devices there are.
+-- The first network, from this one on, in which a device of the account was last seen. For a plain `=` with a LIMIT, PostgreSQL
+-- may scan the table. The ORDER BY makes it use the index, in one step, however many devices there are.
 SELECT network FROM devices WHERE user_id = :user_id AND network >= :network ORDER BY network LIMIT 1;
 
 -- name: count_devices(user_id, most)$
--- How many devices an account has; counts no further than `most`.
+-- Number of devices of an account, counted up to `most`.
 SELECT COUNT(*) FROM (SELECT 1 FROM devices WHERE user_id = :user_id LIMIT :most) AS counted;
 
 -- name: delete_device(user_id, device_id)!
--- A device and, by the foreign key, its tokens.
+-- Delete a device and, by the foreign key, its tokens.
 DELETE FROM devices WHERE user_id = :user_id AND device_id = :device_id;
 
 -- name: delete_devices(user_id)!
--- All devices of an account and, by the foreign key, their tokens.
+-- Delete all devices of an account and, by the foreign key, their tokens.
 DELETE FROM devices WHERE user_id = :user_id;
 
 -- name: delete_other_devices(user_id, device_id)!
--- All devices of an account but one and, by the foreign key, their tokens.
+-- Delete all devices of an account but one and, by the foreign key, their tokens.
 DELETE FROM devices WHERE user_id = :user_id AND device_id <> :device_id;
 
 -- name: devices(user_id, most)
--- The devices of an account, oldest first; of more than `most` the first by device ID, which are found without reading the rest.
+-- The devices of an account, oldest first; of more than `most`, the first by device ID, so that the rest is not read.
 SELECT device_id, display_name, created_at, seen_at, seen_from, user_agent FROM (
     SELECT device_id, display_name, created_at, seen_at, seen_from, user_agent FROM devices
     WHERE user_id = :user_id ORDER BY device_id LIMIT :most
@@ -49,64 +49,64 @@ SELECT device_id, display_name, created_at, seen_at, seen_from, user_agent FROM 
 WHERE user_id = :user_id AND device_id = :device_id;
 
 -- name: rename_device(user_id, device_id, display_name)!
--- Another name for a device.
+-- Set the display name of a device.
 UPDATE devices SET display_name = CAST(:display_name AS TEXT) WHERE user_id = :user_id AND device_id = :device_id;
 
 -- name: requester(token_hash)^
--- Whose access token this is, be it expired, and the refresh token that its first use spends.
+-- The user and device of an access token, even of an expired one, and the refresh token that its first use spends.
 SELECT user_id, device_id, expires_at, first_use_spends FROM access_tokens WHERE token_hash = :token_hash;
 
 -- name: insert_access_token(token_hash, user_id, device_id, now, expires_at, refresh_hash, first_use_spends)!
--- An access token, as its hash.
+-- Insert the hash of an access token.
 INSERT INTO access_tokens (token_hash, user_id, device_id, created_at, expires_at, refresh_hash, first_use_spends)
 VALUES (:token_hash, :user_id, :device_id, :now, CAST(:expires_at AS BIGINT), :refresh_hash,
     :first_use_spends);
 
 -- name: delete_access_tokens_of_device(user_id, device_id)
--- All access tokens of a device.
+-- Delete all access tokens of a device.
 DELETE FROM access_tokens WHERE user_id = :user_id AND device_id = :device_id
 RETURNING token_hash, user_id, device_id, created_at, CAST(NULL AS BIGINT) AS spent_at;
 
 -- name: delete_refresh_tokens_of_device(user_id, device_id)
--- All refresh tokens of a device, the spent ones too.
+-- Delete all refresh tokens of a device, including spent ones.
 DELETE FROM refresh_tokens WHERE user_id = :user_id AND device_id = :device_id
 RETURNING token_hash, user_id, device_id, created_at, spent_at;
 
 -- name: insert_ended_token(token_hash, user_id, device_id, now)!
--- A token that ended while its device lives on; it is the newest one.
+-- Insert the hash of a token that ended before its device, as the newest of the device.
 INSERT INTO ended_tokens (token_hash, user_id, device_id, number, ended_at)
 VALUES (:token_hash, :user_id, :device_id, (
     SELECT COALESCE(MAX(number), 0) + 1 FROM ended_tokens WHERE user_id = :user_id AND device_id = :device_id
 ), :now);
 
 -- name: delete_surplus_ended_tokens(user_id, device_id, at_most)!
--- All but the newest ended tokens of a device.
+-- Delete all but the newest ended tokens of a device.
 DELETE FROM ended_tokens WHERE user_id = :user_id AND device_id = :device_id AND token_hash NOT IN (
     SELECT token_hash FROM ended_tokens WHERE user_id = :user_id AND device_id = :device_id
     ORDER BY number DESC LIMIT :at_most
 );
 
 -- name: has_ended(token_hash, since)$
--- Is this a token that ended lately and whose device lives on?
+-- Is this a token that ended after `since` and whose device still exists?
 SELECT 1 FROM ended_tokens WHERE token_hash = :token_hash AND ended_at > :since;
 
 -- name: delete_ended_tokens(before)!
--- Tokens that ended before this time.
+-- Delete tokens that ended before this time.
 DELETE FROM ended_tokens WHERE ended_at <= :before;
 
 -- name: date_ended_tokens(now)!
--- Tokens that ended while the clock was ahead: the time of their end is not in the future.
+-- Date tokens that ended while the clock was ahead back to `now`.
 UPDATE ended_tokens SET ended_at = :now WHERE ended_at > :now;
 
 -- name: insert_refresh_token(token_hash, user_id, device_id, parent_hash, now, expires_at, sealed_pair, sealed_for)!
--- A refresh token, as its hash.
+-- Insert the hash of a refresh token.
 INSERT INTO refresh_tokens (
     token_hash, user_id, device_id, parent_hash, created_at, expires_at, sealed_pair, sealed_for
 )
 VALUES (:token_hash, :user_id, :device_id, :parent_hash, :now, :expires_at, :sealed_pair, :sealed_for);
 
 -- name: sealed_pair(parent_hash, sealed_for, after, before)$
--- The answer to a refresh that this caller got in these seconds, unless that answer was refreshed in its turn.
+-- The sealed pair that this caller got for a refresh token between these times, unless the pair was refreshed itself.
 SELECT sealed_pair FROM refresh_tokens AS child
 WHERE parent_hash = :parent_hash AND sealed_for = :sealed_for AND created_at > :after AND created_at < :before
     AND sealed_pair IS NOT NULL AND spent_at IS NULL
@@ -114,17 +114,17 @@ WHERE parent_hash = :parent_hash AND sealed_for = :sealed_for AND created_at > :
 ORDER BY created_at DESC LIMIT 1;
 
 -- name: has_sealed_pairs(before, after)$
--- Is there an answer to a refresh that nobody can get again: made before or after these times?
+-- Is there a sealed pair that no caller can get again, because it was made before or after these times?
 SELECT 1 FROM refresh_tokens
 WHERE sealed_pair IS NOT NULL AND (created_at <= :before OR created_at >= :after) LIMIT 1;
 
 -- name: forget_sealed_pairs(before, after)!
--- The answers to refreshes that nobody can get again: made before these times or after them.
+-- Erase the sealed pairs that no caller can get again, because they were made before or after these times.
 UPDATE refresh_tokens SET sealed_pair = NULL, sealed_for = NULL
 WHERE sealed_pair IS NOT NULL AND (created_at <= :before OR created_at >= :after);
 
 -- name: delete_surplus_answers(parent_hash, at_most)
--- All but the newest of the unused answers to one refresh token.
+-- Delete all but the newest refresh tokens that were issued for one refresh token.
 DELETE FROM refresh_tokens WHERE parent_hash = :parent_hash AND token_hash NOT IN (
     SELECT token_hash FROM refresh_tokens WHERE parent_hash = :parent_hash
     ORDER BY created_at DESC, token_hash LIMIT :at_most
@@ -136,109 +136,109 @@ RETURNING token_hash, user_id, device_id, created_at, spent_at;
 SELECT user_id, device_id, parent_hash, expires_at, spent_at FROM refresh_tokens WHERE token_hash = :token_hash;
 
 -- name: spend(token_hash, now)!
--- What a refresh token was exchanged for came into use; touches no row if that is so already.
+-- Spend a refresh token at the first use of a pair issued for it; touches no row if it was spent before.
 UPDATE refresh_tokens SET spent_at = :now WHERE token_hash = :token_hash AND spent_at IS NULL;
 
 -- name: confirm(refresh_hash, parent_hash)!
--- The access tokens that came with this refresh token spend nothing any more.
+-- Let the access tokens that were issued with this refresh token spend nothing any more.
 UPDATE access_tokens SET first_use_spends = NULL WHERE refresh_hash = :refresh_hash AND first_use_spends = :parent_hash;
 
 -- name: delete_older_access_tokens(parent_hash)
--- The access tokens that came with a refresh token itself.
+-- Delete the access tokens that were issued with this refresh token.
 DELETE FROM access_tokens WHERE refresh_hash = :parent_hash
 RETURNING token_hash, user_id, device_id, created_at, CAST(NULL AS BIGINT) AS spent_at;
 
 -- name: delete_sibling_access_tokens(parent_hash, refresh_hash)
--- The access tokens of other answers to the same refresh.
+-- Delete the access tokens of the other pairs of the same refresh.
 DELETE FROM access_tokens WHERE refresh_hash IN (
     SELECT token_hash FROM refresh_tokens WHERE parent_hash = :parent_hash AND token_hash <> :refresh_hash
 )
 RETURNING token_hash, user_id, device_id, created_at, CAST(NULL AS BIGINT) AS spent_at;
 
 -- name: delete_sibling_refresh_tokens(parent_hash, refresh_hash)
--- The refresh tokens of other answers to the same refresh.
+-- Delete the refresh tokens of the other pairs of the same refresh.
 DELETE FROM refresh_tokens WHERE parent_hash = :parent_hash AND token_hash <> :refresh_hash
 RETURNING token_hash, user_id, device_id, created_at, spent_at;
 
 -- name: access_token(token_hash)^
--- Whose access token this is, with which refresh token it came, and which one its first use spends.
+-- The user and device of an access token, the refresh token issued with it, and the one that its first use spends.
 SELECT user_id, device_id, refresh_hash, first_use_spends FROM access_tokens WHERE token_hash = :token_hash;
 
 -- name: is_unconfirmed(refresh_hash)$
--- Is there an access token that came with this refresh token and waits for its first use?
+-- Does an access token that was issued with this refresh token wait for its first use?
 SELECT 1 FROM access_tokens WHERE refresh_hash = :refresh_hash AND first_use_spends IS NOT NULL LIMIT 1;
 
 -- name: delete_refresh_token(token_hash)
--- One refresh token.
+-- Delete one refresh token.
 DELETE FROM refresh_tokens WHERE token_hash = :token_hash
 RETURNING token_hash, user_id, device_id, created_at, spent_at;
 
 -- name: insert_login_token(token_hash, user_id, device_id, expires_at)!
--- A token that is good for one login; it is the account's newest one.
+-- Insert a token for one login, as the account's newest.
 INSERT INTO login_tokens (token_hash, user_id, device_id, number, expires_at)
 VALUES (:token_hash, :user_id, :device_id, (
     SELECT COALESCE(MAX(number), 0) + 1 FROM login_tokens WHERE user_id = :user_id
 ), :expires_at);
 
 -- name: delete_surplus_login_tokens(user_id, at_most)!
--- All but the newest login tokens of an account.
+-- Delete all but the newest login tokens of an account.
 DELETE FROM login_tokens WHERE user_id = :user_id AND token_hash NOT IN (
     SELECT token_hash FROM login_tokens WHERE user_id = :user_id ORDER BY number DESC LIMIT :at_most
 );
 
 -- name: take_login_token(token_hash, now, latest)$
--- Use a login token up, and whose it was.
+-- Use up a login token and return its user ID.
 DELETE FROM login_tokens
 WHERE token_hash = :token_hash AND expires_at > :now AND expires_at <= :latest RETURNING user_id;
 
 -- name: delete_login_tokens(user_id)!
--- The login tokens of an account.
+-- Delete the login tokens of an account.
 DELETE FROM login_tokens WHERE user_id = :user_id;
 
 -- name: delete_login_tokens_of_device(user_id, device_id)!
--- The login tokens that a device got.
+-- Delete the login tokens of a device.
 DELETE FROM login_tokens WHERE user_id = :user_id AND device_id = :device_id;
 
 -- name: insert_openid_token(token_hash, user_id, device_id, expires_at)!
--- A token with which the account can show who it is; it is the account's newest one.
+-- Insert an OpenID token, as the account's newest.
 INSERT INTO openid_tokens (token_hash, user_id, device_id, number, expires_at)
 VALUES (:token_hash, :user_id, :device_id, (
     SELECT COALESCE(MAX(number), 0) + 1 FROM openid_tokens WHERE user_id = :user_id
 ), :expires_at);
 
 -- name: delete_surplus_openid_tokens(user_id, at_most)!
--- All but the newest OpenID tokens of an account.
+-- Delete all but the newest OpenID tokens of an account.
 DELETE FROM openid_tokens WHERE user_id = :user_id AND token_hash NOT IN (
     SELECT token_hash FROM openid_tokens WHERE user_id = :user_id ORDER BY number DESC LIMIT :at_most
 );
 
 -- name: openid_owner(token_hash, now, latest)^
--- Whose unexpired OpenID token this is, and which device got it.
+-- The user and device of an unexpired OpenID token.
 SELECT user_id, device_id FROM openid_tokens WHERE token_hash = :token_hash AND expires_at > :now AND expires_at <= :latest;
 
 -- name: delete_openid_tokens(user_id)!
--- The OpenID tokens of an account.
+-- Delete the OpenID tokens of an account.
 DELETE FROM openid_tokens WHERE user_id = :user_id;
 
 -- name: delete_openid_tokens_of_device(user_id, device_id)!
--- The OpenID tokens that a device got.
+-- Delete the OpenID tokens of a device.
 DELETE FROM openid_tokens WHERE user_id = :user_id AND device_id = :device_id;
 
 -- name: delete_expired_openid_tokens(now, latest)!
--- OpenID tokens that nobody can use any more, those of a clock that was ahead among them.
+-- Delete OpenID tokens that have expired or that a clock that was ahead issued.
 DELETE FROM openid_tokens WHERE expires_at NOT BETWEEN CAST(:now AS BIGINT) + 1 AND CAST(:latest AS BIGINT);
 
 -- name: delete_expired_login_tokens(now, latest)!
--- Login tokens that nobody can use any more, those of a clock that was ahead among them.
+-- Delete login tokens that have expired or that a clock that was ahead issued.
 DELETE FROM login_tokens WHERE expires_at NOT BETWEEN CAST(:now AS BIGINT) + 1 AND CAST(:latest AS BIGINT);
 
 -- name: delete_spent_refresh_tokens(now, spent_before)!
--- Expired refresh tokens that were spent so long ago that nobody is told of their device any more.
+-- Delete expired refresh tokens that were spent so long ago that their clients get no `soft_logout` any more.
 DELETE FROM refresh_tokens WHERE expires_at <= :now AND spent_at <= :spent_before;
 
 -- name: devices_with_expired_tokens(now, spent_before, at_most)
--- Devices that have tokens which nobody can use any more. A refresh token stays while the first use of an answer to it can
--- spend it, and an access token stays with its refresh token.
+-- Devices with expired tokens to delete. A refresh token stays while the first use of a pair issued for it can spend it, and an
+-- access token stays with its refresh token.
 SELECT user_id, device_id FROM refresh_tokens
 WHERE expires_at <= :now AND (spent_at > :spent_before OR spent_at IS NULL AND NOT EXISTS (
     SELECT 1 FROM refresh_tokens AS child WHERE child.parent_hash = refresh_tokens.token_hash
@@ -251,7 +251,7 @@ WHERE expires_at <= :now AND NOT EXISTS (
 ORDER BY user_id, device_id LIMIT :at_most;
 
 -- name: delete_expired_refresh_tokens(user_id, device_id, now, spent_before)
--- The refresh tokens of a device that nobody can use any more, and that no first use of an answer to them will spend.
+-- Delete the expired refresh tokens of a device, except those that the first use of a pair issued for them can spend.
 DELETE FROM refresh_tokens WHERE user_id = :user_id AND device_id = :device_id
     AND expires_at <= :now AND (spent_at > :spent_before OR spent_at IS NULL AND NOT EXISTS (
         SELECT 1 FROM refresh_tokens AS child WHERE child.parent_hash = refresh_tokens.token_hash
@@ -259,7 +259,7 @@ DELETE FROM refresh_tokens WHERE user_id = :user_id AND device_id = :device_id
 RETURNING token_hash, user_id, device_id, created_at, spent_at;
 
 -- name: delete_expired_access_tokens(user_id, device_id, now)
--- The access tokens of a device that have expired and that no refresh can follow.
+-- Delete the expired access tokens of a device whose refresh token no longer exists.
 DELETE FROM access_tokens WHERE user_id = :user_id AND device_id = :device_id
     AND expires_at <= :now AND NOT EXISTS (
         SELECT 1 FROM refresh_tokens WHERE refresh_tokens.token_hash = access_tokens.refresh_hash

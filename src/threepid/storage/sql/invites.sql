@@ -1,24 +1,24 @@
 -- name: hold_address(medium, canonical)$
--- One at a time stores invitations to an address or publishes it. SQLite has one writer anyway.
+-- Do nothing: SQLite has one writer, so only one transaction at a time stores invitations to an address or binds it.
 SELECT CAST(:medium AS TEXT) || CAST(:canonical AS TEXT);
 
 -- name: hold_address_on_postgresql(medium, canonical)$
--- Here it needs a lock until the end of the transaction: neither side would see what the other has not committed yet.
+-- Hold an advisory lock until the transaction ends: neither side would see what the other has not committed yet.
 SELECT CAST(pg_advisory_xact_lock(hashtextextended(CAST(:medium AS TEXT) || ' ' || CAST(:canonical AS TEXT), 0)) AS TEXT);
 
 -- name: insert(invite_id, token, medium, canonical, room_id, sender, public_key, created_at, expires_at)!
--- A new invitation.
+-- Insert an invitation.
 INSERT INTO invites (id, token, medium, canonical, room_id, sender, public_key, created_at, expires_at)
 VALUES (:invite_id, :token, :medium, :canonical, :room_id, :sender, :public_key, :created_at, :expires_at);
 
 -- name: by_token(token)^
--- One invitation.
+-- The invitation with this token.
 SELECT id, token, medium, canonical, room_id, sender, public_key, created_at, expires_at, cancelled_at, bound_to,
     delivered_at, signed_for
 FROM invites WHERE token = :token;
 
 -- name: waiting(medium, canonical, mxid, now)
--- Invitations to an address that `mxid` is not being told of already, oldest first.
+-- The waiting invitations to an address, oldest first, without those that a job is telling `mxid` of.
 SELECT id FROM invites
 WHERE medium = :medium AND canonical = :canonical AND delivered_at IS NULL AND cancelled_at IS NULL AND expires_at > :now
     AND NOT EXISTS (
@@ -29,63 +29,63 @@ WHERE medium = :medium AND canonical = :canonical AND delivered_at IS NULL AND c
 ORDER BY created_at, id;
 
 -- name: assign(invite_id, mxid, order_id)!
--- `mxid` is to be told of an invitation, by this order and no other.
+-- Let this job in the outbox, and no other, tell `mxid` of an invitation.
 UPDATE invites SET bound_to = :mxid, order_id = :order_id WHERE id = :invite_id;
 
 -- name: settle(invite_id, mxid, now)!
--- There is nobody to tell: `mxid` is ours, and the invitation is done with.
+-- Mark an invitation as delivered without a job, because `mxid` is a user of this server.
 UPDATE invites SET bound_to = :mxid, delivered_at = :now WHERE id = :invite_id;
 
 -- name: of_order(order_id)
--- The invitations that an order is to tell of, oldest first.
+-- The invitations that a job has yet to deliver, oldest first.
 SELECT id, token, medium, canonical, room_id, sender, public_key, created_at, expires_at, cancelled_at, bound_to,
     delivered_at, signed_for
 FROM invites WHERE order_id = :order_id AND delivered_at IS NULL AND cancelled_at IS NULL
 ORDER BY created_at, id;
 
 -- name: delivered(invite_id, order_id, now)!
--- The homeserver took note, unless the invitation was cancelled or went to another order in the meantime.
+-- Mark an invitation as delivered, unless it was cancelled or assigned to another job meanwhile.
 UPDATE invites SET delivered_at = :now
 WHERE id = :invite_id AND order_id = :order_id AND delivered_at IS NULL AND cancelled_at IS NULL;
 
 -- name: sign_for(token, mxid, public_key, now)!
--- The invitation is `mxid`'s from now on, if it is in force, has this key, and is nobody else's already.
+-- Give an invitation to `mxid`, if it is in force, has this key, and does not belong to another user.
 UPDATE invites SET signed_for = :mxid
 WHERE token = :token AND public_key = :public_key AND expires_at > :now AND cancelled_at IS NULL
     AND (signed_for IS NULL OR signed_for = :mxid) AND (delivered_at IS NULL OR bound_to = :mxid);
 
 -- name: cancel(invite_id, now)!
--- It is in force no more; touches no row if it was settled already.
+-- Cancel an invitation; touches no row if it was delivered or cancelled before.
 UPDATE invites SET cancelled_at = :now WHERE id = :invite_id AND cancelled_at IS NULL AND delivered_at IS NULL;
 
 -- name: end_key(invite_id, now)!
--- The key of an invitation is in force no more.
+-- Expire the key of an invitation.
 UPDATE ephemeral_keys SET expires_at = :now
 WHERE public_key = (SELECT public_key FROM invites WHERE id = :invite_id) AND expires_at > :now;
 
 -- name: get(invite_id)^
--- One invitation by the id that operators know it by.
+-- The invitation with this ID, by which operators know it.
 SELECT id, token, medium, canonical, room_id, sender, public_key, created_at, expires_at, cancelled_at, bound_to,
     delivered_at, signed_for
 FROM invites WHERE id = :invite_id;
 
 -- name: after(created_at, invite_id, count)
--- A page of invitations in the order of their time.
+-- A page of invitations, oldest first.
 SELECT id, token, medium, canonical, room_id, sender, public_key, created_at, expires_at, cancelled_at, bound_to,
     delivered_at, signed_for
 FROM invites WHERE created_at > :created_at OR (created_at = :created_at AND id > :invite_id)
 ORDER BY created_at, id LIMIT :count;
 
 -- name: delete_before(then)!
--- Forget invitations that expired before `then`.
+-- Delete invitations that expired before `then`.
 DELETE FROM invites WHERE expires_at <= :then;
 
 -- name: delete_keys_before(then)!
--- Forget short-lived keys that expired before `then`.
+-- Delete short-lived keys that expired before `then`.
 DELETE FROM ephemeral_keys WHERE expires_at <= :then;
 
 -- name: insert_opt_out(address_hash, created_at)!
--- The owner of an address wants no more invitations; the same again is no error.
+-- Record that the owner of an address wants no more invitations; a repetition is no error.
 INSERT INTO invite_opt_outs (address_hash, created_at) VALUES (:address_hash, :created_at)
 ON CONFLICT (address_hash) DO NOTHING;
 

@@ -1,8 +1,8 @@
 -- name: take(wanted, now, skew)
--- Take one of each burst, all of which refill by one each interval, and answer the keys of which there was one. `wanted` is
--- JSON: key, interval, when the burst may be full again at the latest if there is one, and when an empty one is.
--- No state is further away than its own burst. Where the clock was set back (more than `skew` ago, since the clocks of two hosts
--- differ), what was taken stays taken, counted from now; one is left, because a rejected request writes nothing.
+-- Take a unit of each burst, which refills by one each interval, and return the keys that had one. `wanted` is JSON: key,
+-- interval, the latest time at which a burst with a unit left is full again, and the time at which an empty burst is.
+-- No burst is full later than its size allows. If the clock was set back (by more than `skew`, since the clocks of two hosts
+-- differ), what was taken stays taken, counted from now, but one unit is left, because a rejected request writes nothing.
 INSERT INTO limits (key, full_at, taken_at)
 SELECT value ->> 0, CAST(:now AS BIGINT) + (value ->> 1), CAST(:now AS BIGINT) FROM json_each(:wanted) WHERE TRUE
 ON CONFLICT (key) DO UPDATE SET taken_at = excluded.taken_at, full_at = (
@@ -18,7 +18,7 @@ WHERE limits.full_at <= (SELECT value ->> 2 FROM json_each(:wanted) WHERE value 
 RETURNING key;
 
 -- name: take_on_postgresql(wanted, now, skew)
--- The same with this engine's functions of JSON.
+-- The same with PostgreSQL's JSON functions.
 INSERT INTO limits (key, full_at, taken_at)
 SELECT value ->> 0, CAST(:now AS BIGINT) + CAST(value ->> 1 AS BIGINT), CAST(:now AS BIGINT)
 FROM jsonb_array_elements(CAST(:wanted AS JSONB))
@@ -39,7 +39,7 @@ WHERE limits.full_at <= (
 RETURNING key;
 
 -- name: spend(key, now, interval, empty, all_but_empty)!
--- Take one of a burst, be there one or not: it is no more than empty. Touches no row where it is all but empty.
+-- Take a unit of a burst even if none is left, down to an empty burst. Touches no row if the burst is nearly empty.
 INSERT INTO limits (key, full_at, taken_at) VALUES (:key, CAST(:now AS BIGINT) + CAST(:interval AS BIGINT), :now)
 ON CONFLICT (key) DO UPDATE SET taken_at = excluded.taken_at, full_at = CASE
     WHEN limits.full_at <= excluded.taken_at THEN excluded.full_at
@@ -48,45 +48,45 @@ ON CONFLICT (key) DO UPDATE SET taken_at = excluded.taken_at, full_at = CASE
 WHERE limits.full_at NOT BETWEEN CAST(:all_but_empty AS BIGINT) AND CAST(:empty AS BIGINT);
 
 -- name: states(keys)
--- When everything of these bursts will be there again, and when something was last taken; `keys` is a JSON array.
+-- When these bursts will be full again, and when a unit was last taken; `keys` is a JSON array.
 SELECT key, full_at, taken_at FROM limits WHERE key IN (SELECT value FROM json_each(:keys));
 
 -- name: states_on_postgresql(keys)
--- The same with this engine's functions of JSON.
+-- The same with PostgreSQL's JSON functions.
 SELECT key, full_at, taken_at FROM limits WHERE key IN (SELECT jsonb_array_elements_text(CAST(:keys AS JSONB)));
 
 -- name: delete_full(now, limit)!
--- Some of the limits of which everything is there again.
+-- Delete some of the bursts that are full again.
 DELETE FROM limits WHERE full_at <= :now AND key IN (
     SELECT key FROM limits WHERE full_at <= :now ORDER BY full_at LIMIT :limit
 );
 
 -- name: give_back(key, interval)!
--- Give one back of what was taken; touches no row if everything is there again.
+-- Give one taken unit back; touches no row if the burst was deleted.
 UPDATE limits SET full_at = full_at - CAST(:interval AS BIGINT) WHERE key = :key;
 
 -- name: count_text(prefix, day)!
--- A text was sent to a number that begins with these digits.
+-- Count an SMS to a number that begins with these digits.
 INSERT INTO sms_prefixes (prefix, day, sent) VALUES (:prefix, :day, 1)
 ON CONFLICT (prefix, day) DO UPDATE SET sent = sms_prefixes.sent + 1;
 
 -- name: count_confirmed(prefix, day)!
--- The code of a text came back.
+-- Count an SMS whose code was entered.
 INSERT INTO sms_prefixes (prefix, day, confirmed) VALUES (:prefix, :day, 1)
 ON CONFLICT (prefix, day) DO UPDATE SET confirmed = sms_prefixes.confirmed + 1;
 
 -- name: texts_of_prefix(prefix, since_day, day)^
--- How many texts went to numbers that begin with these digits from one day to another, and how many of their codes came back.
+-- Number of SMS to numbers that begin with these digits from one day to another, and number of codes that were entered.
 SELECT CAST(COALESCE(SUM(sent), 0) AS BIGINT) AS sent, CAST(COALESCE(SUM(confirmed), 0) AS BIGINT) AS confirmed
 FROM sms_prefixes WHERE prefix = :prefix AND day BETWEEN :since_day AND :day;
 
 -- name: closed_prefixes(since_day, day, least_sent, confirmed_part)$
--- How many prefixes had many texts and too few confirmations from one day to another.
+-- Number of prefixes with many SMS and too few confirmations from one day to another.
 SELECT COUNT(*) FROM (
     SELECT prefix FROM sms_prefixes WHERE day BETWEEN :since_day AND :day GROUP BY prefix
     HAVING SUM(sent) >= :least_sent AND SUM(confirmed) * :confirmed_part < SUM(sent)
 ) AS closed;
 
 -- name: delete_texts_outside(since_day, day)!
--- Forget the counts of long ago, and those of days to come, which a wrong clock wrote.
+-- Delete the counts of old days, and of future days, which a wrong clock wrote.
 DELETE FROM sms_prefixes WHERE day NOT BETWEEN :since_day AND :day;

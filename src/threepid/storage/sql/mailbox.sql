@@ -1,10 +1,10 @@
 -- name: store(mail_id, recipient, received_at, message)!
--- Keep a mail; the same mail again is kept once.
+-- Insert a mail; touches no row if its ID is known.
 INSERT INTO mailbox (id, recipient, received_at, message) VALUES (:mail_id, :recipient, :received_at, :message)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: trim(kept)!
--- Make room: only the newest are kept.
+-- Delete all but the newest mails.
 DELETE FROM mailbox WHERE id NOT IN (SELECT id FROM mailbox ORDER BY received_at DESC, id LIMIT :kept);
 
 -- name: newest(count)

@@ -1,5 +1,5 @@
 -- name: insert(order_id, channel, recipient, language, template, params, created_at, due_at, expires_at, destination, caller, urgency, step)!
--- A message that waits for delivery. One that is due gets a place in the line: behind what waits for the same caller.
+-- Insert a job. A job that is due gets a place in the queue, behind the jobs of the same caller.
 INSERT INTO outbox (
     id, channel, recipient, language, template, params, created_at, due_at, planned_at, expires_at,
     destination, caller, urgency, turn
@@ -14,7 +14,7 @@ VALUES (
 );
 
 -- name: line_up(now, step, count)!
--- Give messages whose pause is over a place in the line, those of one caller one behind the other.
+-- Give due jobs a place in the queue, those of one caller one behind the other.
 UPDATE outbox SET turn = :now + :step * due.place
 FROM (
     SELECT id, ROW_NUMBER() OVER (PARTITION BY caller, urgency ORDER BY due_at) - 1 AS place FROM (
@@ -27,7 +27,7 @@ WHERE outbox.id = due.id AND outbox.turn IS NULL AND outbox.worker IS NULL
     AND outbox.sent_at IS NULL AND outbox.failed_at IS NULL;
 
 -- name: line_up_on_postgresql(now, step, count)!
--- The same, without waiting for rows that another worker is just lining up (SQLite has no row locks to skip).
+-- The same, but skips rows that another worker has locked (SQLite has no row locks).
 UPDATE outbox SET turn = :now + :step * due.place
 FROM (
     SELECT id, ROW_NUMBER() OVER (PARTITION BY caller, urgency ORDER BY due_at) - 1 AS place FROM (
@@ -39,56 +39,58 @@ FROM (
 WHERE outbox.id = due.id AND outbox.turn IS NULL AND outbox.worker IS NULL
     AND outbox.sent_at IS NULL AND outbox.failed_at IS NULL;
 
--- name: in_line(now, closed_destinations, closed_callers, count)
--- The first messages of the line, the most urgent before others, without those that have to wait for their destination or caller.
-SELECT id, destination, caller FROM outbox
+-- name: in_line(now, closed_destinations, closed_callers, closed_channels, count)
+-- The first jobs in the queue, most urgent first, without those whose destination, caller or channel is closed.
+SELECT id, channel, destination, caller FROM outbox
 WHERE turn IS NOT NULL AND expires_at > :now
     AND destination NOT IN (SELECT value FROM json_each(:closed_destinations))
     AND caller NOT IN (SELECT value FROM json_each(:closed_callers))
+    AND channel NOT IN (SELECT value FROM json_each(:closed_channels))
 ORDER BY urgency, turn LIMIT :count;
 
--- name: in_line_on_postgresql(now, closed_destinations, closed_callers, count)
--- The same with PostgreSQL's words for JSON, and without those that another worker is just taking.
-SELECT id, destination, caller FROM outbox
+-- name: in_line_on_postgresql(now, closed_destinations, closed_callers, closed_channels, count)
+-- The same with PostgreSQL's JSON functions, without the rows that another worker has locked.
+SELECT id, channel, destination, caller FROM outbox
 WHERE turn IS NOT NULL AND expires_at > :now
     AND destination NOT IN (SELECT json_array_elements_text(CAST(:closed_destinations AS JSON)))
     AND caller NOT IN (SELECT json_array_elements_text(CAST(:closed_callers AS JSON)))
+    AND channel NOT IN (SELECT json_array_elements_text(CAST(:closed_channels AS JSON)))
 ORDER BY urgency, turn LIMIT :count FOR UPDATE SKIP LOCKED;
 
 -- name: claim(ids, worker, now)
--- Take these messages, unless somebody else did: only what is in the line can be taken, and taking it takes it out.
+-- Claim those of these jobs that are still in the queue; claiming a job takes it out of the queue.
 UPDATE outbox SET worker = :worker, renewed_at = :now, turn = NULL, attempts = attempts + 1
 WHERE id IN (SELECT value FROM json_each(:ids)) AND turn IS NOT NULL AND expires_at > :now
 RETURNING id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller;
 
 -- name: claim_on_postgresql(ids, worker, now)
--- The same with PostgreSQL's words for JSON.
+-- The same with PostgreSQL's JSON functions.
 UPDATE outbox SET worker = :worker, renewed_at = :now, turn = NULL, attempts = attempts + 1
 WHERE id IN (SELECT json_array_elements_text(CAST(:ids AS JSON))) AND turn IS NOT NULL AND expires_at > :now
 RETURNING id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller;
 
 -- name: sent(order_id, now)!
--- Delivered, whatever another worker thought of it; its contents are forgotten.
+-- Record a delivery, even if another worker recorded a failure, and erase the contents.
 UPDATE outbox SET sent_at = :now, failed_at = NULL, params = '', last_error = NULL, turn = NULL, worker = NULL
 WHERE id = :order_id AND sent_at IS NULL;
 
 -- name: retry_later(order_id, attempts, now, due_at, last_error)!
--- Not delivered; to be tried again. Only for the worker that has it: `attempts` is the number of its claim.
+-- Plan another attempt, only for the worker that holds the job: `attempts` is the number of its claim.
 UPDATE outbox SET due_at = :due_at, planned_at = :now, last_error = :last_error, turn = NULL, worker = NULL
 WHERE id = :order_id AND attempts = :attempts AND sent_at IS NULL AND failed_at IS NULL;
 
 -- name: failed(order_id, attempts, now, last_error)!
--- Never to be delivered; its contents are forgotten. Only for the worker that has it.
+-- Record a final failure and erase the contents, only for the worker that holds the job.
 UPDATE outbox SET failed_at = :now, params = '', last_error = :last_error, turn = NULL, worker = NULL
 WHERE id = :order_id AND attempts = :attempts AND sent_at IS NULL AND failed_at IS NULL;
 
 -- name: drop_expired(now)!
--- Too late to be of use. What a worker is just delivering is left to it.
+-- Fail the expired jobs that no worker holds.
 UPDATE outbox SET failed_at = :now, params = '', last_error = 'expired: ' || COALESCE(last_error, 'never tried'), turn = NULL
 WHERE expires_at <= :now AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL;
 
 -- name: pending(now)^
--- What there is to do: messages that stand in the line, that are to be put into it, and that have expired.
+-- What there is to do: are there jobs in the queue, jobs to put into it, and expired jobs?
 SELECT
     EXISTS (SELECT 1 FROM outbox WHERE turn IS NOT NULL) AS in_line,
     EXISTS (
@@ -100,47 +102,47 @@ SELECT
     ) AS expired;
 
 -- name: held()
--- The workers that have messages in hand, and when they last said so.
+-- The workers that hold jobs, and when they last renewed their claims.
 SELECT worker, MAX(renewed_at) AS renewed_at FROM outbox WHERE worker IS NOT NULL GROUP BY worker;
 
 -- name: held_by(worker)
--- The messages that a worker has in hand.
+-- The jobs that a worker holds.
 SELECT id FROM outbox WHERE worker = :worker;
 
 -- name: renew(worker, now)!
--- A worker lives. Others look whether this changes, so it does whatever the clock says.
+-- Renew the claims of a worker that is alive. Others watch for a change, so the value rises even if the clock does not.
 UPDATE outbox SET renewed_at = CASE WHEN renewed_at < :now THEN :now ELSE renewed_at + 1 END WHERE worker = :worker;
 
 -- name: let_go(worker, seen, now)!
--- What a worker has in hand is in the line again, unless it said after `seen` that it lives.
+-- Put a worker's jobs back into the queue, except those renewed after `seen`.
 UPDATE outbox SET worker = NULL, due_at = :now, planned_at = :now, turn = :now
 WHERE worker = :worker AND renewed_at <= :seen;
 
 -- name: let_one_go(order_id, worker, now)!
--- A message that a worker has taken and does not know of is in the line again.
+-- Put one job of a worker back into the queue, because the worker does not know of its claim.
 UPDATE outbox SET worker = NULL, due_at = :now, planned_at = :now, turn = :now
 WHERE id = :order_id AND worker = :worker;
 
 -- name: planned_after(then)$
--- Was a message planned later than that?
+-- Was a job planned later than `then`?
 SELECT 1 FROM outbox
 WHERE planned_at > :then AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL LIMIT 1;
 
 -- name: plan_anew(then, now)!
--- What was planned by a clock that was wrong waits from now on, as long as it was to wait.
+-- Let jobs that were planned by a clock that was ahead wait just as long, but from `now` on.
 UPDATE outbox SET due_at = :now + due_at - planned_at, planned_at = :now, turn = CASE WHEN turn IS NOT NULL THEN :now END
 WHERE planned_at > :then AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL;
 
 -- name: waiting_withdrawal(recipient, params)^
--- The newest request to an identity server that waits already: to ask the same twice is of no use.
+-- The newest waiting unbind request to an identity server with these parameters, so that no duplicate is sent.
 SELECT id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller FROM outbox
 WHERE channel = 'unbind' AND recipient = :recipient AND params = :params AND sent_at IS NULL AND failed_at IS NULL
 ORDER BY created_at DESC LIMIT 1;
 
 -- name: depth()$
--- How many messages wait.
+-- Number of waiting jobs.
 SELECT COUNT(*) FROM outbox WHERE sent_at IS NULL AND failed_at IS NULL;
 
 -- name: delete_done(then)!
--- Forget messages that were done with long ago.
+-- Delete finished jobs that were created before `then`.
 DELETE FROM outbox WHERE created_at <= :then AND (sent_at IS NOT NULL OR failed_at IS NOT NULL);

@@ -1,5 +1,5 @@
 -- name: insert(pepper, created_at)!
--- A pepper whose hashes are yet to be made; touches no row if there is one already.
+-- Insert a pepper whose hashes are yet to be made; touches no row if there is such a pepper already.
 INSERT INTO peppers (number, pepper, created_at)
 SELECT COALESCE(MAX(number), 0) + 1, CAST(:pepper AS TEXT), CAST(:created_at AS BIGINT) FROM peppers WHERE TRUE
 ON CONFLICT DO NOTHING;
@@ -10,112 +10,112 @@ SELECT number, pepper, created_at, last_medium, last_canonical, hashed, current_
 FROM peppers ORDER BY number;
 
 -- name: current()$
--- The pepper that clients are told.
+-- The current pepper, which clients use.
 SELECT pepper FROM peppers WHERE current_at IS NOT NULL AND answers_until IS NULL;
 
 -- name: answering(pepper, now)$
--- The number of a pepper under which lookups are answered.
+-- The number of a pepper with which lookups are answered.
 SELECT number FROM peppers
 WHERE pepper = :pepper AND current_at IS NOT NULL AND gone_at IS NULL
     AND (answers_until IS NULL OR answers_until > :now);
 
 -- name: hold()$
--- Nothing: SQLite has one writer at a time.
+-- Do nothing: SQLite has one writer at a time.
 SELECT 1;
 
 -- name: hold_on_postgresql()$
--- Keep rotations from beginning until this transaction ends: one that began unseen would miss what is published here.
+-- Keep rotations from beginning until this transaction ends: a rotation that it does not see would miss what it binds.
 SELECT number FROM peppers WHERE current_at IS NOT NULL AND answers_until IS NULL FOR SHARE;
 
 -- name: hold_alone()$
--- Nothing: SQLite has one writer at a time.
+-- Do nothing: SQLite has one writer at a time.
 SELECT 1;
 
 -- name: hold_alone_on_postgresql()$
--- Wait until everybody who publishes or withdraws without knowing of a new pepper is done.
+-- Wait until all transactions have ended that bind or unbind without knowing of a new pepper.
 SELECT number FROM peppers WHERE current_at IS NOT NULL AND answers_until IS NULL FOR UPDATE;
 
 -- name: claim(number, worker, now, leased_until, ahead)!
--- Take the work on a pepper for a while, or keep it; touches no row if somebody else has it.
+-- Take or keep the lease on the work on a pepper; touches no row if another worker has it.
 UPDATE peppers SET worker = :worker, leased_until = :leased_until
 WHERE number = :number AND (worker = :worker OR leased_until <= :now OR leased_until > :ahead);
 
 -- name: next_associations(medium, canonical, count)
--- The associations after this one, in the order of their addresses.
+-- The associations after this one, in order of address.
 SELECT medium, canonical, mxid, not_after FROM associations
 WHERE (medium, canonical) > (:medium, :canonical) ORDER BY medium, canonical LIMIT :count;
 
 -- name: next_associations_on_postgresql(medium, canonical, count)
--- The same, and they stay as they are until their hashes are written.
+-- The same, with row locks, so that they do not change until their hashes are written.
 SELECT medium, canonical, mxid, not_after FROM associations
 WHERE (medium, canonical) > (:medium, :canonical) ORDER BY medium, canonical LIMIT :count FOR SHARE;
 
 -- name: hashed_until(number, medium, canonical, count)!
--- The hashes of so many associations were made, up to this one.
+-- Record that the hashes of `count` more associations were made, up to this one.
 UPDATE peppers SET last_medium = :medium, last_canonical = :canonical, hashed = hashed + CAST(:count AS BIGINT)
 WHERE number = :number AND current_at IS NULL;
 
 -- name: retire(answers_until)!
--- The current pepper answers a while longer; touches no row if there is none yet.
+-- Let the current pepper answer until `answers_until`; touches no row if there is none yet.
 UPDATE peppers SET answers_until = :answers_until WHERE current_at IS NOT NULL AND answers_until IS NULL;
 
 -- name: make_current(number, now)!
--- All hashes of this pepper are there.
+-- Make a pepper current, once all its hashes are made.
 UPDATE peppers SET current_at = :now, worker = '', leased_until = 0 WHERE number = :number AND current_at IS NULL;
 
 -- name: end(number, now)!
--- No lookup is answered under this pepper any more.
+-- Stop answering lookups with this pepper.
 UPDATE peppers SET gone_at = :now WHERE number = :number AND gone_at IS NULL;
 
 -- name: delete(number)!
--- Forget a pepper of which no hash is left.
+-- Delete an ended pepper that has no hashes left.
 DELETE FROM peppers WHERE number = :number AND gone_at IS NOT NULL;
 
 -- name: rewrite_hash(key, hash, mxid, not_after)!
--- The hash of an address that was published anew; the last proof wins. Touches no row if it is not there yet.
+-- Update the hash of an address that was bound again; the last proof wins. Touches no row if the hash is not there yet.
 UPDATE association_hashes SET mxid = :mxid, not_after = :not_after
 WHERE key BETWEEN :key AND CAST(:key AS BIGINT) + 3 AND hash = :hash;
 
 -- name: add_hash(key, pepper, hash, mxid, not_after)!
--- The hash of an address that was just published; touches no row if another hash has this place.
+-- Insert the hash of a bound address; touches no row if another hash has this place.
 INSERT INTO association_hashes (key, pepper, hash, mxid, not_after) VALUES (:key, :pepper, :hash, :mxid, :not_after)
 ON CONFLICT DO NOTHING;
 
 -- name: erase_hash(key, hash)!
--- The address was withdrawn.
+-- Delete the hash of an unbound address.
 DELETE FROM association_hashes WHERE key BETWEEN :key AND CAST(:key AS BIGINT) + 3 AND hash = :hash;
 
 -- name: add_hashes(pepper, rows)!
--- Many hashes at once, from a JSON array of arrays; leaves out those whose place is taken.
+-- Insert many hashes from a JSON array of arrays; leaves out those whose place is taken.
 INSERT INTO association_hashes (key, pepper, hash, mxid, not_after)
 SELECT value ->> 0, CAST(:pepper AS BIGINT), value ->> 1, value ->> 2, value ->> 3 FROM json_each(:rows) WHERE TRUE
 ON CONFLICT DO NOTHING;
 
 -- name: add_hashes_on_postgresql(pepper, rows)!
--- The same: PostgreSQL calls its function otherwise, and its values are texts.
+-- The same with PostgreSQL's JSON function, whose values are text.
 INSERT INTO association_hashes (key, pepper, hash, mxid, not_after)
 SELECT CAST(value ->> 0 AS BIGINT), CAST(:pepper AS BIGINT), value ->> 1, value ->> 2, CAST(value ->> 3 AS BIGINT)
 FROM json_array_elements(CAST(:rows AS JSON)) ON CONFLICT DO NOTHING;
 
 -- name: nth_key(pepper, first, last, count)$
--- Where the hash stands that comes after so many others of a pepper.
+-- The key of the hash of a pepper that comes after `count` others.
 SELECT key FROM association_hashes WHERE key BETWEEN :first AND :last AND pepper = :pepper
 ORDER BY key LIMIT 1 OFFSET :count;
 
 -- name: delete_hashes(pepper, first, last)!
--- Forget those hashes of a pepper that stand here.
+-- Delete the hashes of a pepper between these keys.
 DELETE FROM association_hashes WHERE key BETWEEN :first AND :last AND pepper = :pepper;
 
 -- name: by_hashes(pepper, keys, now)$
--- A JSON object of hashes and the users whose addresses have them: of all that stand where those do that are asked for.
--- One row, because the interpreter's lock changes hands for each; a join with an array is a third of a query for each hash.
+-- A JSON object of hash and user ID, for all hashes at the places of the wanted keys.
+-- One row, because each row releases the GIL. A join with an array takes a third of the time of a query for each hash.
 SELECT json_group_object(h.hash, h.mxid) FROM carray(:keys) AS asked
 CROSS JOIN association_hashes AS h ON h.key BETWEEN asked.value AND asked.value + 3
 WHERE h.pepper = :pepper AND h.not_after > :now;
 
 -- name: by_hashes_on_postgresql(pepper, keys, now)$
--- The same with an array of PostgreSQL. The limit says how few there are between two numbers: it would expect so many that it
--- walks through the whole table.
+-- The same with a PostgreSQL array. The LIMIT tells the planner how few rows a range has; without it, it would expect so many
+-- that it scans the whole table.
 SELECT CAST(COALESCE(json_object_agg(h.hash, h.mxid), '{}') AS TEXT)
 FROM unnest(CAST(:keys AS BIGINT[])) AS asked (key) CROSS JOIN LATERAL (
     SELECT pepper, hash, mxid, not_after FROM association_hashes WHERE key BETWEEN asked.key AND asked.key + 3

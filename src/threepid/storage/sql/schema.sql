@@ -1,3 +1,3 @@
 -- name: version()$
--- The newest step that was applied to this database.
+-- The newest migration that was applied to this database.
 SELECT max(version) AS version FROM schema_migrations;

@@ -1,5 +1,5 @@
 -- name: insert(sid, purpose, owner, medium, canonical, address, secret_hash, send_attempt, next_link, created_at, expires_at)
--- A new validation session; answers no row if one is open for the same purpose, owner, address and secret.
+-- Insert a validation session; returns no row if one is open for the same purpose, owner, address and secret.
 INSERT INTO validation_sessions
     (sid, purpose, owner, medium, canonical, address, secret_hash, send_attempt, wrong_attempts, next_link,
      created_at, expires_at)
@@ -10,7 +10,7 @@ ON CONFLICT (purpose, owner, medium, canonical, secret_hash) WHERE consumed_at I
 RETURNING *;
 
 -- name: close_over(purpose, owner, medium, canonical, secret_hash, now, ahead)!
--- A session that has expired, or that a clock opened or validated that was ahead, makes room for the next one of the same purpose, owner, address and secret.
+-- Close a session that has expired, or that a clock that was ahead opened or validated, to make room for the next.
 UPDATE validation_sessions SET consumed_at = :now
 WHERE purpose = :purpose AND owner = :owner AND medium = :medium AND canonical = :canonical
     AND secret_hash = :secret_hash AND consumed_at IS NULL
@@ -27,75 +27,75 @@ WHERE purpose = :purpose AND owner = :owner AND medium = :medium AND canonical =
 SELECT * FROM validation_sessions WHERE sid = :sid;
 
 -- name: by_link(link_hash)^
--- The session that a mailed link belongs to.
+-- The session of a mailed link.
 SELECT * FROM validation_sessions WHERE sid = (SELECT sid FROM validation_tokens WHERE link_hash = :link_hash);
 
 -- name: raise_send_attempt(sid, send_attempt)!
--- Take a higher send_attempt; touches no row if one as high was taken already.
+-- Raise `send_attempt`; touches no row if it is as high already.
 UPDATE validation_sessions SET send_attempt = :send_attempt WHERE sid = :sid AND send_attempt < :send_attempt;
 
 -- name: insert_token(sid, send_attempt, link_hash, link_expires_at, code_hash, code_expires_at, origin)!
--- The link and the code of one message, and who asked for it.
+-- Insert the link and code hashes of a message, and the origin of the request for it.
 INSERT INTO validation_tokens (sid, send_attempt, link_hash, link_expires_at, code_hash, code_expires_at, origin)
 VALUES (:sid, :send_attempt, :link_hash, :link_expires_at, :code_hash, :code_expires_at, :origin);
 
 -- name: origin_of_link(link_hash)$
--- Who asked for the message of a link.
+-- The origin of the request for a link's message.
 SELECT origin FROM validation_tokens WHERE link_hash = :link_hash;
 
 -- name: tokens(sid)
--- The links and codes of a session's messages.
+-- The link and code hashes of a session's messages.
 SELECT link_hash, link_expires_at, code_hash, code_expires_at FROM validation_tokens WHERE sid = :sid;
 
 -- name: spend_attempt(sid, attempts)!
--- Count a try as wrong before it is looked at; touches no row if the budget of the session is spent.
+-- Count an attempt as wrong before it is checked; touches no row if the session is closed, validated or out of attempts.
 UPDATE validation_sessions SET wrong_attempts = wrong_attempts + 1
 WHERE sid = :sid AND wrong_attempts < :attempts AND validated_at IS NULL AND consumed_at IS NULL;
 
 -- name: validate(sid, now, expires_at)!
--- The right token came: give the try back and note the time.
+-- Validate a session after a right token, and take the attempt off the count of wrong ones.
 UPDATE validation_sessions
 SET validated_at = :now, wrong_attempts = wrong_attempts - 1, expires_at = :expires_at
 WHERE sid = :sid AND validated_at IS NULL AND consumed_at IS NULL;
 
 -- name: validate_by_link(sid, now, expires_at, attempts)!
--- The mailed link was confirmed. Touches no row if the session is finished, dead or expired.
+-- Validate a session by its mailed link; touches no row if it is closed, validated, expired or out of attempts.
 UPDATE validation_sessions SET validated_at = :now, expires_at = :expires_at
 WHERE sid = :sid AND validated_at IS NULL AND consumed_at IS NULL AND expires_at > :now AND wrong_attempts < :attempts;
 
 -- name: wrong_attempts_at(medium, canonical, since, ahead)$
--- Wrong tries in all sessions of an address that were opened since then.
+-- Number of wrong attempts in all sessions of an address that were opened after `since`.
 SELECT COALESCE(SUM(wrong_attempts), 0) FROM validation_sessions
 WHERE medium = :medium AND canonical = :canonical AND created_at > :since AND created_at <= :ahead;
 
 -- name: consume(sid, now, ahead)!
--- Use a validated session up; touches no row if it was used, has expired or is not validated.
+-- Use up a validated session; touches no row if it was used, has expired or is not validated.
 UPDATE validation_sessions SET consumed_at = :now
 WHERE sid = :sid AND consumed_at IS NULL AND validated_at <= :ahead AND expires_at > :now;
 
 -- name: close_of_address(medium, canonical, purpose, now)!
--- End the open sessions of an address and purpose: what they would have proven is settled.
+-- Close the open sessions of an address and purpose, because what they would prove is settled.
 UPDATE validation_sessions SET consumed_at = :now
 WHERE medium = :medium AND canonical = :canonical AND purpose = :purpose AND consumed_at IS NULL;
 
 -- name: close_additions(medium, canonical, owner, now)!
--- The account has removed the address: what it, or nobody in particular, would add it by again ends. Another account's
--- session goes on, or its end would tell that somebody had the address.
+-- Close the sessions, of this account or without an owner, that would add an address again which the account has removed.
+-- Another account's session stays open: if it closed, it would reveal that an account had the address.
 UPDATE validation_sessions SET consumed_at = :now
 WHERE medium = :medium AND canonical = :canonical AND purpose = 'add' AND owner IN ('', :owner) AND consumed_at IS NULL;
 
 -- name: close_of_owner(owner, now)!
--- End the open sessions that an account opened.
+-- Close the open sessions of an account.
 UPDATE validation_sessions SET consumed_at = :now WHERE owner = :owner AND consumed_at IS NULL;
 
 -- name: delete_before(then, limit)!
--- Some of the sessions that expired before then.
+-- Delete some of the sessions that expired before `then`.
 DELETE FROM validation_sessions WHERE expires_at <= :then AND sid IN (
     SELECT sid FROM validation_sessions WHERE expires_at <= :then ORDER BY expires_at LIMIT :limit
 );
 
 -- name: use_remote(id_server, sid_hash, user_id, medium, canonical, used_at)!
--- Remember a session of another identity server as used; touches no row if it was used before.
+-- Record a session of another identity server as used; touches no row if it was used before.
 INSERT INTO remote_sessions (id_server, sid_hash, user_id, medium, canonical, used_at)
 VALUES (:id_server, :sid_hash, :user_id, :medium, :canonical, :used_at)
 ON CONFLICT (id_server, sid_hash) DO NOTHING;

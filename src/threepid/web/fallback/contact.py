@@ -1,4 +1,4 @@
-"""The stages that prove an address: first it is named and sent a code, then the code comes back."""
+"""The stages that prove an address: one page asks for the address, the next for the code sent to it."""
 
 from typing import Any, Final
 
@@ -12,8 +12,10 @@ from threepid.domain.services import Services
 from threepid.domain.validation.sessions import CODE_LIFE
 from threepid.http.exchange import Answer
 from threepid.http.forms import Form
+from threepid.i18n import Text, negotiation
 from threepid.spec.errors import (
     InvalidParam,
+    LimitExceeded,
     MatrixError,
     NotFound,
     NoValidSession,
@@ -22,19 +24,19 @@ from threepid.spec.errors import (
     Unrecognized,
 )
 from threepid.spec.uia import AuthData, Operation
-from threepid.web import countries, language
+from threepid.web import countries
 from threepid.web.fallback.visit import Visit
 from threepid.web.render import Pages
 
 _MAX_ATTEMPT_DIGITS: Final = 6
 _WRONG_ADDRESS: Final = {
-    "email": "This is not an e-mail address that we can send to: please look at it again.",
-    "msisdn": "This is not a phone number that we can send to: please look at it again.",
+    "email": Text("We cannot send to this email address. Please check it."),
+    "msisdn": Text("We cannot send to this phone number. Please check it."),
 }
 
 
 class _Sent(Struct, frozen=True):
-    """The message on its way: what the second page knows of the validation session."""
+    """A sent message: the data of the validation session that the second page carries in its form."""
 
     address: str
     sid: str
@@ -55,11 +57,11 @@ class ContactStage:
         self._medium = medium
 
     async def show(self, visit: Visit) -> Answer:
-        """The first page, which asks for the address."""
+        """Show the first page, which asks for the address."""
         return self._ask_address(visit, {})
 
     async def submit(self, visit: Visit, form: Form) -> Answer | None:
-        """None if the stage is complete, else the page that comes now. Raises NotFound or Unrecognized if it can never be."""
+        """None if the stage is complete, else the next page. Raises NotFound or Unrecognized if it cannot be completed."""
         action = form.get("action")
         if action == "send":
             return await self._send(visit, form)
@@ -83,7 +85,7 @@ class ContactStage:
             address = self._parse(sent.address, None)
             try:
                 sent = await self._request(visit, address, sent.client_secret, sent.attempt + 1)
-            except SessionExpired:  # it is over, or had too many wrong codes: another secret opens another one
+            except SessionExpired:  # or it had too many wrong codes: a new client secret opens a new session
                 sent = await self._request(visit, address)
         except MatrixError as error:
             return self._ask_code(visit, sent, error)
@@ -94,18 +96,18 @@ class ContactStage:
             await self._validation.submit_token(sent.sid, sent.client_secret, "".join(code.split()))
         except NoValidSession:
             return self._ask_address(
-                visit, {"address": sent.address}, SessionExpired("This took too long: please start again.")
+                visit, {"address": sent.address}, SessionExpired(Text("This took too long. Please start again."))
             )
         except MatrixError as error:
             return self._ask_code(visit, sent, at_code=error)
         return await self._complete(visit, sent)
 
     async def _look(self, visit: Visit, sent: _Sent) -> Answer | None:
-        """The button behind the mailed link was pressed, says the person."""
-        not_yet = "We do not see that yet: please open the link of the mail and press the button there."
+        """Complete the stage: the person says that they confirmed the mailed link."""
+        not_yet = Text("We have not seen that yet. Open the link in the mail and press the button on the page.")
         return await self._complete(visit, sent, not_yet)
 
-    async def _complete(self, visit: Visit, sent: _Sent, otherwise: str | None = None) -> Answer | None:
+    async def _complete(self, visit: Visit, sent: _Sent, otherwise: Text | None = None) -> Answer | None:
         creds = {"sid": sent.sid, "client_secret": sent.client_secret}
         auth = AuthData(type=visit.stage, threepid_creds=creds)
         try:
@@ -113,7 +115,7 @@ class ContactStage:
         except (NotFound, Unrecognized):
             raise
         except ThreepidAuthFailed as error:
-            return self._ask_code(visit, sent, ThreepidAuthFailed(otherwise or error.message))
+            return self._ask_code(visit, sent, ThreepidAuthFailed(otherwise or error.text))
         except MatrixError as error:
             return self._ask_code(visit, sent, error)
         return None
@@ -122,7 +124,7 @@ class ContactStage:
         try:
             return addresses.parse_address(self._medium, text, country)
         except AmbiguousNumber as error:
-            raise InvalidParam(str(error)) from None
+            raise InvalidParam(error.text) from None
         except InvalidAddress:
             raise InvalidParam(_WRONG_ADDRESS[self._medium]) from None
 
@@ -134,7 +136,7 @@ class ContactStage:
             client=visit.client,
             client_secret=secret,
             send_attempt=attempt,
-            # Not the visitor: what the code is good for was asked for by whoever began the session.
+            # The origin is that of the authentication session, not of this visitor: the code authorizes the session's request.
             origin=visit.view.origin,
             closes=visit.view.operation is Operation.DEACTIVATE,
         )
@@ -149,7 +151,7 @@ class ContactStage:
             error,
             address=form.get("address", ""),
             countries=offered,
-            country=form.get("country") or language.country(visit.languages, codes),
+            country=form.get("country") or negotiation.country(visit.languages, codes),
         )
 
     def _ask_code(
@@ -178,7 +180,9 @@ class ContactStage:
             status=error.status if error else 200,
             headers=error.headers() if error else None,
             visit=visit,
-            problem=error.message if error else None,
+            problem=error.text if error else None,
+            limited=isinstance(error, LimitExceeded),
+            over=isinstance(error, SessionExpired),
             **values,
         )
 

@@ -1,4 +1,4 @@
-"""Stages of one form each: password, terms, registration token, captcha, and the one that asks for nothing."""
+"""The stages with one form each: password, terms, registration token, captcha and dummy."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -11,18 +11,18 @@ from threepid.domain.authentication.uia import Uia
 from threepid.domain.services import Homeserver
 from threepid.http.exchange import Answer
 from threepid.http.forms import Form
-from threepid.spec.errors import InvalidParam, MatrixError, NotFound, Unrecognized
+from threepid.i18n import Text, negotiation
+from threepid.spec.errors import InvalidParam, LimitExceeded, MatrixError, NotFound, Unrecognized
 from threepid.spec.uia import DUMMY, PASSWORD, RECAPTCHA, REGISTRATION_TOKEN, TERMS, AuthData
-from threepid.web import language
 from threepid.web.fallback.visit import Visit
 from threepid.web.render import Pages
 
 _CAPTCHA_ANSWERS: Final = ("g-recaptcha-response", "h-captcha-response", "cf-turnstile-response")
-"""What the widgets of the known providers call their answer."""
+"""Form fields in which the widgets of the known providers put their answer."""
 
 
 def form_stages(homeserver: Homeserver, pages: Pages) -> dict[str, "FormStage"]:
-    """The stages that are made of one form."""
+    """The stages with one form, by stage type. The captcha only if one is configured."""
     captcha = homeserver.settings.captcha
     kinds = [
         FormKind(DUMMY, "auth_dummy.html", _dummy),
@@ -36,33 +36,33 @@ def form_stages(homeserver: Homeserver, pages: Pages) -> dict[str, "FormStage"]:
 
 
 class FormKind(Struct, frozen=True):
-    """What is particular about the form of a stage."""
+    """The form of a stage: template, parser, values and policy."""
 
     stage: str
     template: str
     read: Callable[[Visit, Form], AuthData]
-    """What the form says. Raises InvalidParam for what the person must put right."""
+    """Reads the form. Raises InvalidParam for input that the person must correct."""
     values: Callable[[Visit], dict[str, Any]] = lambda _visit: {}
-    """What the template needs besides."""
+    """Further values for the template."""
     allow: Mapping[str, str] = {}
-    """What the page's policy allows beside the rest."""
+    """Further directives of the page's policy."""
 
 
 class FormStage:
     """A stage whose page has one form."""
 
     def __init__(self, uia: Uia, pages: Pages, kind: FormKind) -> None:
-        """Of one kind."""
+        """`kind` describes the form."""
         self._uia = uia
         self._pages = pages
         self._kind = kind
 
     async def show(self, visit: Visit) -> Answer:
-        """The form."""
+        """Show the form."""
         return self._page(visit)
 
     async def submit(self, visit: Visit, form: Form) -> Answer | None:
-        """None if the stage is complete, else the form again. Raises NotFound or Unrecognized if it can never be."""
+        """None if the stage is complete, else the form again. Raises NotFound or Unrecognized if it cannot be completed."""
         try:
             await self._uia.complete(visit.session, self._kind.read(visit, form), client=visit.client)
         except (NotFound, Unrecognized):
@@ -78,7 +78,8 @@ class FormStage:
             headers=error.headers() if error else None,
             allow=self._kind.allow,
             visit=visit,
-            problem=error.message if error else None,
+            problem=error.text if error else None,
+            limited=isinstance(error, LimitExceeded),
             **self._kind.values(visit),
         )
 
@@ -88,7 +89,7 @@ def _dummy(_visit: Visit, _form: Form) -> AuthData:
 
 
 def _password(_visit: Visit, form: Form) -> AuthData:
-    # Whose password it is, the session knows.
+    # No user here: the authentication session knows the user.
     return AuthData(type=PASSWORD, password=form.get("password", ""))
 
 
@@ -97,7 +98,7 @@ def _registration_token(_visit: Visit, form: Form) -> AuthData:
 
 
 class Document(Struct, frozen=True):
-    """A document to accept, in the language that suits the visitor best."""
+    """A document to accept, in the language that fits the visitor best."""
 
     id: str
     version: str
@@ -109,15 +110,15 @@ class Document(Struct, frozen=True):
 def _documents(visit: Visit) -> list[Document]:
     found = []
     for id_, policy in visit.view.params[TERMS]["policies"].items():
-        chosen = language.best(visit.languages, [name for name in policy if name != "version"])
+        chosen = negotiation.best(visit.languages, [name for name in policy if name != "version"])
         found.append(Document(id_, policy["version"], chosen, policy[chosen]["name"], policy[chosen]["url"]))
     return found
 
 
 def _terms(visit: Visit, form: Form) -> AuthData:
-    # The version is in the form: a document that was replaced in the meantime has not been read.
+    # The form carries the versions: the person has not read a version that was published after the page was loaded.
     if any(form.get(f"accept-{document.id}") != document.version for document in _documents(visit)):
-        raise InvalidParam("Please read and accept all of it to go on.")
+        raise InvalidParam(Text("Read and accept everything to continue."))
     return AuthData(type=TERMS)
 
 
@@ -137,5 +138,5 @@ def _captcha_kind(captcha: Captcha) -> FormKind:
 def _captcha(_visit: Visit, form: Form) -> AuthData:
     answer = next((form[name] for name in _CAPTCHA_ANSWERS if form.get(name)), "")
     if not answer:
-        raise InvalidParam("Please solve the captcha first.")
+        raise InvalidParam(Text("Solve the captcha first."))
     return AuthData(type=RECAPTCHA, response=answer)

@@ -1,4 +1,4 @@
-"""The pages on which a stage of User-Interactive Authentication is completed outside the app.
+"""The fallback pages: complete a stage of User-Interactive Authentication in a browser, for apps that do not support it.
 
 https://spec.matrix.org/latest/client-server-api/#fallback
 """
@@ -14,8 +14,8 @@ from threepid.domain.services import Homeserver, Services
 from threepid.http import forms
 from threepid.http.exchange import Answer, Request, Route
 from threepid.http.parameters import parse_parameters
+from threepid.i18n import Text, negotiation
 from threepid.spec.errors import NotFound, Unrecognized
-from threepid.web import language
 from threepid.web.fallback.contact import ContactStage
 from threepid.web.fallback.forms import FormStage, form_stages
 from threepid.web.fallback.visit import Visit
@@ -43,7 +43,7 @@ class _Fallback:
         }
 
     async def show(self, request: Request, variables: Mapping[str, str]) -> Answer:
-        """The page of the stage; of one that is done already, the page that tells the app so."""
+        """Show the page of the stage, or, if the stage is complete, the page that notifies the app."""
         try:
             visit = await self._visit(request, variables["stage"])
             if (instead := self._instead(visit)) is not None:
@@ -53,7 +53,7 @@ class _Fallback:
             return self._refusal(error)
 
     async def submit(self, request: Request, variables: Mapping[str, str]) -> Answer:
-        """Something was typed or pressed."""
+        """Handle a submitted form of the stage."""
         form = await forms.read(request, self._config)
         try:
             visit = await self._visit(request, variables["stage"])
@@ -61,7 +61,7 @@ class _Fallback:
                 return instead
             if visit.done:
                 return self._done()
-            # A stage answers with its page until it is complete.
+            # A stage returns a page until it is complete.
             return await self._stage(visit).submit(visit, form) or self._done()
         except (NotFound, Unrecognized) as error:
             return self._refusal(error)
@@ -76,11 +76,11 @@ class _Fallback:
             stage=stage,
             view=view,
             client=request.client,
-            languages=language.wanted(request.header("accept-language")),
+            languages=negotiation.wanted(request.header("accept-language")),
         )
 
     def _instead(self, visit: Visit) -> Answer | None:
-        """The page that says why the stage has none, be it done or not; None if it has one."""
+        """The page that says why the stage has no page here, complete or not; None if it has one."""
         page = visit.view.page_of(visit.stage)
         if page is Page.OPEN:
             return None
@@ -89,7 +89,7 @@ class _Fallback:
         return self._pages.page("auth_unnamed.html", status=403)
 
     def _stage(self, visit: Visit) -> "FormStage | ContactStage":
-        """Raises Unrecognized for a stage that is not the next one of any flow."""
+        """The handler of the stage. Raises Unrecognized for a stage that is not next in any flow."""
         stage = self._stages.get(visit.stage)
         if stage is None or not visit.is_next:
             raise Unrecognized
@@ -102,5 +102,7 @@ class _Fallback:
         if isinstance(error, NotFound):
             return self._pages.page("auth_gone.html", status=404, minutes=IDLE // MINUTE)
         return self._pages.message(
-            "This step is not needed now", "Please go back to your app: it knows which step comes next.", status=400
+            Text("This step is not needed"),
+            Text("Go back to your app. It knows which step comes next."),
+            status=400,
         )

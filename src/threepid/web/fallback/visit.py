@@ -1,4 +1,4 @@
-"""Somebody at the page of a stage of User-Interactive Authentication."""
+"""A visit to the fallback page of a stage of User-Interactive Authentication."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -6,18 +6,19 @@ from typing import Final
 from msgspec import Struct
 
 from threepid.domain.authentication.views import View
+from threepid.i18n import Text
 from threepid.spec.uia import Operation
 
-PURPOSES: Final[Mapping[Operation, str]] = {
-    Operation.REGISTER: "open an account",
-    Operation.CHANGE_PASSWORD: "set a new password",
-    Operation.DEACTIVATE: "close your account for good",
-    Operation.DELETE_DEVICE: "log out one of your devices",
-    Operation.DELETE_DEVICES: "log out some of your devices",
-    Operation.ADD_THREEPID: "add an address or a phone number to your account",
-    Operation.GET_LOGIN_TOKEN: "log in on another device",
+PURPOSES: Final[Mapping[Operation, Text]] = {
+    Operation.REGISTER: Text("Your app needs this to create an account."),
+    Operation.CHANGE_PASSWORD: Text("Your app needs this to set a new password."),
+    Operation.DEACTIVATE: Text("Your app needs this to close your account for good."),
+    Operation.DELETE_DEVICE: Text("Your app needs this to sign out one of your devices."),
+    Operation.DELETE_DEVICES: Text("Your app needs this to sign out some of your devices."),
+    Operation.ADD_THREEPID: Text("Your app needs this to add an email address or phone number to your account."),
+    Operation.GET_LOGIN_TOKEN: Text("Your app needs this to sign in on another device."),
 }
-"""What the operations that need authentication are for, in the words of the pages."""
+"""The sentences in which the pages name the operation to authenticate."""
 
 
 class Visit(Struct, frozen=True, kw_only=True):
@@ -29,7 +30,7 @@ class Visit(Struct, frozen=True, kw_only=True):
     client: str
     """The visitor's IP address."""
     languages: tuple[str, ...]
-    """Those that the browser asks for, the dearest first."""
+    """The languages that the browser accepts, best first."""
 
     @property
     def done(self) -> bool:
@@ -43,6 +44,6 @@ class Visit(Struct, frozen=True, kw_only=True):
         return any(flow[: len(following)] == following for flow in self.view.flows)
 
     @property
-    def purpose(self) -> str:
-        """What the person is about to do, '' if there are no words for it: nobody should confirm they know not what."""
+    def purpose(self) -> Text:
+        """The sentence that says what the person is about to authorize."""
         return PURPOSES[self.view.operation]

@@ -1,1 +1,1 @@
-"""One module for each page or small family of pages."""
+"""One module for each page or small group of pages."""

@@ -1,6 +1,6 @@
 """The page behind the link in a mail: GET shows what is confirmed and a button, POST confirms.
 
-Mail scanners open links, so opening one changes nothing (unless the operator wants it: `web.link_confirms = "get"`).
+Mail scanners open links, so opening one changes nothing, unless the operator sets `web.link_confirms = "get"`.
 """
 
 from collections.abc import Mapping
@@ -28,11 +28,11 @@ class _Confirm:
         self._web = self._config.web
 
     async def show(self, _request: Request, variables: Mapping[str, str]) -> Answer:
-        """What the link is for. A HEAD and a scanner's GET come here too."""
+        """Show what the link confirms. HEAD requests and mail scanners get here, too."""
         view = await self._services.validation.view_link(variables["link"])
         if view.confirmation is not Confirmation.READY or view.session is None:
             return self._done(view)
-        # Whoever asked for a new password chooses it, so that takes a person who has read so, whatever the setting.
+        # A password reset always takes a button: the requester chooses the new password, so a person must read what it does.
         if self._web.link_confirms == "get" and view.session.purpose != Purpose.RESET:
             return self._done(await self._services.validation.confirm_link(variables["link"]))
         return self._pages.page(
@@ -43,14 +43,14 @@ class _Confirm:
         )
 
     async def confirm(self, request: Request, variables: Mapping[str, str]) -> Answer:
-        """The button was pressed."""
+        """Confirm the address: the button was pressed."""
         forms.refuse_foreign(request, self._config)
         return self._done(await self._services.validation.confirm_link(variables["link"]))
 
     def _sent_on(self, next_link: str | None, sid: str) -> Mapping[str, str]:
-        """The directive by which the answer to the form may lead to the `next_link` of a session.
+        """The directive that allows the form's answer to redirect to the `next_link` of a session.
 
-        Chromium applies `form-action` to redirects too: without it, nothing would happen that anybody sees.
+        Chromium applies `form-action` to redirects, too: without the directive, it blocks the redirect silently.
         """
         destination = None if next_link is None else target(self._web, next_link, sid)
         return {} if destination is None else {"form-action": f"'self' {source(destination)}"}

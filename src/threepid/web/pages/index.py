@@ -1,4 +1,4 @@
-"""The page at `/`: what this server is, and where people who came here can go."""
+"""The page at `/`: describes this server and links to its other pages and documents."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -16,7 +16,7 @@ _LANGUAGE: Final = "en"
 
 
 class Document(Struct, frozen=True):
-    """A document that people can read."""
+    """A link to a document."""
 
     name: str
     url: str
@@ -46,7 +46,7 @@ def routes(services: Services, pages: Pages) -> list[Route]:
 
 
 def _documents(config: Config) -> list[Document]:
-    """The documents of both roles in the language of the page, or in the first that there is; each once."""
+    """The documents of both roles in the page's language, else in their first; each URL once."""
     found = {}
     for role in (config.accounts, config.identity):
         for document in role.terms if role is not None else ():

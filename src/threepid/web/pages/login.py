@@ -1,4 +1,4 @@
-"""The login fallback: a page that performs the whole login for a client that knows none of its ways.
+"""The login fallback: a page that performs the whole login, for a client that supports no login type of this server.
 
 https://spec.matrix.org/latest/client-server-api/#login-fallback
 """
@@ -13,8 +13,8 @@ def routes(pages: Pages) -> list[Route]:
     """The route of the page."""
 
     async def show(_request: Request, _variables: Mapping[str, str]) -> Answer:
-        """The form; its script reads the query and hands in the login."""
-        # The script sends the form, never the browser: without it, the password would go where nobody reads it.
+        """Show the form; its script reads the query and sends the login."""
+        # Only the script may send the form: without it, the browser would send the password to a page that ignores it.
         allow = {**SCRIPT, "connect-src": "'self'", "form-action": "'none'"}
         return pages.page("login.html", allow=allow)
 

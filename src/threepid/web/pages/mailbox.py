@@ -1,4 +1,4 @@
-"""The development mailbox: what would have been mailed, to look at. Served only with the `mailbox` transport."""
+"""The development mailbox: shows mails that were not sent. Served only with the `mailbox` transport."""
 
 import email
 import email.policy
@@ -12,6 +12,7 @@ from msgspec import Struct
 from threepid.domain.mailbox import Mailbox
 from threepid.domain.services import Services
 from threepid.http.exchange import Answer, Request, Route
+from threepid.i18n import Text
 from threepid.web.render import HEADERS, Pages
 
 _SHOWN: Final = 50
@@ -43,13 +44,13 @@ class _Mailbox:
         self._pages = pages
 
     async def list(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
-        """The newest mails."""
+        """List the newest mails."""
         mails = await self._mailbox.newest(_SHOWN)
         lines = [Line(mail.id, mail.recipient, str(_parse(mail.message)["Subject"])) for mail in mails]
         return self._pages.page("mailbox.html", mails=lines)
 
     async def show(self, _request: Request, variables: Mapping[str, str]) -> Answer:
-        """One mail."""
+        """Show one mail."""
         mail = await self._mailbox.get(variables["mail_id"])
         if mail is None:
             return self._gone()
@@ -67,7 +68,7 @@ class _Mailbox:
         )
 
     async def html(self, _request: Request, variables: Mapping[str, str]) -> Answer:
-        """The HTML part, for the frame on the mail's page: nothing in it runs, loads or leads anywhere."""
+        """The HTML part, for the frame on the mail's page: its policy blocks scripts, resources and links."""
         mail = await self._mailbox.get(variables["mail_id"])
         if mail is None:
             return self._gone()
@@ -87,7 +88,9 @@ class _Mailbox:
         return Answer(200, mail.message, content_type="text/plain; charset=utf-8", headers=HEADERS)
 
     def _gone(self) -> Answer:
-        return self._pages.message("There is no such mail", "It may have made room for newer ones.", status=404)
+        return self._pages.message(
+            Text("This mail does not exist"), Text("Newer mails may have replaced it."), status=404
+        )
 
 
 def _parse(message: bytes) -> EmailMessage:

@@ -1,6 +1,6 @@
-"""The page behind the link in an invitation that ends them: GET shows a button, POST stops. Mail scanners open links.
+"""The page that stops invitations to an address: GET shows a button, because mail scanners open links; POST stops them.
 
-Mail programs send the POST by themselves when a person unsubscribes there: https://www.rfc-editor.org/rfc/rfc8058
+Mail programs send the POST themselves when a person unsubscribes: https://www.rfc-editor.org/rfc/rfc8058
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from threepid.domain.identity.invites import Invites
 from threepid.domain.services import Services
 from threepid.http import forms
 from threepid.http.exchange import Answer, Request, Route
+from threepid.i18n import Text
 from threepid.web.render import Pages
 
 
@@ -27,12 +28,12 @@ class _StopInvites:
         self._pages = pages
 
     async def show(self, _request: Request, variables: Mapping[str, str]) -> Answer:
-        """What the link is for."""
+        """Show what the link stops."""
         return self._page(done=False) if self._invites.can_stop(variables["token"]) else self._gone()
 
     async def stop(self, request: Request, variables: Mapping[str, str]) -> Answer:
-        """The button was pressed; pressing it again is no error."""
-        # A mail program on the web is another site, and may do it: it knows the link, which is all that anybody needs.
+        """Stop invitations to the address. Doing it again is not an error."""
+        # Webmail may send a one-click POST cross-site: it knows the link, and the link is the authorization.
         if not await forms.is_one_click(request):
             forms.refuse_foreign(request, self._config)
         return self._page(done=True) if await self._invites.stop(variables["token"]) else self._gone()
@@ -42,7 +43,7 @@ class _StopInvites:
 
     def _gone(self) -> Answer:
         return self._pages.message(
-            "This link is not complete",
-            "Please open the whole link of the mail, from its beginning to its end.",
+            Text("This link is incomplete"),
+            Text("Open the whole link from the mail, from beginning to end."),
             status=404,
         )

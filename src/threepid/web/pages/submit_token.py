@@ -1,8 +1,8 @@
-"""The specification's GET `submitToken`: it validates at once and answers for people's eyes.
+"""The specification's GET `submitToken`: validates at once and answers with a page.
 
 https://spec.matrix.org/latest/identity-service-api/#get_matrixidentityv2validateemailsubmittoken
-We never mail such a link; clients that call it find it here (`identity.get_submits`). Who does not ask for HTML is told of
-errors as everywhere in the API.
+Our mails never link to it; the setting `identity.get_submits` serves it for clients that call it. Clients that do not accept
+HTML get errors as JSON.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _ANY_ORIGIN: Final = {"Access-Control-Allow-Origin": "*"}
 
 
 def routes(services: Services, pages: Pages) -> list[Route]:
-    """The routes that the configuration turns on."""
+    """The routes that the configuration enables."""
     identity = services.identity
     if identity is None or not identity.settings.get_submits:
         return []
@@ -58,13 +58,13 @@ class _Submit:
         self._web = services.context.config.web
 
     async def v2(self, request: Request, _variables: Mapping[str, str]) -> Answer:
-        """With the access token of the identity server."""
+        """Submit a token with an access token of the identity server."""
         in_query = "identity_v2" in self._services.context.config.server.query_token
         token = bearer_token(request, parse_parameters(request.query_string), in_query=in_query)
         return await self._submit(request, await identity_user(self._identity, token))
 
     async def v1(self, request: Request, _variables: Mapping[str, str]) -> Answer:
-        """Without a token, for those who may validate without one."""
+        """Submit a token without an access token, for callers that may use v1."""
         check_v1_caller(self._services.context.config, request.client)
         return await self._submit(request, "")
 
@@ -72,8 +72,8 @@ class _Submit:
         given = parse_parameters(request.query_string)
         for name in ("sid", "client_secret", "token"):
             if name not in given:
-                raise MissingParams(f"'{name}' is missing.")
-        # A session of the homeserver is confirmed by no GET: it may be for a new password.
+                raise MissingParams.named(name)
+        # A GET never confirms a session of the homeserver, because it could reset a password.
         session = await self._services.validation.submit_token(
             given["sid"], given["client_secret"], given["token"], caller=caller, purpose=Purpose.IDENTITY
         )

@@ -77,14 +77,14 @@ window.matrixLogin = window.matrixLogin || {};
       password: form.elements.password.value,
     });
     if (!ok) {
-      complain(body.error || "That did not work. Please try again.");
+      complain(body.error || form.dataset.failed);
       return;
     }
     const onLogin = receiver();
     if (!onLogin) {
       // Nobody takes the token, so nobody could ever log this device out.
       await post("/logout", {}, body.access_token);
-      complain("No app is waiting for this login. Please open this page from your app.");
+      complain(form.dataset.noApp);
       return;
     }
     form.hidden = true;
@@ -108,7 +108,7 @@ window.matrixLogin = window.matrixLogin || {};
     try {
       await logIn();
     } catch {
-      complain("The server could not be reached. Please try again.");
+      complain(form.dataset.noServer);
     } finally {
       button.disabled = false;
     }

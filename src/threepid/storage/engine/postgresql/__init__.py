@@ -1,10 +1,10 @@
-"""PostgreSQL: units of work in greenlets, over connections that the event loop watches.
+"""PostgreSQL: units of work run in greenlets, on connections that the event loop watches.
 
 | module | what is in it |
 |---|---|
-| `connection` | statements over one connection of libpq |
-| `pool` | who has which connection |
-| `database` | transactions, what is tried again, and which errors become which |
+| `connection` | statements on one libpq connection |
+| `pool` | lends connections to units of work |
+| `database` | transactions, retries and the mapping of errors |
 """
 
 from threepid.storage.engine.postgresql.database import Postgresql, PostgresqlTx

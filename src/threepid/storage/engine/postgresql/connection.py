@@ -1,7 +1,7 @@
-"""One connection to PostgreSQL, on which a unit of work waits without holding up the event loop.
+"""One connection to PostgreSQL, on which a unit of work waits without blocking the event loop.
 
-psycopg connects (with all that libpq understands of URLs, TLS, password files) and converts values; statements go straight to
-libpq through `psycopg.pq`, because a cursor of psycopg takes four times the CPU of a short statement.
+psycopg connects (with libpq's support for URLs, TLS and password files) and converts values. Statements go straight to libpq
+through `psycopg.pq`, because a psycopg cursor takes four times the CPU of a short statement.
 
 The event loop watches the socket as long as the connection is open:
 
@@ -34,12 +34,12 @@ Row = tuple[Any, ...]
 
 
 class Statement:
-    """The text of a query as libpq takes it: `$1` for the first of `names`."""
+    """The SQL of a query as libpq takes it: `$1` for the first of `names`."""
 
     __slots__ = ("formats", "names", "text")
 
     def __init__(self, text: str) -> None:
-        """Of a text with `%(name)s` for parameters and `%%` for a percent sign."""
+        """Parse SQL with `%(name)s` for parameters and `%%` for a percent sign."""
         names: list[str] = []
 
         def number(found: re.Match[str]) -> str:
@@ -55,17 +55,17 @@ class Statement:
 
 
 class Result:
-    """What a statement answered."""
+    """The result of a statement."""
 
     __slots__ = ("_result", "_transformer")
 
     def __init__(self, result: pq.abc.PGresult, transformer: Any) -> None:
-        """To be read before the connection's next statement."""
+        """Wrap a result, which must be read before the connection's next statement."""
         self._result = result
         self._transformer = transformer
 
     def rows(self, make: Callable[[Sequence[Any]], Any]) -> list[Any]:
-        """What `make` makes of each row."""
+        """All rows, each converted by `make`."""
         self._transformer.set_pgresult(self._result)
         rows: list[Any] = self._transformer.load_rows(0, self._result.ntuples, make)
         return rows
@@ -76,12 +76,12 @@ class Result:
 
     @property
     def found(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return self._result.ntuples
 
     @property
     def count(self) -> int:
-        """How many rows were changed or found; -1 where the statement does neither."""
+        """Number of rows changed or found; -1 if the statement does neither."""
         count = self._result.command_tuples
         return -1 if count is None else count
 
@@ -90,27 +90,27 @@ class Connection:
     """One connection, lent to one unit of work at a time."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any], loop: asyncio.AbstractEventLoop) -> None:
-        """Statements over what psycopg has connected."""
-        # One type for all numbers, else a statement would be prepared again for each combination of their sizes.
+        """Take over a connection that psycopg has opened."""
+        # One type for all integers. Otherwise a statement would be prepared anew for each combination of their sizes.
         connection.adapters.register_dumper(int, Int8Dumper)
-        self._connection = connection  # it closes what it does not hold any more
+        self._connection = connection  # psycopg closes a connection that is garbage-collected
         self._pg = connection.pgconn
         self._pg.nonblocking = 1
-        self._transformer: Any = Transformer(connection)  # psycopg chooses its class at import: no type for mypy
+        self._transformer: Any = Transformer(connection)  # psycopg chooses the class at import: no type for mypy
         self._prepared: dict[tuple[bytes, tuple[int, ...] | None], bytes] = {}
         self._loop = loop
-        # A descriptor of our own: libpq closes its one as soon as the connection is lost, and another file would get the number
-        # while the event loop still watches it.
+        # A duplicate descriptor. libpq closes its own when the connection is lost, and another file could get that number while
+        # the event loop still watches it.
         self._watched = os.dup(self._pg.socket)
         self._paused: Unit | None = None
         self._unit: Unit
-        """Who uses it, or did so last."""
+        """The unit of work that uses the connection or used it last."""
         self.opened_at: Final = loop.time()
         self.idle_since = 0.0
         loop.add_reader(self._watched, self._readable)
 
     def lend(self) -> None:
-        """Let the unit of work that is running, and nobody else, use this connection."""
+        """Lend the connection to the running unit of work alone."""
         unit = current()
         if unit is None:
             raise RuntimeError("only a unit of work can use a connection")
@@ -118,7 +118,7 @@ class Connection:
 
     @property
     def is_lost(self) -> bool:
-        """Is nothing more to be had of this connection?"""
+        """Is the connection lost?"""
         return self._pg.status != pq.ConnStatus.OK
 
     @property
@@ -127,17 +127,17 @@ class Connection:
         return self._pg.transaction_status
 
     def close(self) -> None:
-        """Hang up; PostgreSQL rolls back what was not committed."""
+        """Close the connection; PostgreSQL rolls back an open transaction."""
         self._unwatch()
         self._pg.finish()
 
     def command(self, text: bytes) -> None:
-        """BEGIN, COMMIT or ROLLBACK. Raises psycopg.Error."""
+        """Run BEGIN, COMMIT or ROLLBACK. Raises psycopg.Error."""
         self._pg.send_query(text)
         self._results()
 
     def execute(self, statement: Statement, parameters: dict[str, Any]) -> Result:
-        """Run a statement, which is prepared at its first use here. Raises psycopg.Error."""
+        """Run a statement, and prepare it at its first use on this connection. Raises psycopg.Error."""
         transformer = self._transformer
         values = transformer.dump_sequence([parameters[name] for name in statement.names], statement.formats)
         types, formats = transformer.types, transformer.formats
@@ -151,7 +151,7 @@ class Connection:
         return Result(self._results(), transformer)
 
     def _results(self) -> pq.abc.PGresult:
-        """Wait for the answer to what was sent, to its end; raise what it says of an error."""
+        """Wait for the complete answer. Return its last result, or raise its first error."""
         connection = self._pg
         while connection.flush():
             self._pause(writing=True)
@@ -171,7 +171,7 @@ class Connection:
         return answer
 
     def _pause(self, *, writing: bool = False) -> None:
-        """Wait until the answer is complete or the connection lost, or something more can be written."""
+        """Pause the unit until the answer is complete, the connection is lost or, if `writing`, the socket is writable."""
         if self._watched < 0:
             raise psycopg.OperationalError("the connection is lost")
         self._paused = self._unit
@@ -189,7 +189,7 @@ class Connection:
             self._paused.resume()
 
     def _readable(self) -> None:
-        """Something came: an answer or a part of it, a notice, or the end."""
+        """Read what came: an answer or a part of it, a notice, or the end of the connection."""
         try:
             self._pg.consume_input()
         except psycopg.OperationalError:

@@ -1,7 +1,7 @@
-"""Transactions on PostgreSQL: which unit of work runs on which connection, what is tried again, and what becomes of errors.
+"""Transactions on PostgreSQL: runs units of work on connections, retries them after conflicts and maps errors.
 
-Reads have connections of their own: writes that wait for a lock would otherwise hold all of them.
-READ COMMITTED is enough: correctness rests on unique keys and on statements that carry their own guard.
+Reads have connections of their own. Otherwise writes that wait for a lock could hold all connections.
+READ COMMITTED is enough: correctness rests on unique keys and on statements with their own guards.
 https://www.postgresql.org/docs/current/transaction-iso.html
 """
 
@@ -39,9 +39,9 @@ T = TypeVar("T")
 WAIT_SECONDS: Final = 5.0
 """How long a unit of work waits for a connection, and a statement for a lock."""
 READERS: Final = 4
-"""Maximum number of connections for reads; fewer where fewer are configured for writes."""
+"""Maximum number of connections for reads; fewer if fewer are configured for writes."""
 TRIES: Final = 10
-"""How often a unit of work is run when it collides with others."""
+"""Maximum number of attempts at a unit of work that conflicts with others."""
 _CONFLICTS: Final = (pg.SerializationFailure, pg.DeadlockDetected)
 _TIMEOUTS: Final = (
     pg.LockNotAvailable,
@@ -110,10 +110,10 @@ class PostgresqlTx(Tx):
 
 
 class Known:
-    """What was found out about queries."""
+    """The caches of parsed statements and row mappers."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
+        """Start with empty caches."""
         self.mapper = Mapper()
         self._statements: dict[str, Statement] = {}
 
@@ -131,13 +131,16 @@ class Postgresql(Database):
     engine = "postgresql"
 
     def __init__(self, url: str, *, pool_size: int, password: str | None, wait_seconds: float = WAIT_SECONDS) -> None:
-        """Look whether `url` can be reached. Raises StorageError if the server would lose acknowledged writes in a power cut."""
+        """Connect once to check `url`.
+
+        Raises Busy if the server is unreachable, StorageError if it would lose acknowledged writes in a power cut.
+        """
         super().__init__()
         self._known = Known()
         self._closed = False
         self._under_way = 0
         self._all_done: asyncio.Future[None] | None = None
-        """Of `close`, which waits for the last unit."""
+        """The future by which `close` waits for the last unit."""
         self._writers = Pool(url, pool_size, password=password, wait_seconds=wait_seconds, options="")
         self._readers = Pool(
             url,
@@ -149,7 +152,7 @@ class Postgresql(Database):
         self._check_durability(url)
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
-        """Run `fn` without a transaction: one statement is one round trip."""
+        """Run `fn` without a transaction: each statement is one round trip."""
         self.reads += 1
         return await self._in_unit(self._readers, fn, None)
 
@@ -166,11 +169,11 @@ class Postgresql(Database):
         return result
 
     async def write_aside(self, fn: Callable[[Tx], T]) -> T:
-        """The same: every write has a connection of its own."""
+        """Like `write`: every write has a connection of its own."""
         return await self.write(fn)
 
     async def close(self) -> None:
-        """Finish what is under way and close all connections."""
+        """Finish the running units of work and close all connections."""
         self._closed = True
         if self._under_way:
             self._all_done = self._all_done or asyncio.get_running_loop().create_future()
@@ -189,7 +192,7 @@ class Postgresql(Database):
         except BaseException:
             self._one_is_done()
             raise
-        # From here on it goes to its end, whether somebody waits for it or not.
+        # From here on the unit runs to its end, even if its caller is cancelled.
         return await units.run(lambda: self._run(pool, connection, fn, begin))
 
     def _one_is_done(self) -> None:
@@ -198,7 +201,7 @@ class Postgresql(Database):
             self._all_done.set_result(None)
 
     def _run(self, pool: Pool, connection: Connection, fn: Callable[[Tx], T], begin: bytes | None) -> T:
-        """In a unit of work: run `fn`, again if need be."""
+        """Run `fn` in a unit of work, and again after a conflict or a lost connection."""
         try:
             for attempt in range(1, TRIES + 1):
                 try:
@@ -208,7 +211,7 @@ class Postgresql(Database):
                         raise Busy(f"{type(error).__name__} {TRIES} times") from None
                     units.wait_for(asyncio.sleep(0.002 * attempt * attempt))
                 except _LostBeforeCommitError as error:
-                    # Nothing was committed, so the work may be done on another connection; once, lest it go on for ever.
+                    # Nothing was committed, so another connection may repeat the work, but only once.
                     if attempt > 1:
                         raise Busy("the connection was lost") from error
                 except _TIMEOUTS as error:
@@ -221,11 +224,11 @@ class Postgresql(Database):
             self._one_is_done()
 
     def _on(self, pool: Pool, connection: Connection, fn: Callable[[Tx], T], begin: bytes | None) -> T:
-        """Run `fn` on a connection, and give that back."""
+        """Run `fn` on a connection and return the connection to its pool."""
         connection.lend()
         try:
             result = self._transaction(connection, fn, begin)
-        except GreenletExit:  # the event loop is gone: there is nothing that could be waited for
+        except GreenletExit:  # the event loop is gone, so a ROLLBACK cannot wait for its answer
             connection.close()
             raise
         except BaseException:
@@ -249,7 +252,7 @@ class Postgresql(Database):
         if begin is None:
             return result
         if connection.transaction_status == TransactionStatus.INERROR:
-            # PostgreSQL would answer COMMIT with a rollback and no error.
+            # PostgreSQL would roll back at COMMIT without an error.
             _roll_back(connection)
             raise StorageError("a failed statement was passed over: nothing was committed")
         try:
@@ -271,12 +274,12 @@ class Postgresql(Database):
         except psycopg.OperationalError:
             raise Busy("PostgreSQL cannot be reached") from None
         except psycopg.Error as error:
-            # A URL that cannot be read is quoted in the driver's message, with the password that may be in it.
+            # The driver's message quotes a URL that it cannot parse, and the URL may contain a password.
             raise StorageError(type(error).__name__) from None
 
 
 def _roll_back(connection: Connection) -> None:
-    """Undo what a unit of work did; a connection on which that fails is of no more use."""
+    """Roll back the transaction, or close the connection if that fails."""
     if connection.transaction_status == TransactionStatus.IDLE:
         return
     try:
@@ -286,4 +289,4 @@ def _roll_back(connection: Connection) -> None:
 
 
 class _LostBeforeCommitError(Exception):
-    """The connection was lost while nothing was committed."""
+    """The connection was lost before COMMIT was sent."""

@@ -1,4 +1,4 @@
-"""Connections to one database for one purpose: who has which, and who waits for one."""
+"""A pool of connections to one database for one purpose: lends them, and queues callers while none is free."""
 
 import asyncio
 from collections import deque
@@ -11,7 +11,7 @@ from threepid.storage.engine.database import Busy, StorageError
 from threepid.storage.engine.postgresql.connection import Connection
 
 LIFETIME_SECONDS: Final = 3600.0
-"""Age at which a connection is replaced: what a process of PostgreSQL remembers takes memory there."""
+"""Age at which a connection is replaced: the caches of its PostgreSQL process take memory."""
 IDLE_SECONDS: Final = 600.0
 """How long a connection may be idle before it is closed."""
 RECONNECT_SECONDS: Final = 0.2
@@ -19,10 +19,10 @@ RECONNECT_SECONDS: Final = 0.2
 
 
 class Pool:
-    """At most `size` connections, opened when they are needed. Belongs to the event loop that uses it first."""
+    """At most `size` connections, opened on demand. Belongs to the event loop that first uses it."""
 
     def __init__(self, url: str, size: int, *, password: str | None, wait_seconds: float, options: str) -> None:
-        """Connect to `url` later. `wait_seconds` is for a connection, a statement and a lock."""
+        """Connect to `url` on demand. `wait_seconds` limits the wait for a connection, a statement and a lock."""
         milliseconds = int(wait_seconds * 1000)
         self._url = url
         self._size = size
@@ -33,16 +33,16 @@ class Pool:
             f"-c idle_in_transaction_session_timeout=60000 {options}"
         )
         self._idle: list[Connection] = []
-        """The one that was used last is the last, and is used next."""
+        """A stack: the connection that was used last is used next."""
         self._open = 0
-        """How many connections are idle, lent, or about to be opened."""
+        """Number of connections that are idle, lent, or about to be opened."""
         self._waiting: deque[tuple[float, asyncio.Future[Connection | None]]] = deque()
-        """Until when somebody waits, and for what: a connection, or leave to open one."""
+        """Deadline and future of each waiting caller. The future's result is a connection, or None: permission to open one."""
         self._timer: asyncio.TimerHandle | None = None
-        """One for all who wait, of which the first has waited longest."""
+        """One timer for all waiting callers, set for the first, who has waited longest."""
 
     async def take(self) -> Connection:
-        """A connection, to be given back. Raises Busy if none is free within `wait_seconds`, or PostgreSQL is gone."""
+        """Take a connection, to be given back. Raises Busy if none is free in time or PostgreSQL is unreachable."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.is_lost:
@@ -59,13 +59,13 @@ class Pool:
         try:
             found = await waiting
         except asyncio.CancelledError:
-            if waiting.done() and not waiting.cancelled():  # it was given one in the same moment
+            if waiting.done() and not waiting.cancelled():  # it got a connection in the same moment
                 self._pass_on(waiting.result())
             raise
         return found or await self._connect()
 
     def give_back(self, connection: Connection) -> None:
-        """After a unit of work: idle, or lost."""
+        """Return a connection after a unit of work; close it if it is lost or too old."""
         now = asyncio.get_running_loop().time()
         if connection.is_lost or now > connection.opened_at + LIFETIME_SECONDS:
             connection.close()
@@ -77,14 +77,14 @@ class Pool:
             self._drop(self._idle.pop(0))
 
     def close(self) -> None:
-        """Close all connections; nobody has one."""
+        """Close all connections, of which none may be lent."""
         while self._idle:
             self._drop(self._idle.pop())
         if self._timer is not None:
             self._timer.cancel()
 
     def _pass_on(self, connection: Connection | None) -> None:
-        """Give a connection, or the leave to open one, to who waits."""
+        """Give a connection, or None as permission to open one, to the first waiting caller."""
         while self._waiting:
             _, waiting = self._waiting.popleft()
             if not waiting.done():
@@ -111,7 +111,7 @@ class Pool:
         self._open -= 1
 
     async def _connect(self) -> Connection:
-        """Open one of which `_open` knows already."""
+        """Open a connection that `_open` counts already."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._wait_seconds
         try:
@@ -121,19 +121,19 @@ class Pool:
                         self._url, **self.parameters()
                     )
                     return Connection(connection, loop)
-                except psycopg.OperationalError:  # it may be about to start
+                except psycopg.OperationalError:  # PostgreSQL may be about to start
                     if loop.time() > end:
                         raise Busy("PostgreSQL cannot be reached") from None
                 await asyncio.sleep(RECONNECT_SECONDS)
         except BaseException as error:
             self._pass_on(None)
             if isinstance(error, psycopg.Error):
-                # A URL that cannot be read is quoted in the driver's message, with the password that may be in it.
+                # The driver's message quotes a URL that it cannot parse, and the URL may contain a password.
                 raise StorageError(type(error).__name__) from None
             raise
 
     def parameters(self) -> dict[str, Any]:
-        """What is said beside the URL when connecting."""
+        """The parameters of a connection besides the URL."""
         of_url = conninfo_to_dict(self._url).get("options") or ""
         return {
             "password": self._password,

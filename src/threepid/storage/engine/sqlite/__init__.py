@@ -1,11 +1,11 @@
-"""SQLite: reads and short writes on the event loop, commits in a thread that waits for the disk.
+"""SQLite: reads and short writes run on the event loop, commits in a thread that waits for fsync.
 
 | module | what is in it |
 |---|---|
-| `connection` | opens a file with what we rely on |
-| `transaction` | statements over one connection |
-| `writer` | which units of work are in which commit, and who works on it: event loop or thread |
-| `database` | reads beside it, and the whole |
+| `connection` | opens a file with the settings that the server relies on |
+| `transaction` | statements on one connection |
+| `writer` | group commit: which units of work share a commit, and whether event loop or thread runs it |
+| `database` | the database: reads, and writes through the writer |
 """
 
 from threepid.storage.engine.sqlite.connection import connect

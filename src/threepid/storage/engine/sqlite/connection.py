@@ -1,4 +1,4 @@
-"""Opens a database file with what we rely on: WAL, a sync at every commit, foreign keys.
+"""Opens a database file with the settings that the server relies on: WAL, fsync at every commit, foreign keys.
 
 https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#pragma_synchronous
 """
@@ -11,11 +11,11 @@ import apsw
 from threepid.storage.engine.database import Busy, StorageError
 
 STATEMENTS: Final = 300
-"""Prepared statements that a connection keeps: more than there are queries."""
+"""Number of prepared statements that a connection caches: more than there are queries."""
 
 
 def connect(path: Path, *, wait_ms: int) -> apsw.Connection:
-    """A connection with what we rely on: WAL, a sync at every commit, foreign keys. Raises Busy and StorageError."""
+    """Open `path` with WAL, fsync at every commit and foreign keys. Raises Busy and StorageError."""
     try:
         connection = apsw.Connection(str(path), statementcachesize=STATEMENTS)
         connection.set_busy_timeout(wait_ms)
@@ -28,9 +28,9 @@ def connect(path: Path, *, wait_ms: int) -> apsw.Connection:
 
 
 def _configure(connection: apsw.Connection) -> None:
-    # Else a statement is compiled anew for values that might make another plan the better one: of arrays, each time.
+    # Keeps query plans. Otherwise SQLite recompiles a statement whose new values may need another plan: for arrays, each time.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-    # secure_delete: what was forgotten (codes, links, contacts of erased accounts) is not to lie about in free space.
+    # secure_delete overwrites deleted rows (codes, links, contacts of erased accounts), which would else stay in free pages.
     for pragma, wanted in (
         ("journal_mode", "wal"),
         ("synchronous", 2),

@@ -1,4 +1,4 @@
-"""A database file of SQLite: reads inline on the event loop, long ones in threads; writes go to the writer."""
+"""A SQLite database file: short reads run on the event loop, long ones in threads; writes go through the writer."""
 
 import asyncio
 import queue
@@ -17,20 +17,20 @@ from threepid.storage.engine.sqlite.writer import Writer
 T = TypeVar("T")
 
 WAIT_SECONDS: Final = 5.0
-"""How long a commit or a long read waits for a lock that another process holds."""
+"""How long a commit or a long read waits for another process's lock."""
 INLINE_WAIT_MS: Final = 20
-"""How long a read may hold the event loop for a lock; then it moves to a reader thread."""
+"""How long a read may block the event loop for a lock before it moves to a reader thread."""
 READERS: Final = 2
-"""Reads that go on beside the event loop at once."""
+"""Number of reader threads."""
 
 
 class Sqlite(Database):
-    """A database file, for one event loop."""
+    """A SQLite database file, for one event loop."""
 
     engine = "sqlite"
 
     def __init__(self, path: Path, *, wait_seconds: float = WAIT_SECONDS) -> None:
-        """Open `path`, which `migrate` has made."""
+        """Open `path`. `migrate` must have made its schema."""
         super().__init__()
         self._path = path
         self._wait_ms = int(wait_seconds * 1000)
@@ -44,7 +44,7 @@ class Sqlite(Database):
         self._closed = False
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
-        """Run `fn` inline; beside the event loop if a lock is in the way."""
+        """Run `fn` on the event loop, or in a reader thread if the database is locked."""
         self.reads += 1
         try:
             return call(fn, self._inline)
@@ -59,17 +59,17 @@ class Sqlite(Database):
         return await self._in_reader_thread(fn)
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
-        """Run `fn` on the event loop, in the next commit; returns when it is durable."""
+        """Run `fn` on the event loop in the next commit, and return when the commit is durable."""
         result: T = await self._writer.write(fn, aside=False)
         return result
 
     async def write_aside(self, fn: Callable[[Tx], T]) -> T:
-        """Run `fn` in the writer thread, in a commit of its own; returns when it is durable."""
+        """Run `fn` in the writer thread in a commit of its own, and return when the commit is durable."""
         result: T = await self._writer.write(fn, aside=True)
         return result
 
     async def close(self) -> None:
-        """Finish what is waiting and let go of the file."""
+        """Finish the waiting units of work and close the file."""
         if self._closed:
             return
         self._closed = True

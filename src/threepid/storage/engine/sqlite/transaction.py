@@ -1,4 +1,4 @@
-"""Statements over one connection of SQLite."""
+"""Statements on one SQLite connection."""
 
 from array import array
 from typing import Any, Final, TypeVar
@@ -29,13 +29,13 @@ class SqliteTx(Tx):
         if make is None:
             try:
                 make = self._mapper.maker(query, as_, cursor.get_description)
-            except apsw.ExecutionCompleteError:  # no row, no description
+            except apsw.ExecutionCompleteError:  # without a row there is no description
                 return []
         return list(map(make, cursor.fetchall()))
 
     def row(self, query: Query, as_: type[S], /, **parameters: Any) -> S | None:
         """The only row, or None."""
-        # One step only, not a second to see whether there is another row: in each, the interpreter's lock changes hands.
+        # Step once, without looking for a second row: each step releases the GIL, and reacquiring it under load is slow.
         cursor = self.connection.execute(query.sqlite, parameters)
         found = cursor.fetchone()
         return None if found is None else self._mapper.maker(query, as_, cursor.get_description)(found)

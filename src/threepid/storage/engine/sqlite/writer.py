@@ -1,16 +1,16 @@
-"""One transaction at a time, with group commit: a commit carries every short unit of work that waits.
+"""Runs one write transaction at a time, with group commit: a commit carries every short unit of work that waits.
 
-The event loop runs short units, because a thread would fight with it for the GIL at each statement. The thread commits, which
-waits for the disk; it waits for locks of other processes, and runs long units (`aside`), each in a commit of its own.
+The event loop runs short units, because a thread would contend for the GIL at each statement. The writer thread commits, which
+waits for fsync. It also waits for locks of other processes and runs long units (`aside`), each in a commit of its own.
 
-| state | who acts | what it does | next state |
+| state | runs on | action | next state |
 |---|---|---|---|
-| IDLE | nobody | no unit waits | BEGINNING at the first `write` |
+| IDLE | - | no unit waits | BEGINNING at the first `write` |
 | BEGINNING | event loop | takes units, `BEGIN IMMEDIATE` | PERFORMING; LOCKING if the lock is taken or the unit is long |
 | LOCKING | thread | opens the file, waits for the lock, runs a long unit | PERFORMING; COMMITTING after a long unit |
 | PERFORMING | event loop | runs units in turns of 2 ms | COMMITTING; BEGINNING, with savepoints, if a unit must be undone |
 | COMMITTING | thread | `COMMIT` | ANSWERING |
-| ANSWERING | event loop | tells who waits | BEGINNING if units wait, else IDLE |
+| ANSWERING | event loop | gives each caller its result | BEGINNING if units wait, else IDLE |
 
                           .------------------ units wait ------------------.
                           v                                                |
@@ -18,9 +18,10 @@ waits for the disk; it waits for locks of other processes, and runs long units (
                       |   ^---- undo ----'    ^            ^
                       `------> LOCKING -------'-- long ----'
 
-Only one side acts at a time: it owns the commit and the connection, and hands both over (to the thread by a queue, to the event
-loop by `call_soon_threadsafe`). The units that wait and the state belong to the event loop alone, so nothing here needs a mutex.
-An error in any state goes through COMMITTING, where the connection is closed, to ANSWERING: nothing of that commit was done.
+Only one side works at a time: it owns the commit and the connection, and hands both over (to the thread by a queue, to the
+event loop by `call_soon_threadsafe`). The waiting units and the state belong to the event loop, so no mutex is needed.
+After an error in any state, COMMITTING closes the connection and ANSWERING reports the error. Nothing of that commit was done,
+or it is in doubt if COMMIT could not write.
 """
 
 import asyncio
@@ -38,23 +39,23 @@ from threepid.storage.engine.sqlite.connection import connect
 from threepid.storage.engine.sqlite.transaction import SqliteTx
 
 BATCH: Final = 128
-"""Units of work that one commit carries at most."""
+"""Maximum number of units of work in one commit."""
 GUARDED: Final = 100
-"""How many commits are made of units with savepoints, after one had to be done again because it had none.
+"""Number of commits with savepoints after a commit without them had to be redone.
 
-Hardly any unit fails once it has changed something, and a savepoint takes a fifth of the time of a short unit. Who makes units
-fail so (by running into a limit) often does it again.
+Units rarely fail after a change, and a savepoint takes a fifth of the time of a short unit. A caller who makes units fail
+(by reaching a limit) often does so again.
 """
 TURN_SECONDS: Final = 0.002
-"""How long units of work may hold the event loop before others have their turn; what is left is done in further turns."""
+"""How long units of work may hold the event loop; the remaining units run in further turns."""
 
 
 class _MustUndo(Exception):
-    """A unit of work failed after it had changed something, and there is no savepoint."""
+    """A unit of work failed after a change, and there is no savepoint."""
 
 
 class _Unit:
-    """One unit of work and who waits for it."""
+    """One unit of work and the future of its caller."""
 
     __slots__ = ("aside", "error", "fn", "future", "result")
 
@@ -66,9 +67,9 @@ class _Unit:
         self.error: BaseException | None = None
 
     def perform(self, tx: SqliteTx, *, guarded: bool) -> None:
-        """Do it; if it fails, undo it, which needs a savepoint: `guarded`. Raises _MustUndo without one.
+        """Run the unit and undo it if it fails, which needs a savepoint (`guarded`). Raises _MustUndo without one.
 
-        Raises apsw.Error or Busy when no other unit of the commit would fare better.
+        Raises apsw.Error or Busy if the other units of the commit would fail too.
         """
         connection = tx.connection
         before = connection.total_changes()
@@ -93,7 +94,7 @@ class _Unit:
             connection.execute("RELEASE unit")
 
     def answer(self) -> None:
-        if self.future.done():  # the caller was cancelled; its work is done or undone all the same
+        if self.future.done():  # the caller was cancelled; its unit is done or undone all the same
             return
         if self.error is not None:
             self.future.set_exception(self.error)
@@ -102,7 +103,7 @@ class _Unit:
 
 
 class _Commit:
-    """The units of one commit, and how far they are."""
+    """The units of one commit and its progress."""
 
     __slots__ = ("error", "guarded", "left", "loop", "units")
 
@@ -112,32 +113,32 @@ class _Commit:
         self.guarded = guarded
         self.left = deque(units)
         self.error: Exception | None = None
-        """Why nothing of it was done."""
+        """Why the whole commit failed."""
 
 
 class Writer:
-    """The only one in this process who writes to a file. Belongs to the event loop that uses it first."""
+    """The only writer of a file in this process. Belongs to the event loop that first uses it."""
 
     def __init__(self, path: Path, *, wait_ms: int, committed: Callable[[int], None]) -> None:
-        """`wait_ms` is for locks of other processes; `committed` is told how many units each commit carried."""
+        """Start the thread. `wait_ms` is for locks of other processes; `committed` gets the number of units that a commit did."""
         self.wait_ms = wait_ms
         self._path = path
         self._committed = committed
-        # Of the event loop.
+        # Owned by the event loop.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[_Unit] = deque()
         self._idle = True
         self._guarded = 0
         self._closed: asyncio.Future[None] | None = None
-        """Set by `close`, and done when nothing waits any more."""
-        # Of whoever has the commit.
+        """Set by `close`, and done when no unit waits any more."""
+        # Owned by the side that has the commit.
         self._tx: SqliteTx | None = None
         self._jobs: queue.SimpleQueue[tuple[Callable[[_Commit], None], _Commit] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="sqlite-writer", daemon=True)
         self._thread.start()
 
     async def write(self, fn: Callable[[Tx], Any], *, aside: bool) -> Any:
-        """Run `fn` in a commit, and return what it returned when that is durable."""
+        """Run `fn` in a commit, and return its result when the commit is durable."""
         if self._closed is not None:
             raise Busy("the database is closed")
         loop = self._own()
@@ -145,12 +146,12 @@ class Writer:
         self._waiting.append(_Unit(fn, future, aside=aside))
         if self._idle:
             self._idle = False
-            # Soon and not now, so that what else comes in this turn of the loop goes into the same commit.
+            # call_soon lets the units that come in this turn of the event loop join the commit.
             loop.call_soon(self._begin, loop)
         return await future
 
     async def close(self) -> None:
-        """Do what waits, take nothing more, and end the thread."""
+        """Finish the waiting units, accept no more, and end the thread."""
         loop = self._own()
         self._closed = loop.create_future()
         if not self._idle:
@@ -169,7 +170,7 @@ class Writer:
     # -- on the event loop
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """BEGINNING: with all short units that wait, or with one that is long."""
+        """BEGINNING: take the short units that wait, at most `BATCH`, or one long unit."""
         units = [self._waiting.popleft()]
         if not units[0].aside:
             while self._waiting and len(units) < BATCH and not self._waiting[0].aside:
@@ -214,7 +215,7 @@ class Writer:
                 self._jobs.put((self._commit, commit))
 
     def _undo(self, tx: SqliteTx, commit: _Commit) -> None:
-        """Do all of it again, with savepoints."""
+        """Roll back and run all units again, with savepoints."""
         self._guarded = GUARDED
         try:
             tx.connection.execute("ROLLBACK")
@@ -225,11 +226,11 @@ class Writer:
             self._begin_again(_Commit(commit.units, commit.loop, guarded=True))
 
     def _answer(self, commit: _Commit) -> None:
-        """ANSWERING: tell who waits, and begin the next commit."""
+        """ANSWERING: give each caller its result and begin the next commit."""
         if commit.error is not None:
             kind = InDoubt if isinstance(commit.error, InDoubt) else Busy
             for unit in commit.units:
-                # Also where it had failed by itself: perhaps because of what another unit did, which is not so now.
+                # Replaces the unit's own error too: a change by another unit, now rolled back, may have caused it.
                 unit.error = kind(str(commit.error))
         else:
             self._guarded = max(0, self._guarded - 1)
@@ -253,27 +254,27 @@ class Writer:
             self._tx.connection.close()
 
     def _lock(self, commit: _Commit) -> None:
-        """LOCKING: begin a transaction, and wait for that as long as others may take."""
+        """LOCKING: begin a transaction, waiting for locks of other processes, and run a long unit."""
         try:
             self._tx = tx = self._tx or SqliteTx(connect(self._path, wait_ms=self.wait_ms))
             tx.connection.set_busy_timeout(self.wait_ms)
             tx.connection.execute("BEGIN IMMEDIATE")
-            tx.connection.set_busy_timeout(0)  # the event loop does not wait
+            tx.connection.set_busy_timeout(0)  # the event loop must not wait
             if not commit.units[0].aside:
                 self._hand_over(commit, self._turn, tx, commit)
                 return
             commit.left.popleft().perform(tx, guarded=True)
-        except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for an answer and the next commit
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers and the next commit wait
             commit.error = error
         self._commit(commit)
 
     def _commit(self, commit: _Commit) -> None:
-        """COMMITTING: make it durable; after an error, make sure that it never is."""
+        """COMMITTING: commit durably; after an error, close the connection, which rolls back."""
         if commit.error is None and self._tx is not None:
             try:
                 self._tx.connection.execute("COMMIT")
             except apsw.IOError:
-                # What a failed sync left on the disk is unknown, and trying it again would not tell.
+                # What a failed fsync left on the disk is unknown, and a second fsync would not tell.
                 commit.error = InDoubt("the commit could not be written")
             except Exception as error:  # noqa: BLE001 - as above
                 commit.error = error
@@ -282,7 +283,7 @@ class Writer:
         self._hand_over(commit, self._answer, commit)
 
     def _forget_connection(self) -> None:
-        """After a failed commit nobody knows what the connection still holds: it is not used again."""
+        """Close the connection: after a failed commit its state is unknown."""
         if self._tx is not None:
             self._tx.connection.close(force=True)
             self._tx = None
@@ -290,5 +291,5 @@ class Writer:
     def _hand_over(self, commit: _Commit, step: Callable[..., None], *arguments: Any) -> None:
         try:
             commit.loop.call_soon_threadsafe(step, *arguments)
-        except RuntimeError:  # the event loop is closed: nobody waits any more
+        except RuntimeError:  # the event loop is closed, so no caller waits
             self._forget_connection()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from threepid.web.language import best, country, wanted
+from threepid.i18n.negotiation import best, country, wanted
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which languages a person wants, as the browser says. https://www.rfc-editor.org/rfc/rfc9110#name-accept-language."""
+"""Language negotiation by the Accept-Language header. https://www.rfc-editor.org/rfc/rfc9110#name-accept-language."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -9,7 +9,7 @@ _DEFAULT: Final = "en"
 
 
 def wanted(header: str | None) -> tuple[str, ...]:
-    """The language tags of an Accept-Language header in lower case, the dearest first."""
+    """The language tags of an Accept-Language header in lower case, best first."""
     ranked = []
     for place, part in enumerate((header or "")[:_MAX_HEADER].split(",")):
         tag, _, parameter = part.partition(";")
@@ -20,7 +20,7 @@ def wanted(header: str | None) -> tuple[str, ...]:
 
 
 def best(wishes: Iterable[str], available: Sequence[str]) -> str:
-    """The tag in `available` (one or more) that comes closest to the wishes; else English, else the first."""
+    """The tag in `available` (not empty) that fits the first wish that any tag fits; else English, else the first tag."""
     by_tag = {tag.lower(): tag for tag in reversed(available)}
     by_language = {tag.lower().partition("-")[0]: tag for tag in reversed(available)}
     for wish in (*wishes, _DEFAULT):
@@ -31,7 +31,7 @@ def best(wishes: Iterable[str], available: Sequence[str]) -> str:
 
 
 def country(wishes: Iterable[str], available: Iterable[str]) -> str | None:
-    """The ISO code in `available` of a country that the wishes name, as `de-AT` does."""
+    """The first country code in `available` that a wish names, as `de-AT` names `AT`."""
     codes = set(available)
     named = (part.upper() for wish in wishes for part in wish.split("-")[1:])
     return next((code for code in named if code in codes), None)

@@ -1,0 +1,48 @@
+"""Job types: how the jobs of each channel are delivered."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from msgspec import Struct
+
+from threepid.clock import MINUTE, SECOND
+from threepid.storage.outbox import Order
+
+Handler = Callable[[Order], Awaitable[None]]
+"""Delivers one job. Raises DeliveryError, which says whether to try again."""
+
+
+class Backoff(Struct, frozen=True):
+    """Pauses between the attempts of a job, in milliseconds; the last one repeats until the job expires."""
+
+    pauses: tuple[int, ...]
+
+    def after(self, attempts: int) -> int:
+        """The pause after this number of attempts, at least one."""
+        return self.pauses[min(attempts, len(self.pauses)) - 1]
+
+
+def doubling(first: int, most: int) -> Backoff:
+    """Pauses that double from `first` up to `most`."""
+    pauses = [first]
+    while pauses[-1] < most:
+        pauses.append(min(2 * pauses[-1], most))
+    return Backoff(tuple(pauses))
+
+
+MESSAGES: Final = Backoff(
+    (5 * SECOND, 15 * SECOND, 30 * SECOND, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE)
+)
+"""Pauses for messages, which people wait for."""
+
+
+class JobType(Struct, frozen=True):
+    """The properties of the jobs of one channel."""
+
+    channel: str
+    handler: Handler
+    backoff: Backoff = MESSAGES
+    at_once: int | None = None
+    """Maximum number of jobs in progress; None = no limit of its own."""
+    to_one_destination: int | None = None
+    """Maximum number of jobs in progress to one destination; None = the limits of `traffic`."""

@@ -1,0 +1,32 @@
+"""Mails and SMS: rendered, then sent through relays or gateways."""
+
+from threepid.clock import Clock
+from threepid.delivery.email import Mailer
+from threepid.delivery.job import JobType
+from threepid.delivery.render import Renderer
+from threepid.delivery.sms import Texter
+from threepid.domain.addresses import Email, Phone
+from threepid.storage.outbox import Order
+
+
+def mails(mailer: Mailer, renderer: Renderer, clock: Clock) -> JobType:
+    """The job type of mails, which renders and sends them."""
+
+    async def send(order: Order) -> None:
+        await mailer.deliver(order, renderer.mail(order, _age(order, clock)))
+
+    return JobType(Email.channel, send)
+
+
+def text_messages(texter: Texter, renderer: Renderer, clock: Clock) -> JobType:
+    """The job type of SMS, which renders and sends them."""
+
+    async def send(order: Order) -> None:
+        await texter.deliver(order, renderer.text(order, _age(order, clock)))
+
+    return JobType(Phone.channel, send)
+
+
+def _age(order: Order, clock: Clock) -> int:
+    """Milliseconds that the message has waited; never negative, so that a clock set back extends no code's lifetime."""
+    return max(0, clock.now() - order.created_at)

@@ -1,0 +1,122 @@
+"""The outbox: messages and calls that wait to be sent. Their parameters are encrypted.
+
+Each job has an urgency, a destination that may be slow or unreachable as a whole, and a caller: a caller's many jobs delay only
+the caller's own.
+"""
+
+from enum import IntEnum
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from threepid.config import Config
+from threepid.config.sections.delivery import gateway_of
+from threepid.domain.addresses import Email, InvalidAddress, Phone, parse_phone
+from threepid.domain.context import Context
+from threepid.i18n.catalogues import DEFAULT_LANGUAGE
+from threepid.storage import outbox
+from threepid.storage.engine.database import Tx
+
+_CROWD_BITS: Final = 48
+"""Prefix length by which IPv6 callers share a place: many customers have a whole /48, and sharing causes little delay."""
+_HASH_DIGITS: Final = 32
+
+
+class Urgency(IntEnum):
+    """The urgency of a job. Smaller numbers go first."""
+
+    CODE = 0
+    """A person waits for the message."""
+    NOTICE = 1
+    """The message reports a change of an account."""
+    INVITATION = 2
+    """The message can wait a little."""
+    CALL = 3
+    """A request to another server, for which nobody waits."""
+
+
+class Recipient(Struct, frozen=True):
+    """The recipient of a job: an address and its owner's language, or the name of a server."""
+
+    address: str
+    language: str = DEFAULT_LANGUAGE
+    """A BCP 47 tag. It has no meaning for a server."""
+
+    def __repr__(self) -> str:
+        """Leave out the address, because it must not get into a log."""
+        return "Recipient()"
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """A message or a call to be sent. `delivery/job.py` declares how jobs of each channel are sent."""
+
+    channel: str
+    name: str
+    """The name of the message's template, or of the call."""
+    recipient: Recipient
+    params: Struct
+    urgency: Urgency
+    caller: str = ""
+    """The IP address or user ID that causes the job, '' for none. Only a hash is stored."""
+    expires_at: int
+    """When the job is dropped, in milliseconds since the Unix epoch."""
+    due_at: int = 0
+    """The earliest time to send the job, in milliseconds since the Unix epoch."""
+
+
+def put(tx: Tx, context: Context, job: Job, *, now: int) -> str:
+    """Put `job` into the outbox, in the transaction of the change that causes it. Returns the row's ID."""
+    order_id = context.entropy.id(now)
+    outbox.insert(
+        tx,
+        order_id=order_id,
+        channel=job.channel,
+        recipient=job.recipient.address,
+        language=job.recipient.language,
+        template=job.name,
+        params=seal(context, job.params),
+        created_at=now,
+        due_at=max(now, job.due_at),
+        expires_at=job.expires_at,
+        destination=destination(context.config, job.channel, job.recipient.address),
+        caller=_hash(context, job.caller),
+        urgency=job.urgency,
+    )
+    return order_id
+
+
+def seal(context: Context, params: Struct) -> str:
+    """Encrypt `params` for the outbox. Equal parameters give equal results."""
+    return context.vault.seal_job(msgspec.json.encode(params).decode("utf-8"))
+
+
+def destination(config: Config, channel: str, recipient: str) -> str:
+    """The job's destination, which may be unreachable as a whole: a mail's domain, an SMS's gateway or a call's server."""
+    if channel == Email.channel:
+        return f"{channel}:{recipient.rpartition('@')[2].lower()}"
+    if channel == Phone.channel:
+        return f"{channel}:{_gateway(config, recipient)}"
+    return f"{channel}:{recipient.lower()}"
+
+
+def _gateway(config: Config, number: str) -> str:
+    try:
+        return gateway_of(config.sms, parse_phone(number).region) if config.sms else ""
+    except InvalidAddress:
+        return ""
+
+
+def _hash(context: Context, caller: str) -> str:
+    return context.vault.hash_limit_key(f"outbox of {_crowd(caller)}")[:_HASH_DIGITS] if caller else ""
+
+
+def _crowd(caller: str) -> str:
+    try:
+        address = ip_address(caller)
+    except ValueError:
+        return caller
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    return str(address.ipv4_mapped or ip_network((address, _CROWD_BITS), strict=False))

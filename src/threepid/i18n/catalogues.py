@@ -1,0 +1,54 @@
+"""The translations: gettext catalogues in `i18n/locale/<language>/LC_MESSAGES/threepid.po`.
+
+English has no catalogue, because the message IDs are the English sentences.
+"""
+
+import gettext
+import io
+from functools import cache
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from babel import Locale, UnknownLocaleError
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+
+DEFAULT_LANGUAGE: Final = "en"
+LOCALE: Final = Path(__file__).parent / "locale"
+"""The folder of the catalogues."""
+DOMAIN: Final = "threepid"
+
+Catalogue: TypeAlias = gettext.NullTranslations
+
+
+@cache
+def languages() -> tuple[str, ...]:
+    """The languages with sentences, as BCP 47 tags: English, then the others in alphabetical order."""
+    others = (path.parent.parent.name for path in LOCALE.glob(f"*/LC_MESSAGES/{DOMAIN}.po"))
+    return (DEFAULT_LANGUAGE, *sorted(others))
+
+
+@cache
+def catalogue(language: str) -> Catalogue:
+    """The catalogue of one of `languages()`; English for any other language."""
+    if language == DEFAULT_LANGUAGE or language not in languages():
+        return gettext.NullTranslations()
+    compiled = io.BytesIO()
+    with (LOCALE / language / "LC_MESSAGES" / f"{DOMAIN}.po").open("rb") as file:
+        write_mo(compiled, read_po(file, locale=locale(language)))
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
+
+
+@cache
+def locale(language: str) -> Locale:
+    """Babel's locale of `language`; English if Babel does not know it."""
+    try:
+        return Locale.parse(language, sep="-")
+    except (UnknownLocaleError, ValueError):
+        return Locale(DEFAULT_LANGUAGE)
+
+
+def direction(language: str) -> str:
+    """The value of HTML's `dir`: `rtl` for languages written from right to left, else `ltr`."""
+    return locale(language).text_direction

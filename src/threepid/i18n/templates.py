@@ -1,0 +1,88 @@
+"""Sentences in Jinja templates: `{% trans %}…{% endtrans %}`.
+
+A template is compiled once for each language, with the sentences of that language in it: rendering looks nothing up.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Final
+
+import jinja2
+from babel.dates import format_datetime
+from jinja2 import nodes
+from jinja2.ext import InternationalizationExtension
+from markupsafe import Markup
+
+from threepid.i18n.catalogues import catalogue, direction, locale
+from threepid.i18n.text import Text
+
+LANGUAGE: Final = "language"
+"""The variable of every template that has the tag of its language; `direction` beside it is `ltr` or `rtl`."""
+_PLACEHOLDER: Final = re.compile(r"%\((\w+)\)s")
+_SECOND: Final = 1_000
+
+
+def by_language(make: Callable[[], jinja2.Environment]) -> Callable[[str], jinja2.Environment]:
+    """For each language one of the environments that `make` makes, which speaks it."""
+
+    @cache
+    def speaking(language: str) -> jinja2.Environment:
+        environment = make()
+        translate(environment, language)
+        return environment
+
+    return speaking
+
+
+def translate(environment: jinja2.Environment, language: str) -> None:
+    """Let the templates of `environment` have sentences, `Text` among their values, and the filter `date_time`.
+
+    Line breaks within a sentence are blanks.
+    """
+    translations = catalogue(language)
+    environment.globals |= {LANGUAGE: language, "direction": direction(language)}
+    environment.add_extension(_Sentences)
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.newstyle_gettext = True  # type: ignore[attr-defined]
+    environment.globals["gettext"] = translations.gettext
+
+    @jinja2.pass_eval_context
+    def ngettext(context: nodes.EvalContext, singular: str, plural: str, count: int, /, **values: Any) -> str:
+        sentence = translations.ngettext(singular, plural, count)
+        # In HTML the sentence is ours and its values are not: `Markup` escapes them.
+        return (Markup(sentence) if context.autoescape else sentence) % values  # noqa: S704
+
+    def date_time(milliseconds: int) -> str:
+        # In UTC: the server does not know where the reader lives.
+        time = datetime.fromtimestamp(milliseconds // _SECOND, UTC)
+        return f"{format_datetime(time, 'd MMMM y HH:mm', locale=locale(language))} UTC"
+
+    environment.globals["ngettext"] = ngettext
+    environment.filters["date_time"] = date_time
+    environment.finalize = lambda value: value.in_language(language) if isinstance(value, Text) else value
+
+
+class _Sentences(InternationalizationExtension):
+    """Puts the translated sentence into the compiled template; the form of a plural is chosen when it is rendered."""
+
+    def _make_node(  # the extension's own hook, for its own kinds of calls
+        self,
+        singular: str,
+        plural: str | None,
+        context: str | None,
+        variables: dict[str, nodes.Expr],
+        plural_expr: nodes.Expr | None,
+        vars_referenced: bool,
+        num_called_num: bool,
+    ) -> nodes.Output:
+        if plural is not None:
+            return super()._make_node(
+                singular, plural, context, variables, plural_expr, vars_referenced, num_called_num
+            )
+        translated = catalogue(str(self.environment.globals[LANGUAGE])).gettext(singular)
+        pieces: list[nodes.Expr] = []
+        for number, piece in enumerate(_PLACEHOLDER.split(translated)):
+            pieces.append(variables[piece] if number % 2 else nodes.TemplateData(piece.replace("%%", "%")))
+        return nodes.Output(pieces)
