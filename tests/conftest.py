@@ -1,5 +1,6 @@
 """Fixtures: a fresh database for each test, on SQLite and with `--postgres` on a real PostgreSQL as well."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -32,6 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than there are cores: with it they are busy all the time."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector leave alone what lives to the end: modules and ten thousand tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish() -> None:

@@ -254,7 +254,7 @@ def test_a_database_that_is_not_there_is_one_sentence(directory: Path) -> None:
     url = "postgresql://nobody@127.0.0.1:1/nothing"
     answer = threepid("migrate", "-c", "threepid.toml", cwd=directory, THREEPID__DATABASE__URL=url)
     assert answer.returncode == 1
-    assert answer.stderr.startswith("PostgreSQL cannot be used")
+    assert answer.stderr.startswith("PostgreSQL is unavailable")
     assert "Traceback" not in answer.stderr
 
 
@@ -304,7 +304,7 @@ def test_registration_tokens_are_made_listed_and_ended(directory: Path) -> None:
         (("--expires", "soon"), "--expires must be a duration"),
         (("--expires", "2020-01-01"), "in the future"),
         (("--expires", "0d"), "in the future"),
-        (("--uses", "0"), "once or more"),
+        (("--uses", "0"), "at least one use"),
         (("--token", "with space"), "1 to 64 of the characters"),
     ],
 )

@@ -17,13 +17,14 @@ import msgspec
 
 from databases import Around
 from threepid import config
-from threepid.app import Server, load_secrets
+from threepid.app import Server
 from threepid.clock import Clock, Entropy
 from threepid.config import Config, MailboxTransport
 from threepid.delivery.job import JobType
 from threepid.delivery.render import Renderer
 from threepid.domain.secrets.passwords import Hasher
 from threepid.domain.services import Homeserver, IdentityServer
+from threepid.startup import load_secrets
 from threepid.storage import mailbox
 from threepid.storage.engine.connect import open_database
 from threepid.storage.outbox import Order
@@ -90,10 +91,10 @@ def settings(data_dir: Path, **changes: Any) -> Config:
 
 
 class WatchedHasher(Hasher):
-    """The real one at the lowest cost there is, which counts; tests may say `instead` what is right."""
+    """The real one, at the lowest cost there is or at the `real` one, which counts; tests may say `instead` what is right."""
 
-    def __init__(self) -> None:
-        super().__init__(passes=1, memory_kib=8)
+    def __init__(self, *, real: bool = False) -> None:
+        super().__init__(**({} if real else {"passes": 1, "memory_kib": 8}))
         self.compared = 0
         """Passwords that were compared with a hash, or with nobody's."""
         self.instead: Callable[[str, str], bool] | None = None
@@ -115,7 +116,7 @@ class World:
         *,
         clock: HandClock | None = None,
         seed: str = "test",
-        hasher: Hasher | None = None,
+        hasher: WatchedHasher | None = None,
         job_types: tuple[JobType, ...] | None = None,
         **changes: Any,
     ) -> None:
@@ -126,8 +127,7 @@ class World:
         self.clock = clock or HandClock()
         self.entropy = SeededEntropy(seed)
         self._changes = changes
-        self.hasher = WatchedHasher()
-        self._given_hasher = hasher
+        self.hasher = hasher or WatchedHasher()
         self._job_types = (JobType("sms", self._keep_text),) if job_types is None else job_types
         self._renderer = Renderer()
         self._texts: list[Text] = []
@@ -155,7 +155,7 @@ class World:
             secrets=load_secrets(self.config, SeededEntropy("keys")),
             background=False,
             strict=True,
-            hasher=self._given_hasher or self.hasher,
+            hasher=self.hasher,
             job_types=self._job_types if self.config.sms is not None else (),
         )
         await server.start()

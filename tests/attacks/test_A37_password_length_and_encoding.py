@@ -8,11 +8,11 @@ from typing import Any
 import bcrypt
 import pytest
 
-from threepid.domain.secrets.passwords import Hasher, Passwords
+from threepid.domain.secrets.passwords import Passwords
 from threepid.spec.errors import InvalidParam
 from threepid.storage import accounts
 from threepid.storage.engine.database import Tx
-from world import BASE, HandClock, World
+from world import BASE, HandClock, WatchedHasher, World
 
 REGISTER = "/_matrix/client/v3/register"
 LOGIN = "/_matrix/client/v3/login"
@@ -170,7 +170,7 @@ def test_accounts_of_other_servers_log_in_with_their_old_passwords(
 ) -> None:
     """Those hashed the first 72 bytes of the normal form: who had a longer password has it still."""
     long = "\u00e4" * 40 + " and more than the server looked at"
-    with World(database_url, tmp_path, hasher=Hasher()) as world:
+    with World(database_url, tmp_path, hasher=WatchedHasher(real=True)) as world:
         for name, password in (("short", "caf\u00e9 au lait"), ("long", long)):
             hashed = bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4)).decode()
 
@@ -188,7 +188,7 @@ def test_accounts_of_other_servers_log_in_with_their_old_passwords(
 
 
 def test_the_time_for_a_password_does_not_grow_with_what_is_sent(database_url: str, tmp_path: Path) -> None:
-    with World(database_url, tmp_path, hasher=Hasher()) as world:
+    with World(database_url, tmp_path, hasher=WatchedHasher(real=True)) as world:
         passwords: Passwords = world.homeserver.passwords
 
         async def seconds(password: str) -> float:

@@ -161,7 +161,7 @@ def test_the_page_of_a_registration_names_the_account_and_the_name_stays(world: 
         named = {"username": "mallory", "password": PASSWORD, "auth": {"session": session}}
         assert world.post(register, named).status_code == 401
     visitor = Visitor.at_stage(world, EMAIL, session)
-    assert "open an account: @mallory:example.org" in visitor.page.text
+    assert "create an account. @mallory:example.org" in visitor.page.text
     visitor.press("Send me a code", address=ADDRESS)
     assert "@mallory:example.org" in visitor.page.text
     assert "mallory" not in world.mail().text  # it is the caller's
@@ -371,7 +371,7 @@ def test_the_page_on_which_an_account_is_closed_sends_a_mail_that_says_so(world:
     token = owner(world)
     session = begin(world, "/account/deactivate", {}, access_token=token)["session"]
     visitor = Visitor.at_stage(world, EMAIL, session)
-    assert "close your account for good: @alice:example.org" in visitor.page.text
+    assert "close your account for good. @alice:example.org" in visitor.page.text
     visitor.press("Send me a code", address=ADDRESS)
     assert "or closes the account for good" in words(world.mail().text)
 

@@ -12,8 +12,6 @@ import pytest
 
 from rig import ServerProcess, identity_token, register, request_token
 
-pytestmark = pytest.mark.alone
-
 CYCLES = 6
 
 

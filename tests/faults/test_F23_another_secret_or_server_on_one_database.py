@@ -173,7 +173,7 @@ def test_two_servers_on_one_sqlite_file_are_refused_whatever_they_call_it(tmp_pa
     for name in (file, tmp_path / "link.db", tmp_path / "hard.db"):
         refused = start_elsewhere(tmp_path, f"sqlite:{name}")
         assert refused.returncode == 1
-        assert f"Another server is running on {name}" in refused.stderr
+        assert f"Another server is using {name}" in refused.stderr
         assert "Traceback" not in refused.stderr
     # Commands work beside the server, and the lock outlives that they open and close the file.
     assert threepid(server.config, "account", "list").returncode == 0
@@ -194,7 +194,7 @@ def test_two_servers_with_different_keys_on_one_database_are_refused(
     server = ServerProcess(tmp_path / "server", tables=table).start()
     refused = start_elsewhere(tmp_path, database_url)
     assert refused.returncode == 1
-    assert ("Another server is running" if engine == "sqlite" else COMMAND) in refused.stderr
+    assert ("Another server is using" if engine == "sqlite" else COMMAND) in refused.stderr
     server.stop()
     assert COMMAND in start_elsewhere(tmp_path, database_url).stderr
 

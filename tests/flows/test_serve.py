@@ -87,7 +87,7 @@ def test_a_second_server_on_the_same_sqlite_is_refused(tmp_path: Path) -> None:
         env={**os.environ, "THREEPID__SERVER__LISTEN": f"127.0.0.1:{free_port()}"},
     )
     assert other.returncode == 1
-    assert "Another server is running" in other.stderr
+    assert "Another server is using" in other.stderr
     assert server.stop() == 0
 
 

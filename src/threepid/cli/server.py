@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from threepid.app import Server, account_of_another_name, connect, load_secrets, run_migrations
+from threepid.app import Server
 from threepid.cli.common import die, with_key_errors
 from threepid.clock import Clock, Entropy
 from threepid.config import Config
 from threepid.domain.services import Homeserver, IdentityServer
 from threepid.spec.errors import MatrixError
+from threepid.startup import account_of_another_name, connect, load_secrets, run_migrations
 from threepid.storage.engine.database import StorageError
 from threepid.telemetry import configure_logging
 

@@ -60,8 +60,8 @@ def migrate(config_file: ConfigFile = None) -> None:
 
 def _serve(settings: Config, config_file: Path | None) -> None:
     from threepid import process  # noqa: PLC0415 - see above
-    from threepid.app import load_secrets, verify_secret  # noqa: PLC0415 - see above
     from threepid.cli.server import migrate_database, refuse_other_names  # noqa: PLC0415 - see above
+    from threepid.startup import load_secrets, verify_secret  # noqa: PLC0415 - see above
 
     with process.alone(settings):
         migrate_database(settings)

@@ -16,13 +16,14 @@ from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes, SSLPro
 from granian.http import HTTP1Settings
 
 from threepid import config
-from threepid.app import Server, connect, load_secrets
+from threepid.app import Server
 from threepid.clock import Clock, Entropy
 from threepid.config import Config
 from threepid.output import secure_output
 from threepid.process import sockets
 from threepid.process.lifeline import Lifeline
 from threepid.process.sockets import CannotServe, Granian, patiently
+from threepid.startup import connect, load_secrets
 from threepid.storage.engine.lock import InUse, only_server
 from threepid.telemetry import configure_logging
 

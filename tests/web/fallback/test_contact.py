@@ -168,7 +168,7 @@ def test_the_password_of_somebody_who_is_logged_in_is_set_by_the_page(world: Wor
     session = asked["session"]
     visitor = Visitor.at_stage(world, EMAIL, session)
     assert visitor.page.heading == "The email address of your account"
-    assert "set a new password: @alice:example.org" in visitor.page.text
+    assert "set a new password. @alice:example.org" in visitor.page.text
     visitor.press("Send me a code", address="alice@example.com")
     assert visitor.press("Continue", code=world.mail().code).heading == DONE
     answer = world.post("/_matrix/client/v3/account/password", {"auth": {"session": session}}, token=token)

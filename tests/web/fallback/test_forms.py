@@ -29,7 +29,7 @@ def test_the_stage_without_a_question_takes_one_press(world: World) -> None:
     session = begin(world)["session"]
     visitor = Visitor.at_stage(world, "m.login.dummy", session)
     assert visitor.page.heading == "Continue?"
-    assert "open an account" in visitor.page.text
+    assert "create an account" in visitor.page.text
     assert completed(world, session) == []
     assert visitor.press("Continue").heading == DONE
     assert completed(world, session) == ["all"]

@@ -1,0 +1,72 @@
+"""What happens before a server runs: secrets, migrations and the checks of the database."""
+
+import asyncio
+from pathlib import Path
+
+from msgspec import Struct
+
+from threepid import config
+from threepid.clock import Clock, Entropy
+from threepid.config import Config
+from threepid.domain.secrets.fingerprint import recognise
+from threepid.domain.secrets.keys import Keyring, ensure_keyring, ensure_secret
+from threepid.domain.secrets.vault import Vault
+from threepid.storage import accounts
+from threepid.storage.engine.connect import open_database
+from threepid.storage.engine.database import Database
+from threepid.storage.engine.migrate import migrate
+
+
+class Secrets(Struct, frozen=True):
+    """The secrets that are kept in files: the vault's secret and the signing keys."""
+
+    vault: bytes
+    keyring: Keyring
+
+
+def load_secrets(settings: Config, entropy: Entropy) -> Secrets:
+    """Load the server's secrets, or make them at the first start."""
+    keys = Path(settings.server.data_dir) / "keys"
+    return Secrets(ensure_secret(keys / "vault.secret", entropy), ensure_keyring(keys, entropy))
+
+
+def connect(settings: Config) -> Database:
+    """Open the database of the configuration."""
+    return open_database(
+        config.database_url(settings),
+        pool_size=settings.database.pool_size,
+        password=_database_password(settings),
+    )
+
+
+def _database_password(settings: Config) -> str | None:
+    password_file = settings.database.password_file
+    return config.read_secret(Path(password_file)).reveal() if password_file else None
+
+
+def run_migrations(settings: Config) -> list[str]:
+    """Bring the database to this version's schema; returns the names of the applied migrations."""
+    return migrate(config.database_url(settings), password=_database_password(settings), clock=Clock())
+
+
+def verify_secret(settings: Config, secrets: Secrets) -> None:
+    """Raise KeyFileError if the database was used with another vault secret, and StorageError if it cannot be used."""
+    clock = Clock()
+
+    async def verify() -> None:
+        database = connect(settings)
+        try:
+            await recognise(database, Vault(secrets.vault, Entropy()), clock, settings.server.data_dir)
+        finally:
+            await database.close()
+
+    asyncio.run(verify())
+
+
+async def account_of_another_name(settings: Config) -> str | None:
+    """The user ID of an active account that has another server name than `server.name`, or None."""
+    database = connect(settings)
+    try:
+        return await database.read_aside(lambda tx: accounts.of_another_name(tx, settings.server.name))
+    finally:
+        await database.close()
