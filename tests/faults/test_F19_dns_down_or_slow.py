@@ -90,7 +90,8 @@ def test_what_needs_a_name_ends_in_one_error_and_the_rest_goes_on(
         async def run() -> None:
             undisturbed = await needs_none()
             asked = [asyncio.create_task(needs_name(number)) for number in range(60)]
-            assert await needs_none() < 1 + 5 * undisturbed
+            # A question that hangs does so for twenty seconds; a busy machine takes its time as well.
+            assert await needs_none() < 5 + 5 * undisturbed
             # No thread of the pool that other things need hangs in a question.
             assert not [thread for thread in threading.enumerate() if thread.name.startswith("asyncio")]
             for answer, took in await asyncio.gather(*asked):
