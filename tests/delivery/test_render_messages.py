@@ -104,6 +104,7 @@ def test_a_mail_names_the_server_and_what_it_is_about_and_says_what_to_do(exampl
             assert "@alice:example.org" in words
             assert "Was that you? Then there is nothing to do. Not you? " in words
             assert "ell the people who run example.org" in words
+        assert not re.search(r"[a-z][.!?:][A-Z]", words), "two sentences without a blank"
     assert all(len(line) < 80 for line in rendered.text.splitlines())
 
 

@@ -1,5 +1,6 @@
 """Somebody who reads pages, fills in forms and presses buttons, without a browser and without JavaScript."""
 
+import re
 from html.parser import HTMLParser
 from typing import Any, Self
 from urllib.parse import quote, urlencode, urljoin
@@ -88,6 +89,8 @@ class Page(HTMLParser):
         opened, given, pieces = self._open.pop()
         assert opened == tag, f"<{opened}> is closed by </{tag}>"
         text = " ".join("".join(pieces).split())
+        if tag == "p" and given.get("class") not in ("target", "address"):
+            assert not re.search(r"[a-z][.!?][A-Z]", text), f"two sentences without a blank: {text}"
         if tag == "h1":
             self.heading = text
         elif tag == "button":
