@@ -4,7 +4,7 @@
 
 (() => {
   const EVERY_MS = 100;
-  const TIMES = 100;
+  const TIMES = 300;
 
   function told() {
     if (typeof window.onAuthDone === "function") {
