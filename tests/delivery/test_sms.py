@@ -163,11 +163,11 @@ def test_what_no_gateway_takes_or_nobody_allowed_is_not_sent(database_url: str) 
             way = gateway.transport(countries=("FR",))
             async with texting(database_url, way, countries=("FR", "DE")) as office:
                 assert await tried(office) == "no gateway takes numbers of DE"
-                assert await tried(office, "+12025550123") == "numbers of US are not texted"
-                assert await tried(office, "+870773111632") == "numbers of no country are not texted"
+                assert await tried(office, "+12025550123") == "numbers of US get no SMS"
+                assert await tried(office, "+870773111632") == "numbers of no country get no SMS"
                 assert await tried(office, "alice@example.com") == "the recipient is not a phone number"
                 assert await tried(office, "015112345678") == "the recipient is not a phone number"
-                assert await tried(office, "4915112345678") == "numbers of DE are not texted"
+                assert await tried(office, "4915112345678") == "numbers of DE get no SMS"
                 assert office.worker.failed == 6
             assert gateway.connections == 0
 

@@ -109,6 +109,16 @@ def test_templates_have_the_sentence_of_their_language_and_escape_its_values(ger
     )
 
 
+def test_sentences_and_durations_among_the_values_are_translated_too(german: None) -> None:
+    environment = jinja2.Environment(autoescape=True)
+    translate(environment, "de")
+    template = environment.from_string(
+        "{{ wait }}|{% trans why=why %}A {{ why }}{% endtrans %}"
+        "|{% trans count=1, why=why %}{{ count }} {{ why }}{% pluralize %}{{ count }} {{ why }}{% endtrans %}"
+    )
+    assert template.render(wait=Duration(2 * HOUR), why=Text("Why not")) == "2 Stunden|A Darum|1 Darum"
+
+
 def test_the_direction_is_that_of_the_script() -> None:
     assert [catalogues.direction(tag) for tag in ("en", "he", "ar-EG", "fa", "ja", "pt-BR", "zh-Hans", "nonsense")] == [
         "ltr", "rtl", "rtl", "rtl", "ltr", "ltr", "ltr", "ltr",

@@ -77,7 +77,7 @@ class Texter:
         except InvalidAddress:
             raise DeliveryError("the recipient is not a phone number", retry=False) from None
         if phone.address != order.recipient or phone.region not in self._countries:
-            raise DeliveryError(f"numbers of {phone.region or 'no country'} are not texted", retry=False)
+            raise DeliveryError(f"numbers of {phone.region or 'no country'} get no SMS", retry=False)
         causes: list[str] = []
         retry = False
         after = 0

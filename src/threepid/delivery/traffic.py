@@ -153,10 +153,10 @@ class Gaps:
 class Traffic:
     """The deliveries in progress, and their limits."""
 
-    def __init__(self, clock: Clock, types: Iterable[JobType]) -> None:
+    def __init__(self, clock: Clock, types: Mapping[str, JobType]) -> None:
         """`types` may have limits of their own."""
         self._clock = clock
-        self._types = {type_.channel: type_ for type_ in types}
+        self._types = types
         self._under_way: set[Attempt] = set()
         self.rests = Rests(clock)
         """The pauses of unreachable destinations."""

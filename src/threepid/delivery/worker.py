@@ -69,7 +69,7 @@ class Worker:
         self._clock = clock
         self._unseal = unseal or str
         self._leases = Leases(database, clock, presence or Presence(None, Entropy()))
-        self._traffic = Traffic(clock, self._types.values())
+        self._traffic = Traffic(clock, self._types)
         self._stop_seconds = stop_seconds
         self._woken = woken or asyncio.Event()
         self._beginning = asyncio.Lock()

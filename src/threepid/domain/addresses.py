@@ -243,7 +243,7 @@ def parse_email(text: str) -> Email:
         raise InvalidAddress("too long")
     local, at, domain = trim(text).rpartition("@")
     if not at:
-        raise InvalidAddress("not an e-mail address")
+        raise InvalidAddress("not an email address")
     # Mail programs decode `=?…?=` even where it is not allowed, so the header would show another mailbox.
     if len(local) > _MAX_LOCAL or not _LOCAL.fullmatch(local) or _ENCODED_WORD.search(local):
         raise InvalidAddress("not a local part that we take")

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from threepid.i18n.catalogues import DEFAULT_LANGUAGE
+
 _MAX_HEADER: Final = 500
 _MAX_TAG: Final = 35
-_DEFAULT: Final = "en"
 
 
 def wanted(header: str | None) -> tuple[str, ...]:
@@ -23,7 +24,7 @@ def best(wishes: Iterable[str], available: Sequence[str]) -> str:
     """The tag in `available` (not empty) that fits the first wish that any tag fits; else English, else the first tag."""
     by_tag = {tag.lower(): tag for tag in reversed(available)}
     by_language = {tag.lower().partition("-")[0]: tag for tag in reversed(available)}
-    for wish in (*wishes, _DEFAULT):
+    for wish in (*wishes, DEFAULT_LANGUAGE):
         found = by_tag.get(wish) or by_tag.get(wish.partition("-")[0]) or by_language.get(wish.partition("-")[0])
         if found:
             return found

@@ -15,17 +15,17 @@ from jinja2 import nodes
 from jinja2.ext import InternationalizationExtension
 from markupsafe import Markup
 
+from threepid.clock import SECOND
 from threepid.i18n.catalogues import catalogue, direction, locale
-from threepid.i18n.text import Text
+from threepid.i18n.text import Duration, Text
 
 LANGUAGE: Final = "language"
 """The variable of every template that has the tag of its language; `direction` beside it is `ltr` or `rtl`."""
 _PLACEHOLDER: Final = re.compile(r"%\((\w+)\)s")
-_SECOND: Final = 1_000
 
 
 def by_language(make: Callable[[], jinja2.Environment]) -> Callable[[str], jinja2.Environment]:
-    """For each language one of the environments that `make` makes, which speaks it."""
+    """A function that returns the environment of a language, made once by `make`."""
 
     @cache
     def speaking(language: str) -> jinja2.Environment:
@@ -37,9 +37,9 @@ def by_language(make: Callable[[], jinja2.Environment]) -> Callable[[str], jinja
 
 
 def translate(environment: jinja2.Environment, language: str) -> None:
-    """Let the templates of `environment` have sentences, `Text` among their values, and the filter `date_time`.
+    """Make the templates of `environment` speak `language`: their sentences, `Text` and `Duration` values, and `date_time`.
 
-    Line breaks within a sentence are blanks.
+    A line break within a sentence becomes a space.
     """
     translations = catalogue(language)
     environment.globals |= {LANGUAGE: language, "direction": direction(language)}
@@ -48,24 +48,28 @@ def translate(environment: jinja2.Environment, language: str) -> None:
     environment.newstyle_gettext = True  # type: ignore[attr-defined]
     environment.globals["gettext"] = translations.gettext
 
+    def shown(value: Any) -> Any:
+        return value.in_language(language) if isinstance(value, Text | Duration) else value
+
     @jinja2.pass_eval_context
     def ngettext(context: nodes.EvalContext, singular: str, plural: str, count: int, /, **values: Any) -> str:
         sentence = translations.ngettext(singular, plural, count)
         # In HTML the sentence is ours and its values are not: `Markup` escapes them.
-        return (Markup(sentence) if context.autoescape else sentence) % values  # noqa: S704
+        said = {name: shown(value) for name, value in values.items()}
+        return (Markup(sentence) if context.autoescape else sentence) % said  # noqa: S704
 
     def date_time(milliseconds: int) -> str:
         # In UTC: the server does not know where the reader lives.
-        time = datetime.fromtimestamp(milliseconds // _SECOND, UTC)
+        time = datetime.fromtimestamp(milliseconds // SECOND, UTC)
         return f"{format_datetime(time, 'd MMMM y HH:mm', locale=locale(language))} UTC"
 
     environment.globals["ngettext"] = ngettext
     environment.filters["date_time"] = date_time
-    environment.finalize = lambda value: value.in_language(language) if isinstance(value, Text) else value
+    environment.finalize = shown
 
 
 class _Sentences(InternationalizationExtension):
-    """Puts the translated sentence into the compiled template; the form of a plural is chosen when it is rendered."""
+    """Compiles translated sentences into the template. Only a plural form is chosen when the template is rendered."""
 
     def _make_node(  # the extension's own hook, for its own kinds of calls
         self,

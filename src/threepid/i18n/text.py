@@ -6,12 +6,11 @@ from typing import Final, TypeAlias
 from babel.units import format_unit
 from msgspec import Struct
 
+from threepid.clock import DAY, HOUR, MINUTE, SECOND
 from threepid.i18n.catalogues import DEFAULT_LANGUAGE, Catalogue, catalogue, locale
 
-_SECOND: Final = 1_000
-_UNITS: Final = (("duration-second", 1, 59), ("duration-minute", 60, 59), ("duration-hour", 3600, 23))
-"""Babel's name of each unit, its length in seconds, and the largest number of it that is shown."""
-_DAY: Final = 86_400
+_UNITS: Final = (("duration-second", SECOND, 59), ("duration-minute", MINUTE, 59), ("duration-hour", HOUR, 23))
+"""Babel's name of each unit, its length in milliseconds, and the largest number of it that is shown."""
 
 
 class Duration(Struct, frozen=True):
@@ -21,11 +20,10 @@ class Duration(Struct, frozen=True):
 
     def in_language(self, language: str) -> str:
         """The duration in the largest suitable unit, rounded up."""
-        seconds = max(1, -(-self.milliseconds // _SECOND))
         for unit, size, most in _UNITS:
-            if (count := -(-seconds // size)) <= most:
+            if (count := max(1, -(-self.milliseconds // size))) <= most:
                 return _in_units(count, unit, language)
-        return _in_units(-(-seconds // _DAY), "duration-day", language)
+        return _in_units(-(-self.milliseconds // DAY), "duration-day", language)
 
 
 class Text:
@@ -67,7 +65,7 @@ class Text:
 
 
 Value: TypeAlias = str | int | Text | Duration
-"""A value of a placeholder."""
+"""What can be put into a sentence."""
 
 
 class Verbatim(Text):

@@ -2,17 +2,14 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Final
 
 from msgspec import Struct
 
 from threepid.config import Config, MailboxTransport, identity_name
 from threepid.domain.services import Services
 from threepid.http.exchange import Answer, Request, Route
+from threepid.i18n.catalogues import DEFAULT_LANGUAGE
 from threepid.web.render import Pages
-
-_LANGUAGE: Final = "en"
-"""The language of the page."""
 
 
 class Document(Struct, frozen=True):
@@ -50,7 +47,7 @@ def _documents(config: Config) -> list[Document]:
     found = {}
     for role in (config.accounts, config.identity):
         for document in role.terms if role is not None else ():
-            text = document.languages.get(_LANGUAGE) or next(iter(document.languages.values()), None)
+            text = document.languages.get(DEFAULT_LANGUAGE) or next(iter(document.languages.values()), None)
             if text is not None:
                 found[text.url] = Document(text.name, text.url)
     return list(found.values())
