@@ -55,7 +55,9 @@ def check_headers(path: str, page: Page) -> None:
     assert framed or "unsafe" not in policy, path
     assert page.headers["X-Frame-Options"] == ("SAMEORIGIN" if framed else "DENY"), path
     assert page.headers["X-Content-Type-Options"] == "nosniff", path
-    assert page.headers["Referrer-Policy"] == "no-referrer", path
+    # With `no-referrer`, browsers send `Origin: null` with every form, and the check of the Origin would say nothing.
+    of_portal = path.startswith("/account/") and page.status < 400
+    assert page.headers["Referrer-Policy"] in ("no-referrer", *(["same-origin"] if of_portal else [])), path
     assert page.headers["Cache-Control"] == "no-store", path
     assert "Access-Control-Allow-Origin" not in page.headers, path
     if page.scripts:
@@ -82,7 +84,8 @@ def test_every_route_and_each_of_its_errors_has_the_headers(everything: World) -
             headers = {**FORM, "Accept": "text/html"}
             answer = world.call(method, path, "a=b" if method == "POST" else None, headers=headers)
             if method in route.handlers:
-                assert answer.headers["Content-Type"].startswith("text/html"), path
+                led_on = answer.status_code == 303 and not answer.content
+                assert led_on or answer.headers["Content-Type"].startswith("text/html"), path
                 check_headers(path, Page(answer))
     for path in ("/", "/nothing", "/confirm/", "/static/nothing.css", "/mailbox/none/raw"):
         check_headers(path, Page(world.get(path)))

@@ -37,6 +37,10 @@ class Page(HTMLParser):
         self.options: list[str] = []
         self.buttons: dict[str, tuple[str, str] | None] = {}
         self.links: dict[str, dict[str, str | None]] = {}
+        self.forms: list[tuple[str, set[str]]] = []
+        """The action and the names of the fields of each form."""
+        self.form_of: dict[str, int] = {}
+        """The number of the form that a button belongs to, by the button's text."""
         self.scripts: list[str | None] = []
         self.texts: dict[str, str] = {}
         """The text of each element with an id."""
@@ -65,6 +69,10 @@ class Page(HTMLParser):
             self._ids.append(given["id"] or "")
         self._references += [(tag, one, given[one] or "") for one in REFERENCES if one in given]
         name = given.get("name") or ""
+        if tag == "form":
+            self.forms.append((given.get("action") or "", set()))
+        elif name and self.forms:
+            self.forms[-1][1].add(name)
         if tag == "input" and given.get("type") == "checkbox":
             self.checkboxes[name] = given["value"] or ""
         elif tag == "input" and name:
@@ -95,6 +103,7 @@ class Page(HTMLParser):
             self.heading = text
         elif tag == "button":
             name = given.get("name")
+            self.form_of[text] = len(self.forms) - 1
             self.buttons[text] = (name, given.get("value") or "") if name else None
         elif tag == "a":
             self.links[text] = given

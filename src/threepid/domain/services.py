@@ -15,6 +15,7 @@ from threepid.domain.accounts.waiting import Waiting
 from threepid.domain.authentication.registration_tokens import RegistrationTokens
 from threepid.domain.authentication.stages import Stages
 from threepid.domain.authentication.uia import Uia
+from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.contacts.bindings import Bindings
 from threepid.domain.contacts.threepids import Threepids
 from threepid.domain.context import Context
@@ -55,6 +56,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     threepids: Threepids
     uia: Uia
     waiting: Waiting
+    web_sessions: WebSessions
 
 
 class IdentityServer(Struct, frozen=True, kw_only=True):
@@ -133,7 +135,8 @@ def _homeserver(
     devices = Devices(context, settings)
     registration_tokens = RegistrationTokens(context)
     accounts = Accounts(context, settings)
-    logins = Logins(context, accounts, passwords, devices)
+    web_sessions = WebSessions(context)
+    logins = Logins(context, accounts, passwords, devices, web_sessions)
     identity = IdentityClient(guard)
     bindings = Bindings(context, settings, keyring.signer(context.server_name), associations, identity)
     threepids = Threepids(context, settings, validation, notices, bindings, identity)
@@ -161,6 +164,7 @@ def _homeserver(
         threepids=threepids,
         uia=Uia(context, stages),
         waiting=Waiting(context, devices),
+        web_sessions=web_sessions,
     )
 
 

@@ -1,10 +1,14 @@
 """Renders pages from templates, with the headers that every page has."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import jinja2
+import msgspec
 
+from threepid.config import Config
+from threepid.http.cookies import Cookie
 from threepid.http.exchange import Answer, Headers
 from threepid.i18n import Text
 from threepid.i18n.catalogues import DEFAULT_LANGUAGE
@@ -55,6 +59,8 @@ class Pages:
             return environment
 
         self._environment = by_language(make)
+        self.languages = (DEFAULT_LANGUAGE,)
+        """The tags of the languages that pages can be shown in."""
 
     def page(
         self,
@@ -62,13 +68,14 @@ class Pages:
         /,
         *,
         status: int = 200,
+        language: str = DEFAULT_LANGUAGE,
         headers: Mapping[str, str] | None = None,
         allow: Mapping[str, str] | None = None,
         **values: Any,
     ) -> Answer:
         """The page of `template` with `values`; `allow` are policy directives that it needs."""
         own = {"Content-Security-Policy": content_security_policy(allow)} if allow else {}
-        html = self._environment(DEFAULT_LANGUAGE).get_template(template).render(values)
+        html = self._environment(language).get_template(template).render(values)
         return Answer(
             status,
             html.encode("utf-8"),
@@ -76,21 +83,43 @@ class Pages:
             headers=HEADERS.replacing({**own, **(headers or {})}),
         )
 
-    def message(self, title: Text, text: Text, *, status: int, headers: Mapping[str, str] | None = None) -> Answer:
+    def message(
+        self,
+        title: Text,
+        text: Text,
+        *,
+        status: int,
+        language: str = DEFAULT_LANGUAGE,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
         """A page with a title and a text only."""
-        return self.page("message.html", status=status, headers=headers, title=title, text=text)
+        return self.page("message.html", status=status, language=language, headers=headers, title=title, text=text)
 
-    def error(self, error: MatrixError) -> Answer:
+    def error(self, error: MatrixError, *, language: str = DEFAULT_LANGUAGE) -> Answer:
         """The error page of `error`."""
         if isinstance(error, Unknown):
-            return self.failure(error.text)
-        return self.message(Text("This did not work"), error.text, status=error.status, headers=error.headers())
+            return self.failure(error.text, language=language)
+        title = Text("This did not work")
+        return self.message(title, error.text, status=error.status, language=language, headers=error.headers())
 
-    def failure(self, text: Text = _OUR_FAULT) -> Answer:
+    def failure(self, text: Text = _OUR_FAULT, *, language: str = DEFAULT_LANGUAGE) -> Answer:
         """The error page of an unexpected failure."""
-        return self.message(Text("Something went wrong"), text, status=500)
+        return self.message(Text("Something went wrong"), text, status=500, language=language)
 
 
 def redirect(target: str) -> Answer:
     """Redirect the browser to `target`, which must already be checked."""
     return Answer(303, b"", content_type="text/plain", headers=HEADERS.adding("Location", target))
+
+
+def is_secure(config: Config) -> bool:
+    """Do browsers reach our pages over HTTPS? Otherwise, on loopback, cookies cannot be `Secure`."""
+    return urlsplit(config.server.public_base_url).scheme == "https"
+
+
+def with_cookies(answer: Answer, cookies: Iterable[Cookie], config: Config) -> Answer:
+    """`answer`, setting `cookies`; of several with one name, the last."""
+    headers = answer.headers
+    for cookie in {cookie.name: cookie for cookie in cookies}.values():
+        headers = headers.adding(*cookie.header(secure=is_secure(config)))
+    return msgspec.structs.replace(answer, headers=headers)

@@ -8,8 +8,10 @@ from threepid.domain.services import Services
 from threepid.http.exchange import Answer, Fallbacks, Handle, Request, Route
 from threepid.http.failures import as_error
 from threepid.i18n import Text
+from threepid.web import dispatch
 from threepid.web.fallback import page as fallback
 from threepid.web.pages import confirm, index, login, mailbox, static, stop_invites, submit_token
+from threepid.web.portal.pages import PAGES as PORTAL
 from threepid.web.render import Pages
 
 
@@ -26,7 +28,8 @@ def routes(services: Services, pages: Pages) -> list[Route]:
         found += [*login.routes(pages), *fallback.routes(services, services.homeserver, pages)]
     if config.email is not None and any(isinstance(via, MailboxTransport) for via in config.email.via):
         found += mailbox.routes(services, pages)
-    return [*static.routes(), *(_kind(route, pages, services.context.entropy) for route in found)]
+    portal = [] if services.homeserver is None else dispatch.routes(services, pages, PORTAL)
+    return [*static.routes(), *portal, *(_kind(route, pages, services.context.entropy) for route in found)]
 
 
 def fallbacks(pages: Pages) -> Fallbacks:

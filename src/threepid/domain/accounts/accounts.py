@@ -3,12 +3,14 @@
 https://spec.matrix.org/latest/client-server-api/#identifier-types
 """
 
+import re
 from collections.abc import Container
+from typing import Final
 
 from msgspec import UNSET, Struct
 
 from threepid import config
-from threepid.domain.addresses import InvalidAddress, parse_address
+from threepid.domain.addresses import Email, InvalidAddress, Phone, parse_address, trim
 from threepid.domain.context import Context
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, UnknownIdentifierType
@@ -16,6 +18,8 @@ from threepid.spec.uia import Identifier
 from threepid.storage import accounts
 from threepid.storage.accounts import Account, AccountSummary
 from threepid.storage.engine.database import Tx
+
+_LOOKS_LIKE_PHONE: Final = re.compile(r"\+?[\d\s().\u2010-\u2015/-]{5,40}")
 
 
 class Named(Struct, frozen=True):
@@ -60,6 +64,21 @@ class Accounts:
         if user is not UNSET:
             return await self._by_name(user, taken)
         return await self._by_threepid(medium, address, taken)
+
+    async def find_typed(self, text: str, *, country: str | None = None) -> Named:
+        """The account that a person names in one field: by username, user ID, email address or phone number.
+
+        A phone number without its calling code is one of `country`. Only the text decides which of these it is, never what
+        exists. A username that looks like a phone number is named by its user ID.
+        """
+        text = trim(text)
+        if "@" in text[1:] and not text.startswith("@"):
+            return await self._by_threepid(Email.medium, text, self._ways)
+        if Phone.medium in self._ways and _LOOKS_LIKE_PHONE.fullmatch(text):
+            named = await self._by_threepid(Phone.medium, text, self._ways, country or UNSET)
+            if named.name:
+                return named
+        return await self._by_name(text, self._ways)
 
     async def get(self, user_id: str) -> Account | None:
         """The account with this user ID, or None."""

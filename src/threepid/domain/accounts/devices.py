@@ -18,7 +18,7 @@ from threepid.domain.context import Context
 from threepid.domain.limits import known_network, network_of, take_authentication, take_openid_token
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, UnknownToken
-from threepid.storage import accounts, associations, devices, uia
+from threepid.storage import accounts, associations, devices, uia, web_sessions
 from threepid.storage.devices import Device as KnownDevice
 from threepid.storage.devices import Requester, SealedPair, Tokens
 from threepid.storage.engine.database import StorageError, Tx
@@ -203,10 +203,11 @@ class Devices:
         await self._context.database.write(lambda tx: devices.delete(tx, requester.user_id, requester.device_id))
 
     async def log_out_everywhere(self, user_id: str) -> None:
-        """Log all devices of the account out, and delete its identity server tokens and authentication sessions."""
+        """Log out all devices and browsers of the account, and delete its identity server tokens and authentication sessions."""
 
         def step(tx: Tx) -> None:
             devices.delete_all(tx, user_id)
+            web_sessions.delete_of_user(tx, user_id)
             associations.delete_tokens(tx, user_id)
             uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
 

@@ -5,8 +5,8 @@ https://spec.matrix.org/latest/client-server-api/#login
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, TypeVar
 
 from msgspec import UNSET, Struct
 
@@ -14,6 +14,7 @@ from threepid.domain.accounts.accounts import Accounts, Named
 from threepid.domain.accounts.devices import Device, Devices, Login
 from threepid.domain.authentication.failed_logins import FailedLogins
 from threepid.domain.authentication.uia import WrongUserError
+from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.context import Context
 from threepid.domain.limits import Guess, known_network
 from threepid.domain.secrets.passwords import Passwords
@@ -23,6 +24,8 @@ from threepid.spec.uia import AuthData
 from threepid.storage import accounts, devices
 from threepid.storage.accounts import Account
 from threepid.storage.engine.database import Tx
+
+T = TypeVar("T")
 
 _EVERY_WAY: Final = ("user", "email", "msisdn")
 _WRONG: Final = Text("The username or password is wrong.")
@@ -40,12 +43,15 @@ class _Right(Struct, frozen=True):
 class Logins:
     """Checks passwords and login tokens, and logs devices in."""
 
-    def __init__(self, context: Context, accounts: Accounts, passwords: Passwords, devices: Devices) -> None:
-        """`accounts` finds the account, `passwords` checks its password, `devices` logs its device in."""
+    def __init__(
+        self, context: Context, accounts: Accounts, passwords: Passwords, devices: Devices, web_sessions: WebSessions
+    ) -> None:
+        """`accounts` finds the account, `passwords` checks its password, `devices` and `web_sessions` log in."""
         self._context = context
         self._accounts = accounts
         self._passwords = passwords
         self._devices = devices
+        self._web_sessions = web_sessions
         self._failed_logins = FailedLogins(context)
         self._tried: Counter[str] = Counter()
         """Number of guesses that this process is checking, by limit key."""
@@ -147,7 +153,27 @@ class Logins:
 
     async def log_in(self, named: Named, password: str, device: Device) -> Login:
         """Log a device in. Raises LimitExceeded, and Forbidden, alike for all wrong logins, or at the device limit."""
-        right = await self._try(named, password, device.client)
+        return await self._open(
+            named, password, device.client, lambda tx, user_id: self._devices.open(tx, user_id, device)
+        )
+
+    async def sign_in(self, named: Named, password: str, *, client: str, user_agent: str) -> str:
+        """Sign a browser in, and return the secret for its cookie. Raises LimitExceeded, and Forbidden as `log_in` does."""
+        return await self._open(
+            named,
+            password,
+            client,
+            lambda tx, user_id: self._web_sessions.open(tx, user_id, client=client, user_agent=user_agent),
+        )
+
+    async def confirm(self, user_id: str, password: str, *, token: str, client: str) -> str:
+        """Confirm a browser session by the password, and return the new secret for its cookie. Raises as `sign_in` does."""
+        await self.check_password_stage(user_id, AuthData(password=password), client)
+        return await self._context.database.write(lambda tx: self._web_sessions.confirm(tx, token, user_id))
+
+    async def _open(self, named: Named, password: str, client: str, open_: Callable[[Tx, str], T]) -> T:
+        """Check the password of `named`, and return what `open_` returns in the transaction that has locked the account."""
+        right = await self._try(named, password, client)
         if right is None:
             raise Forbidden(_WRONG)
         new_hash = None
@@ -155,7 +181,7 @@ class Logins:
             with contextlib.suppress(LimitExceeded):  # the next login can do it
                 new_hash = await self._passwords.rehash(password, account=right.owner)
 
-        def step(tx: Tx) -> Login | None:
+        def step(tx: Tx) -> T | None:
             full_at = right.guess.full_at(tx)
             right.guess.refuse_if_none_is_left(full_at)
             if right.guess.is_spent(full_at):  # by other guesses since the check
@@ -166,16 +192,16 @@ class Logins:
                 raise Forbidden(_WRONG, cause="another password meanwhile")
             if new_hash is not None:
                 accounts.set_password_hash(tx, right.user_id, new_hash)
-            return self._devices.open(tx, right.user_id, device)
+            return open_(tx, right.user_id)
 
         try:
-            login = await self._context.database.write(step)
-            if login is None:
+            opened = await self._context.database.write(step)
+            if opened is None:
                 raise Forbidden(_WRONG)
         except (Forbidden, LimitExceeded) as error:
-            self._note_failure(named, device.client, error.cause)
+            self._note_failure(named, client, error.cause)
             raise
-        return login
+        return opened
 
     async def log_in_by_token(self, token: str, device: Device) -> Login:
         """Log a device in by a login token, and use the token up. Raises Forbidden and LimitExceeded. Logs a failure."""

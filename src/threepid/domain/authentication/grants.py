@@ -1,12 +1,18 @@
-"""The permission that User-Interactive Authentication gives."""
+"""The permission that User-Interactive Authentication or a confirmed browser session gives."""
+
+from typing import Final
 
 from msgspec import Struct
 
+from threepid.clock import MINUTE
 from threepid.domain.authentication.stages import Proof
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, UnknownToken
-from threepid.storage import accounts, devices, uia, validations
+from threepid.storage import accounts, devices, uia, validations, web_sessions
 from threepid.storage.engine.database import Tx
+
+CONFIRMED: Final = 10 * MINUTE
+"""How long a proof of ownership in a browser permits changes of the account."""
 
 
 class Grant(Struct, frozen=True):
@@ -14,6 +20,7 @@ class Grant(Struct, frozen=True):
 
     `registration_token` is the hash of the registration token to use up, `terms` are the accepted documents and versions.
     `device` is the user ID and device ID of the caller, if logged in: the permission is invalid once the device is logged out.
+    `browser` is the user ID and token hash of a browser session: it must still exist and be confirmed.
     """
 
     now: int
@@ -23,18 +30,28 @@ class Grant(Struct, frozen=True):
     registration_token: str | None = None
     terms: tuple[tuple[str, str], ...] = ()
     device: tuple[str, str] | None = None
+    browser: tuple[str, bytes] | None = None
 
     def consume(self, tx: Tx, result: str | None = None) -> None:
         """Use the permission up in the transaction of its operation.
 
-        Raises Forbidden if it was used up already, UnknownToken if the device was logged out in the meantime.
+        Raises Forbidden if it was used up already or the browser session is over, UnknownToken if the device was logged out.
         """
         if self.device is not None:
             user_id, device_id = self.device
             if not accounts.lock(tx, user_id) or not devices.hold_device(tx, user_id, device_id):
                 raise UnknownToken
+        if self.browser is not None:
+            self._check_browser(tx, *self.browser)
         if self.id_hash is not None and not uia.consume(tx, self.id_hash, now=self.now, result=result):
             raise Forbidden(Text("This authentication session has already been used."))
         for proof in self.proofs:
             if not validations.consume(tx, proof.sid, self.now):
                 raise Forbidden(Text("The validation of this address has already been used."))
+
+    def _check_browser(self, tx: Tx, user_id: str, token_hash: bytes) -> None:
+        session = web_sessions.hold(tx, token_hash) if accounts.lock(tx, user_id) else None
+        if session is None or session.user_id != user_id:
+            raise Forbidden(Text("You have been signed out. Please sign in again."))
+        if abs(self.now - session.confirmed_at) > CONFIRMED:
+            raise Forbidden(Text("Please confirm again that it is you."))

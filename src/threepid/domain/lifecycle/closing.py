@@ -14,7 +14,7 @@ from threepid.domain.identity.associations import Associations
 from threepid.domain.lifecycle.owner import authenticate_owner
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, MissingToken
-from threepid.storage import accounts, devices, uia, validations
+from threepid.storage import accounts, devices, uia, validations, web_sessions
 from threepid.storage.engine.database import Tx
 
 
@@ -55,6 +55,7 @@ class Closing:
             if not accounts.deactivate(tx, user_id, now):
                 raise Forbidden(Text("This account has already been deactivated."))
             devices.delete_all(tx, user_id)
+            web_sessions.delete_of_user(tx, user_id)
             uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
             validations.close_of_owner(tx, user_id, now)
             self._notices.deactivated(tx, user_id)

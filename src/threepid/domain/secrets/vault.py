@@ -31,6 +31,7 @@ class Vault:
         self._request_mac = self._mac(secret, b"uia request")
         self._registration_token_mac = self._mac(secret, b"registration token")
         self._fingerprint_mac = self._mac(secret, b"fingerprint")
+        self._form_mac = self._mac(secret, b"form")
         self._outbox_mac = self._mac(secret, b"outbox")
         self._outbox_box = nacl.secret.SecretBox(self._outbox_mac(b"key"))
 
@@ -74,6 +75,10 @@ class Vault:
     def mac_request(self, request: dict[str, Any]) -> bytes:
         """The HMAC by which the requests of one authentication session are compared."""
         return self._request_mac(encode_canonical_json(request))
+
+    def form_token(self, cookie: str) -> str:
+        """The token that proves that a form comes from a page which this server gave to the browser with this cookie."""
+        return self._form_mac(cookie.encode("utf-8", "surrogatepass")).hex()
 
     def seal(self, token: str, request: dict[str, Any]) -> bytes:
         """Encrypt a request with a key derived from `token`, so that it can only be read with the token."""

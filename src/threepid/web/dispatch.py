@@ -1,0 +1,125 @@
+"""Dispatch of a request to a declared page: session, protection against forged forms, the visit, errors."""
+
+import hmac
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from threepid.domain.authentication.web_sessions import WebSession
+from threepid.domain.services import Services
+from threepid.http import cookies, forms
+from threepid.http.cookies import Cookie
+from threepid.http.exchange import Answer, Handle, Request, Route
+from threepid.http.failures import as_error
+from threepid.http.parameters import parse_parameters
+from threepid.i18n import Text, negotiation
+from threepid.spec.errors import Forbidden
+from threepid.spec.strict_json import convert
+from threepid.web.page import Access, Page
+from threepid.web.render import Pages, is_secure
+from threepid.web.visit import SESSION, VISITOR, SignedIn, Visit, signed_out_cookies
+
+SIGN_IN: Final = "/account/sign-in"
+CONFIRM: Final = "/account/confirm"
+FORM_TOKEN: Final = "form_token"  # noqa: S105 - the name of a field
+_OUTDATED: Final = Text("This form is out of date. Please go back, reload the page and try again.")
+
+
+def routes(services: Services, pages: Pages, declared: Iterable[Page]) -> list[Route]:
+    """One route for each path."""
+    by_path: dict[str, dict[str, Handle]] = {}
+    for page in declared:
+        by_path.setdefault(page.path, {})[page.method] = _Door(services, pages, page).handle
+    return [Route(path, handlers) for path, handlers in by_path.items()]
+
+
+class _Door:
+    """The way to one page."""
+
+    def __init__(self, services: Services, pages: Pages, page: Page) -> None:
+        self._services = services
+        self._config = services.context.config
+        self._pages = pages
+        self._page = page
+        self._secure = is_secure(self._config)
+
+    async def handle(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+        """The answer to `request`; turns every exception into a page."""
+        language = self._language(request)
+        try:
+            return await self._answer(request, language)
+        except Exception as error:  # noqa: BLE001 - the last resort: nothing of it may reach the person
+            known = as_error(error, self._services.context.entropy, where=self._page.name)
+            return self._pages.error(known, language=language)
+
+    async def _answer(self, request: Request, language: str) -> Answer:
+        page = self._page
+        token = self._cookie(request, SESSION)
+        session = await self._session(request, token) if token else None
+        visit = self._visit(request, language, token, session)
+        if page.access is not Access.ANYONE and session is None:
+            return visit.redirect(
+                _with_next(SIGN_IN, request.target), set_cookies=signed_out_cookies() if token else ()
+            )
+        arguments: dict[str, Any] = {"visit": visit}
+        if page.method == "POST":
+            form = await self._form(request, visit)
+            if page.form_type is not None:
+                arguments["form"] = convert(form, page.form_type, lax=True)
+        if (
+            page.access is Access.CONFIRMED
+            and session is not None
+            and not visit.homeserver.web_sessions.is_confirmed(session)
+        ):
+            return visit.redirect(_with_next(CONFIRM, request.target))
+        return await page.handler(**arguments)
+
+    def _cookie(self, request: Request, name: str) -> str:
+        return cookies.read(request.header("cookie"), name, secure=self._secure)
+
+    async def _session(self, request: Request, token: str) -> WebSession | None:
+        return await self._services.require_homeserver().web_sessions.of(
+            token, client=request.client, user_agent=request.header("user-agent") or ""
+        )
+
+    def _visit(self, request: Request, language: str, token: str, session: WebSession | None) -> Visit:
+        context = self._services.context
+        visitor = self._cookie(request, VISITOR)
+        new: tuple[Cookie, ...] = ()
+        if session is None and not visitor:
+            visitor = context.entropy.token()
+            new = (Cookie(VISITOR, visitor),)
+        values: dict[str, Any] = {
+            "services": self._services,
+            "pages": self._pages,
+            "language": language,
+            "languages": negotiation.wanted(request.header("accept-language")),
+            "client": request.client,
+            "user_agent": request.header("user-agent") or "",
+            "target": request.target,
+            "query": parse_parameters(request.query_string) if request.query_string else {},
+            # The session's ID stays the same when it is confirmed and gets a new secret: forms in other tabs stay valid.
+            "form_token": context.vault.form_token(f"visitor {visitor}" if session is None else session.session_id),
+            "visitor": visitor,
+            "cookies": new,
+        }
+        if session is None or self._page.access is Access.ANYONE:
+            return Visit(token=token if session else "", session=session, **values)
+        return SignedIn(token=token, session=session, **values)
+
+    async def _form(self, request: Request, visit: Visit) -> forms.Form:
+        form = dict(await forms.read(request, self._config))
+        sent = form.pop(FORM_TOKEN, "")
+        if self._page.csrf and not (
+            request.header("origin") != "null"
+            and hmac.compare_digest(sent.encode("utf-8", "surrogatepass"), visit.form_token.encode("ascii"))
+        ):
+            raise Forbidden(_OUTDATED)
+        return form
+
+    def _language(self, request: Request) -> str:
+        return negotiation.best(negotiation.wanted(request.header("accept-language")), self._pages.languages)
+
+
+def _with_next(path: str, target: str) -> str:
+    return f"{path}?next={quote(target, safe='')}"

@@ -1,0 +1,8 @@
+"""All pages of the portal."""
+
+from typing import Final
+
+from threepid.web.page import collect
+from threepid.web.portal import home, sign_in
+
+PAGES: Final = collect(sign_in.PAGES, home.PAGES)

@@ -1,0 +1,85 @@
+"""Sign in, confirm that it is still the same person, and sign out."""
+
+from typing import Final
+
+from phonenumbers import SUPPORTED_REGIONS
+
+from threepid.http.exchange import Answer
+from threepid.i18n import negotiation
+from threepid.spec.errors import Forbidden, LimitExceeded
+from threepid.web.dispatch import CONFIRM, SIGN_IN
+from threepid.web.page import Access, Form, page
+from threepid.web.visit import SignedIn, Visit, signed_in_cookies, signed_out_cookies
+
+
+class SignInForm(Form, frozen=True):
+    """What a person types to sign in: username, email address or phone number, and the password."""
+
+    name: str = ""
+    password: str = ""
+
+
+class ConfirmForm(Form, frozen=True):
+    """What a person types to confirm that it is still the same person."""
+
+    password: str = ""
+
+
+@page("GET", SIGN_IN, access=Access.ANYONE)
+async def show_sign_in(visit: Visit) -> Answer:
+    """Ask for name and password."""
+    if visit.session is not None:
+        return visit.redirect(visit.next)
+    return visit.show("portal/sign_in.html", ways=visit.homeserver.settings.login_with, name="", problem=None)
+
+
+@page("POST", SIGN_IN, access=Access.ANYONE)
+async def sign_in(visit: Visit, form: SignInForm) -> Answer:
+    """Sign the browser in and show the page that it was sent here from."""
+    homeserver = visit.homeserver
+    try:
+        country = negotiation.country(visit.languages, SUPPORTED_REGIONS)
+        named = await homeserver.accounts.find_typed(form.name, country=country)
+        token = await homeserver.logins.sign_in(named, form.password, client=visit.client, user_agent=visit.user_agent)
+    except (Forbidden, LimitExceeded) as error:
+        return visit.show(
+            "portal/sign_in.html",
+            status=error.status,
+            ways=homeserver.settings.login_with,
+            name=form.name,
+            problem=error.text,
+        )
+    if visit.session is not None:  # another tab signed in meanwhile
+        await homeserver.web_sessions.end(visit.session.user_id, visit.session.session_id)
+    return visit.redirect(visit.next, set_cookies=signed_in_cookies(token))
+
+
+@page("GET", CONFIRM)
+async def show_confirm(visit: SignedIn) -> Answer:
+    """Ask for the password again."""
+    if visit.homeserver.web_sessions.is_confirmed(visit.session):
+        return visit.redirect(visit.next)
+    return visit.show("portal/confirm.html", problem=None)
+
+
+@page("POST", CONFIRM)
+async def confirm(visit: SignedIn, form: ConfirmForm) -> Answer:
+    """Confirm the session, and show the page that it was sent here from."""
+    try:
+        token = await visit.homeserver.logins.confirm(
+            visit.user_id, form.password, token=visit.token, client=visit.client
+        )
+    except (Forbidden, LimitExceeded) as error:
+        return visit.show("portal/confirm.html", status=error.status, problem=error.text)
+    return visit.redirect(visit.next, set_cookies=signed_in_cookies(token))
+
+
+@page("POST", "/account/sign-out", access=Access.ANYONE)
+async def sign_out(visit: Visit) -> Answer:
+    """Sign the browser out. Doing it again is not an error."""
+    if visit.session is not None:
+        await visit.homeserver.web_sessions.end(visit.session.user_id, visit.session.session_id)
+    return visit.redirect(f"{SIGN_IN}?signed_out=1", set_cookies=signed_out_cookies())
+
+
+PAGES: Final = (show_sign_in, sign_in, show_confirm, confirm, sign_out)

@@ -1,0 +1,132 @@
+"""The visit of a browser to a page: the first argument of every page's handler."""
+
+import re
+from typing import Any, ClassVar, Final
+
+from msgspec import Struct
+
+from threepid.clock import SECOND
+from threepid.config import Config
+from threepid.domain.authentication.grants import Grant
+from threepid.domain.authentication.web_sessions import LIFE, WebSession
+from threepid.domain.origin import Origin, of_caller
+from threepid.domain.services import Homeserver, Services
+from threepid.http.cookies import Cookie
+from threepid.http.exchange import Answer
+from threepid.web.page import Access
+from threepid.web.render import Pages, redirect, with_cookies
+
+SESSION: Final = "threepid-session"
+"""The cookie of a browser that is signed in."""
+VISITOR: Final = "threepid-visitor"
+"""The cookie of a browser that is not: its forms are bound to it."""
+HOME: Final = "/account/"
+_OURS: Final = re.compile(r"/account/[a-z0-9/_-]*(?:\?[A-Za-z0-9&=%+._~-]*)?")
+
+
+class Visit(Struct, frozen=True, kw_only=True):
+    """A visit to a page that anyone may see."""
+
+    access: ClassVar[frozenset[Access]] = frozenset({Access.ANYONE})
+
+    services: Services
+    pages: Pages
+    language: str
+    """The tag of the language that the page is shown in."""
+    languages: tuple[str, ...]
+    """The languages that the browser accepts, best first."""
+    client: str
+    """The visitor's IP address."""
+    user_agent: str
+    target: str
+    """Path and query of the request, still percent-encoded."""
+    query: dict[str, str]
+    form_token: str
+    """The token that the forms of the page must send: see `Vault.form_token`."""
+    token: str
+    """The secret of the session's cookie; '' without a session."""
+    visitor: str
+    """The secret of the visitor's cookie, by which a browser that is not signed in is known again."""
+    cookies: tuple[Cookie, ...] = ()
+    """Cookies to set with whatever is answered."""
+    session: WebSession | None
+
+    def __repr__(self) -> str:
+        """Leave out the contents, because the secrets of cookies must not get into a log."""
+        return f"{type(self).__name__}()"
+
+    @property
+    def config(self) -> Config:
+        """The server's configuration."""
+        return self.services.context.config
+
+    @property
+    def homeserver(self) -> Homeserver:
+        """The homeserver role; the portal is served only where it is configured."""
+        return self.services.require_homeserver()
+
+    @property
+    def origin(self) -> Origin:
+        """Time, network and user agent of this request, as messages show them."""
+        return of_caller(self.services.context.clock.now(), self.client, self.user_agent)
+
+    @property
+    def next(self) -> str:
+        """The page of ours that the query asks for next; the account's start page if it asks for another."""
+        return local_path(self.query.get("next", ""))
+
+    def show(
+        self, template: str, /, *, status: int = 200, set_cookies: tuple[Cookie, ...] = (), **values: Any
+    ) -> Answer:
+        """The page of `template` with `values`."""
+        answer = self.pages.page(
+            template,
+            status=status,
+            language=self.language,
+            headers={
+                "Referrer-Policy": "same-origin"
+            },  # with `no-referrer`, browsers send `Origin: null` with every form
+            visit=self,
+            **values,
+        )
+        return self._with(answer, set_cookies)
+
+    def redirect(self, path: str, *, set_cookies: tuple[Cookie, ...] = ()) -> Answer:
+        """Send the browser to a page of ours."""
+        return self._with(redirect(path), set_cookies)
+
+    def _with(self, answer: Answer, cookies: tuple[Cookie, ...]) -> Answer:
+        return with_cookies(answer, (*self.cookies, *cookies), self.config)
+
+
+class SignedIn(Visit, frozen=True, kw_only=True):
+    """A visit of a browser that is signed in."""
+
+    access: ClassVar[frozenset[Access]] = frozenset({Access.SIGNED_IN, Access.CONFIRMED})
+
+    session: WebSession
+
+    @property
+    def user_id(self) -> str:
+        """The account's user ID."""
+        return self.session.user_id
+
+    @property
+    def grant(self) -> Grant:
+        """The permission to change the account, if the page is for confirmed sessions."""
+        return self.homeserver.web_sessions.grant(self.token, self.user_id)
+
+
+def signed_in_cookies(token: str) -> tuple[Cookie, ...]:
+    """The cookies of a browser that has just signed in: it is no visitor any more."""
+    return (Cookie(SESSION, token, LIFE // SECOND), Cookie(VISITOR, "", 0))
+
+
+def signed_out_cookies() -> tuple[Cookie, ...]:
+    """The cookies of a browser that has signed out."""
+    return (Cookie(SESSION, "", 0),)
+
+
+def local_path(path: str) -> str:
+    """`path` if it is a page of the portal, else the start page: nobody is sent to another site."""
+    return path if _OURS.fullmatch(path) else HOME
