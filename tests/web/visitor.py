@@ -69,10 +69,7 @@ class Page(HTMLParser):
             self._ids.append(given["id"] or "")
         self._references += [(tag, one, given[one] or "") for one in REFERENCES if one in given]
         name = given.get("name") or ""
-        if tag == "form":
-            self.forms.append((given.get("action") or "", set()))
-        elif name and self.forms:
-            self.forms[-1][1].add(name)
+        self._note_form(tag, given)
         if tag == "input" and given.get("type") == "checkbox":
             self.checkboxes[name] = given["value"] or ""
         elif tag == "input" and name:
@@ -88,6 +85,12 @@ class Page(HTMLParser):
             self.scripts.append(given.get("src"))
         if tag not in VOID:
             self._open.append((tag, given, []))
+
+    def _note_form(self, tag: str, given: dict[str, str | None]) -> None:
+        if tag == "form":
+            self.forms.append((given.get("action") or "", set()))
+        elif self.forms and given.get("name"):
+            self.forms[-1][1].add(given["name"] or "")
 
     def handle_data(self, data: str) -> None:
         for _, _, text in self._open:
