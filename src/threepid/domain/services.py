@@ -26,8 +26,10 @@ from threepid.domain.identity.invites import Invites
 from threepid.domain.identity.lookup import Lookup
 from threepid.domain.identity.terms import Terms
 from threepid.domain.lifecycle.closing import Closing
+from threepid.domain.lifecycle.export import Export
 from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import Registration
+from threepid.domain.lifecycle.sessions import Sessions
 from threepid.domain.secrets.keys import Keyring
 from threepid.domain.secrets.passwords import Hasher, Passwords
 from threepid.domain.validation.sessions import Validation
@@ -48,6 +50,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     bindings: Bindings
     closing: Closing
     devices: Devices
+    export: Export
     logins: Logins
     passwords: Passwords
     portal_contacts: PortalContacts
@@ -55,6 +58,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     recovery: Recovery
     registration: Registration
     registration_tokens: RegistrationTokens
+    sessions: Sessions
     threepids: Threepids
     uia: Uia
     waiting: Waiting
@@ -157,6 +161,7 @@ def _homeserver(
         bindings=bindings,
         closing=Closing(context, notices, profiles, threepids, bindings, associations),
         devices=devices,
+        export=Export(context, web_sessions),
         logins=logins,
         passwords=passwords,
         portal_contacts=PortalContacts(context, validation, threepids, bindings, associations),
@@ -164,6 +169,7 @@ def _homeserver(
         recovery=Recovery(context, passwords, notices, associations),
         registration=Registration(context, settings, passwords, devices, registration_tokens),
         registration_tokens=registration_tokens,
+        sessions=Sessions(context, associations),
         threepids=threepids,
         uia=Uia(context, stages),
         waiting=Waiting(context, devices),
