@@ -52,7 +52,14 @@ class Purpose(StrEnum):
     REGISTER = "register"
     ADD = "add"
     RESET = "reset"
+    WEB_RESET = "web_reset"
+    """A new password that is chosen on our own pages, by whoever has the code or the link."""
     IDENTITY = "identity"
+
+
+_RESETS: Final = (Purpose.RESET, Purpose.WEB_RESET)
+_OF_PAGES: Final = (Purpose.WEB_RESET,)
+"""Purposes of sessions that our own pages open: no API accepts their codes, and no link validates them."""
 
 
 class Consumer(Enum):
@@ -62,6 +69,7 @@ class Consumer(Enum):
     ADD_THREEPID = frozenset({Purpose.ADD})
     REGISTER_STAGE = frozenset({Purpose.REGISTER, Purpose.IDENTITY})
     RESET_STAGE = frozenset({Purpose.RESET})
+    RESET_PAGE = frozenset({Purpose.WEB_RESET})
     BIND = frozenset({Purpose.IDENTITY})
 
     def takes(self, session: Session) -> bool:
@@ -415,6 +423,12 @@ class Validation:
         if holder is not None and (purpose is Purpose.RESET or _is_taken(purpose, holder, owner)):
             return holder.address
         return session.address
+
+
+def close_resets(tx: Tx, *, medium: str, canonical: str, now: int) -> None:
+    """Close all open sessions by which the address could still set a new password."""
+    for purpose in _RESETS:
+        validations.close_of_address(tx, medium=medium, canonical=canonical, purpose=purpose, now=now)
 
 
 def _lives(expires_at: int, life: int, now: int) -> bool:
