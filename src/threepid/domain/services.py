@@ -158,7 +158,7 @@ def _homeserver(
         logins=logins,
         passwords=passwords,
         profiles=profiles,
-        recovery=Recovery(context, passwords, notices, associations),
+        recovery=Recovery(context, passwords, notices, validation, web_sessions, associations),
         registration=Registration(context, settings, passwords, devices, registration_tokens),
         registration_tokens=registration_tokens,
         threepids=threepids,

@@ -11,7 +11,8 @@ from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.authentication.uia import Authentication
 from threepid.domain.contacts.bindings import Asking, Bindings, Plan
 from threepid.domain.context import Context
-from threepid.domain.validation.sessions import Consumer, Validation, close_resets
+from threepid.domain.validation.resets import close_resets
+from threepid.domain.validation.sessions import Consumer, Validation
 from threepid.i18n import Text
 from threepid.remote.guard import RemoteError
 from threepid.remote.identity import IdentityClient, SessionRefused, ValidatedThreepid, matches

@@ -3,29 +3,79 @@
 https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountpassword
 """
 
+from collections.abc import Callable
+
+from msgspec import Struct
+
 from threepid.domain.accounts.accounts import require_active
 from threepid.domain.accounts.notices import Notices
+from threepid.domain.addresses import Address
+from threepid.domain.authentication import flows
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.uia import Authentication, subjects_of
-from threepid.domain.authentication.web_sessions import WebSession
+from threepid.domain.authentication.web_sessions import WebSession, WebSessions
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
 from threepid.domain.lifecycle.owner import authenticate_owner
+from threepid.domain.origin import Origin
 from threepid.domain.secrets.passwords import Passwords
-from threepid.domain.validation.sessions import close_resets
+from threepid.domain.validation.resets import close_resets, refuse_stale
+from threepid.domain.validation.sessions import Consumer, Purpose, Validation
+from threepid.i18n import Text
+from threepid.spec.errors import Forbidden, NoValidSession
 from threepid.storage import accounts, devices, threepids, uia, web_sessions
 from threepid.storage.engine.database import Tx
+from threepid.storage.validations import Session
+
+
+class ResetCode(Struct, frozen=True):
+    """The session of a browser in which the right code was typed."""
+
+    sid: str
+    client_secret: str
+
+    def __repr__(self) -> str:
+        """Leave out the secret, because it must not get into a log."""
+        return f"{type(self).__name__}()"
+
+
+class ResetLink(Struct, frozen=True):
+    """A mailed link that a browser has opened."""
+
+    link: str
+
+    def __repr__(self) -> str:
+        """Leave out the link, because it must not get into a log."""
+        return f"{type(self).__name__}()"
+
+
+class Reset(Struct, frozen=True):
+    """A password to choose: the account, and the origin of the request for a link."""
+
+    user_id: str
+    origin: Origin
 
 
 class Recovery:
     """Sets new passwords."""
 
     def __init__(
-        self, context: Context, passwords: Passwords, notices: Notices, associations: Associations | None
+        self,
+        context: Context,
+        passwords: Passwords,
+        notices: Notices,
+        validation: Validation,
+        sessions: WebSessions,
+        associations: Associations | None,
     ) -> None:
-        """`associations` is our own identity server, if there is one: the account's tokens there are revoked too."""
+        """`sessions` signs browsers in.
+
+        `associations` is our own identity server, if there is one: the account's tokens there are revoked too.
+        """
         self._context = context
         self._passwords = passwords
+        self._validation = validation
+        self._sessions = sessions
         self._notices = notices
         self._associations = associations
 
@@ -59,6 +109,76 @@ class Recovery:
             self._set(tx, user_id, password_hash, log_out_devices=log_out_devices, but_session=session.session_id)
 
         await self._context.database.write_aside(step)
+
+    @property
+    def media(self) -> tuple[str, ...]:
+        """The media whose contacts can recover an account of somebody who is not signed in."""
+        return flows.recovery_media(self._context.config)
+
+    async def begin(
+        self, address: Address, *, client: str, client_secret: str, send_attempt: int, origin: Origin
+    ) -> str:
+        """Send a code and a link by which the owner of `address` chooses a new password. Returns the sid.
+
+        The caller does not learn whether an account has the address; the address's owner does. Raises Forbidden if the server
+        does not recover accounts by this medium, and as `Validation.request_token`.
+        """
+        if address.medium not in self.media:
+            raise Forbidden(Text("This server does not allow account recovery."))
+        return await self._validation.request_token(
+            Purpose.WEB_RESET,
+            address,
+            client=client,
+            client_secret=client_secret,
+            send_attempt=send_attempt,
+            origin=origin,
+        )
+
+    async def find(self, proof: ResetCode | ResetLink) -> Reset:
+        """The account whose password the browser with `proof` may choose. Changes nothing.
+
+        Raises NoValidSession, SessionExpired, SessionNotValidated, and Forbidden if no account has the address, or has it for too
+        long without a new validation.
+        """
+        return (await self._context.database.read(lambda tx: self._find(tx, proof)))[0]
+
+    async def choose(
+        self, proof: ResetCode | ResetLink, password: str, *, log_out_devices: bool, client: str, user_agent: str
+    ) -> str:
+        """Set a new password, as `_set` does, use `proof` up, and sign this browser in, in one transaction.
+
+        Only the browser with `proof` chooses: a link leaves the session of the page that sent it unvalidated. Returns the secret
+        for the browser's cookie. Raises WeakPassword, InvalidParam, LimitExceeded under overload, and as `find`.
+        """
+        user_id = (await self.find(proof)).user_id
+        password_hash = await self._passwords.hash(password, username=user_id, account=user_id)
+
+        def step(tx: Tx) -> str:
+            require_active(tx, user_id)
+            reset, session, consume = self._find(tx, proof)
+            if reset.user_id != user_id or not consume(tx, session):
+                raise NoValidSession
+            self._set(tx, user_id, password_hash, log_out_devices=log_out_devices)
+            return self._sessions.open(tx, user_id, client=client, user_agent=user_agent)
+
+        return await self._context.database.write_aside(step)
+
+    def _find(self, tx: Tx, proof: ResetCode | ResetLink) -> tuple[Reset, Session, Callable[[Tx, Session], bool]]:
+        """What `proof` resets, its session, and how to use that up."""
+        validation, origin = self._validation, Origin()
+        if isinstance(proof, ResetLink):
+            view = validation.check_link(tx, proof.link, Consumer.RESET_PAGE)
+            session, origin, consume = view.session, view.origin, validation.consume_by_link
+        else:
+            session = validation.check(tx, proof.sid, proof.client_secret, Consumer.RESET_PAGE, "")
+            consume = validation.consume
+        if session is None or session.consumed_at is not None:
+            raise NoValidSession
+        account = accounts.by_threepid(tx, session.medium, session.canonical)
+        if account is None or account.deactivated_at is not None:
+            raise Forbidden(Text("No account has this address."))
+        refuse_stale(tx, self._context, session)
+        return Reset(account.user_id, origin), session, consume
 
     def _set(
         self,
