@@ -27,6 +27,7 @@ from threepid.domain.identity.terms import Terms
 from threepid.domain.lifecycle.closing import Closing
 from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import Registration
+from threepid.domain.lifecycle.sign_ups import SignUps
 from threepid.domain.secrets.keys import Keyring
 from threepid.domain.secrets.passwords import Hasher, Passwords
 from threepid.domain.validation.sessions import Validation
@@ -53,6 +54,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     recovery: Recovery
     registration: Registration
     registration_tokens: RegistrationTokens
+    sign_ups: SignUps
     threepids: Threepids
     uia: Uia
     waiting: Waiting
@@ -149,6 +151,8 @@ def _homeserver(
         registration_tokens,
         _captcha(guard, settings.captcha),
     )
+    uia = Uia(context, stages)
+    registration = Registration(context, settings, passwords, devices, web_sessions, registration_tokens)
     return Homeserver(
         settings=settings,
         accounts=accounts,
@@ -159,10 +163,11 @@ def _homeserver(
         passwords=passwords,
         profiles=profiles,
         recovery=Recovery(context, passwords, notices, validation, web_sessions, associations),
-        registration=Registration(context, settings, passwords, devices, registration_tokens),
+        registration=registration,
         registration_tokens=registration_tokens,
         threepids=threepids,
-        uia=Uia(context, stages),
+        sign_ups=SignUps(context, registration, uia),
+        uia=uia,
         waiting=Waiting(context, devices),
         web_sessions=web_sessions,
     )

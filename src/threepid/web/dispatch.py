@@ -14,7 +14,6 @@ from threepid.http.failures import as_error
 from threepid.http.parameters import parse_parameters
 from threepid.i18n import Text, negotiation
 from threepid.spec.errors import Forbidden
-from threepid.spec.strict_json import convert
 from threepid.web.page import Access, Page
 from threepid.web.render import Pages, is_secure
 from threepid.web.visit import SESSION, VISITOR, SignedIn, Visit, local_path, signed_out_cookies
@@ -72,7 +71,7 @@ class _Door:
         if page.method == "POST":
             form = await self._form(request, visit)
             if page.form_type is not None:
-                arguments["form"] = convert(form, page.form_type, lax=True)
+                arguments["form"] = page.form_type.read(form)
         if (
             page.access is Access.CONFIRMED
             and session is not None

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from threepid.clock import SECOND
 from threepid.config import Config
@@ -89,17 +90,16 @@ class Visit(Struct, frozen=True, kw_only=True):
         self, template: str, /, *, status: int = 200, set_cookies: tuple[Cookie, ...] = (), **values: Any
     ) -> Answer:
         """The page of `template` with `values`."""
-        answer = self.pages.page(
-            template,
-            status=status,
-            language=self.language,
-            headers={
-                "Referrer-Policy": "same-origin"
-            },  # with `no-referrer`, browsers send `Origin: null` with every form
-            visit=self,
-            **values,
+        return self.adopt(
+            self.pages.page(template, status=status, language=self.language, visit=self, **values),
+            set_cookies=set_cookies,
         )
-        return self._with(answer, set_cookies)
+
+    def adopt(self, answer: Answer, *, set_cookies: tuple[Cookie, ...] = ()) -> Answer:
+        """`answer`, which has a page with forms of ours, for this visit."""
+        # With `no-referrer`, browsers send `Origin: null` with every form.
+        headers = answer.headers.replacing({"Referrer-Policy": "same-origin"})
+        return self._with(replace(answer, headers=headers), set_cookies)
 
     def redirect(self, path: str, *, set_cookies: tuple[Cookie, ...] = ()) -> Answer:
         """Send the browser to a page of ours."""
