@@ -33,7 +33,7 @@ def browser(world: World, alice: str) -> Browser:
     """Alice's browser at the page for a new password."""
     browser = Browser(world)
     browser.sign_in()
-    browser.follow("Change your password")
+    browser.follow("Password")
     assert browser.path == "/account/password"
     return browser
 

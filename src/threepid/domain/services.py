@@ -17,6 +17,7 @@ from threepid.domain.authentication.stages import Stages
 from threepid.domain.authentication.uia import Uia
 from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.contacts.bindings import Bindings
+from threepid.domain.contacts.portal import PortalContacts
 from threepid.domain.contacts.threepids import Threepids
 from threepid.domain.context import Context
 from threepid.domain.health import Health
@@ -50,6 +51,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     devices: Devices
     logins: Logins
     passwords: Passwords
+    portal_contacts: PortalContacts
     profiles: Profiles
     recovery: Recovery
     registration: Registration
@@ -161,6 +163,7 @@ def _homeserver(
         devices=devices,
         logins=logins,
         passwords=passwords,
+        portal_contacts=PortalContacts(context, validation, threepids, bindings, associations),
         profiles=profiles,
         recovery=Recovery(context, passwords, notices, validation, web_sessions, associations),
         registration=registration,

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, Final
 
 import jinja2
-from babel.dates import format_datetime
+from babel.dates import format_date, format_datetime
 from jinja2 import nodes
 from jinja2.ext import InternationalizationExtension
 from markupsafe import Markup
@@ -37,7 +37,7 @@ def by_language(make: Callable[[], jinja2.Environment]) -> Callable[[str], jinja
 
 
 def translate(environment: jinja2.Environment, language: str) -> None:
-    """Make the templates of `environment` speak `language`: their sentences, `Text` and `Duration` values, and `date_time`.
+    """Make the templates of `environment` speak `language`: sentences, `Text`, `Duration`, `date` and `date_time`.
 
     A line break within a sentence becomes a space.
     """
@@ -63,8 +63,12 @@ def translate(environment: jinja2.Environment, language: str) -> None:
         time = datetime.fromtimestamp(milliseconds // SECOND, UTC)
         return f"{format_datetime(time, 'd MMMM y HH:mm', locale=locale(language))} UTC"
 
+    def date(milliseconds: int) -> str:
+        return format_date(datetime.fromtimestamp(milliseconds // SECOND, UTC), "d MMMM y", locale=locale(language))
+
     environment.globals["ngettext"] = ngettext
     environment.filters["date_time"] = date_time
+    environment.filters["date"] = date
     environment.finalize = shown
 
 

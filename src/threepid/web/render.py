@@ -112,6 +112,11 @@ def redirect(target: str) -> Answer:
     return Answer(303, b"", content_type="text/plain", headers=HEADERS.adding("Location", target))
 
 
+def json_answer(value: Any) -> Answer:
+    """`value` as JSON, for a script of one of our pages."""
+    return Answer(200, msgspec.json.encode(value), headers=HEADERS)
+
+
 def is_secure(config: Config) -> bool:
     """Do browsers reach our pages over HTTPS? Otherwise, on loopback, cookies cannot be `Secure`."""
     return urlsplit(config.server.public_base_url).scheme == "https"
