@@ -360,7 +360,7 @@ class Mail:
 
     @property
     def link(self) -> str:
-        found = re.search(rf"{re.escape(BASE)}(/confirm/\S+)", self.text)
+        found = re.search(rf"{re.escape(BASE)}(/(?:confirm|reset)/\S+)", self.text)
         assert found, self.text
         return found[1]
 

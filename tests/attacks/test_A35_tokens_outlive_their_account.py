@@ -367,7 +367,7 @@ async def end(world: World, operation: str, also: Callable[[Tx], bool]) -> None:
         closing = Closing(context, notices, own.profiles, own.threepids, own.bindings, ours)
         await closing.deactivate(Given(world), id_server=None, erase=False)
     else:
-        recovery = Recovery(context, own.passwords, notices, ours)
+        recovery = Recovery(context, own.passwords, notices, world.server.services.validation, own.web_sessions, ours)
         await recovery.change_password(NEW, Given(world), log_out_devices=True)
 
 

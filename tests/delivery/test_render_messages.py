@@ -138,6 +138,7 @@ def test_a_text_says_what_its_code_is_for() -> None:
         "create a Matrix account with this number",
         "confirm this number at a homeserver",
         "set a new password for @alice:example.org",
+        "choose a new password for @alice:example.org",
     ]
 
 

@@ -70,6 +70,13 @@ class ResetPassword(ConfirmAddress, frozen=True, kw_only=True):
     """1 if the same validation session can close the account."""
 
 
+class ChoosePassword(ConfirmAddress, frozen=True, kw_only=True):
+    """A link and a code to choose a new password on our own pages, for the account that has this address."""
+
+    template = "choose_password"
+    user_id: str
+
+
 class AddressInUse(Message, frozen=True, kw_only=True):
     """Notice that a registration with this address was attempted, although an account has it already."""
 
@@ -203,6 +210,17 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         address=_ADDRESS,
         user_id=_USER,
         link=_LINK,
+        code="042917",
+        code_minutes=10,
+        link_minutes=60,
+        host=_HOST,
+        origin=_ORIGIN,
+    ),
+    ChoosePassword(
+        brand=_BRAND,
+        address=_ADDRESS,
+        user_id=_USER,
+        link=_LINK.replace("confirm", "reset"),
         code="042917",
         code_minutes=10,
         link_minutes=60,

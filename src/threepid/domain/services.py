@@ -30,6 +30,7 @@ from threepid.domain.lifecycle.export import Export
 from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import Registration
 from threepid.domain.lifecycle.sessions import Sessions
+from threepid.domain.lifecycle.sign_ups import SignUps
 from threepid.domain.secrets.keys import Keyring
 from threepid.domain.secrets.passwords import Hasher, Passwords
 from threepid.domain.validation.sessions import Validation
@@ -59,6 +60,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     registration: Registration
     registration_tokens: RegistrationTokens
     sessions: Sessions
+    sign_ups: SignUps
     threepids: Threepids
     uia: Uia
     waiting: Waiting
@@ -155,6 +157,8 @@ def _homeserver(
         registration_tokens,
         _captcha(guard, settings.captcha),
     )
+    uia = Uia(context, stages)
+    registration = Registration(context, settings, passwords, devices, web_sessions, registration_tokens)
     return Homeserver(
         settings=settings,
         accounts=accounts,
@@ -166,12 +170,13 @@ def _homeserver(
         passwords=passwords,
         portal_contacts=PortalContacts(context, validation, threepids, bindings, associations),
         profiles=profiles,
-        recovery=Recovery(context, passwords, notices, associations),
-        registration=Registration(context, settings, passwords, devices, registration_tokens),
+        recovery=Recovery(context, passwords, notices, validation, web_sessions, associations),
+        registration=registration,
         registration_tokens=registration_tokens,
         sessions=Sessions(context, associations),
         threepids=threepids,
-        uia=Uia(context, stages),
+        sign_ups=SignUps(context, registration, uia),
+        uia=uia,
         waiting=Waiting(context, devices),
         web_sessions=web_sessions,
     )

@@ -80,6 +80,7 @@ class AuthenticationRequiredError(MatrixError):
         """The possible flows, the completed stages, and the error of the last attempt, if it failed."""
         super().__init__(failure.text if failure else None)
         self.failure = failure
+        self.session = session
         self.answer: dict[str, Any] = {
             "session": session,
             "flows": [{"stages": list(stages)} for stages in flows],

@@ -153,6 +153,11 @@ def consume(tx: Tx, sid: str, now: int) -> bool:
     return tx.run(_sql.consume, AT_MOST_ONE, sid=sid, now=now, ahead=now + SKEW) == 1
 
 
+def consume_by_link(tx: Tx, sid: str, *, now: int, attempts: int) -> bool:
+    """Use up a session, validated or not, by its mailed link; False if it was used, has expired or is out of `attempts`."""
+    return tx.run(_sql.consume_by_link, AT_MOST_ONE, sid=sid, now=now, ahead=now + SKEW, attempts=attempts) == 1
+
+
 def close_of_address(tx: Tx, *, medium: str, canonical: str, purpose: str, now: int) -> int:
     """Close the open sessions of an address and purpose; returns how many."""
     return tx.run(_sql.close_of_address, ANY, medium=medium, canonical=canonical, purpose=purpose, now=now)

@@ -14,7 +14,6 @@ from threepid.http.failures import as_error
 from threepid.http.parameters import parse_parameters
 from threepid.i18n import Text, negotiation
 from threepid.spec.errors import Forbidden
-from threepid.spec.strict_json import convert
 from threepid.web.page import Access, Page
 from threepid.web.render import Pages, is_secure
 from threepid.web.visit import SESSION, VISITOR, SignedIn, Visit, local_path, signed_out_cookies
@@ -50,20 +49,20 @@ class _Door:
         self._base = self._config.server.public_base_url.rstrip("/")
         self._secure = is_secure(self._config)
 
-    async def handle(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def handle(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """The answer to `request`; turns every exception into a page."""
         language = self._language(request)
         try:
-            return await self._answer(request, language)
+            return await self._answer(request, variables, language)
         except Exception as error:  # noqa: BLE001 - the last resort: nothing of it may reach the person
             known = as_error(error, self._services.context.entropy, where=self._page.name)
             return self._pages.error(known, language=language)
 
-    async def _answer(self, request: Request, language: str) -> Answer:
+    async def _answer(self, request: Request, variables: Mapping[str, str], language: str) -> Answer:
         page = self._page
         token = self._cookie(request, SESSION)
         session = await self._session(request, token) if token else None
-        visit = self._visit(request, language, token, session)
+        visit = self._visit(request, variables, language, token, session)
         if page.access is not Access.ANYONE and session is None:
             return visit.redirect(
                 _with_next(SIGN_IN, self._here(request)), set_cookies=signed_out_cookies() if token else ()
@@ -72,7 +71,7 @@ class _Door:
         if page.method == "POST":
             form = await self._form(request, visit)
             if page.form_type is not None:
-                arguments["form"] = convert(form, page.form_type, lax=True)
+                arguments["form"] = page.form_type.read(form)
         if (
             page.access is Access.CONFIRMED
             and session is not None
@@ -96,7 +95,9 @@ class _Door:
             token, client=request.client, user_agent=request.header("user-agent") or ""
         )
 
-    def _visit(self, request: Request, language: str, token: str, session: WebSession | None) -> Visit:
+    def _visit(
+        self, request: Request, variables: Mapping[str, str], language: str, token: str, session: WebSession | None
+    ) -> Visit:
         context = self._services.context
         visitor = self._cookie(request, VISITOR)
         new: tuple[Cookie, ...] = ()
@@ -112,10 +113,12 @@ class _Door:
             "user_agent": request.header("user-agent") or "",
             "target": request.target,
             "query": parse_parameters(request.query_string) if request.query_string else {},
+            "variables": variables,
+            "sent_cookies": request.header("cookie") or "",
             # The session's ID stays the same when it is confirmed and gets a new secret: forms in other tabs stay valid.
             "form_token": context.vault.form_token(f"visitor {visitor}" if session is None else session.session_id),
             "visitor": visitor,
-            "cookies": new,
+            "new_cookies": new,
         }
         if session is None or self._page.access is Access.ANYONE:
             return Visit(token=token if session else "", session=session, **values)

@@ -6,14 +6,15 @@ BadDeclarationError when its module is imported.
 
 import inspect
 import typing
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from msgspec import Struct
 
 from threepid.http.exchange import Answer
 from threepid.spec.endpoint import BadDeclarationError
+from threepid.spec.strict_json import convert
 
 Handler = Callable[..., Awaitable[Answer]]
 METHODS: Final = frozenset({"GET", "POST"})
@@ -33,6 +34,22 @@ class Form(Struct, frozen=True):
     def __repr__(self) -> str:
         """Leave out the contents, because a password must not get into a log."""
         return f"{type(self).__name__}()"
+
+    @classmethod
+    def read(cls, fields: Mapping[str, str]) -> Self:
+        """The form of these fields; unknown ones are ignored. Raises a MatrixError if one has a wrong value."""
+        return convert(dict(fields), cls, lax=True)
+
+
+class Fields(Form, frozen=True):
+    """A form whose fields are not known before."""
+
+    values: Mapping[str, str]
+
+    @classmethod
+    def read(cls, fields: Mapping[str, str]) -> Self:
+        """All fields."""
+        return cls(fields)
 
 
 class Page:

@@ -1,9 +1,11 @@
 """The visit of a browser to a page: the first argument of every page's handler."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from threepid.clock import SECOND
 from threepid.config import Config
@@ -12,10 +14,11 @@ from threepid.domain.authentication.web_sessions import LIFE, WebSession
 from threepid.domain.contacts.portal import Browser
 from threepid.domain.origin import Origin, of_caller
 from threepid.domain.services import Homeserver, Services
+from threepid.http import cookies
 from threepid.http.cookies import Cookie
 from threepid.http.exchange import Answer
 from threepid.web.page import Access
-from threepid.web.render import Pages, redirect, with_cookies
+from threepid.web.render import Pages, is_secure, redirect, with_cookies
 
 SESSION: Final = "threepid-session"
 """The cookie of a browser that is signed in."""
@@ -42,13 +45,17 @@ class Visit(Struct, frozen=True, kw_only=True):
     target: str
     """Path and query of the request, still percent-encoded."""
     query: dict[str, str]
+    variables: Mapping[str, str]
+    """The variables of the path."""
+    sent_cookies: str
+    """The Cookie header."""
     form_token: str
     """The token that the forms of the page must send: see `Vault.form_token`."""
     token: str
     """The secret of the session's cookie; '' without a session."""
     visitor: str
     """The secret of the visitor's cookie, by which a browser that is not signed in is known again."""
-    cookies: tuple[Cookie, ...] = ()
+    new_cookies: tuple[Cookie, ...] = ()
     """Cookies to set with whatever is answered."""
     session: WebSession | None
 
@@ -71,6 +78,10 @@ class Visit(Struct, frozen=True, kw_only=True):
         """Time, network and user agent of this request, as messages show them."""
         return of_caller(self.services.context.clock.now(), self.client, self.user_agent)
 
+    def cookie(self, name: str) -> str:
+        """The value of a cookie of the browser; '' if there is none."""
+        return cookies.read(self.sent_cookies, name, secure=is_secure(self.config))
+
     @property
     def next(self) -> str:
         """The page of ours that the query asks for next; the account's start page if it asks for another."""
@@ -80,24 +91,23 @@ class Visit(Struct, frozen=True, kw_only=True):
         self, template: str, /, *, status: int = 200, set_cookies: tuple[Cookie, ...] = (), **values: Any
     ) -> Answer:
         """The page of `template` with `values`."""
-        answer = self.pages.page(
-            template,
-            status=status,
-            language=self.language,
-            headers={
-                "Referrer-Policy": "same-origin"
-            },  # with `no-referrer`, browsers send `Origin: null` with every form
-            visit=self,
-            **values,
+        return self.adopt(
+            self.pages.page(template, status=status, language=self.language, visit=self, **values),
+            set_cookies=set_cookies,
         )
-        return self._with(answer, set_cookies)
+
+    def adopt(self, answer: Answer, *, set_cookies: tuple[Cookie, ...] = ()) -> Answer:
+        """`answer`, which has a page with forms of ours, for this visit."""
+        # With `no-referrer`, browsers send `Origin: null` with every form.
+        headers = answer.headers.replacing({"Referrer-Policy": "same-origin"})
+        return self._with(replace(answer, headers=headers), set_cookies)
 
     def redirect(self, path: str, *, set_cookies: tuple[Cookie, ...] = ()) -> Answer:
         """Send the browser to a page of ours."""
         return self._with(redirect(path), set_cookies)
 
-    def _with(self, answer: Answer, cookies: tuple[Cookie, ...]) -> Answer:
-        return with_cookies(answer, (*self.cookies, *cookies), self.config)
+    def _with(self, answer: Answer, set_cookies: tuple[Cookie, ...]) -> Answer:
+        return with_cookies(answer, (*self.new_cookies, *set_cookies), self.config)
 
 
 class SignedIn(Visit, frozen=True, kw_only=True):

@@ -37,6 +37,11 @@ def of_owner(config: Config, *, has_token: bool) -> tuple[Flow, ...]:
     return tuple((stage,) for stage in (*((PASSWORD,) if has_token else ()), *by_contact))
 
 
+def recovery_media(config: Config) -> tuple[str, ...]:
+    """The media whose contacts can recover an account of somebody who is not signed in."""
+    return tuple(MEDIA[stage] for (stage,) in of_owner(config, has_token=False))
+
+
 def _offered(config: Config) -> tuple[str, ...]:
     """The stages that prove an address of an enabled medium."""
     phones = config.sms is not None and bool(config.sms.countries)

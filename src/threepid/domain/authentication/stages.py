@@ -10,11 +10,11 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from threepid import config
-from threepid.clock import DAY
 from threepid.domain.authentication.registration_tokens import RegistrationTokens
 from threepid.domain.context import Context
 from threepid.domain.origin import Origin
 from threepid.domain.policy import policies
+from threepid.domain.validation.resets import refuse_stale
 from threepid.domain.validation.sessions import Consumer, Validation
 from threepid.i18n import Text
 from threepid.remote.captcha import Captcha
@@ -43,7 +43,7 @@ from threepid.spec.uia import (
     Operation,
     Stage,
 )
-from threepid.storage import threepids, validations
+from threepid.storage import validations
 from threepid.storage.engine.database import Tx
 
 MEDIA: Final = {EMAIL_IDENTITY: "email", MSISDN: "msisdn"}
@@ -220,7 +220,7 @@ class Stages:
                 tx, creds.sid, creds.client_secret, request.consumer, request.user_id or ""
             )
             if request.consumer is Consumer.RESET_STAGE:
-                self._refuse_stale(tx, session)
+                refuse_stale(tx, self._context, session)
             return session
 
         try:
@@ -236,15 +236,6 @@ class Stages:
         if session.consumed_at is not None or session.medium != medium or session.validated_at is None:
             raise ThreepidAuthFailed(Text("The validation of this address has already been used."))
         return StageResult(Proof(session.sid, session.medium, session.canonical, session.address, session.validated_at))
-
-    def _refuse_stale(self, tx: Tx, session: validations.Session) -> None:
-        """Raise Forbidden if the account's contact was validated too long ago: the address may have a new owner."""
-        days = self._context.config.policy.reset_contact_max_age_days
-        if not days:
-            return
-        contact = threepids.get(tx, session.medium, session.canonical)
-        if contact is not None and contact.validated_at < self._context.clock.now() - days * DAY:
-            raise Forbidden(Text("This address was validated too long ago to recover an account with it."))
 
     async def _check_token(self, request: Request, auth: AuthData) -> StageResult:
         if auth.token is UNSET:

@@ -13,7 +13,8 @@ from threepid.domain.authentication.uia import Authentication
 from threepid.domain.contacts.bindings import Asking, Bindings, Plan
 from threepid.domain.context import Context
 from threepid.domain.origin import Origin
-from threepid.domain.validation.sessions import Consumer, Purpose, Validation
+from threepid.domain.validation.resets import close_resets
+from threepid.domain.validation.sessions import Consumer, Validation
 from threepid.i18n import Text
 from threepid.remote.guard import RemoteError
 from threepid.remote.identity import IdentityClient, SessionRefused, ValidatedThreepid, matches
@@ -137,7 +138,7 @@ class Threepids:
             self._notices.contact_removed(tx, user_id, removed)
             self._note(tx, audit.Event.CONTACT_REMOVED, user_id, removed, origin)
             now = self._context.clock.now()
-            validations.close_of_address(tx, medium=medium, canonical=canonical, purpose=Purpose.RESET, now=now)
+            close_resets(tx, medium=medium, canonical=canonical, now=now)
             validations.close_additions(tx, medium=medium, canonical=canonical, owner=user_id, now=now)
             return self._bindings.withdraw(tx, user_id, medium, canonical, id_server, origin)
 
@@ -147,15 +148,10 @@ class Threepids:
     def remove_all(self, tx: Tx, user_id: str, id_server: str | None) -> Plan:
         """Remove all contacts of an account that is being deactivated. The plan holds the requests to other identity servers."""
         plan = self._bindings.withdraw_all(tx, user_id, id_server)
+        now = self._context.clock.now()
         for threepid in threepids.of_user(tx, user_id):
             threepids.delete(tx, user_id, threepid.medium, threepid.canonical)
-            validations.close_of_address(
-                tx,
-                medium=threepid.medium,
-                canonical=threepid.canonical,
-                purpose=Purpose.RESET,
-                now=self._context.clock.now(),
-            )
+            close_resets(tx, medium=threepid.medium, canonical=threepid.canonical, now=now)
         return plan
 
     def _add_own(

@@ -3,20 +3,24 @@
 https://spec.matrix.org/latest/client-server-api/#account-registration-and-management
 """
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
 from threepid import config
+from threepid.domain import audit
 from threepid.domain.accounts.accounts import in_small_letters
 from threepid.domain.accounts.devices import Device, Devices, Login
 from threepid.domain.authentication import flows
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.registration_tokens import RegistrationTokens
 from threepid.domain.authentication.uia import Authentication
+from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.context import Context
 from threepid.domain.limits import take_registration
+from threepid.domain.origin import Origin
 from threepid.domain.secrets.passwords import Passwords
 from threepid.i18n import Text
 from threepid.spec.errors import Exclusive, Forbidden, InvalidUsername, MissingParam, ThreepidInUse, UserInUse
@@ -24,6 +28,8 @@ from threepid.spec.types import valid_localpart
 from threepid.storage import accounts, devices, terms, threepids, uia
 from threepid.storage.engine.database import Tx
 from threepid.storage.threepids import Threepid
+
+T = TypeVar("T")
 
 _MAX_USER_ID: Final = 255
 _REPEATS: Final = 5
@@ -48,7 +54,7 @@ class Registered(Struct, frozen=True):
 
 
 class Registration:
-    """Registers accounts for clients of the API and for operators."""
+    """Registers accounts for clients of the API, for people in browsers and for operators."""
 
     def __init__(
         self,
@@ -56,13 +62,15 @@ class Registration:
         settings: config.Accounts,
         passwords: Passwords,
         devices: Devices,
+        web_sessions: WebSessions,
         registration_tokens: RegistrationTokens,
     ) -> None:
-        """`passwords` hashes passwords, `devices` logs the first device in."""
+        """`passwords` hashes passwords, `devices` logs the first device in, `web_sessions` the first browser."""
         self._context = context
         self._settings = settings
         self._passwords = passwords
         self._devices = devices
+        self._web_sessions = web_sessions
         self._registration_tokens = registration_tokens
 
     def check_open(self) -> None:
@@ -109,38 +117,75 @@ class Registration:
         # Clients send an empty body to learn the flows, so the password is required only after the authentication.
         if wish.password is None:
             raise MissingParam.named("password")
-        device = wish.device if wish.logs_in else None
-        return Registered(user_id, await self._create(user_id, wish.password, device, grant, client))
+        return Registered(
+            user_id,
+            await self._create(
+                user_id,
+                wish.password,
+                grant,
+                client,
+                lambda tx: self._log_in(tx, user_id, wish.device, grant) if wish.logs_in else None,
+            ),
+        )
 
     async def create(self, username: str, password: str | None) -> str:
         """Create an account for the operator and return its user ID. Raises InvalidUsername, UserInUse and WeakPassword."""
         user_id = await self.check_username(username, by_operator=True)
-        await self._create(user_id, password, None, None, "")
+        await self._create(user_id, password, None, "", lambda _tx: None)
         return user_id
 
+    async def register_in_browser(
+        self, username: str, password: str, authentication: Authentication, *, client: str, user_agent: str
+    ) -> str:
+        """Register an account and sign the person's browser in, in one transaction. Returns the secret for its cookie.
+
+        Raises as `register`, and Forbidden if the authentication was used before: then the account exists.
+        """
+        self.check_open()
+        if await authentication.result() is not None:
+            raise _finished()
+        user_id = await self.check_username(username)
+        self._passwords.check(password, username=user_id)
+        grant = await authentication.require(flows.of_registration(self._context.config))
+        if grant.result is not None:
+            raise _finished()
+        return await self._create(
+            user_id,
+            password,
+            grant,
+            client,
+            lambda tx: self._web_sessions.open(tx, user_id, client=client, user_agent=user_agent),
+        )
+
     async def _create(
-        self, user_id: str, password: str | None, device: Device | None, grant: Grant | None, client: str
-    ) -> Login | None:
+        self, user_id: str, password: str | None, grant: Grant | None, client: str, open_: Callable[[Tx], T]
+    ) -> T:
+        """Create an account, and return what `open_` returns in the same transaction."""
         password_hash = None if password is None else await self._passwords.hash(password, username=user_id)
         now = self._context.clock.now()
 
-        def step(tx: Tx) -> Login | None:
+        def step(tx: Tx) -> T:
             if client:
                 take_registration(tx, self._context, client=client)
             if grant is not None:
                 grant.consume(tx, result=user_id)
             if not accounts.insert(tx, user_id=user_id, password_hash=password_hash, created_at=now):
                 raise UserInUse
+            by = audit.CallerKind.OPERATOR if grant is None else audit.CallerKind.OWNER
+            origin = Origin() if grant is None else grant.origin
+            audit.note(tx, self._context, audit.Event.REGISTERED, user_id, origin, by=by)
             if grant is not None:
                 self._keep_what_was_proven(tx, user_id, grant)
-            if device is None:
-                return None
-            login = self._devices.open(tx, user_id, device)
-            if grant is not None and grant.id_hash is not None:
-                uia.allow_repeats(tx, grant.id_hash, user_id=user_id, device_id=login.device_id, repeats=_REPEATS)
-            return login
+            return open_(tx)
 
         return await self._context.database.write(step)
+
+    def _log_in(self, tx: Tx, user_id: str, device: Device, grant: Grant) -> Login:
+        """Log the first device in, and allow the client to repeat that."""
+        login = self._devices.open(tx, user_id, device)
+        if grant.id_hash is not None:
+            uia.allow_repeats(tx, grant.id_hash, user_id=user_id, device_id=login.device_id, repeats=_REPEATS)
+        return login
 
     def _keep_what_was_proven(self, tx: Tx, user_id: str, grant: Grant) -> None:
         now = self._context.clock.now()
@@ -170,10 +215,14 @@ class Registration:
                 or not devices.hold_device(tx, user_id, device_id)
                 or not uia.take_repeat(tx, id_hash)
             ):
-                raise Forbidden(Text("This registration is finished. Sign in with your password."), cause="finished")
+                raise _finished()
             return self._devices.open_again(tx, user_id, device_id, device)
 
         return await self._context.database.write(step)
 
     def _generated_username(self) -> str:
         return "u" + self._context.entropy.letters(10, "abcdefghjkmnpqrstuvwxyz23456789")
+
+
+def _finished() -> Forbidden:
+    return Forbidden(Text("This registration is finished. Sign in with your password."), cause="finished")

@@ -5,7 +5,7 @@ A session has one purpose and at most one owner, the account that opened it. One
 """
 
 from collections.abc import Callable
-from enum import Enum, StrEnum
+from enum import Enum
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ from threepid.domain.limits import count_confirmed, refusals_cost, take_message
 from threepid.domain.origin import Origin
 from threepid.domain.outbox import Recipient
 from threepid.domain.secrets.vault import same
+from threepid.domain.validation.purposes import OF_PAGES, RESETS, Consumer, Purpose
 from threepid.i18n import Text
 from threepid.spec.errors import (
     MatrixError,
@@ -35,6 +36,23 @@ from threepid.storage.engine.database import Tx
 from threepid.storage.threepids import Holder
 from threepid.storage.validations import Session, Tokens
 
+__all__ = [
+    "ADDRESS_ATTEMPTS",
+    "ATTEMPTS",
+    "CODE_LIFE",
+    "KEPT_AFTER_EXPIRY",
+    "LINK_LIFE",
+    "SESSION_LIFE",
+    "VALIDATED_RESET_LIFE",
+    "Confirmation",
+    "Consumer",
+    "LinkView",
+    "Purpose",
+    "Session",
+    "Validation",
+    "Verdict",
+]
+
 CODE_LIFE: Final = 10 * MINUTE
 LINK_LIFE: Final = HOUR
 SESSION_LIFE: Final = DAY
@@ -44,29 +62,6 @@ ATTEMPTS: Final = 5
 """Number of wrong codes that closes a session."""
 ADDRESS_ATTEMPTS: Final = 100
 """Number of wrong codes a day, over all sessions of an address, after which only links are accepted: they cannot be guessed."""
-
-
-class Purpose(StrEnum):
-    """What a session was opened for."""
-
-    REGISTER = "register"
-    ADD = "add"
-    RESET = "reset"
-    IDENTITY = "identity"
-
-
-class Consumer(Enum):
-    """What can use a session up, and the purposes that it accepts."""
-
-    POST_THREEPID = frozenset({Purpose.ADD, Purpose.IDENTITY})
-    ADD_THREEPID = frozenset({Purpose.ADD})
-    REGISTER_STAGE = frozenset({Purpose.REGISTER, Purpose.IDENTITY})
-    RESET_STAGE = frozenset({Purpose.RESET})
-    BIND = frozenset({Purpose.IDENTITY})
-
-    def takes(self, session: Session) -> bool:
-        """Does this consumer accept the session's purpose?"""
-        return session.purpose in self.value
 
 
 class Verdict(Enum):
@@ -185,7 +180,8 @@ class Validation:
         """Validate the session by a link token or a code. Submitting a correct token again is no error.
 
         `caller` is the account that submits the token, '' for none, None to check the owner only when the session is used.
-        With `purpose`, sessions for another purpose count as unknown. Raises NoValidSession, SessionExpired or TokenIncorrect.
+        With `purpose`, sessions for another purpose count as unknown; without, those of our own pages do. Raises NoValidSession,
+        SessionExpired or TokenIncorrect.
         """
         secret_hash = self._context.vault.hash_client_secret(client_secret)
 
@@ -195,7 +191,7 @@ class Validation:
                 session is None
                 or not same(session.secret_hash, secret_hash)
                 or (caller is not None and session.owner not in ("", caller))
-                or purpose not in (None, session.purpose)
+                or (session.purpose in OF_PAGES if purpose is None else session.purpose != purpose)
             ):
                 return Verdict.UNKNOWN, None
             return self._judge(tx, session, token), session
@@ -207,9 +203,27 @@ class Validation:
         return session
 
     async def validated(self, sid: str, client_secret: str) -> Session:
-        """The validated session. Raises NoValidSession, SessionExpired or SessionNotValidated."""
+        """The validated session. Raises NoValidSession, SessionExpired or SessionNotValidated.
+
+        Those of our own pages count as unknown.
+        """
         session = await self._context.database.read(lambda tx: validations.by_sid(tx, sid))
+        if session is not None and session.purpose in OF_PAGES:
+            raise NoValidSession
         return self._checked(session, client_secret)
+
+    async def opened(self, purpose: Purpose, sid: str, client_secret: str) -> Session | None:
+        """The session as the page of ours that opened it shows it; None if it is over, or was used up."""
+        session = await self._context.database.read(lambda tx: validations.by_sid(tx, sid))
+        if (
+            session is None
+            or session.purpose != purpose
+            or session.consumed_at is not None
+            or not same(session.secret_hash, self._context.vault.hash_client_secret(client_secret))
+            or validations.is_over(session, self._context.clock.now())
+        ):
+            return None
+        return session
 
     async def view_link(self, link: str) -> LinkView:
         """What the page behind a mailed link shows. Changes nothing."""
@@ -221,15 +235,19 @@ class Validation:
         return await self._context.database.read(step)
 
     async def confirm_link(self, link: str) -> LinkView:
-        """Validate the session of a mailed link when a person confirms it. A repeated confirmation gets the same answer."""
+        """Validate the session of a mailed link when a person confirms it. A repeated confirmation gets the same answer.
+
+        The link of a session that our own pages opened validates nothing: whoever opens it goes on there.
+        """
         link_hash = self._context.vault.hash_token(link)
         now = self._context.clock.now()
 
         def step(tx: Tx) -> LinkView:
             view = self._view(tx, link_hash)
-            if view.confirmation is Confirmation.READY and view.session is not None:
+            session = view.session
+            if view.confirmation is Confirmation.READY and session is not None and session.purpose not in OF_PAGES:
                 validations.validate_by_link(
-                    tx, view.session.sid, now=now, expires_at=_life_after(view.session, now), attempts=ATTEMPTS
+                    tx, session.sid, now=now, expires_at=_life_after(session, now), attempts=ATTEMPTS
                 )
                 view = self._view(tx, link_hash)
             return view
@@ -254,6 +272,17 @@ class Validation:
     def consume(self, tx: Tx, session: Session) -> bool:
         """Use a checked session up; False if it was used up before, perhaps by a concurrent request."""
         return session.consumed_at is None and validations.consume(tx, session.sid, self._context.clock.now())
+
+    def check_link(self, tx: Tx, link: str, consumer: Consumer) -> LinkView:
+        """The view of a mailed link that `consumer` may use up. Raises NoValidSession for any other."""
+        view = self._view(tx, self._context.vault.hash_token(link))
+        if view.confirmation is not Confirmation.READY or view.session is None or not consumer.takes(view.session):
+            raise NoValidSession
+        return view
+
+    def consume_by_link(self, tx: Tx, session: Session) -> bool:
+        """Use up a session whose link was checked, without validating it; False if that is too late."""
+        return validations.consume_by_link(tx, session.sid, now=self._context.clock.now(), attempts=ATTEMPTS)
 
     def _checked(self, session: Session | None, client_secret: str) -> Session:
         if session is None or not same(session.secret_hash, self._context.vault.hash_client_secret(client_secret)):
@@ -308,7 +337,7 @@ class Validation:
         session = validations.by_link(tx, link_hash)
         if session is None or validations.is_over(session, now):
             return LinkView(Confirmation.GONE, None)
-        if session.validated_at is not None:
+        if session.validated_at is not None and session.purpose not in OF_PAGES:
             return LinkView(Confirmation.DONE, session)
         alive = any(
             same(known.link_hash, link_hash) and _lives(known.link_expires_at, LINK_LIFE, now)
@@ -317,7 +346,7 @@ class Validation:
         if not alive or session.consumed_at is not None or session.wrong_attempts >= ATTEMPTS:
             return LinkView(Confirmation.GONE, None)
         account = session.owner
-        if session.purpose == Purpose.RESET:
+        if session.purpose in RESETS:
             account = threepids.owner(tx, session.medium, session.canonical) or ""
         return LinkView(
             Confirmation.READY, session, origins.from_text(validations.origin_of_link(tx, link_hash)), account
@@ -366,7 +395,7 @@ class Validation:
         """
         brand = self._context.brand
         if holder is None:
-            is_unknown = purpose is Purpose.RESET
+            is_unknown = purpose in RESETS
             asked = origin.in_message()
             return messages.AddressUnknown(brand=brand, address=session.address, origin=asked) if is_unknown else None
         if not _is_taken(purpose, holder, owner):
@@ -403,6 +432,9 @@ class Validation:
         if purpose is Purpose.RESET and holder is not None:
             can_close = closes or policy.closes_without_token(self._context.config)
             return messages.ResetPassword(**common, user_id=holder.user_id, can_close=int(can_close))  # type: ignore[arg-type]
+        if purpose is Purpose.WEB_RESET and holder is not None:
+            common["link"] = f"{base}/reset/{link}"
+            return messages.ChoosePassword(**common, user_id=holder.user_id)  # type: ignore[arg-type]
         if purpose is Purpose.IDENTITY and not session.owner:
             return messages.ConfirmForHomeserver(**common)  # type: ignore[arg-type]
         # A session of the identity server may be for an account of any homeserver.
@@ -412,7 +444,7 @@ class Validation:
     @staticmethod
     def _recipient(purpose: Purpose, session: Session, holder: Holder | None, owner: str) -> str:
         """The address as the account validated it, if an account has it: the caller may have typed a look-alike."""
-        if holder is not None and (purpose is Purpose.RESET or _is_taken(purpose, holder, owner)):
+        if holder is not None and (purpose in RESETS or _is_taken(purpose, holder, owner)):
             return holder.address
         return session.address
 
@@ -431,7 +463,7 @@ def _is_taken(purpose: Purpose, holder: Holder | None, owner: str) -> bool:
 
 def _life_after(session: Session, now: int) -> int:
     """The time until which a session that is validated now can be used, in milliseconds since the Unix epoch."""
-    if session.purpose == Purpose.RESET:
+    if session.purpose in RESETS:
         return min(session.expires_at, now + VALIDATED_RESET_LIFE)
     return session.expires_at
 

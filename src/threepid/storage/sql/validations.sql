@@ -73,6 +73,11 @@ WHERE medium = :medium AND canonical = :canonical AND created_at > :since AND cr
 UPDATE validation_sessions SET consumed_at = :now
 WHERE sid = :sid AND consumed_at IS NULL AND validated_at <= :ahead AND expires_at > :now;
 
+-- name: consume_by_link(sid, now, ahead, attempts)!
+-- Use up a session by its mailed link; touches no row if it was used, has expired or is out of attempts.
+UPDATE validation_sessions SET consumed_at = :now
+WHERE sid = :sid AND consumed_at IS NULL AND created_at <= :ahead AND expires_at > :now AND wrong_attempts < :attempts;
+
 -- name: close_of_address(medium, canonical, purpose, now)!
 -- Close the open sessions of an address and purpose, because what they would prove is settled.
 UPDATE validation_sessions SET consumed_at = :now

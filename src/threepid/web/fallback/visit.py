@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -31,6 +32,13 @@ class Visit(Struct, frozen=True, kw_only=True):
     """The visitor's IP address."""
     languages: tuple[str, ...]
     """The languages that the browser accepts, best first."""
+    form_token: str = ""
+    """The token that forms must send; '' where the session ID in the address is enough."""
+
+    @property
+    def again(self) -> str:
+        """The address of the stage's first page."""
+        return f"?session={quote(self.session, safe='')}"
 
     @property
     def done(self) -> bool:

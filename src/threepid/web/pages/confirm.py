@@ -11,6 +11,7 @@ from threepid.domain.validation.sessions import Confirmation, LinkView, Purpose
 from threepid.http import forms
 from threepid.http.exchange import Answer, Request, Route
 from threepid.web.next_link import source, target
+from threepid.web.portal.forgot import reset_path
 from threepid.web.render import Pages, redirect
 
 
@@ -30,6 +31,8 @@ class _Confirm:
     async def show(self, _request: Request, variables: Mapping[str, str]) -> Answer:
         """Show what the link confirms. HEAD requests and mail scanners get here, too."""
         view = await self._services.validation.view_link(variables["link"])
+        if view.session is not None and view.session.purpose == Purpose.WEB_RESET:
+            return redirect(reset_path(variables["link"]))
         if view.confirmation is not Confirmation.READY or view.session is None:
             return self._done(view)
         # A password reset always takes a button: the requester chooses the new password, so a person must read what it does.
@@ -45,7 +48,10 @@ class _Confirm:
     async def confirm(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """Confirm the address: the button was pressed."""
         forms.refuse_foreign(request, self._config)
-        return self._done(await self._services.validation.confirm_link(variables["link"]))
+        view = await self._services.validation.confirm_link(variables["link"])
+        if view.session is not None and view.session.purpose == Purpose.WEB_RESET:
+            return redirect(reset_path(variables["link"]))
+        return self._done(view)
 
     def _sent_on(self, next_link: str | None, sid: str) -> Mapping[str, str]:
         """The directive that allows the form's answer to redirect to the `next_link` of a session.

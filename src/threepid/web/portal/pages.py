@@ -3,6 +3,16 @@
 from typing import Final
 
 from threepid.web.page import collect
-from threepid.web.portal import close, contacts, home, security, sessions, sign_in
+from threepid.web.portal import close, contacts, forgot, home, password, register, security, sessions, sign_in
 
-PAGES: Final = collect(sign_in.PAGES, home.PAGES, contacts.PAGES, sessions.PAGES, security.PAGES, close.PAGES)
+PAGES: Final = collect(
+    sign_in.PAGES,
+    forgot.PAGES,
+    register.PAGES,
+    home.PAGES,
+    contacts.PAGES,
+    password.PAGES,
+    sessions.PAGES,
+    security.PAGES,
+    close.PAGES,
+)
