@@ -24,6 +24,7 @@ from threepid.domain.identity.associations import Associations
 from threepid.domain.identity.invites import Invites
 from threepid.domain.identity.lookup import Lookup
 from threepid.domain.identity.terms import Terms
+from threepid.domain.languages import Languages
 from threepid.domain.lifecycle.closing import Closing
 from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import Registration
@@ -47,6 +48,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     bindings: Bindings
     closing: Closing
     devices: Devices
+    languages: Languages
     logins: Logins
     passwords: Passwords
     profiles: Profiles
@@ -155,6 +157,7 @@ def _homeserver(
         bindings=bindings,
         closing=Closing(context, notices, profiles, threepids, bindings, associations),
         devices=devices,
+        languages=Languages(context),
         logins=logins,
         passwords=passwords,
         profiles=profiles,

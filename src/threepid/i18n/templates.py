@@ -10,13 +10,13 @@ from functools import cache
 from typing import Any, Final
 
 import jinja2
-from babel.dates import format_datetime
+from babel.dates import format_date
 from jinja2 import nodes
 from jinja2.ext import InternationalizationExtension
 from markupsafe import Markup
 
 from threepid.clock import SECOND
-from threepid.i18n.catalogues import catalogue, direction, locale
+from threepid.i18n.catalogues import DEFAULT_LANGUAGE, catalogue, direction, locale
 from threepid.i18n.text import Duration, Text
 
 LANGUAGE: Final = "language"
@@ -61,7 +61,8 @@ def translate(environment: jinja2.Environment, language: str) -> None:
     def date_time(milliseconds: int) -> str:
         # In UTC: the server does not know where the reader lives.
         time = datetime.fromtimestamp(milliseconds // SECOND, UTC)
-        return f"{format_datetime(time, 'd MMMM y HH:mm', locale=locale(language))} UTC"
+        style = "d MMMM y" if language == DEFAULT_LANGUAGE else "long"
+        return f"{format_date(time, style, locale=locale(language))} {time:%H:%M} UTC"
 
     environment.globals["ngettext"] = ngettext
     environment.filters["date_time"] = date_time

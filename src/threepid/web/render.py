@@ -1,27 +1,33 @@
 """Renders pages from templates, with the headers that every page has."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import jinja2
 import msgspec
+from msgspec import Struct
 
 from threepid.config import Config
+from threepid.domain.languages import offered
+from threepid.http import cookies
 from threepid.http.cookies import Cookie
-from threepid.http.exchange import Answer, Headers
-from threepid.i18n import Text
-from threepid.i18n.catalogues import DEFAULT_LANGUAGE
+from threepid.http.exchange import Answer, Headers, Request
+from threepid.i18n import Text, negotiation
+from threepid.i18n.catalogues import own_name
 from threepid.i18n.templates import by_language
 from threepid.spec.errors import MatrixError, Unknown
 
 _POLICY: Final[Mapping[str, str]] = {
     "default-src": "'none'",
     "style-src": "'self'",
+    "img-src": "'self'",
     "form-action": "'self'",
     "frame-ancestors": "'none'",
     "base-uri": "'none'",
 }
+LANGUAGE: Final = "threepid-language"
+"""The cookie of a browser whose person has chosen a language."""
 _OUR_FAULT: Final = Text("This was our fault. Please try again in a moment.")
 SCRIPT: Final[Mapping[str, str]] = {"script-src": "'self'"}
 """Policy directives of pages that load one of our scripts."""
@@ -41,11 +47,15 @@ HEADERS: Final = Headers(
 )
 
 
-class Pages:
-    """Renders the templates of `web/templates`."""
+class Templates:
+    """The templates of all pages, compiled once for each language."""
 
-    def __init__(self, brand: str) -> None:
+    def __init__(self, config: Config, brand: str) -> None:
         """`brand` is the server's name as pages show it."""
+        self.languages = offered(config)
+        """The tags of the languages that pages can be shown in."""
+        self._secure = is_secure(config)
+        switch = [(tag, own_name(tag)) for tag in self.languages]
 
         def make() -> jinja2.Environment:
             environment = jinja2.Environment(
@@ -54,13 +64,35 @@ class Pages:
                 undefined=jinja2.StrictUndefined,
                 trim_blocks=True,
                 lstrip_blocks=True,
+                auto_reload=False,
             )
-            environment.globals["brand"] = brand
+            environment.globals |= {"brand": brand, "languages": switch, "operator": config.web}
             return environment
 
-        self._environment = by_language(make)
-        self.languages = (DEFAULT_LANGUAGE,)
-        """The tags of the languages that pages can be shown in."""
+        self.environment = by_language(make)
+        """The environment of a language."""
+
+    def pages(self, request: Request, *, chosen: str | None = None) -> "Pages":
+        """The pages for a request: in the language that an account has `chosen`, else in that of the browser."""
+        cookie = self.language_cookie(request)
+        first = [tag for tag in (chosen, cookie) if tag in self.languages]
+        return Pages(self, (*first, *negotiation.wanted(request.header("accept-language"))), request.target)
+
+    def language_cookie(self, request: Request) -> str:
+        """The language of the browser's cookie, '' for none."""
+        return cookies.read(request.header("cookie"), LANGUAGE, secure=self._secure)
+
+
+class Pages:
+    """Renders pages in one language, for one request."""
+
+    def __init__(self, templates: Templates, wishes: Iterable[str], here: str) -> None:
+        """`here` is the path and query of the request, to which the switch of the language leads back."""
+        self.wishes = tuple(wishes)
+        """The languages that the person has chosen or the browser accepts, best first."""
+        self.language = negotiation.best(self.wishes, templates.languages)
+        self._environment = templates.environment(self.language)
+        self._here = here
 
     def page(
         self,
@@ -68,14 +100,13 @@ class Pages:
         /,
         *,
         status: int = 200,
-        language: str = DEFAULT_LANGUAGE,
         headers: Mapping[str, str] | None = None,
         allow: Mapping[str, str] | None = None,
         **values: Any,
     ) -> Answer:
         """The page of `template` with `values`; `allow` are policy directives that it needs."""
         own = {"Content-Security-Policy": content_security_policy(allow)} if allow else {}
-        html = self._environment(language).get_template(template).render(values)
+        html = self._environment.get_template(template).render(values, here=self._here)
         return Answer(
             status,
             html.encode("utf-8"),
@@ -83,28 +114,30 @@ class Pages:
             headers=HEADERS.replacing({**own, **(headers or {})}),
         )
 
-    def message(
-        self,
-        title: Text,
-        text: Text,
-        *,
-        status: int,
-        language: str = DEFAULT_LANGUAGE,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    def message(self, title: Text, text: Text, *, status: int, headers: Mapping[str, str] | None = None) -> Answer:
         """A page with a title and a text only."""
-        return self.page("message.html", status=status, language=language, headers=headers, title=title, text=text)
+        return self.page("message.html", status=status, headers=headers, title=title, text=text)
 
-    def error(self, error: MatrixError, *, language: str = DEFAULT_LANGUAGE) -> Answer:
+    def error(self, error: MatrixError) -> Answer:
         """The error page of `error`."""
         if isinstance(error, Unknown):
-            return self.failure(error.text, language=language)
-        title = Text("This did not work")
-        return self.message(title, error.text, status=error.status, language=language, headers=error.headers())
+            return self.failure(error.text)
+        return self.message(Text("This did not work"), error.text, status=error.status, headers=error.headers())
 
-    def failure(self, text: Text = _OUR_FAULT, *, language: str = DEFAULT_LANGUAGE) -> Answer:
+    def failure(self, text: Text = _OUR_FAULT) -> Answer:
         """The error page of an unexpected failure."""
-        return self.message(Text("Something went wrong"), text, status=500, language=language)
+        return self.message(Text("Something went wrong"), text, status=500)
+
+
+PageHandle = Callable[[Pages, Request, Mapping[str, str]], Awaitable[Answer]]
+"""Answers a request with one of its pages; the third argument has the path variables."""
+
+
+class PageRoute(Struct, frozen=True):
+    """One path of pages that are not declared with `@page`, and its handler for each method."""
+
+    template: str
+    handlers: Mapping[str, PageHandle]
 
 
 def redirect(target: str) -> Answer:

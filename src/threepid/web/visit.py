@@ -5,21 +5,23 @@ from typing import Any, ClassVar, Final
 
 from msgspec import Struct
 
-from threepid.clock import SECOND
+from threepid.clock import DAY, SECOND
 from threepid.config import Config
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.web_sessions import LIFE, WebSession
+from threepid.domain.languages import offered
 from threepid.domain.origin import Origin, of_caller
 from threepid.domain.services import Homeserver, Services
 from threepid.http.cookies import Cookie
 from threepid.http.exchange import Answer
 from threepid.web.page import Access
-from threepid.web.render import Pages, redirect, with_cookies
+from threepid.web.render import LANGUAGE, Pages, redirect, with_cookies
 
 SESSION: Final = "threepid-session"
 """The cookie of a browser that is signed in."""
 VISITOR: Final = "threepid-visitor"
 """The cookie of a browser that is not: its forms are bound to it."""
+_LANGUAGE_LIFE: Final = 365 * DAY
 HOME: Final = "/account/"
 _OURS: Final = re.compile(r"/account/[a-z0-9/_-]*(?:\?[A-Za-z0-9&=%+._~-]*)?")
 
@@ -31,10 +33,8 @@ class Visit(Struct, frozen=True, kw_only=True):
 
     services: Services
     pages: Pages
-    language: str
-    """The tag of the language that the page is shown in."""
     languages: tuple[str, ...]
-    """The languages that the browser accepts, best first."""
+    """The languages that the person has chosen or the browser accepts, best first."""
     client: str
     """The visitor's IP address."""
     user_agent: str
@@ -61,6 +61,16 @@ class Visit(Struct, frozen=True, kw_only=True):
         return self.services.context.config
 
     @property
+    def language(self) -> str:
+        """The tag of the language that the page is shown in."""
+        return self.pages.language
+
+    @property
+    def offered_languages(self) -> tuple[str, ...]:
+        """The tags of the languages that pages can be shown in."""
+        return offered(self.config)
+
+    @property
     def homeserver(self) -> Homeserver:
         """The homeserver role; the portal is served only where it is configured."""
         return self.services.require_homeserver()
@@ -82,7 +92,6 @@ class Visit(Struct, frozen=True, kw_only=True):
         answer = self.pages.page(
             template,
             status=status,
-            language=self.language,
             headers={
                 "Referrer-Policy": "same-origin"
             },  # with `no-referrer`, browsers send `Origin: null` with every form
@@ -120,6 +129,11 @@ class SignedIn(Visit, frozen=True, kw_only=True):
 def signed_in_cookies(token: str) -> tuple[Cookie, ...]:
     """The cookies of a browser that has just signed in: it is no visitor any more."""
     return (Cookie(SESSION, token, LIFE // SECOND), Cookie(VISITOR, "", 0))
+
+
+def language_cookie(language: str) -> Cookie:
+    """The cookie that keeps the language of a browser."""
+    return Cookie(LANGUAGE, language, _LANGUAGE_LIFE // SECOND)
 
 
 def signed_out_cookies() -> tuple[Cookie, ...]:

@@ -7,7 +7,11 @@ from typing import Final
 
 from threepid.http.exchange import Answer, Headers, Request, Route
 
-_TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+_TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
 
 
 def routes() -> list[Route]:
