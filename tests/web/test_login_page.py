@@ -10,7 +10,7 @@ def test_the_script_sends_the_login_and_the_form_never_does(world: World) -> Non
     page = Page(world.get(PATH))
     assert page.status == 200
     assert page.heading == "Sign in to example.org"
-    assert page.scripts == ["/static/login.js"]
+    assert page.scripts == ["/static/login.js", "/static/show_password.js"]
     policy = dict(part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; "))
     assert policy["connect-src"] == policy["script-src"] == "'self'"
     assert policy["frame-ancestors"] == "'none'"

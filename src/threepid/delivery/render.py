@@ -35,6 +35,8 @@ _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 _FORMS: Final = (0, 1, 2)
 """Values of `brief` in the templates of SMS: the whole text, what happened, and that in a few words."""
 _LIFETIME: Final = "_minutes"
+_PAGES: Final = "pages"
+"""The folder beside those of the messages that has templates of pages."""
 _STOP_LINK: Final = "stop_link"
 _GAP: Final = re.compile(r"\n{3,}")
 _WIDTH: Final = 76
@@ -134,7 +136,7 @@ class Renderer:
         if not override.is_dir():
             raise TemplateError(f"{override}: this folder does not exist.")
         examples = {example.template: example for example in messages.EXAMPLES}
-        for folder in sorted(path for path in override.iterdir() if path.is_dir()):
+        for folder in sorted(path for path in override.iterdir() if path.is_dir() and path.name != _PAGES):
             if folder.name not in examples:
                 raise TemplateError(f"{folder}: there is no message {folder.name}, only {', '.join(sorted(examples))}.")
             _check_complete(folder)

@@ -1,6 +1,7 @@
 """Renders pages from templates, with the headers that every page has."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -17,10 +18,12 @@ from threepid.i18n import Text, negotiation
 from threepid.i18n.catalogues import own_name
 from threepid.i18n.templates import by_language
 from threepid.spec.errors import MatrixError, Unknown
+from threepid.web.brand import BrandFolder
 
 _POLICY: Final[Mapping[str, str]] = {
     "default-src": "'none'",
     "style-src": "'self'",
+    "script-src": "'self'",
     "img-src": "'self'",
     "form-action": "'self'",
     "frame-ancestors": "'none'",
@@ -28,9 +31,8 @@ _POLICY: Final[Mapping[str, str]] = {
 }
 LANGUAGE: Final = "threepid-language"
 """The cookie of a browser whose person has chosen a language."""
+_OWN: Final = Path(__file__).parent / "templates"
 _OUR_FAULT: Final = Text("This was our fault. Please try again in a moment.")
-SCRIPT: Final[Mapping[str, str]] = {"script-src": "'self'"}
-"""Policy directives of pages that load one of our scripts."""
 
 
 def content_security_policy(allow: Mapping[str, str] | None = None) -> str:
@@ -55,22 +57,31 @@ class Templates:
         self.languages = offered(config)
         """The tags of the languages that pages can be shown in."""
         self._secure = is_secure(config)
+        brand_dir = BrandFolder(config.web.brand_folder)
+        folders = [*brand_dir.pages, _OWN]
         switch = [(tag, own_name(tag)) for tag in self.languages]
 
         def make() -> jinja2.Environment:
             environment = jinja2.Environment(
-                loader=jinja2.PackageLoader("threepid.web"),
+                loader=jinja2.FileSystemLoader(folders),
                 autoescape=True,
                 undefined=jinja2.StrictUndefined,
                 trim_blocks=True,
                 lstrip_blocks=True,
                 auto_reload=False,
             )
-            environment.globals |= {"brand": brand, "languages": switch, "operator": config.web}
+            environment.globals |= {
+                "brand": brand,
+                "languages": switch,
+                "operator": config.web,
+                "logo": brand_dir.logo,
+                "colours": brand_dir.colours,
+            }
             return environment
 
         self.environment = by_language(make)
         """The environment of a language."""
+        brand_dir.check(make())
 
     def pages(self, request: Request, *, chosen: str | None = None) -> "Pages":
         """The pages for a request: in the language that an account has `chosen`, else in that of the browser."""
@@ -114,9 +125,11 @@ class Pages:
             headers=HEADERS.replacing({**own, **(headers or {})}),
         )
 
-    def message(self, title: Text, text: Text, *, status: int, headers: Mapping[str, str] | None = None) -> Answer:
-        """A page with a title and a text only."""
-        return self.page("message.html", status=status, headers=headers, title=title, text=text)
+    def message(
+        self, title: Text, text: Text, *, status: int, headers: Mapping[str, str] | None = None, way_on: bool = False
+    ) -> Answer:
+        """A page with a title and a text only; with `way_on`, also with a link to the page at `/`."""
+        return self.page("message.html", status=status, headers=headers, title=title, text=text, way_on=way_on)
 
     def error(self, error: MatrixError) -> Answer:
         """The error page of `error`."""

@@ -31,7 +31,7 @@ def routes(services: Services, templates: Templates) -> list[Route]:
     if config.email is not None and any(isinstance(via, MailboxTransport) for via in config.email.via):
         found += mailbox.routes(services)
     return [
-        *static.routes(),
+        *static.routes(config),
         *dispatch.routes(services, templates, declared),
         *(_plain(route, templates, services.context.entropy) for route in found),
     ]
@@ -41,11 +41,16 @@ def fallbacks(templates: Templates) -> Fallbacks:
     """The pages for requests that no route serves."""
 
     def not_found(request: Request) -> Answer:
-        return templates.pages(request).message(Text("Page not found"), Text("Check the address."), status=404)
+        return templates.pages(request).message(
+            Text("Page not found"), Text("Check the address."), status=404, way_on=True
+        )
 
     def wrong_method(request: Request) -> Answer:
         return templates.pages(request).message(
-            Text("This is not possible here"), Text("This page does not accept this kind of request."), status=405
+            Text("This is not possible here"),
+            Text("This page does not accept this kind of request."),
+            status=405,
+            way_on=True,
         )
 
     def failure(request: Request) -> Answer:

@@ -19,7 +19,7 @@ from threepid.spec.errors import NotFound, Unrecognized
 from threepid.web.fallback.contact import ContactStage
 from threepid.web.fallback.forms import FormStage, form_stages
 from threepid.web.fallback.visit import Visit
-from threepid.web.render import SCRIPT, PageRoute, Pages
+from threepid.web.render import PageRoute, Pages
 
 _PATH: Final = "/_matrix/client/{version}/auth/{{stage}}/fallback/web"
 _VERSIONS: Final = ("r0", "v3", "unstable")
@@ -97,7 +97,7 @@ class _Fallback:
 
     @staticmethod
     def _done(pages: Pages) -> Answer:
-        return pages.page("auth_done.html", allow=SCRIPT)
+        return pages.page("auth_done.html")
 
     @staticmethod
     def _refusal(pages: Pages, error: NotFound | Unrecognized) -> Answer:

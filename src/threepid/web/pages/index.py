@@ -1,14 +1,17 @@
-"""The page at `/`: describes this server and links to its other pages and documents."""
+"""The page at `/`: on a development server, where everything is; else the account portal, or what this identity server is."""
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from threepid.config import Config, MailboxTransport, identity_name
+from threepid.config.problem import is_loopback
 from threepid.domain.services import Services
 from threepid.http.exchange import Answer, Request
 from threepid.i18n import negotiation
-from threepid.web.render import PageRoute, Pages
+from threepid.web.render import PageRoute, Pages, redirect
+from threepid.web.visit import HOME
 
 
 class Document(Struct, frozen=True):
@@ -23,26 +26,41 @@ def routes(services: Services) -> list[PageRoute]:
     config = services.context.config
 
     async def show(pages: Pages, _request: Request, _variables: Mapping[str, str]) -> Answer:
+        if is_development(config):
+            return pages.page(
+                "development.html",
+                base=config.server.public_base_url.rstrip("/"),
+                server_name=config.server.name,
+                has_accounts=config.accounts is not None,
+                has_phones=config.sms is not None,
+            )
+        if config.accounts is not None:
+            return redirect(HOME)
         return pages.page(
             "index.html",
-            base=config.server.public_base_url.rstrip("/"),
-            server_name=config.server.name if config.accounts is not None else None,
-            registration=config.accounts.registration if config.accounts is not None else None,
-            identity_name=identity_name(config) if config.identity is not None else None,
+            identity_name=identity_name(config),
             has_phones=config.sms is not None,
             documents=_documents(config, pages.language),
-            has_mailbox=config.email is not None and any(isinstance(via, MailboxTransport) for via in config.email.via),
         )
 
     return [PageRoute("/", {"GET": show})]
 
 
+def is_development(config: Config) -> bool:
+    """Is this a development server: for this machine alone, with the mailbox in place of mails?"""
+    host = urlsplit(config.server.public_base_url).hostname or ""
+    return (
+        is_loopback(host)
+        and config.email is not None
+        and any(isinstance(via, MailboxTransport) for via in config.email.via)
+    )
+
+
 def _documents(config: Config, language: str) -> list[Document]:
-    """The documents of both roles in the page's language, else in one that they have; each URL once."""
-    found = {}
-    for role in (config.accounts, config.identity):
-        for document in role.terms if role is not None else ():
-            if document.languages:
-                text = document.languages[negotiation.best([language], list(document.languages))]
-                found[text.url] = Document(text.name, text.url)
-    return list(found.values())
+    """The documents of the identity server in the page's language, else in one that they have."""
+    found = []
+    for document in config.identity.terms if config.identity is not None else ():
+        if document.languages:
+            text = document.languages[negotiation.best([language], list(document.languages))]
+            found.append(Document(text.name, text.url))
+    return found

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from threepid.config import Config
 from threepid.http.exchange import Answer, Request
-from threepid.web.render import SCRIPT, PageRoute, Pages
+from threepid.web.render import PageRoute, Pages
 
 
 def routes(config: Config) -> list[PageRoute]:
@@ -17,7 +17,7 @@ def routes(config: Config) -> list[PageRoute]:
     # lets the browser send the page's other form, the switch of the language.
     base = urlsplit(config.server.public_base_url)
     switch = f"{base.scheme}://{base.netloc}/language"
-    allow = {**SCRIPT, "connect-src": "'self'", "form-action": switch}
+    allow = {"connect-src": "'self'", "form-action": switch}
 
     async def show(pages: Pages, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Show the form; its script reads the query and sends the login."""
