@@ -33,6 +33,9 @@ def routes(services: Services) -> list[PageRoute]:
                 server_name=config.server.name,
                 has_accounts=config.accounts is not None,
                 has_phones=config.sms is not None,
+                walk="README.md",
+                endpoints="docs/endpoints.md",
+                guides="docs/guides/",
             )
         if config.accounts is not None:
             return redirect(HOME)
