@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar, cast
 
 import httpx
 import msgspec
+from unpaddedbase64 import encode_base64
 
 from databases import Around
 from threepid import config
@@ -275,6 +276,18 @@ class World:
             },
             token=token,
         )
+
+    def look_up(self, identity_token: str, address: str, medium: str = "email") -> str | None:
+        """The user ID to which an address is bound, as a client finds it."""
+        details = self.get("/_matrix/identity/v2/hash_details", token=identity_token).json()
+        hashed = encode_base64(
+            hashlib.sha256(f"{address} {medium} {details['lookup_pepper']}".encode()).digest(), urlsafe=True
+        )
+        body = {"addresses": [hashed], "algorithm": "sha256", "pepper": details["lookup_pepper"]}
+        answer = self.post("/_matrix/identity/v2/lookup", body, token=identity_token)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, str] = answer.json()["mappings"]
+        return found.get(hashed)
 
     def contacts(self, token: str) -> list[str]:
         """The addresses of the account."""

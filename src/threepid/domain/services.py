@@ -17,6 +17,7 @@ from threepid.domain.authentication.stages import Stages
 from threepid.domain.authentication.uia import Uia
 from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.contacts.bindings import Bindings
+from threepid.domain.contacts.portal import PortalContacts
 from threepid.domain.contacts.threepids import Threepids
 from threepid.domain.context import Context
 from threepid.domain.health import Health
@@ -51,6 +52,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     languages: Languages
     logins: Logins
     passwords: Passwords
+    portal_contacts: PortalContacts
     profiles: Profiles
     recovery: Recovery
     registration: Registration
@@ -160,6 +162,7 @@ def _homeserver(
         languages=Languages(context),
         logins=logins,
         passwords=passwords,
+        portal_contacts=PortalContacts(context, validation, threepids, bindings, associations),
         profiles=profiles,
         recovery=Recovery(context, passwords, notices, associations),
         registration=Registration(context, settings, passwords, devices, registration_tokens),

@@ -37,7 +37,7 @@ def by_language(make: Callable[[], jinja2.Environment]) -> Callable[[str], jinja
 
 
 def translate(environment: jinja2.Environment, language: str) -> None:
-    """Make the templates of `environment` speak `language`: their sentences, `Text` and `Duration` values, and `date_time`.
+    """Make the templates of `environment` speak `language`: sentences, `Text`, `Duration`, `date` and `date_time`.
 
     A line break within a sentence becomes a space.
     """
@@ -58,14 +58,17 @@ def translate(environment: jinja2.Environment, language: str) -> None:
         said = {name: shown(value) for name, value in values.items()}
         return (Markup(sentence) if context.autoescape else sentence) % said  # noqa: S704
 
-    def date_time(milliseconds: int) -> str:
+    def date(milliseconds: int) -> str:
         # In UTC: the server does not know where the reader lives.
-        time = datetime.fromtimestamp(milliseconds // SECOND, UTC)
         style = "d MMMM y" if language == DEFAULT_LANGUAGE else "long"
-        return f"{format_date(time, style, locale=locale(language))} {time:%H:%M} UTC"
+        return format_date(datetime.fromtimestamp(milliseconds // SECOND, UTC), style, locale=locale(language))
+
+    def date_time(milliseconds: int) -> str:
+        return f"{date(milliseconds)} {datetime.fromtimestamp(milliseconds // SECOND, UTC):%H:%M} UTC"
 
     environment.globals["ngettext"] = ngettext
     environment.filters["date_time"] = date_time
+    environment.filters["date"] = date
     environment.finalize = shown
 
 

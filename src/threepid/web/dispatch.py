@@ -17,35 +17,42 @@ from threepid.spec.errors import Forbidden
 from threepid.spec.strict_json import convert
 from threepid.web.page import Access, Page
 from threepid.web.render import Pages, Templates, is_secure
-from threepid.web.visit import SESSION, VISITOR, SignedIn, Visit, language_cookie, signed_out_cookies
+from threepid.web.visit import SESSION, VISITOR, SignedIn, Visit, language_cookie, local_path, signed_out_cookies
 
 SIGN_IN: Final = "/account/sign-in"
 CONFIRM: Final = "/account/confirm"
 FORM_TOKEN: Final = "form_token"  # noqa: S105 - the name of a field
-_OUTDATED: Final = Text("This form is out of date. Please go back, reload the page and try again.")
+_OUTDATED: Final = Text(
+    "This form is out of date, or your browser blocks cookies. Go back, reload the page and try again."
+)
 
 
 def routes(services: Services, templates: Templates, declared: Iterable[Page]) -> list[Route]:
     """One route for each path."""
+    pages_of = list(declared)
+    shown = frozenset(page.path for page in pages_of if page.method == "GET")
     by_path: dict[str, dict[str, Handle]] = {}
-    for page in declared:
-        by_path.setdefault(page.path, {})[page.method] = _Door(services, templates, page).handle
+    for page in pages_of:
+        by_path.setdefault(page.path, {})[page.method] = _Door(services, templates, page, shown).handle
     return [Route(path, handlers) for path, handlers in by_path.items()]
 
 
 class _Door:
     """The way to one page."""
 
-    def __init__(self, services: Services, templates: Templates, page: Page) -> None:
+    def __init__(self, services: Services, templates: Templates, page: Page, shown: frozenset[str]) -> None:
+        """`shown` are the paths that can be opened, not only sent a form to."""
         self._services = services
         self._config = services.context.config
         self._templates = templates
         self._page = page
+        self._is_shown = page.path in shown
+        self._base = self._config.server.public_base_url.rstrip("/")
         self._secure = is_secure(self._config)
 
     async def handle(self, request: Request, _variables: Mapping[str, str]) -> Answer:
         """The answer to `request`; turns every exception into a page."""
-        pages = self._templates.pages(request)
+        pages = self._templates.pages(request, here=self._here(request))
         try:
             return await self._answer(request, pages)
         except Exception as error:  # noqa: BLE001 - the last resort: nothing of it may reach the person
@@ -59,7 +66,7 @@ class _Door:
         visit = await self._visit(request, pages, token, session)
         if page.access is not Access.ANYONE and session is None:
             return visit.redirect(
-                _with_next(SIGN_IN, request.target), set_cookies=signed_out_cookies() if token else ()
+                _with_next(SIGN_IN, self._here(request)), set_cookies=signed_out_cookies() if token else ()
             )
         arguments: dict[str, Any] = {"visit": visit}
         if page.method == "POST":
@@ -71,8 +78,15 @@ class _Door:
             and session is not None
             and not visit.homeserver.web_sessions.is_confirmed(session)
         ):
-            return visit.redirect(_with_next(CONFIRM, request.target))
+            return visit.redirect(_with_next(CONFIRM, self._here(request)))
         return await page.handler(**arguments)
+
+    def _here(self, request: Request) -> str:
+        """The page to come back to: this one, or the one whose form was sent here."""
+        if self._is_shown:
+            return request.target
+        origin, slash, path = (request.header("referer") or "").removeprefix(self._base).partition("/")
+        return local_path(slash + path if not origin else "")
 
     def _cookie(self, request: Request, name: str) -> str:
         return cookies.read(request.header("cookie"), name, secure=self._secure)
@@ -93,7 +107,7 @@ class _Door:
             chosen = await self._services.require_homeserver().languages.chosen(session.user_id)
             if chosen is not None and chosen != self._templates.language_cookie(request):
                 new = (language_cookie(chosen),)  # the pages that do not know the account speak its language, too
-            pages = self._templates.pages(request, chosen=chosen)
+            pages = self._templates.pages(request, here=self._here(request), chosen=chosen)
         values: dict[str, Any] = {
             "services": self._services,
             "pages": pages,

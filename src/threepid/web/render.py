@@ -83,11 +83,14 @@ class Templates:
         """The environment of a language."""
         brand_dir.check(make())
 
-    def pages(self, request: Request, *, chosen: str | None = None) -> "Pages":
-        """The pages for a request: in the language that an account has `chosen`, else in that of the browser."""
+    def pages(self, request: Request, *, here: str | None = None, chosen: str | None = None) -> "Pages":
+        """The pages for a request: in the language that an account has `chosen`, else in that of the browser.
+
+        The switch of the language leads back to `here`, by default the page that was requested.
+        """
         cookie = self.language_cookie(request)
         first = [tag for tag in (chosen, cookie) if tag in self.languages]
-        return Pages(self, (*first, *negotiation.wanted(request.header("accept-language"))), request.target)
+        return Pages(self, (*first, *negotiation.wanted(request.header("accept-language"))), here or request.target)
 
     def language_cookie(self, request: Request) -> str:
         """The language of the browser's cookie, '' for none."""
@@ -98,7 +101,7 @@ class Pages:
     """Renders pages in one language, for one request."""
 
     def __init__(self, templates: Templates, wishes: Iterable[str], here: str) -> None:
-        """`here` is the path and query of the request, to which the switch of the language leads back."""
+        """`here` is the path and query to which the switch of the language leads back."""
         self.wishes = tuple(wishes)
         """The languages that the person has chosen or the browser accepts, best first."""
         self.language = negotiation.best(self.wishes, templates.languages)
@@ -156,6 +159,11 @@ class PageRoute(Struct, frozen=True):
 def redirect(target: str) -> Answer:
     """Redirect the browser to `target`, which must already be checked."""
     return Answer(303, b"", content_type="text/plain", headers=HEADERS.adding("Location", target))
+
+
+def json_answer(value: Any) -> Answer:
+    """`value` as JSON, for a script of one of our pages."""
+    return Answer(200, msgspec.json.encode(value), headers=HEADERS)
 
 
 def is_secure(config: Config) -> bool:

@@ -9,6 +9,7 @@ from threepid.clock import DAY, SECOND
 from threepid.config import Config
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.web_sessions import LIFE, WebSession
+from threepid.domain.contacts.portal import Browser
 from threepid.domain.languages import offered
 from threepid.domain.origin import Origin, of_caller
 from threepid.domain.services import Homeserver, Services
@@ -119,6 +120,11 @@ class SignedIn(Visit, frozen=True, kw_only=True):
     def user_id(self) -> str:
         """The account's user ID."""
         return self.session.user_id
+
+    @property
+    def browser(self) -> Browser:
+        """The browser, as the domain sees it when it changes contacts."""
+        return Browser(self.user_id, self.session.session_id, self.grant, self.client, self.origin, self.languages)
 
     @property
     def grant(self) -> Grant:

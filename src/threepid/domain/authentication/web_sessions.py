@@ -5,6 +5,7 @@ the age of `LIFE`, and with a new password. Changes take a proof of ownership th
 the session a new secret.
 """
 
+import contextlib
 from typing import Final
 
 from threepid.clock import DAY, MINUTE, SKEW
@@ -13,7 +14,7 @@ from threepid.domain.context import Context
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden
 from threepid.storage import accounts, web_sessions
-from threepid.storage.engine.database import Tx
+from threepid.storage.engine.database import StorageError, Tx
 from threepid.storage.web_sessions import WebSession
 
 __all__ = ["IDLE", "LIFE", "WebSession", "WebSessions", "delete_expired"]
@@ -58,9 +59,10 @@ class WebSessions:
             return None
         if abs(now - session.seen_at) >= _SEEN_EVERY:
             agent = user_agent[:_USER_AGENT_LENGTH]
-            await self._context.database.write(
-                lambda tx: web_sessions.seen(tx, token_hash, now=now, seen_from=client, user_agent=agent)
-            )
+            with contextlib.suppress(StorageError):  # while nothing can be written, people can still read
+                await self._context.database.write(
+                    lambda tx: web_sessions.seen(tx, token_hash, now=now, seen_from=client, user_agent=agent)
+                )
         return session
 
     def is_confirmed(self, session: WebSession) -> bool:

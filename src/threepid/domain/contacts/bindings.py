@@ -19,6 +19,7 @@ from threepid.clock import DAY, SECOND
 from threepid.domain import limits, policy
 from threepid.domain.accounts.accounts import require_active
 from threepid.domain.addresses import InvalidAddress, parse_address
+from threepid.domain.authentication.grants import Grant
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
 from threepid.domain.outbox import Job, Recipient, Urgency, put, seal
@@ -29,6 +30,7 @@ from threepid.spec.errors import (
     Forbidden,
     LimitExceeded,
     MatrixError,
+    NotFound,
     PassedOn,
     ServerNotTrusted,
     Unauthorized,
@@ -163,13 +165,36 @@ class Bindings:
             self._associations.publish(tx, medium, canonical, user_id)
             self._remember(tx, user_id, medium, canonical, id_server, here=True)
 
+    async def bind_contact(self, user_id: str, medium: str, canonical: str, grant: Grant) -> None:
+        """Bind a contact of the account at our own identity server, and use `grant` up.
+
+        The account proved the address when it added the contact. Raises NotFound if it is no contact of the account, and
+        Forbidden.
+        """
+        policy.check_changes(self._context.config)
+        if self._associations is None:
+            raise NotFound
+        name = self._associations.name
+
+        def step(tx: Tx) -> None:
+            require_active(tx, user_id)
+            grant.consume(tx)
+            if threepids.owner(tx, medium, canonical) != user_id:
+                raise NotFound(Text("Your account has no such contact any more."))
+            self._check_room(tx, user_id)
+            self.publish(tx, user_id, medium, canonical, name)
+
+        await self._context.database.write(step)
+
     # -- unbind
 
-    async def unbind(self, user_id: str, medium: str, address: str, id_server: str | None) -> bool:
+    async def unbind(
+        self, user_id: str, medium: str, address: str, id_server: str | None, *, grant: Grant | None = None
+    ) -> bool:
         """Unbind an address from `id_server` (None: from all servers where we bound it). The contact stays.
 
-        True if the address is known to be unbound. Associations of other users, and unknown addresses, are left alone. Raises
-        LimitExceeded; then nothing is unbound.
+        True if the address is known to be unbound. Associations of other users, and unknown addresses, are left alone. `grant` is
+        used up, if there is one. Raises LimitExceeded; then nothing is unbound.
         """
         try:
             canonical = parse_address(medium, address).canonical
@@ -177,6 +202,8 @@ class Bindings:
             return False
 
         def step(tx: Tx) -> Plan:
+            if grant is not None:
+                grant.consume(tx)
             plan = self.withdraw(tx, user_id, medium, canonical, id_server, asking=Asking.ONCE)
             if plan.orders or plan.besides:
                 limits.take_outbound(tx, self._context, account=user_id)

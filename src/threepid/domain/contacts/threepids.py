@@ -8,6 +8,7 @@ from threepid.domain import limits, policy
 from threepid.domain.accounts.accounts import require_active
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.addresses import InvalidAddress, parse_address
+from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.uia import Authentication
 from threepid.domain.contacts.bindings import Asking, Bindings, Plan
 from threepid.domain.context import Context
@@ -88,21 +89,27 @@ class Threepids:
         """
         policy.check_changes(self._context.config)
         creds = ThreepidCreds(sid, client_secret)
-        grant = await authentication.require(((PASSWORD,),))
+        await self.add_granted(user_id, creds, await authentication.require(((PASSWORD,),)))
 
-        def step(tx: Tx) -> None:
+    async def add_granted(self, user_id: str, creds: ThreepidCreds, grant: Grant) -> Threepid:
+        """Add the address of a validation session of this homeserver, and use `grant` up. Raises as `add` does."""
+        policy.check_changes(self._context.config)
+
+        def step(tx: Tx) -> Threepid:
             require_active(tx, user_id)
             grant.consume(tx)
-            self._add_own(tx, user_id, creds, consumer=Consumer.ADD_THREEPID)
+            return self._add_own(tx, user_id, creds, consumer=Consumer.ADD_THREEPID)
 
-        await self._context.database.write(step)
+        return await self._context.database.write(step)
 
-    async def remove(self, user_id: str, medium: str, address: str, id_server: str | None) -> bool:
+    async def remove(
+        self, user_id: str, medium: str, address: str, id_server: str | None, *, grant: Grant | None = None
+    ) -> bool:
         """Remove a contact from the account, close the validation sessions for it, and unbind its address.
 
         True if the address is known to be unbound from `id_server` (None: from all servers where we bound it), after waiting a
         few seconds at most for other servers. An address that is no contact of the account is only unbound, where the account
-        bound it. Raises Forbidden and LimitExceeded.
+        bound it. `grant` is used up, if there is one. Raises Forbidden and LimitExceeded.
         """
         try:
             canonical = parse_address(medium, address).canonical
@@ -110,6 +117,8 @@ class Threepids:
             return False
 
         def step(tx: Tx) -> Plan:
+            if grant is not None:
+                grant.consume(tx)
             removed = threepids.get(tx, medium, canonical)
             if removed is None or not threepids.delete(tx, user_id, medium, canonical):
                 plan = self._bindings.withdraw(tx, user_id, medium, canonical, id_server, asking=Asking.NEVER)

@@ -52,14 +52,14 @@ class Associations:
         self._invites = invites
         self._context = context
         self.settings = settings
-        self._name = name
+        self.name = name
         self._validation = validation
         self._federation = federation
         self.keyring = keyring
 
     def is_named(self, id_server: str) -> bool:
         """Is `id_server` the name of this identity server?"""
-        return id_server.lower() == self._name.lower()
+        return id_server.lower() == self.name.lower()
 
     async def register(self, server_name: str, openid_token: str, *, client: str) -> str:
         """An access token for the user to whom the homeserver `server_name` issued this OpenID token.
@@ -172,7 +172,7 @@ class Associations:
             if mxid.partition(":")[2] != signature.origin:
                 raise Forbidden(Text("Only the user's own homeserver can do this."))
             key = await self._public_key(signature, client=client)
-            verify(signature, key, request, signature.destination or self._name)
+            verify(signature, key, request, signature.destination or self.name)
         except BadSignature as error:
             raise Forbidden(Text("The homeserver's signature is not valid."), cause=str(error)) from error
         await self._context.database.write(lambda tx: associations.unbind(tx, medium, canonical, mxid))
@@ -194,6 +194,11 @@ class Associations:
         if key is None:
             raise BadSignature("not a key of that server")
         return key
+
+    def is_bound(self, tx: Tx, medium: str, canonical: str, mxid: str) -> bool:
+        """Is the address bound to `mxid` here?"""
+        association = associations.get(tx, medium, canonical, self._context.clock.now())
+        return association is not None and association.mxid == mxid
 
     def publish(self, tx: Tx, medium: str, canonical: str, mxid: str) -> Association:
         """Bind a proven address, in the transaction that uses its validation session up."""
@@ -221,7 +226,7 @@ class Associations:
     def signed(self, association: Association) -> dict[str, Any]:
         """The signed association. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv23pidbind."""
         return self.keyring.sign(
-            self._name,
+            self.name,
             {
                 "address": association.canonical,
                 "medium": association.medium,

@@ -9,6 +9,7 @@ from typing import Any
 from threepid import config
 from threepid.domain.context import Context
 from threepid.domain.policy import policies
+from threepid.i18n import negotiation
 from threepid.storage import terms
 from threepid.storage.engine.database import Tx
 
@@ -24,6 +25,17 @@ class Terms:
     def policies(self) -> dict[str, Any]:
         """The documents in the form that clients get."""
         return policies(self._documents)
+
+    def urls(self) -> list[str]:
+        """The URLs of all documents, each in one language."""
+        return [document.url for document in self.documents("")]
+
+    def documents(self, language: str) -> list[config.TermsText]:
+        """All documents in `language`, or in English or their first language if they are not translated."""
+        return [
+            document.languages[negotiation.best((language.lower(),), tuple(document.languages))]
+            for document in self._documents
+        ]
 
     async def accept(self, user_id: str, urls: Iterable[str]) -> None:
         """Record that the user accepted the documents with these URLs, in any language. Other URLs are ignored."""

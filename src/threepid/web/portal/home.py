@@ -10,7 +10,7 @@ from threepid.web.visit import HOME, SignedIn
 @page("GET", HOME)
 async def show_home(visit: SignedIn) -> Answer:
     """Show the account with its contacts, and the ways to everything else."""
-    return visit.show("portal/home.html", contacts=await visit.homeserver.threepids.of(visit.user_id))
+    return visit.show("portal/home.html", contacts=await visit.homeserver.portal_contacts.list_of(visit.user_id))
 
 
 PAGES: Final = (show_home,)

@@ -1,0 +1,164 @@
+"""Contacts of an account that is signed in to in a browser: each with its state, added by a code or a link, bound and unbound.
+
+The browser's form carries no secret: the client secret of a validation session follows from the browser session and the address.
+"""
+
+from msgspec import Struct
+
+from threepid.domain.addresses import Address
+from threepid.domain.authentication.grants import Grant
+from threepid.domain.contacts.bindings import Bindings
+from threepid.domain.contacts.threepids import Threepids
+from threepid.domain.context import Context
+from threepid.domain.identity.associations import Associations
+from threepid.domain.origin import Origin
+from threepid.domain.validation.sessions import ATTEMPTS, Purpose, Validation
+from threepid.i18n import Text
+from threepid.spec.errors import InvalidParam, NotFound
+from threepid.spec.threepid_creds import ThreepidCreds
+from threepid.storage import threepids, validations
+from threepid.storage.engine.database import Tx
+from threepid.storage.threepids import Threepid
+from threepid.storage.validations import Session
+
+
+class Contact(Struct, frozen=True):
+    """A contact as its owner sees it. Times in milliseconds."""
+
+    id: str
+    """A name for links to the contact that does not contain its address."""
+    medium: str
+    address: str
+    canonical: str
+    validated_at: int
+    is_bound: bool
+    """Is it bound at our own identity server, so that people who know the address find the account?"""
+
+
+class Pending(Struct, frozen=True):
+    """An address that waits for its proof."""
+
+    sid: str
+    medium: str
+    address: str
+    is_validated: bool
+    is_over: bool
+    """Is a new message needed, because of the session's age or too many wrong codes?"""
+
+
+class Browser(Struct, frozen=True):
+    """The browser in which the owner of the account acts: its session and the permission that this session gives."""
+
+    user_id: str
+    session_id: str
+    grant: Grant
+    client: str
+    origin: Origin
+    languages: tuple[str, ...] = ()
+    """The languages that the person has chosen or the browser accepts, best first."""
+
+
+class PortalContacts:
+    """What a browser does with the contacts of its account."""
+
+    def __init__(
+        self,
+        context: Context,
+        validation: Validation,
+        contacts: Threepids,
+        bindings: Bindings,
+        associations: Associations | None,
+    ) -> None:
+        """`associations` is our own identity server, if there is one: contacts can be bound there."""
+        self._context = context
+        self._validation = validation
+        self._contacts = contacts
+        self._bindings = bindings
+        self._associations = associations
+
+    async def list_of(self, user_id: str) -> list[Contact]:
+        """The contacts of the account, oldest first."""
+
+        def step(tx: Tx) -> list[Contact]:
+            return [self._shown(tx, user_id, contact) for contact in threepids.of_user(tx, user_id)]
+
+        return await self._context.database.read(step)
+
+    async def get(self, user_id: str, contact_id: str) -> Contact:
+        """The contact of the account with this ID. Raises NotFound."""
+        found = next((one for one in await self.list_of(user_id) if one.id == contact_id), None)
+        if found is None:
+            raise NotFound(Text("Your account has no such contact any more."))
+        return found
+
+    async def request(self, browser: Browser, address: Address) -> str:
+        """Send a code to an address that shall become a contact, and return the sid. Raises as `request_token` does.
+
+        Raises InvalidParam if the account has the address already.
+        """
+        owner = await self._context.database.read(lambda tx: threepids.owner(tx, address.medium, address.canonical))
+        if owner == browser.user_id:
+            raise InvalidParam(Text("Your account has this contact already."))
+        return await self._validation.request_token(
+            Purpose.ADD,
+            address,
+            owner=browser.user_id,
+            client=browser.client,
+            client_secret=self._secret(browser, address.medium, address.canonical),
+            send_attempt=self._context.clock.now(),  # higher than before: the person asks for another message
+            origin=browser.origin,
+            languages=browser.languages,
+        )
+
+    async def pending(self, browser: Browser, sid: str) -> Pending:
+        """The state of an address that this browser wants to add. Raises NotFound if this browser does not."""
+        session = await self._session(browser, sid)
+        now = self._context.clock.now()
+        return Pending(
+            session.sid,
+            session.medium,
+            session.address,
+            session.validated_at is not None,
+            validations.is_over(session, now) or (session.validated_at is None and session.wrong_attempts >= ATTEMPTS),
+        )
+
+    async def enter_code(self, browser: Browser, sid: str, code: str) -> Threepid:
+        """Validate an address by its code, and add it. Raises as `submit_token` does, and as `finish`."""
+        session = await self._session(browser, sid)
+        secret = self._secret(browser, session.medium, session.canonical)
+        await self._validation.submit_token(sid, secret, code, caller=browser.user_id, purpose=Purpose.ADD)
+        return await self.finish(browser, sid)
+
+    async def finish(self, browser: Browser, sid: str) -> Threepid:
+        """Add an address that is validated. Raises ThreepidAuthFailed, ThreepidInUse and Forbidden."""
+        session = await self._session(browser, sid)
+        creds = ThreepidCreds(sid, self._secret(browser, session.medium, session.canonical))
+        return await self._contacts.add_granted(browser.user_id, creds, browser.grant)
+
+    async def remove(self, browser: Browser, contact: Contact) -> None:
+        """Remove a contact, and unbind its address. Raises Forbidden and LimitExceeded."""
+        await self._contacts.remove(browser.user_id, contact.medium, contact.canonical, None, grant=browser.grant)
+
+    async def bind(self, browser: Browser, contact: Contact) -> None:
+        """Bind a contact at our own identity server. Raises NotFound if it is no contact any more, and Forbidden."""
+        await self._bindings.bind_contact(browser.user_id, contact.medium, contact.canonical, browser.grant)
+
+    async def unbind(self, browser: Browser, contact: Contact) -> None:
+        """Unbind a contact wherever it is bound. It stays a contact. Raises LimitExceeded and Forbidden."""
+        await self._bindings.unbind(browser.user_id, contact.medium, contact.canonical, None, grant=browser.grant)
+
+    def _shown(self, tx: Tx, user_id: str, contact: Threepid) -> Contact:
+        medium, canonical = contact.medium, contact.canonical
+        # An address may stand in no URL, so a link has this in its place.
+        name = self._context.vault.form_token(f"contact {user_id} {medium} {canonical}")[:24]
+        bound = self._associations is not None and self._associations.is_bound(tx, medium, canonical, user_id)
+        return Contact(name, medium, contact.address, canonical, contact.validated_at, bound)
+
+    async def _session(self, browser: Browser, sid: str) -> Session:
+        session = await self._context.database.read(lambda tx: validations.by_sid(tx, sid))
+        if session is None or session.owner != browser.user_id or session.purpose != Purpose.ADD:
+            raise NotFound(Text("This took too long. Please start again."))
+        return session
+
+    def _secret(self, browser: Browser, medium: str, canonical: str) -> str:
+        return self._context.vault.form_token(f"client secret {browser.session_id} {medium} {canonical}")

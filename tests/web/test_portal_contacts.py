@@ -1,0 +1,165 @@
+"""The contacts of an account in the portal."""
+
+import pytest
+
+from threepid.clock import MINUTE
+from web.portal_browser import Browser
+from world import World
+
+ADDRESS = "alice@example.com"
+
+
+@pytest.fixture
+def token(world: World) -> str:
+    """The access token of Alice, as an app has it."""
+    return world.register()
+
+
+@pytest.fixture
+def browser(world: World, token: str) -> Browser:
+    """Alice's browser, signed in."""
+    assert token
+    browser = Browser(world, "/account/contacts")
+    browser.sign_in()
+    return browser
+
+
+def add(browser: Browser, address: str = ADDRESS) -> None:
+    """Ask for a code to an address, from the list of contacts."""
+    browser.follow("Add an email address")
+    browser.press("Send me a code", address=address)
+
+
+def test_an_address_is_added_by_its_code(world: World, browser: Browser, token: str) -> None:
+    add(browser)
+    assert browser.page.heading == "Enter the code"
+    assert ADDRESS in browser.page.text
+    browser.press("Continue", code=f" {world.mail().code[:3]} {world.mail().code[3:]} ")
+    assert browser.path == "/account/contacts?added=email"
+    assert "Your email address was added." in browser.page.text
+    assert world.contacts(token) == [ADDRESS]
+
+
+def test_an_address_is_added_by_the_mailed_link(world: World, browser: Browser, token: str) -> None:
+    add(browser)
+    browser.press("I pressed the button")
+    assert browser.page.problem.startswith("We have not seen that yet.")
+    assert world.post(world.mail().link).status_code == 200
+    browser.press("I pressed the button")
+    assert world.contacts(token) == [ADDRESS]
+
+
+def test_the_script_learns_that_the_link_was_opened(world: World, browser: Browser) -> None:
+    add(browser)
+    _, _, query = browser.path.partition("?")
+    assert browser.get_json(f"/account/contacts/verified?{query}") == {"verified": False}
+    world.post(world.mail().link)
+    assert browser.get_json(f"/account/contacts/verified?{query}") == {"verified": True}
+
+
+def test_another_mail_has_another_code_and_both_are_right(world: World, browser: Browser, token: str) -> None:
+    add(browser)
+    first = world.mail().code
+    world.clock.advance(MINUTE)
+    browser.press("Send another mail")
+    assert len(world.mails()) == 2
+    assert world.mail().code != first
+    browser.press("Continue", code=first)
+    assert world.contacts(token) == [ADDRESS]
+
+
+def test_five_wrong_codes_lead_to_a_new_one(world: World, browser: Browser, token: str) -> None:
+    add(browser)
+    wrong = "000000" if world.mail().code != "000000" else "111111"
+    for _ in range(5):
+        browser.press("Continue", code=wrong)
+    assert "Continue" not in browser.page.buttons or browser.press("Continue", code=world.mail().code)
+    assert "Send a new code" in browser.page.buttons
+    assert world.contacts(token) == []
+
+
+def test_no_other_browser_can_finish_what_this_one_began(world: World, browser: Browser) -> None:
+    add(browser)
+    path = browser.path
+    world.register("bob")
+    other = Browser(world, "/account/contacts")
+    other.sign_in("bob")
+    other.open(path)
+    assert other.page.status == 404
+    again = Browser(world, "/account/contacts")
+    again.sign_in()
+    again.open(path)
+    again.press("Continue", code=world.mail().code)
+    assert "took too long" in again.page.text
+
+
+def test_the_address_of_another_account_looks_the_same(world: World, browser: Browser, token: str) -> None:
+    bob = world.register("bob")
+    world.add(bob, world.validated(world.identity_token(bob, "bob"), "bob@example.com"))
+    mails = len(world.mails())
+    add(browser, "bob@example.com")
+    assert browser.page.heading == "Enter the code"
+    assert len(world.mails()) == mails + 1
+    assert "somebody" in world.mail().text.lower() or "another account" in world.mail().text.lower()
+    assert world.contacts(token) == []
+
+
+def test_an_address_that_is_there_already_is_named(world: World, browser: Browser, token: str) -> None:
+    add(browser)
+    browser.press("Continue", code=world.mail().code)
+    add(browser, ADDRESS.upper())
+    assert browser.page.problem == "Your account has this contact already."
+    assert world.contacts(token) == [ADDRESS]
+
+
+def test_a_wrong_address_is_shown_again_with_what_is_wrong(browser: Browser) -> None:
+    add(browser, "not an address")
+    assert browser.page.problem == "We cannot send to this email address. Please check it."
+    assert browser.page.fields["address"] == "not an address"
+
+
+def test_the_last_contact_is_removed_with_a_warning(world: World, browser: Browser, token: str) -> None:
+    add(browser)
+    browser.press("Continue", code=world.mail().code)
+    browser.follow("Remove")
+    assert "This is your last contact." in browser.page.text
+    assert ADDRESS not in browser.path
+    browser.press("Remove it")
+    assert browser.path == "/account/contacts?removed=1"
+    assert world.contacts(token) == []
+
+
+def test_people_are_found_only_while_they_want_it(world: World, browser: Browser, token: str) -> None:
+    add(browser)
+    browser.press("Continue", code=world.mail().code)
+    identity = world.identity_token(token)
+    assert world.look_up(identity, ADDRESS) is None
+    browser.follow("Let people find me")
+    browser.press("Let people find me")
+    assert "People who know the address can find you now." in browser.page.text
+    assert world.look_up(identity, ADDRESS) == "@alice:example.org"
+    browser.follow("Don't let people find me")
+    browser.press("Stop it")
+    assert world.look_up(identity, ADDRESS) is None
+    assert world.contacts(token) == [ADDRESS]
+
+
+def test_a_change_needs_a_fresh_proof(world: World, browser: Browser) -> None:
+    world.clock.advance(11 * MINUTE)
+    browser.follow("Add an email address")
+    assert browser.page.heading == "Confirm that it is you"
+    browser.press("Continue", password="correct horse battery")
+    assert browser.page.heading == "Add an email address"
+
+
+def test_where_changes_are_off_nothing_offers_them(database_url: str, tmp_path: str) -> None:
+    with World(database_url, tmp_path, policy__changes_allowed=False) as world:  # type: ignore[arg-type]
+        world.register()
+        browser = Browser(world, "/account/contacts")
+        browser.sign_in()
+        assert "The people who run this server manage the contacts." in browser.page.text
+        assert "Add an email address" not in browser.page.links
+        browser.open("/account/contacts/add")
+        browser.press("Send me a code", address=ADDRESS)
+        assert browser.page.status == 403
+        assert world.mails() == []
