@@ -25,6 +25,7 @@ from threepid.domain.identity.associations import Associations
 from threepid.domain.identity.invites import Invites
 from threepid.domain.identity.lookup import Lookup
 from threepid.domain.identity.terms import Terms
+from threepid.domain.languages import Languages
 from threepid.domain.lifecycle.closing import Closing
 from threepid.domain.lifecycle.export import Export
 from threepid.domain.lifecycle.recovery import Recovery
@@ -52,6 +53,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     closing: Closing
     devices: Devices
     export: Export
+    languages: Languages
     logins: Logins
     passwords: Passwords
     portal_contacts: PortalContacts
@@ -166,6 +168,7 @@ def _homeserver(
         closing=Closing(context, notices, profiles, threepids, bindings, associations),
         devices=devices,
         export=Export(context, web_sessions),
+        languages=Languages(context),
         logins=logins,
         passwords=passwords,
         portal_contacts=PortalContacts(context, validation, threepids, bindings, associations),
