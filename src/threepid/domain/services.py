@@ -26,6 +26,7 @@ from threepid.domain.identity.invites import Invites
 from threepid.domain.identity.lookup import Lookup
 from threepid.domain.identity.terms import Terms
 from threepid.domain.lifecycle.closing import Closing
+from threepid.domain.lifecycle.confirming import Confirming
 from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import Registration
 from threepid.domain.lifecycle.sign_ups import SignUps
@@ -48,6 +49,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     accounts: Accounts
     bindings: Bindings
     closing: Closing
+    confirming: Confirming
     devices: Devices
     logins: Logins
     passwords: Passwords
@@ -160,6 +162,7 @@ def _homeserver(
         accounts=accounts,
         bindings=bindings,
         closing=Closing(context, notices, profiles, threepids, bindings, associations),
+        confirming=Confirming(context, validation, web_sessions),
         devices=devices,
         logins=logins,
         passwords=passwords,

@@ -3,6 +3,8 @@
 from typing import Final
 
 from threepid.web.page import collect
-from threepid.web.portal import contacts, forgot, home, password, register, sign_in
+from threepid.web.portal import confirm_by_code, contacts, forgot, home, password, register, sign_in
 
-PAGES: Final = collect(sign_in.PAGES, forgot.PAGES, register.PAGES, home.PAGES, contacts.PAGES, password.PAGES)
+PAGES: Final = collect(
+    sign_in.PAGES, confirm_by_code.PAGES, forgot.PAGES, register.PAGES, home.PAGES, contacts.PAGES, password.PAGES
+)
