@@ -54,6 +54,7 @@ class SeededEntropy(Entropy):
     def __init__(self, seed: str = "test") -> None:
         self._state = hashlib.sha256(seed.encode())
         self._count = 0
+        self._made = 0
 
     def bytes(self, count: int) -> bytes:
         found = b""
@@ -63,6 +64,12 @@ class SeededEntropy(Entropy):
             block.update(self._count.to_bytes(8, "big"))
             found += block.digest()
         return found[:count]
+
+    def id(self, now: int) -> str:
+        """IDs of the same time have the order in which they were made, so that the newest mail is the one sent last."""
+        self._made += 1
+        known = super().id(now)
+        return f"{known[:8]}{self._made:08}{known[-8:]}"
 
 
 def settings(data_dir: Path, **changes: Any) -> Config:
@@ -301,8 +308,7 @@ class World:
         """All mails so far, oldest first."""
         self.run(self.server.worker.run_once())
         found = self.run(self.server.context.database.read(lambda tx: mailbox.newest(tx, 1000)))
-        # The order of those of one millisecond is chance: a test that tells two apart by it advances the clock between.
-        return [Mail(mail) for mail in sorted(found, key=lambda mail: mail.received_at)]
+        return [Mail(mail) for mail in sorted(found, key=lambda mail: (mail.received_at, mail.id))]
 
     def mail(self) -> "Mail":
         """The newest mail."""

@@ -10,6 +10,7 @@ import structlog
 from threepid import telemetry
 from threepid.clock import DAY, SKEW
 from threepid.delivery.worker import Worker
+from threepid.domain import audit
 from threepid.domain.accounts.devices import ENDED_KEPT, forget_sealed_pairs
 from threepid.domain.authentication import web_sessions
 from threepid.domain.authentication.uia import IDLE
@@ -104,6 +105,7 @@ async def run_once(context: Context) -> int:
     await forget_sealed_pairs(context)
     kinds: tuple[Callable[[Tx], int], ...] = (
         lambda tx: devices.end_expired(tx, now, ended_before=ended_before, at_most=BATCH),
+        lambda tx: audit.delete_old(tx, now, at_most=BATCH),
         lambda tx: web_sessions.delete_expired(tx, now, at_most=BATCH),
         lambda tx: uia.delete_expired(tx, now=now, limit=BATCH),
         lambda tx: uia.delete_idle(tx, idle_since=now - IDLE, limit=BATCH),

@@ -42,6 +42,8 @@ class Page(HTMLParser):
         self.form_of: dict[str, int] = {}
         """The number of the form that a button belongs to, by the button's text."""
         self.scripts: list[str | None] = []
+        self.strong: list[str] = []
+        """What the page says with emphasis, such as the names of the rows of a list."""
         self.texts: dict[str, str] = {}
         """The text of each element with an id."""
         self.structure: list[tuple[str, tuple[str, ...]]] = []
@@ -110,6 +112,8 @@ class Page(HTMLParser):
             self.buttons[text] = (name, given.get("value") or "") if name else None
         elif tag == "a":
             self.links[text] = given
+        elif tag == "strong" and any(outer == "main" for outer, _, _ in self._open):
+            self.strong.append(text)
         elif tag == "main":
             self.text = text
         if given.get("role") == "alert":

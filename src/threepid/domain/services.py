@@ -27,8 +27,10 @@ from threepid.domain.identity.lookup import Lookup
 from threepid.domain.identity.terms import Terms
 from threepid.domain.lifecycle.closing import Closing
 from threepid.domain.lifecycle.confirming import Confirming
+from threepid.domain.lifecycle.export import Export
 from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import Registration
+from threepid.domain.lifecycle.sessions import Sessions
 from threepid.domain.lifecycle.sign_ups import SignUps
 from threepid.domain.secrets.keys import Keyring
 from threepid.domain.secrets.passwords import Hasher, Passwords
@@ -51,6 +53,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     closing: Closing
     confirming: Confirming
     devices: Devices
+    export: Export
     logins: Logins
     passwords: Passwords
     portal_contacts: PortalContacts
@@ -58,6 +61,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     recovery: Recovery
     registration: Registration
     registration_tokens: RegistrationTokens
+    sessions: Sessions
     sign_ups: SignUps
     threepids: Threepids
     uia: Uia
@@ -164,6 +168,7 @@ def _homeserver(
         closing=Closing(context, notices, profiles, threepids, bindings, associations),
         confirming=Confirming(context, validation, web_sessions),
         devices=devices,
+        export=Export(context, web_sessions),
         logins=logins,
         passwords=passwords,
         portal_contacts=PortalContacts(context, validation, threepids, bindings, associations),
@@ -171,6 +176,7 @@ def _homeserver(
         recovery=Recovery(context, passwords, notices, validation, web_sessions, associations),
         registration=registration,
         registration_tokens=registration_tokens,
+        sessions=Sessions(context, associations),
         threepids=threepids,
         sign_ups=SignUps(context, registration, uia),
         uia=uia,

@@ -236,9 +236,9 @@ def count(tx: Tx, user_id: str, *, most: int) -> int:
     return int(tx.value(_sql.count_devices, user_id=user_id, most=most))
 
 
-def delete(tx: Tx, user_id: str, device_id: str) -> None:
-    """Delete one device and its tokens."""
-    tx.run(_sql.delete_device, AT_MOST_ONE, user_id=user_id, device_id=device_id)
+def delete(tx: Tx, user_id: str, device_id: str) -> bool:
+    """Delete one device and its tokens; False if there is no such device."""
+    return tx.run(_sql.delete_device, AT_MOST_ONE, user_id=user_id, device_id=device_id) == 1
 
 
 def delete_all(tx: Tx, user_id: str, *, but: str | None = None) -> None:

@@ -117,6 +117,12 @@ def json_answer(value: Any) -> Answer:
     return Answer(200, msgspec.json.encode(value), headers=HEADERS)
 
 
+def download(content: bytes, content_type: str, name: str) -> Answer:
+    """A file that the browser saves. `name` has no quotes and no controls."""
+    headers = HEADERS.adding("Content-Disposition", f'attachment; filename="{name}"')
+    return Answer(200, content, content_type=content_type, headers=headers)
+
+
 def is_secure(config: Config) -> bool:
     """Do browsers reach our pages over HTTPS? Otherwise, on loopback, cookies cannot be `Secure`."""
     return urlsplit(config.server.public_base_url).scheme == "https"

@@ -125,12 +125,12 @@ class SignedIn(Visit, frozen=True, kw_only=True):
     @property
     def browser(self) -> Browser:
         """The browser, as the domain sees it when it changes contacts."""
-        return Browser(self.user_id, self.session.session_id, self.grant, self.client, self.origin)
+        return Browser(self.user_id, self.session.session_id, self.grant, self.client)
 
     @property
     def grant(self) -> Grant:
         """The permission to change the account, if the page is for confirmed sessions."""
-        return self.homeserver.web_sessions.grant(self.token, self.user_id)
+        return self.homeserver.web_sessions.grant(self.token, self.user_id, self.origin)
 
 
 def signed_in_cookies(token: str) -> tuple[Cookie, ...]:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from threepid import background
 from threepid.clock import DAY, HOUR, MINUTE
 from threepid.domain.accounts.devices import Device, Devices, Login
+from threepid.domain.origin import Origin
 from threepid.spec.errors import LimitExceeded, UnknownToken
 from threepid.storage import accounts
 from threepid.storage.engine.database import Tx
@@ -167,7 +168,7 @@ def test_every_sequence_of_uses_and_refreshes_goes_as_the_table_says(house: Hous
         for start in range(0, len(numbered), 200):
             walks = (walk(house, *one) for one in numbered[start : start + 200])
             found += [line for lines in await asyncio.gather(*walks) for line in lines]
-            await house.devices.log_out_everywhere(ALICE)  # an account has 500 devices at most
+            await house.devices.log_out_everywhere(ALICE, Origin())  # an account has 500 devices at most
         return found
 
     assert house.world.run(run()) == []
@@ -187,7 +188,7 @@ def test_both_tokens_of_a_pair_are_refused_after_their_time(house: House) -> Non
         clock.advance(1)
         assert await house.soft(login)
         assert await house.refresh(login.refresh_token) is None
-        await house.devices.log_out_everywhere(ALICE)
+        await house.devices.log_out_everywhere(ALICE, Origin())
         assert not await house.soft(login)
 
     house.world.run(run())
@@ -403,7 +404,7 @@ def test_a_refresh_beside_a_logout_is_answered_or_refused_and_leaves_nothing(hou
             for _ in range(20):
                 before = await house.open()
                 refreshed, _ = await asyncio.gather(
-                    elsewhere.refresh(before.refresh_token), house.devices.log_out_everywhere(ALICE)
+                    elsewhere.refresh(before.refresh_token), house.devices.log_out_everywhere(ALICE, Origin())
                 )
                 assert refreshed is None or not await house.works(refreshed)
                 assert refreshed is None or await house.refresh(refreshed.refresh_token) is None

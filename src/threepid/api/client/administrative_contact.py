@@ -69,7 +69,7 @@ async def post_threepids(call: UserCall, body: PostThreepids) -> None:
     if given is UNSET:
         raise errors.MissingParam.named("three_pid_creds")
     creds = threepid_creds.read(given, ServedThreepidCreds)
-    await call.homeserver.threepids.add_by_creds(call.user_id, creds, bind=body.bind)
+    await call.homeserver.threepids.add_by_creds(call.user_id, creds, bind=body.bind, origin=call.origin)
 
 
 class AddThreepid(Struct, frozen=True):
@@ -124,7 +124,9 @@ async def add_threepid(call: UserCall, body: AddThreepid) -> None:
 )
 async def delete_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
     """Remove a contact. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3piddelete."""
-    withdrawn = await call.homeserver.threepids.remove(call.user_id, body.medium, body.address, body.id_server or None)
+    withdrawn = await call.homeserver.threepids.remove(
+        call.user_id, body.medium, body.address, body.id_server or None, origin=call.origin
+    )
     return Unbound("success" if withdrawn else "no-support")
 
 
@@ -150,13 +152,16 @@ async def bind_threepid(call: UserCall, body: BindThreepid) -> None:
         sid=body.sid,
         client_secret=body.client_secret,
         id_access_token=body.id_access_token or None,
+        origin=call.origin,
     )
 
 
 @endpoint("POST", client("/account/3pid/unbind", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
 async def unbind_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
     """Unbind an address at an identity server. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidunbind."""
-    withdrawn = await call.homeserver.bindings.unbind(call.user_id, body.medium, body.address, body.id_server or None)
+    withdrawn = await call.homeserver.bindings.unbind(
+        call.user_id, body.medium, body.address, body.id_server or None, origin=call.origin
+    )
     return Unbound("success" if withdrawn else "no-support")
 
 

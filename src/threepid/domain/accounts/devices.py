@@ -12,10 +12,12 @@ from msgspec import Struct
 
 from threepid import config
 from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
+from threepid.domain import audit
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.uia import subjects_of
 from threepid.domain.context import Context
 from threepid.domain.limits import known_network, network_of, take_authentication, take_openid_token
+from threepid.domain.origin import Origin, of_caller
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, UnknownToken
 from threepid.storage import accounts, associations, devices, uia, web_sessions
@@ -142,7 +144,7 @@ class Devices:
             if known.expires_at <= now:
                 return _refused(lives=True)
             if known.spent_at is not None:
-                self._end_stolen(tx, known.user_id, known.device_id, now)
+                self._end_stolen(tx, known.user_id, known.device_id, of_caller(now, client, user_agent), now)
                 return _refused(lives=True)
             if not devices.use_refresh_token(tx, token_hash, known.parent_hash, now):
                 return _refused(lives=True)
@@ -174,12 +176,13 @@ class Devices:
         # Read it again: before the lock, another transaction may have used the token or logged the device in or out.
         return devices.refresh_token(tx, token_hash)
 
-    @staticmethod
-    def _end_stolen(tx: Tx, user_id: str, device_id: str, now: int) -> None:
+    def _end_stolen(self, tx: Tx, user_id: str, device_id: str, origin: Origin, now: int) -> None:
         """Revoke what a thief may have got with a refresh token. The device stays, so that its owner notices."""
         devices.delete_tokens(tx, user_id, device_id, now)
         devices.delete_side_tokens(tx, user_id, device_id)
         associations.delete_tokens_of_device(tx, user_id, device_id)
+        stranger = audit.CallerKind.STRANGER
+        audit.note(tx, self._context, audit.Event.TOKEN_REUSED, user_id, origin, by=stranger, device_id=device_id)
 
     def _sealed(self, refresh_token: str, login: Login, now: int) -> bytes:
         pair = {
@@ -198,11 +201,15 @@ class Devices:
         """Delete the stored answers to refreshes that cannot be repeated any more."""
         await forget_sealed_pairs(self._context)
 
-    async def log_out(self, requester: Requester) -> None:
+    async def log_out(self, requester: Requester, origin: Origin) -> None:
         """Log the requesting device out."""
-        await self._context.database.write(lambda tx: devices.delete(tx, requester.user_id, requester.device_id))
+        await self._context.database.write(lambda tx: self._log_out(tx, requester.user_id, requester.device_id, origin))
 
-    async def log_out_everywhere(self, user_id: str) -> None:
+    def _log_out(self, tx: Tx, user_id: str, device_id: str, origin: Origin) -> None:
+        if devices.delete(tx, user_id, device_id):
+            audit.note(tx, self._context, audit.Event.SIGNED_OUT, user_id, origin, device_id=device_id)
+
+    async def log_out_everywhere(self, user_id: str, origin: Origin) -> None:
         """Log out all devices and browsers of the account, and delete its identity server tokens and authentication sessions."""
 
         def step(tx: Tx) -> None:
@@ -210,6 +217,7 @@ class Devices:
             web_sessions.delete_of_user(tx, user_id)
             associations.delete_tokens(tx, user_id)
             uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
+            audit.note(tx, self._context, audit.Event.SIGNED_OUT_EVERYWHERE, user_id, origin)
 
         await self._context.database.write_aside(step)
 
@@ -220,6 +228,7 @@ class Devices:
         """
         if device.device_id is None or devices.get(tx, user_id, device.device_id) is None:
             self._refuse_one_more(tx, user_id)
+        now = self._context.clock.now()
         device_id = device.device_id or self._context.entropy.letters(10)
         login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes)
         devices.open_device(
@@ -231,9 +240,11 @@ class Devices:
             network=known_network(device.client),
             user_agent=device.user_agent[:_USER_AGENT_LENGTH],
             tokens=tokens,
-            now=self._context.clock.now(),
+            now=now,
             new=device.device_id is None,
         )
+        origin = of_caller(now, device.client, device.user_agent)
+        audit.note(tx, self._context, audit.Event.SIGNED_IN, user_id, origin, device_id=device_id)
         return login
 
     @staticmethod
@@ -339,7 +350,7 @@ class Devices:
         def step(tx: Tx) -> None:
             grant.consume(tx)
             for device_id in device_ids:
-                devices.delete(tx, user_id, device_id)
+                self._log_out(tx, user_id, device_id, grant.origin)
 
         await self._context.database.write_aside(step)
 

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from msgspec import UNSET, Struct
 
+from threepid.domain import audit
 from threepid.domain.accounts.accounts import Accounts, Named
 from threepid.domain.accounts.devices import Device, Devices, Login
 from threepid.domain.authentication.failed_logins import FailedLogins
@@ -17,6 +18,7 @@ from threepid.domain.authentication.uia import WrongUserError
 from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.context import Context
 from threepid.domain.limits import Guess, known_network
+from threepid.domain.origin import of_caller
 from threepid.domain.secrets.passwords import Passwords
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, LimitExceeded
@@ -85,7 +87,7 @@ class Logins:
             raise WrongUserError
 
     async def _try(
-        self, named: Named, password: str, client: str, *, logged_in_as: str | None = None
+        self, named: Named, password: str, client: str, *, user_agent: str = "", logged_in_as: str | None = None
     ) -> "_Right | None":
         """Check the password of `named`; None if it is wrong. Every password check goes through here. Logs a failure.
 
@@ -122,13 +124,16 @@ class Logins:
                 right = await self._passwords.verify(password, usable.password_hash if usable else None, account=owner)
                 if usable and usable.password_hash and right and not spent:
                     return _Right(guess, usable.user_id, usable.password_hash, owner)
-                if guess.keys:
-                    await self._context.database.write(guess.take)
+                await self._context.database.write(lambda tx: self._count_failure(tx, guess, whose, client, user_agent))
         except LimitExceeded as error:
             self._note_failure(named, client, error.cause, logged_in_as=logged_in_as)
             raise
         self._note_failure(named, client, _cause(account, spent=spent), logged_in_as=logged_in_as)
         return None
+
+    def _count_failure(self, tx: Tx, guess: Guess, whose: str, client: str, user_agent: str) -> None:
+        guess.take(tx)
+        audit.note_failure(tx, self._context, whose, of_caller(self._context.clock.now(), client, user_agent))
 
     def _note_failure(self, named: Named, client: str, cause: str | None, *, logged_in_as: str | None = None) -> None:
         self._failed_logins.note(
@@ -154,7 +159,11 @@ class Logins:
     async def log_in(self, named: Named, password: str, device: Device) -> Login:
         """Log a device in. Raises LimitExceeded, and Forbidden, alike for all wrong logins, or at the device limit."""
         return await self._open(
-            named, password, device.client, lambda tx, user_id: self._devices.open(tx, user_id, device)
+            named,
+            password,
+            device.client,
+            device.user_agent,
+            lambda tx, user_id: self._devices.open(tx, user_id, device),
         )
 
     async def sign_in(self, named: Named, password: str, *, client: str, user_agent: str) -> str:
@@ -163,6 +172,7 @@ class Logins:
             named,
             password,
             client,
+            user_agent,
             lambda tx, user_id: self._web_sessions.open(tx, user_id, client=client, user_agent=user_agent),
         )
 
@@ -171,9 +181,11 @@ class Logins:
         await self.check_password_stage(user_id, AuthData(password=password), client)
         return await self._context.database.write(lambda tx: self._web_sessions.confirm(tx, token, user_id))
 
-    async def _open(self, named: Named, password: str, client: str, open_: Callable[[Tx, str], T]) -> T:
+    async def _open(
+        self, named: Named, password: str, client: str, user_agent: str, open_: Callable[[Tx, str], T]
+    ) -> T:
         """Check the password of `named`, and return what `open_` returns in the transaction that has locked the account."""
-        right = await self._try(named, password, client)
+        right = await self._try(named, password, client, user_agent=user_agent)
         if right is None:
             raise Forbidden(_WRONG)
         new_hash = None

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from threepid.clock import MINUTE
 from threepid.domain.authentication.stages import Proof
+from threepid.domain.origin import Origin
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, UnknownToken
 from threepid.storage import accounts, devices, uia, validations, web_sessions
@@ -31,6 +32,8 @@ class Grant(Struct, frozen=True):
     terms: tuple[tuple[str, str], ...] = ()
     device: tuple[str, str] | None = None
     browser: tuple[str, bytes] | None = None
+    origin: Origin = Origin()
+    """The origin of the request for the operation, for the security log."""
 
     def consume(self, tx: Tx, result: str | None = None) -> None:
         """Use the permission up in the transaction of its operation.

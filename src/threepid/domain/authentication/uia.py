@@ -421,4 +421,5 @@ def _grant(now: int, id_hash: bytes | None, request: Request, completed: Complet
         ),
         terms=tuple(accepted for result in results for accepted in result.terms),
         device=(request.subject.user_id, request.subject.device_id) if request.subject else None,
+        origin=request.origin,
     )

@@ -9,8 +9,10 @@ import contextlib
 from typing import Final
 
 from threepid.clock import DAY, MINUTE, SKEW
+from threepid.domain import audit
 from threepid.domain.authentication.grants import CONFIRMED, Grant
 from threepid.domain.context import Context
+from threepid.domain.origin import Origin, of_caller
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden
 from threepid.storage import accounts, web_sessions
@@ -48,6 +50,8 @@ class WebSessions:
             user_agent=user_agent[:_USER_AGENT_LENGTH],
             at_most=MOST_SESSIONS,
         )
+        origin = of_caller(now, client, user_agent)
+        audit.note(tx, self._context, audit.Event.SIGNED_IN, user_id, origin, session="browser")
         return token
 
     async def of(self, token: str, *, client: str, user_agent: str) -> WebSession | None:
@@ -69,10 +73,10 @@ class WebSessions:
         """Did the person prove ownership of the account a short time ago?"""
         return abs(self._context.clock.now() - session.confirmed_at) <= CONFIRMED
 
-    def grant(self, token: str, user_id: str) -> Grant:
+    def grant(self, token: str, user_id: str, origin: Origin) -> Grant:
         """The permission for one change of the account by a confirmed session. It is checked when it is consumed."""
         token_hash = self._context.vault.hash_token(token)
-        return Grant(self._context.clock.now(), browser=(user_id, token_hash))
+        return Grant(self._context.clock.now(), browser=(user_id, token_hash), origin=origin)
 
     def confirm(self, tx: Tx, token: str, user_id: str) -> str:
         """Note that the person of a session has proved ownership, and return the new secret for the cookie.
@@ -92,9 +96,14 @@ class WebSessions:
         found = await self._context.database.read(lambda tx: web_sessions.of_user(tx, user_id))
         return [session for session in found if not _has_ended(session, now)]
 
-    async def end(self, user_id: str, session_id: str) -> bool:
-        """End one session of the account; False if there is no such session."""
-        return await self._context.database.write(lambda tx: web_sessions.delete(tx, user_id, session_id))
+    async def end(self, user_id: str, session_id: str, origin: Origin) -> None:
+        """Sign one browser of the account out. Doing it again is no error."""
+
+        def step(tx: Tx) -> None:
+            if web_sessions.delete(tx, user_id, session_id):
+                audit.note(tx, self._context, audit.Event.SIGNED_OUT, user_id, origin, session="browser")
+
+        await self._context.database.write(step)
 
 
 def _has_ended(session: WebSession, now: int) -> bool:

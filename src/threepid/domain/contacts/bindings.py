@@ -16,12 +16,13 @@ from msgspec import Struct
 
 from threepid import config
 from threepid.clock import DAY, SECOND
-from threepid.domain import limits, policy
+from threepid.domain import audit, limits, policy
 from threepid.domain.accounts.accounts import require_active
-from threepid.domain.addresses import InvalidAddress, parse_address
+from threepid.domain.addresses import InvalidAddress, mask, parse_address
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
+from threepid.domain.origin import Origin
 from threepid.domain.outbox import Job, Recipient, Urgency, put, seal
 from threepid.i18n import Text
 from threepid.remote.guard import RemoteError, RemoteRefused
@@ -117,7 +118,14 @@ class Bindings:
     # -- bind
 
     async def bind(
-        self, user_id: str, *, id_server: str, sid: str, client_secret: str, id_access_token: str | None
+        self,
+        user_id: str,
+        *,
+        id_server: str,
+        sid: str,
+        client_secret: str,
+        id_access_token: str | None,
+        origin: Origin,
     ) -> None:
         """Bind the address of an identity server's validation session. It need not be a contact of the account.
 
@@ -132,14 +140,14 @@ class Bindings:
             def step(tx: Tx) -> None:
                 require_active(tx, user_id)
                 published = ours.bind_in(tx, sid, client_secret, user_id, caller=user_id)
-                self._remember(tx, user_id, published.medium, published.canonical, id_server, here=True)
+                self._remember(tx, user_id, published.medium, published.canonical, id_server, origin, here=True)
 
             await self._context.database.write(step)
             return
         if not self._is_allowed(id_server):
             raise ServerNotTrusted
         try:
-            await self._bind_remote(user_id, id_server, sid, client_secret, id_access_token)
+            await self._bind_remote(user_id, id_server, sid, client_secret, id_access_token, origin)
         except Refusal as error:
             raise _passed_on(error) from error
         except RemoteError as error:
@@ -148,22 +156,29 @@ class Bindings:
             ) from error
 
     async def try_bind(
-        self, user_id: str, *, id_server: str, sid: str, client_secret: str, id_access_token: str | None
+        self,
+        user_id: str,
+        *,
+        id_server: str,
+        sid: str,
+        client_secret: str,
+        id_access_token: str | None,
+        origin: Origin,
     ) -> None:
         """Bind a contact that was added already at another identity server. A failure is only logged."""
         if not self._is_allowed(id_server):
             _log.info("bind_refused", id_server=id_server, cause="not allowed")
             return
         try:
-            await self._bind_remote(user_id, id_server, sid, client_secret, id_access_token)
+            await self._bind_remote(user_id, id_server, sid, client_secret, id_access_token, origin)
         except (RemoteError, RemoteRefused, LimitExceeded) as error:
             _log.warning("bind_failed", id_server=id_server, cause=str(error))
 
-    def publish(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str) -> None:
+    def publish(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, origin: Origin) -> None:
         """Bind a proven address at our own identity server, in the transaction that uses its validation session up."""
         if self._associations is not None:
             self._associations.publish(tx, medium, canonical, user_id)
-            self._remember(tx, user_id, medium, canonical, id_server, here=True)
+            self._remember(tx, user_id, medium, canonical, id_server, origin, here=True)
 
     async def bind_contact(self, user_id: str, medium: str, canonical: str, grant: Grant) -> None:
         """Bind a contact of the account at our own identity server, and use `grant` up.
@@ -182,14 +197,21 @@ class Bindings:
             if threepids.owner(tx, medium, canonical) != user_id:
                 raise NotFound(Text("Your account has no such contact any more."))
             self._check_room(tx, user_id)
-            self.publish(tx, user_id, medium, canonical, name)
+            self.publish(tx, user_id, medium, canonical, name, grant.origin)
 
         await self._context.database.write(step)
 
     # -- unbind
 
     async def unbind(
-        self, user_id: str, medium: str, address: str, id_server: str | None, *, grant: Grant | None = None
+        self,
+        user_id: str,
+        medium: str,
+        address: str,
+        id_server: str | None,
+        *,
+        origin: Origin,
+        grant: Grant | None = None,
     ) -> bool:
         """Unbind an address from `id_server` (None: from all servers where we bound it). The contact stays.
 
@@ -204,7 +226,7 @@ class Bindings:
         def step(tx: Tx) -> Plan:
             if grant is not None:
                 grant.consume(tx)
-            plan = self.withdraw(tx, user_id, medium, canonical, id_server, asking=Asking.ONCE)
+            plan = self.withdraw(tx, user_id, medium, canonical, id_server, origin, asking=Asking.ONCE)
             if plan.orders or plan.besides:
                 limits.take_outbound(tx, self._context, account=user_id)
             return plan
@@ -218,6 +240,7 @@ class Bindings:
         medium: str,
         canonical: str,
         id_server: str | None,
+        origin: Origin,
         *,
         asking: Asking = Asking.UNTIL_DONE,
     ) -> Plan:
@@ -236,6 +259,8 @@ class Bindings:
             if is_ours or withdrawn:
                 forgotten = [self._forget(tx, user_id, medium, canonical, name) for name in sorted(here)]
                 withdrawn = withdrawn or any(forgotten)
+        if withdrawn or elsewhere:
+            self._note(tx, audit.Event.UNBOUND, user_id, medium, canonical, origin)
         if named is None:
             wanted = elsewhere
         elif is_ours or (asking is Asking.NEVER and named not in elsewhere and not withdrawn):
@@ -369,7 +394,13 @@ class Bindings:
     # -- stored associations
 
     async def _bind_remote(
-        self, user_id: str, id_server: str, sid: str, client_secret: str, id_access_token: str | None
+        self,
+        user_id: str,
+        id_server: str,
+        sid: str,
+        client_secret: str,
+        id_access_token: str | None,
+        origin: Origin,
     ) -> None:
         await self._context.database.write(lambda tx: limits.take_outbound(tx, self._context, account=user_id))
         bound = await self._identity.bind(id_server, sid, client_secret, user_id, id_access_token)
@@ -380,13 +411,15 @@ class Bindings:
 
         def step(tx: Tx) -> None:
             if accounts.lock(tx, user_id):
-                self._remember(tx, user_id, bound.medium, canonical, id_server, here=False)
+                self._remember(tx, user_id, bound.medium, canonical, id_server, origin, here=False)
             else:  # the account was deactivated in the meantime, so the address must be unbound
                 self._order(tx, user_id, bound.medium, canonical, id_server.lower())
 
         await self._context.database.write(step)
 
-    def _remember(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, *, here: bool) -> None:
+    def _remember(
+        self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, origin: Origin, *, here: bool
+    ) -> None:
         threepids.insert_binding(
             tx,
             user_id=user_id,
@@ -396,6 +429,10 @@ class Bindings:
             bound_at=self._context.clock.now(),
             here=here,
         )
+        self._note(tx, audit.Event.BOUND, user_id, medium, canonical, origin)
+
+    def _note(self, tx: Tx, event: audit.Event, user_id: str, medium: str, canonical: str, origin: Origin) -> None:
+        audit.note(tx, self._context, event, user_id, origin, medium=medium, contact=mask(canonical))
 
     def _forget(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str) -> bool:
         return threepids.delete_binding(

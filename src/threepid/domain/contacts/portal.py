@@ -53,7 +53,11 @@ class Browser(Struct, frozen=True):
     session_id: str
     grant: Grant
     client: str
-    origin: Origin
+
+    @property
+    def origin(self) -> Origin:
+        """The origin of the request."""
+        return self.grant.origin
 
 
 class PortalContacts:
@@ -134,7 +138,9 @@ class PortalContacts:
 
     async def remove(self, browser: Browser, contact: Contact) -> None:
         """Remove a contact, and unbind its address. Raises Forbidden and LimitExceeded."""
-        await self._contacts.remove(browser.user_id, contact.medium, contact.canonical, None, grant=browser.grant)
+        await self._contacts.remove(
+            browser.user_id, contact.medium, contact.canonical, None, origin=browser.origin, grant=browser.grant
+        )
 
     async def bind(self, browser: Browser, contact: Contact) -> None:
         """Bind a contact at our own identity server. Raises NotFound if it is no contact any more, and Forbidden."""
@@ -142,7 +148,9 @@ class PortalContacts:
 
     async def unbind(self, browser: Browser, contact: Contact) -> None:
         """Unbind a contact wherever it is bound. It stays a contact. Raises LimitExceeded and Forbidden."""
-        await self._bindings.unbind(browser.user_id, contact.medium, contact.canonical, None, grant=browser.grant)
+        await self._bindings.unbind(
+            browser.user_id, contact.medium, contact.canonical, None, origin=browser.origin, grant=browser.grant
+        )
 
     def _shown(self, tx: Tx, user_id: str, contact: Threepid) -> Contact:
         medium, canonical = contact.medium, contact.canonical

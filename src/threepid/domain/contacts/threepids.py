@@ -4,14 +4,15 @@ https://spec.matrix.org/latest/client-server-api/#adding-account-administrative-
 """
 
 from threepid import config
-from threepid.domain import limits, policy
+from threepid.domain import audit, limits, policy
 from threepid.domain.accounts.accounts import require_active
 from threepid.domain.accounts.notices import Notices
-from threepid.domain.addresses import InvalidAddress, parse_address
+from threepid.domain.addresses import InvalidAddress, mask, parse_address
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.uia import Authentication
 from threepid.domain.contacts.bindings import Asking, Bindings, Plan
 from threepid.domain.context import Context
+from threepid.domain.origin import Origin
 from threepid.domain.validation.resets import close_resets
 from threepid.domain.validation.sessions import Consumer, Validation
 from threepid.i18n import Text
@@ -56,7 +57,7 @@ class Threepids:
         """The contacts of the account, oldest first."""
         return await self._context.database.read(lambda tx: threepids.of_user(tx, user_id))
 
-    async def add_by_creds(self, user_id: str, creds: ServedThreepidCreds, *, bind: bool) -> None:
+    async def add_by_creds(self, user_id: str, creds: ServedThreepidCreds, *, bind: bool, origin: Origin) -> None:
         """Add the address of a validation session. With `bind`, also bind it at the session's identity server.
 
         The session is looked up here first, whatever server is named. If binding at another server fails, the contact stays.
@@ -70,10 +71,10 @@ class Threepids:
             if not self._validation.known(tx, creds.sid):
                 return None
             require_active(tx, user_id)
-            return self._add_own(tx, user_id, creds, publish_at=publish_at)
+            return self._add_own(tx, user_id, creds, origin, publish_at=publish_at)
 
         if await self._context.database.write(step) is None:
-            await self._add_remote(user_id, creds, ours=ours)
+            await self._add_remote(user_id, creds, origin, ours=ours)
         if bind and not ours:
             await self._bindings.try_bind(
                 user_id,
@@ -81,6 +82,7 @@ class Threepids:
                 sid=creds.sid,
                 client_secret=creds.client_secret,
                 id_access_token=creds.id_access_token or None,
+                origin=origin,
             )
 
     async def add(self, user_id: str, sid: str, client_secret: str, authentication: Authentication) -> None:
@@ -99,12 +101,19 @@ class Threepids:
         def step(tx: Tx) -> Threepid:
             require_active(tx, user_id)
             grant.consume(tx)
-            return self._add_own(tx, user_id, creds, consumer=Consumer.ADD_THREEPID)
+            return self._add_own(tx, user_id, creds, grant.origin, consumer=Consumer.ADD_THREEPID)
 
         return await self._context.database.write(step)
 
     async def remove(
-        self, user_id: str, medium: str, address: str, id_server: str | None, *, grant: Grant | None = None
+        self,
+        user_id: str,
+        medium: str,
+        address: str,
+        id_server: str | None,
+        *,
+        origin: Origin,
+        grant: Grant | None = None,
     ) -> bool:
         """Remove a contact from the account, close the validation sessions for it, and unbind its address.
 
@@ -122,15 +131,16 @@ class Threepids:
                 grant.consume(tx)
             removed = threepids.get(tx, medium, canonical)
             if removed is None or not threepids.delete(tx, user_id, medium, canonical):
-                plan = self._bindings.withdraw(tx, user_id, medium, canonical, id_server, asking=Asking.NEVER)
+                plan = self._bindings.withdraw(tx, user_id, medium, canonical, id_server, origin, asking=Asking.NEVER)
                 if plan.orders:
                     limits.take_outbound(tx, self._context, account=user_id)
                 return plan
             self._notices.contact_removed(tx, user_id, removed)
+            self._note(tx, audit.Event.CONTACT_REMOVED, user_id, removed, origin)
             now = self._context.clock.now()
             close_resets(tx, medium=medium, canonical=canonical, now=now)
             validations.close_additions(tx, medium=medium, canonical=canonical, owner=user_id, now=now)
-            return self._bindings.withdraw(tx, user_id, medium, canonical, id_server)
+            return self._bindings.withdraw(tx, user_id, medium, canonical, id_server, origin)
 
         policy.check_changes(self._context.config)
         return await self._bindings.carry_out(await self._context.database.write(step))
@@ -149,6 +159,7 @@ class Threepids:
         tx: Tx,
         user_id: str,
         creds: ThreepidCreds,
+        origin: Origin,
         *,
         publish_at: str | None = None,
         consumer: Consumer = Consumer.POST_THREEPID,
@@ -164,12 +175,12 @@ class Threepids:
             if threepids.owner(tx, session.medium, session.canonical) != user_id:
                 raise ThreepidAuthFailed(cause="used up")
             return threepid
-        self._own(tx, user_id, threepid)
+        self._own(tx, user_id, threepid, origin)
         if publish_at is not None:
-            self._bindings.publish(tx, user_id, threepid.medium, threepid.canonical, publish_at)
+            self._bindings.publish(tx, user_id, threepid.medium, threepid.canonical, publish_at, origin)
         return threepid
 
-    async def _add_remote(self, user_id: str, creds: ServedThreepidCreds, *, ours: bool) -> None:
+    async def _add_remote(self, user_id: str, creds: ServedThreepidCreds, origin: Origin, *, ours: bool) -> None:
         if ours:
             raise ThreepidAuthFailed(cause="unknown session")
         if not matches(creds.id_server, self._settings.trusted_identity_servers):
@@ -200,7 +211,7 @@ class Threepids:
                 used_at=threepid.added_at,
             )
             if first_use:
-                self._own(tx, user_id, threepid)
+                self._own(tx, user_id, threepid, origin)
             elif threepids.owner(tx, threepid.medium, threepid.canonical) != user_id:
                 raise ThreepidAuthFailed(cause="used up")
 
@@ -215,7 +226,7 @@ class Threepids:
         now = self._context.clock.now()
         return Threepid(address.medium, address.canonical, address.address, min(validated.validated_at, now), now)
 
-    def _own(self, tx: Tx, user_id: str, threepid: Threepid) -> None:
+    def _own(self, tx: Tx, user_id: str, threepid: Threepid, origin: Origin) -> None:
         """Make the address a contact of the account. Raises ThreepidInUse, or Forbidden if the account has too many contacts."""
         if threepids.refresh(tx, user_id, threepid):
             return
@@ -224,3 +235,8 @@ class Threepids:
         if not threepids.insert(tx, user_id, threepid):
             raise ThreepidInUse
         self._notices.contact_added(tx, user_id, threepid)
+        self._note(tx, audit.Event.CONTACT_ADDED, user_id, threepid, origin)
+
+    def _note(self, tx: Tx, event: audit.Event, user_id: str, threepid: Threepid, origin: Origin) -> None:
+        contact = mask(threepid.address)
+        audit.note(tx, self._context, event, user_id, origin, medium=threepid.medium, contact=contact)

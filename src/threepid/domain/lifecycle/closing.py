@@ -3,9 +3,10 @@
 https://spec.matrix.org/latest/client-server-api/#account-deactivation
 """
 
-from threepid.domain import policy
+from threepid.domain import audit, policy
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.profiles import Profiles
+from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.uia import Authentication, subjects_of
 from threepid.domain.contacts.bindings import Bindings, Plan
 from threepid.domain.contacts.threepids import Threepids
@@ -47,6 +48,10 @@ class Closing:
         if authentication.user_id is None and not policy.closes_without_token(self._context.config):
             raise MissingToken
         user_id, grant = await authenticate_owner(self._context, authentication)
+        return await self.close(user_id, grant, id_server=id_server, erase=erase)
+
+    async def close(self, user_id: str, grant: Grant, *, id_server: str | None, erase: bool) -> bool:
+        """Deactivate the account, and use `grant` up. Returns and raises as `deactivate` does."""
         now = self._context.clock.now()
 
         def step(tx: Tx) -> Plan:
@@ -61,8 +66,10 @@ class Closing:
             self._notices.deactivated(tx, user_id)
             if self._associations is not None:
                 self._associations.forget(tx, user_id)
+            audit.note(tx, self._context, audit.Event.DEACTIVATED, user_id, grant.origin)
             if erase:
                 self._profiles.erase(tx, user_id)
+                audit.erase(tx, user_id)
             return self._threepids.remove_all(tx, user_id, id_server)
 
         return await self._bindings.carry_out(await self._context.database.write_aside(step))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from threepid.domain import audit
 from threepid.domain.accounts.accounts import require_active
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.addresses import Address
@@ -17,7 +18,7 @@ from threepid.domain.authentication.web_sessions import WebSession, WebSessions
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
 from threepid.domain.lifecycle.owner import authenticate_owner
-from threepid.domain.origin import Origin
+from threepid.domain.origin import Origin, of_caller
 from threepid.domain.secrets.passwords import Passwords
 from threepid.domain.validation.resets import close_resets, refuse_stale
 from threepid.domain.validation.sessions import Consumer, Purpose, Validation
@@ -88,7 +89,8 @@ class Recovery:
         def step(tx: Tx) -> None:
             grant.consume(tx)
             require_active(tx, user_id)
-            self._set(tx, user_id, password_hash, log_out_devices=log_out_devices, but_device=authentication.device_id)
+            but = authentication.device_id
+            self._set(tx, user_id, password_hash, grant.origin, log_out_devices=log_out_devices, but_device=but)
 
         await self._context.database.write_aside(step)
 
@@ -106,7 +108,8 @@ class Recovery:
         def step(tx: Tx) -> None:
             grant.consume(tx)
             require_active(tx, user_id)
-            self._set(tx, user_id, password_hash, log_out_devices=log_out_devices, but_session=session.session_id)
+            but = session.session_id
+            self._set(tx, user_id, password_hash, grant.origin, log_out_devices=log_out_devices, but_session=but)
 
         await self._context.database.write_aside(step)
 
@@ -158,7 +161,8 @@ class Recovery:
             reset, session, consume = self._find(tx, proof)
             if reset.user_id != user_id or not consume(tx, session):
                 raise NoValidSession
-            self._set(tx, user_id, password_hash, log_out_devices=log_out_devices)
+            here = of_caller(self._context.clock.now(), client, user_agent)
+            self._set(tx, user_id, password_hash, here, log_out_devices=log_out_devices)
             return self._sessions.open(tx, user_id, client=client, user_agent=user_agent)
 
         return await self._context.database.write_aside(step)
@@ -185,6 +189,7 @@ class Recovery:
         tx: Tx,
         user_id: str,
         password_hash: str,
+        origin: Origin,
         *,
         log_out_devices: bool,
         but_device: str | None = None,
@@ -206,3 +211,4 @@ class Recovery:
             close_resets(tx, medium=threepid.medium, canonical=threepid.canonical, now=now)
         uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
         self._notices.password_changed(tx, user_id)
+        audit.note(tx, self._context, audit.Event.PASSWORD_CHANGED, user_id, origin)

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 from threepid import config
+from threepid.domain import audit
 from threepid.domain.accounts.accounts import in_small_letters
 from threepid.domain.accounts.devices import Device, Devices, Login
 from threepid.domain.authentication import flows
@@ -19,6 +20,7 @@ from threepid.domain.authentication.uia import Authentication
 from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.context import Context
 from threepid.domain.limits import take_registration
+from threepid.domain.origin import Origin
 from threepid.domain.secrets.passwords import Passwords
 from threepid.i18n import Text
 from threepid.spec.errors import Exclusive, Forbidden, InvalidUsername, MissingParam, ThreepidInUse, UserInUse
@@ -169,6 +171,9 @@ class Registration:
                 grant.consume(tx, result=user_id)
             if not accounts.insert(tx, user_id=user_id, password_hash=password_hash, created_at=now):
                 raise UserInUse
+            by = audit.CallerKind.OPERATOR if grant is None else audit.CallerKind.OWNER
+            origin = Origin() if grant is None else grant.origin
+            audit.note(tx, self._context, audit.Event.REGISTERED, user_id, origin, by=by)
             if grant is not None:
                 self._keep_what_was_proven(tx, user_id, grant)
             return open_(tx)

@@ -5,11 +5,11 @@ ON CONFLICT (id) DO NOTHING;
 
 -- name: trim(kept)!
 -- Delete all but the newest mails.
-DELETE FROM mailbox WHERE id NOT IN (SELECT id FROM mailbox ORDER BY received_at DESC, id LIMIT :kept);
+DELETE FROM mailbox WHERE id NOT IN (SELECT id FROM mailbox ORDER BY received_at DESC, id DESC LIMIT :kept);
 
 -- name: newest(count)
 -- The newest mails.
-SELECT id, recipient, received_at, message FROM mailbox ORDER BY received_at DESC, id LIMIT :count;
+SELECT id, recipient, received_at, message FROM mailbox ORDER BY received_at DESC, id DESC LIMIT :count;
 
 -- name: get(mail_id)^
 -- One mail.

@@ -237,7 +237,7 @@ async def _choose(visit: Visit, proof: ResetCode | ResetLink, form: NewPasswordF
     except _OVER as over:
         return _gone(visit, over)
     if visit.session is not None:  # this browser was signed in to another account, perhaps
-        await homeserver.web_sessions.end(visit.session.user_id, visit.session.session_id)
+        await homeserver.web_sessions.end(visit.session.user_id, visit.session.session_id, visit.origin)
     return visit.redirect(HOME, set_cookies=(*signed_in_cookies(token), Cookie(RESET, "", 0)))
 
 

@@ -184,7 +184,7 @@ async def _finish(visit: Visit) -> Answer:
 
 async def _signed_in(visit: Visit, done: SignUp) -> Answer:
     if visit.session is not None:  # another tab signed in meanwhile
-        await visit.homeserver.web_sessions.end(visit.session.user_id, visit.session.session_id)
+        await visit.homeserver.web_sessions.end(visit.session.user_id, visit.session.session_id, visit.origin)
     return visit.redirect(HOME, set_cookies=(*signed_in_cookies(done.token), Cookie(SESSION, "", 0)))
 
 

@@ -51,7 +51,7 @@ async def sign_in(visit: Visit, form: SignInForm) -> Answer:
             problem=error.text,
         )
     if visit.session is not None:  # another tab signed in meanwhile
-        await homeserver.web_sessions.end(visit.session.user_id, visit.session.session_id)
+        await homeserver.web_sessions.end(visit.session.user_id, visit.session.session_id, visit.origin)
     return visit.redirect(visit.next, set_cookies=signed_in_cookies(token))
 
 
@@ -91,7 +91,7 @@ async def _ask_to_confirm(visit: SignedIn, error: MatrixError | None = None) -> 
 async def sign_out(visit: Visit) -> Answer:
     """Sign the browser out. Doing it again is not an error."""
     if visit.session is not None:
-        await visit.homeserver.web_sessions.end(visit.session.user_id, visit.session.session_id)
+        await visit.homeserver.web_sessions.end(visit.session.user_id, visit.session.session_id, visit.origin)
     return visit.redirect(f"{SIGN_IN}?signed_out=1", set_cookies=signed_out_cookies())
 
 

@@ -1,0 +1,128 @@
+"""The security log of accounts: what happened, when, from where and by whom.
+
+An entry is written in the transaction of what it reports. It holds no secret and no text of a stranger: a contact is masked, and
+of a user agent only the name of a known program is kept.
+"""
+
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from threepid.clock import DAY, HOUR
+from threepid.domain import origin as origins
+from threepid.domain.context import Context
+from threepid.domain.origin import Origin
+from threepid.storage import audit
+from threepid.storage.engine.database import Tx
+
+KEPT: Final = 400 * DAY
+"""How long an entry is kept: a little longer than a year."""
+MOST_FAILURES: Final = 20
+"""Maximum number of failed sign-ins of an account that are noted in an hour, because strangers cause them."""
+
+
+class Event(StrEnum):
+    """What happened to an account."""
+
+    REGISTERED = "registered"
+    SIGNED_IN = "signed_in"
+    SIGN_IN_FAILED = "sign_in_failed"
+    SIGNED_OUT = "signed_out"
+    SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
+    TOKEN_REUSED = "token_reused"  # noqa: S105 - the name of an event
+    CONTACT_ADDED = "contact_added"
+    CONTACT_REMOVED = "contact_removed"
+    BOUND = "bound"
+    UNBOUND = "unbound"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of an event
+    DATA_DOWNLOADED = "data_downloaded"
+    NOTICES_CHANGED = "notices_changed"
+    LANGUAGE_CHANGED = "language_changed"
+    DEACTIVATED = "deactivated"
+
+
+class CallerKind(StrEnum):
+    """Who did it."""
+
+    OWNER = "owner"
+    OPERATOR = "operator"
+    SERVER = "server"
+    STRANGER = "stranger"
+
+
+class Entry(Struct, frozen=True):
+    """One entry, as people and operators see it."""
+
+    id: str
+    at: int
+    event: Event
+    caller_kind: CallerKind
+    caller: str
+    origin: Origin
+    details: dict[str, Any]
+
+
+def note(
+    tx: Tx,
+    context: Context,
+    event: Event,
+    user_id: str,
+    origin: Origin,
+    *,
+    by: CallerKind = CallerKind.OWNER,
+    caller: str = "",
+    **details: str | int,
+) -> None:
+    """Append an entry about the account `user_id`. `caller` is the operator's name, if an operator did it."""
+    audit.append(tx, _entry(context, event, user_id, origin, by, caller, details))
+
+
+def note_failure(tx: Tx, context: Context, user_id: str, origin: Origin) -> None:
+    """Append a failed sign-in, if the account exists and had not too many of them in the last hour."""
+    entry = _entry(context, Event.SIGN_IN_FAILED, user_id, origin, CallerKind.STRANGER, "", {})
+    audit.append_bounded(tx, entry, since=entry.at - HOUR, at_most=MOST_FAILURES)
+
+
+def _entry(
+    context: Context, event: Event, user_id: str, origin: Origin, by: CallerKind, caller: str, details: dict[str, Any]
+) -> audit.Entry:
+    now = context.clock.now()
+    return audit.Entry(
+        entry_id=context.entropy.id(now),
+        at=now,
+        kind=event,
+        user_id=user_id,
+        caller_kind=by,
+        caller=caller,
+        origin=origin.to_text(),
+        details=msgspec.json.encode(details).decode("utf-8"),
+    )
+
+
+async def entries_of(context: Context, user_id: str, *, count: int, before: str | None = None) -> list[Entry]:
+    """The newest `count` entries about an account, or those older than the entry with the ID `before`, newest first."""
+    found = await context.database.read(lambda tx: audit.of_user(tx, user_id, count=count, before=before))
+    return [
+        Entry(
+            entry.entry_id,
+            entry.at,
+            Event(entry.kind),
+            CallerKind(entry.caller_kind),
+            entry.caller,
+            origins.from_text(entry.origin),
+            msgspec.json.decode(entry.details, type=dict[str, Any]),
+        )
+        for entry in found
+    ]
+
+
+def erase(tx: Tx, user_id: str) -> None:
+    """Delete the entries about an account whose owner has it erased."""
+    audit.delete_of_user(tx, user_id)
+
+
+def delete_old(tx: Tx, now: int, *, at_most: int) -> int:
+    """Delete entries that are older than `KEPT`; returns how many."""
+    return audit.delete_before(tx, now - KEPT, at_most=at_most)

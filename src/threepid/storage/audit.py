@@ -1,0 +1,56 @@
+"""The audit log: what happened to accounts. Entries are added and deleted by age, and never changed."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from threepid.storage.engine.database import ANY, AT_MOST_ONE, Tx
+from threepid.storage.engine.queries import Queries
+
+_sql = Queries("audit")
+_NEWEST: Final = 100
+"""Number of an account's entries that are looked at for those of one kind: more of them need not be read."""
+
+
+class Entry(Struct, frozen=True):
+    """One entry. `at` is in milliseconds; `origin` and `details` are JSON."""
+
+    entry_id: str
+    at: int
+    kind: str
+    user_id: str
+    caller_kind: str
+    caller: str
+    origin: str
+    details: str
+
+
+def append(tx: Tx, entry: Entry) -> None:
+    """Append an entry."""
+    tx.run(_sql.insert, **_parameters(entry))
+
+
+def append_bounded(tx: Tx, entry: Entry, *, since: int, at_most: int) -> None:
+    """Append an entry about an account, if it exists and has fewer than `at_most` of the kind since `since`."""
+    tx.run(_sql.insert_bounded, AT_MOST_ONE, **_parameters(entry), since=since, newest=_NEWEST, at_most=at_most)
+
+
+def _parameters(entry: Entry) -> dict[str, str | int]:
+    return {name: getattr(entry, name) for name in entry.__struct_fields__}
+
+
+def of_user(tx: Tx, user_id: str, *, count: int, before: str | None = None) -> list[Entry]:
+    """The newest entries about an account, or those older than the entry with the ID `before`, newest first."""
+    if before is None:
+        return tx.rows(_sql.newest, Entry, user_id=user_id, count=count)
+    return tx.rows(_sql.older, Entry, user_id=user_id, before=before, count=count)
+
+
+def delete_of_user(tx: Tx, user_id: str) -> int:
+    """Delete the entries about an account; returns how many."""
+    return tx.run(_sql.delete_of_user, ANY, user_id=user_id)
+
+
+def delete_before(tx: Tx, then: int, *, at_most: int) -> int:
+    """Delete at most `at_most` entries that are older than `then`; returns how many."""
+    return tx.run(_sql.delete_before, ANY, before=then, at_most=at_most)

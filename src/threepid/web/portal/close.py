@@ -1,0 +1,40 @@
+"""Close the account for good."""
+
+from typing import Final
+
+from threepid.http.exchange import Answer
+from threepid.i18n import Text
+from threepid.web.page import Access, Form, page
+from threepid.web.visit import SignedIn, Visit, signed_out_cookies
+
+
+class CloseForm(Form, frozen=True):
+    """What the person confirms."""
+
+    understood: str = ""
+    erase: str = ""
+
+
+@page("GET", "/account/close", access=Access.CONFIRMED)
+async def show_close(visit: SignedIn) -> Answer:
+    """Say what is lost."""
+    return visit.show("portal/close.html", problem=None)
+
+
+@page("POST", "/account/close", access=Access.CONFIRMED)
+async def close(visit: SignedIn, form: CloseForm) -> Answer:
+    """Close the account."""
+    if not form.understood:
+        problem = Text("Tick the box first: this cannot be undone.")
+        return visit.show("portal/close.html", status=400, problem=problem)
+    await visit.homeserver.closing.close(visit.user_id, visit.grant, id_server=None, erase=bool(form.erase))
+    return visit.redirect("/account/closed", set_cookies=signed_out_cookies())
+
+
+@page("GET", "/account/closed", access=Access.ANYONE)
+async def show_closed(visit: Visit) -> Answer:
+    """Say that the account is closed."""
+    return visit.show("portal/closed.html")
+
+
+PAGES: Final = (show_close, close, show_closed)

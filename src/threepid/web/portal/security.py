@@ -1,0 +1,61 @@
+"""The security log of the account, and the download of its data."""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from threepid.domain import audit
+from threepid.domain.audit import Event
+from threepid.http.exchange import Answer
+from threepid.i18n import Text
+from threepid.web.page import Access, page
+from threepid.web.render import download
+from threepid.web.visit import SignedIn
+
+_ON_A_PAGE: Final = 50
+EVENTS: Final[Mapping[Event, Text]] = {
+    Event.REGISTERED: Text("The account was created"),
+    Event.SIGNED_IN: Text("Signed in"),
+    Event.SIGN_IN_FAILED: Text("Somebody tried to sign in with a wrong password"),
+    Event.SIGNED_OUT: Text("Signed out"),
+    Event.SIGNED_OUT_EVERYWHERE: Text("Signed out everywhere"),
+    Event.TOKEN_REUSED: Text("A sign-in was copied: the app was signed out"),
+    Event.CONTACT_ADDED: Text("A contact was added"),
+    Event.CONTACT_REMOVED: Text("A contact was removed"),
+    Event.BOUND: Text("People can find you by a contact"),
+    Event.UNBOUND: Text("People can't find you by a contact any more"),
+    Event.PASSWORD_CHANGED: Text("The password was changed"),
+    Event.DATA_DOWNLOADED: Text("The data of the account was downloaded"),
+    Event.NOTICES_CHANGED: Text("Notices were switched on or off"),
+    Event.LANGUAGE_CHANGED: Text("The language was changed"),
+    Event.DEACTIVATED: Text("The account was closed"),
+}
+"""What the log calls each event."""
+
+
+@page("GET", "/account/security")
+async def show_security(visit: SignedIn) -> Answer:
+    """Show the newest entries of the log, or those before the one in the query."""
+    context = visit.services.context
+    entries = await audit.entries_of(context, visit.user_id, count=_ON_A_PAGE + 1, before=visit.query.get("before"))
+    older = quote(entries[_ON_A_PAGE - 1].id, safe="") if len(entries) > _ON_A_PAGE else None
+    return visit.show("portal/security.html", entries=entries[:_ON_A_PAGE], events=EVENTS, older=older)
+
+
+@page("GET", "/account/data", access=Access.CONFIRMED)
+async def show_data(visit: SignedIn) -> Answer:
+    """Say what the file contains."""
+    return visit.show("portal/data.html")
+
+
+@page("POST", "/account/data", access=Access.CONFIRMED)
+async def download_data(visit: SignedIn) -> Answer:
+    """Answer everything that the server keeps about the account as a JSON file."""
+    data = await visit.homeserver.export.of(visit.user_id, visit.grant)
+    text = msgspec.json.format(msgspec.json.encode(data), indent=2)
+    return download(text, "application/json", f"account-{visit.user_id[1:].partition(':')[0]}.json")
+
+
+PAGES: Final = (show_security, show_data, download_data)

@@ -1,0 +1,181 @@
+"""Sessions, security log, download and closing in the portal."""
+
+from typing import Any
+
+import pytest
+
+from threepid import background
+from threepid.clock import DAY, HOUR, MINUTE
+from threepid.domain.audit import KEPT, MOST_FAILURES
+from web.portal_browser import Browser
+from world import PASSWORD, World
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+ALICE = "@alice:example.org"
+
+
+@pytest.fixture
+def token(world: World) -> str:
+    """The access token of Alice, as an app has it."""
+    return world.register()
+
+
+@pytest.fixture
+def browser(world: World, token: str) -> Browser:
+    """Alice's browser, signed in."""
+    assert token
+    browser = Browser(world, "/account/", **{"User-Agent": FIREFOX})
+    browser.sign_in()
+    return browser
+
+
+def log_in(world: World, name: str = "Phone") -> str:
+    body = {
+        "type": "m.login.password",
+        "identifier": {"type": "m.id.user", "user": "alice"},
+        "password": PASSWORD,
+        "initial_device_display_name": name,
+    }
+    return str(world.post("/_matrix/client/v3/login", body).json()["access_token"])
+
+
+def is_alive(world: World, token: str) -> bool:
+    return world.get("/_matrix/client/v3/account/whoami", token=token).status_code == 200
+
+
+def events(browser: Browser) -> list[str]:
+    """What the security log lists, newest first."""
+    browser.open("/account/security")
+    return browser.page.strong
+
+
+def test_devices_and_browsers_are_listed_with_their_programs(world: World, browser: Browser) -> None:
+    log_in(world)
+    browser.open("/account/sessions")
+    assert "Firefox on Linux This browser" in browser.page.text
+    assert "Phone an unknown app" in browser.page.text
+
+
+def test_one_device_is_signed_out_and_the_others_stay(world: World, browser: Browser, token: str) -> None:
+    other = log_in(world)
+    browser.open("/account/sessions")
+    device = world.get("/_matrix/client/v3/account/whoami", token=other).json()["device_id"]
+    browser.submit({"form_token": browser.page.fields["form_token"], "kind": "device", "id": device}, browser.path)
+    assert "Signed out." in browser.page.text
+    assert not is_alive(world, other)
+    assert is_alive(world, token)
+
+
+def test_everything_but_this_browser_is_signed_out(world: World, browser: Browser, token: str) -> None:
+    other = Browser(world, "/account/")
+    other.sign_in()
+    browser.open("/account/sessions")
+    browser.press("Sign out everything but this browser")
+    assert browser.path == "/account/sessions?done=1"
+    assert not is_alive(world, token)
+    other.open("/account/")
+    assert other.path.startswith("/account/sign-in")
+
+
+def test_nobody_signs_out_the_session_of_another(world: World, browser: Browser, token: str) -> None:
+    world.register("bob")
+    bob = Browser(world, "/account/sessions")
+    bob.sign_in("bob")
+    form = {"form_token": bob.page.fields["form_token"]}
+    device = world.get("/_matrix/client/v3/account/whoami", token=token).json()["device_id"]
+    session = world.run(world.homeserver.web_sessions.list_of(ALICE))[0].session_id
+    bob.submit({**form, "kind": "device", "id": device}, "/account/sessions")
+    bob.submit({**form, "kind": "browser", "id": session}, "/account/sessions")
+    assert is_alive(world, token)
+    browser.open("/account/")
+    assert browser.path == "/account/"
+
+
+def test_signing_out_after_a_while_asks_who_it_is(world: World, browser: Browser) -> None:
+    browser.open("/account/sessions")
+    world.clock.advance(11 * MINUTE)
+    log_in(world)
+    browser.open("/account/sessions")
+    browser.press("Sign out everything but this browser")
+    assert browser.page.heading == "Confirm that it is you"
+    browser.press("Continue", password=PASSWORD)
+    assert browser.path == "/account/sessions"
+
+
+def test_the_log_says_what_happened_and_from_where(world: World, browser: Browser, token: str) -> None:
+    world.add(token, world.validated(world.identity_token(token)), bind=True)
+    world.post(
+        "/_matrix/client/v3/account/3pid/delete", {"medium": "email", "address": "alice@example.com"}, token=token
+    )
+    stranger = Browser(world, "/account/")
+    stranger.sign_in("alice", "wrong")
+    assert events(browser) == [
+        "Somebody tried to sign in with a wrong password",
+        "People can't find you by a contact any more",
+        "A contact was removed",
+        "People can find you by a contact",
+        "A contact was added",
+        "Signed in",
+        "Signed in",
+        "The account was created",
+    ]
+    assert "Firefox on Linux" in browser.page.text
+    assert "a***@example.com" in browser.page.text
+    assert "alice@example.com" not in browser.page.html
+
+
+def test_strangers_fill_the_log_with_no_more_than_a_bound(world: World, browser: Browser) -> None:
+    stranger = Browser(world, "/account/")
+    for _ in range(MOST_FAILURES + 5):
+        stranger.sign_in("alice", "wrong")
+    assert events(browser).count("Somebody tried to sign in with a wrong password") == MOST_FAILURES
+    world.clock.advance(HOUR + MINUTE)
+    stranger.sign_in("alice", "wrong")
+    assert events(browser).count("Somebody tried to sign in with a wrong password") == MOST_FAILURES + 1
+
+
+def test_the_log_goes_on_over_several_pages(world: World, browser: Browser) -> None:
+    for _ in range(60):
+        log_in(world)
+        world.clock.advance(1)
+    first = events(browser)
+    browser.follow("Older entries")
+    assert len(first) == 50
+    assert len(browser.page.strong) == 63 - 50
+    assert "Older entries" not in browser.page.links
+
+
+def test_entries_are_forgotten_after_their_time(world: World, browser: Browser) -> None:
+    world.clock.advance(KEPT + DAY)
+    world.run(background.run_once(world.server.context))
+    browser.open("/account/")
+    browser.sign_in()
+    assert events(browser) == ["Signed in"]
+
+
+def test_the_download_has_everything_but_secrets(world: World, browser: Browser, token: str) -> None:
+    world.add(token, world.validated(world.identity_token(token)))
+    browser.open("/account/data")
+    data: dict[str, Any] = browser.download("Download")
+    assert data["format"] == 1
+    assert data["user_id"] == ALICE
+    assert [contact["address"] for contact in data["contacts"]] == ["alice@example.com"]
+    assert len(data["devices"]) == len(data["browser_sessions"]) == 1
+    assert data["security_log"][0]["event"] == "data_downloaded"
+    text = str(data)
+    assert "hash" not in text
+    assert token not in text
+    assert browser.cookies["__Host-threepid-session"] not in text
+
+
+def test_a_closed_account_is_gone_everywhere(world: World, browser: Browser, token: str) -> None:
+    browser.open("/account/close")
+    browser.press("Close my account for good")
+    assert browser.page.problem == "Tick the box first: this cannot be undone."
+    browser.press("Close my account for good", check=("understood", "erase"))
+    assert browser.path == "/account/closed"
+    assert browser.page.heading == "Your account is closed"
+    assert not is_alive(world, token)
+    browser.open("/account/")
+    browser.sign_in()
+    assert browser.page.problem == "The username or password is wrong."
