@@ -16,6 +16,7 @@ from threepid.domain.messages import (
     AddressInUse,
     AddressUnknown,
     ConfirmAddress,
+    ConfirmOwner,
     ContactAdded,
     ContactInUse,
     Invitation,
@@ -27,7 +28,7 @@ OWN = Path(messages.__file__).parents[1] / "delivery" / "templates"
 PROOFS = [example for example in EXAMPLES if isinstance(example, ConfirmAddress)]
 TO_THE_ADDRESS = (ConfirmAddress, AddressInUse, AddressUnknown, ContactInUse)
 TO_STRANGERS = (Invitation,)
-NOTICES = [example for example in EXAMPLES if not isinstance(example, (*TO_THE_ADDRESS, *TO_STRANGERS))]
+NOTICES = [example for example in EXAMPLES if not isinstance(example, (*TO_THE_ADDRESS, *TO_STRANGERS, ConfirmOwner))]
 GSM_7 = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
@@ -103,6 +104,7 @@ def test_a_mail_names_the_server_and_what_it_is_about_and_says_what_to_do(exampl
             assert "Not you? Ignore this m" in words
         else:
             assert "@alice:example.org" in words
+        if example in NOTICES:
             assert "Was that you? Then there is nothing to do. Not you? " in words
             assert "ell the people who run example.org" in words
         assert not re.search(r"[a-z][.!?:][A-Z]", words), "two sentences without a blank"
@@ -118,8 +120,19 @@ def test_a_text_is_one_short_message_without_links(example: Message) -> None:
     assert "://" not in shown
     assert "  " not in shown
     assert shown.strip() == shown
-    assert ("Not you? " in shown) == (example not in PROOFS)
+    assert ("Not you? " in shown) == (not isinstance(example, (ConfirmAddress, ConfirmOwner)))
     assert "alice@example.com" not in shown  # whose number it is knows it
+
+
+def test_a_code_that_confirms_a_change_comes_without_a_link() -> None:
+    example = next(one for one in EXAMPLES if isinstance(one, ConfirmOwner))
+    rendered = render(example)
+    assert re.search(rf"^ {{4}}{example.code}$", rendered.text, re.MULTILINE)
+    assert example.code in Outline(rendered.html).text
+    assert "://" not in rendered.text
+    assert "href" not in rendered.html
+    assert text(example).startswith("example.org: 042917 is your code to change @alice:example.org.")
+    assert text(example).endswith("\n@matrix.example.org #042917")
 
 
 @pytest.mark.parametrize("example", PROOFS, ids=named)

@@ -77,6 +77,19 @@ class ChoosePassword(ConfirmAddress, frozen=True, kw_only=True):
     user_id: str
 
 
+class ConfirmOwner(Asked, frozen=True, kw_only=True):
+    """A code by which the owner of an account confirms a change in a browser that is signed in. It has no link."""
+
+    template = "confirm_owner"
+    urgency = Urgency.CODE
+    user_id: str
+    code: str
+    code_minutes: int
+    """Minutes until the code expires."""
+    host: str = ""
+    """The server's host name, by which a phone knows the website that an SMS code is for."""
+
+
 class AddressInUse(Message, frozen=True, kw_only=True):
     """Notice that a registration with this address was attempted, although an account has it already."""
 
@@ -227,6 +240,7 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         host=_HOST,
         origin=_ORIGIN,
     ),
+    ConfirmOwner(brand=_BRAND, user_id=_USER, code="042917", code_minutes=10, host=_HOST, origin=_ORIGIN),
     AddressInUse(brand=_BRAND, address=_ADDRESS, user_id=_USER),
     ContactInUse(brand=_BRAND, address=_ADDRESS, user_id=_USER),
     AddressUnknown(brand=_BRAND, address=_ADDRESS, origin=_ORIGIN),

@@ -27,6 +27,7 @@ from threepid.domain.identity.lookup import Lookup
 from threepid.domain.identity.terms import Terms
 from threepid.domain.languages import Languages
 from threepid.domain.lifecycle.closing import Closing
+from threepid.domain.lifecycle.confirming import Confirming
 from threepid.domain.lifecycle.export import Export
 from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import Registration
@@ -51,6 +52,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     accounts: Accounts
     bindings: Bindings
     closing: Closing
+    confirming: Confirming
     devices: Devices
     export: Export
     languages: Languages
@@ -166,6 +168,7 @@ def _homeserver(
         accounts=accounts,
         bindings=bindings,
         closing=Closing(context, notices, profiles, threepids, bindings, associations),
+        confirming=Confirming(context, validation, web_sessions),
         devices=devices,
         export=Export(context, web_sessions),
         languages=Languages(context),

@@ -14,11 +14,13 @@ class Purpose(StrEnum):
     RESET = "reset"
     WEB_RESET = "web_reset"
     """A new password that is chosen on our own pages, by whoever has the code or the link."""
+    CONFIRM = "confirm"
+    """The proof that whoever uses a browser is the owner of the account that is signed in there."""
     IDENTITY = "identity"
 
 
 RESETS: Final = (Purpose.RESET, Purpose.WEB_RESET)
-OF_PAGES: Final = (Purpose.WEB_RESET,)
+OF_PAGES: Final = (Purpose.WEB_RESET, Purpose.CONFIRM)
 """Purposes of sessions that our own pages open: no API accepts their codes, and no link validates them."""
 
 
@@ -30,6 +32,7 @@ class Consumer(Enum):
     REGISTER_STAGE = frozenset({Purpose.REGISTER, Purpose.IDENTITY})
     RESET_STAGE = frozenset({Purpose.RESET})
     RESET_PAGE = frozenset({Purpose.WEB_RESET})
+    CONFIRM_PAGE = frozenset({Purpose.CONFIRM})
     BIND = frozenset({Purpose.IDENTITY})
 
     def takes(self, session: Session) -> bool:

@@ -138,6 +138,7 @@ class Validation:
         code = context.entropy.digits(6)
         link = context.entropy.token(count=24)
         origin = origin or Origin()
+        has_link = not isinstance(address, Phone) and purpose is not Purpose.CONFIRM
 
         def step(tx: Tx) -> str:
             # Always one query: a second one for the spelling would reveal by its time whether an account has the address.
@@ -169,7 +170,7 @@ class Validation:
                     self._message(purpose, session, holder, owner, link, code, origin, closes=closes),
                     Recipient(self._recipient(purpose, session, holder, owner), language),
                     channel=address.channel,
-                    expires_at=tokens.code_expires_at if isinstance(address, Phone) else tokens.link_expires_at,
+                    expires_at=tokens.link_expires_at if has_link else tokens.code_expires_at,
                     caller=client,
                 )
                 outbox.put(tx, context, job, now=now)
@@ -389,7 +390,7 @@ class Validation:
         closes: bool,
     ) -> messages.Message:
         return self._without_code(purpose, session, holder, owner, origin) or self._with_code(
-            purpose, session, holder, link, code, origin, closes=closes
+            purpose, session, holder, owner, link, code, origin, closes=closes
         )
 
     def _without_code(
@@ -415,6 +416,7 @@ class Validation:
         purpose: Purpose,
         session: Session,
         holder: Holder | None,
+        owner: str,
         link: str,
         code: str,
         origin: Origin,
@@ -423,10 +425,11 @@ class Validation:
     ) -> messages.Message:
         brand = self._context.brand
         base = self._context.config.server.public_base_url.rstrip("/")
+        host = urlsplit(base).hostname or ""
         common = {
             "brand": brand,
             "address": session.address,
-            "host": urlsplit(base).hostname or "",
+            "host": host,
             "link": f"{base}/confirm/{link}",
             "code": code,
             "code_minutes": CODE_LIFE // MINUTE,
@@ -441,6 +444,15 @@ class Validation:
         if purpose is Purpose.WEB_RESET and holder is not None:
             common["link"] = f"{base}/reset/{link}"
             return messages.ChoosePassword(**common, user_id=holder.user_id)  # type: ignore[arg-type]
+        if purpose is Purpose.CONFIRM:
+            return messages.ConfirmOwner(
+                brand=brand,
+                user_id=owner,
+                host=host,
+                code=code,
+                code_minutes=CODE_LIFE // MINUTE,
+                origin=origin.in_message(),
+            )
         if purpose is Purpose.IDENTITY and not session.owner:
             return messages.ConfirmForHomeserver(**common)  # type: ignore[arg-type]
         # A session of the identity server may be for an account of any homeserver.
@@ -450,7 +462,7 @@ class Validation:
     @staticmethod
     def _recipient(purpose: Purpose, session: Session, holder: Holder | None, owner: str) -> str:
         """The address as the account validated it, if an account has it: the caller may have typed a look-alike."""
-        if holder is not None and (purpose in RESETS or _is_taken(purpose, holder, owner)):
+        if holder is not None and (purpose in (*RESETS, Purpose.CONFIRM) or _is_taken(purpose, holder, owner)):
             return holder.address
         return session.address
 

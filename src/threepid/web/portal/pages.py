@@ -3,10 +3,22 @@
 from typing import Final
 
 from threepid.web.page import collect
-from threepid.web.portal import close, contacts, forgot, home, password, register, security, sessions, sign_in
+from threepid.web.portal import (
+    close,
+    confirm_by_code,
+    contacts,
+    forgot,
+    home,
+    password,
+    register,
+    security,
+    sessions,
+    sign_in,
+)
 
 PAGES: Final = collect(
     sign_in.PAGES,
+    confirm_by_code.PAGES,
     forgot.PAGES,
     register.PAGES,
     home.PAGES,

@@ -6,9 +6,10 @@ from phonenumbers import SUPPORTED_REGIONS
 
 from threepid.http.exchange import Answer
 from threepid.i18n import negotiation
-from threepid.spec.errors import Forbidden, LimitExceeded
+from threepid.spec.errors import Forbidden, LimitExceeded, MatrixError
 from threepid.web.dispatch import CONFIRM, SIGN_IN
 from threepid.web.page import Access, Form, page
+from threepid.web.portal import confirm_by_code
 from threepid.web.visit import SignedIn, Visit, signed_in_cookies, signed_out_cookies
 
 
@@ -59,7 +60,9 @@ async def show_confirm(visit: SignedIn) -> Answer:
     """Ask for the password again."""
     if visit.homeserver.web_sessions.is_confirmed(visit.session):
         return visit.redirect(visit.next)
-    return visit.show("portal/confirm.html", problem=None)
+    if not await confirm_by_code.has_password(visit):
+        return visit.redirect(confirm_by_code.path(visit))
+    return await _ask_to_confirm(visit)
 
 
 @page("POST", CONFIRM)
@@ -70,8 +73,18 @@ async def confirm(visit: SignedIn, form: ConfirmForm) -> Answer:
             visit.user_id, form.password, token=visit.token, client=visit.client
         )
     except (Forbidden, LimitExceeded) as error:
-        return visit.show("portal/confirm.html", status=error.status, problem=error.text)
+        return await _ask_to_confirm(visit, error)
     return visit.redirect(visit.next, set_cookies=signed_in_cookies(token))
+
+
+async def _ask_to_confirm(visit: SignedIn, error: MatrixError | None = None) -> Answer:
+    contacts = await visit.homeserver.confirming.contacts(visit.user_id)
+    return visit.show(
+        "portal/confirm.html",
+        status=error.status if error else 200,
+        problem=error.text if error else None,
+        by_code=confirm_by_code.path(visit) if contacts else None,
+    )
 
 
 @page("POST", "/account/sign-out", access=Access.ANYONE)
