@@ -9,8 +9,6 @@ from web.visitor import DONE, Page, Visitor, begin, completed
 from world import PASSWORD, World
 
 EMAIL = "m.login.email.identity"
-SWITCH = "Change language"
-"""The button in the footer."""
 PHONE = "m.login.msisdn"
 NAMED = {"username": "bob"}
 """A page asks for an address only when the app has said whose it becomes."""
@@ -73,7 +71,7 @@ def test_after_too_many_wrong_codes_another_mail_begins_anew(world: World) -> No
     assert "Too many wrong codes" in told[-1]
     # The way on is a new code: there is no field for another guess, and the right one comes too late.
     assert "code" not in visitor.page.fields
-    assert list(visitor.page.buttons) == ["Send a new code", SWITCH]
+    assert list(visitor.page.buttons) == ["Send a new code"]
     hidden = visitor.page.fields
     late = visitor.send({**hidden, "action": "code", "code": old.code})
     assert "Too many wrong codes" in late.problem
@@ -98,7 +96,7 @@ def test_a_code_that_is_too_old_is_told_and_replaced(world: World) -> None:
     old = world.mail()
     world.clock.advance(11 * 60_000)
     assert visitor.press("Continue", code=old.code).problem.startswith("This code has expired")
-    assert list(visitor.page.buttons) == ["Send a new code", SWITCH]
+    assert list(visitor.page.buttons) == ["Send a new code"]
     assert visitor.press("Send a new code").problem == ""
     assert visitor.press("Continue", code=world.mail().code).heading == DONE
 
@@ -238,7 +236,7 @@ def phones(database_url: str, tmp_path: Path) -> Iterator[World]:
 def test_a_phone_number_is_typed_as_at_home_or_with_its_country(phones: World, typed: str, country: str) -> None:
     session = begin(phones, body=NAMED)["session"]
     visitor = Visitor.at_stage(phones, PHONE, session)
-    assert [option for option in visitor.page.options if option.isupper()] == ["DE", "GB"]
+    assert visitor.page.options == ["DE", "GB"]
     visitor.press("Send me a code", address=typed, country=country)
     assert "+447400123456" in visitor.page.text
     assert "I pressed the button" not in visitor.page.buttons

@@ -108,7 +108,9 @@ def test_documents_are_shown_in_the_language_of_the_browser_and_accepted_one_by_
     for missing in ((), ("accept-privacy",)):
         refused = visitor.press("Ich stimme zu", check=missing)
         assert (refused.status, refused.problem) == (400, "Lies alles und stimme allem zu, um weiterzumachen.")
-    assert visitor.press("Ich stimme zu", check=("accept-privacy", "accept-rules")).heading == "Danke, das hat geklappt"
+    assert (
+        visitor.press("Ich stimme zu", check=("accept-privacy", "accept-rules")).heading == "✓ Danke, das hat geklappt"
+    )
 
 
 def test_a_document_that_was_replaced_meanwhile_is_not_accepted(guarded: World) -> None:
