@@ -16,7 +16,7 @@ from threepid.api.dispatch import Dispatcher
 from threepid.api.endpoints import ALL
 from threepid.cli import app as commands
 from threepid.web import site
-from threepid.web.render import Pages
+from threepid.web.render import Templates
 from world import World
 
 ROOT = Path(__file__).parent.parent
@@ -286,11 +286,11 @@ def test_a_server_process_writes_no_secret_into_its_log(tmp_path: Path) -> None:
 
 def test_a_proxy_is_told_of_every_path_that_people_and_programs_use(world: World) -> None:
     guide = (ROOT / "docs" / "guides" / "reverse-proxy.md").read_text(encoding="utf-8")
-    told = re.findall(r"^\| `(/[^`]+/)` \|", guide, re.MULTILINE)
+    told = re.findall(r"^\| `(/[^`]+)` \|", guide, re.MULTILINE)
     server = world.server
     routes = [
         *Dispatcher(server.services, endpoints.served(server.context.config)).routes(),
-        *site.routes(server.services, Pages("x")),
+        *site.routes(server.services, Templates(server.context.config, "x")),
     ]
     # The mailbox is for development only, and `/` may belong to another site.
     served = [

@@ -26,7 +26,7 @@ from threepid.http.exchange import by_path
 from threepid.startup import Secrets
 from threepid.storage.engine.database import Database
 from threepid.web import site
-from threepid.web.render import Pages
+from threepid.web.render import Templates
 
 _log = structlog.get_logger()
 
@@ -65,10 +65,10 @@ class Server:
         )
         dispatcher = Dispatcher(self.services, served(settings), strict=strict)
         self._background = Background(self.services, self.worker, dispatcher.counts) if background else None
-        pages = Pages(self.context.brand)
+        templates = Templates(settings, self.context.brand)
         self.asgi = asgi.build(
-            [*dispatcher.routes(), *site.routes(self.services, pages)],
-            by_path(FALLBACKS, site.fallbacks(pages)),
+            [*dispatcher.routes(), *site.routes(self.services, templates)],
+            by_path(FALLBACKS, site.fallbacks(templates)),
             trusted_proxies=config.trusted_proxies(settings),
             startup=self.start,
             shutdown=self.stop,

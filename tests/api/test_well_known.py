@@ -57,5 +57,25 @@ def test_pages_of_every_origin_may_ask(world: World, path: str) -> None:
 
 
 def test_what_else_is_well_known_is_json_too(world: World) -> None:
-    answer = world.get("/.well-known/matrix/support")
+    answer = world.get("/.well-known/matrix/nothing")
     assert (answer.status_code, answer.json()["errcode"]) == (404, "M_UNRECOGNIZED")
+
+
+@pytest.mark.parametrize(
+    ("contact", "support"),
+    [
+        ("help@example.org", {"contacts": [{"email_address": "help@example.org", "role": "m.role.admin"}]}),
+        ("mailto:help@example.org", {"contacts": [{"email_address": "help@example.org", "role": "m.role.admin"}]}),
+        ("https://example.org/help", {"support_page": "https://example.org/help"}),
+    ],
+)
+def test_the_contact_is_told_by_servers_of_either_role(
+    database_url: str, tmp_path: Path, contact: str, support: object
+) -> None:
+    with World(database_url, tmp_path, accounts=None, web__contact=contact) as world:
+        assert world.get("/.well-known/matrix/support").json() == support
+
+
+def test_a_server_without_a_contact_has_no_support(world: World) -> None:
+    answer = world.get("/.well-known/matrix/support")
+    assert (answer.status_code, answer.json()["errcode"]) == (404, "M_NOT_FOUND")

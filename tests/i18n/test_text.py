@@ -22,7 +22,18 @@ from threepid.spec.errors import MatrixError
 
 SRC = Path(threepid.__file__).parent
 TEMPLATES = sorted(path for path in SRC.rglob("templates/**/*") if path.suffix in (".html", ".txt"))
-SHOWN = ("alt", "aria-label", "content", "data-failed", "data-no-app", "data-no-server", "placeholder", "title")
+SHOWN = (
+    "alt",
+    "aria-label",
+    "content",
+    "data-failed",
+    "data-hide",
+    "data-show",
+    "data-no-app",
+    "data-no-server",
+    "placeholder",
+    "title",
+)
 """Attributes that people see or hear."""
 NOT_SENTENCES = {"width=device-width, initial-scale=1", "light dark", "noindex", "telephone=no"}
 

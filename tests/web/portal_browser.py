@@ -1,5 +1,6 @@
 """A person's browser without JavaScript: it keeps cookies, follows redirects and says where its forms come from."""
 
+import html
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -41,6 +42,14 @@ class Browser(Visitor):
 
     def send(self, fields: dict[str, str], **headers: str) -> Page:
         return self.submit(fields, self.path, **headers)
+
+    def speak(self, language: str, **headers: str) -> Page:
+        """Choose the language in the footer."""
+        action, language_field = 'action="/language"', f'<option value="{language}"'
+        assert action in self.page.html
+        assert language_field in self.page.html
+        back = html.unescape(self.page.html.partition('name="next" value="')[2].partition('"')[0])
+        return self.submit({"language": language, "next": back}, "/language", **headers)
 
     def sign_in(self, username: str = "alice", password: str = PASSWORD) -> None:
         """Sign in on the page that asks for it."""

@@ -11,7 +11,7 @@ import pytest
 from captcha_provider import CaptchaProvider
 from threepid.i18n.templates import translate
 from threepid.web import site
-from threepid.web.render import Pages
+from threepid.web.render import Templates
 from web.visitor import Page, Visitor, begin
 from world import BASE, PASSWORD, World
 
@@ -74,7 +74,7 @@ def test_every_route_and_each_of_its_errors_has_the_headers(everything: World) -
     world = everything
     routes = [
         route
-        for route in site.routes(world.server.services, Pages("example.org"))
+        for route in site.routes(world.server.services, Templates(world.server.context.config, "x"))
         if not route.template.startswith("/static/")
     ]
     assert len(routes) > 10

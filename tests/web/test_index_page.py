@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
-from world import BASE, World
+from web.visitor import Page
+from world import World
+
+LOCAL: dict[str, Any] = {"server__public_base_url": "http://localhost:8008"}
 
 
 def terms(name: str, **languages: str) -> dict[str, object]:
@@ -16,45 +19,49 @@ def terms(name: str, **languages: str) -> dict[str, object]:
     }
 
 
-def test_it_says_what_this_server_is_and_leads_on(database_url: str, tmp_path: Path) -> None:
-    documents: dict[str, Any] = {
-        "accounts__terms": [terms("Terms of use", de="https://example.org/agb", en="https://example.org/terms")]
-    }
-    with World(database_url, tmp_path, **documents) as world:
-        page = world.get("/")
-        assert page.status_code == 200
-        for text in (
-            "@alice:example.org",
-            BASE,
-            "You can create an account",
-            "identity server",
-            "matrix.example.org",
-        ):
+def test_a_development_server_says_where_everything_is(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, **LOCAL) as world:
+        page = Page(world.get("/"))
+        assert page.status == 200
+        for text in ("@alice:example.org", "http://localhost:8008", "README.md", "docs/endpoints.md", "Ctrl-C"):
             assert text in page.text
-        assert '<a href="https://example.org/terms">Terms of use</a>' in page.text
-        assert "agb" not in page.text
-        assert '<a href="/mailbox/">' in page.text
-        assert "Page not found" not in page.text
+        assert "SMS" not in page.text
+        assert [page.links[name]["href"] for name in ("Account portal", "Mailbox")] == ["/account/", "/mailbox/"]
         assert world.get("/mailbox/").status_code == 200
         assert world.call("HEAD", "/").status_code == 200
         assert world.post("/").status_code == 405
         assert world.get("/index.html").status_code == 404
 
 
-@pytest.mark.parametrize(("registration", "text"), [("token", "registration token"), ("closed", "create new accounts")])
-def test_it_says_who_can_register(database_url: str, tmp_path: Path, registration: str, text: str) -> None:
-    with World(database_url, tmp_path, accounts__registration=registration) as world:
-        assert text in world.get("/").text
-        assert "You can create an account in your app." not in world.get("/").text
+def test_a_development_server_without_accounts_names_no_portal(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, accounts=None, sms__countries=["GB"], **LOCAL) as world:
+        page = Page(world.get("/"))
+        assert "Account portal" not in page.links
+        assert "SMS" in page.text
 
 
-def test_it_promises_nothing_that_is_off(database_url: str, tmp_path: Path) -> None:
-    smtp = [{"transport": "smtp", "host": "mail.example.org"}]
-    with World(database_url, tmp_path, accounts=None, email__via=smtp) as world:
-        page = world.get("/").text
-        assert "This is a Matrix identity server" in page
-        assert "homeserver" not in page
-        assert "mailbox" not in page
-        assert "phone" not in page
-    with World(database_url, tmp_path, identity=None) as world:
-        assert "identity server" not in world.get("/").text
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {**LOCAL, "email__via": [{"transport": "smtp", "host": "mail.example.org"}]}, {**LOCAL, "email": None}],
+)
+def test_a_homeserver_leads_to_the_account(database_url: str, tmp_path: Path, changes: dict[str, Any]) -> None:
+    with World(database_url, tmp_path, **changes) as world:
+        answer = world.get("/")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/account/")
+
+
+def test_an_identity_server_says_what_it_is_and_nothing_that_is_off(database_url: str, tmp_path: Path) -> None:
+    documents: dict[str, Any] = {
+        "identity__terms": [terms("Terms of use", de="https://example.org/agb", en="https://example.org/terms")]
+    }
+    with World(database_url, tmp_path, accounts=None, web__contact="help@example.org", **documents) as world:
+        page = Page(world.get("/"))
+        assert "This is a Matrix identity server." in page.text
+        assert page.links["Terms of use"]["href"] == "https://example.org/terms"
+        assert page.links["Contact"]["href"] == "mailto:help@example.org"
+        assert "homeserver" not in page.text
+        assert "phone" not in page.text
+
+
+def test_a_page_that_does_not_exist_leads_to_the_start(world: World) -> None:
+    assert Page(world.get("/nothing")).links["Go to the start page"]["href"] == "/"

@@ -19,7 +19,7 @@ REFERENCES = (
     "aria-owns",
 )
 """Attributes that name other elements by their ids."""
-VOID = frozenset({"meta", "link", "input", "br"})
+VOID = frozenset({"meta", "link", "input", "br", "img"})
 
 
 class Page(HTMLParser):
@@ -30,6 +30,8 @@ class Page(HTMLParser):
         self.status = answer.status_code
         self.headers = answer.headers
         self.html = answer.text
+        self.has_ended = False
+        """Has the footer begun? Its form, which is on every page, is left out of what follows."""
         self.fields: dict[str, str] = {}
         self.attributes: dict[str, dict[str, str | None]] = {}
         """The attributes of each field, by its name."""
@@ -67,9 +69,17 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
         self.structure.append((tag, tuple(given)))
+        if tag == "footer":
+            self.has_ended = True
         if "id" in given:
             self._ids.append(given["id"] or "")
         self._references += [(tag, one, given[one] or "") for one in REFERENCES if one in given]
+        if not self.has_ended:
+            self._note_input(tag, given)
+        if tag not in VOID:
+            self._open.append((tag, given, []))
+
+    def _note_input(self, tag: str, given: dict[str, str | None]) -> None:
         name = given.get("name") or ""
         self._note_form(tag, given)
         if tag == "input" and given.get("type") == "checkbox":
@@ -85,8 +95,6 @@ class Page(HTMLParser):
                 self.fields[self._select] = self.options[-1]
         elif tag == "script":
             self.scripts.append(given.get("src"))
-        if tag not in VOID:
-            self._open.append((tag, given, []))
 
     def _note_form(self, tag: str, given: dict[str, str | None]) -> None:
         if tag == "form":
@@ -106,7 +114,7 @@ class Page(HTMLParser):
             assert not re.search(r"[a-z][.!?][A-Z]", text), f"two sentences without a blank: {text}"
         if tag == "h1":
             self.heading = text
-        elif tag == "button":
+        elif tag == "button" and not self.has_ended:
             name = given.get("name")
             self.form_of[text] = len(self.forms) - 1
             self.buttons[text] = (name, given.get("value") or "") if name else None

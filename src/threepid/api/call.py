@@ -12,6 +12,7 @@ from threepid.domain.authentication.stages import Subject, Task
 from threepid.domain.authentication.uia import Authentication
 from threepid.domain.origin import Origin, of_caller
 from threepid.domain.services import Homeserver, IdentityServer, Services
+from threepid.i18n import negotiation
 from threepid.spec.endpoint import Auth, Endpoint
 from threepid.spec.signing import SignedRequest
 from threepid.spec.uia import AuthData, Flow
@@ -28,6 +29,8 @@ class Call(Struct, frozen=True, kw_only=True):
     """The caller's IP address."""
     user_agent: str = ""
     """The `User-Agent` header."""
+    accept_language: str = ""
+    """The `Accept-Language` header."""
     raw: dict[str, Any]
     """The body as received: User-Interactive Authentication is bound to it."""
     recalled: bytes | None = None
@@ -93,6 +96,11 @@ class Call(Struct, frozen=True, kw_only=True):
     def origin(self) -> Origin:
         """Time, network and user agent of this request, as its messages show them."""
         return of_caller(self.services.context.clock.now(), self.client, self.user_agent)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that the caller accepts, best first."""
+        return negotiation.wanted(self.accept_language)
 
     def _subject(self) -> Subject | None:
         return None

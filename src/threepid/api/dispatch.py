@@ -98,11 +98,11 @@ def error_answer(error: MatrixError) -> Answer:
 
 
 FALLBACKS: Final = Fallbacks(
-    not_found=lambda _path: error_answer(errors.Unrecognized()),
+    not_found=lambda _request: error_answer(errors.Unrecognized()),
     # Without CORS headers, a browser reports an unknown endpoint to its app as a network failure.
-    preflight=lambda _path: preflight(),
-    wrong_method=lambda _path: error_answer(errors.MethodNotAllowed()),
-    failure=lambda _path: error_answer(errors.Unknown()),
+    preflight=lambda _request: preflight(),
+    wrong_method=lambda _request: error_answer(errors.MethodNotAllowed()),
+    failure=lambda _request: error_answer(errors.Unknown()),
 )
 
 
@@ -162,6 +162,7 @@ class _Operation:
             endpoint=endpoint,
             client=client,
             user_agent=request.header("user-agent") or "",
+            accept_language=request.header("accept-language") or "",
             raw=raw,
             recalled=recalled,
             **caller,

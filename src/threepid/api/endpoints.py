@@ -63,7 +63,7 @@ IDENTITY: Final = collect(
     invitation.ENDPOINTS,
     legacy.ENDPOINTS,
 )
-OWN: Final = collect(health.ENDPOINTS)
+OWN: Final = collect(health.ENDPOINTS, well_known.SUPPORT)
 ALL: Final = collect(ACCOUNTS, IDENTITY, OWN)
 
 

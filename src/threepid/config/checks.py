@@ -30,6 +30,7 @@ def warnings(config: Config) -> list[Problem]:
         *server.warnings(config.server),
         *database.warnings(config.database, config.server.data_dir),
         *policy.warnings(config.policy),
+        *web.warnings(config.web),
     ]
 
 

@@ -25,7 +25,7 @@ def job_types(services: Services) -> list[JobType]:
 
 def message_types(settings: Config, database: Database, clock: Clock) -> list[JobType]:
     """The job types of mails and SMS. Raises ConfigError and TemplateError, like `job_types`."""
-    renderer = Renderer(settings.web.template_dir)
+    renderer = Renderer(settings.web.brand_folder, contact=settings.web.contact_name)
     found = []
     if settings.email is not None:
         found.append(mails(Mailer(settings.email, database), renderer, clock))

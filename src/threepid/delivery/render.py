@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from threepid.clock import MINUTE
+from threepid.delivery.segments import fits_one
 from threepid.domain import messages
 from threepid.domain.names import unlinked
 from threepid.domain.origin import Origin, from_text
@@ -31,7 +32,11 @@ TEXT: Final = ("sms.txt",)
 """The part of an SMS."""
 _OWN: Final = Path(__file__).parent / "templates"
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
+_FORMS: Final = (0, 1, 2)
+"""Values of `brief` in the templates of SMS: the whole text, what happened, and that in a few words."""
 _LIFETIME: Final = "_minutes"
+_PAGES: Final = "pages"
+"""The folder beside those of the messages that has templates of pages."""
 _STOP_LINK: Final = "stop_link"
 _GAP: Final = re.compile(r"\n{3,}")
 _WIDTH: Final = 76
@@ -59,11 +64,12 @@ class Rendered(Struct, frozen=True):
 class Renderer:
     """Renders mails and SMS from templates."""
 
-    def __init__(self, override: str = "") -> None:
-        """`override` is the operator's folder, which comes first; '' for none.
+    def __init__(self, override: str = "", *, contact: str = "") -> None:
+        """`override` is the operator's folder, which comes first; '' for none. `contact` tells people how to reach the operator.
 
         With it, every message is rendered once to find mistakes at the start. Raises TemplateError.
         """
+        self._contact = contact
         self._roots = [Path(override), _OWN] if override else [_OWN]
         self._environment = by_language(self._make_environment)
         self._place = lru_cache(maxsize=256)(self._find)
@@ -92,7 +98,13 @@ class Renderer:
         return Rendered(_one_line(subject), _filled(text), self._inliner.inline(html), stop_link)
 
     def _text(self, folder: str, language: str, values: dict[str, Any]) -> str:
-        return _squeezed(self._part(f"{folder}/{TEXT[0]}", language, values))
+        """The longest form of the text that fits into one SMS; else the shortest."""
+        text = ""
+        for brief in _FORMS:
+            text = _squeezed(self._part(f"{folder}/{TEXT[0]}", language, {**values, "brief": brief}))
+            if fits_one(text):
+                break
+        return text
 
     def _part(self, template: str, language: str, values: dict[str, Any]) -> str:
         return self._environment(language).get_template(template).render(values)
@@ -107,6 +119,7 @@ class Renderer:
             auto_reload=False,  # only templates that were checked at the start are used, and no mail costs a stat()
         )
         environment.filters["unlinked"] = unlinked
+        environment.globals["operator_contact"] = self._contact
         return environment
 
     def _find(self, template: str, language: str, parts: tuple[str, ...]) -> tuple[str, str]:
@@ -123,7 +136,7 @@ class Renderer:
         if not override.is_dir():
             raise TemplateError(f"{override}: this folder does not exist.")
         examples = {example.template: example for example in messages.EXAMPLES}
-        for folder in sorted(path for path in override.iterdir() if path.is_dir()):
+        for folder in sorted(path for path in override.iterdir() if path.is_dir() and path.name != _PAGES):
             if folder.name not in examples:
                 raise TemplateError(f"{folder}: there is no message {folder.name}, only {', '.join(sorted(examples))}.")
             _check_complete(folder)

@@ -42,7 +42,7 @@ class Recipient(Struct, frozen=True):
 
     address: str
     language: str = DEFAULT_LANGUAGE
-    """A BCP 47 tag. It has no meaning for a server."""
+    """The tag of the language that `languages.of_account` finds for a person. It has no meaning for a server."""
 
     def __repr__(self) -> str:
         """Leave out the address, because it must not get into a log."""

@@ -25,6 +25,7 @@ from threepid.domain.identity.associations import Associations
 from threepid.domain.identity.invites import Invites
 from threepid.domain.identity.lookup import Lookup
 from threepid.domain.identity.terms import Terms
+from threepid.domain.languages import Languages
 from threepid.domain.lifecycle.closing import Closing
 from threepid.domain.lifecycle.confirming import Confirming
 from threepid.domain.lifecycle.export import Export
@@ -54,6 +55,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     confirming: Confirming
     devices: Devices
     export: Export
+    languages: Languages
     logins: Logins
     passwords: Passwords
     portal_contacts: PortalContacts
@@ -169,6 +171,7 @@ def _homeserver(
         confirming=Confirming(context, validation, web_sessions),
         devices=devices,
         export=Export(context, web_sessions),
+        languages=Languages(context),
         logins=logins,
         passwords=passwords,
         portal_contacts=PortalContacts(context, validation, threepids, bindings, associations),

@@ -66,16 +66,16 @@ def build(
             path = _with_marked_slashes(raw)
         found = find(path)
         if found is None:
-            return (fallbacks.preflight if request.method == "OPTIONS" else fallbacks.not_found)(path)
+            return (fallbacks.preflight if request.method == "OPTIONS" else fallbacks.not_found)(request)
         resource, variables = found
         handle = resource.handlers.get(request.method)
         if handle is None:
-            return _allowing(resource, fallbacks.wrong_method(path))
+            return _allowing(resource, fallbacks.wrong_method(request))
         try:
             return await handle(request, variables)
         except Exception:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
             _log.exception("request_crashed")
-            return fallbacks.failure(path)
+            return fallbacks.failure(request)
 
     async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":

@@ -86,20 +86,20 @@ class Route(Struct, frozen=True):
 class Fallbacks(Struct, frozen=True):
     """Answers for requests that no route serves: an unknown path, OPTIONS on one, a wrong method, a failure."""
 
-    not_found: Callable[[str], Answer]
-    preflight: Callable[[str], Answer]
-    wrong_method: Callable[[str], Answer]
-    failure: Callable[[str], Answer]
+    not_found: Callable[[Request], Answer]
+    preflight: Callable[[Request], Answer]
+    wrong_method: Callable[[Request], Answer]
+    failure: Callable[[Request], Answer]
 
 
 def by_path(of_api: Fallbacks, of_site: Fallbacks) -> Fallbacks:
     """JSON for paths of the API, pages for all others."""
 
-    def choose(path: str) -> Fallbacks:
-        return of_api if path.startswith(("/_", "/.well-known/")) else of_site
+    def choose(request: Request) -> Fallbacks:
+        return of_api if request.path.startswith(("/_", "/.well-known/")) else of_site
 
-    def wrap(pick: Callable[[Fallbacks], Callable[[str], Answer]]) -> Callable[[str], Answer]:
-        return lambda path: pick(choose(path))(path)
+    def wrap(pick: Callable[[Fallbacks], Callable[[Request], Answer]]) -> Callable[[Request], Answer]:
+        return lambda request: pick(choose(request))(request)
 
     return Fallbacks(
         not_found=wrap(lambda of: of.not_found),

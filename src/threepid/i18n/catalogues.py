@@ -5,6 +5,7 @@ English has no catalogue, because the message IDs are the English sentences.
 
 import gettext
 import io
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -19,6 +20,28 @@ LOCALE: Final = Path(__file__).parent / "locale"
 DOMAIN: Final = "threepid"
 
 Catalogue: TypeAlias = gettext.NullTranslations
+
+_NAMES: Final[Mapping[str, str]] = {
+    "ar": "العربية",
+    "cs": "Čeština",
+    "de": "Deutsch",
+    "en": "English",
+    "es": "Español",
+    "fa": "فارسی",
+    "fr": "Français",
+    "he": "עברית",
+    "it": "Italiano",
+    "ja": "日本語",
+    "ko": "한국어",
+    "nl": "Nederlands",
+    "pl": "Polski",
+    "pt-BR": "Português (Brasil)",
+    "ru": "Русский",
+    "tr": "Türkçe",
+    "uk": "Українська",
+    "zh-Hans": "简体中文",
+}
+"""The languages' own names. Babel has them, too, but would load the data of every language to name it."""
 
 
 @cache
@@ -47,6 +70,11 @@ def locale(language: str) -> Locale:
         return Locale.parse(language, sep="-")
     except (UnknownLocaleError, ValueError):
         return Locale(DEFAULT_LANGUAGE)
+
+
+def own_name(language: str) -> str:
+    """The name of a language in itself, such as `Deutsch`."""
+    return _NAMES.get(language) or locale(language).get_display_name() or language
 
 
 def direction(language: str) -> str:

@@ -7,6 +7,15 @@ from threepid.i18n.catalogues import DEFAULT_LANGUAGE
 
 _MAX_HEADER: Final = 500
 _MAX_TAG: Final = 35
+_SAME: Final = {
+    "iw": "he",
+    "zh-cn": "zh-hans",
+    "zh-sg": "zh-hans",
+    "zh-hk": "zh-hant",
+    "zh-mo": "zh-hant",
+    "zh-tw": "zh-hant",
+}
+"""Tags that mean a language by its former code, or a script by the country that writes it."""
 
 
 def wanted(header: str | None) -> tuple[str, ...]:
@@ -25,7 +34,8 @@ def best(wishes: Iterable[str], available: Sequence[str]) -> str:
     by_tag = {tag.lower(): tag for tag in reversed(available)}
     by_language = {tag.lower().partition("-")[0]: tag for tag in reversed(available)}
     for wish in (*wishes, DEFAULT_LANGUAGE):
-        found = by_tag.get(wish) or by_tag.get(wish.partition("-")[0]) or by_language.get(wish.partition("-")[0])
+        known = [_SAME.get(tag, tag) for tag in _widening(wish.lower())]
+        found = next(filter(None, map(by_tag.get, known)), None) or by_language.get(known[-1])
         if found:
             return found
     return available[0]
@@ -36,6 +46,12 @@ def country(wishes: Iterable[str], available: Iterable[str]) -> str | None:
     codes = set(available)
     named = (part.upper() for wish in wishes for part in wish.split("-")[1:])
     return next((code for code in named if code in codes), None)
+
+
+def _widening(tag: str) -> list[str]:
+    """`tag` and its more general tags: `zh-hant-tw`, `zh-hant`, `zh`."""
+    parts = tag.split("-")
+    return ["-".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
 
 def _is_tag(text: str) -> bool:

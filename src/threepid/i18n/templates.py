@@ -10,13 +10,13 @@ from functools import cache
 from typing import Any, Final
 
 import jinja2
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date
 from jinja2 import nodes
 from jinja2.ext import InternationalizationExtension
 from markupsafe import Markup
 
 from threepid.clock import SECOND
-from threepid.i18n.catalogues import catalogue, direction, locale
+from threepid.i18n.catalogues import DEFAULT_LANGUAGE, catalogue, direction, locale
 from threepid.i18n.text import Duration, Text
 
 LANGUAGE: Final = "language"
@@ -58,13 +58,13 @@ def translate(environment: jinja2.Environment, language: str) -> None:
         said = {name: shown(value) for name, value in values.items()}
         return (Markup(sentence) if context.autoescape else sentence) % said  # noqa: S704
 
-    def date_time(milliseconds: int) -> str:
-        # In UTC: the server does not know where the reader lives.
-        time = datetime.fromtimestamp(milliseconds // SECOND, UTC)
-        return f"{format_datetime(time, 'd MMMM y HH:mm', locale=locale(language))} UTC"
-
     def date(milliseconds: int) -> str:
-        return format_date(datetime.fromtimestamp(milliseconds // SECOND, UTC), "d MMMM y", locale=locale(language))
+        # In UTC: the server does not know where the reader lives.
+        style = "d MMMM y" if language == DEFAULT_LANGUAGE else "long"
+        return format_date(datetime.fromtimestamp(milliseconds // SECOND, UTC), style, locale=locale(language))
+
+    def date_time(milliseconds: int) -> str:
+        return f"{date(milliseconds)} {datetime.fromtimestamp(milliseconds // SECOND, UTC):%H:%M} UTC"
 
     environment.globals["ngettext"] = ngettext
     environment.filters["date_time"] = date_time

@@ -12,11 +12,11 @@ from threepid.http.cookies import Cookie
 from threepid.http.exchange import Answer, Handle, Request, Route
 from threepid.http.failures import as_error
 from threepid.http.parameters import parse_parameters
-from threepid.i18n import Text, negotiation
+from threepid.i18n import Text
 from threepid.spec.errors import Forbidden
 from threepid.web.page import Access, Page
-from threepid.web.render import Pages, is_secure
-from threepid.web.visit import SESSION, VISITOR, SignedIn, Visit, local_path, signed_out_cookies
+from threepid.web.render import Pages, Templates, is_secure
+from threepid.web.visit import SESSION, VISITOR, SignedIn, Visit, language_cookie, local_path, signed_out_cookies
 
 SIGN_IN: Final = "/account/sign-in"
 CONFIRM: Final = "/account/confirm"
@@ -26,24 +26,24 @@ _OUTDATED: Final = Text(
 )
 
 
-def routes(services: Services, pages: Pages, declared: Iterable[Page]) -> list[Route]:
+def routes(services: Services, templates: Templates, declared: Iterable[Page]) -> list[Route]:
     """One route for each path."""
     pages_of = list(declared)
     shown = frozenset(page.path for page in pages_of if page.method == "GET")
     by_path: dict[str, dict[str, Handle]] = {}
     for page in pages_of:
-        by_path.setdefault(page.path, {})[page.method] = _Door(services, pages, page, shown).handle
+        by_path.setdefault(page.path, {})[page.method] = _Door(services, templates, page, shown).handle
     return [Route(path, handlers) for path, handlers in by_path.items()]
 
 
 class _Door:
     """The way to one page."""
 
-    def __init__(self, services: Services, pages: Pages, page: Page, shown: frozenset[str]) -> None:
+    def __init__(self, services: Services, templates: Templates, page: Page, shown: frozenset[str]) -> None:
         """`shown` are the paths that can be opened, not only sent a form to."""
         self._services = services
         self._config = services.context.config
-        self._pages = pages
+        self._templates = templates
         self._page = page
         self._is_shown = page.path in shown
         self._base = self._config.server.public_base_url.rstrip("/")
@@ -51,18 +51,18 @@ class _Door:
 
     async def handle(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """The answer to `request`; turns every exception into a page."""
-        language = self._language(request)
+        pages = self._templates.pages(request, here=self._here(request))
         try:
-            return await self._answer(request, variables, language)
+            return await self._answer(request, variables, pages)
         except Exception as error:  # noqa: BLE001 - the last resort: nothing of it may reach the person
             known = as_error(error, self._services.context.entropy, where=self._page.name)
-            return self._pages.error(known, language=language)
+            return pages.error(known)
 
-    async def _answer(self, request: Request, variables: Mapping[str, str], language: str) -> Answer:
+    async def _answer(self, request: Request, variables: Mapping[str, str], pages: Pages) -> Answer:
         page = self._page
-        token = self._cookie(request, SESSION)
+        token = self._cookie(request, SESSION) if self._services.homeserver else ""
         session = await self._session(request, token) if token else None
-        visit = self._visit(request, variables, language, token, session)
+        visit = await self._visit(request, variables, pages, token, session)
         if page.access is not Access.ANYONE and session is None:
             return visit.redirect(
                 _with_next(SIGN_IN, self._here(request)), set_cookies=signed_out_cookies() if token else ()
@@ -95,20 +95,24 @@ class _Door:
             token, client=request.client, user_agent=request.header("user-agent") or ""
         )
 
-    def _visit(
-        self, request: Request, variables: Mapping[str, str], language: str, token: str, session: WebSession | None
+    async def _visit(
+        self, request: Request, variables: Mapping[str, str], pages: Pages, token: str, session: WebSession | None
     ) -> Visit:
         context = self._services.context
         visitor = self._cookie(request, VISITOR)
         new: tuple[Cookie, ...] = ()
-        if session is None and not visitor:
+        if session is None and not visitor and self._page.csrf:
             visitor = context.entropy.token()
             new = (Cookie(VISITOR, visitor),)
+        if session is not None:
+            chosen = await self._services.require_homeserver().languages.chosen(session.user_id)
+            if chosen is not None and chosen != self._templates.language_cookie(request):
+                new = (language_cookie(chosen),)  # the pages that do not know the account speak its language, too
+            pages = self._templates.pages(request, here=self._here(request), chosen=chosen)
         values: dict[str, Any] = {
             "services": self._services,
-            "pages": self._pages,
-            "language": language,
-            "languages": negotiation.wanted(request.header("accept-language")),
+            "pages": pages,
+            "languages": pages.wishes,
             "client": request.client,
             "user_agent": request.header("user-agent") or "",
             "target": request.target,
@@ -133,9 +137,6 @@ class _Door:
         ):
             raise Forbidden(_OUTDATED)
         return form
-
-    def _language(self, request: Request) -> str:
-        return negotiation.best(negotiation.wanted(request.header("accept-language")), self._pages.languages)
 
 
 def _with_next(path: str, target: str) -> str:

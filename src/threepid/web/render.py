@@ -1,30 +1,38 @@
 """Renders pages from templates, with the headers that every page has."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import jinja2
 import msgspec
+from msgspec import Struct
 
 from threepid.config import Config
+from threepid.domain.languages import offered
+from threepid.http import cookies
 from threepid.http.cookies import Cookie
-from threepid.http.exchange import Answer, Headers
-from threepid.i18n import Text
-from threepid.i18n.catalogues import DEFAULT_LANGUAGE
+from threepid.http.exchange import Answer, Headers, Request
+from threepid.i18n import Text, negotiation
+from threepid.i18n.catalogues import own_name
 from threepid.i18n.templates import by_language
 from threepid.spec.errors import MatrixError, Unknown
+from threepid.web.brand import BrandFolder
 
 _POLICY: Final[Mapping[str, str]] = {
     "default-src": "'none'",
     "style-src": "'self'",
+    "script-src": "'self'",
+    "img-src": "'self'",
     "form-action": "'self'",
     "frame-ancestors": "'none'",
     "base-uri": "'none'",
 }
+LANGUAGE: Final = "threepid-language"
+"""The cookie of a browser whose person has chosen a language."""
+_OWN: Final = Path(__file__).parent / "templates"
 _OUR_FAULT: Final = Text("This was our fault. Please try again in a moment.")
-SCRIPT: Final[Mapping[str, str]] = {"script-src": "'self'"}
-"""Policy directives of pages that load one of our scripts."""
 
 
 def content_security_policy(allow: Mapping[str, str] | None = None) -> str:
@@ -41,26 +49,64 @@ HEADERS: Final = Headers(
 )
 
 
-class Pages:
-    """Renders the templates of `web/templates`."""
+class Templates:
+    """The templates of all pages, compiled once for each language."""
 
-    def __init__(self, brand: str) -> None:
+    def __init__(self, config: Config, brand: str) -> None:
         """`brand` is the server's name as pages show it."""
+        self.languages = offered(config)
+        """The tags of the languages that pages can be shown in."""
+        self._secure = is_secure(config)
+        brand_dir = BrandFolder(config.web.brand_folder)
+        folders = [*brand_dir.pages, _OWN]
+        switch = [(tag, own_name(tag)) for tag in self.languages]
 
         def make() -> jinja2.Environment:
             environment = jinja2.Environment(
-                loader=jinja2.PackageLoader("threepid.web"),
+                loader=jinja2.FileSystemLoader(folders),
                 autoescape=True,
                 undefined=jinja2.StrictUndefined,
                 trim_blocks=True,
                 lstrip_blocks=True,
+                auto_reload=False,
             )
-            environment.globals["brand"] = brand
+            environment.globals |= {
+                "brand": brand,
+                "languages": switch,
+                "operator": config.web,
+                "logo": brand_dir.logo,
+                "colours": brand_dir.colours,
+            }
             return environment
 
-        self._environment = by_language(make)
-        self.languages = (DEFAULT_LANGUAGE,)
-        """The tags of the languages that pages can be shown in."""
+        self.environment = by_language(make)
+        """The environment of a language."""
+        brand_dir.check(make())
+
+    def pages(self, request: Request, *, here: str | None = None, chosen: str | None = None) -> "Pages":
+        """The pages for a request: in the language that an account has `chosen`, else in that of the browser.
+
+        The switch of the language leads back to `here`, by default the page that was requested.
+        """
+        cookie = self.language_cookie(request)
+        first = [tag for tag in (chosen, cookie) if tag in self.languages]
+        return Pages(self, (*first, *negotiation.wanted(request.header("accept-language"))), here or request.target)
+
+    def language_cookie(self, request: Request) -> str:
+        """The language of the browser's cookie, '' for none."""
+        return cookies.read(request.header("cookie"), LANGUAGE, secure=self._secure)
+
+
+class Pages:
+    """Renders pages in one language, for one request."""
+
+    def __init__(self, templates: Templates, wishes: Iterable[str], here: str) -> None:
+        """`here` is the path and query to which the switch of the language leads back."""
+        self.wishes = tuple(wishes)
+        """The languages that the person has chosen or the browser accepts, best first."""
+        self.language = negotiation.best(self.wishes, templates.languages)
+        self._environment = templates.environment(self.language)
+        self._here = here
 
     def page(
         self,
@@ -68,14 +114,13 @@ class Pages:
         /,
         *,
         status: int = 200,
-        language: str = DEFAULT_LANGUAGE,
         headers: Mapping[str, str] | None = None,
         allow: Mapping[str, str] | None = None,
         **values: Any,
     ) -> Answer:
         """The page of `template` with `values`; `allow` are policy directives that it needs."""
         own = {"Content-Security-Policy": content_security_policy(allow)} if allow else {}
-        html = self._environment(language).get_template(template).render(values)
+        html = self._environment.get_template(template).render(values, here=self._here)
         return Answer(
             status,
             html.encode("utf-8"),
@@ -84,27 +129,31 @@ class Pages:
         )
 
     def message(
-        self,
-        title: Text,
-        text: Text,
-        *,
-        status: int,
-        language: str = DEFAULT_LANGUAGE,
-        headers: Mapping[str, str] | None = None,
+        self, title: Text, text: Text, *, status: int, headers: Mapping[str, str] | None = None, way_on: bool = False
     ) -> Answer:
-        """A page with a title and a text only."""
-        return self.page("message.html", status=status, language=language, headers=headers, title=title, text=text)
+        """A page with a title and a text only; with `way_on`, also with a link to the page at `/`."""
+        return self.page("message.html", status=status, headers=headers, title=title, text=text, way_on=way_on)
 
-    def error(self, error: MatrixError, *, language: str = DEFAULT_LANGUAGE) -> Answer:
+    def error(self, error: MatrixError) -> Answer:
         """The error page of `error`."""
         if isinstance(error, Unknown):
-            return self.failure(error.text, language=language)
-        title = Text("This did not work")
-        return self.message(title, error.text, status=error.status, language=language, headers=error.headers())
+            return self.failure(error.text)
+        return self.message(Text("This did not work"), error.text, status=error.status, headers=error.headers())
 
-    def failure(self, text: Text = _OUR_FAULT, *, language: str = DEFAULT_LANGUAGE) -> Answer:
+    def failure(self, text: Text = _OUR_FAULT) -> Answer:
         """The error page of an unexpected failure."""
-        return self.message(Text("Something went wrong"), text, status=500, language=language)
+        return self.message(Text("Something went wrong"), text, status=500)
+
+
+PageHandle = Callable[[Pages, Request, Mapping[str, str]], Awaitable[Answer]]
+"""Answers a request with one of its pages; the third argument has the path variables."""
+
+
+class PageRoute(Struct, frozen=True):
+    """One path of pages that are not declared with `@page`, and its handler for each method."""
+
+    template: str
+    handlers: Mapping[str, PageHandle]
 
 
 def redirect(target: str) -> Answer:

@@ -7,23 +7,25 @@ from typing import Any, ClassVar, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from threepid.clock import SECOND
+from threepid.clock import DAY, SECOND
 from threepid.config import Config
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.web_sessions import LIFE, WebSession
 from threepid.domain.contacts.portal import Browser
+from threepid.domain.languages import offered
 from threepid.domain.origin import Origin, of_caller
 from threepid.domain.services import Homeserver, Services
 from threepid.http import cookies
 from threepid.http.cookies import Cookie
 from threepid.http.exchange import Answer
 from threepid.web.page import Access
-from threepid.web.render import Pages, is_secure, redirect, with_cookies
+from threepid.web.render import LANGUAGE, Pages, is_secure, redirect, with_cookies
 
 SESSION: Final = "threepid-session"
 """The cookie of a browser that is signed in."""
 VISITOR: Final = "threepid-visitor"
 """The cookie of a browser that is not: its forms are bound to it."""
+_LANGUAGE_LIFE: Final = 365 * DAY
 HOME: Final = "/account/"
 _OURS: Final = re.compile(r"/account/[a-z0-9/_-]*(?:\?[A-Za-z0-9&=%+._~-]*)?")
 
@@ -35,10 +37,8 @@ class Visit(Struct, frozen=True, kw_only=True):
 
     services: Services
     pages: Pages
-    language: str
-    """The tag of the language that the page is shown in."""
     languages: tuple[str, ...]
-    """The languages that the browser accepts, best first."""
+    """The languages that the person has chosen or the browser accepts, best first."""
     client: str
     """The visitor's IP address."""
     user_agent: str
@@ -69,6 +69,16 @@ class Visit(Struct, frozen=True, kw_only=True):
         return self.services.context.config
 
     @property
+    def language(self) -> str:
+        """The tag of the language that the page is shown in."""
+        return self.pages.language
+
+    @property
+    def offered_languages(self) -> tuple[str, ...]:
+        """The tags of the languages that pages can be shown in."""
+        return offered(self.config)
+
+    @property
     def homeserver(self) -> Homeserver:
         """The homeserver role; the portal is served only where it is configured."""
         return self.services.require_homeserver()
@@ -91,10 +101,7 @@ class Visit(Struct, frozen=True, kw_only=True):
         self, template: str, /, *, status: int = 200, set_cookies: tuple[Cookie, ...] = (), **values: Any
     ) -> Answer:
         """The page of `template` with `values`."""
-        return self.adopt(
-            self.pages.page(template, status=status, language=self.language, visit=self, **values),
-            set_cookies=set_cookies,
-        )
+        return self.adopt(self.pages.page(template, status=status, visit=self, **values), set_cookies=set_cookies)
 
     def adopt(self, answer: Answer, *, set_cookies: tuple[Cookie, ...] = ()) -> Answer:
         """`answer`, which has a page with forms of ours, for this visit."""
@@ -125,7 +132,7 @@ class SignedIn(Visit, frozen=True, kw_only=True):
     @property
     def browser(self) -> Browser:
         """The browser, as the domain sees it when it changes contacts."""
-        return Browser(self.user_id, self.session.session_id, self.grant, self.client)
+        return Browser(self.user_id, self.session.session_id, self.grant, self.client, self.languages)
 
     @property
     def grant(self) -> Grant:
@@ -136,6 +143,11 @@ class SignedIn(Visit, frozen=True, kw_only=True):
 def signed_in_cookies(token: str) -> tuple[Cookie, ...]:
     """The cookies of a browser that has just signed in: it is no visitor any more."""
     return (Cookie(SESSION, token, LIFE // SECOND), Cookie(VISITOR, "", 0))
+
+
+def language_cookie(language: str) -> Cookie:
+    """The cookie that keeps the language of a browser."""
+    return Cookie(LANGUAGE, language, _LANGUAGE_LIFE // SECOND)
 
 
 def signed_out_cookies() -> tuple[Cookie, ...]:

@@ -106,9 +106,11 @@ def test_documents_are_shown_in_the_language_of_the_browser_and_accepted_one_by_
     assert links["https://example.org/fr"]["rel"] == "noopener noreferrer"
     assert links["https://example.org/fr"]["target"] == "_blank"
     for missing in ((), ("accept-privacy",)):
-        refused = visitor.press("I accept", check=missing)
-        assert (refused.status, refused.problem) == (400, "Read and accept everything to continue.")
-    assert visitor.press("I accept", check=("accept-privacy", "accept-rules")).heading == DONE
+        refused = visitor.press("Ich stimme zu", check=missing)
+        assert (refused.status, refused.problem) == (400, "Lies alles und stimme allem zu, um weiterzumachen.")
+    assert (
+        visitor.press("Ich stimme zu", check=("accept-privacy", "accept-rules")).heading == "✓ Danke, das hat geklappt"
+    )
 
 
 def test_a_document_that_was_replaced_meanwhile_is_not_accepted(guarded: World) -> None:

@@ -124,6 +124,7 @@ async def open_session(
         send_attempt=send_attempt,
         next_link=body.next_link or None,
         origin=origin or call.origin,
+        languages=call.languages,
     )
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from msgspec import UNSET, Struct, UnsetType, field
 
 from threepid.api.call import Call
+from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, other
 
 _PORTS: Final = {"https": 443, "http": 80}
@@ -26,6 +27,20 @@ class ForClients(Struct, frozen=True, omit_defaults=True):
 
     homeserver: Base = field(name="m.homeserver")
     identity_server: Base | UnsetType = field(name="m.identity_server", default=UNSET)
+
+
+class Contact(Struct, frozen=True):
+    """A way to reach the people who run this server."""
+
+    email_address: str
+    role: str = "m.role.admin"
+
+
+class Support(Struct, frozen=True, omit_defaults=True):
+    """How people reach those who run this server: by email, or on a page."""
+
+    contacts: list[Contact] | UnsetType = UNSET
+    support_page: str | UnsetType = UNSET
 
 
 class ForServers(Struct, frozen=True):
@@ -49,4 +64,18 @@ async def well_known_server(call: Call) -> ForServers:
     return ForServers(f"{f'[{host}]' if ':' in host else host}:{here.port or _PORTS[here.scheme]}")
 
 
+@endpoint("GET", other("/.well-known/matrix/support"), auth=Auth.NONE, errors=(errors.NotFound,))
+async def well_known_support(call: Call) -> Support:
+    """Get the contact of the people who run this server. https://spec.matrix.org/latest/client-server-api/#getwell-knownmatrixsupport."""
+    web = call.config.web
+    if web.contact_email:
+        return Support(contacts=[Contact(web.contact_email)])
+    if web.contact_url:
+        return Support(support_page=web.contact_url)
+    raise errors.NotFound
+
+
 ENDPOINTS = (well_known_client, well_known_server)
+"""The endpoints of a homeserver."""
+SUPPORT = (well_known_support,)
+"""The endpoint of every server."""

@@ -5,7 +5,7 @@ from typing import Final
 
 from threepid import config
 from threepid.clock import DAY
-from threepid.domain import messages, outbox
+from threepid.domain import languages, messages, outbox
 from threepid.domain.addresses import Email, Phone, mask
 from threepid.domain.context import Context
 from threepid.domain.limits import take_notice
@@ -59,13 +59,14 @@ class Notices:
 
     def _tell(self, tx: Tx, user_id: str, contacts: Iterable[Threepid], message: messages.Message) -> None:
         config, now = self._context.config, self._context.clock.now()
+        language = languages.of_account(tx, config, user_id)
         for contact in contacts:
             if (config.email if contact.medium == Email.medium else config.sms) is None:
                 continue
             if take_notice(tx, self._context, medium=contact.medium, canonical=contact.canonical):
                 job = messages.to_person(
                     message,
-                    Recipient(contact.address),
+                    Recipient(contact.address, language),
                     channel=_CHANNELS[contact.medium],
                     expires_at=now + _LIFE,
                     caller=user_id,

@@ -53,6 +53,8 @@ class Browser(Struct, frozen=True):
     session_id: str
     grant: Grant
     client: str
+    languages: tuple[str, ...] = ()
+    """The languages that the person has chosen or the browser accepts, best first."""
 
     @property
     def origin(self) -> Origin:
@@ -109,6 +111,7 @@ class PortalContacts:
             client_secret=self._secret(browser, address.medium, address.canonical),
             send_attempt=self._context.clock.now(),  # higher than before: the person asks for another message
             origin=browser.origin,
+            languages=browser.languages,
         )
 
     async def pending(self, browser: Browser, sid: str) -> Pending:

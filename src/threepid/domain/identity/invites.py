@@ -18,7 +18,7 @@ from unpaddedbase64 import decode_base64, encode_base64
 
 from threepid.clock import DAY
 from threepid.config import Identity
-from threepid.domain import messages, outbox, policy
+from threepid.domain import languages, messages, outbox, policy
 from threepid.domain.addresses import Address, Email, parse_address
 from threepid.domain.addresses import InvalidAddress as NotAnAddress
 from threepid.domain.context import Context
@@ -165,7 +165,7 @@ class Invites:
             if not invites.opted_out(tx, self._opt_out_hash(invite.medium, invite.canonical)):
                 job = messages.to_person(
                     message,
-                    Recipient(address.address),
+                    Recipient(address.address, languages.fitting(self._context.config, ())),
                     channel=address.channel,
                     expires_at=min(now + _MESSAGE_LIFE, invite.expires_at),
                     caller=caller or client,

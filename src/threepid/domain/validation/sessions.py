@@ -4,7 +4,7 @@ https://spec.matrix.org/latest/identity-service-api/#establishing-associations
 A session has one purpose and at most one owner, the account that opened it. One consumer of that purpose uses it up.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Final
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from threepid.clock import DAY, HOUR, MINUTE, SKEW
+from threepid.domain import languages as speaking
 from threepid.domain import messages, outbox, policy
 from threepid.domain import origin as origins
 from threepid.domain.addresses import Address, Phone
@@ -114,6 +115,7 @@ class Validation:
         next_link: str | None = None,
         origin: Origin | None = None,
         closes: bool = False,
+        languages: Iterable[str] = (),
     ) -> str:
         """Open a session for `address` or find the open one, and send a message if `send_attempt` is new. Returns the sid.
 
@@ -122,6 +124,8 @@ class Validation:
         ThreepidDenied, ThreepidMediumNotSupported, SessionExpired after too many wrong codes, and LimitExceeded after too many
         messages to the address or by the caller at the IP address `client`. The message shows `origin`. With `closes`, the
         message of a `reset` says that its code can close the account.
+
+        The message is in the language of the account that has the address, or of `owner`; else in the one that fits `languages`.
         """
         context = self._context
         if purpose is Purpose.ADD:
@@ -160,9 +164,11 @@ class Validation:
                 )
                 tokens = self._tokens(session, link, code, now)
                 validations.insert_tokens(tx, session.sid, send_attempt, tokens, origin=origin.to_text())
+                reader = holder.user_id if holder else owner
+                language = speaking.of_account(tx, context.config, reader, languages)
                 job = messages.to_person(
                     self._message(purpose, session, holder, owner, link, code, origin, closes=closes),
-                    Recipient(self._recipient(purpose, session, holder, owner)),
+                    Recipient(self._recipient(purpose, session, holder, owner), language),
                     channel=address.channel,
                     expires_at=tokens.link_expires_at if has_link else tokens.code_expires_at,
                     caller=client,

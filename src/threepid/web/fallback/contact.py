@@ -26,7 +26,6 @@ from threepid.spec.errors import (
 from threepid.spec.uia import AuthData, Operation
 from threepid.web import countries
 from threepid.web.fallback.visit import Visit
-from threepid.web.render import Pages
 
 _MAX_ATTEMPT_DIGITS: Final = 6
 _WRONG_ADDRESS: Final = {
@@ -47,13 +46,12 @@ class _Sent(Struct, frozen=True):
 class ContactStage:
     """The stage that proves an address of one medium."""
 
-    def __init__(self, services: Services, uia: Uia, pages: Pages, medium: str) -> None:
+    def __init__(self, services: Services, uia: Uia, medium: str) -> None:
         """`medium` is `email` or `msisdn`."""
         self._validation = services.validation
         self._uia = uia
         self._entropy = services.context.entropy
         self._sms = services.context.config.sms
-        self._pages = pages
         self._medium = medium
 
     async def show(self, visit: Visit) -> Answer:
@@ -138,12 +136,13 @@ class ContactStage:
             send_attempt=attempt,
             # The origin is that of the authentication session, not of this visitor: the code authorizes the session's request.
             origin=visit.view.origin,
+            languages=visit.pages.wishes,
             closes=visit.view.operation is Operation.DEACTIVATE,
         )
         return _Sent(address.address, sid, secret, attempt)
 
     def _ask_address(self, visit: Visit, form: Form, error: MatrixError | None = None) -> Answer:
-        offered = countries.choices(self._sms.countries if self._sms else ())
+        offered = countries.choices(self._sms.countries if self._sms else (), visit.pages.language)
         codes = [country.code for country in offered]
         return self._page(
             f"auth_{self._medium}.html",
@@ -151,7 +150,7 @@ class ContactStage:
             error,
             address=form.get("address", ""),
             countries=offered,
-            country=form.get("country") or negotiation.country(visit.languages, codes),
+            country=form.get("country") or negotiation.country(visit.pages.wishes, codes),
         )
 
     def _ask_code(
@@ -175,7 +174,7 @@ class ContactStage:
         )
 
     def _page(self, template: str, visit: Visit, error: MatrixError | None, **values: Any) -> Answer:
-        return self._pages.page(
+        return visit.pages.page(
             template,
             status=error.status if error else 200,
             headers=error.headers() if error else None,

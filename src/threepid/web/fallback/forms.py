@@ -15,13 +15,12 @@ from threepid.i18n import Text, negotiation
 from threepid.spec.errors import InvalidParam, LimitExceeded, MatrixError, NotFound, Unrecognized
 from threepid.spec.uia import DUMMY, PASSWORD, RECAPTCHA, REGISTRATION_TOKEN, TERMS, AuthData
 from threepid.web.fallback.visit import Visit
-from threepid.web.render import Pages
 
 _CAPTCHA_ANSWERS: Final = ("g-recaptcha-response", "h-captcha-response", "cf-turnstile-response")
 """Form fields in which the widgets of the known providers put their answer."""
 
 
-def form_stages(homeserver: Homeserver, pages: Pages) -> dict[str, "FormStage"]:
+def form_stages(homeserver: Homeserver) -> dict[str, "FormStage"]:
     """The stages with one form, by stage type. The captcha only if one is configured."""
     captcha = homeserver.settings.captcha
     kinds = [
@@ -32,7 +31,7 @@ def form_stages(homeserver: Homeserver, pages: Pages) -> dict[str, "FormStage"]:
     ]
     if captcha is not None:
         kinds.append(_captcha_kind(captcha))
-    return {kind.stage: FormStage(homeserver.uia, pages, kind) for kind in kinds}
+    return {kind.stage: FormStage(homeserver.uia, kind) for kind in kinds}
 
 
 class FormKind(Struct, frozen=True):
@@ -51,10 +50,9 @@ class FormKind(Struct, frozen=True):
 class FormStage:
     """A stage whose page has one form."""
 
-    def __init__(self, uia: Uia, pages: Pages, kind: FormKind) -> None:
+    def __init__(self, uia: Uia, kind: FormKind) -> None:
         """`kind` describes the form."""
         self._uia = uia
-        self._pages = pages
         self._kind = kind
 
     async def show(self, visit: Visit) -> Answer:
@@ -72,7 +70,7 @@ class FormStage:
         return None
 
     def _page(self, visit: Visit, error: MatrixError | None = None) -> Answer:
-        return self._pages.page(
+        return visit.pages.page(
             self._kind.template,
             status=error.status if error else 200,
             headers=error.headers() if error else None,
@@ -110,7 +108,7 @@ class Document(Struct, frozen=True):
 def _documents(visit: Visit) -> list[Document]:
     found = []
     for id_, policy in visit.view.params[TERMS]["policies"].items():
-        chosen = negotiation.best(visit.languages, [name for name in policy if name != "version"])
+        chosen = negotiation.best(visit.pages.wishes, [name for name in policy if name != "version"])
         found.append(Document(id_, policy["version"], chosen, policy[chosen]["name"], policy[chosen]["url"]))
     return found
 

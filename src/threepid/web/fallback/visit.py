@@ -9,6 +9,7 @@ from msgspec import Struct
 from threepid.domain.authentication.views import View
 from threepid.i18n import Text
 from threepid.spec.uia import Operation
+from threepid.web.render import Pages
 
 PURPOSES: Final[Mapping[Operation, Text]] = {
     Operation.REGISTER: Text("Your app needs this to create an account."),
@@ -25,13 +26,12 @@ PURPOSES: Final[Mapping[Operation, Text]] = {
 class Visit(Struct, frozen=True, kw_only=True):
     """A visit to the page of `stage`, for the authentication session `session`."""
 
+    pages: Pages
     session: str
     stage: str
     view: View
     client: str
     """The visitor's IP address."""
-    languages: tuple[str, ...]
-    """The languages that the browser accepts, best first."""
     form_token: str = ""
     """The token that forms must send; '' where the session ID in the address is enough."""
 

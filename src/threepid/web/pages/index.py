@@ -1,15 +1,17 @@
-"""The page at `/`: describes this server and links to its other pages and documents."""
+"""The page at `/`: on a development server, where everything is; else the account portal, or what this identity server is."""
 
 from collections.abc import Mapping
-from functools import cache
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from threepid.config import Config, MailboxTransport, identity_name
+from threepid.config.problem import is_loopback
 from threepid.domain.services import Services
-from threepid.http.exchange import Answer, Request, Route
-from threepid.i18n.catalogues import DEFAULT_LANGUAGE
-from threepid.web.render import Pages
+from threepid.http.exchange import Answer, Request
+from threepid.i18n import negotiation
+from threepid.web.render import PageRoute, Pages, redirect
+from threepid.web.visit import HOME
 
 
 class Document(Struct, frozen=True):
@@ -19,35 +21,49 @@ class Document(Struct, frozen=True):
     url: str
 
 
-def routes(services: Services, pages: Pages) -> list[Route]:
+def routes(services: Services) -> list[PageRoute]:
     """The route of the page."""
     config = services.context.config
 
-    @cache
-    def answer() -> Answer:
+    async def show(pages: Pages, _request: Request, _variables: Mapping[str, str]) -> Answer:
+        if is_development(config):
+            return pages.page(
+                "development.html",
+                base=config.server.public_base_url.rstrip("/"),
+                server_name=config.server.name,
+                has_accounts=config.accounts is not None,
+                has_phones=config.sms is not None,
+                walk="README.md",
+                endpoints="docs/endpoints.md",
+                guides="docs/guides/",
+            )
+        if config.accounts is not None:
+            return redirect(HOME)
         return pages.page(
             "index.html",
-            base=config.server.public_base_url.rstrip("/"),
-            server_name=config.server.name if config.accounts is not None else None,
-            registration=config.accounts.registration if config.accounts is not None else None,
-            identity_name=identity_name(config) if config.identity is not None else None,
+            identity_name=identity_name(config),
             has_phones=config.sms is not None,
-            documents=_documents(config),
-            has_mailbox=config.email is not None and any(isinstance(via, MailboxTransport) for via in config.email.via),
+            documents=_documents(config, pages.language),
         )
 
-    async def show(_request: Request, _variables: Mapping[str, str]) -> Answer:
-        return answer()
-
-    return [Route("/", {"GET": show})]
+    return [PageRoute("/", {"GET": show})]
 
 
-def _documents(config: Config) -> list[Document]:
-    """The documents of both roles in the page's language, else in their first; each URL once."""
-    found = {}
-    for role in (config.accounts, config.identity):
-        for document in role.terms if role is not None else ():
-            text = document.languages.get(DEFAULT_LANGUAGE) or next(iter(document.languages.values()), None)
-            if text is not None:
-                found[text.url] = Document(text.name, text.url)
-    return list(found.values())
+def is_development(config: Config) -> bool:
+    """Is this a development server: for this machine alone, with the mailbox in place of mails?"""
+    host = urlsplit(config.server.public_base_url).hostname or ""
+    return (
+        is_loopback(host)
+        and config.email is not None
+        and any(isinstance(via, MailboxTransport) for via in config.email.via)
+    )
+
+
+def _documents(config: Config, language: str) -> list[Document]:
+    """The documents of the identity server in the page's language, else in one that they have."""
+    found = []
+    for document in config.identity.terms if config.identity is not None else ():
+        if document.languages:
+            text = document.languages[negotiation.best([language], list(document.languages))]
+            found.append(Document(text.name, text.url))
+    return found

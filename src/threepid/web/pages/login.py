@@ -4,18 +4,23 @@ https://spec.matrix.org/latest/client-server-api/#login-fallback
 """
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
-from threepid.http.exchange import Answer, Request, Route
-from threepid.web.render import SCRIPT, Pages
+from threepid.config import Config
+from threepid.http.exchange import Answer, Request
+from threepid.web.render import PageRoute, Pages
 
 
-def routes(pages: Pages) -> list[Route]:
+def routes(config: Config) -> list[PageRoute]:
     """The route of the page."""
+    # Only the script may send the login: without it, the browser would send the password to a page that ignores it. The policy
+    # lets the browser send the page's other form, the switch of the language.
+    base = urlsplit(config.server.public_base_url)
+    switch = f"{base.scheme}://{base.netloc}/language"
+    allow = {"connect-src": "'self'", "form-action": switch}
 
-    async def show(_request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def show(pages: Pages, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Show the form; its script reads the query and sends the login."""
-        # Only the script may send the form: without it, the browser would send the password to a page that ignores it.
-        allow = {**SCRIPT, "connect-src": "'self'", "form-action": "'none'"}
         return pages.page("login.html", allow=allow)
 
-    return [Route("/_matrix/static/client/login/", {"GET": show})]
+    return [PageRoute("/_matrix/static/client/login/", {"GET": show})]

@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from threepid.domain.mailbox import Mailbox
 from threepid.domain.services import Services
-from threepid.http.exchange import Answer, Request, Route
+from threepid.http.exchange import Answer, Request
 from threepid.i18n import Text
-from threepid.web.render import HEADERS, Pages
+from threepid.web.render import HEADERS, PageRoute, Pages
 
 _SHOWN: Final = 50
 
@@ -26,38 +26,37 @@ class Line(Struct, frozen=True):
     subject: str
 
 
-def routes(services: Services, pages: Pages) -> list[Route]:
+def routes(services: Services) -> list[PageRoute]:
     """The routes of the mailbox."""
-    box = _Mailbox(services, pages)
+    box = _Mailbox(services)
     return [
-        Route("/mailbox/", {"GET": box.list}),
-        Route("/mailbox/{mail_id}", {"GET": box.show}),
-        Route("/mailbox/{mail_id}/html", {"GET": box.html}),
-        Route("/mailbox/{mail_id}/raw", {"GET": box.raw}),
+        PageRoute("/mailbox/", {"GET": box.list}),
+        PageRoute("/mailbox/{mail_id}", {"GET": box.show}),
+        PageRoute("/mailbox/{mail_id}/html", {"GET": box.html}),
+        PageRoute("/mailbox/{mail_id}/raw", {"GET": box.raw}),
     ]
 
 
 class _Mailbox:
-    def __init__(self, services: Services, pages: Pages) -> None:
+    def __init__(self, services: Services) -> None:
         self._mailbox = Mailbox(services.context)
         self._base = services.context.config.server.public_base_url.rstrip("/")
-        self._pages = pages
 
-    async def list(self, _request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def list(self, pages: Pages, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """List the newest mails."""
         mails = await self._mailbox.newest(_SHOWN)
         lines = [Line(mail.id, mail.recipient, str(_parse(mail.message)["Subject"])) for mail in mails]
-        return self._pages.page("mailbox.html", mails=lines)
+        return pages.page("mailbox.html", mails=lines)
 
-    async def show(self, _request: Request, variables: Mapping[str, str]) -> Answer:
+    async def show(self, pages: Pages, _request: Request, variables: Mapping[str, str]) -> Answer:
         """Show one mail."""
         mail = await self._mailbox.get(variables["mail_id"])
         if mail is None:
-            return self._gone()
+            return self._gone(pages)
         message = _parse(mail.message)
         text = _part(message, "plain")
         link = re.search(re.escape(self._base) + r"/\S+", text)
-        return self._pages.page(
+        return pages.page(
             "mail.html",
             id=mail.id,
             recipient=mail.recipient,
@@ -67,11 +66,11 @@ class _Mailbox:
             allow={"frame-src": "'self'"},
         )
 
-    async def html(self, _request: Request, variables: Mapping[str, str]) -> Answer:
+    async def html(self, pages: Pages, _request: Request, variables: Mapping[str, str]) -> Answer:
         """The HTML part, for the frame on the mail's page: its policy blocks scripts, resources and links."""
         mail = await self._mailbox.get(variables["mail_id"])
         if mail is None:
-            return self._gone()
+            return self._gone(pages)
         policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
         return Answer(
             200,
@@ -80,17 +79,16 @@ class _Mailbox:
             headers=HEADERS.replacing({"Content-Security-Policy": policy, "X-Frame-Options": "SAMEORIGIN"}),
         )
 
-    async def raw(self, _request: Request, variables: Mapping[str, str]) -> Answer:
+    async def raw(self, pages: Pages, _request: Request, variables: Mapping[str, str]) -> Answer:
         """The message as it would have been sent."""
         mail = await self._mailbox.get(variables["mail_id"])
         if mail is None:
-            return self._gone()
+            return self._gone(pages)
         return Answer(200, mail.message, content_type="text/plain; charset=utf-8", headers=HEADERS)
 
-    def _gone(self) -> Answer:
-        return self._pages.message(
-            Text("This mail does not exist"), Text("Newer mails may have replaced it."), status=404
-        )
+    @staticmethod
+    def _gone(pages: Pages) -> Answer:
+        return pages.message(Text("This mail does not exist"), Text("Newer mails may have replaced it."), status=404)
 
 
 def _parse(message: bytes) -> EmailMessage:

@@ -14,33 +14,33 @@ from threepid.domain.policy import check_v1_caller
 from threepid.domain.services import IdentityServer, Services
 from threepid.domain.validation.sessions import Purpose
 from threepid.http.authentication import bearer_token, identity_user
-from threepid.http.exchange import Answer, Handle, Request, Route
+from threepid.http.exchange import Answer, Request
 from threepid.http.parameters import parse_parameters
 from threepid.spec.errors import MatrixError, MissingParams
 from threepid.web.next_link import target
-from threepid.web.render import HEADERS, Pages, redirect
+from threepid.web.render import HEADERS, PageHandle, PageRoute, Pages, redirect
 
 _ANY_ORIGIN: Final = {"Access-Control-Allow-Origin": "*"}
 
 
-def routes(services: Services, pages: Pages) -> list[Route]:
+def routes(services: Services) -> list[PageRoute]:
     """The routes that the configuration enables."""
     identity = services.identity
     if identity is None or not identity.settings.get_submits:
         return []
-    submit = _Submit(services, identity, pages)
+    submit = _Submit(services, identity)
     versions = {"v2": submit.v2, **({"api/v1": submit.v1} if identity.settings.v1.validate else {})}
     return [
-        Route(f"/_matrix/identity/{version}/validate/{medium}/submitToken", {"GET": _for_programs_too(handle)})
+        PageRoute(f"/_matrix/identity/{version}/validate/{medium}/submitToken", {"GET": _for_programs_too(handle)})
         for version, handle in versions.items()
         for medium in ("email", "msisdn")
     ]
 
 
-def _for_programs_too(handle: Handle) -> Handle:
-    async def answered(request: Request, variables: Mapping[str, str]) -> Answer:
+def _for_programs_too(handle: PageHandle) -> PageHandle:
+    async def answered(pages: Pages, request: Request, variables: Mapping[str, str]) -> Answer:
         try:
-            answer = await handle(request, variables)
+            answer = await handle(pages, request, variables)
         except MatrixError as error:
             if "text/html" in (request.header("accept") or ""):
                 raise
@@ -51,24 +51,23 @@ def _for_programs_too(handle: Handle) -> Handle:
 
 
 class _Submit:
-    def __init__(self, services: Services, identity: IdentityServer, pages: Pages) -> None:
+    def __init__(self, services: Services, identity: IdentityServer) -> None:
         self._services = services
         self._identity = identity
-        self._pages = pages
         self._web = services.context.config.web
 
-    async def v2(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def v2(self, pages: Pages, request: Request, _variables: Mapping[str, str]) -> Answer:
         """Submit a token with an access token of the identity server."""
         in_query = "identity_v2" in self._services.context.config.server.query_token
         token = bearer_token(request, parse_parameters(request.query_string), in_query=in_query)
-        return await self._submit(request, await identity_user(self._identity, token))
+        return await self._submit(pages, request, await identity_user(self._identity, token))
 
-    async def v1(self, request: Request, _variables: Mapping[str, str]) -> Answer:
+    async def v1(self, pages: Pages, request: Request, _variables: Mapping[str, str]) -> Answer:
         """Submit a token without an access token, for callers that may use v1."""
         check_v1_caller(self._services.context.config, request.client)
-        return await self._submit(request, "")
+        return await self._submit(pages, request, "")
 
-    async def _submit(self, request: Request, caller: str) -> Answer:
+    async def _submit(self, pages: Pages, request: Request, caller: str) -> Answer:
         given = parse_parameters(request.query_string)
         for name in ("sid", "client_secret", "token"):
             if name not in given:
@@ -80,4 +79,4 @@ class _Submit:
         destination = None if session.next_link is None else target(self._web, session.next_link, session.sid)
         if destination is not None:
             return redirect(destination)
-        return self._pages.page("confirmed.html", address=session.address, next_link=session.next_link)
+        return pages.page("confirmed.html", address=session.address, next_link=session.next_link)

@@ -22,7 +22,7 @@ from threepid.spec.errors import (
 )
 from threepid.web import countries
 from threepid.web.page import Access, Form, page
-from threepid.web.render import SCRIPT, json_answer
+from threepid.web.render import json_answer
 from threepid.web.visit import SignedIn
 
 CONTACTS: Final = "/account/contacts"
@@ -180,7 +180,7 @@ def _ask_address(visit: SignedIn, form: AddForm, error: MatrixError | None = Non
     if form.medium not in _media(visit):
         raise NotFound
     sms = visit.config.sms
-    offered = countries.choices(sms.countries if sms else ())
+    offered = countries.choices(sms.countries if sms else (), visit.language)
     return _page(
         visit,
         "portal/contact_add.html",
@@ -202,7 +202,7 @@ async def _ask_code(visit: SignedIn, error: MatrixError | None = None) -> Answer
         is_email=is_email,
         over=pending.is_over or isinstance(error, SessionExpired),
         code_minutes=CODE_LIFE // MINUTE,
-        allow={**SCRIPT, "connect-src": "'self'"} if is_email else None,
+        allow={"connect-src": "'self'"} if is_email else None,
     )
 
 

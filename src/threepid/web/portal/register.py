@@ -153,16 +153,16 @@ async def _stage(visit: Visit) -> tuple[FormStage | ContactStage, StageVisit] | 
     if view is None or stage is None or stage not in following(view):
         return None
     of_stage = _StageVisit(
+        pages=visit.pages,
         session=session,
         stage=stage,
         view=view,
         client=visit.client,
-        languages=visit.languages,
         form_token=visit.form_token,
     )
     if stage in MEDIA:
-        return ContactStage(visit.services, homeserver.uia, visit.pages, MEDIA[stage]), of_stage
-    return form_stages(homeserver, visit.pages)[stage], of_stage
+        return ContactStage(visit.services, homeserver.uia, MEDIA[stage]), of_stage
+    return form_stages(homeserver)[stage], of_stage
 
 
 async def _finish(visit: Visit) -> Answer:

@@ -8,7 +8,7 @@ window.matrixLogin = window.matrixLogin || {};
 (() => {
   const API = "/_matrix/client/v3";
   const form = document.getElementById("login");
-  const button = form.querySelector("button");
+  const button = form.querySelector("button[type=submit]");
   const problem = document.getElementById("problem");
   const done = document.getElementById("done");
 

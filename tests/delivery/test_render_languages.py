@@ -1,0 +1,82 @@
+"""Messages in every language: mails with all parts, and SMS that fit into one message of the network."""
+
+import pytest
+
+from delivery.test_render_messages import Outline, named, order
+from threepid.delivery.render import Renderer
+from threepid.delivery.segments import fits_one
+from threepid.domain import messages
+from threepid.domain.messages import EXAMPLES, ConfirmAddress, Message, ResetPassword
+from threepid.i18n import catalogues
+
+RENDERER = Renderer(contact="help@example.org")
+NAMED = ("@alice:example.org", "b***@example.net", "+4479***23", "042917")
+
+
+@pytest.mark.parametrize("language", catalogues.languages())
+@pytest.mark.parametrize("example", EXAMPLES, ids=named)
+def test_an_sms_is_one_segment_and_says_what_it_is_about(example: Message, language: str) -> None:
+    closing: dict[str, str | int] = {"can_close": 1}
+    for changes in ({}, closing) if isinstance(example, ResetPassword) else ({},):
+        shown = RENDERER.text(order(example, language, changes))
+        assert fits_one(shown), f"{len(shown)}: {shown}"
+        english = RENDERER.text(order(example, "en", changes))
+        assert all(value in shown for value in NAMED if value in english and value != "@alice:example.org")
+        assert "\n\n\n" not in shown
+        if isinstance(example, ConfirmAddress):
+            assert shown.endswith("\n\n@matrix.example.org #042917")
+
+
+@pytest.mark.parametrize("language", catalogues.languages())
+@pytest.mark.parametrize("example", EXAMPLES, ids=named)
+def test_a_mail_is_in_its_language_and_direction(example: Message, language: str) -> None:
+    mail = RENDERER.mail(order(example, language))
+    tag, attributes = Outline(mail.html).tags[0]
+    assert (tag, attributes["lang"], attributes["dir"]) == ("html", language, catalogues.direction(language))
+    english = RENDERER.mail(order(example, "en"))
+    assert (mail.subject == english.subject) == (language == "en")
+    assert (mail.text == english.text) == (language == "en")
+    assert mail.text.isprintable() or set(filter(lambda one: not one.isprintable(), mail.text)) == {"\n"}
+
+
+def test_a_date_is_written_as_the_language_writes_it() -> None:
+    example = next(example for example in EXAMPLES if isinstance(example, messages.ConfirmAddress))
+    assert "15 January 2027 08:00 UTC" in RENDERER.mail(order(example, "en")).text
+    assert "15. Januar 2027 08:00 UTC" in RENDERER.mail(order(example, "de")).text
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("x" * 160, True),
+        ("x" * 161, False),
+        ("€" * 80, True),
+        ("€" * 81, False),
+        ("ж" * 70, True),
+        ("ж" * 71, False),
+        ("😀" * 35, True),
+        ("😀" * 36, False),
+        ("ç" + "x" * 70, False),
+        ("", True),
+    ],
+)
+def test_the_length_of_one_message_depends_on_its_characters(text: str, fits: bool) -> None:
+    assert fits_one(text) == fits
+
+
+def test_a_long_name_takes_a_shorter_form() -> None:
+    reset = next(example for example in EXAMPLES if isinstance(example, ResetPassword))
+
+    def said(user_id: str, language: str = "en") -> str:
+        return RENDERER.text(order(reset, language, {"user_id": user_id})).partition("\n")[0]
+
+    assert said("@alice:example.org").endswith("Do not share it.")
+    assert said(f"@{'a' * 40}:example.org").endswith(f"for @{'a' * 40}:example.org.")
+    assert said(f"@{'a' * 120}:example.org") == "Code for a new password: 042917"
+
+
+def test_the_contact_stands_in_notices_if_there_is_one() -> None:
+    for example in EXAMPLES:
+        told = "You can reach them at help@example.org." in " ".join(RENDERER.mail(order(example)).text.split())
+        assert told == ("the people who run" in " ".join(RENDERER.mail(order(example)).text.split()))
+        assert "You can reach them" not in Renderer().mail(order(example)).text

@@ -1,0 +1,163 @@
+"""The language of pages and messages: the account's choice, the switch in the footer, the browser, English."""
+
+from pathlib import Path
+
+import pytest
+
+from web.portal_browser import Browser
+from web.visitor import Page, Visitor, begin
+from world import PASSWORD, World
+
+GERMAN = {"Accept-Language": "de-AT,de;q=0.9"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "null", "Sec-Fetch-Site": "same-origin"}
+COOKIE = "__Host-threepid-language"
+
+
+def language_of(page: Page) -> str:
+    return page.html.partition('<html lang="')[2].partition('"')[0]
+
+
+@pytest.fixture
+def browser(world: World) -> Browser:
+    world.register()
+    return Browser(world)
+
+
+def test_a_page_is_in_the_language_of_the_browser(world: World) -> None:
+    for path, heading in (
+        ("/account/sign-in", "Anmelden"),
+        ("/confirm/nothing", "Dieser Link geht nicht mehr"),
+        ("/nothing", "Seite nicht gefunden"),
+        ("/_matrix/static/client/login/", "Bei example.org anmelden"),
+    ):
+        page = Visitor(world, path, **GERMAN).page
+        assert (page.heading, language_of(page)) == (heading, "de")
+        assert language_of(Visitor(world, path, **{"Accept-Language": "xx"}).page) == "en"
+
+
+def test_errors_and_pages_of_apps_are_in_the_language_of_the_browser(world: World) -> None:
+    session = begin(world, body={"username": "bob"})["session"]
+    visitor = Visitor.at_stage(world, "m.login.email.identity", session, **GERMAN)
+    assert visitor.page.heading == "Deine E-Mail-Adresse"
+    assert "Bitte prüfe sie" in visitor.send({"action": "send", "address": "nobody"}).problem
+    assert Page(world.post("/", headers=GERMAN)).heading == "Das geht hier nicht"
+
+
+def test_the_switch_keeps_the_language_and_leads_back(browser: Browser) -> None:
+    browser.open("/nothing/here?a=b&c=%22")
+    browser.speak("de")
+    assert browser.trail[-1] == "GET /nothing/here?a=b&c=%22"
+    assert browser.page.heading == "Seite nicht gefunden"
+    assert "HttpOnly" in browser.attributes[COOKIE]
+    browser.open("/account/")
+    assert browser.page.heading == "Anmelden"
+
+
+def test_the_switch_names_each_language_in_itself(browser: Browser) -> None:
+    assert '<option value="de" lang="de">Deutsch</option>' in browser.page.html
+    assert '<option value="en" lang="en" selected>English</option>' in browser.page.html
+
+
+def test_the_choice_of_an_account_follows_it_to_other_browsers(browser: Browser, world: World) -> None:
+    browser.sign_in()
+    browser.speak("de")
+    assert browser.page.heading == "Dein Konto"
+    other = Browser(world)
+    other.sign_in()
+    assert other.page.heading == "Dein Konto"
+    other.open("/nothing")
+    assert other.page.heading == "Seite nicht gefunden"
+
+
+def test_the_choice_of_an_account_wins_over_cookie_and_browser(browser: Browser, world: World) -> None:
+    browser.sign_in()
+    browser.speak("en")
+    german = Browser(world, **GERMAN)
+    assert german.page.heading == "Anmelden"
+    german.press("Anmelden", name="alice", password=PASSWORD)
+    assert (german.page.heading, german.cookies[COOKIE]) == ("Your account", "en")
+
+
+def test_a_browser_that_is_signed_out_changes_no_account(browser: Browser, world: World) -> None:
+    browser.speak("de")
+    other = Browser(world)
+    other.sign_in()
+    assert other.page.heading == "Your account"
+
+
+@pytest.mark.parametrize(
+    "target", ["//evil.example", "/\\evil.example", "https://evil.example", "x", "/\n", "/" * 2, ""]
+)
+def test_the_switch_leads_to_no_other_site(world: World, target: str) -> None:
+    answer = world.post("/language", f"language=de&next={Visitor.escaped(target)}", headers=FORM)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
+@pytest.mark.parametrize("language", ["xx", "", "de\r\nSet-Cookie: x=y", "../de"])
+def test_only_languages_that_are_offered_can_be_chosen(world: World, language: str) -> None:
+    answer = world.post("/language", f"language={Visitor.escaped(language)}", headers=FORM)
+    assert answer.status_code == 400
+    assert "set-cookie" not in answer.headers
+
+
+def test_a_strange_cookie_is_no_language(world: World) -> None:
+    assert language_of(Visitor(world, "/nothing", Cookie=f"{COOKIE}=../de").page) == "en"
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
+def test_another_site_cannot_change_the_language(browser: Browser, headers: dict[str, str]) -> None:
+    browser.sign_in()
+    browser.speak("de", **headers)
+    assert browser.page.status == 403
+    browser.open("/account/")
+    assert browser.page.heading == "Your account"
+
+
+def test_an_identity_server_has_the_switch_too(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, accounts=None) as world:
+        browser = Browser(world, "/")
+        browser.speak("de")
+        assert "Das ist ein Matrix-Identitätsserver." in browser.page.text
+        assert "threepid-visitor" not in " ".join(browser.cookies)
+
+
+def test_a_server_with_one_language_speaks_it_and_has_no_switch(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, web__languages=["de"]) as world:
+        page = Visitor(world, "/nothing", **{"Accept-Language": "en"}).page
+        assert page.heading == "Seite nicht gefunden"
+        assert "/language" not in page.html
+
+
+# -- messages
+
+
+def test_a_code_is_in_the_language_of_the_app_that_asks(world: World) -> None:
+    identity = world.identity_token(world.register())
+    body = {"client_secret": "s", "email": "a@example.com", "send_attempt": 1}
+    world.post("/_matrix/identity/v2/validate/email/requestToken", body, token=identity, headers=GERMAN)
+    assert str(world.mail().message["Subject"]) == "Bestätige deine E-Mail-Adresse für example.org"
+
+
+def test_a_code_that_a_page_asks_for_is_in_the_language_of_the_page(world: World) -> None:
+    session = begin(world, body={"username": "bob"})["session"]
+    visitor = Visitor.at_stage(world, "m.login.email.identity", session, Cookie=f"{COOKIE}=de")
+    visitor.send({"action": "send", "address": "bob@example.com"})
+    assert str(world.mail().message["Subject"]) == "Willkommen bei example.org: bestätige deine E-Mail-Adresse"
+
+
+def test_an_accounts_language_wins_for_codes_and_notices(world: World) -> None:
+    token = world.register()
+    browser = Browser(world)
+    browser.sign_in()
+    browser.speak("de")
+    body = {"client_secret": "s", "email": "a@example.com", "send_attempt": 1}
+    path = "/_matrix/client/v3/account/3pid/email/requestToken"
+    world.post(path, body, token=token, headers={"Accept-Language": "en"})
+    assert str(world.mail().message["Subject"]).startswith("Bestätige")
+    identity = world.identity_token(token)
+    for number in (1, 2):
+        address = f"alice{number}@example.com"
+        world.add(token, world.validated(identity, address, secret=f"s{number}"), secret=f"s{number}")
+    assert "Ein Kontakt wurde zu @alice:example.org hinzugefügt" in [
+        str(mail.message["Subject"]) for mail in world.mails()
+    ]
