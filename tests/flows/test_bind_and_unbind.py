@@ -37,7 +37,8 @@ def other(tmp_path: Path) -> Iterator[FakeIdentityServer]:
 
 @pytest.fixture
 def home(database_url: str, tmp_path: Path, other: FakeIdentityServer) -> Iterator[World]:
-    with World(database_url, tmp_path, **other.settings) as made:
+    # What the contacts are told has its own tests.
+    with World(database_url, tmp_path, accounts__notices=["deactivated"], **other.settings) as made:
         yield made
 
 

@@ -7,7 +7,7 @@ from threepid.config.load import Secret, development, load, read_lines, read_sec
 from threepid.config.problem import ConfigError, Problem
 from threepid.config.reference import all_settings, example, schema, transports
 from threepid.config.sections import Config
-from threepid.config.sections.accounts import Accounts, Captcha
+from threepid.config.sections.accounts import Accounts, Captcha, Notice
 from threepid.config.sections.database import Database, sqlite_file
 from threepid.config.sections.delivery import Email, Sms
 from threepid.config.sections.gateways import ConsoleTransport, HttpTransport, SmsTransport
@@ -37,6 +37,7 @@ __all__ = [
     "Limits",
     "Listen",
     "MailboxTransport",
+    "Notice",
     "Outbound",
     "Policy",
     "Problem",

@@ -145,14 +145,16 @@ async def closed_prefixes(context: Context) -> int:
     )
 
 
-def take_notice(tx: Tx, context: Context, *, medium: str, canonical: str) -> bool:
+def take_notice(tx: Tx, context: Context, *, medium: str, canonical: str, optional: bool = False) -> bool:
     """Count a notice to a contact; False if a limit is exceeded, so that the notice must not be sent.
 
+    `optional` notices leave half of the limit: many sign-ins must not suppress the notice of a new password.
     SMS notices also count by prefix, country and in total, separately from SMS with codes: otherwise requests for many codes
     could suppress a notice.
     """
     settings = context.config.limits
-    counted = [_Counted(f"notice to {medium} {canonical}", settings.notice_to_address)]
+    limit = settings.notice_to_address
+    counted = [_Counted(f"notice to {medium} {canonical}", limit, limit.burst // 2 if optional else 0)]
     try:
         if medium == Phone.medium:
             counted += _of_texts("sms notice", parse_phone(canonical), settings)

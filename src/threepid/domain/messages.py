@@ -154,6 +154,47 @@ class AccountDeactivated(Message, frozen=True, kw_only=True):
     user_id: str
 
 
+class Suspicious(Asked, frozen=True, kw_only=True):
+    """Notice that an app was signed out, because its spent refresh token was used again: somebody may have copied it."""
+
+    template = "suspicious"
+    user_id: str
+
+
+class NoticesChanged(Message, frozen=True, kw_only=True):
+    """Notice that optional notices of this account were switched off."""
+
+    template = "notices_changed"
+    user_id: str
+    switched_off: str
+    """The names of the notices that were switched off now, separated by blanks."""
+
+
+class NewSignIn(Asked, frozen=True, kw_only=True):
+    """Notice that a device or a browser signed in to this account."""
+
+    template = "new_sign_in"
+    user_id: str
+
+
+class Bound(Message, frozen=True, kw_only=True):
+    """Notice that people can find this account by an address."""
+
+    template = "bound"
+    user_id: str
+    contact: str
+    """The address, as `addresses.mask` shows it."""
+
+
+class Unbound(Message, frozen=True, kw_only=True):
+    """Notice that people cannot find this account by an address any more."""
+
+    template = "unbound"
+    user_id: str
+    contact: str
+    """The address, as `addresses.mask` shows it."""
+
+
 class Invitation(Message, frozen=True, kw_only=True):
     """An invitation of the address's owner to a room. Names that strangers chose are made harmless."""
 
@@ -248,6 +289,11 @@ EXAMPLES: Final[tuple[Message, ...]] = (
     ContactRemoved(brand=_BRAND, user_id=_USER, medium="msisdn", contact="+4479***23"),
     PasswordChanged(brand=_BRAND, user_id=_USER),
     AccountDeactivated(brand=_BRAND, user_id=_USER),
+    Suspicious(brand=_BRAND, user_id=_USER, origin=_ORIGIN),
+    NoticesChanged(brand=_BRAND, user_id=_USER, switched_off="new_sign_in bound unbound"),
+    NewSignIn(brand=_BRAND, user_id=_USER, origin=_ORIGIN),
+    Bound(brand=_BRAND, user_id=_USER, contact="a***@example.com"),
+    Unbound(brand=_BRAND, user_id=_USER, contact="+4479***23"),
     Invitation(
         brand=_BRAND,
         address=_ADDRESS,

@@ -57,6 +57,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     export: Export
     languages: Languages
     logins: Logins
+    notices: Notices
     passwords: Passwords
     portal_contacts: PortalContacts
     profiles: Profiles
@@ -144,13 +145,13 @@ def _homeserver(
     """The homeserver of `[accounts]`. `associations` is our own identity server, if there is one."""
     passwords = Passwords(context.clock, context.config.policy, hasher)
     notices = Notices(context, settings)
-    devices = Devices(context, settings)
+    devices = Devices(context, settings, notices)
     registration_tokens = RegistrationTokens(context)
     accounts = Accounts(context, settings)
     web_sessions = WebSessions(context)
-    logins = Logins(context, accounts, passwords, devices, web_sessions)
+    logins = Logins(context, accounts, passwords, devices, web_sessions, notices)
     identity = IdentityClient(guard)
-    bindings = Bindings(context, settings, keyring.signer(context.server_name), associations, identity)
+    bindings = Bindings(context, settings, keyring.signer(context.server_name), associations, identity, notices)
     threepids = Threepids(context, settings, validation, notices, bindings, identity)
     profiles = Profiles(context)
     stages = Stages(
@@ -173,6 +174,7 @@ def _homeserver(
         export=Export(context, web_sessions),
         languages=Languages(context),
         logins=logins,
+        notices=notices,
         passwords=passwords,
         portal_contacts=PortalContacts(context, validation, threepids, bindings, associations),
         profiles=profiles,

@@ -15,6 +15,18 @@ from threepid.config.suffixes import is_public_suffix
 
 _SERVERS: Final = re.compile(rf"(?:\*\.)?{HOST}(?::(?:[0-9]{{1,5}}|\*))?")
 _USERNAMES: Final = re.compile(r"[a-z0-9._=/+*?-]+")
+Notice = Literal[
+    "contact_added",
+    "contact_removed",
+    "password_changed",
+    "deactivated",
+    "suspicious",
+    "notices_changed",
+    "new_sign_in",
+    "bound",
+    "unbound",
+]
+"""What the contacts of an account can be notified of. `suspicious` is a spent refresh token that was used again."""
 
 
 class Captcha(Section, frozen=True):
@@ -54,13 +66,18 @@ class Accounts(Section, frozen=True):
     """Lifetime of a refresh token, in days; each refresh starts it again."""
     login_token_seconds: Annotated[int, Meta(ge=10, le=3_600)] = 120
     """Lifetime, in seconds, of a token from `login/get_token`; the token works for one login."""
-    notices: tuple[Literal["contact_added", "contact_removed", "password_changed", "deactivated"], ...] = (
+    notices: tuple[Notice, ...] = (
         "contact_added",
         "contact_removed",
         "password_changed",
         "deactivated",
+        "suspicious",
+        "notices_changed",
+        "new_sign_in",
+        "bound",
+        "unbound",
     )
-    """Events of which the other contacts of an account are notified; empty = none."""
+    """Events of which the contacts of an account are notified; empty = none. The owner can switch the last three off."""
     login_with: tuple[Literal["user", "email", "msisdn"], ...] = ("user", "email", "msisdn")
     """Identifiers accepted at login: username (`user`), email address, phone number; empty = none."""
     recover_with: tuple[Literal["email", "msisdn"], ...] = ("email", "msisdn")

@@ -13,6 +13,7 @@ from msgspec import Struct
 from threepid import config
 from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
 from threepid.domain import audit
+from threepid.domain.accounts.notices import Notices
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.uia import subjects_of
 from threepid.domain.context import Context
@@ -78,9 +79,10 @@ class Login(Struct, frozen=True):
 class Devices:
     """The devices of this server's accounts."""
 
-    def __init__(self, context: Context, settings: config.Accounts) -> None:
+    def __init__(self, context: Context, settings: config.Accounts, notices: Notices) -> None:
         """`settings` say how long tokens live."""
         self._context = context
+        self._notices = notices
         self._access_life = settings.access_token_minutes * MINUTE
         self._refresh_life = settings.refresh_token_days * DAY
         self._login_token_life = settings.login_token_seconds * SECOND
@@ -183,6 +185,7 @@ class Devices:
         associations.delete_tokens_of_device(tx, user_id, device_id)
         stranger = audit.CallerKind.STRANGER
         audit.note(tx, self._context, audit.Event.TOKEN_REUSED, user_id, origin, by=stranger, device_id=device_id)
+        self._notices.suspicious(tx, user_id, origin)
 
     def _sealed(self, refresh_token: str, login: Login, now: int) -> bytes:
         pair = {

@@ -13,12 +13,13 @@ from msgspec import UNSET, Struct
 from threepid.domain import audit
 from threepid.domain.accounts.accounts import Accounts, Named
 from threepid.domain.accounts.devices import Device, Devices, Login
+from threepid.domain.accounts.notices import Notices
 from threepid.domain.authentication.failed_logins import FailedLogins
 from threepid.domain.authentication.uia import WrongUserError
 from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.context import Context
 from threepid.domain.limits import Guess, known_network
-from threepid.domain.origin import of_caller
+from threepid.domain.origin import Origin, of_caller
 from threepid.domain.secrets.passwords import Passwords
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, LimitExceeded
@@ -46,7 +47,13 @@ class Logins:
     """Checks passwords and login tokens, and logs devices in."""
 
     def __init__(
-        self, context: Context, accounts: Accounts, passwords: Passwords, devices: Devices, web_sessions: WebSessions
+        self,
+        context: Context,
+        accounts: Accounts,
+        passwords: Passwords,
+        devices: Devices,
+        web_sessions: WebSessions,
+        notices: Notices,
     ) -> None:
         """`accounts` finds the account, `passwords` checks its password, `devices` and `web_sessions` log in."""
         self._context = context
@@ -54,6 +61,7 @@ class Logins:
         self._passwords = passwords
         self._devices = devices
         self._web_sessions = web_sessions
+        self._notices = notices
         self._failed_logins = FailedLogins(context)
         self._tried: Counter[str] = Counter()
         """Number of guesses that this process is checking, by limit key."""
@@ -133,7 +141,10 @@ class Logins:
 
     def _count_failure(self, tx: Tx, guess: Guess, whose: str, client: str, user_agent: str) -> None:
         guess.take(tx)
-        audit.note_failure(tx, self._context, whose, of_caller(self._context.clock.now(), client, user_agent))
+        audit.note_failure(tx, self._context, whose, self._origin(client, user_agent))
+
+    def _origin(self, client: str, user_agent: str) -> Origin:
+        return of_caller(self._context.clock.now(), client, user_agent)
 
     def _note_failure(self, named: Named, client: str, cause: str | None, *, logged_in_as: str | None = None) -> None:
         self._failed_logins.note(
@@ -204,6 +215,7 @@ class Logins:
                 raise Forbidden(_WRONG, cause="another password meanwhile")
             if new_hash is not None:
                 accounts.set_password_hash(tx, right.user_id, new_hash)
+            self._notices.new_sign_in(tx, right.user_id, self._origin(client, user_agent))
             return open_(tx, right.user_id)
 
         try:
@@ -225,6 +237,7 @@ class Logins:
             if user_id is None or not accounts.lock(tx, user_id):
                 return None
             guess.give_back(tx)
+            self._notices.new_sign_in(tx, user_id, self._origin(device.client, device.user_agent))
             return self._devices.open(tx, user_id, device)
 
         try:

@@ -1,21 +1,38 @@
-"""Notices to an account's contacts about a changed contact, a changed password or the deactivation."""
+"""Notices to an account's contacts of what happened to it. The owner can switch the optional ones off."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final
 
+from msgspec import Struct
+
 from threepid import config
-from threepid.clock import DAY
-from threepid.domain import languages, messages, outbox
+from threepid.clock import DAY, MINUTE
+from threepid.domain import audit, languages, messages, outbox
+from threepid.domain.accounts.accounts import require_active
 from threepid.domain.addresses import Email, Phone, mask
+from threepid.domain.authentication.grants import Grant
 from threepid.domain.context import Context
 from threepid.domain.limits import take_notice
+from threepid.domain.origin import Origin
 from threepid.domain.outbox import Recipient
-from threepid.storage import threepids
+from threepid.storage import accounts, preferences, threepids
 from threepid.storage.engine.database import Tx
 from threepid.storage.threepids import Threepid
 
+OPTIONAL: Final[tuple[config.Notice, ...]] = ("new_sign_in", "bound", "unbound")
+"""The notices that owners can switch off."""
 _LIFE: Final = 3 * DAY
+_NEW_ACCOUNT: Final = 10 * MINUTE
+"""After its registration, the first sign-ins of an account are no news."""
 _CHANNELS: Final = {Email.medium: Email.channel, Phone.medium: Phone.channel}
+
+
+class Choices(Struct, frozen=True):
+    """The notices of an account that the server sends: those that are always sent, and the optional ones."""
+
+    always: tuple[str, ...]
+    optional: dict[str, bool]
+    """By name: is it switched on?"""
 
 
 class Notices:
@@ -28,47 +45,116 @@ class Notices:
 
     def contact_added(self, tx: Tx, user_id: str, contact: Threepid) -> None:
         """Notify the other contacts of a new contact."""
-        if "contact_added" in self._told:
-            brand, shown = self._context.brand, mask(contact.address)
-            message = messages.ContactAdded(brand=brand, user_id=user_id, medium=contact.medium, contact=shown)
-            self._tell(tx, user_id, self._others(tx, user_id, contact), message)
+        brand, shown = self._context.brand, mask(contact.address)
+        message = messages.ContactAdded(brand=brand, user_id=user_id, medium=contact.medium, contact=shown)
+        self._tell(tx, user_id, "contact_added", message, but=contact)
 
     def contact_removed(self, tx: Tx, user_id: str, contact: Threepid) -> None:
         """Notify the remaining contacts of a removed contact."""
-        if "contact_removed" in self._told:
-            brand, shown = self._context.brand, mask(contact.address)
-            message = messages.ContactRemoved(brand=brand, user_id=user_id, medium=contact.medium, contact=shown)
-            self._tell(tx, user_id, self._others(tx, user_id, contact), message)
+        brand, shown = self._context.brand, mask(contact.address)
+        message = messages.ContactRemoved(brand=brand, user_id=user_id, medium=contact.medium, contact=shown)
+        self._tell(tx, user_id, "contact_removed", message, but=contact)
 
     def password_changed(self, tx: Tx, user_id: str) -> None:
         """Notify all contacts of a new password."""
-        if "password_changed" in self._told:
-            message = messages.PasswordChanged(brand=self._context.brand, user_id=user_id)
-            self._tell(tx, user_id, threepids.of_user(tx, user_id), message)
+        message = messages.PasswordChanged(brand=self._context.brand, user_id=user_id)
+        self._tell(tx, user_id, "password_changed", message)
 
     def deactivated(self, tx: Tx, user_id: str) -> None:
         """Notify all contacts of the deactivation. Call this before the contacts are removed."""
-        if "deactivated" in self._told:
-            message = messages.AccountDeactivated(brand=self._context.brand, user_id=user_id)
-            self._tell(tx, user_id, threepids.of_user(tx, user_id), message)
+        message = messages.AccountDeactivated(brand=self._context.brand, user_id=user_id)
+        self._tell(tx, user_id, "deactivated", message)
 
-    @staticmethod
-    def _others(tx: Tx, user_id: str, contact: Threepid) -> Iterable[Threepid]:
-        key = contact.medium, contact.canonical
-        return [other for other in threepids.of_user(tx, user_id) if (other.medium, other.canonical) != key]
+    def suspicious(self, tx: Tx, user_id: str, origin: Origin) -> None:
+        """Notify all contacts that a spent refresh token was used again, so that its family was revoked."""
+        message = messages.Suspicious(brand=self._context.brand, user_id=user_id, origin=origin.in_message())
+        self._tell(tx, user_id, "suspicious", message)
 
-    def _tell(self, tx: Tx, user_id: str, contacts: Iterable[Threepid], message: messages.Message) -> None:
+    def new_sign_in(self, tx: Tx, user_id: str, origin: Origin) -> None:
+        """Notify all contacts of a device or browser that signs in, unless the account was registered a short time ago.
+
+        A device that is signed in again counts as well, because its ID is no secret.
+        """
+        account = accounts.get(tx, user_id)
+        if account is not None and not 0 <= self._context.clock.now() - account.created_at < _NEW_ACCOUNT:
+            message = messages.NewSignIn(brand=self._context.brand, user_id=user_id, origin=origin.in_message())
+            self._tell(tx, user_id, "new_sign_in", message)
+
+    def bound(self, tx: Tx, user_id: str, medium: str, canonical: str) -> None:
+        """Notify all contacts that people can find the account by an address."""
+        message = messages.Bound(brand=self._context.brand, user_id=user_id, contact=_masked(medium, canonical))
+        self._tell(tx, user_id, "bound", message)
+
+    def unbound(self, tx: Tx, user_id: str, medium: str, canonical: str) -> None:
+        """Notify all contacts that people cannot find the account by an address any more."""
+        message = messages.Unbound(brand=self._context.brand, user_id=user_id, contact=_masked(medium, canonical))
+        self._tell(tx, user_id, "unbound", message)
+
+    async def choices(self, user_id: str) -> Choices:
+        """The notices that the account gets, and those that it can switch on or off."""
+        muted = await self._context.database.read(lambda tx: preferences.get(tx, user_id).muted)
+        return Choices(
+            tuple(event for event in self._told if event not in OPTIONAL),
+            {event: event not in muted for event in OPTIONAL if event in self._told},
+        )
+
+    async def choose(self, user_id: str, wanted: Container[str], grant: Grant) -> None:
+        """Switch the optional notices on that `wanted` contains, and the others off. Uses `grant` up.
+
+        Notifies all contacts of those that are switched off. A notice that the server does not send keeps the owner's earlier
+        choice. Raises Forbidden.
+        """
+        offered = {event for event in OPTIONAL if event in self._told}
+
+        def step(tx: Tx) -> None:
+            grant.consume(tx)
+            require_active(tx, user_id)
+            before = preferences.get(tx, user_id).muted
+            muted = (before - offered) | {event for event in offered if event not in wanted}
+            if muted == before:
+                return
+            preferences.set_muted(tx, user_id, muted)
+            audit.note(
+                tx, self._context, audit.Event.NOTICES_CHANGED, user_id, grant.origin, off=" ".join(sorted(muted))
+            )
+            switched_off = " ".join(event for event in OPTIONAL if event in muted - before)
+            if switched_off:
+                brand = self._context.brand
+                message = messages.NoticesChanged(brand=brand, user_id=user_id, switched_off=switched_off)
+                self._tell(tx, user_id, "notices_changed", message)
+
+        await self._context.database.write(step)
+
+    def _tell(
+        self, tx: Tx, user_id: str, event: config.Notice, message: messages.Message, *, but: Threepid | None = None
+    ) -> None:
+        """Send a notice to all contacts of the account except `but`, if operator and owner want it."""
+        optional = event in OPTIONAL
+        if event not in self._told or (optional and event in preferences.get(tx, user_id).muted):
+            return
+        for contact in _others(threepids.of_user(tx, user_id), but):
+            self._put(tx, user_id, contact, message, optional=optional)
+
+    def _put(self, tx: Tx, user_id: str, contact: Threepid, message: messages.Message, *, optional: bool) -> None:
         config, now = self._context.config, self._context.clock.now()
-        language = languages.of_account(tx, config, user_id)
-        for contact in contacts:
-            if (config.email if contact.medium == Email.medium else config.sms) is None:
-                continue
-            if take_notice(tx, self._context, medium=contact.medium, canonical=contact.canonical):
-                job = messages.to_person(
-                    message,
-                    Recipient(contact.address, language),
-                    channel=_CHANNELS[contact.medium],
-                    expires_at=now + _LIFE,
-                    caller=user_id,
-                )
-                outbox.put(tx, self._context, job, now=now)
+        if (config.email if contact.medium == Email.medium else config.sms) is None:
+            return
+        if take_notice(tx, self._context, medium=contact.medium, canonical=contact.canonical, optional=optional):
+            job = messages.to_person(
+                message,
+                Recipient(contact.address, languages.of_account(tx, config, user_id)),
+                channel=_CHANNELS[contact.medium],
+                expires_at=now + _LIFE,
+                caller=user_id,
+            )
+            outbox.put(tx, self._context, job, now=now)
+
+
+def _others(contacts: Iterable[Threepid], but: Threepid | None) -> Iterable[Threepid]:
+    if but is None:
+        return contacts
+    return [other for other in contacts if (other.medium, other.canonical) != (but.medium, but.canonical)]
+
+
+def _masked(medium: str, canonical: str) -> str:
+    return mask(f"+{canonical}" if medium == Phone.medium else canonical)

@@ -18,6 +18,7 @@ from threepid import config
 from threepid.clock import DAY, SECOND
 from threepid.domain import audit, limits, policy
 from threepid.domain.accounts.accounts import require_active
+from threepid.domain.accounts.notices import Notices
 from threepid.domain.addresses import InvalidAddress, mask, parse_address
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.context import Context
@@ -103,6 +104,7 @@ class Bindings:
         signer: Signer,
         associations: Associations | None,
         identity: IdentityClient,
+        notices: Notices,
     ) -> None:
         """`associations` is our own identity server, if there is one; `identity` calls others, and `signer` signs the calls."""
         self._context = context
@@ -110,6 +112,7 @@ class Bindings:
         self._signer = signer
         self._associations = associations
         self._identity = identity
+        self._notices = notices
 
     def is_ours(self, id_server: str) -> bool:
         """Is this our own identity server?"""
@@ -243,10 +246,12 @@ class Bindings:
         origin: Origin,
         *,
         asking: Asking = Asking.UNTIL_DONE,
+        tell: bool = True,
     ) -> Plan:
         """Unbind an address from our own identity server, and queue the requests to others, in the caller's transaction.
 
-        `asking` holds for a server where we did not bind the address, because callers can name any server.
+        `asking` holds for a server where we did not bind the address, because callers can name any server. Without `tell`, the
+        account's contacts are not notified, because they are notified of more.
         """
         remembered = threepids.bindings(tx, user_id, medium, canonical)
         here = {binding.id_server for binding in remembered if self._is_here(binding)}
@@ -259,8 +264,10 @@ class Bindings:
             if is_ours or withdrawn:
                 forgotten = [self._forget(tx, user_id, medium, canonical, name) for name in sorted(here)]
                 withdrawn = withdrawn or any(forgotten)
-        if withdrawn or elsewhere:
+        if withdrawn or (elsewhere if named is None else named in elsewhere):
             self._note(tx, audit.Event.UNBOUND, user_id, medium, canonical, origin)
+            if tell:
+                self._notices.unbound(tx, user_id, medium, canonical)
         if named is None:
             wanted = elsewhere
         elif is_ours or (asking is Asking.NEVER and named not in elsewhere and not withdrawn):
@@ -420,6 +427,7 @@ class Bindings:
     def _remember(
         self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, origin: Origin, *, here: bool
     ) -> None:
+        known = threepids.bindings(tx, user_id, medium, canonical)
         threepids.insert_binding(
             tx,
             user_id=user_id,
@@ -430,6 +438,8 @@ class Bindings:
             here=here,
         )
         self._note(tx, audit.Event.BOUND, user_id, medium, canonical, origin)
+        if not any(binding.id_server == id_server.lower() for binding in known):
+            self._notices.bound(tx, user_id, medium, canonical)
 
     def _note(self, tx: Tx, event: audit.Event, user_id: str, medium: str, canonical: str, origin: Origin) -> None:
         audit.note(tx, self._context, event, user_id, origin, medium=medium, contact=mask(canonical))

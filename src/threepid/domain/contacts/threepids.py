@@ -140,7 +140,7 @@ class Threepids:
             now = self._context.clock.now()
             close_resets(tx, medium=medium, canonical=canonical, now=now)
             validations.close_additions(tx, medium=medium, canonical=canonical, owner=user_id, now=now)
-            return self._bindings.withdraw(tx, user_id, medium, canonical, id_server, origin)
+            return self._bindings.withdraw(tx, user_id, medium, canonical, id_server, origin, tell=False)
 
         policy.check_changes(self._context.config)
         return await self._bindings.carry_out(await self._context.database.write(step))
