@@ -126,12 +126,12 @@ class Recovery:
         client_secret: str,
         send_attempt: int,
         origin: Origin,
-        languages: Iterable[str] = (),
+        languages: Iterable[str],
     ) -> str:
         """Send a code and a link by which the owner of `address` chooses a new password. Returns the sid.
 
         The caller does not learn whether an account has the address; the address's owner does. Raises Forbidden if the server
-        does not recover accounts by this medium, and as `Validation.request_token`.
+        does not recover accounts by this medium, and as `Validation.request_token`, which also explains `languages`.
         """
         if address.medium not in self.media:
             raise Forbidden(Text("This server does not allow account recovery."))
