@@ -259,3 +259,13 @@ def test_a_browser_signed_in_to_another_account_changes_over(world: World, alice
     browser.cookies = before
     browser.open("/account/")
     assert browser.path.startswith("/account/sign-in")
+
+
+def test_the_message_is_in_the_language_of_the_page(world: World, alice: str) -> None:
+    for address in ("alice@example.com", "nobody@example.com"):
+        browser = Browser(world, "/account/forgot", **{"Accept-Language": "de"})
+        fields = {"form_token": browser.page.fields["form_token"], "address": address}
+        browser.submit(fields, "/account/forgot")
+        assert browser.path == "/account/forgot/code"
+        world.clock.advance(1)
+        assert world.mail().text.startswith("Hallo")

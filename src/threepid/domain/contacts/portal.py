@@ -1,6 +1,7 @@
 """Contacts of an account that is signed in to in a browser: each with its state, added by a code or a link, bound and unbound.
 
-The browser's form carries no secret: the client secret of a validation session follows from the browser session and the address.
+No secret is in an address of a page: the client secret of a validation session follows from the browser session, the contact's
+address and a nonce.
 """
 
 from msgspec import Struct
@@ -33,6 +34,13 @@ class Contact(Struct, frozen=True):
     validated_at: int
     is_bound: bool
     """Is it bound at our own identity server, so that people who know the address find the account?"""
+
+
+class Ref(Struct, frozen=True):
+    """Names a validation session in the address of a page. It opens nothing: only the browser that began it knows its secret."""
+
+    sid: str
+    nonce: str
 
 
 class Pending(Struct, frozen=True):
@@ -95,28 +103,33 @@ class PortalContacts:
             raise NotFound(Text("Your account has no such contact any more."))
         return found
 
-    async def request(self, browser: Browser, address: Address) -> str:
-        """Send a code to an address that shall become a contact, and return the sid. Raises as `request_token` does.
+    async def request(self, browser: Browser, address: Address, nonce: str | None = None) -> Ref:
+        """Send a code to an address that shall become a contact. Raises as `request_token` does.
+
+        A new session is opened, or that with `nonce` gets another code.
 
         Raises InvalidParam if the account has the address already.
         """
         owner = await self._context.database.read(lambda tx: threepids.owner(tx, address.medium, address.canonical))
         if owner == browser.user_id:
             raise InvalidParam(Text("Your account has this contact already."))
-        return await self._validation.request_token(
+        now = self._context.clock.now()
+        nonce = nonce or self._context.entropy.id(now)
+        sid = await self._validation.request_token(
             Purpose.ADD,
             address,
             owner=browser.user_id,
             client=browser.client,
-            client_secret=self._secret(browser, address.medium, address.canonical),
-            send_attempt=self._context.clock.now(),  # higher than before: the person asks for another message
+            client_secret=self._secret(browser, address.medium, address.canonical, nonce),
+            send_attempt=now,  # higher than before: the person asks for another message
             origin=browser.origin,
             languages=browser.languages,
         )
+        return Ref(sid, nonce)
 
-    async def pending(self, browser: Browser, sid: str) -> Pending:
+    async def pending(self, browser: Browser, ref: Ref) -> Pending:
         """The state of an address that this browser wants to add. Raises NotFound if this browser does not."""
-        session = await self._session(browser, sid)
+        session = await self._session(browser, ref)
         now = self._context.clock.now()
         return Pending(
             session.sid,
@@ -126,17 +139,17 @@ class PortalContacts:
             validations.is_over(session, now) or (session.validated_at is None and session.wrong_attempts >= ATTEMPTS),
         )
 
-    async def enter_code(self, browser: Browser, sid: str, code: str) -> Threepid:
+    async def enter_code(self, browser: Browser, ref: Ref, code: str) -> Threepid:
         """Validate an address by its code, and add it. Raises as `submit_token` does, and as `finish`."""
-        session = await self._session(browser, sid)
-        secret = self._secret(browser, session.medium, session.canonical)
-        await self._validation.submit_token(sid, secret, code, caller=browser.user_id, purpose=Purpose.ADD)
-        return await self.finish(browser, sid)
+        session = await self._session(browser, ref)
+        secret = self._secret(browser, session.medium, session.canonical, ref.nonce)
+        await self._validation.submit_token(ref.sid, secret, code, caller=browser.user_id, purpose=Purpose.ADD)
+        return await self.finish(browser, ref)
 
-    async def finish(self, browser: Browser, sid: str) -> Threepid:
+    async def finish(self, browser: Browser, ref: Ref) -> Threepid:
         """Add an address that is validated. Raises ThreepidAuthFailed, ThreepidInUse and Forbidden."""
-        session = await self._session(browser, sid)
-        creds = ThreepidCreds(sid, self._secret(browser, session.medium, session.canonical))
+        session = await self._session(browser, ref)
+        creds = ThreepidCreds(ref.sid, self._secret(browser, session.medium, session.canonical, ref.nonce))
         return await self._contacts.add_granted(browser.user_id, creds, browser.grant)
 
     async def remove(self, browser: Browser, contact: Contact) -> None:
@@ -162,11 +175,11 @@ class PortalContacts:
         bound = self._associations is not None and self._associations.is_bound(tx, medium, canonical, user_id)
         return Contact(name, medium, contact.address, canonical, contact.validated_at, bound)
 
-    async def _session(self, browser: Browser, sid: str) -> Session:
-        session = await self._context.database.read(lambda tx: validations.by_sid(tx, sid))
+    async def _session(self, browser: Browser, ref: Ref) -> Session:
+        session = await self._context.database.read(lambda tx: validations.by_sid(tx, ref.sid))
         if session is None or session.owner != browser.user_id or session.purpose != Purpose.ADD:
             raise NotFound(Text("This took too long. Please start again."))
         return session
 
-    def _secret(self, browser: Browser, medium: str, canonical: str) -> str:
-        return self._context.vault.form_token(f"client secret {browser.session_id} {medium} {canonical}")
+    def _secret(self, browser: Browser, medium: str, canonical: str, nonce: str) -> str:
+        return self._context.vault.form_token(f"client secret {browser.session_id} {medium} {canonical} {nonce}")

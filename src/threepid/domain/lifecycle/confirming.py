@@ -51,6 +51,7 @@ class Confirming:
             client_secret=self._secret(browser, nonce),
             send_attempt=1,
             origin=browser.origin,
+            languages=browser.languages,
         )
         return f"{sid}.{nonce}"
 

@@ -3,7 +3,7 @@
 https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountpassword
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
@@ -119,12 +119,19 @@ class Recovery:
         return flows.recovery_media(self._context.config)
 
     async def begin(
-        self, address: Address, *, client: str, client_secret: str, send_attempt: int, origin: Origin
+        self,
+        address: Address,
+        *,
+        client: str,
+        client_secret: str,
+        send_attempt: int,
+        origin: Origin,
+        languages: Iterable[str],
     ) -> str:
         """Send a code and a link by which the owner of `address` chooses a new password. Returns the sid.
 
         The caller does not learn whether an account has the address; the address's owner does. Raises Forbidden if the server
-        does not recover accounts by this medium, and as `Validation.request_token`.
+        does not recover accounts by this medium, and as `Validation.request_token`, which also explains `languages`.
         """
         if address.medium not in self.media:
             raise Forbidden(Text("This server does not allow account recovery."))
@@ -135,6 +142,7 @@ class Recovery:
             client_secret=client_secret,
             send_attempt=send_attempt,
             origin=origin,
+            languages=languages,
         )
 
     async def find(self, proof: ResetCode | ResetLink) -> Reset:

@@ -8,6 +8,7 @@ import msgspec
 from threepid.clock import MINUTE
 from threepid.domain import addresses
 from threepid.domain.addresses import AmbiguousNumber, Email, InvalidAddress, Phone
+from threepid.domain.contacts.portal import Ref
 from threepid.domain.validation.sessions import CODE_LIFE
 from threepid.http.exchange import Answer
 from threepid.i18n import Text, negotiation
@@ -84,10 +85,10 @@ async def add(visit: SignedIn, form: AddForm) -> Answer:
             raise InvalidParam(error.text) from None
         except InvalidAddress:
             raise InvalidParam(_NOT_VALID.get(form.medium)) from None
-        sid = await visit.homeserver.portal_contacts.request(visit.browser, address)
+        ref = await visit.homeserver.portal_contacts.request(visit.browser, address)
     except MatrixError as error:
         return _ask_address(visit, form, error)
-    return visit.redirect(f"{_VERIFY}?sid={quote(sid, safe='')}")
+    return visit.redirect(_verify_path(ref))
 
 
 @page("GET", _VERIFY, access=Access.CONFIRMED)
@@ -99,17 +100,17 @@ async def show_verify(visit: SignedIn) -> Answer:
 @page("POST", _VERIFY, access=Access.CONFIRMED)
 async def verify(visit: SignedIn, form: VerifyForm) -> Answer:
     """Add the contact if its address is proved."""
-    contacts, sid = visit.homeserver.portal_contacts, visit.query.get("sid", "")
+    contacts, ref = visit.homeserver.portal_contacts, _ref(visit)
     try:
         if form.action == "again":
-            pending = await contacts.pending(visit.browser, sid)
+            pending = await contacts.pending(visit.browser, ref)
             address = addresses.parse_address(pending.medium, pending.address)
-            new = await contacts.request(visit.browser, address)
-            return visit.redirect(f"{_VERIFY}?sid={quote(new, safe='')}&again=1")
+            ref = await contacts.request(visit.browser, address, None if pending.is_over else ref.nonce)
+            return visit.redirect(_verify_path(ref))
         if form.action == "look":
-            added = await contacts.finish(visit.browser, sid)
+            added = await contacts.finish(visit.browser, ref)
         else:
-            added = await contacts.enter_code(visit.browser, sid, "".join(form.code.split()))
+            added = await contacts.enter_code(visit.browser, ref, "".join(form.code.split()))
     except ThreepidAuthFailed as error:
         not_yet = Text("We have not seen that yet. Open the link in the mail and press the button on the page.")
         return await _ask_code(visit, ThreepidAuthFailed(not_yet) if form.action == "look" else error)
@@ -125,7 +126,7 @@ async def verify(visit: SignedIn, form: VerifyForm) -> Answer:
 @page("GET", "/account/contacts/verified")
 async def show_verified(visit: SignedIn) -> Answer:
     """Tell the script of the page before whether the link was opened: `{"verified": true}`."""
-    pending = await visit.homeserver.portal_contacts.pending(visit.browser, visit.query.get("sid", ""))
+    pending = await visit.homeserver.portal_contacts.pending(visit.browser, _ref(visit))
     return json_answer({"verified": pending.is_validated})
 
 
@@ -169,6 +170,15 @@ async def set_discovery(visit: SignedIn, form: DiscoveryForm) -> Answer:
     return visit.redirect(f"{CONTACTS}?bound=1")
 
 
+def _ref(visit: SignedIn) -> Ref:
+    """The validation session that the address of the page names."""
+    return Ref(visit.query.get("sid", ""), visit.query.get("n", ""))
+
+
+def _verify_path(ref: Ref) -> str:
+    return f"{_VERIFY}?sid={quote(ref.sid, safe='')}&n={quote(ref.nonce, safe='')}"
+
+
 def _media(visit: SignedIn) -> list[str]:
     """The media to which the configuration can send messages."""
     config = visit.config
@@ -192,7 +202,7 @@ def _ask_address(visit: SignedIn, form: AddForm, error: MatrixError | None = Non
 
 
 async def _ask_code(visit: SignedIn, error: MatrixError | None = None) -> Answer:
-    pending = await visit.homeserver.portal_contacts.pending(visit.browser, visit.query.get("sid", ""))
+    pending = await visit.homeserver.portal_contacts.pending(visit.browser, _ref(visit))
     is_email = pending.medium == Email.medium
     return _page(
         visit,

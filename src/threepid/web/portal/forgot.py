@@ -157,7 +157,12 @@ async def _sent(visit: Visit) -> Session | None:
 
 async def _send(visit: Visit, address: Address, secret: str, attempt: int) -> str:
     return await visit.homeserver.recovery.begin(
-        address, client=visit.client, client_secret=secret, send_attempt=attempt, origin=visit.origin
+        address,
+        client=visit.client,
+        client_secret=secret,
+        send_attempt=attempt,
+        origin=visit.origin,
+        languages=visit.languages,
     )
 
 

@@ -1,0 +1,157 @@
+"""The whole life of an account in a real browser, with and without JavaScript: its pages are left in `build/screenshots`."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from browser.served import PASSWORD, Site
+from browser.window import Window, new_context
+
+SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+NEW = "another battery staple"
+
+
+class Portal:
+    """A person in the portal, who looks at each page."""
+
+    def __init__(self, window: Window, site: Site, name: str) -> None:
+        self.window = window
+        self.page: Page = window.page
+        self.site = site
+        self.name = name
+        self._shots = 0
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.site.base + path)
+
+    def see(self, heading: str) -> None:
+        """Wait for the page with this heading, and look at it."""
+        expect(self.page.locator("h1")).to_have_text(heading)
+        self.window.check_looks(self.page)
+        self._shots += 1
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SHOTS / f"{self.name}-{self._shots:02}.png", full_page=True)
+
+    def type(self, label: str, text: str) -> None:
+        self.page.get_by_label(label, exact=True).fill(text)
+
+    def press(self, button: str) -> None:
+        self.page.get_by_role("button", name=button, exact=True).click()
+
+    def follow(self, link: str) -> None:
+        self.page.get_by_role("link", name=link, exact=True).first.click()
+
+
+@pytest.fixture(params=["with JavaScript", "without JavaScript"])
+def portal(request: pytest.FixtureRequest, chromium: Browser, site: Site) -> Iterator[Portal]:
+    scripts = request.param == "with JavaScript"
+    with new_context(chromium, java_script_enabled=scripts) as context:
+        window = Window(context)
+        yield Portal(window, site, "js" if scripts else "plain")
+        assert window.trouble == []
+
+
+def create_account(portal: Portal, name: str) -> None:
+    portal.open("/account/")
+    portal.see("Sign in")
+    portal.follow("Create an account")
+    portal.see("Create an account")
+    portal.type("Username", name)
+    portal.type("Password", PASSWORD)
+    portal.press("Continue")
+    portal.see("How can we reach you?")
+    portal.press("Create the account without a contact")
+    portal.see("Your account")
+
+
+def add_contact(portal: Portal, address: str) -> None:
+    portal.follow("Contacts")
+    portal.see("Contacts")
+    portal.follow("Add an email address")
+    portal.see("Add an email address")
+    portal.type("Email address", address)
+    portal.press("Send me a code")
+    portal.see("Enter the code")
+    portal.type("Code", portal.site.code(address))
+    portal.press("Continue")
+    portal.see("Contacts")
+    expect(portal.page.get_by_text("Your email address was added.")).to_be_visible()
+    portal.follow("Let people find me")
+    portal.see("Let people find you?")
+    portal.press("Let people find me")
+    portal.see("Contacts")
+    portal.follow("← Your account")
+
+
+def look_around(portal: Portal) -> None:
+    portal.follow("Where you're signed in")
+    portal.see("Where you're signed in")
+    portal.open("/account/security")
+    portal.see("Security log")
+    portal.open("/account/password")
+    portal.see("Change your password")
+    portal.press("Sign out")
+
+
+def forget_password(portal: Portal, address: str) -> None:
+    portal.see("Sign in")
+    portal.follow("Forgotten your password?")
+    portal.see("Forgotten your password?")
+    portal.type("Email address or phone number", address)
+    portal.press("Send me a code")
+    portal.see("Check your email")
+    portal.type("Code", portal.site.code(address))
+    portal.press("Continue")
+    portal.see("Choose a new password")
+    portal.type("New password", NEW)
+    portal.press("Save and sign in")
+    portal.see("Your account")
+
+
+def leave(portal: Portal, address: str) -> None:
+    portal.open("/account/data")
+    portal.see("Download your data")
+    with portal.page.expect_download() as download:
+        portal.press("Download")
+    assert address in Path(download.value.path()).read_text()
+    portal.open("/account/contacts")
+    portal.follow("Remove")
+    portal.see("Remove this contact?")
+    portal.press("Remove it")
+    portal.see("Contacts")
+    portal.open("/account/close")
+    portal.see("Close your account")
+    portal.page.get_by_label("I understand that this cannot be undone").check()
+    portal.press("Close my account for good")
+    portal.see("Your account is closed")
+    portal.page.go_back()
+    assert re.search("/account/(close|sign-in)", portal.page.url)
+    expect(portal.page.get_by_text(address)).to_have_count(0)
+
+
+def test_an_account_lives_from_first_to_last_page(portal: Portal) -> None:
+    name = f"life-{portal.name}"
+    address = f"{name}@example.com"
+    create_account(portal, name)
+    add_contact(portal, address)
+    look_around(portal)
+    forget_password(portal, address)
+    leave(portal, address)
+
+
+def test_the_page_goes_on_when_the_link_is_opened_elsewhere(window: Window, site: Site) -> None:
+    site.register("elsewhere")
+    portal = Portal(window, site, "elsewhere")
+    portal.open("/account/contacts")
+    portal.type("Username, email address or phone number", "elsewhere")
+    portal.type("Password", PASSWORD)
+    portal.press("Sign in")
+    portal.follow("Add an email address")
+    portal.type("Email address", "elsewhere@example.com")
+    portal.press("Send me a code")
+    expect(portal.page.locator("h1")).to_have_text("Enter the code")
+    assert site.http.post(site.link("elsewhere@example.com").removeprefix(site.base)).status_code == 200
+    expect(portal.page.get_by_text("Your email address was added.")).to_be_visible(timeout=15_000)
