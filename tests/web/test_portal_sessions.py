@@ -6,7 +6,8 @@ import pytest
 
 from threepid import background
 from threepid.clock import DAY, HOUR, MINUTE
-from threepid.domain.audit import KEPT, MOST_FAILURES
+from threepid.domain import audit
+from threepid.domain.audit import KEPT, MOST_FAILURES, MOST_OF_A_KIND
 from threepid.domain.origin import Origin
 from threepid.spec.errors import Forbidden
 from web.portal_browser import Browser
@@ -201,6 +202,18 @@ def test_strangers_fill_the_log_with_no_more_than_a_bound(world: World, browser:
     world.clock.advance(HOUR + MINUTE)
     stranger.sign_in("alice", "wrong")
     assert events(browser).count("Somebody tried to sign in with a wrong password") == MOST_FAILURES + 1
+
+
+def test_the_owner_does_not_fill_the_log_and_hides_nothing_in_it(world: World, browser: Browser, token: str) -> None:
+    for _ in range(MOST_OF_A_KIND + 5):
+        world.post("/_matrix/client/v3/logout", token=log_in(world))
+    world.add(token, world.validated(world.identity_token(token)))
+    log = world.run(audit.entries_of(world.server.context, ALICE, count=1000))
+    assert [entry.event for entry in log].count(audit.Event.SIGNED_OUT) == MOST_OF_A_KIND
+    assert log[0].event is audit.Event.CONTACT_ADDED
+    world.clock.advance(HOUR + MINUTE)
+    log_in(world)
+    assert events(browser)[0] == "Signed in"
 
 
 def test_the_log_goes_on_over_several_pages(world: World, browser: Browser) -> None:
