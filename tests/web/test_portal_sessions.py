@@ -6,7 +6,10 @@ import pytest
 
 from threepid import background
 from threepid.clock import DAY, HOUR, MINUTE
-from threepid.domain.audit import KEPT, MOST_FAILURES
+from threepid.domain import audit
+from threepid.domain.audit import KEPT, MOST_FAILURES, MOST_OF_A_KIND
+from threepid.domain.origin import Origin
+from threepid.spec.errors import Forbidden
 from web.portal_browser import Browser
 from world import PASSWORD, World
 
@@ -91,6 +94,73 @@ def test_nobody_signs_out_the_session_of_another(world: World, browser: Browser,
     assert browser.path == "/account/"
 
 
+def rename(browser: Browser, device: str, name: str) -> None:
+    browser.open("/account/sessions")
+    form = {"form_token": browser.page.fields["form_token"], "id": device, "name": name}
+    browser.submit(form, "/account/sessions/rename")
+
+
+def test_a_device_gets_another_name_or_none(world: World, browser: Browser, token: str) -> None:
+    device = world.get("/_matrix/client/v3/account/whoami", token=token).json()["device_id"]
+    for name in (" Tablet in the kitchen ", ""):
+        rename(browser, device, name)
+        assert "The new name is saved." in browser.page.text
+        shown = world.get(f"/_matrix/client/v3/devices/{device}", token=token).json()
+        assert shown["display_name"] == name.strip()
+
+
+@pytest.mark.parametrize("name", ["x" * 257, "a\x07b"])
+def test_a_name_that_apps_cannot_show_is_refused(world: World, browser: Browser, token: str, name: str) -> None:
+    device = world.get("/_matrix/client/v3/account/whoami", token=token).json()["device_id"]
+    rename(browser, device, name)
+    assert browser.page.status == 400
+    assert browser.page.problem.startswith("This name is too long")
+    assert world.get(f"/_matrix/client/v3/devices/{device}", token=token).json()["display_name"] == ""
+
+
+def test_nobody_renames_the_device_of_another(world: World, browser: Browser, token: str) -> None:
+    assert browser.path == "/account/"
+    world.register("bob")
+    bob = Browser(world, "/account/sessions")
+    bob.sign_in("bob")
+    device = world.get("/_matrix/client/v3/account/whoami", token=token).json()["device_id"]
+    rename(bob, device, "Hello Alice")
+    assert world.get(f"/_matrix/client/v3/devices/{device}", token=token).json()["display_name"] == ""
+
+
+def test_a_permission_that_is_over_changes_no_session(world: World, browser: Browser, token: str) -> None:
+    """The page asks first, but the person may sign out everywhere between the question and the change."""
+    device = world.get("/_matrix/client/v3/account/whoami", token=token).json()["device_id"]
+    (session,) = world.run(world.homeserver.web_sessions.list_of(ALICE))
+    grant = world.homeserver.web_sessions.grant("tpw_of-nobody", ALICE, Origin())
+    for change in (
+        world.homeserver.web_sessions.end(ALICE, session.session_id, Origin(), grant=grant),
+        world.homeserver.devices.rename(ALICE, device, "x", grant=grant),
+        world.homeserver.devices.delete(ALICE, [device], grant),
+        world.homeserver.sessions.end_others(ALICE, "", grant),
+    ):
+        with pytest.raises(Forbidden):
+            world.run(change)
+    browser.open("/account/")
+    assert browser.path == "/account/"
+    assert is_alive(world, token)
+
+
+def test_a_long_list_has_several_pages(world: World, browser: Browser) -> None:
+    for number in range(60):
+        world.clock.advance(1)
+        log_in(world, f"Phone{number:02}")
+    browser.open("/account/sessions")
+    assert "Phone59" in browser.page.text
+    assert "Phone00" not in browser.page.text
+    browser.follow("Older entries")
+    assert "Phone00" in browser.page.text
+    assert "Phone59" not in browser.page.text
+    for strange in ("-1", "x", "9" * 5000, "9999"):
+        browser.open(f"/account/sessions?from={strange}")
+        assert browser.page.status == 200
+
+
 def test_signing_out_after_a_while_asks_who_it_is(world: World, browser: Browser) -> None:
     browser.open("/account/sessions")
     world.clock.advance(11 * MINUTE)
@@ -132,6 +202,18 @@ def test_strangers_fill_the_log_with_no_more_than_a_bound(world: World, browser:
     world.clock.advance(HOUR + MINUTE)
     stranger.sign_in("alice", "wrong")
     assert events(browser).count("Somebody tried to sign in with a wrong password") == MOST_FAILURES + 1
+
+
+def test_the_owner_does_not_fill_the_log_and_hides_nothing_in_it(world: World, browser: Browser, token: str) -> None:
+    for _ in range(MOST_OF_A_KIND + 5):
+        world.post("/_matrix/client/v3/logout", token=log_in(world))
+    world.add(token, world.validated(world.identity_token(token)))
+    log = world.run(audit.entries_of(world.server.context, ALICE, count=1000))
+    assert [entry.event for entry in log].count(audit.Event.SIGNED_OUT) == MOST_OF_A_KIND
+    assert log[0].event is audit.Event.CONTACT_ADDED
+    world.clock.advance(HOUR + MINUTE)
+    log_in(world)
+    assert events(browser)[0] == "Signed in"
 
 
 def test_the_log_goes_on_over_several_pages(world: World, browser: Browser) -> None:
