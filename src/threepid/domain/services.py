@@ -33,6 +33,7 @@ from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import Registration
 from threepid.domain.lifecycle.sessions import Sessions
 from threepid.domain.lifecycle.sign_ups import SignUps
+from threepid.domain.queue import Queue
 from threepid.domain.secrets.keys import Keyring
 from threepid.domain.secrets.passwords import Hasher, Passwords
 from threepid.domain.validation.sessions import Validation
@@ -87,6 +88,7 @@ class Services(Struct, frozen=True, kw_only=True):
     context: Context
     health: Health
     keyring: Keyring
+    queue: Queue
     validation: Validation
     homeserver: Homeserver | None
     identity: IdentityServer | None
@@ -126,6 +128,7 @@ def build(
         context=context,
         health=Health(context),
         keyring=keyring,
+        queue=Queue(context),
         validation=validation,
         homeserver=homeserver,
         identity=identity,
