@@ -1,5 +1,7 @@
 """Sessions, security log, download and closing in the portal."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,13 +10,16 @@ from threepid import background
 from threepid.clock import DAY, HOUR, MINUTE
 from threepid.domain import audit
 from threepid.domain.audit import KEPT, MOST_FAILURES, MOST_OF_A_KIND
+from threepid.domain.lifecycle.export import MEMBERS
 from threepid.domain.origin import Origin
 from threepid.spec.errors import Forbidden
+from threepid.storage.engine.database import Tx
 from web.portal_browser import Browser
 from world import PASSWORD, World
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 ALICE = "@alice:example.org"
+DATA_PAGE = Path(__file__).parents[2] / "docs" / "account-data.md"
 
 
 @pytest.fixture
@@ -240,7 +245,7 @@ def test_the_download_has_everything_but_secrets(world: World, browser: Browser,
     browser.open("/account/data")
     data: dict[str, Any] = browser.download("Download")
     assert data["format"] == 1
-    assert data["user_id"] == ALICE
+    assert data["account"] == {"user_id": ALICE, "created_at": world.clock.now()}
     assert [contact["address"] for contact in data["contacts"]] == ["alice@example.com"]
     assert len(data["devices"]) == len(data["browser_sessions"]) == 1
     assert data["security_log"][0]["event"] == "data_downloaded"
@@ -248,6 +253,47 @@ def test_the_download_has_everything_but_secrets(world: World, browser: Browser,
     assert "hash" not in text
     assert token not in text
     assert browser.cookies["__Host-threepid-session"] not in text
+
+
+def test_the_file_has_the_documented_shape(world: World, browser: Browser, token: str) -> None:
+    world.add(token, world.validated(world.identity_token(token)), bind=True)
+    browser.open("/account/data")
+    data: dict[str, Any] = browser.download("Download")
+    described = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", DATA_PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    documented = {member: re.findall(r"`(\w+)`", members) for member, members in described}
+    assert documented == {member: list(members) for member, members in MEMBERS.items()}
+    assert set(data) == {"format", "exported_at", *documented}
+    for member, members in documented.items():
+        objects = data[member] if isinstance(data[member], list) else [data[member]]
+        assert objects or member == "accepted_terms", member
+        assert all(sorted(one) == sorted(members) for one in objects), member
+    assert data["exported_at"] == world.clock.now()
+
+
+def test_the_file_has_nothing_of_operators_or_of_others(world: World, browser: Browser, token: str) -> None:
+    bob = world.register("bob")
+    world.add(bob, world.validated(world.identity_token(bob, "bob"), "bob@example.com"), bind=True)
+
+    def step(tx: Tx) -> None:
+        by = audit.CallerKind.OPERATOR
+        audit.note(tx, world.server.context, audit.Event.PASSWORD_CHANGED, ALICE, Origin(), by=by, caller="olga")
+
+    world.run(world.database.write(step))
+    browser.open("/account/data")
+    text = str(browser.download("Download"))
+    assert "operator" in text
+    assert "olga" not in text
+    assert "bob" not in text
+    assert token not in text
+
+
+def test_a_download_takes_a_fresh_proof(world: World, browser: Browser) -> None:
+    browser.open("/account/data")
+    world.clock.advance(11 * MINUTE)
+    browser.press("Download")
+    assert browser.page.heading == "Confirm that it is you"
+    browser.open("/account/security")
+    assert "The data of the account was downloaded" not in browser.page.strong
 
 
 def test_a_closed_account_is_gone_everywhere(world: World, browser: Browser, token: str) -> None:
