@@ -8,6 +8,7 @@ from msgspec import Struct
 from threepid import config
 from threepid.domain.accounts.accounts import Accounts
 from threepid.domain.accounts.devices import Devices
+from threepid.domain.accounts.languages import Languages
 from threepid.domain.accounts.login import Logins
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.profiles import Profiles
@@ -25,7 +26,6 @@ from threepid.domain.identity.associations import Associations
 from threepid.domain.identity.invites import Invites
 from threepid.domain.identity.lookup import Lookup
 from threepid.domain.identity.terms import Terms
-from threepid.domain.languages import Languages
 from threepid.domain.lifecycle.closing import Closing
 from threepid.domain.lifecycle.confirming import Confirming
 from threepid.domain.lifecycle.export import Export
