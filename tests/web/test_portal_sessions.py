@@ -307,3 +307,30 @@ def test_a_closed_account_is_gone_everywhere(world: World, browser: Browser, tok
     browser.open("/account/")
     browser.sign_in()
     assert browser.page.problem == "The username or password is wrong."
+
+
+@pytest.mark.parametrize("erase", [True, False])
+def test_closing_erases_the_log_only_if_asked(world: World, browser: Browser, token: str, erase: bool) -> None:
+    world.add(token, world.validated(world.identity_token(token)), bind=True)
+    browser.open("/account/close")
+    browser.press("Close my account for good", check=("understood", "erase") if erase else ("understood",))
+    assert "__Host-threepid-session" not in browser.cookies
+    log = world.run(audit.entries_of(world.server.context, ALICE, count=1000))
+    assert [entry.event for entry in log][:1] == ([] if erase else [audit.Event.DEACTIVATED])
+    bob = world.register("bob")
+    assert world.look_up(world.identity_token(bob, "bob"), "alice@example.com") is None
+
+
+def test_closing_is_told_to_the_contacts_as_through_the_api(world: World, browser: Browser, token: str) -> None:
+    world.add(token, world.validated(world.identity_token(token)))
+    world.mails()
+    world.clock.advance(1)
+    browser.open("/account/close")
+    browser.press("Close my account for good", check=("understood",))
+    assert "closed" in str(world.mail().message["subject"])
+    assert world.mail().recipient == "alice@example.com"
+
+
+def test_only_a_closed_account_is_called_closed(browser: Browser) -> None:
+    browser.open("/account/closed")
+    assert browser.path == "/account/"
