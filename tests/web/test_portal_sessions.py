@@ -209,6 +209,35 @@ def test_strangers_fill_the_log_with_no_more_than_a_bound(world: World, browser:
     assert events(browser).count("Somebody tried to sign in with a wrong password") == MOST_FAILURES + 1
 
 
+def test_a_wrong_password_for_a_change_is_no_failed_sign_in(world: World, browser: Browser, token: str) -> None:
+    world.clock.advance(11 * MINUTE)
+    browser.open("/account/close")
+    browser.press("Continue", password="wrong")
+    auth = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}, "password": "wrong"}
+    world.post("/_matrix/client/v3/account/deactivate", {"auth": auth}, token=token, headers={"User-Agent": FIREFOX})
+    log = world.run(audit.entries_of(world.server.context, ALICE, count=2))
+    assert {entry.event for entry in log} == {audit.Event.CONFIRMATION_FAILED}
+    assert {entry.origin.browser for entry in log} == {"Firefox"}
+    assert events(browser)[0] == "A wrong password was entered for a change"
+
+
+def test_an_app_that_guesses_at_another_account_is_a_stranger_there(world: World, token: str) -> None:
+    world.register("bob")
+    auth = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "bob"}, "password": "wrong"}
+    world.post("/_matrix/client/v3/account/deactivate", {"auth": auth}, token=token)
+    log = world.run(audit.entries_of(world.server.context, "@bob:example.org", count=9))
+    assert (log[0].event, log[0].caller_kind) == (audit.Event.SIGN_IN_FAILED, audit.CallerKind.STRANGER)
+
+
+def test_nothing_is_added_to_the_log_of_a_closed_account(world: World, browser: Browser) -> None:
+    browser.open("/account/close")
+    browser.press("Close my account for good", check=("understood", "erase"))
+    browser.open("/account/sign-in")
+    browser.sign_in()
+    assert browser.page.status == 403
+    assert world.run(audit.entries_of(world.server.context, ALICE, count=9)) == []
+
+
 def test_the_owner_does_not_fill_the_log_and_hides_nothing_in_it(world: World, browser: Browser, token: str) -> None:
     for _ in range(MOST_OF_A_KIND + 5):
         world.post("/_matrix/client/v3/logout", token=log_in(world))
