@@ -1,5 +1,7 @@
 """Sessions, security log, download and closing in the portal."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,13 +10,16 @@ from threepid import background
 from threepid.clock import DAY, HOUR, MINUTE
 from threepid.domain import audit
 from threepid.domain.audit import KEPT, MOST_FAILURES, MOST_OF_A_KIND
+from threepid.domain.lifecycle.export import MEMBERS
 from threepid.domain.origin import Origin
 from threepid.spec.errors import Forbidden
+from threepid.storage.engine.database import Tx
 from web.portal_browser import Browser
 from world import PASSWORD, World
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 ALICE = "@alice:example.org"
+DATA_PAGE = Path(__file__).parents[2] / "docs" / "account-data.md"
 
 
 @pytest.fixture
@@ -204,6 +209,35 @@ def test_strangers_fill_the_log_with_no_more_than_a_bound(world: World, browser:
     assert events(browser).count("Somebody tried to sign in with a wrong password") == MOST_FAILURES + 1
 
 
+def test_a_wrong_password_for_a_change_is_no_failed_sign_in(world: World, browser: Browser, token: str) -> None:
+    world.clock.advance(11 * MINUTE)
+    browser.open("/account/close")
+    browser.press("Continue", password="wrong")
+    auth = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}, "password": "wrong"}
+    world.post("/_matrix/client/v3/account/deactivate", {"auth": auth}, token=token, headers={"User-Agent": FIREFOX})
+    log = world.run(audit.entries_of(world.server.context, ALICE, count=2))
+    assert {entry.event for entry in log} == {audit.Event.CONFIRMATION_FAILED}
+    assert {entry.origin.browser for entry in log} == {"Firefox"}
+    assert events(browser)[0] == "A wrong password was entered for a change"
+
+
+def test_an_app_that_guesses_at_another_account_is_a_stranger_there(world: World, token: str) -> None:
+    world.register("bob")
+    auth = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "bob"}, "password": "wrong"}
+    world.post("/_matrix/client/v3/account/deactivate", {"auth": auth}, token=token)
+    log = world.run(audit.entries_of(world.server.context, "@bob:example.org", count=9))
+    assert (log[0].event, log[0].caller_kind) == (audit.Event.SIGN_IN_FAILED, audit.CallerKind.STRANGER)
+
+
+def test_nothing_is_added_to_the_log_of_a_closed_account(world: World, browser: Browser) -> None:
+    browser.open("/account/close")
+    browser.press("Close my account for good", check=("understood", "erase"))
+    browser.open("/account/sign-in")
+    browser.sign_in()
+    assert browser.page.status == 403
+    assert world.run(audit.entries_of(world.server.context, ALICE, count=9)) == []
+
+
 def test_the_owner_does_not_fill_the_log_and_hides_nothing_in_it(world: World, browser: Browser, token: str) -> None:
     for _ in range(MOST_OF_A_KIND + 5):
         world.post("/_matrix/client/v3/logout", token=log_in(world))
@@ -240,7 +274,7 @@ def test_the_download_has_everything_but_secrets(world: World, browser: Browser,
     browser.open("/account/data")
     data: dict[str, Any] = browser.download("Download")
     assert data["format"] == 1
-    assert data["user_id"] == ALICE
+    assert data["account"] == {"user_id": ALICE, "created_at": world.clock.now()}
     assert [contact["address"] for contact in data["contacts"]] == ["alice@example.com"]
     assert len(data["devices"]) == len(data["browser_sessions"]) == 1
     assert data["security_log"][0]["event"] == "data_downloaded"
@@ -248,6 +282,47 @@ def test_the_download_has_everything_but_secrets(world: World, browser: Browser,
     assert "hash" not in text
     assert token not in text
     assert browser.cookies["__Host-threepid-session"] not in text
+
+
+def test_the_file_has_the_documented_shape(world: World, browser: Browser, token: str) -> None:
+    world.add(token, world.validated(world.identity_token(token)), bind=True)
+    browser.open("/account/data")
+    data: dict[str, Any] = browser.download("Download")
+    described = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", DATA_PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    documented = {member: re.findall(r"`(\w+)`", members) for member, members in described}
+    assert documented == {member: list(members) for member, members in MEMBERS.items()}
+    assert set(data) == {"format", "exported_at", *documented}
+    for member, members in documented.items():
+        objects = data[member] if isinstance(data[member], list) else [data[member]]
+        assert objects or member == "accepted_terms", member
+        assert all(sorted(one) == sorted(members) for one in objects), member
+    assert data["exported_at"] == world.clock.now()
+
+
+def test_the_file_has_nothing_of_operators_or_of_others(world: World, browser: Browser, token: str) -> None:
+    bob = world.register("bob")
+    world.add(bob, world.validated(world.identity_token(bob, "bob"), "bob@example.com"), bind=True)
+
+    def step(tx: Tx) -> None:
+        by = audit.CallerKind.OPERATOR
+        audit.note(tx, world.server.context, audit.Event.PASSWORD_CHANGED, ALICE, Origin(), by=by, caller="olga")
+
+    world.run(world.database.write(step))
+    browser.open("/account/data")
+    text = str(browser.download("Download"))
+    assert "operator" in text
+    assert "olga" not in text
+    assert "bob" not in text
+    assert token not in text
+
+
+def test_a_download_takes_a_fresh_proof(world: World, browser: Browser) -> None:
+    browser.open("/account/data")
+    world.clock.advance(11 * MINUTE)
+    browser.press("Download")
+    assert browser.page.heading == "Confirm that it is you"
+    browser.open("/account/security")
+    assert "The data of the account was downloaded" not in browser.page.strong
 
 
 def test_a_closed_account_is_gone_everywhere(world: World, browser: Browser, token: str) -> None:
@@ -261,3 +336,30 @@ def test_a_closed_account_is_gone_everywhere(world: World, browser: Browser, tok
     browser.open("/account/")
     browser.sign_in()
     assert browser.page.problem == "The username or password is wrong."
+
+
+@pytest.mark.parametrize("erase", [True, False])
+def test_closing_erases_the_log_only_if_asked(world: World, browser: Browser, token: str, erase: bool) -> None:
+    world.add(token, world.validated(world.identity_token(token)), bind=True)
+    browser.open("/account/close")
+    browser.press("Close my account for good", check=("understood", "erase") if erase else ("understood",))
+    assert "__Host-threepid-session" not in browser.cookies
+    log = world.run(audit.entries_of(world.server.context, ALICE, count=1000))
+    assert [entry.event for entry in log][:1] == ([] if erase else [audit.Event.DEACTIVATED])
+    bob = world.register("bob")
+    assert world.look_up(world.identity_token(bob, "bob"), "alice@example.com") is None
+
+
+def test_closing_is_told_to_the_contacts_as_through_the_api(world: World, browser: Browser, token: str) -> None:
+    world.add(token, world.validated(world.identity_token(token)))
+    world.mails()
+    world.clock.advance(1)
+    browser.open("/account/close")
+    browser.press("Close my account for good", check=("understood",))
+    assert "closed" in str(world.mail().message["subject"])
+    assert world.mail().recipient == "alice@example.com"
+
+
+def test_only_a_closed_account_is_called_closed(browser: Browser) -> None:
+    browser.open("/account/closed")
+    assert browser.path == "/account/"

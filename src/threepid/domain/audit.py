@@ -34,6 +34,8 @@ class Event(StrEnum):
     REGISTERED = "registered"
     SIGNED_IN = "signed_in"
     SIGN_IN_FAILED = "sign_in_failed"
+    CONFIRMATION_FAILED = "confirmation_failed"
+    """A wrong password for a change, by an app or browser that is signed in."""
     SIGNED_OUT = "signed_out"
     SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
     TOKEN_REUSED = "token_reused"  # noqa: S105 - the name of an event
@@ -91,9 +93,14 @@ def note(
         audit.append_bounded(tx, entry, since=entry.at - HOUR, at_most=MOST_OF_A_KIND)
 
 
-def note_failure(tx: Tx, context: Context, user_id: str, origin: Origin) -> None:
-    """Append a failed sign-in, if the account exists and had not too many of them in the last hour."""
-    entry = _entry(context, Event.SIGN_IN_FAILED, user_id, origin, CallerKind.STRANGER, "", {})
+def note_failure(tx: Tx, context: Context, user_id: str, origin: Origin, *, by_owner: bool) -> None:
+    """Append a wrong password, if the account exists and had not too many of them in the last hour.
+
+    `by_owner` if it was entered for a change, where the account is signed in.
+    """
+    event = Event.CONFIRMATION_FAILED if by_owner else Event.SIGN_IN_FAILED
+    by = CallerKind.OWNER if by_owner else CallerKind.STRANGER
+    entry = _entry(context, event, user_id, origin, by, "", {})
     audit.append_bounded(tx, entry, since=entry.at - HOUR, at_most=MOST_FAILURES)
 
 
