@@ -316,3 +316,28 @@ def test_a_registration_token_that_makes_no_sense_is_one_sentence(
     assert refused.stdout == ""
     assert sentence in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+def test_the_outbox_is_listed_and_changed(directory: Path) -> None:
+    by = ("-c", "threepid.toml")
+    threepid("migrate", *by, cwd=directory)
+    database = apsw.Connection(str(directory / "data" / "threepid.db"))
+    database.execute(
+        "INSERT INTO outbox (id, channel, recipient, language, template, params, created_at, due_at, expires_at, attempts, "
+        "last_error) VALUES ('job1', 'email', 'ann@example.com', 'en', 'confirm_address', 'sealed', 1, 9999999999999, "
+        "9999999999999, 2, 'the relay hung up')"
+    )
+    database.close()
+    listed = threepid("outbox", "list", *by, cwd=directory).stdout
+    assert "job1" in listed
+    assert "a***@example.com" in listed
+    assert "ann@example.com" not in listed
+    (job,) = json.loads(threepid("outbox", "list", "--json", *by, cwd=directory).stdout)
+    assert (job["state"], job["last_error"]) == ("retrying", "the relay hung up")
+    assert "sealed" not in threepid("outbox", "show", "job1", *by, cwd=directory).stdout
+    assert threepid("outbox", "retry", *by, cwd=directory).stderr == "Name a job, or use --all.\n"
+    assert threepid("outbox", "retry", "--all", *by, cwd=directory).stdout == "1 job is tried now\n"
+    assert threepid("outbox", "drop", "job1", *by, cwd=directory).stdout == "dropped job1\n"
+    again = threepid("outbox", "drop", "job1", *by, cwd=directory)
+    assert again.returncode == 1
+    assert again.stderr.startswith("This job has failed for good")

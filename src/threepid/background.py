@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from threepid import telemetry
-from threepid.clock import DAY, SKEW
+from threepid.clock import DAY, SECOND, SKEW
 from threepid.delivery.worker import Worker
 from threepid.domain import audit
 from threepid.domain.accounts.devices import ENDED_KEPT, forget_sealed_pairs
@@ -80,6 +80,9 @@ class Background:
             counts.carry(telemetry.failed_requests, failures, operation)
         try:
             telemetry.messages_waiting.set(await database.read(outbox.depth))
+            oldest = await database.read(outbox.oldest)
+            age = 0 if oldest is None else max(0, self._services.context.clock.now() - oldest)
+            telemetry.oldest_message_seconds.set(age / SECOND)
             if self._services.homeserver is not None:
                 await self._services.homeserver.devices.note_seen()
                 await self._services.homeserver.devices.forget_sealed_pairs()

@@ -27,6 +27,11 @@ sms_prefixes_closed: Final = Gauge(
     multiprocess_mode="mostrecent",
 )
 messages_waiting: Final = Gauge("threepid_messages_waiting", "Messages in the outbox.", multiprocess_mode="mostrecent")
+oldest_message_seconds: Final = Gauge(
+    "threepid_oldest_message_seconds",
+    "Age of the oldest message in the outbox, in seconds; 0 if it is empty.",
+    multiprocess_mode="mostrecent",
+)
 
 
 class Counts:
@@ -47,7 +52,7 @@ class Counts:
 _SECRET_NAME: Final = re.compile(
     r"password|secret|token|(?<!err)code\b|authorization|cookie|auth\b|params", re.IGNORECASE
 )
-_SECRET_VALUE: Final = re.compile(r"\b(tp[ilr]?_)[A-Za-z0-9_-]{16,}|(access_token|client_secret|token)=[^&\s\"']+")
+_SECRET_VALUE: Final = re.compile(r"\b(tp[ilrw]?_)[A-Za-z0-9_-]{16,}|(access_token|client_secret|token)=[^&\s\"']+")
 _EMAIL: Final = re.compile(r"([\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]{0,63}@(?=[\w\[])")
 """Bounded, so that a text of one long word takes linear and not quadratic time."""
 

@@ -15,19 +15,21 @@ TAKEN = {
     (Purpose.IDENTITY, Consumer.REGISTER_STAGE),
     (Purpose.REGISTER, Consumer.REGISTER_STAGE),
     (Purpose.RESET, Consumer.RESET_STAGE),
+    (Purpose.WEB_RESET, Consumer.RESET_PAGE),
+    (Purpose.CONFIRM, Consumer.CONFIRM_PAGE),
 }
 
 
 def open_validated(world: World, purpose: Purpose, owner: str = "") -> str:
     validation = world.server.services.validation
-    if purpose is Purpose.RESET:
+    if purpose in (Purpose.RESET, Purpose.WEB_RESET):
         world.add(token := world.register("owner"), world.validated(world.identity_token(token, "owner")))
     sid = world.run(
         validation.request_token(
             purpose, parse_email("alice@example.com"), owner=owner, client_secret="s", send_attempt=1, next_link=None
         )
     )
-    world.run(validation.submit_token(sid, "s", world.mail().code, caller=owner))
+    world.run(validation.submit_token(sid, "s", world.mail().code, caller=owner, purpose=purpose))
     return sid
 
 

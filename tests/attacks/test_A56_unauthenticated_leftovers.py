@@ -16,7 +16,7 @@ from world import World
 # What anybody may call. Another one must be argued for.
 OPEN: Final = {
     # who are you, and what can you do
-    "versions", "well_known_client", "well_known_server", "identity_versions", "federation_version", "ping",
+    "versions", "well_known_client", "well_known_server", "well_known_support", "identity_versions", "federation_version", "ping",
     "get_login", "available", "registration_token_validity", "get_terms", "health_live", "health_ready",
     # public by their nature
     "get_profile", "get_profile_field", "get_server_keys", "get_server_key", "get_public_key", "is_valid",

@@ -161,3 +161,20 @@ def test_an_accounts_language_wins_for_codes_and_notices(world: World) -> None:
     assert "Ein Kontakt wurde zu @alice:example.org hinzugefügt" in [
         str(mail.message["Subject"]) for mail in world.mails()
     ]
+
+
+def test_a_forgotten_password_is_answered_in_the_language_of_the_page(world: World) -> None:
+    token = world.register()
+    identity = world.identity_token(token)
+    world.add(token, world.validated(identity))
+    browser = Browser(world, "/account/forgot", **GERMAN)
+    browser.press("Code schicken", address="alice@example.com")
+    assert str(world.mail().message["Subject"]) == "Wähle ein neues Passwort für @alice:example.org"
+
+
+def test_the_security_log_notes_a_new_language(browser: Browser) -> None:
+    browser.sign_in()
+    browser.speak("de")
+    browser.speak("de")
+    browser.open("/account/security")
+    assert browser.page.text.count("Die Sprache wurde geändert") == 1

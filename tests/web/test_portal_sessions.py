@@ -1,17 +1,25 @@
 """Sessions, security log, download and closing in the portal."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from threepid import background
 from threepid.clock import DAY, HOUR, MINUTE
-from threepid.domain.audit import KEPT, MOST_FAILURES
+from threepid.domain import audit
+from threepid.domain.audit import KEPT, MOST_FAILURES, MOST_OF_A_KIND
+from threepid.domain.lifecycle.export import MEMBERS
+from threepid.domain.origin import Origin
+from threepid.spec.errors import Forbidden
+from threepid.storage.engine.database import Tx
 from web.portal_browser import Browser
 from world import PASSWORD, World
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 ALICE = "@alice:example.org"
+DATA_PAGE = Path(__file__).parents[2] / "docs" / "account-data.md"
 
 
 @pytest.fixture
@@ -91,6 +99,73 @@ def test_nobody_signs_out_the_session_of_another(world: World, browser: Browser,
     assert browser.path == "/account/"
 
 
+def rename(browser: Browser, device: str, name: str) -> None:
+    browser.open("/account/sessions")
+    form = {"form_token": browser.page.fields["form_token"], "id": device, "name": name}
+    browser.submit(form, "/account/sessions/rename")
+
+
+def test_a_device_gets_another_name_or_none(world: World, browser: Browser, token: str) -> None:
+    device = world.get("/_matrix/client/v3/account/whoami", token=token).json()["device_id"]
+    for name in (" Tablet in the kitchen ", ""):
+        rename(browser, device, name)
+        assert "The new name is saved." in browser.page.text
+        shown = world.get(f"/_matrix/client/v3/devices/{device}", token=token).json()
+        assert shown["display_name"] == name.strip()
+
+
+@pytest.mark.parametrize("name", ["x" * 257, "a\x07b"])
+def test_a_name_that_apps_cannot_show_is_refused(world: World, browser: Browser, token: str, name: str) -> None:
+    device = world.get("/_matrix/client/v3/account/whoami", token=token).json()["device_id"]
+    rename(browser, device, name)
+    assert browser.page.status == 400
+    assert browser.page.problem.startswith("This name is too long")
+    assert world.get(f"/_matrix/client/v3/devices/{device}", token=token).json()["display_name"] == ""
+
+
+def test_nobody_renames_the_device_of_another(world: World, browser: Browser, token: str) -> None:
+    assert browser.path == "/account/"
+    world.register("bob")
+    bob = Browser(world, "/account/sessions")
+    bob.sign_in("bob")
+    device = world.get("/_matrix/client/v3/account/whoami", token=token).json()["device_id"]
+    rename(bob, device, "Hello Alice")
+    assert world.get(f"/_matrix/client/v3/devices/{device}", token=token).json()["display_name"] == ""
+
+
+def test_a_permission_that_is_over_changes_no_session(world: World, browser: Browser, token: str) -> None:
+    """The page asks first, but the person may sign out everywhere between the question and the change."""
+    device = world.get("/_matrix/client/v3/account/whoami", token=token).json()["device_id"]
+    (session,) = world.run(world.homeserver.web_sessions.list_of(ALICE))
+    grant = world.homeserver.web_sessions.grant("tpw_of-nobody", ALICE, Origin())
+    for change in (
+        world.homeserver.web_sessions.end(ALICE, session.session_id, Origin(), grant=grant),
+        world.homeserver.devices.rename(ALICE, device, "x", grant=grant),
+        world.homeserver.devices.delete(ALICE, [device], grant),
+        world.homeserver.sessions.end_others(ALICE, "", grant),
+    ):
+        with pytest.raises(Forbidden):
+            world.run(change)
+    browser.open("/account/")
+    assert browser.path == "/account/"
+    assert is_alive(world, token)
+
+
+def test_a_long_list_has_several_pages(world: World, browser: Browser) -> None:
+    for number in range(60):
+        world.clock.advance(1)
+        log_in(world, f"Phone{number:02}")
+    browser.open("/account/sessions")
+    assert "Phone59" in browser.page.text
+    assert "Phone00" not in browser.page.text
+    browser.follow("Older entries")
+    assert "Phone00" in browser.page.text
+    assert "Phone59" not in browser.page.text
+    for strange in ("-1", "x", "9" * 5000, "9999"):
+        browser.open(f"/account/sessions?from={strange}")
+        assert browser.page.status == 200
+
+
 def test_signing_out_after_a_while_asks_who_it_is(world: World, browser: Browser) -> None:
     browser.open("/account/sessions")
     world.clock.advance(11 * MINUTE)
@@ -134,6 +209,47 @@ def test_strangers_fill_the_log_with_no_more_than_a_bound(world: World, browser:
     assert events(browser).count("Somebody tried to sign in with a wrong password") == MOST_FAILURES + 1
 
 
+def test_a_wrong_password_for_a_change_is_no_failed_sign_in(world: World, browser: Browser, token: str) -> None:
+    world.clock.advance(11 * MINUTE)
+    browser.open("/account/close")
+    browser.press("Continue", password="wrong")
+    auth = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}, "password": "wrong"}
+    world.post("/_matrix/client/v3/account/deactivate", {"auth": auth}, token=token, headers={"User-Agent": FIREFOX})
+    log = world.run(audit.entries_of(world.server.context, ALICE, count=2))
+    assert {entry.event for entry in log} == {audit.Event.CONFIRMATION_FAILED}
+    assert {entry.origin.browser for entry in log} == {"Firefox"}
+    assert events(browser)[0] == "A wrong password was entered for a change"
+
+
+def test_an_app_that_guesses_at_another_account_is_a_stranger_there(world: World, token: str) -> None:
+    world.register("bob")
+    auth = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "bob"}, "password": "wrong"}
+    world.post("/_matrix/client/v3/account/deactivate", {"auth": auth}, token=token)
+    log = world.run(audit.entries_of(world.server.context, "@bob:example.org", count=9))
+    assert (log[0].event, log[0].caller_kind) == (audit.Event.SIGN_IN_FAILED, audit.CallerKind.STRANGER)
+
+
+def test_nothing_is_added_to_the_log_of_a_closed_account(world: World, browser: Browser) -> None:
+    browser.open("/account/close")
+    browser.press("Close my account for good", check=("understood", "erase"))
+    browser.open("/account/sign-in")
+    browser.sign_in()
+    assert browser.page.status == 403
+    assert world.run(audit.entries_of(world.server.context, ALICE, count=9)) == []
+
+
+def test_the_owner_does_not_fill_the_log_and_hides_nothing_in_it(world: World, browser: Browser, token: str) -> None:
+    for _ in range(MOST_OF_A_KIND + 5):
+        world.post("/_matrix/client/v3/logout", token=log_in(world))
+    world.add(token, world.validated(world.identity_token(token)))
+    log = world.run(audit.entries_of(world.server.context, ALICE, count=1000))
+    assert [entry.event for entry in log].count(audit.Event.SIGNED_OUT) == MOST_OF_A_KIND
+    assert log[0].event is audit.Event.CONTACT_ADDED
+    world.clock.advance(HOUR + MINUTE)
+    log_in(world)
+    assert events(browser)[0] == "Signed in"
+
+
 def test_the_log_goes_on_over_several_pages(world: World, browser: Browser) -> None:
     for _ in range(60):
         log_in(world)
@@ -158,7 +274,7 @@ def test_the_download_has_everything_but_secrets(world: World, browser: Browser,
     browser.open("/account/data")
     data: dict[str, Any] = browser.download("Download")
     assert data["format"] == 1
-    assert data["user_id"] == ALICE
+    assert data["account"] == {"user_id": ALICE, "created_at": world.clock.now()}
     assert [contact["address"] for contact in data["contacts"]] == ["alice@example.com"]
     assert len(data["devices"]) == len(data["browser_sessions"]) == 1
     assert data["security_log"][0]["event"] == "data_downloaded"
@@ -166,6 +282,47 @@ def test_the_download_has_everything_but_secrets(world: World, browser: Browser,
     assert "hash" not in text
     assert token not in text
     assert browser.cookies["__Host-threepid-session"] not in text
+
+
+def test_the_file_has_the_documented_shape(world: World, browser: Browser, token: str) -> None:
+    world.add(token, world.validated(world.identity_token(token)), bind=True)
+    browser.open("/account/data")
+    data: dict[str, Any] = browser.download("Download")
+    described = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", DATA_PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    documented = {member: re.findall(r"`(\w+)`", members) for member, members in described}
+    assert documented == {member: list(members) for member, members in MEMBERS.items()}
+    assert set(data) == {"format", "exported_at", *documented}
+    for member, members in documented.items():
+        objects = data[member] if isinstance(data[member], list) else [data[member]]
+        assert objects or member == "accepted_terms", member
+        assert all(sorted(one) == sorted(members) for one in objects), member
+    assert data["exported_at"] == world.clock.now()
+
+
+def test_the_file_has_nothing_of_operators_or_of_others(world: World, browser: Browser, token: str) -> None:
+    bob = world.register("bob")
+    world.add(bob, world.validated(world.identity_token(bob, "bob"), "bob@example.com"), bind=True)
+
+    def step(tx: Tx) -> None:
+        by = audit.CallerKind.OPERATOR
+        audit.note(tx, world.server.context, audit.Event.PASSWORD_CHANGED, ALICE, Origin(), by=by, caller="olga")
+
+    world.run(world.database.write(step))
+    browser.open("/account/data")
+    text = str(browser.download("Download"))
+    assert "operator" in text
+    assert "olga" not in text
+    assert "bob" not in text
+    assert token not in text
+
+
+def test_a_download_takes_a_fresh_proof(world: World, browser: Browser) -> None:
+    browser.open("/account/data")
+    world.clock.advance(11 * MINUTE)
+    browser.press("Download")
+    assert browser.page.heading == "Confirm that it is you"
+    browser.open("/account/security")
+    assert "The data of the account was downloaded" not in browser.page.strong
 
 
 def test_a_closed_account_is_gone_everywhere(world: World, browser: Browser, token: str) -> None:
@@ -179,3 +336,30 @@ def test_a_closed_account_is_gone_everywhere(world: World, browser: Browser, tok
     browser.open("/account/")
     browser.sign_in()
     assert browser.page.problem == "The username or password is wrong."
+
+
+@pytest.mark.parametrize("erase", [True, False])
+def test_closing_erases_the_log_only_if_asked(world: World, browser: Browser, token: str, erase: bool) -> None:
+    world.add(token, world.validated(world.identity_token(token)), bind=True)
+    browser.open("/account/close")
+    browser.press("Close my account for good", check=("understood", "erase") if erase else ("understood",))
+    assert "__Host-threepid-session" not in browser.cookies
+    log = world.run(audit.entries_of(world.server.context, ALICE, count=1000))
+    assert [entry.event for entry in log][:1] == ([] if erase else [audit.Event.DEACTIVATED])
+    bob = world.register("bob")
+    assert world.look_up(world.identity_token(bob, "bob"), "alice@example.com") is None
+
+
+def test_closing_is_told_to_the_contacts_as_through_the_api(world: World, browser: Browser, token: str) -> None:
+    world.add(token, world.validated(world.identity_token(token)))
+    world.mails()
+    world.clock.advance(1)
+    browser.open("/account/close")
+    browser.press("Close my account for good", check=("understood",))
+    assert "closed" in str(world.mail().message["subject"])
+    assert world.mail().recipient == "alice@example.com"
+
+
+def test_only_a_closed_account_is_called_closed(browser: Browser) -> None:
+    browser.open("/account/closed")
+    assert browser.path == "/account/"

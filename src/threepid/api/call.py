@@ -66,6 +66,7 @@ class Call(Struct, frozen=True, kw_only=True):
             kept={name: value for name, value in self.raw.items() if name != "auth" and name in known},
             recalled=self.recalled,
             client=self.client,
+            user_agent=self.user_agent,
             origin=self.origin,
         )
         return Authentication(self.homeserver.uia, request, None if auth is UNSET else auth)

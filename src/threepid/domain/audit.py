@@ -21,6 +21,11 @@ KEPT: Final = 400 * DAY
 """How long an entry is kept: a little longer than a year."""
 MOST_FAILURES: Final = 20
 """Maximum number of failed sign-ins of an account that are noted in an hour, because strangers cause them."""
+MOST_OF_A_KIND: Final = 100
+"""Maximum number of entries of one kind that the owner or strangers cause in an hour: more of the same say nothing new.
+
+It counts by kind, so that many entries of one kind do not hide one of another.
+"""
 
 
 class Event(StrEnum):
@@ -29,6 +34,8 @@ class Event(StrEnum):
     REGISTERED = "registered"
     SIGNED_IN = "signed_in"
     SIGN_IN_FAILED = "sign_in_failed"
+    CONFIRMATION_FAILED = "confirmation_failed"
+    """A wrong password for a change, by an app or browser that is signed in."""
     SIGNED_OUT = "signed_out"
     SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
     TOKEN_REUSED = "token_reused"  # noqa: S105 - the name of an event
@@ -75,13 +82,25 @@ def note(
     caller: str = "",
     **details: str | int,
 ) -> None:
-    """Append an entry about the account `user_id`. `caller` is the operator's name, if an operator did it."""
-    audit.append(tx, _entry(context, event, user_id, origin, by, caller, details))
+    """Append an entry about the account `user_id`. `caller` is the operator's name, if an operator did it.
+
+    What the owner or strangers do is left out if the account had too much of that kind in the last hour.
+    """
+    entry = _entry(context, event, user_id, origin, by, caller, details)
+    if by in (CallerKind.OPERATOR, CallerKind.SERVER):
+        audit.append(tx, entry)
+    else:
+        audit.append_bounded(tx, entry, since=entry.at - HOUR, at_most=MOST_OF_A_KIND)
 
 
-def note_failure(tx: Tx, context: Context, user_id: str, origin: Origin) -> None:
-    """Append a failed sign-in, if the account exists and had not too many of them in the last hour."""
-    entry = _entry(context, Event.SIGN_IN_FAILED, user_id, origin, CallerKind.STRANGER, "", {})
+def note_failure(tx: Tx, context: Context, user_id: str, origin: Origin, *, by_owner: bool) -> None:
+    """Append a wrong password, if the account exists and had not too many of them in the last hour.
+
+    `by_owner` if it was entered for a change, where the account is signed in.
+    """
+    event = Event.CONFIRMATION_FAILED if by_owner else Event.SIGN_IN_FAILED
+    by = CallerKind.OWNER if by_owner else CallerKind.STRANGER
+    entry = _entry(context, event, user_id, origin, by, "", {})
     audit.append_bounded(tx, entry, since=entry.at - HOUR, at_most=MOST_FAILURES)
 
 

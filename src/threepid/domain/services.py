@@ -8,6 +8,7 @@ from msgspec import Struct
 from threepid import config
 from threepid.domain.accounts.accounts import Accounts
 from threepid.domain.accounts.devices import Devices
+from threepid.domain.accounts.languages import Languages
 from threepid.domain.accounts.login import Logins
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.profiles import Profiles
@@ -25,7 +26,6 @@ from threepid.domain.identity.associations import Associations
 from threepid.domain.identity.invites import Invites
 from threepid.domain.identity.lookup import Lookup
 from threepid.domain.identity.terms import Terms
-from threepid.domain.languages import Languages
 from threepid.domain.lifecycle.closing import Closing
 from threepid.domain.lifecycle.confirming import Confirming
 from threepid.domain.lifecycle.export import Export
@@ -33,6 +33,7 @@ from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import Registration
 from threepid.domain.lifecycle.sessions import Sessions
 from threepid.domain.lifecycle.sign_ups import SignUps
+from threepid.domain.queue import Queue
 from threepid.domain.secrets.keys import Keyring
 from threepid.domain.secrets.passwords import Hasher, Passwords
 from threepid.domain.validation.sessions import Validation
@@ -88,6 +89,7 @@ class Services(Struct, frozen=True, kw_only=True):
     context: Context
     health: Health
     keyring: Keyring
+    queue: Queue
     validation: Validation
     homeserver: Homeserver | None
     identity: IdentityServer | None
@@ -127,6 +129,7 @@ def build(
         context=context,
         health=Health(context),
         keyring=keyring,
+        queue=Queue(context),
         validation=validation,
         homeserver=homeserver,
         identity=identity,

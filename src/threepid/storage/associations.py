@@ -53,6 +53,11 @@ def unbind(tx: Tx, medium: str, canonical: str, mxid: str) -> bool:
     return True
 
 
+def of_user(tx: Tx, mxid: str) -> list[Association]:
+    """The associations of a user ID, even expired ones, oldest first."""
+    return tx.rows(_sql.of_user, Association, mxid=mxid)
+
+
 def unbind_all(tx: Tx, mxid: str) -> list[Address]:
     """Delete all associations with `mxid` and return their addresses."""
     held = peppers.hold(tx)

@@ -1,15 +1,11 @@
 """The audit log: what happened to accounts. Entries are added and deleted by age, and never changed."""
 
-from typing import Final
-
 from msgspec import Struct
 
 from threepid.storage.engine.database import ANY, AT_MOST_ONE, Tx
 from threepid.storage.engine.queries import Queries
 
 _sql = Queries("audit")
-_NEWEST: Final = 100
-"""Number of an account's entries that are looked at for those of one kind: more of them need not be read."""
 
 
 class Entry(Struct, frozen=True):
@@ -32,7 +28,7 @@ def append(tx: Tx, entry: Entry) -> None:
 
 def append_bounded(tx: Tx, entry: Entry, *, since: int, at_most: int) -> None:
     """Append an entry about an account, if it exists and has fewer than `at_most` of the kind since `since`."""
-    tx.run(_sql.insert_bounded, AT_MOST_ONE, **_parameters(entry), since=since, newest=_NEWEST, at_most=at_most)
+    tx.run(_sql.insert_bounded, AT_MOST_ONE, **_parameters(entry), since=since, at_most=at_most)
 
 
 def _parameters(entry: Entry) -> dict[str, str | int]:

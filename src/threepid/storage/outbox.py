@@ -69,6 +69,25 @@ class Holder(Struct, frozen=True):
     renewed_at: int
 
 
+class Listed(Struct, frozen=True):
+    """A job as operators see it, without its contents; times in milliseconds."""
+
+    id: str
+    channel: str
+    recipient: str
+    template: str
+    language: str
+    created_at: int
+    due_at: int
+    expires_at: int
+    attempts: int
+    worker: str | None
+    turn: int | None
+    failed_at: int | None
+    sent_at: int | None
+    last_error: str | None
+
+
 class _Id(Struct, frozen=True):
     id: str
 
@@ -233,6 +252,38 @@ def waiting_withdrawal(tx: Tx, recipient: str, params: str) -> Order | None:
 def depth(tx: Tx) -> int:
     """Number of waiting jobs."""
     return int(tx.value(_sql.depth))
+
+
+def oldest(tx: Tx) -> int | None:
+    """When the oldest waiting job was created, in milliseconds since the Unix epoch."""
+    found = tx.value(_sql.oldest)
+    return None if found is None else int(found)
+
+
+def listed(tx: Tx, *, failed: bool, after: Listed | None, count: int) -> list[Listed]:
+    """The next `count` unfinished jobs after `after`, or the next `failed` ones, oldest first."""
+    place = {"after_at": -1, "after_id": ""} if after is None else {"after_at": after.created_at, "after_id": after.id}
+    return tx.rows(_sql.listed, Listed, **place, only_failed=int(failed), count=count)
+
+
+def get(tx: Tx, order_id: str) -> Listed | None:
+    """One job, in whatever state it is."""
+    return tx.row(_sql.get, Listed, order_id=order_id)
+
+
+def hurry(tx: Tx, order_id: str, now: int) -> bool:
+    """Let a job be tried now; False if it does not wait for another attempt."""
+    return tx.run(_sql.hurry, AT_MOST_ONE, order_id=order_id, now=now) == 1
+
+
+def hurry_all(tx: Tx, now: int) -> int:
+    """Let all jobs that wait for another attempt be tried now; returns how many."""
+    return tx.run(_sql.hurry_all, ANY, now=now)
+
+
+def drop(tx: Tx, order_id: str, now: int) -> bool:
+    """Give a job up and erase its contents; False if it is done, or a worker holds it."""
+    return tx.run(_sql.drop, AT_MOST_ONE, order_id=order_id, now=now) == 1
 
 
 def delete_done(tx: Tx, then: int) -> int:

@@ -27,7 +27,7 @@ async def choose_language(visit: Visit, form: LanguageForm) -> Answer:
     if form.language not in visit.offered_languages:
         raise InvalidParam(Text("This language is not offered here."))
     if visit.session is not None:
-        await visit.homeserver.languages.choose(visit.session.user_id, form.language)
+        await visit.homeserver.languages.choose(visit.session.user_id, form.language, visit.origin)
     target = form.next if _HERE.fullmatch(form.next) else "/"
     return visit.redirect(target, set_cookies=(language_cookie(form.language),))
 

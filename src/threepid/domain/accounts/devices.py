@@ -343,9 +343,20 @@ class Devices:
         """One device of the account."""
         return await self._context.database.read(lambda tx: devices.get(tx, user_id, device_id))
 
-    async def rename(self, user_id: str, device_id: str, display_name: str | None) -> bool:
-        """Set a device's display name; False if the account has no such device."""
-        return await self._context.database.write(lambda tx: devices.rename(tx, user_id, device_id, display_name))
+    async def rename(
+        self, user_id: str, device_id: str, display_name: str | None, *, grant: Grant | None = None
+    ) -> bool:
+        """Set a device's display name; False if the account has no such device. `grant` is used up, if there is one.
+
+        Raises Forbidden if the permission is not valid any more.
+        """
+
+        def step(tx: Tx) -> bool:
+            if grant is not None:
+                grant.consume(tx)
+            return devices.rename(tx, user_id, device_id, display_name)
+
+        return await self._context.database.write(step)
 
     async def delete(self, user_id: str, device_ids: Iterable[str], grant: Grant) -> None:
         """Log devices out. Unknown devices are no error."""

@@ -66,7 +66,7 @@ class Logins:
         self._tried: Counter[str] = Counter()
         """Number of guesses that this process is checking, by limit key."""
 
-    async def check_password_stage(self, user_id: str, auth: AuthData, client: str) -> None:
+    async def check_password_stage(self, user_id: str, auth: AuthData, client: str, user_agent: str) -> None:
         """Check the password stage of UIA for `user_id`. Raises Forbidden, or WrongUserError for another account's password."""
         nobody_named = auth.identifier is UNSET and auth.user is UNSET and auth.address is UNSET
         if nobody_named:
@@ -77,7 +77,7 @@ class Logins:
                 auth.identifier, user=auth.user, medium=auth.medium, address=auth.address, ways=_EVERY_WAY
             )
         password = auth.password if isinstance(auth.password, str) else ""
-        right = await self._try(named, password, client, logged_in_as=user_id)
+        right = await self._try(named, password, client, user_agent, logged_in_as=user_id)
         if right is None:
             raise Forbidden(Text("The password is wrong."))
 
@@ -95,7 +95,7 @@ class Logins:
             raise WrongUserError
 
     async def _try(
-        self, named: Named, password: str, client: str, *, user_agent: str = "", logged_in_as: str | None = None
+        self, named: Named, password: str, client: str, user_agent: str, *, logged_in_as: str | None = None
     ) -> "_Right | None":
         """Check the password of `named`; None if it is wrong. Every password check goes through here. Logs a failure.
 
@@ -132,16 +132,20 @@ class Logins:
                 right = await self._passwords.verify(password, usable.password_hash if usable else None, account=owner)
                 if usable and usable.password_hash and right and not spent:
                     return _Right(guess, usable.user_id, usable.password_hash, owner)
-                await self._context.database.write(lambda tx: self._count_failure(tx, guess, whose, client, user_agent))
+                origin = self._origin(client, user_agent)
+                # The same statement for nobody: the time must not reveal whether there is an account.
+                at = usable.user_id if usable else ""
+
+                def count(tx: Tx) -> None:
+                    guess.take(tx)
+                    audit.note_failure(tx, self._context, at, origin, by_owner=logged_in)
+
+                await self._context.database.write(count)
         except LimitExceeded as error:
             self._note_failure(named, client, error.cause, logged_in_as=logged_in_as)
             raise
         self._note_failure(named, client, _cause(account, spent=spent), logged_in_as=logged_in_as)
         return None
-
-    def _count_failure(self, tx: Tx, guess: Guess, whose: str, client: str, user_agent: str) -> None:
-        guess.take(tx)
-        audit.note_failure(tx, self._context, whose, self._origin(client, user_agent))
 
     def _origin(self, client: str, user_agent: str) -> Origin:
         return of_caller(self._context.clock.now(), client, user_agent)
@@ -187,16 +191,16 @@ class Logins:
             lambda tx, user_id: self._web_sessions.open(tx, user_id, client=client, user_agent=user_agent),
         )
 
-    async def confirm(self, user_id: str, password: str, *, token: str, client: str) -> str:
+    async def confirm(self, user_id: str, password: str, *, token: str, client: str, user_agent: str) -> str:
         """Confirm a browser session by the password, and return the new secret for its cookie. Raises as `sign_in` does."""
-        await self.check_password_stage(user_id, AuthData(password=password), client)
+        await self.check_password_stage(user_id, AuthData(password=password), client, user_agent)
         return await self._context.database.write(lambda tx: self._web_sessions.confirm(tx, token, user_id))
 
     async def _open(
         self, named: Named, password: str, client: str, user_agent: str, open_: Callable[[Tx, str], T]
     ) -> T:
         """Check the password of `named`, and return what `open_` returns in the transaction that has locked the account."""
-        right = await self._try(named, password, client, user_agent=user_agent)
+        right = await self._try(named, password, client, user_agent)
         if right is None:
             raise Forbidden(_WRONG)
         new_hash = None

@@ -136,6 +136,8 @@ class Request(Struct, frozen=True, kw_only=True):
     consumer: Consumer = Consumer.REGISTER_STAGE
     client: str = ""
     """The caller's IP address."""
+    user_agent: str = ""
+    """The caller's user agent; '' on a page that completes a stage for an app."""
     origin: Origin = Origin()
 
     @property
@@ -153,8 +155,8 @@ class TooEarlyError(ThreepidAuthFailed):
         self.creds = creds
 
 
-PasswordCheck = Callable[[str, AuthData, str], Awaitable[None]]
-"""Raises Forbidden unless the auth data hold the account's password. Arguments: user ID, auth data, the caller's IP address."""
+PasswordCheck = Callable[[str, AuthData, str, str], Awaitable[None]]
+"""Raises Forbidden unless the auth data hold the account's password. Arguments: user ID, auth data, IP address, user agent."""
 
 
 class Stages:
@@ -182,7 +184,7 @@ class Stages:
         if auth.type == DUMMY:
             return StageResult()
         if auth.type == PASSWORD and request.user_id is not None:
-            await self._check_password(request.user_id, auth, request.client)
+            await self._check_password(request.user_id, auth, request.client, request.user_agent)
             return StageResult()
         if auth.type in MEDIA:
             return await self._check_contact(request, auth, MEDIA[str(auth.type)])

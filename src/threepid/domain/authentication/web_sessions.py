@@ -96,10 +96,15 @@ class WebSessions:
         found = await self._context.database.read(lambda tx: web_sessions.of_user(tx, user_id))
         return [session for session in found if not _has_ended(session, now)]
 
-    async def end(self, user_id: str, session_id: str, origin: Origin) -> None:
-        """Sign one browser of the account out. Doing it again is no error."""
+    async def end(self, user_id: str, session_id: str, origin: Origin, *, grant: Grant | None = None) -> None:
+        """Sign one browser of the account out, and use `grant` up, if there is one. Doing it again is no error.
+
+        Raises Forbidden if the permission is not valid any more. A browser that signs itself out needs none.
+        """
 
         def step(tx: Tx) -> None:
+            if grant is not None:
+                grant.consume(tx)
             if web_sessions.delete(tx, user_id, session_id):
                 audit.note(tx, self._context, audit.Event.SIGNED_OUT, user_id, origin, session="browser")
 

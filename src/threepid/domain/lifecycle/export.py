@@ -1,11 +1,12 @@
-"""The data of an account, for its owner: everything that the server keeps about it, except secrets and their hashes."""
+"""The data of an account, for its owner: what the server keeps about it, except secrets and their hashes.
 
-from collections.abc import Iterable
+`MEMBERS` and `docs/account-data.md` describe the file.
+"""
+
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
-from msgspec.structs import asdict
 
 from threepid.domain import audit
 from threepid.domain.authentication.grants import Grant
@@ -13,11 +14,24 @@ from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.context import Context
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden
-from threepid.storage import accounts, devices, preferences, profiles, terms, threepids
+from threepid.storage import accounts, associations, devices, preferences, profiles, terms, threepids
 from threepid.storage.engine.database import Tx
 
 FORMAT: Final = 1
 """Version of the shape of the file. A member that is added does not raise it."""
+MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "account": ("user_id", "created_at"),
+    "profile": ("displayname", "avatar_url"),
+    "contacts": ("medium", "address", "validated_at", "added_at"),
+    "bindings": ("medium", "canonical", "id_server", "bound_at"),
+    "associations": ("medium", "canonical", "bound_at", "not_before", "not_after"),
+    "devices": ("device_id", "display_name", "created_at", "seen_at", "seen_from", "user_agent"),
+    "browser_sessions": ("session_id", "created_at", "seen_at", "confirmed_at", "seen_from", "user_agent"),
+    "accepted_terms": ("document", "version", "accepted_at"),
+    "preferences": ("language", "muted_notices"),
+    "security_log": ("at", "event", "by", "origin", "details"),
+}
+"""The members of the file besides `format` and `exported_at`, and the members of each object in them."""
 _MOST_ENTRIES: Final = 10_000
 
 
@@ -37,20 +51,18 @@ class Export:
             audit.note(tx, self._context, audit.Event.DATA_DOWNLOADED, user_id, grant.origin)
 
         def collect(tx: Tx) -> dict[str, Any]:
-            account = accounts.get(tx, user_id)
-            if account is None:
+            account, profile = accounts.get(tx, user_id), profiles.get(tx, user_id)
+            if account is None or profile is None:
                 raise Forbidden(Text("This account has been deactivated."))
             chosen = preferences.get(tx, user_id)
-            profile = profiles.get(tx, user_id)
             return {
-                "format": FORMAT,
-                "exported_at": self._context.clock.now(),
-                "user_id": user_id,
-                "profile": None if profile is None else asdict(profile),
-                "contacts": _rows(threepids.of_user(tx, user_id)),
-                "bindings": _rows(threepids.bindings_of_user(tx, user_id)),
-                "devices": _rows(devices.of_user(tx, user_id)),
-                "accepted_terms": _rows(terms.accepted(tx, user_id)),
+                "account": _object("account", account),
+                "profile": _object("profile", profile),
+                "contacts": _objects("contacts", threepids.of_user(tx, user_id)),
+                "bindings": _objects("bindings", threepids.bindings_of_user(tx, user_id)),
+                "associations": _objects("associations", associations.of_user(tx, user_id)),
+                "devices": _objects("devices", devices.of_user(tx, user_id)),
+                "accepted_terms": _objects("accepted_terms", terms.accepted(tx, user_id)),
                 "preferences": {"language": chosen.language, "muted_notices": sorted(chosen.muted)},
             }
 
@@ -59,11 +71,29 @@ class Export:
         browsers = await self._sessions.list_of(user_id)
         log = await audit.entries_of(self._context, user_id, count=_MOST_ENTRIES)
         return {
+            "format": FORMAT,
+            "exported_at": self._context.clock.now(),
             **data,
-            "browser_sessions": _rows(browsers),
-            "security_log": msgspec.to_builtins(log),
+            "browser_sessions": _objects("browser_sessions", browsers),
+            "security_log": [_of_log(entry) for entry in log],
         }
 
 
-def _rows(found: Iterable[Struct]) -> list[dict[str, Any]]:
-    return [asdict(row) for row in found]
+def _of_log(entry: audit.Entry) -> dict[str, Any]:
+    """An entry of the log. Who an operator is, is not the owner's affair."""
+    origin = {"network": entry.origin.network, "browser": entry.origin.browser, "system": entry.origin.system}
+    return {
+        "at": entry.at,
+        "event": entry.event,
+        "by": entry.caller_kind,
+        "origin": origin,
+        "details": entry.details,
+    }
+
+
+def _object(member: str, row: Struct) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in MEMBERS[member]}
+
+
+def _objects(member: str, rows: Iterable[Struct]) -> list[dict[str, Any]]:
+    return [_object(member, row) for row in rows]

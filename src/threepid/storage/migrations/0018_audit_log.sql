@@ -14,4 +14,5 @@ CREATE TABLE audit_log (
     details TEXT NOT NULL
 );
 CREATE INDEX audit_log_by_user ON audit_log (user_id, number, entry_id);
+CREATE INDEX audit_log_by_kind ON audit_log (user_id, kind, at);
 CREATE INDEX audit_log_by_age ON audit_log (at);

@@ -10,6 +10,11 @@ ON CONFLICT (medium, canonical) DO UPDATE SET
 -- Delete an association.
 DELETE FROM associations WHERE medium = :medium AND canonical = :canonical AND mxid = :mxid;
 
+-- name: of_user(mxid)
+-- The addresses that are bound to a user ID.
+SELECT medium, canonical, mxid, bound_at, not_before, not_after FROM associations
+WHERE mxid = :mxid ORDER BY bound_at, medium, canonical;
+
 -- name: unbind_all(mxid)
 -- Delete all associations of a user.
 DELETE FROM associations WHERE mxid = :mxid RETURNING medium, canonical;

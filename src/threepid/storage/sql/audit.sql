@@ -4,17 +4,17 @@ INSERT INTO audit_log (entry_id, number, at, kind, user_id, caller_kind, caller,
 VALUES (:entry_id, (SELECT COALESCE(MAX(number), 0) + 1 FROM audit_log WHERE user_id = :user_id),
     :at, :kind, :user_id, :caller_kind, :caller, :origin, :details);
 
--- name: insert_bounded(entry_id, at, kind, user_id, caller_kind, caller, origin, details, since, newest, at_most)!
--- Append an entry about an existing account, unless so many of its newest entries are of this kind and younger than `since`. One
--- statement for accounts that exist and those that do not, so that its time does not tell them apart.
+-- name: insert_bounded(entry_id, at, kind, user_id, caller_kind, caller, origin, details, since, at_most)!
+-- Append an entry about an existing account, unless it has so many of this kind that are younger than `since`. One statement for
+-- accounts that exist and those that do not, so that its time does not tell them apart.
 INSERT INTO audit_log (entry_id, number, at, kind, user_id, caller_kind, caller, origin, details)
 SELECT CAST(:entry_id AS TEXT), (SELECT COALESCE(MAX(number), 0) + 1 FROM audit_log WHERE user_id = :user_id),
     CAST(:at AS BIGINT), CAST(:kind AS TEXT), user_id, CAST(:caller_kind AS TEXT),
     CAST(:caller AS TEXT), CAST(:origin AS TEXT), CAST(:details AS TEXT)
 FROM accounts WHERE user_id = :user_id AND (
     SELECT COUNT(*) FROM (
-        SELECT kind, at FROM audit_log WHERE user_id = :user_id ORDER BY number DESC, entry_id DESC LIMIT :newest
-    ) AS earlier WHERE earlier.kind = :kind AND earlier.at > :since
+        SELECT 1 FROM audit_log WHERE user_id = :user_id AND kind = :kind AND at > :since LIMIT :at_most
+    ) AS earlier
 ) < :at_most;
 
 -- name: newest(user_id, count)

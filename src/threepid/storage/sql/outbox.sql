@@ -146,3 +146,34 @@ SELECT COUNT(*) FROM outbox WHERE sent_at IS NULL AND failed_at IS NULL;
 -- name: delete_done(then)!
 -- Delete finished jobs that were created before `then`.
 DELETE FROM outbox WHERE created_at <= :then AND (sent_at IS NOT NULL OR failed_at IS NOT NULL);
+
+-- name: listed(after_at, after_id, only_failed, count)
+-- Jobs for an operator's list, oldest first: those that wait or are held, and with `only_failed` those that have failed.
+SELECT id, channel, recipient, template, language, created_at, due_at, expires_at, attempts, worker, turn, failed_at, sent_at, last_error
+FROM outbox
+WHERE sent_at IS NULL AND (failed_at IS NOT NULL) = (:only_failed = 1) AND (created_at, id) > (:after_at, :after_id)
+ORDER BY created_at, id LIMIT :count;
+
+-- name: get(order_id)^
+-- One job, for an operator.
+SELECT id, channel, recipient, template, language, created_at, due_at, expires_at, attempts, worker, turn, failed_at, sent_at, last_error
+FROM outbox WHERE id = :order_id;
+
+-- name: hurry(order_id, now)!
+-- Let a job that waits for another attempt be tried now.
+UPDATE outbox SET due_at = :now, planned_at = :now
+WHERE id = :order_id AND turn IS NULL AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL;
+
+-- name: hurry_all(now)!
+-- Let all jobs that wait for another attempt be tried now.
+UPDATE outbox SET due_at = :now, planned_at = :now
+WHERE due_at > :now AND turn IS NULL AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL;
+
+-- name: drop(order_id, now)!
+-- Fail a job that no worker holds and erase its contents, because an operator does not want it sent.
+UPDATE outbox SET failed_at = :now, params = '', last_error = 'dropped by an operator', turn = NULL
+WHERE id = :order_id AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL;
+
+-- name: oldest()$
+-- When the oldest waiting job was created; no row has it if none waits.
+SELECT MIN(created_at) FROM outbox WHERE sent_at IS NULL AND failed_at IS NULL;

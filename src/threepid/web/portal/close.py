@@ -5,7 +5,7 @@ from typing import Final
 from threepid.http.exchange import Answer
 from threepid.i18n import Text
 from threepid.web.page import Access, Form, page
-from threepid.web.visit import SignedIn, Visit, signed_out_cookies
+from threepid.web.visit import HOME, SignedIn, Visit, signed_out_cookies
 
 
 class CloseForm(Form, frozen=True):
@@ -33,7 +33,9 @@ async def close(visit: SignedIn, form: CloseForm) -> Answer:
 
 @page("GET", "/account/closed", access=Access.ANYONE)
 async def show_closed(visit: Visit) -> Answer:
-    """Say that the account is closed."""
+    """Say that the account is closed, but not to a browser with an account that is open."""
+    if visit.session is not None:
+        return visit.redirect(HOME)
     return visit.show("portal/closed.html")
 
 

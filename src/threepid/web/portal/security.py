@@ -19,6 +19,7 @@ EVENTS: Final[Mapping[Event, Text]] = {
     Event.REGISTERED: Text("The account was created"),
     Event.SIGNED_IN: Text("Signed in"),
     Event.SIGN_IN_FAILED: Text("Somebody tried to sign in with a wrong password"),
+    Event.CONFIRMATION_FAILED: Text("A wrong password was entered for a change"),
     Event.SIGNED_OUT: Text("Signed out"),
     Event.SIGNED_OUT_EVERYWHERE: Text("Signed out everywhere"),
     Event.TOKEN_REUSED: Text("A sign-in was copied: the app was signed out"),

@@ -1,16 +1,21 @@
 """What is signed in to the account: devices of apps, and browsers."""
 
+import re
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from threepid.domain.origin import of_caller
 from threepid.http.exchange import Answer
 from threepid.i18n import Text
+from threepid.spec.types import DisplayName
 from threepid.web.page import Access, Form, page
 from threepid.web.visit import SignedIn
 
 SESSIONS: Final = "/account/sessions"
+_ON_A_PAGE: Final = 50
+_START: Final = re.compile(r"[0-9]{1,4}")
 
 
 class Row(Struct, frozen=True):
@@ -36,10 +41,17 @@ class EndForm(Form, frozen=True):
     id: str = ""
 
 
+class RenameForm(Form, frozen=True):
+    """The new display name of a device."""
+
+    id: str = ""
+    name: str = ""
+
+
 @page("GET", SESSIONS)
 async def show_sessions(visit: SignedIn) -> Answer:
     """List devices and browsers, the one that was seen last first."""
-    return visit.show("portal/sessions.html", rows=await _rows(visit))
+    return await _list(visit)
 
 
 @page("POST", SESSIONS, access=Access.CONFIRMED)
@@ -49,10 +61,39 @@ async def end(visit: SignedIn, form: EndForm) -> Answer:
     if form.kind == "others":
         await homeserver.sessions.end_others(visit.user_id, visit.session.session_id, visit.grant)
     elif form.kind == "browser":
-        await homeserver.web_sessions.end(visit.user_id, form.id, visit.origin)
+        await homeserver.web_sessions.end(visit.user_id, form.id, visit.origin, grant=visit.grant)
     elif form.kind == "device":
         await homeserver.devices.delete(visit.user_id, [form.id], visit.grant)
     return visit.redirect(f"{SESSIONS}?done=1")
+
+
+@page("POST", f"{SESSIONS}/rename", access=Access.CONFIRMED)
+async def rename(visit: SignedIn, form: RenameForm) -> Answer:
+    """Give a device another display name, or none."""
+    try:
+        name = msgspec.convert(form.name.strip(), DisplayName)
+    except msgspec.ValidationError:
+        return await _list(visit, renamed=form)
+    await visit.homeserver.devices.rename(visit.user_id, form.id, name or None, grant=visit.grant)
+    return visit.redirect(f"{SESSIONS}?renamed=1")
+
+
+async def _list(visit: SignedIn, *, renamed: RenameForm | None = None) -> Answer:
+    """A page of the list; the one with the device whose new name, in `renamed`, was not accepted."""
+    rows, problem = await _rows(visit), None
+    start = int(found[0]) if (found := _START.fullmatch(visit.query.get("from", ""))) else 0
+    if renamed is not None:
+        start = next((number for number, row in enumerate(rows) if row.id == renamed.id), 0)
+        problem = Text("This name is too long, or has characters that apps can't show. Choose another one.")
+    return visit.show(
+        "portal/sessions.html",
+        status=200 if renamed is None else 400,
+        rows=rows[start : start + _ON_A_PAGE],
+        count=len(rows),
+        older=start + _ON_A_PAGE if len(rows) > start + _ON_A_PAGE else None,
+        renamed=renamed,
+        problem=problem,
+    )
 
 
 async def _rows(visit: SignedIn) -> list[Row]:
@@ -83,4 +124,4 @@ async def _rows(visit: SignedIn) -> list[Row]:
     return sorted(found, key=lambda row: (not row.is_here, -row.seen_at, row.id))
 
 
-PAGES: Final = (show_sessions, end)
+PAGES: Final = (show_sessions, end, rename)

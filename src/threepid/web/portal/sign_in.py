@@ -70,7 +70,7 @@ async def confirm(visit: SignedIn, form: ConfirmForm) -> Answer:
     """Confirm the session, and show the page that it was sent here from."""
     try:
         token = await visit.homeserver.logins.confirm(
-            visit.user_id, form.password, token=visit.token, client=visit.client
+            visit.user_id, form.password, token=visit.token, client=visit.client, user_agent=visit.user_agent
         )
     except (Forbidden, LimitExceeded) as error:
         return await _ask_to_confirm(visit, error)

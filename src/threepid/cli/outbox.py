@@ -1,0 +1,126 @@
+"""`threepid outbox …`."""
+
+from typing import Annotated, Any, Final
+
+import typer
+
+from threepid.cli.common import ConfigFile, die, format_time, load, out
+from threepid.cli.tables import AsJson, print_json, print_list
+
+app = typer.Typer(help="Show what waits to be sent, try it again, or drop it.", no_args_is_help=True)
+
+_JobId = Annotated[
+    str, typer.Argument(help="The ID from `outbox list`. Put `--` before an ID that begins with a dash.")
+]
+_TIMES: Final = ("created_at", "due_at", "expires_at", "failed_at", "sent_at")
+
+
+@app.command("list")
+def list_jobs(
+    config_file: ConfigFile = None,
+    *,
+    failed: Annotated[bool, typer.Option("--failed", help="List the jobs that have failed for good instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the messages and calls that wait, with recipient, state and last error, oldest first. Addresses are masked."""
+    from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
+
+    async def collect(server: Server) -> list[dict[str, Any]]:
+        return [_shown(job) for job in await server.services.queue.jobs(failed=failed)]
+
+    jobs = with_server(load(config_file), collect)
+    if as_json:
+        print_json(jobs)
+        return
+    rows = [
+        (
+            job["id"],
+            job["channel"],
+            job["message"],
+            job["recipient"],
+            job["state"],
+            format_time(job["created_at"]),
+            str(job["attempts"]),
+            format_time(job["due_at"]),
+            job["last_error"] or "",
+        )
+        for job in jobs
+    ]
+    columns = ("id", "channel", "message", "recipient", "state", "created", "attempts", "next try", "last error")
+    print_list(columns, rows, whole="id")
+
+
+@app.command("show")
+def show(job_id: _JobId, config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
+    """Print all that is known of one job, even if it was sent or has failed. Its contents are encrypted and not shown."""
+    from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
+
+    async def find(server: Server) -> dict[str, Any]:
+        return _shown(await server.services.queue.get(job_id))
+
+    job = with_server(load(config_file), find)
+    if as_json:
+        print_json([job])
+        return
+    for name, value in job.items():
+        if value is not None:
+            text = format_time(value) if name in _TIMES else str(value)
+            out.print(f"{name.replace('_', ' ')}: {text}", markup=False)
+
+
+@app.command("retry")
+def retry(
+    job_id: Annotated[str, typer.Argument(help="The ID from `outbox list`.")] = "",
+    config_file: ConfigFile = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Try all jobs that wait for another attempt.")] = False,
+) -> None:
+    """Try a job now that waits for another attempt, and print what was done."""
+    from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
+
+    if bool(job_id) == every:
+        die("Name a job, or use --all.")
+
+    async def hurry(server: Server) -> str:
+        if every:
+            count = await server.services.queue.retry_all()
+            return f"{count} {'job is' if count == 1 else 'jobs are'} tried now"
+        await server.services.queue.retry(job_id)
+        return f"{job_id} is tried now"
+
+    out.print(with_server(load(config_file), hurry), markup=False)
+
+
+@app.command("drop")
+def drop(job_id: _JobId, config_file: ConfigFile = None) -> None:
+    """Give a waiting job up and erase its contents: it is not sent. Print its ID."""
+    from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
+
+    async def give_up(server: Server) -> None:
+        await server.services.queue.drop(job_id)
+
+    with_server(load(config_file), give_up)
+    out.print(f"dropped {job_id}", markup=False)
+
+
+def _shown(job: Any) -> dict[str, Any]:
+    """A job for operators: its recipient's address is masked, but not the name of a server."""
+    from threepid.domain.addresses import mask  # noqa: PLC0415 - see serving.py
+    from threepid.domain.queue import state  # noqa: PLC0415 - see serving.py
+
+    is_person = job.channel in ("email", "sms")
+    return {
+        "id": job.id,
+        "channel": job.channel,
+        "message": job.template,
+        "recipient": mask(job.recipient) if is_person else job.recipient,
+        "language": job.language or None,
+        "state": state(job).value,
+        "attempts": job.attempts,
+        "created_at": job.created_at,
+        "due_at": job.due_at,
+        "expires_at": job.expires_at,
+        "failed_at": job.failed_at,
+        "sent_at": job.sent_at,
+        "last_error": job.last_error,
+    }

@@ -1,0 +1,94 @@
+"""The outbox as operators see and change it. Contents are never shown: they are encrypted, and a code may be in them."""
+
+from enum import StrEnum
+from typing import Final
+
+from threepid.domain.context import Context
+from threepid.i18n import Text
+from threepid.spec.errors import Forbidden, NotFound
+from threepid.storage import outbox
+from threepid.storage.outbox import Listed
+
+__all__ = ["Listed", "Queue", "State", "state"]
+
+_PAGE: Final = 500
+_UNKNOWN: Final = Text("The outbox has no such job.")
+_ERASED: Final = Text("This job has failed for good, and its contents are erased. It must be asked for again.")
+
+
+class State(StrEnum):
+    """The state of a job."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    RETRYING = "retrying"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+def state(job: Listed) -> State:
+    """The state of `job`: `retrying` has failed at least once and waits for another attempt."""
+    if job.sent_at is not None:
+        return State.SENT
+    if job.failed_at is not None:
+        return State.FAILED
+    if job.worker is not None:
+        return State.SENDING
+    return State.RETRYING if job.attempts and job.last_error else State.WAITING
+
+
+_TOO_LATE: Final = {
+    State.SENT: Text("This job was sent already."),
+    State.FAILED: _ERASED,
+    **dict.fromkeys((State.WAITING, State.RETRYING, State.SENDING), Text("This job is being sent at this moment.")),
+}
+"""Why a job cannot be dropped."""
+
+
+class Queue:
+    """Lists jobs of the outbox, and changes what becomes of them."""
+
+    def __init__(self, context: Context) -> None:
+        """Work on the outbox in the database of `context`."""
+        self._context = context
+
+    async def jobs(self, *, failed: bool) -> list[Listed]:
+        """All unfinished jobs, or with `failed` those that have failed, oldest first."""
+        found: list[Listed] = []
+        while True:
+            page = await self._page(found[-1] if found else None, failed=failed)
+            found += page
+            if len(page) < _PAGE:
+                return found
+
+    async def _page(self, after: Listed | None, *, failed: bool) -> list[Listed]:
+        return await self._context.database.read_aside(
+            lambda tx: outbox.listed(tx, failed=failed, after=after, count=_PAGE)
+        )
+
+    async def get(self, job_id: str) -> Listed:
+        """One job. Raises NotFound."""
+        job = await self._context.database.read(lambda tx: outbox.get(tx, job_id))
+        if job is None:
+            raise NotFound(_UNKNOWN)
+        return job
+
+    async def retry(self, job_id: str) -> None:
+        """Let a job that waits for another attempt be tried now. Raises NotFound, and Forbidden if it does not wait."""
+        now = self._context.clock.now()
+        if not await self._context.database.write(lambda tx: outbox.hurry(tx, job_id, now)):
+            job = await self.get(job_id)
+            if state(job) is State.FAILED:
+                raise Forbidden(_ERASED)
+            raise Forbidden(Text("This job does not wait: it is sent already, or about to be."))
+
+    async def retry_all(self) -> int:
+        """Let all jobs that wait for another attempt be tried now; returns how many."""
+        now = self._context.clock.now()
+        return await self._context.database.write_aside(lambda tx: outbox.hurry_all(tx, now))
+
+    async def drop(self, job_id: str) -> None:
+        """Give a job up and erase its contents. Raises NotFound, and Forbidden if it is done or being sent."""
+        now = self._context.clock.now()
+        if not await self._context.database.write(lambda tx: outbox.drop(tx, job_id, now)):
+            raise Forbidden(_TOO_LATE[state(await self.get(job_id))])
