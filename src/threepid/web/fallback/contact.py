@@ -5,8 +5,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from threepid.clock import MINUTE
-from threepid.domain import addresses
-from threepid.domain.addresses import Address, AmbiguousNumber, InvalidAddress
+from threepid.domain.addresses import Address
 from threepid.domain.authentication.uia import Uia
 from threepid.domain.services import Services
 from threepid.domain.validation.sessions import CODE_LIFE
@@ -14,7 +13,6 @@ from threepid.http.exchange import Answer
 from threepid.http.forms import Form
 from threepid.i18n import Text, negotiation
 from threepid.spec.errors import (
-    InvalidParam,
     LimitExceeded,
     MatrixError,
     NotFound,
@@ -26,17 +24,15 @@ from threepid.spec.errors import (
 from threepid.spec.uia import AuthData, Operation
 from threepid.web import countries
 from threepid.web.fallback.visit import Visit
+from threepid.web.typed import typed_address
 
 _MAX_ATTEMPT_DIGITS: Final = 6
-_WRONG_ADDRESS: Final = {
-    "email": Text("We cannot send to this email address. Please check it."),
-    "msisdn": Text("We cannot send to this phone number. Please check it."),
-}
 
 
 class _Sent(Struct, frozen=True):
     """A sent message: the data of the validation session that the second page carries in its form."""
 
+    medium: str
     address: str
     sid: str
     client_secret: str
@@ -63,7 +59,7 @@ class ContactStage:
         action = form.get("action")
         if action == "send":
             return await self._send(visit, form)
-        sent = _read_sent(form)
+        sent = _read_sent(self._medium, form)
         if action == "again":
             return await self._send_again(visit, sent)
         if action == "code":
@@ -72,7 +68,7 @@ class ContactStage:
 
     async def _send(self, visit: Visit, form: Form) -> Answer:
         try:
-            address = self._parse(form.get("address", ""), form.get("country") or None)
+            address = typed_address(self._medium, form.get("address", ""), form.get("country") or None)
             sent = await self._request(visit, address)
         except MatrixError as error:
             return self._ask_address(visit, form, error)
@@ -80,7 +76,7 @@ class ContactStage:
 
     async def _send_again(self, visit: Visit, sent: _Sent) -> Answer:
         try:
-            address = self._parse(sent.address, None)
+            address = typed_address(self._medium, sent.address)
             try:
                 sent = await self._request(visit, address, sent.client_secret, sent.attempt + 1)
             except SessionExpired:  # or it had too many wrong codes: a new client secret opens a new session
@@ -118,14 +114,6 @@ class ContactStage:
             return self._ask_code(visit, sent, error)
         return None
 
-    def _parse(self, text: str, country: str | None) -> Address:
-        try:
-            return addresses.parse_address(self._medium, text, country)
-        except AmbiguousNumber as error:
-            raise InvalidParam(error.text) from None
-        except InvalidAddress:
-            raise InvalidParam(_WRONG_ADDRESS[self._medium]) from None
-
     async def _request(self, visit: Visit, address: Address, secret: str = "", attempt: int = 1) -> _Sent:
         secret = secret or self._entropy.token()
         sid = await self._validation.request_token(
@@ -139,7 +127,7 @@ class ContactStage:
             languages=visit.pages.wishes,
             closes=visit.view.operation is Operation.DEACTIVATE,
         )
-        return _Sent(address.address, sid, secret, attempt)
+        return _Sent(self._medium, address.address, sid, secret, attempt)
 
     def _ask_address(self, visit: Visit, form: Form, error: MatrixError | None = None) -> Answer:
         offered = countries.choices(self._sms.countries if self._sms else (), visit.pages.language)
@@ -186,9 +174,13 @@ class ContactStage:
         )
 
 
-def _read_sent(form: Form) -> _Sent:
+def _read_sent(medium: str, form: Form) -> _Sent:
     attempt = form.get("attempt", "")
     plain = attempt.isascii() and attempt.isdigit() and len(attempt) <= _MAX_ATTEMPT_DIGITS
     return _Sent(
-        form.get("sent_to", ""), form.get("sid", ""), form.get("client_secret", ""), int(attempt) if plain else 1
+        medium,
+        form.get("sent_to", ""),
+        form.get("sid", ""),
+        form.get("client_secret", ""),
+        int(attempt) if plain else 1,
     )

@@ -6,8 +6,7 @@ from urllib.parse import quote
 import msgspec
 
 from threepid.clock import MINUTE
-from threepid.domain import addresses
-from threepid.domain.addresses import AmbiguousNumber, Email, InvalidAddress, Phone
+from threepid.domain.addresses import Email, Phone
 from threepid.domain.contacts.portal import Ref
 from threepid.domain.validation.sessions import CODE_LIFE
 from threepid.http.exchange import Answer
@@ -24,14 +23,11 @@ from threepid.spec.errors import (
 from threepid.web import countries
 from threepid.web.page import Access, Form, page
 from threepid.web.render import json_answer
+from threepid.web.typed import typed_address
 from threepid.web.visit import SignedIn
 
 CONTACTS: Final = "/account/contacts"
 _VERIFY: Final = "/account/contacts/verify"
-_NOT_VALID: Final = {
-    Email.medium: Text("We cannot send to this email address. Please check it."),
-    Phone.medium: Text("We cannot send to this phone number. Please check it."),
-}
 
 
 class AddForm(Form, frozen=True):
@@ -79,12 +75,7 @@ async def show_add(visit: SignedIn) -> Answer:
 async def add(visit: SignedIn, form: AddForm) -> Answer:
     """Send a code to the address, and ask for the code."""
     try:
-        try:
-            address = addresses.parse_address(form.medium, form.address, form.country or None)
-        except AmbiguousNumber as error:
-            raise InvalidParam(error.text) from None
-        except InvalidAddress:
-            raise InvalidParam(_NOT_VALID.get(form.medium)) from None
+        address = typed_address(form.medium, form.address, form.country or None)
         ref = await visit.homeserver.portal_contacts.request(visit.browser, address)
     except MatrixError as error:
         return _ask_address(visit, form, error)
@@ -104,7 +95,7 @@ async def verify(visit: SignedIn, form: VerifyForm) -> Answer:
     try:
         if form.action == "again":
             pending = await contacts.pending(visit.browser, ref)
-            address = addresses.parse_address(pending.medium, pending.address)
+            address = typed_address(pending.medium, pending.address)
             ref = await contacts.request(visit.browser, address, None if pending.is_over else ref.nonce)
             return visit.redirect(_verify_path(ref))
         if form.action == "look":

@@ -10,8 +10,7 @@ from urllib.parse import quote
 from phonenumbers import SUPPORTED_REGIONS
 
 from threepid.clock import MINUTE, SECOND
-from threepid.domain import addresses
-from threepid.domain.addresses import Address, AmbiguousNumber, Email, InvalidAddress, Phone
+from threepid.domain.addresses import Address, Email, Phone
 from threepid.domain.lifecycle.recovery import ResetCode, ResetLink
 from threepid.domain.validation.sessions import ATTEMPTS, CODE_LIFE, SESSION_LIFE, Purpose, Session
 from threepid.http.cookies import Cookie
@@ -32,6 +31,7 @@ from threepid.spec.errors import (
 )
 from threepid.web.page import Access, Form, page
 from threepid.web.portal.password import NewPasswordForm
+from threepid.web.typed import typed_address
 from threepid.web.visit import HOME, Visit, signed_in_cookies
 
 RESET: Final = "threepid-reset"
@@ -114,7 +114,7 @@ async def send_again(visit: Visit) -> Answer:
     if session is None:
         return _gone(visit)
     try:
-        address = addresses.parse_address(session.medium, session.address)
+        address = typed_address(session.medium, session.address)
         await _send(visit, address, proof.client_secret, session.send_attempt + 1)
     except (*_NOT_SENT, SessionExpired) as error:
         return _ask_code(visit, session, error)
@@ -170,14 +170,7 @@ def _parse(visit: Visit, text: str) -> Address:
     """The address that a person typed. Raises InvalidParam."""
     media = visit.homeserver.recovery.media
     medium = Email.medium if Phone.medium not in media or "@" in text else Phone.medium
-    try:
-        return addresses.parse_address(medium, text, negotiation.country(visit.languages, SUPPORTED_REGIONS))
-    except AmbiguousNumber as error:
-        raise InvalidParam(error.text) from None
-    except InvalidAddress:
-        if medium == Email.medium:
-            raise InvalidParam(Text("We cannot send to this email address. Please check it.")) from None
-        raise InvalidParam(Text("We cannot send to this phone number. Please check it.")) from None
+    return typed_address(medium, text, negotiation.country(visit.languages, SUPPORTED_REGIONS))
 
 
 def _ask_address(visit: Visit, address: str = "", error: MatrixError | None = None) -> Answer:
