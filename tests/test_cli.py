@@ -341,3 +341,40 @@ def test_the_outbox_is_listed_and_changed(directory: Path) -> None:
     again = threepid("outbox", "drop", "job1", *by, cwd=directory)
     assert again.returncode == 1
     assert again.stderr.startswith("This job has failed for good")
+
+
+def test_messages_are_shown_in_every_language(directory: Path) -> None:
+    shown = threepid("message", "preview", "--message", "confirm_address", "-c", "threepid.toml", cwd=directory).stdout
+    assert "Subject: " in shown
+    assert "@matrix.example.org #042917" in shown
+    written = ("--language", "de", "--language", "en", "--folder", "shown")
+    threepid("message", "preview", *written, "-c", "threepid.toml", cwd=directory)
+    names = {path.name for path in (directory / "shown").iterdir()}
+    assert {"reset_password.de.txt", "reset_password.en.html", "invitation.de.sms"} <= names
+    assert "Hallo" in (directory / "shown" / "reset_password.de.txt").read_text()
+    unknown = threepid("message", "preview", "--language", "xx", "-c", "threepid.toml", cwd=directory)
+    assert (unknown.returncode, "There is no language xx" in unknown.stderr) == (1, True)
+
+
+def test_a_test_message_is_sent_now_or_it_is_said_why_not(directory: Path) -> None:
+    config = directory / "threepid.toml"
+    nothing = threepid("message", "send-test", "ann@example.com", "-c", "threepid.toml", cwd=directory)
+    assert nothing.stderr == "The configuration has no [email]: nothing can be sent.\n"
+    start = config.read_text()
+    (directory / "out").mkdir()
+    config.write_text(
+        start + '[email]\nfrom = "A <a@example.org>"\nvia = [{ transport = "file", directory = "out" }]\n'
+    )
+    sent = threepid("message", "send-test", "ann@example.com", "-c", "threepid.toml", cwd=directory)
+    assert sent.stdout == "sent a test to ann@example.com\n", sent.stderr
+    (mail,) = (path for path in (directory / "out").rglob("*") if path.is_file())
+    assert "Its mails arrive." in mail.read_text()
+    config.write_text(
+        start + '[email]\nfrom = "A <a@example.org>"\n'
+        'via = [{ transport = "smtp", host = "127.0.0.1", port = 1, tls = "plain" }]\n'
+    )
+    failed = threepid("message", "send-test", "ann@example.com", "-c", "threepid.toml", cwd=directory)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("The test was not sent: ")
+    wrong = threepid("message", "send-test", "nonsense", "-c", "threepid.toml", cwd=directory)
+    assert wrong.stderr.startswith("This is neither an email address")

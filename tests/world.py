@@ -325,6 +325,10 @@ class World:
         """The newest text."""
         return self.texts()[-1]
 
+    def text_with_code(self) -> "Text":
+        """The newest text with a code: a notice may have left after it."""
+        return next(text for text in reversed(self.texts()) if "is your code" in text.text)
+
 
 class Text(msgspec.Struct, frozen=True):
     """A text as it would have reached a phone."""

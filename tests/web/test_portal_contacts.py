@@ -1,5 +1,7 @@
 """The contacts of an account in the portal."""
 
+from pathlib import Path
+
 import pytest
 
 from threepid.clock import MINUTE
@@ -49,6 +51,21 @@ def test_an_address_is_added_by_the_mailed_link(world: World, browser: Browser, 
     assert world.contacts(token) == [ADDRESS]
 
 
+def test_a_phone_number_is_added_as_it_is_dialled_at_home(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, sms__countries=["DE", "GB"]) as world:
+        token = world.register()
+        browser = Browser(world, "/account/contacts")
+        browser.sign_in()
+        browser.follow("Add a phone number")
+        browser.press("Send me a code", country="GB", address="07400 123456")
+        assert "We sent an SMS to" in browser.page.text
+        assert "I pressed the button" not in browser.page.buttons
+        assert browser.page.scripts == []
+        browser.press("Continue", code=world.text().code)
+        assert browser.path == "/account/contacts?added=msisdn"
+        assert world.contacts(token) == ["447400123456"]
+
+
 def test_the_script_learns_that_the_link_was_opened(world: World, browser: Browser) -> None:
     add(browser)
     _, _, query = browser.path.partition("?")
@@ -62,6 +79,7 @@ def test_another_mail_has_another_code_and_both_are_right(world: World, browser:
     first = world.mail().code
     world.clock.advance(MINUTE)
     browser.press("Send another mail")
+    assert "We sent another mail to" in browser.page.text
     assert len(world.mails()) == 2
     assert world.mail().code != first
     browser.press("Continue", code=first)
@@ -88,6 +106,8 @@ def test_no_other_browser_can_finish_what_this_one_began(world: World, browser: 
     other = Browser(world, "/account/contacts")
     other.sign_in("bob")
     other.open(path)
+    assert other.page.status == 404
+    other.open(path.replace("/verify?", "/verified?"))
     assert other.page.status == 404
     again = Browser(world, "/account/contacts")
     again.sign_in()
@@ -147,6 +167,30 @@ def test_people_are_found_only_while_they_want_it(world: World, browser: Browser
     assert world.contacts(token) == [ADDRESS]
 
 
+def test_who_wants_to_be_found_accepts_the_terms_first(database_url: str, tmp_path: Path) -> None:
+    url = "https://example.org/terms"
+    documents = [{"id": "tos", "version": "1", "languages": {"en": {"name": "Terms of the directory", "url": url}}}]
+    with World(database_url, tmp_path, identity__terms=documents) as world:
+        world.register()
+        browser = Browser(world, "/account/contacts")
+        browser.sign_in()
+        add(browser)
+        browser.press("Continue", code=world.mail().code)
+        terms = world.identity.terms
+        browser.follow("Let people find me")
+        assert f'<a href="{url}">Terms of the directory</a>' in browser.page.html
+        browser.press("Let people find me")
+        assert browser.page.problem == "Read and accept the terms first."
+        assert not world.run(terms.are_accepted("@alice:example.org"))
+        browser.press("Let people find me", check=("accept",))
+        assert browser.path == "/account/contacts?bound=1"
+        assert world.run(terms.are_accepted("@alice:example.org"))
+        browser.follow("Don't let people find me")
+        browser.press("Stop it")
+        browser.follow("Let people find me")
+        assert browser.page.checkboxes == {}
+
+
 def test_a_change_needs_a_fresh_proof(world: World, browser: Browser) -> None:
     world.clock.advance(11 * MINUTE)
     browser.follow("Add an email address")
@@ -162,7 +206,10 @@ def test_where_changes_are_off_nothing_offers_them(database_url: str, tmp_path: 
         browser.sign_in()
         assert "The people who run this server manage the contacts." in browser.page.text
         assert "Add an email address" not in browser.page.links
+        token = browser.page.fields["form_token"]
         browser.open("/account/contacts/add")
-        browser.press("Send me a code", address=ADDRESS)
+        assert browser.page.status == 403
+        assert "This server does not allow changes of contacts." in browser.page.text
+        browser.submit({"form_token": token, "medium": "email", "address": ADDRESS}, "/account/contacts/add")
         assert browser.page.status == 403
         assert world.mails() == []

@@ -121,9 +121,9 @@ def build(
             context, context.config.identity, keyring, validation, Federation(guard, discovery), wake_delivery
         )
     if context.config.accounts is not None:
-        associations = identity.associations if identity else None
+        associations, terms = (identity.associations, identity.terms) if identity else (None, None)
         homeserver = _homeserver(
-            context, context.config.accounts, keyring, validation, guard, associations, hasher or Hasher()
+            context, context.config.accounts, keyring, validation, guard, associations, terms, hasher or Hasher()
         )
     return Services(
         context=context,
@@ -143,9 +143,10 @@ def _homeserver(
     validation: Validation,
     guard: Guard,
     associations: Associations | None,
+    terms: Terms | None,
     hasher: Hasher,
 ) -> Homeserver:
-    """The homeserver of `[accounts]`. `associations` is our own identity server, if there is one."""
+    """The homeserver of `[accounts]`. `associations` and `terms` are our own identity server's, if there is one."""
     passwords = Passwords(context.clock, context.config.policy, hasher)
     notices = Notices(context, settings)
     devices = Devices(context, settings, notices)
@@ -179,7 +180,7 @@ def _homeserver(
         logins=logins,
         notices=notices,
         passwords=passwords,
-        portal_contacts=PortalContacts(context, validation, threepids, bindings, associations),
+        portal_contacts=PortalContacts(context, validation, threepids, bindings, associations, terms),
         profiles=profiles,
         recovery=Recovery(context, passwords, notices, validation, web_sessions, associations),
         registration=registration,

@@ -183,8 +183,8 @@ class Bindings:
             self._associations.publish(tx, medium, canonical, user_id)
             self._remember(tx, user_id, medium, canonical, id_server, origin, here=True)
 
-    async def bind_contact(self, user_id: str, medium: str, canonical: str, grant: Grant) -> None:
-        """Bind a contact of the account at our own identity server, and use `grant` up.
+    def bind_contact(self, tx: Tx, user_id: str, medium: str, canonical: str, grant: Grant) -> None:
+        """Bind a contact of the account at our own identity server, and use `grant` up, in the caller's transaction.
 
         The account proved the address when it added the contact. Raises NotFound if it is no contact of the account, and
         Forbidden.
@@ -192,17 +192,12 @@ class Bindings:
         policy.check_changes(self._context.config)
         if self._associations is None:
             raise NotFound
-        name = self._associations.name
-
-        def step(tx: Tx) -> None:
-            require_active(tx, user_id)
-            grant.consume(tx)
-            if threepids.owner(tx, medium, canonical) != user_id:
-                raise NotFound(Text("Your account has no such contact any more."))
-            self._check_room(tx, user_id)
-            self.publish(tx, user_id, medium, canonical, name, grant.origin)
-
-        await self._context.database.write(step)
+        require_active(tx, user_id)
+        grant.consume(tx)
+        if threepids.owner(tx, medium, canonical) != user_id:
+            raise NotFound(Text("Your account has no such contact any more."))
+        self._check_room(tx, user_id)
+        self.publish(tx, user_id, medium, canonical, self._associations.name, grant.origin)
 
     # -- unbind
 

@@ -12,10 +12,11 @@ from threepid.domain.contacts.bindings import Bindings
 from threepid.domain.contacts.threepids import Threepids
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
+from threepid.domain.identity.terms import Terms
 from threepid.domain.origin import Origin
 from threepid.domain.validation.sessions import ATTEMPTS, Purpose, Validation
 from threepid.i18n import Text
-from threepid.spec.errors import InvalidParam, NotFound
+from threepid.spec.errors import InvalidParam, NotFound, TermsNotSigned
 from threepid.spec.threepid_creds import ThreepidCreds
 from threepid.storage import threepids, validations
 from threepid.storage.engine.database import Tx
@@ -80,13 +81,15 @@ class PortalContacts:
         contacts: Threepids,
         bindings: Bindings,
         associations: Associations | None,
+        terms: Terms | None,
     ) -> None:
-        """`associations` is our own identity server, if there is one: contacts can be bound there."""
+        """`associations` and `terms` are our own identity server's, if there is one: contacts can be bound there."""
         self._context = context
         self._validation = validation
         self._contacts = contacts
         self._bindings = bindings
         self._associations = associations
+        self._terms = terms
 
     async def list_of(self, user_id: str) -> list[Contact]:
         """The contacts of the account, oldest first."""
@@ -158,9 +161,21 @@ class PortalContacts:
             browser.user_id, contact.medium, contact.canonical, None, origin=browser.origin, grant=browser.grant
         )
 
-    async def bind(self, browser: Browser, contact: Contact) -> None:
-        """Bind a contact at our own identity server. Raises NotFound if it is no contact any more, and Forbidden."""
-        await self._bindings.bind_contact(browser.user_id, contact.medium, contact.canonical, browser.grant)
+    async def bind(self, browser: Browser, contact: Contact, *, accepts_terms: bool) -> None:
+        """Bind a contact at our own identity server. With `accepts_terms`, the person accepts its terms by this.
+
+        Raises TermsNotSigned if the terms were not accepted, NotFound if it is no contact any more, and Forbidden.
+        """
+        user_id = browser.user_id
+
+        def step(tx: Tx) -> None:
+            if self._terms is not None and not self._terms.are_accepted_in(tx, user_id):
+                if not accepts_terms:
+                    raise TermsNotSigned
+                self._terms.accept_in(tx, user_id, self._terms.urls())
+            self._bindings.bind_contact(tx, user_id, contact.medium, contact.canonical, browser.grant)
+
+        await self._context.database.write(step)
 
     async def unbind(self, browser: Browser, contact: Contact) -> None:
         """Unbind a contact wherever it is bound. It stays a contact. Raises LimitExceeded and Forbidden."""

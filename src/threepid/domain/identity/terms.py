@@ -3,7 +3,7 @@
 https://spec.matrix.org/latest/identity-service-api/#terms-of-service
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from threepid import config
@@ -37,26 +37,25 @@ class Terms:
             for document in self._documents
         ]
 
-    async def accept(self, user_id: str, urls: Iterable[str]) -> None:
+    async def accept(self, user_id: str, urls: Collection[str]) -> None:
         """Record that the user accepted the documents with these URLs, in any language. Other URLs are ignored."""
+        await self._context.database.write(lambda tx: self.accept_in(tx, user_id, urls))
+
+    def accept_in(self, tx: Tx, user_id: str, urls: Collection[str]) -> None:
+        """Like `accept`, in the caller's transaction."""
         given = set(urls)
-        accepted = [
-            document for document in self._documents if given & {text.url for text in document.languages.values()}
-        ]
-        if not accepted:
-            return
         now = self._context.clock.now()
-
-        def step(tx: Tx) -> None:
-            for document in accepted:
+        for document in self._documents:
+            if given & {text.url for text in document.languages.values()}:
                 terms.accept(tx, user_id, document=document.id, version=document.version, now=now)
-
-        await self._context.database.write(step)
 
     async def are_accepted(self, user_id: str) -> bool:
         """Has the user accepted the current version of every document?"""
         if not self._documents:
             return True
-        known = await self._context.database.read(lambda tx: terms.accepted(tx, user_id))
-        accepted = {(one.document, one.version) for one in known}
+        return await self._context.database.read(lambda tx: self.are_accepted_in(tx, user_id))
+
+    def are_accepted_in(self, tx: Tx, user_id: str) -> bool:
+        """Like `are_accepted`, in the caller's transaction."""
+        accepted = {(one.document, one.version) for one in terms.accepted(tx, user_id)}
         return all((document.id, document.version) in accepted for document in self._documents)

@@ -6,18 +6,21 @@ from urllib.parse import quote
 import msgspec
 
 from threepid.clock import MINUTE
+from threepid.domain import policy
 from threepid.domain.addresses import Email, Phone
 from threepid.domain.contacts.portal import Ref
 from threepid.domain.validation.sessions import CODE_LIFE
 from threepid.http.exchange import Answer
 from threepid.i18n import Text, negotiation
 from threepid.spec.errors import (
+    Forbidden,
     InvalidParam,
     LimitExceeded,
     MatrixError,
     NotFound,
     NoValidSession,
     SessionExpired,
+    TermsNotSigned,
     ThreepidAuthFailed,
 )
 from threepid.web import countries
@@ -67,6 +70,7 @@ async def show_contacts(visit: SignedIn) -> Answer:
 @page("GET", "/account/contacts/add", access=Access.CONFIRMED)
 async def show_add(visit: SignedIn) -> Answer:
     """Ask for the address of a new contact."""
+    policy.check_changes(visit.config)
     medium = visit.query.get("medium", Email.medium)
     return _ask_address(visit, AddForm(medium=medium))
 
@@ -97,7 +101,7 @@ async def verify(visit: SignedIn, form: VerifyForm) -> Answer:
             pending = await contacts.pending(visit.browser, ref)
             address = typed_address(pending.medium, pending.address)
             ref = await contacts.request(visit.browser, address, None if pending.is_over else ref.nonce)
-            return visit.redirect(_verify_path(ref))
+            return visit.redirect(f"{_verify_path(ref)}&again=1")
         if form.action == "look":
             added = await contacts.finish(visit.browser, ref)
         else:
@@ -124,6 +128,7 @@ async def show_verified(visit: SignedIn) -> Answer:
 @page("GET", "/account/contacts/remove", access=Access.CONFIRMED)
 async def show_remove(visit: SignedIn) -> Answer:
     """Say what removing a contact means."""
+    policy.check_changes(visit.config)
     contacts = visit.homeserver.portal_contacts
     contact = await contacts.get(visit.user_id, visit.query.get("contact", ""))
     return visit.show(
@@ -142,22 +147,24 @@ async def remove(visit: SignedIn) -> Answer:
 @page("GET", "/account/contacts/discovery", access=Access.CONFIRMED)
 async def show_discovery(visit: SignedIn) -> Answer:
     """Say what it means that people can find the account by a contact."""
+    policy.check_changes(visit.config)
     return await _ask_discovery(visit)
 
 
 @page("POST", "/account/contacts/discovery", access=Access.CONFIRMED)
 async def set_discovery(visit: SignedIn, form: DiscoveryForm) -> Answer:
     """Bind the contact at our identity server, or unbind it."""
-    contacts, identity = visit.homeserver.portal_contacts, visit.services.require_identity()
+    contacts = visit.homeserver.portal_contacts
     contact = await contacts.get(visit.user_id, visit.query.get("contact", ""))
-    if form.action == "off":
-        await contacts.unbind(visit.browser, contact)
-        return visit.redirect(f"{CONTACTS}?unbound=1")
-    if not await identity.terms.are_accepted(visit.user_id):
-        if not form.accept:
-            return await _ask_discovery(visit, InvalidParam(Text("Read and accept the terms first.")))
-        await identity.terms.accept(visit.user_id, identity.terms.urls())
-    await contacts.bind(visit.browser, contact)
+    try:
+        if form.action == "off":
+            await contacts.unbind(visit.browser, contact)
+            return visit.redirect(f"{CONTACTS}?unbound=1")
+        await contacts.bind(visit.browser, contact, accepts_terms=bool(form.accept))
+    except TermsNotSigned:
+        return await _ask_discovery(visit, InvalidParam(Text("Read and accept the terms first.")))
+    except (Forbidden, LimitExceeded) as error:
+        return await _ask_discovery(visit, error)
     return visit.redirect(f"{CONTACTS}?bound=1")
 
 

@@ -1,0 +1,94 @@
+"""`threepid message …`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from threepid.cli.common import ConfigFile, die, load, out
+
+app = typer.Typer(help="Look at the messages that people get, and send one to yourself.", no_args_is_help=True)
+
+
+@app.command("preview")
+def preview(
+    config_file: ConfigFile = None,
+    *,
+    message: Annotated[
+        list[str] | None, typer.Option("--message", help="The name of a message; may be repeated. Default: all.")
+    ] = None,
+    language: Annotated[
+        list[str] | None, typer.Option("--language", help="A language tag; may be repeated. Default: English.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Write files into this folder instead of printing.")
+    ] = None,
+) -> None:
+    """Print all messages with example values, as mail and as SMS; with --folder, write them as .txt, .html and .sms files."""
+    from threepid.delivery.preview import previews  # noqa: PLC0415 - see serving.py
+    from threepid.delivery.render import Renderer  # noqa: PLC0415 - see serving.py
+    from threepid.domain import messages  # noqa: PLC0415 - see serving.py
+    from threepid.i18n import catalogues  # noqa: PLC0415 - see serving.py
+
+    settings = load(config_file)
+    names = [example.template for example in messages.EXAMPLES]
+    for name in message or ():
+        if name not in names:
+            die(f"There is no message {name}, only {', '.join(sorted(names))}.")
+    for tag in language or ():
+        if tag not in catalogues.languages():
+            die(f"There is no language {tag}, only {', '.join(catalogues.languages())}.")
+    renderer = Renderer(settings.web.brand_folder, contact=settings.web.contact_name)
+    for shown in previews(renderer, language or ["en"], message or names):
+        if folder is None:
+            out.rule(f"{shown.name}, {shown.language}")
+            out.print(f"Subject: {shown.mail.subject}\n\n{shown.mail.text}\nSMS: {shown.sms}\n", markup=False)
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        place = folder / f"{shown.name}.{shown.language}"
+        place.with_name(f"{place.name}.txt").write_text(f"Subject: {shown.mail.subject}\n\n{shown.mail.text}")
+        place.with_name(f"{place.name}.html").write_text(shown.mail.html)
+        place.with_name(f"{place.name}.sms").write_text(f"{shown.sms}\n")
+    if folder is not None:
+        out.print(f"wrote the messages into {folder}", markup=False)
+
+
+@app.command("send-test")
+def send_test(
+    address: Annotated[str, typer.Argument(help="An email address, or a phone number with + and the country code.")],
+    config_file: ConfigFile = None,
+) -> None:
+    """Send a test message now, past the outbox and the limits, and print whether a relay or gateway accepted it."""
+    from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
+    from threepid.delivery import preview as previewing  # noqa: PLC0415 - see serving.py
+    from threepid.delivery.email import Mailer  # noqa: PLC0415 - see serving.py
+    from threepid.delivery.errors import DeliveryError  # noqa: PLC0415 - see serving.py
+    from threepid.delivery.sms import Texter  # noqa: PLC0415 - see serving.py
+    from threepid.domain.addresses import Email, InvalidAddress, Phone, parse_address  # noqa: PLC0415 - see serving.py
+
+    settings = load(config_file)
+    medium = Email.medium if "@" in address else Phone.medium
+    try:
+        parsed = parse_address(medium, address)
+    except InvalidAddress:
+        die("This is neither an email address nor a phone number with + and the country code.")
+    if (settings.email if medium == Email.medium else settings.sms) is None:
+        die(f"The configuration has no [{'email' if medium == Email.medium else 'sms'}]: nothing can be sent.")
+
+    async def send(server: Server) -> str | None:
+        context = server.context
+        order = previewing.order_of_test(parsed.channel, parsed.address, context.clock, context.entropy)
+        try:
+            if settings.email is not None and medium == Email.medium:
+                mail = previewing.mail_of_test(context.brand)
+                await Mailer(settings.email, context.database).deliver(order, mail)
+            elif settings.sms is not None:
+                await Texter(settings.sms, context.clock).deliver(order, previewing.sms_of_test(context.brand))
+        except DeliveryError as error:
+            return str(error)
+        return None
+
+    problem = with_server(settings, send)
+    if problem is not None:
+        die(f"The test was not sent: {problem}")
+    out.print(f"sent a test to {parsed.address}", markup=False)

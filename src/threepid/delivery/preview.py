@@ -1,0 +1,78 @@
+"""Messages for operators to look at: each as people get it, and one that only says that it arrived."""
+
+from collections.abc import Iterator
+from html import escape
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from threepid.clock import HOUR, Clock, Entropy
+from threepid.delivery.render import Rendered, Renderer
+from threepid.domain import messages
+from threepid.domain.addresses import Email
+from threepid.domain.messages import Message
+from threepid.storage.outbox import Order
+
+TEST: Final = "test"
+
+
+class Preview(Struct, frozen=True):
+    """A message in one language, as a mail and as an SMS."""
+
+    name: str
+    language: str
+    mail: Rendered
+    sms: str
+
+
+def previews(renderer: Renderer, languages: list[str], names: list[str]) -> Iterator[Preview]:
+    """The messages with these `names` in each language, filled in with examples. Raises TemplateError."""
+    for example in messages.EXAMPLES:
+        if example.template in names:
+            for language in languages:
+                order = _order(example, language)
+                yield Preview(example.template, language, renderer.mail(order), renderer.text(order))
+
+
+def order_of_test(channel: str, recipient: str, clock: Clock, entropy: Entropy) -> Order:
+    """The job of a message that is sent now to see whether it arrives."""
+    now = clock.now()
+    return Order(
+        id=entropy.id(now),
+        channel=channel,
+        recipient=recipient,
+        language="en",
+        template=TEST,
+        params="{}",
+        created_at=now,
+        expires_at=now + HOUR,
+        attempts=1,
+    )
+
+
+def mail_of_test(brand: str) -> Rendered:
+    """The mail that only says that it arrived. It is in English, because an operator sent it."""
+    text = f"Hello,\n\nThis is a test of {brand}. Its mails arrive.\n"
+    return Rendered(
+        f"Test of {brand}", text, f"<p>Hello,</p><p>This is a test of {escape(brand)}. Its mails arrive.</p>"
+    )
+
+
+def sms_of_test(brand: str) -> str:
+    """The SMS that only says that it arrived."""
+    return f"This is a test of {brand}. Its SMS arrive."
+
+
+def _order(example: Message, language: str) -> Order:
+    return Order(
+        id=example.template,
+        channel=Email.channel,
+        recipient="alice@example.com",
+        language=language,
+        template=example.template,
+        params=msgspec.json.encode(example).decode("utf-8"),
+        created_at=0,
+        expires_at=HOUR,
+        attempts=1,
+    )
