@@ -113,7 +113,7 @@ def insert(
     `destination` is what can be slow or unreachable as a whole. Jobs of one `caller` (a hash) stand one behind the other.
     A smaller `urgency` goes first.
     """
-    tx.run(
+    tx.insert(
         _sql.insert,
         order_id=order_id,
         channel=channel,
