@@ -1,7 +1,7 @@
 """How SMS are sent: the transports of `[sms] via`, and the request to a gateway, written with placeholders."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
@@ -12,9 +12,14 @@ from msgspec import Meta, field
 from threepid.config.problem import Problem, is_web_url
 from threepid.config.section import SecretFile, Section
 
-PLACEHOLDER: Final = re.compile(r"\{(to|text|secret)\}")
+PLACEHOLDER: Final = re.compile(r"\{(to|digits|text|secret)\}")
+SECONDS: Final = re.compile(r"[0-9]{1,6}")
+"""A Retry-After header in seconds."""
 _ANY_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][0-9A-Za-z_]*)\}")
-_KNOWN: Final = frozenset({"to", "text", "secret"})
+_KNOWN: Final = frozenset({"to", "digits", "text", "secret"})
+_POINTER: Final = re.compile(r"(?:/(?:[^~/]|~[01])*)+")
+"""A JSON Pointer to a member: https://www.rfc-editor.org/rfc/rfc6901#section-3."""
+_Expected = str | int | bool
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE: Final = re.compile(r"[ -~]*")
 
@@ -24,7 +29,7 @@ class ConsoleTransport(Section, frozen=True, tag_field="transport", tag="console
 
 
 class HttpTransport(Section, frozen=True, tag_field="transport", tag="http"):
-    """An SMS gateway over HTTPS. `{to}`, `{text}` and `{secret}` are filled in and escaped for their place."""
+    """An SMS gateway over HTTPS. `{to}`, `{digits}`, `{text}` and `{secret}` are filled in and escaped for their place."""
 
     url: str
     """URL of the request."""
@@ -33,21 +38,38 @@ class HttpTransport(Section, frozen=True, tag_field="transport", tag="http"):
     headers: dict[str, str] = field(default_factory=dict)
     """Headers of the request; empty = none of its own."""
     body: str = ""
-    """Body of the request, e.g. `{"to": "{to}", "text": "{text}"}`; empty = none."""
+    """Body of the request, e.g. `{"to": "{to}", "text": "{text}"}`; empty = none. `{digits}` is the number without its `+`."""
     secret_file: SecretFile = ""
     """File with the value of `{secret}`; empty = no secret."""
     timeout: Annotated[float, Meta(gt=0, le=300)] = 15.0
     """Maximum time for one delivery, in seconds."""
     countries: tuple[str, ...] = ()
-    """ISO codes of the countries whose numbers this gateway serves; empty = all."""
+    """ISO codes of the countries whose numbers this gateway serves, before gateways without countries; empty = all."""
+    accepted_status: tuple[Annotated[int, Meta(ge=200, le=299)], ...] = ()
+    """Statuses of answers that accept the SMS; empty = 200 to 299."""
+    accepted_json: dict[str, _Expected | tuple[_Expected, ...]] = field(default_factory=dict)
+    """Values that an accepting answer has, by JSON Pointer, e.g. `{ "/status" = ["queued", "sent"] }`; empty = any."""
+    accepted_text: str = ""
+    """Text that an accepting answer contains; empty = any."""
 
 
 SmsTransport = ConsoleTransport | HttpTransport
 
 
-def takes(via: SmsTransport, country: str) -> bool:
-    """Does this gateway serve numbers of the country?"""
-    return not isinstance(via, HttpTransport) or not via.countries or country in via.countries
+def route(via: Sequence[SmsTransport], country: str) -> list[int]:
+    """The positions in `via` of the gateways for numbers of a country: those that name it, then those for all countries."""
+    named = [index for index, one in enumerate(via) if country in countries_of(one)]
+    return named + [index for index, one in enumerate(via) if not countries_of(one)]
+
+
+def countries_of(via: SmsTransport) -> tuple[str, ...]:
+    """The countries whose numbers this gateway serves; empty = all."""
+    return () if isinstance(via, ConsoleTransport) else via.countries
+
+
+def keys_of_pointer(pointer: str) -> list[str]:
+    """The keys of a JSON Pointer. https://www.rfc-editor.org/rfc/rfc6901#section-4."""
+    return [key.replace("~1", "/").replace("~0", "~") for key in pointer.split("/")[1:]]
 
 
 def gateway_problems(place: str, via: SmsTransport, *, public: bool) -> Iterator[Problem]:
@@ -98,17 +120,20 @@ def _of_request(via: HttpTransport) -> Iterator[tuple[str, str]]:
     for key, text in parts.items():
         for name in dict.fromkeys(_ANY_PLACEHOLDER.findall(text)):
             if name not in _KNOWN:
-                yield key, f"{{{name}}} stands for nothing: there are {{to}}, {{text}} and {{secret}}"
+                yield key, f"{{{name}}} stands for nothing: there are {{to}}, {{digits}}, {{text}} and {{secret}}"
     if "#" in via.url:
         yield "url", "what follows a # is not sent"
     filled = set(PLACEHOLDER.findall("\n".join(parts.values())))
     for name in ("to", "text"):
-        if name not in filled:
+        if name not in filled and not (name == "to" and "digits" in filled):
             yield ("url" if via.method == "GET" else "body"), f"{{{name}}} stands nowhere in the request"
     if ("secret" in filled) != bool(via.secret_file):
         yield "secret_file", "needs both a file and a place for {secret} in the request, or neither"
     yield from _of_headers(via.headers)
     yield from _of_body(via)
+    for pointer in via.accepted_json:
+        if not _POINTER.fullmatch(pointer):
+            yield "accepted_json", f"{pointer!r} is not a JSON Pointer such as /messages/0/status"
 
 
 def _of_headers(headers: dict[str, str]) -> Iterator[tuple[str, str]]:
