@@ -83,7 +83,7 @@ def problems(tmp_path: Path, **changes: Any) -> list[str]:
         ),
         (
             "[sms]\nvia = [{ transport = 'htpp', url = 'https://h.example' }]",
-            "[sms] via[0].transport: 'htpp' is none of console, http; did you mean `http`?",
+            "[sms] via[0].transport: 'htpp' is none of console, http, apprise; did you mean `http`?",
         ),
         (
             "[accounts.captcha]\nsite_kye = 'x'",
@@ -373,6 +373,30 @@ def test_a_secret_is_used_private_and_there(tmp_path: Path) -> None:
         {**used, "secret_file": str(tmp_path)},
     ):
         assert problems(tmp_path, sms__via=[http(**mistake)]) == [place]
+
+
+def test_the_url_of_apprise_is_checked_without_apprise(tmp_path: Path) -> None:
+    def found(url: str, mode: int = 0o600, **changes: Any) -> list[str]:
+        file = tmp_path / "vendor.url"
+        file.write_text(url)
+        file.chmod(mode)
+        way = {"transport": "apprise", "url_file": str(file), **changes}
+        return problems(tmp_path, sms__via=[way], sms__countries=["DE"])
+
+    place = "[sms] via[0].url_file"
+    assert found("seven://key/{to}\n") == []
+    assert found("Seven://key/{digits}?from=Example", countries=["DE"]) == []
+    assert found("seven://key/{to}", 0o644) == [place]
+    assert found("seven://key/{to}", countries=["FR"]) == ["[sms] countries"]
+    assert found("seven://key/{to}", url_file=str(tmp_path / "nothing")) == [place]
+    for wrong in (
+        "",
+        "mailto://a:b@example.org/{to}",
+        "seven://key/",
+        "seven://[key/{to}?",
+        "seven://key/{to}?VERIFY=no",
+    ):
+        assert found(wrong) == [place], wrong
 
 
 def test_texts_need_a_gateway_for_each_country_and_may_be_off(tmp_path: Path) -> None:

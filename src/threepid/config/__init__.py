@@ -8,6 +8,7 @@ from threepid.config.problem import ConfigError, Problem
 from threepid.config.reference import all_settings, example, schema, transports
 from threepid.config.sections import Config
 from threepid.config.sections.accounts import Accounts, Captcha, Notice
+from threepid.config.sections.apprise import AppriseTransport
 from threepid.config.sections.database import Database, sqlite_file
 from threepid.config.sections.delivery import Email, Sms
 from threepid.config.sections.gateways import ConsoleTransport, HttpTransport, SmsTransport
@@ -22,6 +23,7 @@ from threepid.config.sections.web import Web
 
 __all__ = [
     "Accounts",
+    "AppriseTransport",
     "Captcha",
     "Config",
     "ConfigError",

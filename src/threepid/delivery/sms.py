@@ -4,9 +4,10 @@ An SMS costs money, and a second one confuses. So an SMS is sent again, by any g
 """
 
 from threepid.clock import Clock
-from threepid.config import ConsoleTransport, HttpTransport, Sms, SmsTransport
+from threepid.config import AppriseTransport, ConsoleTransport, HttpTransport, Sms, SmsTransport
 from threepid.config.sections.gateways import route
 from threepid.delivery.errors import DeliveryError
+from threepid.delivery.gateways.apprise import AppriseGateway
 from threepid.delivery.gateways.console import Console
 from threepid.delivery.gateways.gateway import Gateway, InDoubt
 from threepid.delivery.gateways.http import HttpGateway
@@ -19,7 +20,7 @@ class Texter:
     """Sends each SMS through the first gateway that accepts it."""
 
     def __init__(self, settings: Sms, clock: Clock | None = None) -> None:
-        """Use the gateways of the configuration in their order. Raises ConfigError for an unusable secret.
+        """Use the gateways of the configuration in their order. Raises ConfigError for an unusable secret or URL.
 
         With `clock`, an unreachable gateway is skipped for a while: its SMS go to the next gateway at once.
         """
@@ -78,4 +79,6 @@ def _gateway(via: SmsTransport) -> Gateway:
         return Console()
     if isinstance(via, HttpTransport):
         return HttpGateway(via)
+    if isinstance(via, AppriseTransport):
+        return AppriseGateway(via)
     raise TypeError(via)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from msgspec import Meta, field
 
 from threepid.config.problem import Problem, is_web_url
 from threepid.config.section import SecretFile, Section
+from threepid.config.sections.apprise import AppriseTransport, name_of, why_no_service
 
 PLACEHOLDER: Final = re.compile(r"\{(to|digits|text|secret)\}")
 SECONDS: Final = re.compile(r"[0-9]{1,6}")
@@ -53,7 +55,7 @@ class HttpTransport(Section, frozen=True, tag_field="transport", tag="http"):
     """Text that an accepting answer contains; empty = any."""
 
 
-SmsTransport = ConsoleTransport | HttpTransport
+SmsTransport = ConsoleTransport | HttpTransport | AppriseTransport
 
 
 def route(via: Sequence[SmsTransport], country: str) -> list[int]:
@@ -79,6 +81,10 @@ def gateway_problems(place: str, via: SmsTransport, *, public: bool) -> Iterator
             yield Problem(place, "writes codes to standard error and sends nothing: use http")
         return
     yield from country_problems(f"{place}.countries", via.countries)
+    if isinstance(via, AppriseTransport):
+        if trouble := _in_url_file(via):
+            yield Problem(f"{place}.url_file", trouble)
+        return
     if not is_web_url(via.url):
         yield Problem(f"{place}.url", "is not an https URL: codes would be sent unencrypted, or not at all")
     for key, message in _of_request(via):
@@ -93,7 +99,9 @@ def country_problems(place: str, codes: Iterable[str]) -> Iterator[Problem]:
 
 
 def gateway_name(via: SmsTransport) -> str:
-    """The name of a gateway in logs and metrics: the host of its URL."""
+    """The name of a gateway in logs and metrics: the host of its URL, or the file that has its URL."""
+    if isinstance(via, AppriseTransport):
+        return name_of(via)
     return urlsplit(via.url).netloc if isinstance(via, HttpTransport) else "console"
 
 
@@ -112,6 +120,16 @@ def body_format(via: HttpTransport) -> Literal["json", "form"]:
     if kind not in {"", "application/x-www-form-urlencoded"}:
         raise ValueError(f"values cannot be escaped in {kind}, only in JSON and in application/x-www-form-urlencoded")
     return "json" if is_json and not kind else "form"
+
+
+def _in_url_file(via: AppriseTransport) -> str | None:
+    try:
+        url = Path(via.url_file).read_text(encoding="utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        return "is not UTF-8 text"
+    except OSError:
+        url = ""
+    return why_no_service(url) if url else None  # the check of all secret files says what is wrong with the file
 
 
 def _of_request(via: HttpTransport) -> Iterator[tuple[str, str]]:
