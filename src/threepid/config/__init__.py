@@ -1,7 +1,7 @@
 """The configuration: TOML and the environment, read into frozen Structs. Nothing else reads either of them."""
 
 from threepid.config.checks import check, warnings
-from threepid.config.derived import database_url, identity_name, listen_address, trusted_proxies
+from threepid.config.derived import database_url, has_mailbox, identity_name, listen_address, trusted_proxies
 from threepid.config.listen import Listen, UnixListen, tcp_address
 from threepid.config.load import Secret, development, load, read_lines, read_secret
 from threepid.config.problem import ConfigError, Problem
@@ -58,6 +58,7 @@ __all__ = [
     "database_url",
     "development",
     "example",
+    "has_mailbox",
     "identity_name",
     "listen_address",
     "load",

@@ -11,6 +11,7 @@ from threepid.delivery.gateways.apprise import AppriseGateway
 from threepid.delivery.gateways.console import Console
 from threepid.delivery.gateways.gateway import Gateway, InDoubt
 from threepid.delivery.gateways.http import HttpGateway
+from threepid.delivery.local import DevelopmentMailbox
 from threepid.delivery.traffic import Rests
 from threepid.domain.addresses import InvalidAddress, parse_phone
 from threepid.storage.outbox import Order
@@ -19,11 +20,13 @@ from threepid.storage.outbox import Order
 class Texter:
     """Sends each SMS through the first gateway that accepts it."""
 
-    def __init__(self, settings: Sms, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Sms, clock: Clock | None = None, mailbox: DevelopmentMailbox | None = None) -> None:
         """Use the gateways of the configuration in their order. Raises ConfigError for an unusable secret or URL.
 
-        With `clock`, an unreachable gateway is skipped for a while: its SMS go to the next gateway at once.
+        With `clock`, an unreachable gateway is skipped for a while: its SMS go to the next gateway at once. SMS of the
+        console are also kept in `mailbox`.
         """
+        self._mailbox = mailbox
         self._rests = Rests(clock) if clock else None
         self._gateways: list[Gateway] = [_gateway(via) for via in settings.via]
         self._routes = {country: route(settings.via, country) for country in settings.countries}
@@ -54,6 +57,8 @@ class Texter:
                     after = min(after, failure.after) if retry else failure.after
                     retry = True
             else:
+                if self._mailbox is not None and isinstance(gateway, Console):
+                    await self._mailbox.keep_sms(order, text)
                 return
         raise DeliveryError(
             "; ".join(causes) or f"no gateway takes numbers of {phone.region}", retry=retry, after=after

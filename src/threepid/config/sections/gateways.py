@@ -27,7 +27,7 @@ _HEADER_VALUE: Final = re.compile(r"[ -~]*")
 
 
 class ConsoleTransport(Section, frozen=True, tag_field="transport", tag="console"):
-    """Writes each SMS to standard error. For development only."""
+    """Writes each SMS to standard error; with the transport `mailbox`, `/mailbox/` shows it too. For development only."""
 
 
 class HttpTransport(Section, frozen=True, tag_field="transport", tag="http"):
