@@ -15,8 +15,6 @@ from threepid.config.section import SecretFile, Section
 from threepid.config.sections.apprise import AppriseTransport, name_of, why_no_service
 
 PLACEHOLDER: Final = re.compile(r"\{(to|digits|text|secret)\}")
-SECONDS: Final = re.compile(r"[0-9]{1,6}")
-"""A Retry-After header in seconds."""
 _ANY_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][0-9A-Za-z_]*)\}")
 _KNOWN: Final = frozenset({"to", "digits", "text", "secret"})
 _POINTER: Final = re.compile(r"(?:/(?:[^~/]|~[01])*)+")

@@ -1,18 +1,20 @@
 """What a gateway's answer says: the SMS was accepted, was rejected, or may have been sent."""
 
+import re
 from typing import Any, Final
 
 import msgspec
 
 from threepid.clock import SECOND
 from threepid.config import HttpTransport
-from threepid.config.sections.gateways import SECONDS, keys_of_pointer
+from threepid.config.sections.gateways import keys_of_pointer
 from threepid.delivery.errors import DeliveryError
 from threepid.delivery.gateways.gateway import InDoubt
 
 MOST_READ: Final = 65_536
 """Maximum number of bytes of an answer that are read."""
 _SUCCESS: Final = range(200, 300)
+_SECONDS: Final = re.compile(r"[0-9]{1,6}")
 _SERVER_ERRORS: Final = range(500, 600)
 _TOO_MANY: Final = 429
 _UNAVAILABLE: Final = 503
@@ -30,7 +32,7 @@ def judge_status(settings: HttpTransport, status: int, retry_after: str) -> None
         return
     cause = f"answered {status}"
     if status == _TOO_MANY or (status == _UNAVAILABLE and retry_after):
-        after = int(retry_after) * SECOND if SECONDS.fullmatch(retry_after) else 0
+        after = int(retry_after) * SECOND if _SECONDS.fullmatch(retry_after) else 0
         raise DeliveryError(cause, retry=True, after=after, rest=after)
     if status in _SERVER_ERRORS:  # a proxy may have lost only the gateway's answer
         raise InDoubt(cause)
