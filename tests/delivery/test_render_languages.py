@@ -4,7 +4,7 @@ import pytest
 
 from delivery.test_render_messages import Outline, named, order
 from threepid.delivery.render import Renderer
-from threepid.delivery.segments import fits_one
+from threepid.delivery.segments import fits_one, segments
 from threepid.domain import messages
 from threepid.domain.messages import EXAMPLES, ConfirmAddress, Message, ResetPassword
 from threepid.i18n import catalogues
@@ -82,3 +82,30 @@ def test_the_contact_stands_in_notices_if_there_is_one() -> None:
         told = "You can reach them at help@example.org." in " ".join(RENDERER.mail(order(example)).text.split())
         assert told == ("the people who run" in " ".join(RENDERER.mail(order(example)).text.split()))
         assert "You can reach them" not in Renderer().mail(order(example)).text
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 1),
+        ("a" * 160, 1),
+        ("a" * 161, 2),
+        ("a" * 306, 2),
+        ("a" * 307, 3),
+        ("€" * 80, 1),
+        ("€" * 81, 2),
+        ("a" * 152 + "€" * 10, 2),
+        ("a" * 152 + "€" * 76, 2),
+        ("a" * 152 + "€" * 77, 3),
+        ("я" * 70, 1),
+        ("я" * 71, 2),
+        ("я" * 134, 2),
+        ("я" * 135, 3),
+        ("😀" * 35, 1),
+        ("😀" * 36, 2),
+        ("😀" * 66, 2),
+        ("😀" * 67, 3),
+    ],
+)
+def test_a_longer_text_takes_parts_that_split_no_character(text: str, count: int) -> None:
+    assert segments(text) == count
