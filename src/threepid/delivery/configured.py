@@ -9,7 +9,7 @@ from threepid.delivery.email import Mailer
 from threepid.delivery.job import JobType
 from threepid.delivery.jobs.callbacks import callbacks
 from threepid.delivery.jobs.messages import mails, text_messages
-from threepid.delivery.jobs.withdrawals import withdrawals
+from threepid.delivery.jobs.unbinds import unbinds
 from threepid.delivery.local import DevelopmentMailbox
 from threepid.delivery.preview import previews
 from threepid.delivery.render import Renderer
@@ -23,7 +23,7 @@ def job_types(services: Services) -> list[JobType]:
     """The job types of both roles. Raises ConfigError for an unusable secret, TemplateError for an unusable template."""
     found = message_types(services.context.config, services.context.database, services.context.clock)
     if services.homeserver is not None:
-        found.append(withdrawals(services.homeserver.bindings))
+        found.append(unbinds(services.homeserver.bindings))
     if services.identity is not None:
         found.append(callbacks(services.identity.invites))
     return found

@@ -244,9 +244,9 @@ def drop_expired(tx: Tx, now: int) -> int:
     return tx.run(_sql.drop_expired, ANY, now=now)
 
 
-def waiting_withdrawal(tx: Tx, recipient: str, params: str) -> Order | None:
+def waiting_unbind(tx: Tx, recipient: str, params: str) -> Order | None:
     """The newest waiting unbind request to the identity server `recipient` with these `params`."""
-    return tx.row(_sql.waiting_withdrawal, Order, recipient=recipient, params=params)
+    return tx.row(_sql.waiting_unbind, Order, recipient=recipient, params=params)
 
 
 def depth(tx: Tx) -> int:

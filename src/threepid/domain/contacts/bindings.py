@@ -69,7 +69,7 @@ _OF_OUR_OWN: Final = frozenset(
 """Error codes that clients relate to their own access token or account: another server must not send them."""
 
 
-class Withdrawal(Struct, frozen=True):
+class Unbind(Struct, frozen=True):
     """A request to an identity server to unbind an address of the user `mxid`."""
 
     mxid: str
@@ -142,8 +142,8 @@ class Bindings:
 
             def step(tx: Tx) -> None:
                 require_active(tx, user_id)
-                published = ours.bind_in(tx, sid, client_secret, user_id, caller=user_id)
-                self._remember(tx, user_id, published.medium, published.canonical, id_server, origin, here=True)
+                bound = ours.bind_in(tx, sid, client_secret, user_id, caller=user_id)
+                self._remember(tx, user_id, bound.medium, bound.canonical, id_server, origin, here=True)
 
             await self._context.database.write(step)
             return
@@ -177,10 +177,10 @@ class Bindings:
         except (RemoteError, RemoteRefused, LimitExceeded) as error:
             _log.warning("bind_failed", id_server=id_server, cause=str(error))
 
-    def publish(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, origin: Origin) -> None:
+    def bind_address(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, origin: Origin) -> None:
         """Bind a proven address at our own identity server, in the transaction that uses its validation session up."""
         if self._associations is not None:
-            self._associations.publish(tx, medium, canonical, user_id)
+            self._associations.bind_address(tx, medium, canonical, user_id)
             self._remember(tx, user_id, medium, canonical, id_server, origin, here=True)
 
     def bind_contact(self, tx: Tx, user_id: str, medium: str, canonical: str, grant: Grant) -> None:
@@ -197,7 +197,7 @@ class Bindings:
         if threepids.owner(tx, medium, canonical) != user_id:
             raise NotFound(Text("Your account has no such contact any more."))
         self._check_room(tx, user_id)
-        self.publish(tx, user_id, medium, canonical, self._associations.name, grant.origin)
+        self.bind_address(tx, user_id, medium, canonical, self._associations.name, grant.origin)
 
     # -- unbind
 
@@ -224,14 +224,14 @@ class Bindings:
         def step(tx: Tx) -> Plan:
             if grant is not None:
                 grant.consume(tx)
-            plan = self.withdraw(tx, user_id, medium, canonical, id_server, origin, asking=Asking.ONCE)
+            plan = self.unbind_in(tx, user_id, medium, canonical, id_server, origin, asking=Asking.ONCE)
             if plan.orders or plan.besides:
                 limits.take_outbound(tx, self._context, account=user_id)
             return plan
 
         return await self.carry_out(await self._context.database.write(step))
 
-    def withdraw(
+    def unbind_in(
         self,
         tx: Tx,
         user_id: str,
@@ -253,19 +253,19 @@ class Bindings:
         elsewhere = {binding.id_server for binding in remembered} - here
         named = None if id_server is None else id_server.lower()
         is_ours = named is None or named in here or self.is_ours(named)
-        withdrawn = False
+        unbound = False
         if self._associations is not None and (is_ours or named not in elsewhere):
-            withdrawn = self._associations.withdraw(tx, medium, canonical, user_id)
-            if is_ours or withdrawn:
+            unbound = self._associations.unbind_in(tx, medium, canonical, user_id)
+            if is_ours or unbound:
                 forgotten = [self._forget(tx, user_id, medium, canonical, name) for name in sorted(here)]
-                withdrawn = withdrawn or any(forgotten)
-        if withdrawn or (elsewhere if named is None else named in elsewhere):
+                unbound = unbound or any(forgotten)
+        if unbound or (elsewhere if named is None else named in elsewhere):
             self._note(tx, audit.Event.UNBOUND, user_id, medium, canonical, origin)
             if tell:
                 self._notices.unbound(tx, user_id, medium, canonical)
         if named is None:
             wanted = elsewhere
-        elif is_ours or (asking is Asking.NEVER and named not in elsewhere and not withdrawn):
+        elif is_ours or (asking is Asking.NEVER and named not in elsewhere and not unbound):
             wanted = set()
         else:
             wanted = {named}
@@ -273,12 +273,12 @@ class Bindings:
         orders = tuple(
             self._order(tx, user_id, *one, keep=one[2] in elsewhere or asking is not Asking.ONCE) for one in allowed
         )
-        if withdrawn and not is_ours:
+        if unbound and not is_ours:
             # The name may be an earlier one of our server. It may also be another server's, so that one is asked as well.
             return Plan(known=True, besides=orders)
-        return Plan(len(orders) == len(wanted) and (withdrawn or bool(orders)), orders)
+        return Plan(len(orders) == len(wanted) and (unbound or bool(orders)), orders)
 
-    def withdraw_all(self, tx: Tx, user_id: str, id_server: str | None) -> Plan:
+    def unbind_all(self, tx: Tx, user_id: str, id_server: str | None) -> Plan:
         """Unbind all addresses of an account that is being deactivated. Call this before its contacts are deleted.
 
         They are unbound from all servers where we bound them. `id_server` is also asked to unbind all contacts.
@@ -286,14 +286,14 @@ class Bindings:
         remembered = threepids.bindings_of_user(tx, user_id)
         here = {(known.medium, known.canonical, known.id_server) for known in remembered if self._is_here(known)}
         elsewhere = {(known.medium, known.canonical, known.id_server) for known in remembered} - here
-        published = set() if self._associations is None else self._associations.withdraw_all(tx, user_id)
+        bound = set() if self._associations is None else self._associations.unbind_all(tx, user_id)
         besides: set[tuple[str, str, str]] = set()
         if id_server is not None and not self.is_ours(id_server) and id_server.lower() not in {one[2] for one in here}:
             addresses = {(one.medium, one.canonical) for one in threepids.of_user(tx, user_id)}
             addresses |= {(known.medium, known.canonical) for known in remembered}
             besides = {(medium, canonical, id_server.lower()) for medium, canonical in addresses} - here - elsewhere
         # An address that was bound here under an unknown name may have been bound under the name `id_server`.
-        doubtful = {one for one in besides if one[:2] in published - {known[:2] for known in here}}
+        doubtful = {one for one in besides if one[:2] in bound - {known[:2] for known in here}}
         others = elsewhere | (besides - doubtful)
         orders = tuple(self._order(tx, user_id, *one) for one in sorted(others) if self._is_allowed(one[2]))
         to_be_sure = tuple(self._order(tx, user_id, *one) for one in sorted(doubtful) if self._is_allowed(one[2]))
@@ -317,18 +317,18 @@ class Bindings:
 
     async def repeat(self, order: Order) -> None:
         """Send a request from the outbox. Raises RemoteRefused if it failed for good, RemoteError if it may succeed later."""
-        withdrawal = msgspec.json.decode(order.params, type=Withdrawal)
-        if await self._context.database.read(lambda tx: _is_moot(tx, order, withdrawal)):
+        unbind = msgspec.json.decode(order.params, type=Unbind)
+        if await self._context.database.read(lambda tx: _is_moot(tx, order, unbind)):
             return
-        await self._ask(order, withdrawal)
-        await self._context.database.write(lambda tx: _forget_until(tx, order, withdrawal))
+        await self._ask(order, unbind)
+        await self._context.database.write(lambda tx: _forget_until(tx, order, unbind))
 
     async def _try(self, order: Order) -> bool:
-        withdrawal = msgspec.json.decode(order.params, type=Withdrawal)
+        unbind = msgspec.json.decode(order.params, type=Unbind)
         now = self._context.clock.now()
         refusal = None
         try:
-            await self._ask(order, withdrawal)
+            await self._ask(order, unbind)
         except RemoteRefused as error:
             refusal = str(error)
         except RemoteError as error:
@@ -338,7 +338,7 @@ class Bindings:
         def note(tx: Tx) -> None:
             if refusal is None:
                 outbox.sent(tx, order.id, now)
-                _forget_until(tx, order, withdrawal)
+                _forget_until(tx, order, unbind)
             else:
                 outbox.failed(tx, order, now=now, last_error=refusal)
 
@@ -350,22 +350,22 @@ class Bindings:
             _log.info("unbind_refused", id_server=order.recipient, cause=refusal)
         return refusal is None
 
-    async def _ask(self, order: Order, withdrawal: Withdrawal) -> None:
+    async def _ask(self, order: Order, unbind: Unbind) -> None:
         await self._identity.unbind(
             order.recipient,
             self._signer,
-            mxid=withdrawal.mxid,
-            medium=withdrawal.medium,
-            address=withdrawal.address,
+            mxid=unbind.mxid,
+            medium=unbind.medium,
+            address=unbind.address,
         )
 
     def _order(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, *, keep: bool = True) -> Order:
         """A request to `id_server` to unbind an address. With `keep`, it is put into the outbox, but only once."""
         now = self._context.clock.now()
-        withdrawal = Withdrawal(user_id, medium, canonical)
-        params = msgspec.json.encode(withdrawal).decode("utf-8")
-        waiting = outbox.waiting_withdrawal(tx, id_server, seal(self._context, withdrawal))
-        if waiting is not None and not _is_moot(tx, waiting, withdrawal):
+        unbind = Unbind(user_id, medium, canonical)
+        params = msgspec.json.encode(unbind).decode("utf-8")
+        waiting = outbox.waiting_unbind(tx, id_server, seal(self._context, unbind))
+        if waiting is not None and not _is_moot(tx, waiting, unbind):
             return msgspec.structs.replace(waiting, params=params)
         expires_at = now + _LIFE
         order_id = ""
@@ -374,7 +374,7 @@ class Bindings:
                 channel=CHANNEL,
                 name=CHANNEL,
                 recipient=Recipient(id_server),
-                params=withdrawal,
+                params=unbind,
                 urgency=Urgency.CALL,
                 caller=user_id,
                 expires_at=expires_at,
@@ -462,18 +462,18 @@ class Bindings:
         return matches(id_server, self._settings.identity_servers_allowed)
 
 
-def _is_moot(tx: Tx, order: Order, withdrawal: Withdrawal) -> bool:
+def _is_moot(tx: Tx, order: Order, unbind: Unbind) -> bool:
     """Was the address bound at that server again after the request to unbind it?"""
-    known = threepids.bindings(tx, withdrawal.mxid, withdrawal.medium, withdrawal.address)
+    known = threepids.bindings(tx, unbind.mxid, unbind.medium, unbind.address)
     return any(binding.id_server == order.recipient and binding.bound_at > order.created_at for binding in known)
 
 
-def _forget_until(tx: Tx, order: Order, withdrawal: Withdrawal) -> None:
+def _forget_until(tx: Tx, order: Order, unbind: Unbind) -> None:
     threepids.delete_binding(
         tx,
-        user_id=withdrawal.mxid,
-        medium=withdrawal.medium,
-        canonical=withdrawal.address,
+        user_id=unbind.mxid,
+        medium=unbind.medium,
+        canonical=unbind.address,
         id_server=order.recipient,
         bound_until=order.created_at,
     )

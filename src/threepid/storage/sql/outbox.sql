@@ -133,7 +133,7 @@ WHERE planned_at > :then AND worker IS NULL AND sent_at IS NULL AND failed_at IS
 UPDATE outbox SET due_at = :now + due_at - planned_at, planned_at = :now, turn = CASE WHEN turn IS NOT NULL THEN :now END
 WHERE planned_at > :then AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL;
 
--- name: waiting_withdrawal(recipient, params)^
+-- name: waiting_unbind(recipient, params)^
 -- The newest waiting unbind request to an identity server with these parameters, so that no duplicate is sent.
 SELECT id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller FROM outbox
 WHERE channel = 'unbind' AND recipient = :recipient AND params = :params AND sent_at IS NULL AND failed_at IS NULL

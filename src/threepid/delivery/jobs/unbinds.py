@@ -13,7 +13,7 @@ from threepid.storage.outbox import Order
 PAUSES: Final = doubling(2 * MINUTE, 6 * HOUR)
 
 
-def withdrawals(service: Bindings) -> JobType:
+def unbinds(service: Bindings) -> JobType:
     """The job type of these calls: growing pauses if the identity server is unreachable, no retry if it rejects the call."""
 
     async def ask(order: Order) -> None:
