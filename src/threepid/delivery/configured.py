@@ -1,5 +1,7 @@
 """The types of jobs that the configuration can deliver."""
 
+from collections.abc import Callable
+
 from threepid.clock import Clock
 from threepid.config import Config
 from threepid.delivery.email import Mailer
@@ -15,7 +17,8 @@ from threepid.storage.engine.database import Database
 
 def job_types(services: Services) -> list[JobType]:
     """The job types of both roles. Raises ConfigError for an unusable secret, TemplateError for an unusable template."""
-    found = message_types(services.context.config, services.context.database, services.context.clock)
+    context = services.context
+    found = message_types(context.config, context.database, context.clock, services.bounces.envelope.sender)
     if services.homeserver is not None:
         found.append(withdrawals(services.homeserver.bindings))
     if services.identity is not None:
@@ -23,12 +26,14 @@ def job_types(services: Services) -> list[JobType]:
     return found
 
 
-def message_types(settings: Config, database: Database, clock: Clock) -> list[JobType]:
-    """The job types of mails and SMS. Raises ConfigError and TemplateError, like `job_types`."""
+def message_types(
+    settings: Config, database: Database, clock: Clock, envelope_sender: Callable[[str], str]
+) -> list[JobType]:
+    """The job types of mails and SMS; `Mailer` describes `envelope_sender`. Raises as `job_types` does."""
     renderer = Renderer(settings.web.brand_folder, contact=settings.web.contact_name)
     found = []
     if settings.email is not None:
-        found.append(mails(Mailer(settings.email, database), renderer, clock))
+        found.append(mails(Mailer(settings.email, database, envelope_sender), renderer, clock))
     if settings.sms is not None:
         found.append(text_messages(Texter(settings.sms, clock), renderer, clock))
     return found
