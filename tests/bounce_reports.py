@@ -64,7 +64,9 @@ Content-Type: message/rfc822
     return text.replace("\n", "\r\n").encode()
 
 
-def complaint(mail_from: str = "", *, type_: str = "abuse", to: str = "fbl@example.org", return_path: str = "") -> bytes:
+def complaint(
+    mail_from: str = "", *, type_: str = "abuse", to: str = "fbl@example.org", return_path: str = ""
+) -> bytes:
     """A complaint of a provider: the mail's envelope sender is in its fields or in the mail that it returns."""
     original_from = f"Original-Mail-From: <{mail_from}>\n" if mail_from else ""
     path = f"Return-Path: <{return_path}>\n" if return_path else ""

@@ -11,7 +11,7 @@ from threepid.spec.endpoint import Accepts, Auth, endpoint, other
 async def take_bounce(call: BounceCall, body: bytes) -> None:
     """Take in a whole mail that was sent to `email.bounce_address`. The answer is the same whether or not it counts.
 
-    Served with `email.bounce_secret_file`, whose secret is the bearer token. docs/guides/mails-and-sms.md.
+    The secret in `email.bounce_secret_file` is the bearer token. Without it, the endpoint does not exist.
     """
     await call.services.bounces.take(body, client=call.client)
 

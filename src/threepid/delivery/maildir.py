@@ -77,14 +77,16 @@ class Maildir:
         except OSError as error:
             self._complain("mail", error)
             return None
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return None
-            try:
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
                 return file.read(MOST_BYTES)
-            except OSError as error:
-                self._complain("mail", error)
-                return None
+        except OSError as error:
+            self._complain("mail", error)
+            return None
+        finally:
+            os.close(descriptor)
 
     def _put_away(self, name: str, outcome: Outcome) -> None:
         try:

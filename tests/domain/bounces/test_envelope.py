@@ -29,7 +29,12 @@ def test_a_sender_names_its_job_in_any_case_and_place(envelope: Envelope) -> Non
     local, _, domain = sender.partition("@")
     assert (local[:8], domain) == ("bounces+", "example.org")
     assert len(local) <= 64
-    for text in (sender, f"<{sender.upper()}>", f"SRS0=ab=cd=example.org={local}@forwarder.example", f"x y {sender}, z"):
+    for text in (
+        sender,
+        f"<{sender.upper()}>",
+        f"SRS0=ab=cd=example.org={local}@forwarder.example",
+        f"x y {sender}, z",
+    ):
         assert envelope.job_of([text]) == JOB
 
 
@@ -45,7 +50,9 @@ def test_the_signature_of_another_job_or_server_is_worth_nothing(envelope: Envel
     assert envelope.job_of([mixed]) is None
     import msgspec
 
-    foreign = msgspec.structs.replace(world.server.context, vault=Vault(b"another secret of 32 bytes or so", SeededEntropy()))
+    foreign = msgspec.structs.replace(
+        world.server.context, vault=Vault(b"another secret of 32 bytes or so", SeededEntropy())
+    )
     assert envelope.job_of([Envelope(foreign).sender(JOB)]) is None
 
 

@@ -26,7 +26,9 @@ def test_a_hard_bounce_counts() -> None:
     assert report.addresses == (SIGNED,)
 
 
-@pytest.mark.parametrize("status", ["5.1.0", "5.1.1 (bad destination mailbox)", "5.1.2", "5.1.3", "5.1.10", "5.2.1", "\t5.1.6"])
+@pytest.mark.parametrize(
+    "status", ["5.1.0", "5.1.1 (bad destination mailbox)", "5.1.2", "5.1.3", "5.1.10", "5.2.1", "\t5.1.6"]
+)
 def test_statuses_of_addresses_and_closed_mailboxes_count(status: str) -> None:
     assert read(notification(SIGNED, block(status))).counts
 
@@ -60,7 +62,11 @@ def test_a_field_that_is_said_twice_says_nothing() -> None:
 
 
 def test_fields_and_types_have_any_case() -> None:
-    raw = notification(SIGNED).replace(b"Action: failed", b"ACTION: Failed").replace(b"multipart/report", b"Multipart/REPORT")
+    raw = (
+        notification(SIGNED)
+        .replace(b"Action: failed", b"ACTION: Failed")
+        .replace(b"multipart/report", b"Multipart/REPORT")
+    )
     assert read(raw.replace(b"=delivery-status", b'="Delivery-Status"')).counts
 
 
@@ -81,7 +87,9 @@ def test_a_report_inside_another_mail_is_none_of_ours() -> None:
     for type_ in ("message/rfc822", "multipart/mixed; boundary=x"):
         start = b"--x\r\nContent-Type: message/rfc822\r\n\r\n" if type_.startswith("multipart") else b""
         assert reports.parse(b"To: x\r\nContent-Type: " + type_.encode() + b"\r\n\r\n" + start + inner) is None
-    outer = read(notification(ADDRESS, block("4.0.0"), original=inner.decode().replace("\r\n", "\n").replace("mx/1", "mx/2")))
+    outer = read(
+        notification(ADDRESS, block("4.0.0"), original=inner.decode().replace("\r\n", "\n").replace("mx/1", "mx/2"))
+    )
     assert (outer.counts, outer.addresses) == (False, (ADDRESS,))
 
 
@@ -98,7 +106,11 @@ def test_other_mails_are_no_reports(raw: bytes) -> None:
 
 @pytest.mark.parametrize("type_", ["abuse", "Fraud", "opt-out "])
 def test_complaints_count_wherever_they_name_the_mail(type_: str) -> None:
-    for raw in (complaint(SIGNED, type_=type_), complaint(type_=type_, return_path=SIGNED), complaint(type_=type_, to=SIGNED)):
+    for raw in (
+        complaint(SIGNED, type_=type_),
+        complaint(type_=type_, return_path=SIGNED),
+        complaint(type_=type_, to=SIGNED),
+    ):
         report = read(raw)
         assert (report.kind, report.status, report.counts) == (Kind.COMPLAINT, type_.strip().lower(), True)
         assert any(SIGNED in address for address in report.addresses)
