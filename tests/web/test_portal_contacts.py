@@ -242,8 +242,8 @@ def test_a_contact_whose_mails_come_back_is_marked(
         send(world, report(sender_of(world, notice.id)))
         assert len(suppressed(world)) == 1
         world.clock.advance(90 * DAY)
+        browser = Browser(world, "/account/contacts")
         browser.sign_in()
-        browser.open("/account/contacts")
         assert browser.page.text.count(sentence) == 1
         assert f"{sentence} January 15, 2027. It gets no notices." in " ".join(browser.page.text.split())
         assert world.contacts(token) == [ADDRESS, "other@example.com"]
