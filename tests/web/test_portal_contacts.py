@@ -245,5 +245,5 @@ def test_a_contact_whose_mails_come_back_is_marked(
         browser = Browser(world, "/account/contacts")
         browser.sign_in()
         assert browser.page.text.count(sentence) == 1
-        assert f"{sentence} January 15, 2027. It gets no notices." in " ".join(browser.page.text.split())
+        assert f"{sentence} 15 January 2027. It gets no notices." in " ".join(browser.page.text.split())
         assert world.contacts(token) == [ADDRESS, "other@example.com"]
