@@ -83,7 +83,7 @@ def problems(tmp_path: Path, **changes: Any) -> list[str]:
         ),
         (
             "[sms]\nvia = [{ transport = 'htpp', url = 'https://h.example' }]",
-            "[sms] via[0].transport: 'htpp' is none of console, http; did you mean `http`?",
+            "[sms] via[0].transport: 'htpp' is none of console, http, apprise; did you mean `http`?",
         ),
         (
             "[accounts.captcha]\nsite_kye = 'x'",
@@ -315,6 +315,9 @@ LOCAL = {"server__public_base_url": "http://localhost:8008"}
         {"headers": {"Content-Type": "application/json; charset=utf-8", "X-To": "{to}"}},
         {"headers": {"CONTENT-TYPE": "application/x-www-form-urlencoded"}, "body": "to={to}&text={text}"},
         {"countries": ["DE", "FR"]},
+        {"body": '{"number": "{digits}", "text": "{text}"}'},
+        {"accepted_status": [200, 202], "accepted_text": "OK"},
+        {"accepted_json": {"/a~1b/0/status": ["0", 0, True], "/~0": "sent"}},
     ],
 )
 def test_a_gateway_may_be_spoken_to_in_many_ways(tmp_path: Path, way: dict[str, Any]) -> None:
@@ -348,6 +351,9 @@ def test_a_gateway_may_be_spoken_to_in_many_ways(tmp_path: Path, way: dict[str, 
         ({"headers": {"X-Key": "a\r\nX-Evil: b"}}, "headers"),
         ({"headers": {"X-Key": "schlüssel"}}, "headers"),
         ({"headers": {"Authorization": "Bearer {secret}"}}, "secret_file"),
+        ({"accepted_json": {"status": "0"}}, "accepted_json"),
+        ({"accepted_json": {"": "0"}}, "accepted_json"),
+        ({"accepted_json": {"/a~2b": "0"}}, "accepted_json"),
         ({"countries": ["UK", "DE"]}, "countries"),
         ({"countries": ["de", "DE"]}, "countries"),
     ],
@@ -367,6 +373,30 @@ def test_a_secret_is_used_private_and_there(tmp_path: Path) -> None:
         {**used, "secret_file": str(tmp_path)},
     ):
         assert problems(tmp_path, sms__via=[http(**mistake)]) == [place]
+
+
+def test_the_url_of_apprise_is_checked_without_apprise(tmp_path: Path) -> None:
+    def found(url: str, mode: int = 0o600, **changes: Any) -> list[str]:
+        file = tmp_path / "vendor.url"
+        file.write_text(url)
+        file.chmod(mode)
+        way = {"transport": "apprise", "url_file": str(file), **changes}
+        return problems(tmp_path, sms__via=[way], sms__countries=["DE"])
+
+    place = "[sms] via[0].url_file"
+    assert found("seven://key/{to}\n") == []
+    assert found("Seven://key/{digits}?from=Example", countries=["DE"]) == []
+    assert found("seven://key/{to}", 0o644) == [place]
+    assert found("seven://key/{to}", countries=["FR"]) == ["[sms] countries"]
+    assert found("seven://key/{to}", url_file=str(tmp_path / "nothing")) == [place]
+    for wrong in (
+        "",
+        "mailto://a:b@example.org/{to}",
+        "seven://key/",
+        "seven://[key/{to}?",
+        "seven://key/{to}?VERIFY=no",
+    ):
+        assert found(wrong) == [place], wrong
 
 
 def test_texts_need_a_gateway_for_each_country_and_may_be_off(tmp_path: Path) -> None:

@@ -46,6 +46,10 @@ class Watched(Tx):
         self._names.append(query.name)
         return self._inside.run(query, touches, **parameters)
 
+    def insert(self, query: Any, /, **parameters: Any) -> None:
+        self._names.append(query.name)
+        self._inside.insert(query, **parameters)
+
     def array(self, numbers: Any) -> Any:
         return self._inside.array(numbers)
 

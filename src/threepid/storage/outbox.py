@@ -117,7 +117,7 @@ def insert(
     `destination` is what can be slow or unreachable as a whole. Jobs of one `caller` (a hash) stand one behind the other.
     A smaller `urgency` goes first. A job that is `held_back` for a reason is never sent: it has failed from the start.
     """
-    tx.run(
+    tx.insert(
         _sql.insert,
         order_id=order_id,
         channel=channel,

@@ -106,7 +106,7 @@ def raise_send_attempt(tx: Tx, sid: str, send_attempt: int) -> bool:
 
 def insert_tokens(tx: Tx, sid: str, send_attempt: int, tokens: Tokens, *, origin: str) -> None:
     """Store the hashes of a message's link and code, and the origin of the request for it."""
-    tx.run(
+    tx.insert(
         _sql.insert_token,
         sid=sid,
         send_attempt=send_attempt,

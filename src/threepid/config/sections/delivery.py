@@ -14,7 +14,7 @@ from threepid.config.sections.gateways import (
     country_problems,
     gateway_name,
     gateway_problems,
-    takes,
+    route,
 )
 from threepid.config.sections.relays import EmailTransport, relay_problems
 
@@ -51,7 +51,7 @@ class Sms(Section, frozen=True):
         tuple[SmsTransport, ...],
         Example('[{ transport = "http", url = "https://…", body = "…", secret_file = "…" }]'),
     ]
-    """Gateways, in the order in which they are tried."""
+    """Gateways, in the order in which they are tried: for each number those that name its country, then those for all."""
     countries: tuple[
         Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z", description="the ISO code of a country in capitals, such as DE")],
         ...,
@@ -61,10 +61,7 @@ class Sms(Section, frozen=True):
 
 def gateway_of(settings: Sms, region: str) -> str:
     """The gateway that is tried first for numbers of the country `region`; '' if there is none."""
-    for via in settings.via:
-        if takes(via, region):
-            return gateway_name(via)
-    return ""
+    return next((gateway_name(settings.via[index]) for index in route(settings.via, region)), "")
 
 
 def email_problems(email: Email, *, public: bool) -> Iterator[Problem]:
@@ -104,5 +101,5 @@ def sms_problems(sms: Sms, *, public: bool) -> Iterator[Problem]:
     for index, via in enumerate(sms.via):
         yield from gateway_problems(f"[sms] via[{index}]", via, public=public)
     for country in sms.countries:
-        if sms.via and not any(takes(via, country) for via in sms.via):
+        if sms.via and not route(sms.via, country):
             yield Problem("[sms] countries", f"no gateway takes {country}")
