@@ -643,3 +643,52 @@ def test_a_relay_that_cannot_work_is_refused(tmp_path: Path, relay: dict[str, An
 )
 def test_a_relay_that_can_work_is_taken(tmp_path: Path, relay: dict[str, Any]) -> None:
     assert problems(tmp_path, email__via=[{"transport": "smtp", "host": "mail.example.org", **relay}]) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bounce_address": "bounces"}, "is not an address in plain ASCII, such as bounces@example.org"),
+        ({"bounce_address": "Bounces <bounces@example.org>"}, "is not an address in plain ASCII"),
+        ({"bounce_address": "böunces@example.org"}, "is not an address in plain ASCII"),
+        ({"bounce_address": "b@example.org\r\nRCPT TO:<x@example.net>"}, "is not an address in plain ASCII"),
+        ({"bounce_address": f"{'b' * 18}@example.org"}, "has more than 17 characters before the @"),
+        ({"bounce_maildir": "."}, "has no effect without bounce_address: set it"),
+        ({"bounce_secret_file": "secret"}, "has no effect without bounce_address: set it"),
+        ({"bounce_address": "b@example.org", "bounce_maildir": "."}, "is no maildir: it has no folder new"),
+        ({"bounce_address": "b@example.org", "bounce_maildir": "nothing"}, "there is no folder"),
+        ({"bounce_address": "b@example.org", "bounce_secret_file": "open"}, "everybody can read"),
+    ],
+)
+def test_settings_for_bounces_that_cannot_work_are_refused(
+    tmp_path: Path, changes: dict[str, str], message: str
+) -> None:
+    for name, mode in (("secret", 0o600), ("open", 0o644)):
+        (tmp_path / name).write_text("a secret for the hook")
+        (tmp_path / name).chmod(mode)
+    paths = {key: str(tmp_path / value) for key, value in changes.items() if key != "bounce_address"}
+    made = {f"email__{key}": value for key, value in {**changes, **paths}.items()}
+    sound = {
+        "accounts__registration": "closed",
+        "email__via": [{"transport": "smtp", "host": "m.example"}],
+        "limits__all": "on",
+    }
+    found = [str(problem) for problem in config.check(settings(tmp_path, **sound, **made))]
+    assert any(message in problem for problem in found), found
+    assert all(problem.startswith("[email] bounce_") for problem in found)
+
+
+def test_settings_for_bounces_that_work_are_taken(tmp_path: Path) -> None:
+    for folder in ("new", "cur"):
+        (tmp_path / "mails" / folder).mkdir(parents=True)
+    (tmp_path / "secret").write_text("a secret for the hook")
+    (tmp_path / "secret").chmod(0o600)
+    assert (
+        problems(
+            tmp_path,
+            email__bounce_address=f"{'b' * 17}@example.org",
+            email__bounce_maildir=str(tmp_path / "mails"),
+            email__bounce_secret_file=str(tmp_path / "secret"),
+        )
+        == []
+    )

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from threepid.api.call import Call, IdentityCall, MaybeUserCall, SignedCall, UserCall
+from threepid.api.call import BounceCall, Call, IdentityCall, MaybeUserCall, SignedCall, UserCall
 from threepid.domain.services import Services
 from threepid.http.authentication import bearer_token, identity_user, requester
 from threepid.http.exchange import Answer, Fallbacks, Handle, Headers, Request, Route
@@ -51,6 +51,7 @@ _OF_AUTHENTICATION: Final = {
     Auth.OPTIONAL_ACCESS_TOKEN: (errors.UnknownToken,),
     Auth.IDENTITY_TOKEN: (errors.Unauthorized, errors.TermsNotSigned),
     Auth.OPTIONAL_SIGNATURE: (errors.Unauthorized,),
+    Auth.BOUNCE_SECRET: (errors.Unauthorized,),
 }
 
 _CALLS: Final[dict[Auth, type[Call]]] = {
@@ -59,6 +60,7 @@ _CALLS: Final[dict[Auth, type[Call]]] = {
     Auth.OPTIONAL_ACCESS_TOKEN: MaybeUserCall,
     Auth.IDENTITY_TOKEN: IdentityCall,
     Auth.OPTIONAL_SIGNATURE: SignedCall,
+    Auth.BOUNCE_SECRET: BounceCall,
 }
 
 
@@ -147,13 +149,16 @@ class _Operation:
         query = parse_parameters(request.query_string) if request.query_string else {}
         client = request.client
         caller = await self._caller(request, query, client)
-        raw = await self._body(request, query) if self._takes_body else {}
+        if endpoint.accepts is Accepts.MAIL:
+            arguments["body"], raw = await request.body(endpoint.max_body), {}
+        else:
+            raw = await self._body(request, query) if self._takes_body else {}
         if endpoint.uia is not None and raw.get("auth", raw) is None:
             del raw["auth"]  # some clients send `"auth": null` in their first request
         recalled = None
         if endpoint.uia is not None and raw.keys() == {"auth"}:
             raw, recalled = await self._recalled(raw, endpoint.uia)
-        if endpoint.body_type is not None:
+        if endpoint.body_type not in (None, bytes):
             arguments["body"] = convert(raw, endpoint.body_type, lax=endpoint.accepts is Accepts.ANY)
         if endpoint.query_type is not None:
             arguments["query"] = convert(query, endpoint.query_type, lax=True)
@@ -180,6 +185,9 @@ class _Operation:
         if auth is Auth.OPTIONAL_SIGNATURE:
             return {"authorization": request.header("authorization"), "uri": request.target}
         token = bearer_token(request, query, in_query=self._query_token)
+        if auth is Auth.BOUNCE_SECRET:
+            self._services.bounces.check_secret(token)
+            return {}
         if auth is Auth.IDENTITY_TOKEN:
             user_id = await identity_user(
                 self._services.require_identity(), token, before_terms=self.endpoint.before_terms

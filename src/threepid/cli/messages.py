@@ -81,7 +81,9 @@ def send_test(
         try:
             if settings.email is not None and medium == Email.medium:
                 mail = previewing.mail_of_test(context.brand)
-                await Mailer(settings.email, context.database).deliver(order, mail)
+                await Mailer(settings.email, context.database, server.services.bounces.envelope.sender).deliver(
+                    order, mail
+                )
             elif settings.sms is not None:
                 await Texter(settings.sms, context.clock).deliver(order, previewing.sms_of_test(context.brand))
         except DeliveryError as error:

@@ -1,6 +1,6 @@
 """The types of jobs that the configuration can deliver."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 from threepid.clock import Clock
@@ -21,7 +21,8 @@ from threepid.storage.engine.database import Database
 
 def job_types(services: Services) -> list[JobType]:
     """The job types of both roles. Raises ConfigError for an unusable secret, TemplateError for an unusable template."""
-    found = message_types(services.context.config, services.context.database, services.context.clock)
+    context = services.context
+    found = message_types(context.config, context.database, context.clock, services.bounces.envelope.sender)
     if services.homeserver is not None:
         found.append(unbinds(services.homeserver.bindings))
     if services.identity is not None:
@@ -29,12 +30,14 @@ def job_types(services: Services) -> list[JobType]:
     return found
 
 
-def message_types(settings: Config, database: Database, clock: Clock) -> list[JobType]:
-    """The job types of mails and SMS. Raises ConfigError and TemplateError, like `job_types`."""
+def message_types(
+    settings: Config, database: Database, clock: Clock, envelope_sender: Callable[[str], str]
+) -> list[JobType]:
+    """The job types of mails and SMS; `Mailer` describes `envelope_sender`. Raises as `job_types` does."""
     renderer = _renderer(settings)
     found = []
     if settings.email is not None:
-        found.append(mails(Mailer(settings.email, database), renderer, clock))
+        found.append(mails(Mailer(settings.email, database, envelope_sender), renderer, clock))
     if settings.sms is not None:
         mailbox = DevelopmentMailbox(database) if has_mailbox(settings) else None
         found.append(text_messages(Texter(settings.sms, clock, mailbox), renderer, clock))

@@ -6,6 +6,7 @@ https://www.rfc-editor.org/rfc/rfc5321, https://www.rfc-editor.org/rfc/rfc3207
 import asyncio
 import re
 import ssl
+from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Final, NoReturn
@@ -36,11 +37,17 @@ _DOTS: Final = re.compile(rb"^\.", re.MULTILINE)
 class SmtpRelay:
     """One relay."""
 
-    def __init__(self, settings: SmtpTransport, sender: str) -> None:
-        """Send as `sender`. Reads the password now, to find a missing file at the start. Raises ConfigError."""
+    def __init__(
+        self, settings: SmtpTransport, sender: str, envelope_sender: Callable[[str], str] = lambda _job_id: ""
+    ) -> None:
+        """Send as `sender`, or as `envelope_sender` of a job's ID if that is not ''.
+
+        Reads the password now, to find a missing file at the start. Raises ConfigError.
+        """
         self.name = f"{settings.host}:{settings.port}"
         self._settings = settings
         self._sender = sender
+        self._envelope_sender = envelope_sender
         self._password = read_secret(Path(settings.password_file)) if settings.password_file else None
         self._tls = ssl.create_default_context()
         if settings.ca_file:
@@ -69,7 +76,7 @@ class SmtpRelay:
         try:
             async with asyncio.timeout(self._settings.timeout):
                 await self._begin(client)
-                await self._envelope(client, order.recipient, talk)
+                await self._envelope(client, order, talk)
                 talk.after = _DOUBT
                 await _start_content(client)
             async with handed_over(self._settings.answer_timeout):
@@ -101,11 +108,11 @@ class SmtpRelay:
         if self._password is not None:
             await client.login(self._settings.username, self._password.reveal())
 
-    async def _envelope(self, client: aiosmtplib.SMTP, recipient: str, talk: "_Talk") -> None:
+    async def _envelope(self, client: aiosmtplib.SMTP, order: Order, talk: "_Talk") -> None:
         try:
-            await client.mail(self._sender)
+            await client.mail(self._envelope_sender(order.id) or self._sender)
             talk.rest = 0  # from here on, a timeout is blamed on the recipient's domain
-            await client.rcpt(recipient)
+            await client.rcpt(order.recipient)
         except aiosmtplib.SMTPSenderRefused as error:
             raise _refused("the sender", error) from None
         except aiosmtplib.SMTPRecipientRefused as error:

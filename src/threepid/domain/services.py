@@ -17,6 +17,7 @@ from threepid.domain.authentication.registration_tokens import RegistrationToken
 from threepid.domain.authentication.stages import Stages
 from threepid.domain.authentication.uia import Uia
 from threepid.domain.authentication.web_sessions import WebSessions
+from threepid.domain.bounces.intake import Bounces
 from threepid.domain.contacts.bindings import Bindings
 from threepid.domain.contacts.portal import PortalContacts
 from threepid.domain.contacts.threepids import Threepids
@@ -36,6 +37,7 @@ from threepid.domain.lifecycle.sign_ups import SignUps
 from threepid.domain.queue import Queue
 from threepid.domain.secrets.keys import Keyring
 from threepid.domain.secrets.passwords import Hasher, Passwords
+from threepid.domain.suppressions import Suppressions
 from threepid.domain.validation.sessions import Validation
 from threepid.remote.captcha import Captcha
 from threepid.remote.discovery import Discovery
@@ -87,9 +89,11 @@ class Services(Struct, frozen=True, kw_only=True):
     """The services that handlers, pages, jobs and commands use."""
 
     context: Context
+    bounces: Bounces
     health: Health
     keyring: Keyring
     queue: Queue
+    suppressions: Suppressions
     validation: Validation
     homeserver: Homeserver | None
     identity: IdentityServer | None
@@ -127,9 +131,11 @@ def build(
         )
     return Services(
         context=context,
+        bounces=Bounces(context),
         health=Health(context),
         keyring=keyring,
         queue=Queue(context),
+        suppressions=Suppressions(context),
         validation=validation,
         homeserver=homeserver,
         identity=identity,

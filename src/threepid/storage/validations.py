@@ -148,6 +148,11 @@ def wrong_attempts_at(tx: Tx, medium: str, canonical: str, since: int, now: int)
     return int(tx.value(_sql.wrong_attempts_at, medium=medium, canonical=canonical, since=since, ahead=now + SKEW))
 
 
+def was_validated(tx: Tx, medium: str, canonical: str, since: int) -> bool:
+    """Was the address validated after `since`? Sessions are deleted a day after they expire, and count no more then."""
+    return tx.value(_sql.validated_after, medium=medium, canonical=canonical, since=since) is not None
+
+
 def consume(tx: Tx, sid: str, now: int) -> bool:
     """Use up a validated session; False if it was used, has expired or is not validated."""
     return tx.run(_sql.consume, AT_MOST_ONE, sid=sid, now=now, ahead=now + SKEW) == 1

@@ -21,6 +21,7 @@ from threepid.domain.limits import count_confirmed, refusals_cost, take_message
 from threepid.domain.origin import Origin
 from threepid.domain.outbox import Recipient
 from threepid.domain.secrets.vault import same
+from threepid.domain.suppressions import lift
 from threepid.domain.validation.purposes import OF_PAGES, RESETS, Consumer, Purpose
 from threepid.i18n import Text
 from threepid.spec.errors import (
@@ -253,9 +254,9 @@ class Validation:
             view = self._view(tx, link_hash)
             session = view.session
             if view.confirmation is Confirmation.READY and session is not None and session.purpose not in OF_PAGES:
-                validations.validate_by_link(
-                    tx, session.sid, now=now, expires_at=_life_after(session, now), attempts=ATTEMPTS
-                )
+                expires_at = _life_after(session, now)
+                if validations.validate_by_link(tx, session.sid, now=now, expires_at=expires_at, attempts=ATTEMPTS):
+                    lift(tx, session.medium, session.canonical)
                 view = self._view(tx, link_hash)
             return view
 
@@ -289,6 +290,7 @@ class Validation:
 
     def consume_by_link(self, tx: Tx, session: Session) -> bool:
         """Use up a session whose link was checked, without validating it; False if that is too late."""
+        lift(tx, session.medium, session.canonical)
         return validations.consume_by_link(tx, session.sid, now=self._context.clock.now(), attempts=ATTEMPTS)
 
     def _checked(self, session: Session | None, client_secret: str) -> Session:
@@ -315,6 +317,7 @@ class Validation:
             verdict = self._compare(tx, session, token, now)
             if verdict is Verdict.RIGHT:
                 validations.validate(tx, session.sid, now=now, expires_at=_life_after(session, now))
+                lift(tx, session.medium, session.canonical)
                 if session.medium == Phone.medium:
                     count_confirmed(tx, self._context, session.canonical)
             return verdict
