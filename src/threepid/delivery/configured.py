@@ -24,7 +24,7 @@ def job_types(services: Services) -> list[JobType]:
     context = services.context
     found = message_types(context.config, context.database, context.clock, services.bounces.envelope.sender)
     if services.homeserver is not None:
-        found.append(unbinds(services.homeserver.bindings))
+        found.append(unbinds(services.homeserver.bindings.requests))
     if services.identity is not None:
         found.append(callbacks(services.identity.invites))
     return found

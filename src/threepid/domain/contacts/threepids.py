@@ -10,7 +10,8 @@ from threepid.domain.accounts.notices import Notices
 from threepid.domain.addresses import InvalidAddress, mask, parse_address
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.uia import Authentication
-from threepid.domain.contacts.bindings import Asking, Bindings, Plan
+from threepid.domain.contacts.bindings import Asking, Bindings
+from threepid.domain.contacts.unbind_requests import Plan
 from threepid.domain.context import Context
 from threepid.domain.origin import Origin
 from threepid.domain.validation.resets import close_resets
@@ -143,7 +144,7 @@ class Threepids:
             return self._bindings.unbind_in(tx, user_id, medium, canonical, id_server, origin, tell=False)
 
         policy.check_changes(self._context.config)
-        return await self._bindings.carry_out(await self._context.database.write(step))
+        return await self._bindings.requests.carry_out(await self._context.database.write(step))
 
     def remove_all(self, tx: Tx, user_id: str, id_server: str | None) -> Plan:
         """Remove all contacts of an account that is being deactivated. The plan holds the requests to other identity servers."""
