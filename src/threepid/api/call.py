@@ -162,6 +162,15 @@ class BounceCall(Call, frozen=True, kw_only=True):
     auth: ClassVar[frozenset[Auth]] = frozenset({Auth.BOUNCE_SECRET})
 
 
+class HomeserverCall(Call, frozen=True, kw_only=True):
+    """A call of a homeserver that has proved that it shares our secret."""
+
+    auth: ClassVar[frozenset[Auth]] = frozenset({Auth.HOMESERVER})
+
+    takes_device_id: bool
+    """Does it want the device of a token beside its scope?"""
+
+
 class IdentityCall(Call, frozen=True, kw_only=True):
     """A call with an access token of the identity server."""
 
