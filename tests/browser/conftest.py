@@ -13,6 +13,7 @@ from browser.served import OPEN, Site, guarded_tables
 from browser.window import Window, new_context
 from captcha_provider import CaptchaProvider
 from rig import ServerProcess
+from threepid.i18n.catalogues import DEFAULT_LANGUAGE
 
 
 # For a module only: while it lives, Playwright's event loop runs in this thread, and the World of other tests has its own.
@@ -29,9 +30,12 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def window(chromium: Browser) -> Iterator[Window]:
-    with new_context(chromium) as context:
-        made = Window(context)
+def window(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Window]:
+    """A window in English, or in the language that is the parameter."""
+    language = getattr(request, "param", DEFAULT_LANGUAGE)
+    test = request.node.originalname.removeprefix("test_").replace("_", "-")
+    with new_context(chromium, language) as context:
+        made = Window(context, language, name=test)
         yield made
         assert made.trouble == []
 
