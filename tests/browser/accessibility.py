@@ -12,7 +12,7 @@ FOLDER: Final = Path(__file__).parent / "axe_core"
 RULES: Final = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 LOOK: Final = """
 async (rules) => {
-  const { violations } = await axe.run(document, { runOnly: rules, resultTypes: ["violations"] });
+  const { violations } = await axe.run(document, { runOnly: rules, resultTypes: ["violations"], iframes: false, preload: false });
   return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html}: ${node.failureSummary}`));
 }
 """

@@ -48,12 +48,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def captcha(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaptchaProvider]:
+    with CaptchaProvider(tmp_path_factory.mktemp("captcha")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def guarded(captcha: CaptchaProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server where a new account takes a captcha, a token and two documents."""
-    with CaptchaProvider(tmp_path_factory.mktemp("captcha")) as captcha:
-        process = ServerProcess(tmp_path_factory.mktemp("guarded"), tables=guarded_tables(captcha))
-        with Site(process, THREEPID__ACCOUNTS__REGISTRATION="token") as made:
-            yield made
+    process = ServerProcess(tmp_path_factory.mktemp("guarded"), tables=guarded_tables(captcha))
+    with Site(process, THREEPID__ACCOUNTS__REGISTRATION="token") as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

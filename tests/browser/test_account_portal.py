@@ -5,44 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, expect
 
+from browser.portal import Portal
 from browser.served import PASSWORD, Site
 from browser.window import Window, new_context
 
 NEW = "another battery staple"
-
-
-class Portal:
-    """A person in the portal, who looks at each page. Sentences are given in English and found in the window's language."""
-
-    def __init__(self, window: Window, site: Site) -> None:
-        self.window = window
-        self.page: Page = window.page
-        self.site = site
-
-    def open(self, path: str) -> None:
-        self.page.goto(self.site.base + path)
-
-    def see(self, heading: str) -> None:
-        """Wait for the page with this heading, and look at it."""
-        expect(self.page.locator("h1")).to_have_text(self.window.say(heading))
-        self.window.check_looks(self.page)
-
-    def expect_said(self, sentence: str) -> None:
-        expect(self.page.get_by_text(self.window.say(sentence))).to_be_visible()
-
-    def field(self, label: str) -> Locator:
-        return self.page.get_by_label(self.window.say(label), exact=True)
-
-    def type(self, label: str, text: str) -> None:
-        self.field(label).fill(text)
-
-    def press(self, button: str) -> None:
-        self.page.get_by_role("button", name=self.window.say(button), exact=True).click()
-
-    def follow(self, link: str) -> None:
-        self.page.get_by_role("link", name=self.window.say(link), exact=True).first.click()
 
 
 @pytest.fixture(params=["en", "en without JavaScript", "de", "ar", "ja"])

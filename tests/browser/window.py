@@ -1,5 +1,6 @@
 """A window of the browser, and an app on another site that opens pages in it."""
 
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 NARROWEST = 320
 """What a page must fit into: https://www.w3.org/TR/WCAG22/#reflow."""
 WIDE = 1280
+_TAG: Final = re.compile("<[^>]*>")
 MOST_BYTES: Final = 60_000
 """What a page may weigh with its styles, scripts and pictures."""
 EXAMINED: Final = ("en", "ar")
@@ -41,6 +43,31 @@ DANGLING = """
 """Labels and descriptions of what is not there, after the page's scripts have changed it."""
 
 
+MIRRORED = r"""
+() => {
+  const names = /@[a-z0-9._=\/+-]+:[a-z0-9.:-]+|[\w.*+-]+@[a-z0-9.-]+|\+\d{2,}|\d+\.\d+\.\d+\.\d+|localhost:\d+/gi;
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const at = (node, index) => {
+    const range = document.createRange();
+    range.setStart(node, index);
+    range.setEnd(node, index + 1);
+    return range.getBoundingClientRect();
+  };
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    for (const { 0: name, index } of node.parentElement.checkVisibility() ? node.data.matchAll(names) : []) {
+      for (let one = index; one < index + name.length - 1; one++) {
+        const [here, next] = [at(node, one), at(node, one + 1)];
+        if (next.top < here.bottom && next.bottom > here.top && next.left < here.left) {
+          found.push(`${name} at ${name[one - index]}`);
+        }
+      }
+    }
+  }
+  return found;
+}
+"""
+"""Names, addresses and numbers that do not read from left to right, as they do in every language."""
 LOADED = """
 () => ["navigation", "resource"].flatMap((type) => performance.getEntriesByType(type))
   .map((one) => [new URL(one.name).origin, one.decodedBodySize])
@@ -72,8 +99,8 @@ class Window:
             self.trouble.append(message.text)
 
     def say(self, sentence: str, /, **values: str) -> str:
-        """The sentence as pages in this language have it."""
-        return Text(sentence, **values).in_language(self.language)
+        """The sentence as people read it on pages in this language."""
+        return _TAG.sub("", Text(sentence, **values).in_language(self.language))
 
     def open_from_app(self, url: str) -> Page:
         """The popup that an app on another site opens."""
@@ -95,7 +122,8 @@ class Window:
             direction(self.language),
         ]
         assert page.locator("h1").count() == page.locator("main").count() == 1
-        assert page.evaluate(DANGLING) == []
+        assert (found := page.evaluate(DANGLING)) == [], found
+        assert (found := page.evaluate(MIRRORED)) == [], found
         self._check_weight(page, guest)
         self._looks += 1
         for width in (WIDE, NARROWEST):
@@ -113,7 +141,7 @@ class Window:
         """Does it load little, and only from its own server?"""
         loaded = page.evaluate(LOADED)
         origin = page.evaluate("location.origin")
-        assert {one for one, _ in loaded} <= {origin, guest or origin}, page.url
+        assert {one for one, _ in loaded} <= {origin, guest or origin}, f"{page.url}: {loaded}"
         assert 0 < sum(size for one, size in loaded if one == origin) <= MOST_BYTES, f"{page.url}: {loaded}"
 
     def _shoot(self, page: Page, manner: str) -> None:
@@ -129,4 +157,4 @@ class Window:
 
 def new_context(chromium: Browser, language: str = DEFAULT_LANGUAGE, **more: Any) -> BrowserContext:
     # The captcha's provider has a certificate of nobody.
-    return chromium.new_context(ignore_https_errors=True, viewport=PHONE, locale=language, **more)
+    return chromium.new_context(ignore_https_errors=True, viewport=PHONE, locale=f"{language}-US", **more)
