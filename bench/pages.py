@@ -31,7 +31,11 @@ class Browser:
 
     def __init__(self, port: int, language: str = "en") -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        self._headers = {"Host": f"localhost:{port}", "Accept-Language": language, "User-Agent": "Mozilla/5.0 (X11; Linux)"}
+        self._headers = {
+            "Host": f"localhost:{port}",
+            "Accept-Language": language,
+            "User-Agent": "Mozilla/5.0 (X11; Linux)",
+        }
         self._origin = f"http://localhost:{port}"
         self._cookies: dict[str, str] = {}
 

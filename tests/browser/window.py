@@ -55,6 +55,9 @@ MIRRORED = r"""
     return range.getBoundingClientRect();
   };
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    if (node.parentElement.closest(".mails, .mail, h1 bdi")) {
+      continue; // a mail is shown as it is
+    }
     for (const { 0: name, index } of node.parentElement.checkVisibility() ? node.data.matchAll(names) : []) {
       for (let one = index; one < index + name.length - 1; one++) {
         const [here, next] = [at(node, one), at(node, one + 1)];
