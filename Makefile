@@ -7,6 +7,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+NODE_FOLDERS := tests/clients/matrix_js_sdk tests/browser/axe_core
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Tests start hundreds of processes: each module is compiled once, whatever the environment says.
@@ -22,7 +23,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m alone
 
 check: $(VENV)/.dev lint types imports
-	scripts/system-packages postgresql strace curl chromium nodejs npm
+	scripts/system-packages postgresql strace curl chromium fonts-droid-fallback nodejs npm
 	$(BIN)/python -m pytest --postgres -n auto --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest --postgres -m alone
 
@@ -53,10 +54,10 @@ lock:
 	    --group build pyproject.toml -o requirements/run.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 	    --group build --group dev pyproject.toml -o requirements/dev.txt
-	cd tests/clients/matrix_js_sdk && npm update --package-lock-only --ignore-scripts --no-audit --no-fund
+	for folder in $(NODE_FOLDERS); do (cd $$folder && npm update --package-lock-only --ignore-scripts --no-audit --no-fund) || exit 1; done
 
 clean:
-	rm -rf tests/clients/matrix_js_sdk/node_modules
+	rm -rf build $(NODE_FOLDERS:=/node_modules)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/.run: requirements/run.txt pyproject.toml

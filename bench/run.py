@@ -20,6 +20,7 @@ import contacts
 import data
 import logins
 import lookup
+import pages
 from clients import PASSWORD
 from threepid.clock import Clock, Entropy
 from threepid.config import Policy
@@ -36,6 +37,7 @@ SECTIONS: dict[str, Callable[[Setup], Figures]] = {
     "accounts": accounts.measure,
     "logins": logins.measure,
     "lookup": lookup.measure,
+    "pages": pages.measure,
 }
 CONFIG = """
 [server]

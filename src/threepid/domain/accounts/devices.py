@@ -51,6 +51,10 @@ REPEATABLE: Final = 30 * SECOND
 """How long a client that repeats a refresh gets the same answer."""
 MOST_DEVICES: Final = 500
 """Maximum number of devices of an account. A login beyond it is rejected: removing an old device would lose its keys."""
+FULL: Final = Text(
+    "This account has reached its limit of %(count)s devices. Sign out a device first.", count=MOST_DEVICES
+)
+"""Said to whoever logs in a device too many."""
 _SEEN_EVERY: Final = HOUR
 _MOST_SEEN: Final = 50_000
 """Maximum number of devices that a process remembers as recently seen."""
@@ -269,13 +273,7 @@ class Devices:
     @staticmethod
     def _refuse_one_more(tx: Tx, user_id: str) -> None:
         if devices.count(tx, user_id, most=MOST_DEVICES) >= MOST_DEVICES:
-            raise Forbidden(
-                Text(
-                    "This account has reached its limit of %(count)s devices. Sign out a device first.",
-                    count=MOST_DEVICES,
-                ),
-                cause="too many devices",
-            )
+            raise Forbidden(FULL, cause="too many devices")
 
     def open_again(self, tx: Tx, user_id: str, device_id: str, device: Device) -> Login:
         """Issue further tokens for a device that the transaction has locked. Its earlier tokens stay valid."""
