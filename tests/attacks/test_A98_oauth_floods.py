@@ -1,6 +1,7 @@
 """A98: registrations without end and huge bodies fill neither the database nor the memory, and delay nobody else."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from world import World
 
 
 def test_new_apps_from_one_network_are_limited_and_known_ones_are_not(database_url: str, tmp_path: Path) -> None:
-    limits = {"limits__all": "on", "limits__oauth_from_client": {"burst": 3, "per_hour": 1}}
+    limits: dict[str, Any] = {"limits__all": "on", "limits__oauth_from_client": {"burst": 3, "per_hour": 1}}
     with World(database_url, tmp_path, **limits) as world:
         for number in range(3):
             App(world, client_name=f"App {number}")

@@ -8,7 +8,9 @@ import typer
 from threepid.cli.common import ConfigFile, die, format_time, load, out, read_text
 from threepid.cli.tables import AsJson, print_json, print_list
 
-app = typer.Typer(help="Create and list accounts, and list their contacts.", no_args_is_help=True)
+app = typer.Typer(
+    help="Create and list accounts, list their contacts, and choose administrators.", no_args_is_help=True
+)
 
 
 @app.command("create")
@@ -109,3 +111,24 @@ def contacts(
         for contact in contacts
     ]
     print_list(("medium", "address", "validated", "added"), rows, whole="address")
+
+
+@app.command("admin")
+def admin(
+    user: Annotated[str, typer.Argument(help="The user ID or username.")],
+    config_file: ConfigFile = None,
+    *,
+    remove: Annotated[bool, typer.Option(help="Make it an ordinary account again.")] = False,
+) -> None:
+    """Let the apps of an account ask for the administration of the homeserver (`urn:synapse:admin:*`)."""
+    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+
+    settings = load(config_file)
+    user_id = user if user.startswith("@") else f"@{user}:{settings.server.name}"
+
+    async def choose(server: Server) -> bool:
+        return await homeserver_of(server).accounts.set_admin(user_id, is_admin=not remove)
+
+    if not with_server(settings, choose, writes_accounts=True):
+        die(f"There is no account {user_id}.")
+    out.print(f"{user_id} is {'an ordinary account' if remove else 'an administrator'}")

@@ -48,6 +48,8 @@ class Event(StrEnum):
     NOTICES_CHANGED = "notices_changed"
     LANGUAGE_CHANGED = "language_changed"
     DEACTIVATED = "deactivated"
+    ADMIN_GRANTED = "admin_granted"
+    ADMIN_REVOKED = "admin_revoked"
 
 
 class CallerKind(StrEnum):

@@ -244,14 +244,15 @@ def delete(tx: Tx, user_id: str, device_id: str) -> bool:
 
 def delete_all(tx: Tx, user_id: str, *, but: str | None = None) -> None:
     """Delete all devices of an account except `but`, and revoke all its OpenID and login tokens and authorization codes."""
+    # Codes before devices, as when a code opens a device: otherwise the two could deadlock.
+    tx.run(_sql.delete_oauth_codes, ANY, user_id=user_id)
+    tx.run(_sql.delete_oauth_device_grants, ANY, user_id=user_id)
     if but is None:
         tx.run(_sql.delete_devices, ANY, user_id=user_id)
     else:
         tx.run(_sql.delete_other_devices, ANY, user_id=user_id, device_id=but)
     tx.run(_sql.delete_openid_tokens, ANY, user_id=user_id)
     tx.run(_sql.delete_login_tokens, ANY, user_id=user_id)
-    tx.run(_sql.delete_oauth_codes, ANY, user_id=user_id)
-    tx.run(_sql.delete_oauth_device_grants, ANY, user_id=user_id)
 
 
 def of_user(tx: Tx, user_id: str, *, most: int = LISTED) -> list[Device]:

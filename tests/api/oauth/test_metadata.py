@@ -1,6 +1,7 @@
 """The metadata of the server, and where it is found."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,9 +49,7 @@ def test_a_server_with_closed_registration_offers_none(database_url: str, tmp_pa
 
 
 @pytest.mark.parametrize("changes", [{"oauth__enabled": False}, {"accounts": None}])
-def test_a_server_without_it_says_so_everywhere(
-    database_url: str, tmp_path: Path, changes: dict[str, bool | None]
-) -> None:
+def test_a_server_without_it_says_so_everywhere(database_url: str, tmp_path: Path, changes: dict[str, Any]) -> None:
     with World(database_url, tmp_path, **changes) as world:
         for path in (*PATHS, "/oauth2/token", "/oauth2/unknown"):
             answer = world.get(path)
@@ -58,13 +57,6 @@ def test_a_server_without_it_says_so_everywhere(
         assert world.get("/account/link").status_code == 404
         assert world.get("/oauth2/authorize").status_code == 404
         assert "org.matrix.msc2965.authentication" not in world.get("/.well-known/matrix/client").text
-
-
-def test_apps_of_the_drafts_find_it_by_the_well_known_file(world: World) -> None:
-    assert world.get("/.well-known/matrix/client").json()["org.matrix.msc2965.authentication"] == {
-        "issuer": f"{HERE}/",
-        "account": f"{HERE}/account/",
-    }
 
 
 def test_every_endpoint_answers_the_preflight_of_a_browser(world: World) -> None:

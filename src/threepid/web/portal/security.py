@@ -32,6 +32,8 @@ EVENTS: Final[Mapping[Event, Text]] = {
     Event.NOTICES_CHANGED: Text("Notices were switched on or off"),
     Event.LANGUAGE_CHANGED: Text("The language was changed"),
     Event.DEACTIVATED: Text("The account was closed"),
+    Event.ADMIN_GRANTED: Text("The account may administer the server"),
+    Event.ADMIN_REVOKED: Text("The account may not administer the server any more"),
 }
 """What the log calls each event."""
 
