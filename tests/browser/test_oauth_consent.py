@@ -52,7 +52,7 @@ def registered(site: Site) -> str:
         "redirect_uris": ["http://127.0.0.1/callback"],
         "grant_types": ["authorization_code", "refresh_token", DEVICE_GRANT],
     }
-    return str(site.http.post("/oauth2/registration", json=metadata).json()["client_id"])
+    return str(site.http.post("/oauth2/clients/register", json=metadata).json()["client_id"])
 
 
 @pytest.mark.parametrize("mode", ["query", "fragment"])

@@ -25,7 +25,7 @@ def test_the_metadata_names_every_endpoint(world: World, path: str) -> None:
         "authorization_endpoint": f"{HERE}/oauth2/authorize",
         "token_endpoint": f"{HERE}/oauth2/token",
         "revocation_endpoint": f"{HERE}/oauth2/revoke",
-        "registration_endpoint": f"{HERE}/oauth2/registration",
+        "registration_endpoint": f"{HERE}/oauth2/clients/register",
         "device_authorization_endpoint": f"{HERE}/oauth2/device",
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "fragment"],
