@@ -13,6 +13,7 @@ from threepid.config import wording
 from threepid.config.checks import check
 from threepid.config.environment import override
 from threepid.config.mistakes import meant_tables, mistakes, tables_of, without_mistakes
+from threepid.config.permissions import credential
 from threepid.config.problem import ConfigError
 from threepid.config.section import PathTo
 from threepid.config.sections import Config
@@ -123,6 +124,8 @@ def _absolute_path(text: str, kind: PathTo, folder: Path) -> str:
         return text
     if kind.prefix and path.startswith((":", "file:")):
         return text  # SQLite does not treat these as paths; unchanged, the checks recognise and reject them
+    if kind.credential and (mounted := credential(path)) is not None:
+        return str(mounted)
     return f"{kind.prefix}{folder / path}"
 
 
