@@ -23,7 +23,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m alone
 
 check: $(VENV)/.dev lint types imports
-	scripts/system-packages postgresql strace curl systemd chromium nodejs npm
+	scripts/system-packages postgresql strace curl systemd nginx chromium nodejs npm
 	$(BIN)/python -m pytest --postgres -n auto --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest --postgres -m alone
 
