@@ -3,6 +3,7 @@
 # make check   everything that a change must pass: format, lint, types, imports, tests on SQLite and PostgreSQL
 # make bench   measure; prints ratios to a floor in the same run
 # make dist    build the wheel and the source distribution into dist/
+# make release check, build, and write a bill of materials; TAG=yes also sets the tag of the version
 # make lock    pin the newest allowed versions of all dependencies
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Tests start hundreds of processes: each module is compiled once, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test check format lint types imports bench docs dist lock clean
+.PHONY: run test check format lint types imports bench docs dist release lock clean
 
 run: $(VENV)/.run
 	$(BIN)/threepid serve
@@ -52,6 +53,9 @@ docs: $(VENV)/.dev
 dist: $(VENV)/.run
 	rm -rf dist
 	$(BIN)/hatchling build
+
+release: check dist
+	$(BIN)/python scripts/prepare-release $(if $(TAG),--tag)
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \

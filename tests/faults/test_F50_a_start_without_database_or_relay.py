@@ -24,6 +24,33 @@ def test_a_server_starts_without_its_relay_and_says_so(tmp_path: Path) -> None:
     assert f"Warning: [email] via[1]: the relay 127.0.0.1:{away} does not take our mails now (ConnectionRefused" in log
 
 
+def test_config_check_finds_what_cannot_work_and_changes_nothing(tmp_path: Path) -> None:
+    away = free_port()
+    (tmp_path / "threepid.toml").write_text(
+        f"""
+        identity = {{}}
+        [database]
+        url = "postgresql://nobody@127.0.0.1:1/nothing"
+        [email]
+        from = "a@example.org"
+        via = [{{ transport = "smtp", host = "127.0.0.1", port = {away}, tls = "plain" }}]
+        """
+    )
+    checked = threepid("config", "check", "-c", "threepid.toml", cwd=tmp_path)
+    assert (checked.returncode, checked.stdout) == (1, "")
+    assert [line.partition(": ")[0] for line in checked.stderr.splitlines()] == ["[database] url", "[email] via[0]"]
+    offline = threepid("config", "check", "--offline", "-c", "threepid.toml", cwd=tmp_path)
+    assert (offline.returncode, offline.stdout) == (0, "The configuration is valid.\n")
+    (tmp_path / "threepid.db").write_text("not a database at all")
+    (tmp_path / "threepid.db").chmod(0o600)
+    other = threepid(
+        "config", "check", "-c", "threepid.toml", cwd=tmp_path,
+        THREEPID__DATABASE__URL="sqlite:threepid.db", THREEPID__EMAIL__VIA="[{ transport = 'file', directory = 'out' }]",
+    )  # fmt: skip
+    assert other.stderr == f"[database] url: {tmp_path / 'threepid.db'} is not a SQLite database\n"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["threepid.db", "threepid.toml"]
+
+
 @pytest.fixture
 def stopped(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PostgresServer]:
     """A PostgreSQL with an empty database, which is stopped."""

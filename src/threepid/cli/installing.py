@@ -123,7 +123,7 @@ def _keys(data_dir: Path, undo: ExitStack) -> None:
             undo.callback(_remove_folder, folder)
             folder.mkdir(mode=0o700, parents=folder == data_dir)
     before = {*folders[1].iterdir()}
-    undo.callback(lambda: [file.unlink() for file in folders[1].iterdir() if file not in before])
+    undo.callback(_remove_new, folders[1], before)
     entropy = Entropy()
     ensure_secret(folders[1] / "vault.secret", entropy)
     ensure_keyring(folders[1], entropy)
@@ -160,6 +160,11 @@ def _create(path: Path, text: str, undo: ExitStack) -> None:
 def _remove_folder(folder: Path) -> None:
     with suppress(FileNotFoundError):
         folder.rmdir()
+
+
+def _remove_new(folder: Path, before: set[Path]) -> None:
+    for file in {*folder.iterdir()} - before:
+        file.unlink()
 
 
 def _remove_file(path: Path, inode: int) -> None:

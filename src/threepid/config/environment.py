@@ -49,18 +49,19 @@ def override(tree: dict[str, Any], environ: Mapping[str, str]) -> Overrides:
 def _set(tree: dict[str, Any], keys: list[str], value: str, made: list[str]) -> str | None:
     """Set a value, and add the tables that this makes to `made`. Returns the first of `keys` that names no table, or None."""
     *tables, key = keys
+    node: Any = tree
     for depth, table in enumerate(tables, 1):
         # In the tree of the development server, an absent table is None.
-        if tree.get(table) is None:
-            tree[table] = {}
+        if node.get(table) is None:
+            node[table] = {}
             made.append(".".join(keys[:depth]))
-        tree = tree[table]
-        if not isinstance(tree, dict):
+        node = node[table]
+        if not isinstance(node, dict):
             return table
     try:
-        tree[key] = tomllib.loads(f"value = {value}")["value"]
+        node[key] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        tree[key] = value
+        node[key] = value
     return None
 
 
