@@ -86,13 +86,13 @@ def problems(tmp_path: Path, **changes: Any) -> list[str]:
             "[sms] via[0].transport: 'htpp' is none of console, http, apprise; did you mean `http`?",
         ),
         (
-            "[accounts.captcha]\nsite_kye = 'x'",
+            "[accounts.captcha]\nsite_kye = 'x'\nsecret_file = 'x'",
             "[accounts] captcha.site_kye: there is no such setting; did you mean `site_key`?",
         ),
     ],
 )
 def test_a_mistyped_name_is_named_with_the_one_that_was_meant(tmp_path: Path, text: str, message: str) -> None:
-    file = write(tmp_path, text)
+    file = write(tmp_path, text if "[identity" in text else f"identity = {{}}\n{text}")
     with pytest.raises(ConfigError) as caught:
         config.load(file, {})
     assert str(caught.value) == f"{file}: {message}"
@@ -115,6 +115,82 @@ def test_a_variable_that_names_no_setting_is_refused(
     file = write(tmp_path, "[server]\nname = 'a.example'\n") if with_file else None
     with pytest.raises(ConfigError):
         config.load(file, environment)
+
+
+MANY = """
+sms = { countries = ["de", "AT", "fr"], via = [{ transport = "htpp" }] }
+[server]
+nmae = "x"
+workers = 100
+public_base_url = "http://matrix.example.org"
+[accounts]
+registration = "open"
+required_contacts = ["email"]
+terms = [{ id = "A b", version = "", languages = { English = { name = "x" } } }, { id = "b" }]
+[emial]
+from = "a@b.example"
+[identity]
+pepper_days = "thirty"
+[policy]
+password_min_length = 0
+email_domains_denied = ["bücher.example"]
+[database]
+url = "sqlite:"
+"""
+EXPECTED = [
+    "[sms] countries[0]: must be the ISO code of a country in capitals, such as DE",
+    "[sms] countries[2]: must be the ISO code of a country in capitals, such as DE",
+    "[sms] via[0].transport: 'htpp' is none of console, http, apprise; did you mean `http`?",
+    "[server] nmae: there is no such setting; did you mean `name`?",
+    "[server] workers: must be at most 64",
+    "environment: THREEPID__SERVER__LISTNE: [server] listne: there is no such setting; did you mean `listen`?",
+    "[accounts] terms[0].id: must be 1 to 64 of the characters a-z, 0-9 and _",
+    "[accounts] terms[0].version: must have at least 1 character",
+    "[accounts] terms[0].languages: must be the code of a language such as en or de-AT",
+    "[accounts] terms[1]: `version` is missing",
+    "[accounts] terms[1]: `languages` is missing",
+    "[emial]: there is no such setting; did you mean `email`?",
+    "[identity] pepper_days: must be a whole number, and is text in quotes",
+    "[policy] password_min_length: must be at least 1",
+    "environment: THREEPID__LIMITS__ALL: [limits] all: 'of' is none of on, off; did you mean `off`?",
+    "[database] url: has no file name after sqlite:",
+]
+
+
+def test_every_mistake_is_named_in_one_run(tmp_path: Path) -> None:
+    file = write(tmp_path, MANY)
+    environment = {"THREEPID__SERVER__LISTNE": "x", "THREEPID__LIMITS__ALL": "of"}
+    with pytest.raises(ConfigError) as caught:
+        config.load(file, environment)
+    lines = [line.removeprefix(f"{file}: ") for line in str(caught.value).splitlines()]
+    assert lines == EXPECTED
+
+
+def test_nothing_is_named_that_only_follows_from_another_mistake(tmp_path: Path) -> None:
+    file = write(tmp_path, '[acounts]\nregistration = "closed"\n')
+    with pytest.raises(ConfigError) as caught:
+        config.load(file, {})
+    assert str(caught.value) == f"{file}: [acounts]: there is no such setting; did you mean `accounts`?"
+
+
+def test_a_misspelt_variable_is_refused_and_named(tmp_path: Path) -> None:
+    file = write(tmp_path, "identity = {}\n")
+    with pytest.raises(ConfigError) as caught:
+        config.load(file, {"THREEPID__SEVER__NAME": "x", "THREEPID__SERVER__NMAE": "x"})
+    assert str(caught.value).splitlines() == [
+        "environment: THREEPID__SERVER__NMAE: [server] nmae: there is no such setting; did you mean `name`?",
+        "environment: THREEPID__SEVER__NAME: [sever]: there is no such setting; did you mean `server`?",
+    ]
+
+
+def test_a_variable_with_one_underscore_is_accepted_with_a_warning(tmp_path: Path) -> None:
+    of_kubernetes = {
+        "THREEPID_PORT": "tcp://10.0.0.1:80", "THREEPID_SERVICE_HOST": "10.0.0.1", "THREEPID_CONFIG": "x", "PATH": "/bin",
+    }  # fmt: skip
+    assert config.load(write(tmp_path, "identity = {}\n"), of_kubernetes).server.name == "localhost"
+    (warning,) = config.environment_warnings(of_kubernetes)
+    assert str(warning).startswith("environment: THREEPID_PORT, THREEPID_SERVICE_HOST: no effect.")
+    assert [*config.environment_warnings({"THREEPID_CONFIG": "x", "THREEPID__SERVER__NAME": "x"})] == []
 
 
 def test_a_variable_can_switch_a_table_on_that_is_off_in_the_development_server() -> None:

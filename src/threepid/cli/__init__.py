@@ -10,6 +10,7 @@ from threepid.cli import (
     accounts,
     bounces,
     configuration,
+    init,
     invites,
     keys,
     messages,
@@ -24,6 +25,7 @@ from threepid.cli.common import err, out, sentence
 app = typer.Typer(
     help="Manage contacts of Matrix accounts, and run an identity server.", no_args_is_help=True, add_completion=False
 )
+app.command()(init.init)
 app.command()(serving.serve)
 app.command()(serving.migrate)
 app.command()(bounces.bounce)

@@ -2,6 +2,7 @@
 
 from threepid.config.checks import check, warnings
 from threepid.config.derived import database_url, has_mailbox, identity_name, listen_address, trusted_proxies
+from threepid.config.environment import environment_warnings
 from threepid.config.listen import Listen, UnixListen, tcp_address
 from threepid.config.load import Secret, development, load, read_lines, read_secret
 from threepid.config.problem import ConfigError, Problem
@@ -21,6 +22,7 @@ from threepid.config.sections.relays import EmailTransport, FileTransport, Mailb
 from threepid.config.sections.server import Server, Tls
 from threepid.config.sections.terms import TermsDocument, TermsText
 from threepid.config.sections.web import Web
+from threepid.config.shown import shown
 
 __all__ = [
     "Accounts",
@@ -59,6 +61,7 @@ __all__ = [
     "check",
     "database_url",
     "development",
+    "environment_warnings",
     "example",
     "has_mailbox",
     "identity_name",
@@ -67,6 +70,7 @@ __all__ = [
     "read_lines",
     "read_secret",
     "schema",
+    "shown",
     "sqlite_file",
     "tcp_address",
     "transports",

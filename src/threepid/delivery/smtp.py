@@ -62,16 +62,7 @@ class SmtpRelay:
         A 5xx about the mail itself (its sender, recipient or content) is final. Any other rejection (greeting, TLS, login) is
         a fault that an operator can fix, and is retried.
         """
-        client = aiosmtplib.SMTP(
-            hostname=self._settings.host,
-            port=self._settings.port,
-            # This name needs no DNS lookup, which could hang, and reveals nothing about this machine.
-            local_hostname=self._sender.rpartition("@")[2],
-            timeout=None,  # one limit for everything, below: limits for each command could add up without end
-            use_tls=self._settings.tls == "tls",
-            start_tls=False,
-            tls_context=self._tls,
-        )
+        client = self._client()
         talk = _Talk()
         try:
             async with asyncio.timeout(self._settings.timeout):
@@ -99,6 +90,35 @@ class SmtpRelay:
             raise DeliveryError(_name(error), retry=True, after=talk.after) from None
         finally:
             _hang_up(client)
+
+    async def try_out(self, seconds: float) -> str:
+        """Connect, begin TLS and log in, in at most `seconds`; send nothing. Returns why this is not possible, '' if it is."""
+        client = self._client()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._begin(client)
+            await _good_bye(client)
+        except TimeoutError:
+            return "timeout"
+        except aiosmtplib.SMTPResponseException as error:
+            return f"{type(error).__name__} {_answer(error)}"
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            return _name(error)
+        finally:
+            _hang_up(client)
+        return ""
+
+    def _client(self) -> aiosmtplib.SMTP:
+        return aiosmtplib.SMTP(
+            hostname=self._settings.host,
+            port=self._settings.port,
+            # This name needs no DNS lookup, which could hang, and reveals nothing about this machine.
+            local_hostname=self._sender.rpartition("@")[2],
+            timeout=None,  # one limit for everything: limits for each command could add up without end
+            use_tls=self._settings.tls == "tls",
+            start_tls=False,
+            tls_context=self._tls,
+        )
 
     async def _begin(self, client: aiosmtplib.SMTP) -> None:
         await client.connect()

@@ -13,6 +13,7 @@ from granian.http import HTTP1Settings
 from threepid import config
 from threepid.config import Config
 from threepid.process import sockets
+from threepid.process.hangup import takes_certificate
 from threepid.process.lifeline import Lifeline
 from threepid.process.metrics import listening
 from threepid.process.sockets import CannotServe, Granian, patiently
@@ -58,9 +59,11 @@ def serve(settings: Config, config_file: Path | None) -> None:
         if settings.server.metrics_listen:
             directory = os.environ["PROMETHEUS_MULTIPROC_DIR"]
             stack.enter_context(listening(settings.server.metrics_listen, directory, lifeline))
-        _granian(settings).serve(
+        granian = _granian(settings)
+        granian.may_replace_workers = lambda: takes_certificate(settings, config_file)
+        granian.serve(
             spawn_target=sockets.worker(config.listen_address(settings)),
-            target_loader=Application(config_file, lifeline),
+            target_loader=Application(settings, lifeline),
             wrap_loader=False,
         )
 

@@ -2,15 +2,13 @@
 
 import asyncio
 import gc
-import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from threepid import config
 from threepid.app import Server
 from threepid.clock import Clock, Entropy
+from threepid.config import Config
 from threepid.output import secure_output
 from threepid.process.lifeline import Lifeline
 from threepid.startup import connect, load_secrets
@@ -32,17 +30,17 @@ class _Worker(Server):
 class Application:
     """Makes the ASGI application inside a worker process."""
 
-    def __init__(self, config_file: Path | None, lifeline: Lifeline) -> None:
-        """Read the configuration from `config_file`; end with the supervisor that holds `lifeline`."""
-        self._config_file = config_file
+    def __init__(self, settings: Config, lifeline: Lifeline) -> None:
+        """Run with `settings`, as all workers do whenever they start; end with the supervisor that holds `lifeline`."""
+        self._settings = settings
         self._lifeline = lifeline
 
     def __call__(self) -> Callable[..., Any]:
-        """Load configuration and secrets, connect to the database, and return the application."""
+        """Load secrets, connect to the database, and return the application."""
         self._lifeline.hold()
         secure_output()
         configure_logging()
-        settings = config.load(self._config_file, os.environ)
+        settings = self._settings
         clock, entropy = Clock(), Entropy()
         server = _Worker(
             settings,
