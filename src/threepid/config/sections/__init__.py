@@ -6,6 +6,7 @@ from threepid.config.section import Section
 from threepid.config.sections.accounts import Accounts
 from threepid.config.sections.database import Database
 from threepid.config.sections.delivery import Email, Sms
+from threepid.config.sections.homeserver import Homeserver
 from threepid.config.sections.identity import Identity
 from threepid.config.sections.limits import Limits
 from threepid.config.sections.outbound import Outbound
@@ -21,6 +22,7 @@ class Config(Section, frozen=True):
     database: Database = field(default_factory=Database)
     accounts: Accounts | None = None
     identity: Identity | None = None
+    homeserver: Homeserver | None = None
     email: Email | None = None
     sms: Sms | None = None
     outbound: Outbound = field(default_factory=Outbound)
