@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from rig import free_port
 
-SECRET = "a secret that both servers know"
+SECRET = "secret-of-both-servers"
 MAS = "/_synapse/mas/"
 ANSWER = tuple[int, Any]
 HANG = "hang"
@@ -34,8 +34,8 @@ def _refused(status: int, errcode: str) -> ANSWER:
 class User:
     """A user of the homeserver."""
 
-    def __init__(self) -> None:
-        self.displayname: str | None = None
+    def __init__(self, displayname: str | None = None) -> None:
+        self.displayname = displayname
         self.emails: list[str] = []
         self.locked = False
         self.deactivated = False
@@ -143,7 +143,7 @@ class FakeSynapse:
             return _refused(400, "M_UNKNOWN")
         name = body["localpart"]
         status = 200 if name in self.users else 201
-        user = self.users.setdefault(name, User())
+        user = self.users.setdefault(name, User(name))
         if "locked" in body:
             user.locked = body["locked"]
         if "unset_emails" in body:

@@ -1,5 +1,6 @@
 """The homeserver and the identity server, each built only if the configuration has its section."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -239,4 +240,8 @@ def _synapse(settings: config.Config) -> Synapse | None:
     if homeserver is None:
         return None
     secret = config.read_secret(Path(homeserver.secret_file))
+    if not re.fullmatch("[!-~]+", secret.reveal()):
+        raise config.ConfigError(
+            f"{homeserver.secret_file}: must hold one line of visible ASCII characters without spaces, as the homeserver reads it"
+        )
     return Synapse(homeserver.url, secret, ca_file=settings.outbound.ca_file)
