@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from threepid import config
 from threepid.domain.accounts.accounts import Accounts
+from threepid.domain.accounts.admission import Admission
 from threepid.domain.accounts.devices import Devices
 from threepid.domain.accounts.languages import Languages
 from threepid.domain.accounts.login import Logins
@@ -35,6 +36,12 @@ from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import Registration
 from threepid.domain.lifecycle.sessions import Sessions
 from threepid.domain.lifecycle.sign_ups import SignUps
+from threepid.domain.oauth.clients import Clients
+from threepid.domain.oauth.consent import Consents
+from threepid.domain.oauth.device_grants import DeviceGrants
+from threepid.domain.oauth.introspection import Introspection
+from threepid.domain.oauth.sessions import AppSessions
+from threepid.domain.oauth.tokens import AppTokens
 from threepid.domain.queue import Queue
 from threepid.domain.secrets.keys import Keyring
 from threepid.domain.secrets.passwords import Hasher, Passwords
@@ -47,6 +54,16 @@ from threepid.remote.homeserver.synapse import Synapse
 from threepid.remote.identity import IdentityClient
 from threepid.remote.names import Names
 from threepid.spec.errors import Unrecognized
+
+
+class OAuth(Struct, frozen=True, kw_only=True):
+    """The OAuth 2.0 API of the homeserver."""
+
+    clients: Clients
+    consents: Consents
+    device_grants: DeviceGrants
+    introspection: Introspection
+    tokens: AppTokens
 
 
 class Homeserver(Struct, frozen=True, kw_only=True):
@@ -62,6 +79,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     languages: Languages
     logins: Logins
     notices: Notices
+    oauth: OAuth | None
     passwords: Passwords
     portal_contacts: PortalContacts
     profiles: Profiles
@@ -104,6 +122,12 @@ class Services(Struct, frozen=True, kw_only=True):
             raise Unrecognized
         return self.homeserver
 
+    def require_oauth(self) -> OAuth:
+        """The OAuth 2.0 API. Raises Unrecognized if the configuration has not turned it on."""
+        if (found := self.require_homeserver().oauth) is None:
+            raise Unrecognized
+        return found
+
     def require_identity(self) -> IdentityServer:
         """The identity server. Raises Unrecognized if the configuration has no `[identity]`."""
         if self.identity is None:
@@ -112,9 +136,18 @@ class Services(Struct, frozen=True, kw_only=True):
 
 
 def build(
-    context: Context, keyring: Keyring, *, wake_delivery: Callable[[], None], hasher: Hasher | None = None
+    context: Context,
+    keyring: Keyring,
+    *,
+    wake_delivery: Callable[[], None],
+    hasher: Hasher | None = None,
+    introspection_secret: str = "",
 ) -> Services:
-    """Build the configured servers. `wake_delivery` tells the delivery that the outbox has an urgent job."""
+    """Build the configured servers. `wake_delivery` tells the delivery that the outbox has an urgent job.
+
+    `introspection_secret` is what a homeserver that trusts our tokens must prove to know, if it is not that of `[homeserver]`.
+    """
+    synapse, secret = _synapse(context.config)
     names = Names(context.config.outbound.nameservers)
     guard = Guard(context.config.outbound, names)
     validation = Validation(context, wake_delivery)
@@ -135,7 +168,8 @@ def build(
             associations,
             terms,
             hasher or Hasher(),
-            Provisioning(context, _synapse(context.config), wake_delivery),
+            Provisioning(context, synapse, wake_delivery),
+            introspection_secret or secret,
         )
     return Services(
         context=context,
@@ -158,15 +192,17 @@ def _homeserver(
     terms: Terms | None,
     hasher: Hasher,
     provisioning: Provisioning,
+    introspection_secret: str,
 ) -> Homeserver:
     """The homeserver of `[accounts]`. `associations` and `terms` are our own identity server's, if there is one."""
     passwords = Passwords(context.clock, context.config.policy, hasher)
     notices = Notices(context, settings)
     devices = Devices(context, settings, notices, provisioning)
+    admission = Admission(context, provisioning)
     registration_tokens = RegistrationTokens(context)
     accounts = Accounts(context, settings)
     web_sessions = WebSessions(context)
-    logins = Logins(context, accounts, passwords, devices, web_sessions, notices)
+    logins = Logins(context, accounts, passwords, devices, web_sessions, notices, admission)
     identity = IdentityClient(guard)
     bindings = Bindings(context, settings, keyring.signer(context.server_name), associations, identity, notices)
     threepids = Threepids(context, settings, validation, notices, bindings, identity, provisioning)
@@ -180,7 +216,9 @@ def _homeserver(
         _captcha(guard, settings.captcha),
     )
     uia = Uia(context, stages)
-    registration = Registration(context, settings, passwords, devices, web_sessions, registration_tokens, provisioning)
+    registration = Registration(
+        context, settings, passwords, devices, web_sessions, registration_tokens, provisioning, admission
+    )
     return Homeserver(
         settings=settings,
         accounts=accounts,
@@ -192,6 +230,9 @@ def _homeserver(
         languages=Languages(context),
         logins=logins,
         notices=notices,
+        oauth=_oauth(context, devices, notices, admission, provisioning, introspection_secret)
+        if context.config.oauth.enabled
+        else None,
         passwords=passwords,
         portal_contacts=PortalContacts(context, validation, threepids, bindings, associations, terms),
         profiles=profiles,
@@ -205,6 +246,25 @@ def _homeserver(
         uia=uia,
         waiting=Waiting(context, devices),
         web_sessions=web_sessions,
+    )
+
+
+def _oauth(
+    context: Context,
+    devices: Devices,
+    notices: Notices,
+    admission: Admission,
+    provisioning: Provisioning,
+    introspection_secret: str,
+) -> OAuth:
+    """The OAuth 2.0 API of `[oauth]`."""
+    sessions = AppSessions(context, devices, notices)
+    return OAuth(
+        clients=Clients(context),
+        consents=Consents(context),
+        device_grants=DeviceGrants(context, sessions, admission),
+        introspection=Introspection(context, devices, introspection_secret),
+        tokens=AppTokens(context, devices, sessions, notices, admission, provisioning),
     )
 
 
@@ -235,13 +295,14 @@ def _captcha(guard: Guard, settings: config.Captcha | None) -> Captcha | None:
     return Captcha(guard, settings, config.read_secret(Path(settings.secret_file)))
 
 
-def _synapse(settings: config.Config) -> Synapse | None:
+def _synapse(settings: config.Config) -> tuple[Synapse | None, str]:
+    """The homeserver beside us, and the secret that it shares with us. Raises ConfigError."""
     homeserver = settings.homeserver
     if homeserver is None:
-        return None
+        return None, ""
     secret = config.read_secret(Path(homeserver.secret_file))
     if not re.fullmatch("[!-~]+", secret.reveal()):
         raise config.ConfigError(
             f"{homeserver.secret_file}: must hold one line of visible ASCII characters without spaces, as the homeserver reads it"
         )
-    return Synapse(homeserver.url, secret, ca_file=settings.outbound.ca_file)
+    return Synapse(homeserver.url, secret, ca_file=settings.outbound.ca_file), secret.reveal()

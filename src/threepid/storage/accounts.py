@@ -90,3 +90,13 @@ def set_locked(tx: Tx, user_id: str, locked_at: int | None) -> bool:
 def is_locked(tx: Tx, user_id: str) -> bool:
     """Has an operator locked the account?"""
     return tx.value(_sql.is_locked, user_id=user_id) is not None
+
+
+def is_admin(tx: Tx, user_id: str) -> bool:
+    """May the account ask for access to the administration of the homeserver?"""
+    return tx.value(_sql.admin_at, user_id=user_id) is not None
+
+
+def set_admin(tx: Tx, user_id: str, admin_at: int | None) -> bool:
+    """Make an active account an administrator's, or with None an ordinary one; False if there is no such account."""
+    return tx.run(_sql.set_admin, AT_MOST_ONE, user_id=user_id, admin_at=admin_at) == 1

@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from threepid import config
 from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
@@ -22,8 +22,9 @@ from threepid.domain.context import Context
 from threepid.domain.limits import known_network, network_of, take_authentication, take_openid_token
 from threepid.domain.origin import Origin, of_caller
 from threepid.i18n import Text
-from threepid.spec.errors import Forbidden, Unavailable, UnknownToken
-from threepid.storage import accounts, associations, devices, uia, web_sessions
+from threepid.spec.errors import Forbidden, UnknownToken
+from threepid.spec.oauth.scopes import Scope, parse_scope
+from threepid.storage import accounts, associations, devices, oauth, uia, web_sessions
 from threepid.storage.devices import Device as KnownDevice
 from threepid.storage.devices import Requester, SealedPair, Tokens
 from threepid.storage.engine.database import StorageError, Tx
@@ -37,6 +38,7 @@ __all__ = [
     "KnownDevice",
     "Login",
     "Requester",
+    "allowed_scope",
     "forget_sealed_pairs",
     "openid_user",
 ]
@@ -66,6 +68,8 @@ class Device(Struct, frozen=True, kw_only=True):
     client: str = ""
     """The client's IP address."""
     user_agent: str = ""
+    access_life: int | None = None
+    """Lifetime of its access tokens in milliseconds, if it is not that of the old login."""
 
 
 class Login(Struct, frozen=True):
@@ -78,6 +82,8 @@ class Login(Struct, frozen=True):
     expires_in_ms: int | None = None
     new_name: str | None = None
     """The name of a new device; None if the device was known."""
+    scope: str = ""
+    """What an app of the OAuth 2.0 API may do; '' for the old login."""
 
 
 class Devices:
@@ -91,6 +97,8 @@ class Devices:
         self._notices = notices
         self._provisioning = provisioning
         self._access_life = settings.access_token_minutes * MINUTE
+        self._app_access_life = context.config.oauth.access_token_seconds * SECOND
+        self._longest_access_life = max(self._access_life, self._app_access_life)
         self._refresh_life = settings.refresh_token_days * DAY
         self._login_token_life = settings.login_token_seconds * SECOND
         self._seen: set[tuple[str, str]] = set()
@@ -114,7 +122,7 @@ class Devices:
             return None
         if found.expires_at is not None:
             # A token that expires later than any new one was issued by a clock that was ahead: it counts as expired.
-            if not now < found.expires_at <= now + self._access_life + SKEW:
+            if not now < found.expires_at <= now + self._longest_access_life + SKEW:
                 raise UnknownToken(Text("The access token has expired."), soft_logout=True)
             if found.first_use_spends is not None and not await self._context.database.write(
                 lambda tx: devices.use_access_token(tx, token_hash, now)
@@ -129,9 +137,10 @@ class Devices:
         """Does the device of an unusable access token still exist?"""
         return devices.requester(tx, token_hash) is not None or devices.has_ended(tx, token_hash, now - ENDED_KEPT)
 
-    async def refresh(self, refresh_token: str, *, client: str, user_agent: str) -> Login:
+    async def refresh(self, refresh_token: str, *, client: str, user_agent: str, client_id: str | None = None) -> Login:
         """Exchange a refresh token. Raises UnknownToken and LimitExceeded. A spent token revokes all tokens of its device.
 
+        `client_id` is the app of the OAuth 2.0 API that must own the token; None for the old login.
         For `REPEATABLE` the same caller gets the same answer again, because two tabs of a browser may refresh at once.
         https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3refresh
         """
@@ -144,12 +153,16 @@ class Devices:
             known = self._held_refresh_token(tx, token_hash)
             if known is None:
                 return _refused(lives=devices.has_ended(tx, token_hash, now - ENDED_KEPT))
+            session = oauth.session(tx, known.user_id, known.device_id)
+            if (session.client_id if session else None) != client_id:
+                return _refused(lives=False)
+            scope = str(allowed_scope(session)) if session else ""
             # The clock may have been ahead, so the time of the answer is limited in both directions.
             after, before = now - REPEATABLE, now + REPEATABLE
             sealed = devices.sealed_pair(tx, token_hash, sealed_for, after=after, before=before)
             if sealed is not None:
                 take_authentication(tx, self._context, client=client, account=known.user_id)
-                return self._unsealed(refresh_token, sealed, known.user_id, known.device_id, now)
+                return self._unsealed(refresh_token, sealed, known.user_id, known.device_id, now, scope)
             if known.expires_at <= now:
                 return _refused(lives=True)
             if known.spent_at is not None:
@@ -158,7 +171,8 @@ class Devices:
             if not devices.use_refresh_token(tx, token_hash, known.parent_hash, now):
                 return _refused(lives=True)
             take_authentication(tx, self._context, client=client, account=known.user_id)
-            login, tokens = self._new_tokens(known.user_id, known.device_id, refreshes=True)
+            life = self._app_access_life if session else self._access_life
+            login, tokens = self._new_tokens(known.user_id, known.device_id, refreshes=True, access_life=life)
             pair = SealedPair(self._sealed(refresh_token, login, now), sealed_for)
             devices.insert_tokens(
                 tx, known.user_id, known.device_id, tokens, parent_hash=token_hash, now=now, sealed=pair
@@ -168,7 +182,7 @@ class Devices:
             devices.seen(
                 tx, known.user_id, known.device_id, now=now, seen_from=client, network=network, user_agent=agent
             )
-            return login
+            return replace(login, scope=scope)
 
         # An exception would roll back the revocation of a stolen family, so the step returns the error.
         answer = await self._context.database.write(step)
@@ -202,10 +216,10 @@ class Devices:
         }
         return self._context.vault.seal(refresh_token, pair)
 
-    def _unsealed(self, refresh_token: str, sealed: bytes, user_id: str, device_id: str, now: int) -> Login:
+    def _unsealed(self, refresh_token: str, sealed: bytes, user_id: str, device_id: str, now: int, scope: str) -> Login:
         pair = json.loads(self._context.vault.unseal(refresh_token, sealed))
         left = max(1, pair["expires_at"] - now)
-        return Login(user_id, device_id, pair["access_token"], pair["refresh_token"], left)
+        return Login(user_id, device_id, pair["access_token"], pair["refresh_token"], left, scope)
 
     async def forget_sealed_pairs(self) -> None:
         """Delete the stored answers to refreshes that cannot be repeated any more."""
@@ -213,10 +227,11 @@ class Devices:
 
     async def log_out(self, requester: Requester, origin: Origin) -> None:
         """Log the requesting device out."""
-        await self._context.database.write(lambda tx: self._log_out(tx, requester.user_id, requester.device_id, origin))
+        await self._context.database.write(lambda tx: self.end(tx, requester.user_id, requester.device_id, origin))
         self._provisioning.hurry()
 
-    def _log_out(self, tx: Tx, user_id: str, device_id: str, origin: Origin) -> None:
+    def end(self, tx: Tx, user_id: str, device_id: str, origin: Origin) -> None:
+        """Log a device out. Doing it again is no error."""
         if devices.delete(tx, user_id, device_id):
             self._provisioning.devices_changed(tx, user_id)
             audit.note(tx, self._context, audit.Event.SIGNED_OUT, user_id, origin, device_id=device_id)
@@ -236,7 +251,7 @@ class Devices:
         self._provisioning.hurry()
 
     def open(self, tx: Tx, user_id: str, device: Device) -> Login:
-        """Log a device in. The transaction must have locked the account. Call `admit` before the client gets the tokens.
+        """Log a device in. The transaction must have locked the account. `Admission` must follow before the client gets the tokens.
 
         Raises Forbidden if the device is new and the account has reached its device limit.
         """
@@ -245,7 +260,8 @@ class Devices:
             self._refuse_one_more(tx, user_id)
         now = self._context.clock.now()
         device_id = device.device_id or self._context.entropy.letters(10)
-        login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes)
+        life = device.access_life or self._access_life
+        login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes, access_life=life)
         devices.open_device(
             tx,
             user_id=user_id,
@@ -260,31 +276,7 @@ class Devices:
         )
         origin = of_caller(now, device.client, device.user_agent)
         audit.note(tx, self._context, audit.Event.SIGNED_IN, user_id, origin, device_id=device_id)
-        return msgspec.structs.replace(login, new_name=device.display_name or "") if is_new else login
-
-    async def admit(self, login: Login, *, keeps_device: bool = False) -> Login:
-        """Let a homeserver beside us have the device that was logged in, and return `login`.
-
-        If that fails, the login is undone, and Unavailable is raised. Then a new device is deleted unless `keeps_device`. A known
-        one stays without tokens, because the homeserver has its keys.
-        """
-        try:
-            await self._provisioning.admit(login.user_id, login.device_id, login.new_name)
-        except Unavailable:
-            await self._context.database.write(lambda tx: self._undo(tx, login, keeps_device=keeps_device))
-            raise
-        return login
-
-    def _undo(self, tx: Tx, login: Login, *, keeps_device: bool) -> None:
-        user_id, device_id = login.user_id, login.device_id
-        token_hash = self._context.vault.hash_token(login.access_token)
-        if not devices.hold_device(tx, user_id, device_id) or devices.requester(tx, token_hash) is None:
-            return  # a later login has replaced this one
-        if login.new_name is not None and not keeps_device:
-            devices.delete(tx, user_id, device_id)
-        else:
-            devices.delete_tokens(tx, user_id, device_id, self._context.clock.now())
-        self._provisioning.devices_changed(tx, user_id)
+        return replace(login, new_name=device.display_name or "") if is_new else login
 
     @staticmethod
     def _refuse_one_more(tx: Tx, user_id: str) -> None:
@@ -300,7 +292,7 @@ class Devices:
     def open_again(self, tx: Tx, user_id: str, device_id: str, device: Device) -> Login:
         """Issue further tokens for a device that the transaction has locked. Its earlier tokens stay valid."""
         now = self._context.clock.now()
-        login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes)
+        login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes, access_life=self._access_life)
         devices.insert_tokens(tx, user_id, device_id, tokens, parent_hash=None, now=now)
         return login
 
@@ -361,6 +353,11 @@ class Devices:
         await self._context.database.write(step)
         return token, OPENID_LIFE // SECOND
 
+    async def is_app(self, requester: Requester) -> bool:
+        """Is this the device of an app of the OAuth 2.0 API?"""
+        found = await self._context.database.read(lambda tx: oauth.session(tx, requester.user_id, requester.device_id))
+        return found is not None
+
     # -- device list
 
     async def of(self, user_id: str, *, own: str | None = None) -> list[devices.Device]:
@@ -400,7 +397,7 @@ class Devices:
         def step(tx: Tx) -> None:
             grant.consume(tx)
             for device_id in device_ids:
-                self._log_out(tx, user_id, device_id, grant.origin)
+                self.end(tx, user_id, device_id, grant.origin)
 
         await self._context.database.write_aside(step)
         self._provisioning.hurry()
@@ -436,7 +433,7 @@ class Devices:
             self._to_note = noted | self._to_note
             raise
 
-    def _new_tokens(self, user_id: str, device_id: str, *, refreshes: bool) -> tuple[Login, Tokens]:
+    def _new_tokens(self, user_id: str, device_id: str, *, refreshes: bool, access_life: int) -> tuple[Login, Tokens]:
         entropy, hash_token = self._context.entropy, self._context.vault.hash_token
         access_token = entropy.token("tp_")
         if not refreshes:
@@ -444,9 +441,15 @@ class Devices:
         refresh_token = entropy.token("tpr_")
         now = self._context.clock.now()
         tokens = Tokens(
-            hash_token(access_token), now + self._access_life, hash_token(refresh_token), now + self._refresh_life
+            hash_token(access_token), now + access_life, hash_token(refresh_token), now + self._refresh_life
         )
-        return Login(user_id, device_id, access_token, refresh_token, self._access_life), tokens
+        return Login(user_id, device_id, access_token, refresh_token, access_life), tokens
+
+
+def allowed_scope(session: oauth.Session) -> Scope:
+    """What an app's session may do now: the administration only while its account is an administrator's."""
+    scope = parse_scope(session.scope)
+    return replace(scope, is_admin=scope.is_admin and session.admin_at is not None)
 
 
 def _refused(*, lives: bool) -> UnknownToken:

@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct
 
 from threepid.domain import audit
 from threepid.domain.accounts.accounts import Accounts, Named
+from threepid.domain.accounts.admission import Admission
 from threepid.domain.accounts.devices import Device, Devices, Login
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.authentication.failed_logins import FailedLogins
@@ -54,6 +55,7 @@ class Logins:
         devices: Devices,
         web_sessions: WebSessions,
         notices: Notices,
+        admission: Admission,
     ) -> None:
         """`accounts` finds the account, `passwords` checks its password, `devices` and `web_sessions` log in."""
         self._context = context
@@ -62,6 +64,7 @@ class Logins:
         self._devices = devices
         self._web_sessions = web_sessions
         self._notices = notices
+        self._admission = admission
         self._failed_logins = FailedLogins(context)
         self._tried: Counter[str] = Counter()
         """Number of guesses that this process is checking, by limit key."""
@@ -173,7 +176,7 @@ class Logins:
 
     async def log_in(self, named: Named, password: str, device: Device) -> Login:
         """Log a device in. Raises LimitExceeded, and Forbidden, alike for all wrong logins, or at the device limit."""
-        return await self._devices.admit(
+        return await self._admission.admit(
             await self._open(
                 named,
                 password,
@@ -256,7 +259,7 @@ class Logins:
         except (Forbidden, LimitExceeded) as error:
             self._failed_logins.note(by="login token", cause=error.cause, client=device.client)
             raise
-        return await self._devices.admit(login)
+        return await self._admission.admit(login)
 
 
 def _cause(account: Account | None, *, spent: bool) -> str:
