@@ -29,6 +29,7 @@ from threepid.domain.identity.associations import Associations
 from threepid.domain.identity.invites import Invites
 from threepid.domain.identity.lookup import Lookup
 from threepid.domain.identity.terms import Terms
+from threepid.domain.lifecycle.administration import Administration
 from threepid.domain.lifecycle.closing import Closing
 from threepid.domain.lifecycle.confirming import Confirming
 from threepid.domain.lifecycle.export import Export
@@ -71,6 +72,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
 
     settings: config.Accounts
     accounts: Accounts
+    administration: Administration
     bindings: Bindings
     closing: Closing
     confirming: Confirming
@@ -222,6 +224,7 @@ def _homeserver(
     return Homeserver(
         settings=settings,
         accounts=accounts,
+        administration=Administration(context, passwords, associations, provisioning),
         bindings=bindings,
         closing=Closing(context, notices, profiles, threepids, bindings, associations, provisioning),
         confirming=Confirming(context, validation, web_sessions),

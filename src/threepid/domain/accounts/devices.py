@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from threepid import config
 from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
 from threepid.domain import audit
+from threepid.domain.accounts.accounts import refuse_locked
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.grants import Grant
@@ -22,7 +23,7 @@ from threepid.domain.context import Context
 from threepid.domain.limits import known_network, network_of, take_authentication, take_openid_token
 from threepid.domain.origin import Origin, of_caller
 from threepid.i18n import Text
-from threepid.spec.errors import Forbidden, UnknownToken
+from threepid.spec.errors import Forbidden, UnknownToken, UserLocked
 from threepid.spec.oauth.scopes import Scope, parse_scope
 from threepid.storage import accounts, associations, devices, oauth, uia, web_sessions
 from threepid.storage.devices import Device as KnownDevice
@@ -107,10 +108,11 @@ class Devices:
 
     # -- tokens
 
-    async def whose_token(self, access_token: str) -> Requester | None:
+    async def whose_token(self, access_token: str, *, while_locked: bool = False) -> Requester | None:
         """The account and device of an access token, or None. Every check of an access token goes through here.
 
-        Raises UnknownToken with `soft_logout` if the token has expired or was revoked but its device still exists.
+        Raises UnknownToken with `soft_logout` if the token has expired or was revoked but its device still exists, and
+        UserLocked, unless `while_locked`, if the account is locked.
         https://spec.matrix.org/latest/client-server-api/#soft-logout
         """
         token_hash = self._context.vault.hash_token(access_token)
@@ -120,6 +122,8 @@ class Devices:
             if await self._context.database.read(lambda tx: devices.has_ended(tx, token_hash, now - ENDED_KEPT)):
                 raise UnknownToken(Text("The access token was revoked."), soft_logout=True)
             return None
+        if found.locked_at is not None and not while_locked:
+            raise UserLocked
         if found.expires_at is not None:
             # A token that expires later than any new one was issued by a clock that was ahead: it counts as expired.
             if not now < found.expires_at <= now + self._longest_access_life + SKEW:
@@ -138,7 +142,7 @@ class Devices:
         return devices.requester(tx, token_hash) is not None or devices.has_ended(tx, token_hash, now - ENDED_KEPT)
 
     async def refresh(self, refresh_token: str, *, client: str, user_agent: str, client_id: str | None = None) -> Login:
-        """Exchange a refresh token. Raises UnknownToken and LimitExceeded. A spent token revokes all tokens of its device.
+        """Exchange a refresh token. Raises UnknownToken, UserLocked and LimitExceeded. A spent token revokes all tokens of its device.
 
         `client_id` is the app of the OAuth 2.0 API that must own the token; None for the old login.
         For `REPEATABLE` the same caller gets the same answer again, because two tabs of a browser may refresh at once.
@@ -153,6 +157,7 @@ class Devices:
             known = self._held_refresh_token(tx, token_hash)
             if known is None:
                 return _refused(lives=devices.has_ended(tx, token_hash, now - ENDED_KEPT))
+            refuse_locked(tx, known.user_id)
             session = oauth.session(tx, known.user_id, known.device_id)
             if (session.client_id if session else None) != client_id:
                 return _refused(lives=False)

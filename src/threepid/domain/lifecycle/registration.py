@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from threepid import config
 from threepid.domain import audit
-from threepid.domain.accounts.accounts import in_small_letters
+from threepid.domain.accounts.accounts import in_small_letters, refuse_locked
 from threepid.domain.accounts.admission import Admission
 from threepid.domain.accounts.devices import Device, Devices, Login
 from threepid.domain.accounts.provisioning import Provisioning
@@ -230,6 +230,7 @@ class Registration:
                 or not uia.take_repeat(tx, id_hash)
             ):
                 raise _finished()
+            refuse_locked(tx, user_id)
             return self._devices.open_again(tx, user_id, device_id, device)
 
         return await self._admission.admit(await self._context.database.write(step))

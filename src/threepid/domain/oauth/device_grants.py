@@ -21,7 +21,7 @@ from threepid.domain.oauth.sessions import AppSessions
 from threepid.domain.oauth.tokens import Caller
 from threepid.domain.origin import Origin
 from threepid.i18n import Text
-from threepid.spec.errors import Forbidden
+from threepid.spec.errors import Forbidden, UserLocked
 from threepid.spec.oauth.clients import DEVICE_CODE
 from threepid.spec.oauth.errors import (
     AccessDenied,
@@ -177,7 +177,7 @@ class DeviceGrants:
         # An exception would roll back that the device asked, so the step returns the error.
         try:
             answer = await self._context.database.write(step)
-        except Forbidden as error:
+        except (Forbidden, UserLocked) as error:
             raise AccessDenied(cause=error.cause) from None
         if isinstance(answer, OAuthError):
             raise answer

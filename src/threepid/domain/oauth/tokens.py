@@ -18,7 +18,7 @@ from threepid.domain.oauth.clients import known_client
 from threepid.domain.oauth.consent import CODE_LIFE
 from threepid.domain.oauth.sessions import AppSessions
 from threepid.domain.origin import Origin, of_caller
-from threepid.spec.errors import Forbidden, Unavailable, UnknownToken
+from threepid.spec.errors import Forbidden, Unavailable, UnknownToken, UserLocked
 from threepid.spec.oauth import pkce
 from threepid.spec.oauth.errors import InvalidGrant
 from threepid.spec.oauth.scopes import parse_scope
@@ -94,6 +94,8 @@ class AppTokens:
         # An exception would roll the end of a replayed code's session back, so the step returns the error.
         try:
             answer = await self._context.database.write(step)
+        except UserLocked:
+            raise InvalidGrant("The account is locked.") from None
         except Forbidden as error:
             raise InvalidGrant("The account has too many devices.", cause=error.cause) from None
         if isinstance(answer, InvalidGrant):
@@ -120,8 +122,8 @@ class AppTokens:
             return await self._devices.refresh(
                 refresh_token, client=caller.client, user_agent=caller.user_agent, client_id=client_id
             )
-        except UnknownToken:
-            raise InvalidGrant(cause="no such refresh token, or not of this client") from None
+        except (UnknownToken, UserLocked):
+            raise InvalidGrant(cause="no such refresh token, or not of this client, or of a locked account") from None
 
     async def revoke(self, token: str, origin: Origin) -> None:
         """End the session of an access or refresh token. An unknown token is no error: it is not valid, as the caller wants.
