@@ -167,5 +167,5 @@ def signed_out_cookies() -> tuple[Cookie, ...]:
 
 
 def local_path(path: str) -> str:
-    """`path` if it is a page of the portal or the authorization of an app, else the start page: nobody is sent to another site."""
+    """`path` if it is a page of the portal or an app's authorization, else the start page: nobody is sent to another site."""
     return path if _OURS.fullmatch(path) else HOME

@@ -155,12 +155,11 @@ class Devices:
 
         def step(tx: Tx) -> Login | UnknownToken:
             known = self._held_refresh_token(tx, token_hash)
-            if known is None:
-                return _refused(lives=devices.has_ended(tx, token_hash, now - ENDED_KEPT))
+            session = None if known is None else oauth.session(tx, known.user_id, known.device_id)
+            if known is None or (session.client_id if session else None) != client_id:
+                ended = known is None and devices.has_ended(tx, token_hash, now - ENDED_KEPT)
+                return _refused(lives=ended)
             refuse_locked(tx, known.user_id)
-            session = oauth.session(tx, known.user_id, known.device_id)
-            if (session.client_id if session else None) != client_id:
-                return _refused(lives=False)
             scope = str(allowed_scope(session)) if session else ""
             # The clock may have been ahead, so the time of the answer is limited in both directions.
             after, before = now - REPEATABLE, now + REPEATABLE

@@ -165,14 +165,9 @@ class DeviceGrants:
                 return InvalidGrant(cause="the device code was used before")
             if not now < found.expires_at <= now + LIFE + SKEW:
                 return ExpiredToken("The device code has expired.")
-            if found.denied_at is not None:
-                return AccessDenied("The person did not allow it.")
-            if found.allowed_at is not None and found.user_id is not None:
+            if found.allowed_at is not None:
                 return self._open(tx, found, device_hash, caller)
-            if before.polled_at is not None and 0 <= now - before.polled_at < before.poll_interval - _EARLY:
-                oauth.slow_down(tx, device_hash, min(before.poll_interval + _MORE, _LONGEST_INTERVAL))
-                return SlowDown("The device asks too often.")
-            return AuthorizationPending("The person has not decided yet.")
+            return _undecided(tx, device_hash, before, found, now)
 
         # An exception would roll back that the device asked, so the step returns the error.
         try:
@@ -201,6 +196,16 @@ class DeviceGrants:
 
     def _hash(self, letters: str) -> bytes:
         return self._context.vault.hash_code("user code", letters)
+
+
+def _undecided(tx: Tx, device_hash: bytes, before: oauth.DeviceGrant, found: oauth.DeviceGrant, now: int) -> OAuthError:
+    """What a device is told that nobody has allowed. `before` says when it asked the last time."""
+    if found.denied_at is not None:
+        return AccessDenied("The person did not allow it.")
+    if before.polled_at is not None and 0 <= now - before.polled_at < before.poll_interval - _EARLY:
+        oauth.slow_down(tx, device_hash, min(before.poll_interval + _MORE, _LONGEST_INTERVAL))
+        return SlowDown("The device asks too often.")
+    return AuthorizationPending("The person has not decided yet.")
 
 
 def _letters(typed: str) -> str:

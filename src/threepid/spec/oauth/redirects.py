@@ -67,27 +67,27 @@ def is_at_or_below(host: str, base: str) -> bool:
 def why_not_registrable(uri: str, *, base: str, native: bool) -> str | None:
     """Why a client at the host `base` may not register this redirect URI; None if it may."""
     if "#" in uri:
-        return "a redirect URI has no fragment"
+        return "it has a fragment"
     if not _URI.fullmatch(uri):
-        return "a redirect URI has only the characters of RFC 3986"
-    web = parse_web_uri(uri)
+        return "it has characters that no URI of RFC 3986 has"
     if any(name in _OURS for name, _ in parse_qsl(uri.partition("?")[2], keep_blank_values=True)):
-        return "the query of a redirect URI has no parameter of the answer"
+        return "its query has a parameter of the answer"
+    web = parse_web_uri(uri)
     if web is not None and web.scheme == "https" and is_at_or_below(web.host, base):
         return None
-    if not native:
-        return "a redirect URI of a web client is https, on the host of client_uri or below it"
+    return _why_not_native(uri, web, base) if native else "it is not https on the host of client_uri or below it"
+
+
+def _why_not_native(uri: str, web: WebUri | None, base: str) -> str | None:
     if web is not None and web.scheme == "http" and web.host in _LOOPBACK:
-        return None if web.port is None else "a redirect URI on loopback is registered without a port"
+        return None if web.port is None else "on loopback it has no port, because any port is accepted later"
     private = _PRIVATE.fullmatch(uri)
-    if private is not None and not _DOT_SEGMENT.search(private["path"]):
-        home = ".".join(reversed(base.split(".")))
-        if private["scheme"] == home or private["scheme"].startswith(f"{home}."):
-            return None
-        return "a private scheme begins with the reversed host of client_uri"
-    return (
-        "a redirect URI of a native client is https, http on loopback, or has a private scheme with at most one slash"
-    )
+    home = ".".join(reversed(base.split(".")))
+    if private is None or _DOT_SEGMENT.search(private["path"]):
+        return "it is neither https, nor http on loopback, nor has a private scheme with at most one slash"
+    if private["scheme"] != home and not private["scheme"].startswith(f"{home}."):
+        return "its private scheme does not begin with the reversed host of client_uri"
+    return None
 
 
 def is_registered(uri: str, registered: Iterable[str]) -> bool:

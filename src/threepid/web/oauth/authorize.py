@@ -97,7 +97,7 @@ async def _ask(visit: Visit, wish: Wish, user_id: str, *, error: Forbidden | Non
         replaces=await visit.oauth.consents.knows_device(user_id, wish.scope.device_id),
         terms=client.link("tos_uri", visit.languages),
         privacy=client.link("policy_uri", visit.languages),
-        here=_here(visit),
+        again=_here(visit),
         problem=error.text if error else None,
     )
 
