@@ -51,6 +51,7 @@ class Event(StrEnum):
     LOCKED = "locked"
     UNLOCKED = "unlocked"
     REACTIVATED = "reactivated"
+    KEY_RESET_ALLOWED = "key_reset_allowed"
     ADMIN_CHANGED = "admin_changed"
 
 

@@ -15,8 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from threepid.clock import DAY, SECOND
-from threepid.domain import outbox
+from threepid.domain import audit, outbox
 from threepid.domain.addresses import Email
+from threepid.domain.authentication.grants import Grant
 from threepid.domain.context import Context
 from threepid.domain.outbox import Recipient, Urgency
 from threepid.i18n import Text
@@ -159,10 +160,19 @@ class Provisioning:
             if error.errcode != "M_NOT_FOUND":
                 raise Unavailable(cause=f"homeserver: {error}") from error
 
-    async def allow_cross_signing_reset(self, user_id: str) -> None:
-        """Let the owner replace the cross-signing keys once in the next ten minutes. Raises Unavailable."""
+    async def allow_cross_signing_reset(self, user_id: str, grant: Grant) -> None:
+        """Let the owner replace the cross-signing keys once in the next ten minutes, and use `grant` up.
+
+        Raises Forbidden, and Unavailable.
+        """
         if self._synapse is None:
             return
+
+        def step(tx: Tx) -> None:
+            grant.consume(tx)
+            audit.note(tx, self._context, audit.Event.KEY_RESET_ALLOWED, user_id, grant.origin)
+
+        await self._context.database.write(step)
         try:
             await self._synapse.allow_cross_signing_reset(_localpart(user_id))
         except (RemoteError, RemoteRefused) as error:

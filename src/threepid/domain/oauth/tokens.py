@@ -99,9 +99,13 @@ class AppTokens:
         if isinstance(answer, InvalidGrant):
             self._provisioning.hurry()
             raise answer
+        return await self._admitted(answer, code_hash)
+
+    async def _admitted(self, login: Login, code_hash: bytes) -> Login:
+        """Let a homeserver beside us have the device. If that fails, the login is undone, and its code works again."""
         try:
-            return await self._admission.admit(answer)
-        except Unavailable:  # the session was undone, so the app may try again
+            return await self._admission.admit(login)
+        except Unavailable:
             await self._context.database.write(lambda tx: oauth.release_code(tx, code_hash))
             raise
 

@@ -35,6 +35,7 @@ EVENTS: Final[Mapping[Event, Text]] = {
     Event.LOCKED: Text("The account was locked"),
     Event.UNLOCKED: Text("The account was unlocked"),
     Event.REACTIVATED: Text("The account was opened again"),
+    Event.KEY_RESET_ALLOWED: Text("A reset of the identity was allowed"),
     Event.ADMIN_CHANGED: Text("The right to administer the server was given or taken"),
 }
 """What the log calls each event."""
