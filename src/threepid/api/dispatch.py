@@ -110,9 +110,8 @@ def oauth_error_answer(error: MatrixError) -> Answer:
 
 def _on_account_pages(base: str) -> Text:
     """What an app is told that may not do something: on which page its person can do it."""
-    return Text(
-        "This app can't do that. Do it on the pages of your account: %(url)s", url=f"{base.rstrip('/')}{MANAGE}"
-    )
+    url = f"{base.rstrip('/')}{MANAGE}"
+    return Text("This app can't do that. Do it on the pages of your account: %(url)s", url=url)
 
 
 FALLBACKS: Final = Fallbacks(

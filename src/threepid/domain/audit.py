@@ -52,7 +52,8 @@ class Event(StrEnum):
     UNLOCKED = "unlocked"
     REACTIVATED = "reactivated"
     KEY_RESET_ALLOWED = "key_reset_allowed"
-    ADMIN_CHANGED = "admin_changed"
+    ADMIN_GRANTED = "admin_granted"
+    ADMIN_REVOKED = "admin_revoked"
 
 
 class CallerKind(StrEnum):
