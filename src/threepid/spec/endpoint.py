@@ -60,6 +60,13 @@ class Beside(Enum):
     HIDDEN = "this server, for the homeserver alone"
 
 
+class Forwards(Enum):
+    """Requests to an endpoint that a homeserver beside us answers, because application services send them."""
+
+    APPLICATION_SERVICE_BODY = "a body of the type m.login.application_service"
+    UNKNOWN_TOKEN = "an access token that is not ours"  # noqa: S105 - not a token
+
+
 class Path(Struct, frozen=True):
     """One version of an endpoint's path, with variables in braces."""
 
@@ -118,6 +125,7 @@ class Endpoint:
         for_apps: bool,
         while_locked: bool,
         beside: Beside,
+        forwards: Forwards | None,
     ) -> None:
         """Read the types of the call, body, query and answer from the handler's annotations."""
         self.method = method
@@ -135,6 +143,7 @@ class Endpoint:
         self.switch = switch
         self.while_locked = while_locked
         self.beside = beside
+        self.forwards = forwards
         self.for_apps = for_apps and uia is None
         self.name = handler.__name__
         self.doc = inspect.getdoc(handler) or ""
@@ -170,6 +179,7 @@ def endpoint(
     switch: str | None = None,
     while_locked: bool = False,
     beside: Beside = Beside.HERE,
+    forwards: Forwards | None = None,
     for_apps: bool = True,
 ) -> Callable[[Handler], Endpoint]:
     """Declare that the decorated coroutine function answers `method` on `paths`.
@@ -179,7 +189,7 @@ def endpoint(
     requires User-Interactive Authentication. `before_terms` allows users who have not accepted the terms. `query_token` accepts
     the token in the query, whatever `server.query_token` says. `max_body` is in bytes. `switch` is the setting that enables it.
     `while_locked` serves locked accounts, too.
-    `beside` is who answers it where a homeserver has the rooms.
+    `beside` is who answers it where a homeserver has the rooms, and `forwards` are the requests that go on to it.
     Without `for_apps`, and with `uia`, tokens of the OAuth 2.0 API are rejected: their people use the account pages.
     """
 
@@ -200,6 +210,7 @@ def endpoint(
             switch=switch,
             while_locked=while_locked,
             beside=beside,
+            forwards=forwards,
             for_apps=for_apps,
         )
 

@@ -6,7 +6,7 @@ from threepid.api.call import UserCall
 from threepid.domain.accounts.devices import KnownDevice
 from threepid.i18n import Text
 from threepid.spec import errors
-from threepid.spec.endpoint import Auth, Beside, client, endpoint
+from threepid.spec.endpoint import Auth, Beside, Forwards, client, endpoint
 from threepid.spec.types import DeviceId, DisplayName
 from threepid.spec.uia import PASSWORD, AuthData, Operation
 
@@ -94,6 +94,7 @@ async def rename_device(call: UserCall, body: Rename, device_id: str) -> None:
     client("/devices/{device_id}", "r0", "v3", "unstable"),
     auth=Auth.ACCESS_TOKEN,
     uia=Operation.DELETE_DEVICE,
+    forwards=Forwards.UNKNOWN_TOKEN,
     errors=(errors.Forbidden,),
 )
 async def delete_device(call: UserCall, body: DeleteDevice, device_id: str) -> None:
