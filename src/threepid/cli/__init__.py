@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from threepid import __version__
-from threepid.cli import accounts, configuration, invites, keys, messages, outbox, peppers, registration_tokens, serving
+from threepid.cli import (
+    accounts,
+    configuration,
+    invites,
+    keys,
+    messages,
+    outbox,
+    peppers,
+    proxy,
+    registration_tokens,
+    serving,
+)
 from threepid.cli.common import err, out, sentence
 
 app = typer.Typer(
@@ -22,6 +33,7 @@ app.add_typer(outbox.app, name="outbox")
 app.add_typer(messages.app, name="message")
 app.add_typer(keys.app, name="keys")
 app.add_typer(peppers.app, name="pepper")
+app.add_typer(proxy.app, name="proxy")
 
 
 def main() -> None:
