@@ -1,6 +1,7 @@
 # make run     set up and start a development server
 # make test    set up and run the tests on SQLite
 # make check   everything that a change must pass: format, lint, types, imports, tests on SQLite and PostgreSQL
+# make synapse install the Synapse that some tests start; without it they are skipped
 # make bench   measure; prints ratios to a floor in the same run
 # make dist    build the wheel and the source distribution into dist/
 # make release check, build, and write a bill of materials; TAG=yes also sets the tag of the version
@@ -10,12 +11,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 NODE_FOLDERS := tests/clients/matrix_js_sdk tests/browser/axe_core
+SYNAPSE := build/synapse-venv
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Tests start hundreds of processes: each module is compiled once, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test check format lint types imports bench docs dist release lock clean
+.PHONY: run test check synapse format lint types imports bench docs dist release lock clean
 
 run: $(VENV)/.run
 	$(BIN)/threepid serve
@@ -24,10 +26,12 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest -m alone
 
-check: $(VENV)/.dev lint types imports
-	scripts/system-packages postgresql strace curl systemd nginx chromium fonts-droid-fallback nodejs npm
+check: $(VENV)/.dev $(SYNAPSE)/.installed lint types imports
+	scripts/system-packages postgresql strace curl systemd nginx caddy chromium fonts-droid-fallback nodejs npm
 	$(BIN)/python -m pytest --postgres -n auto --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest --postgres -m alone
+
+synapse: $(SYNAPSE)/.installed
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format src tests bench
@@ -65,6 +69,8 @@ lock:
 	    --group pyproject.toml:build -o requirements/build.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 	    --group build --group dev pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	    requirements/synapse.in -o requirements/synapse.txt
 	for folder in $(NODE_FOLDERS); do (cd $$folder && npm update --package-lock-only --ignore-scripts --no-audit --no-fund) || exit 1; done
 
 clean:
@@ -80,4 +86,9 @@ $(VENV)/.run: requirements/run.txt requirements/build.txt pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	$(PIP) install --require-hashes -r requirements/dev.txt
+	touch $@
+
+$(SYNAPSE)/.installed: requirements/synapse.txt
+	test -x $(SYNAPSE)/bin/python || $(PYTHON) -m venv $(SYNAPSE)
+	$(SYNAPSE)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/synapse.txt
 	touch $@

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from threepid.api.call import BounceCall, Call, HomeserverCall, IdentityCall, MaybeUserCall, SignedCall, UserCall
+from threepid.api.forwarding import forwarding
 from threepid.domain.services import Services
 from threepid.http.authentication import bearer_token, identity_user, requester
 from threepid.http.exchange import Answer, Fallbacks, Handle, Headers, Request, Route
@@ -50,8 +51,8 @@ EVERYWHERE: Final = (
 """Errors that every endpoint may return, besides those of its authentication."""
 _OF_AUTHENTICATION: Final = {
     Auth.NONE: (),
-    Auth.ACCESS_TOKEN: (errors.MissingToken, errors.UnknownToken),
-    Auth.OPTIONAL_ACCESS_TOKEN: (errors.UnknownToken,),
+    Auth.ACCESS_TOKEN: (errors.MissingToken, errors.UnknownToken, errors.UserLocked),
+    Auth.OPTIONAL_ACCESS_TOKEN: (errors.UnknownToken, errors.UserLocked),
     Auth.IDENTITY_TOKEN: (errors.Unauthorized, errors.TermsNotSigned),
     Auth.OPTIONAL_SIGNATURE: (errors.Unauthorized,),
     Auth.BOUNCE_SECRET: (errors.Unauthorized,),
@@ -74,6 +75,7 @@ class Dispatcher:
 
     def __init__(self, services: Services, endpoints: Iterable[Endpoint], *, strict: bool = False) -> None:
         """`strict`, for tests, raises AssertionError for an error that its endpoint does not declare."""
+        self._services = services
         self._operations = [
             _Operation(services, endpoint, path, strict=strict) for endpoint in endpoints for path in endpoint.paths
         ]
@@ -82,8 +84,14 @@ class Dispatcher:
         """One route for each path."""
         by_template: dict[str, dict[str, Handle]] = {}
         for operation in self._operations:
-            by_template.setdefault(operation.path.template, {})[operation.endpoint.method] = operation.handle
+            by_template.setdefault(operation.path.template, {})[operation.endpoint.method] = self._handle(operation)
         return [Route(template, handlers, preflight) for template, handlers in by_template.items()]
+
+    def _handle(self, operation: "_Operation") -> Handle:
+        homeserver = self._services.homeserver
+        if homeserver is None or homeserver.provisioning.synapse is None or operation.endpoint.forwards is None:
+            return operation.handle
+        return forwarding(homeserver, operation.endpoint, operation.handle, headers=_HEADERS, fail=error_answer)
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Requests and failures (5xx) so far, by the endpoint's name."""
@@ -213,7 +221,9 @@ class _Operation:
             )
             return {"user_id": user_id, "token": token or ""}
         homeserver = self._services.require_homeserver()
-        device = await requester(homeserver, token, required=auth is Auth.ACCESS_TOKEN)
+        device = await requester(
+            homeserver, token, required=auth is Auth.ACCESS_TOKEN, while_locked=self.endpoint.while_locked
+        )
         if device is not None and not self.endpoint.for_apps and await homeserver.devices.is_app(device):
             raise errors.Forbidden(_on_account_pages(self._services.context.config.server.public_base_url))
         if device is not None and homeserver.devices.unnoticed(device):

@@ -16,6 +16,7 @@ from threepid.cli import (
     messages,
     outbox,
     peppers,
+    proxy,
     registration_tokens,
     serving,
     suppressions,
@@ -38,6 +39,7 @@ app.add_typer(suppressions.app, name="suppressions")
 app.add_typer(messages.app, name="message")
 app.add_typer(keys.app, name="keys")
 app.add_typer(peppers.app, name="pepper")
+app.add_typer(proxy.app, name="proxy")
 
 
 def main() -> None:

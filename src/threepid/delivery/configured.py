@@ -9,6 +9,7 @@ from threepid.delivery.email import Mailer
 from threepid.delivery.job import JobType
 from threepid.delivery.jobs.callbacks import callbacks
 from threepid.delivery.jobs.messages import mails, text_messages
+from threepid.delivery.jobs.provisioning import provisioning_jobs
 from threepid.delivery.jobs.unbinds import unbinds
 from threepid.delivery.local import DevelopmentMailbox
 from threepid.delivery.preview import previews
@@ -25,6 +26,7 @@ def job_types(services: Services) -> list[JobType]:
     found = message_types(context.config, context.database, context.clock, services.bounces.envelope.sender)
     if services.homeserver is not None:
         found.append(unbinds(services.homeserver.bindings.requests))
+        found.append(provisioning_jobs(services.homeserver.provisioning))
     if services.identity is not None:
         found.append(callbacks(services.identity.invites))
     return found

@@ -48,6 +48,10 @@ class Event(StrEnum):
     NOTICES_CHANGED = "notices_changed"
     LANGUAGE_CHANGED = "language_changed"
     DEACTIVATED = "deactivated"
+    LOCKED = "locked"
+    UNLOCKED = "unlocked"
+    REACTIVATED = "reactivated"
+    KEY_RESET_ALLOWED = "key_reset_allowed"
     ADMIN_GRANTED = "admin_granted"
     ADMIN_REVOKED = "admin_revoked"
 

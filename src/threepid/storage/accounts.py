@@ -15,6 +15,7 @@ class Account(Struct, frozen=True):
     password_hash: str | None
     created_at: int
     deactivated_at: int | None
+    locked_at: int | None
 
 
 class AccountSummary(Struct, frozen=True):
@@ -23,6 +24,7 @@ class AccountSummary(Struct, frozen=True):
     user_id: str
     created_at: int
     deactivated_at: int | None
+    locked_at: int | None
     contacts: int
 
 
@@ -73,6 +75,21 @@ def hold_password(tx: Tx, user_id: str, password_hash: str) -> bool:
 def deactivate(tx: Tx, user_id: str, now: int) -> bool:
     """Deactivate the account; False if it was deactivated before."""
     return tx.run(_sql.deactivate, AT_MOST_ONE, user_id=user_id, now=now) == 1
+
+
+def reactivate(tx: Tx, user_id: str) -> bool:
+    """Undo the deactivation of the account, which then has no password; False if it is not deactivated."""
+    return tx.run(_sql.reactivate, AT_MOST_ONE, user_id=user_id) == 1
+
+
+def set_locked(tx: Tx, user_id: str, locked_at: int | None) -> bool:
+    """Lock the account at this time, or unlock it with None; False if that changes nothing, or it is deactivated."""
+    return tx.run(_sql.set_locked, AT_MOST_ONE, user_id=user_id, locked_at=locked_at) == 1
+
+
+def is_locked(tx: Tx, user_id: str) -> bool:
+    """Has an operator locked the account?"""
+    return tx.value(_sql.is_locked, user_id=user_id) is not None
 
 
 def is_admin(tx: Tx, user_id: str) -> bool:

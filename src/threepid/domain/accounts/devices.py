@@ -14,14 +14,16 @@ from msgspec.structs import replace
 from threepid import config
 from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
 from threepid.domain import audit
+from threepid.domain.accounts.accounts import refuse_locked
 from threepid.domain.accounts.notices import Notices
+from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.uia import subjects_of
 from threepid.domain.context import Context
 from threepid.domain.limits import known_network, network_of, take_authentication, take_openid_token
 from threepid.domain.origin import Origin, of_caller
 from threepid.i18n import Text
-from threepid.spec.errors import Forbidden, UnknownToken
+from threepid.spec.errors import Forbidden, UnknownToken, UserLocked
 from threepid.spec.oauth.scopes import Scope, parse_scope
 from threepid.storage import accounts, associations, devices, oauth, uia, web_sessions
 from threepid.storage.devices import Device as KnownDevice
@@ -83,6 +85,8 @@ class Login(Struct, frozen=True):
     access_token: str
     refresh_token: str | None = None
     expires_in_ms: int | None = None
+    new_name: str | None = None
+    """The name of a new device; None if the device was known."""
     scope: str = ""
     """What an app of the OAuth 2.0 API may do; '' for the old login."""
 
@@ -90,10 +94,13 @@ class Login(Struct, frozen=True):
 class Devices:
     """The devices of this server's accounts."""
 
-    def __init__(self, context: Context, settings: config.Accounts, notices: Notices) -> None:
-        """`settings` say how long tokens live."""
+    def __init__(
+        self, context: Context, settings: config.Accounts, notices: Notices, provisioning: Provisioning
+    ) -> None:
+        """`settings` say how long tokens live; `provisioning` tells a homeserver beside us of devices."""
         self._context = context
         self._notices = notices
+        self._provisioning = provisioning
         self._access_life = settings.access_token_minutes * MINUTE
         self._app_access_life = context.config.oauth.access_token_seconds * SECOND
         self._longest_access_life = max(self._access_life, self._app_access_life)
@@ -105,10 +112,11 @@ class Devices:
 
     # -- tokens
 
-    async def whose_token(self, access_token: str) -> Requester | None:
+    async def whose_token(self, access_token: str, *, while_locked: bool = False) -> Requester | None:
         """The account and device of an access token, or None. Every check of an access token goes through here.
 
-        Raises UnknownToken with `soft_logout` if the token has expired or was revoked but its device still exists.
+        Raises UnknownToken with `soft_logout` if the token has expired or was revoked but its device still exists, and
+        UserLocked, unless `while_locked`, if the account is locked.
         https://spec.matrix.org/latest/client-server-api/#soft-logout
         """
         token_hash = self._context.vault.hash_token(access_token)
@@ -118,6 +126,8 @@ class Devices:
             if await self._context.database.read(lambda tx: devices.has_ended(tx, token_hash, now - ENDED_KEPT)):
                 raise UnknownToken(Text("The access token was revoked."), soft_logout=True)
             return None
+        if found.locked_at is not None and not while_locked:
+            raise UserLocked
         if found.expires_at is not None:
             # A token that expires later than any new one was issued by a clock that was ahead: it counts as expired.
             if not now < found.expires_at <= now + self._longest_access_life + SKEW:
@@ -136,7 +146,7 @@ class Devices:
         return devices.requester(tx, token_hash) is not None or devices.has_ended(tx, token_hash, now - ENDED_KEPT)
 
     async def refresh(self, refresh_token: str, *, client: str, user_agent: str, client_id: str | None = None) -> Login:
-        """Exchange a refresh token. Raises UnknownToken and LimitExceeded. A spent token revokes all tokens of its device.
+        """Exchange a refresh token. A spent one revokes all tokens of its device. Raises UnknownToken, UserLocked, LimitExceeded.
 
         `client_id` is the app of the OAuth 2.0 API that must own the token; None for the old login.
         For `REPEATABLE` the same caller gets the same answer again, because two tabs of a browser may refresh at once.
@@ -153,6 +163,7 @@ class Devices:
             if known is None or (session.client_id if session else None) != client_id:
                 ended = known is None and devices.has_ended(tx, token_hash, now - ENDED_KEPT)
                 return _refused(lives=ended)
+            refuse_locked(tx, known.user_id)
             scope = str(allowed_scope(session)) if session else ""
             # The clock may have been ahead, so the time of the answer is limited in both directions.
             after, before = now - REPEATABLE, now + REPEATABLE
@@ -225,10 +236,12 @@ class Devices:
     async def log_out(self, requester: Requester, origin: Origin) -> None:
         """Log the requesting device out."""
         await self._context.database.write(lambda tx: self.end(tx, requester.user_id, requester.device_id, origin))
+        self._provisioning.hurry()
 
     def end(self, tx: Tx, user_id: str, device_id: str, origin: Origin) -> None:
         """Log a device out. Doing it again is no error."""
         if devices.delete(tx, user_id, device_id):
+            self._provisioning.devices_changed(tx, user_id)
             audit.note(tx, self._context, audit.Event.SIGNED_OUT, user_id, origin, device_id=device_id)
 
     async def log_out_everywhere(self, user_id: str, origin: Origin) -> None:
@@ -239,16 +252,20 @@ class Devices:
             web_sessions.delete_of_user(tx, user_id)
             associations.delete_tokens(tx, user_id)
             uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
+            self._provisioning.devices_changed(tx, user_id)
             audit.note(tx, self._context, audit.Event.SIGNED_OUT_EVERYWHERE, user_id, origin)
 
         await self._context.database.write_aside(step)
+        self._provisioning.hurry()
 
     def open(self, tx: Tx, user_id: str, device: Device) -> Login:
         """Log a device in. The transaction must have locked the account.
 
+        `Admission` must follow before the client gets the tokens.
         Raises Forbidden if the device is new and the account has reached its device limit.
         """
-        if device.device_id is None or devices.get(tx, user_id, device.device_id) is None:
+        is_new = device.device_id is None or devices.get(tx, user_id, device.device_id) is None
+        if is_new:
             self._refuse_one_more(tx, user_id)
         now = self._context.clock.now()
         device_id = device.device_id or self._context.entropy.letters(10)
@@ -268,7 +285,7 @@ class Devices:
         )
         origin = of_caller(now, device.client, device.user_agent)
         audit.note(tx, self._context, audit.Event.SIGNED_IN, user_id, origin, device_id=device_id)
-        return login
+        return replace(login, new_name=device.display_name or "") if is_new else login
 
     @staticmethod
     def _refuse_one_more(tx: Tx, user_id: str) -> None:
@@ -386,6 +403,7 @@ class Devices:
                 self.end(tx, user_id, device_id, grant.origin)
 
         await self._context.database.write_aside(step)
+        self._provisioning.hurry()
 
     def unnoticed(self, requester: Requester) -> bool:
         """Has this process not seen the device in the last hour?"""

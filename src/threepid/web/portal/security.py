@@ -32,6 +32,10 @@ EVENTS: Final[Mapping[Event, Text]] = {
     Event.NOTICES_CHANGED: Text("Notices were switched on or off"),
     Event.LANGUAGE_CHANGED: Text("The language was changed"),
     Event.DEACTIVATED: Text("The account was closed"),
+    Event.LOCKED: Text("The account was locked"),
+    Event.UNLOCKED: Text("The account was unlocked"),
+    Event.REACTIVATED: Text("The account was opened again"),
+    Event.KEY_RESET_ALLOWED: Text("A reset of the identity was allowed"),
     Event.ADMIN_GRANTED: Text("The account may administer the server"),
     Event.ADMIN_REVOKED: Text("The account may not administer the server any more"),
 }
