@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from threepid import __version__
-from threepid.cli import accounts, configuration, invites, keys, messages, outbox, peppers, registration_tokens, serving
+from threepid.cli import (
+    accounts,
+    configuration,
+    imports,
+    invites,
+    keys,
+    messages,
+    outbox,
+    peppers,
+    registration_tokens,
+    serving,
+)
 from threepid.cli.common import err, out, sentence
 
 app = typer.Typer(
@@ -16,6 +27,7 @@ app.command()(serving.serve)
 app.command()(serving.migrate)
 app.add_typer(configuration.app, name="config")
 app.add_typer(accounts.app, name="account")
+app.add_typer(imports.app, name="import")
 app.add_typer(registration_tokens.app, name="registration-token")
 app.add_typer(invites.app, name="invites")
 app.add_typer(outbox.app, name="outbox")

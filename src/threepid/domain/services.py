@@ -35,6 +35,7 @@ from threepid.domain.lifecycle.sessions import Sessions
 from threepid.domain.lifecycle.sign_ups import SignUps
 from threepid.domain.queue import Queue
 from threepid.domain.secrets.keys import Keyring
+from threepid.domain.secrets.password_peppers import PasswordPeppers
 from threepid.domain.secrets.passwords import Hasher, Passwords
 from threepid.domain.validation.sessions import Validation
 from threepid.remote.captcha import Captcha
@@ -147,7 +148,8 @@ def _homeserver(
     hasher: Hasher,
 ) -> Homeserver:
     """The homeserver of `[accounts]`. `associations` and `terms` are our own identity server's, if there is one."""
-    passwords = Passwords(context.clock, context.config.policy, hasher)
+    peppers = PasswordPeppers(Path(context.config.server.data_dir) / "keys")
+    passwords = Passwords(context.clock, context.config.policy, hasher, peppers)
     notices = Notices(context, settings)
     devices = Devices(context, settings, notices)
     registration_tokens = RegistrationTokens(context)
