@@ -17,6 +17,7 @@ from threepid.domain.authentication.uia import IDLE
 from threepid.domain.context import Context
 from threepid.domain.identity.invites import INVITES_KEPT
 from threepid.domain.limits import closed_prefixes
+from threepid.domain.oauth import clients, consent
 from threepid.domain.services import Services
 from threepid.domain.validation.sessions import KEPT_AFTER_EXPIRY
 from threepid.storage import associations, devices, invites, limits, outbox, tallies, uia, validations
@@ -110,6 +111,8 @@ async def run_once(context: Context) -> int:
         lambda tx: devices.end_expired(tx, now, ended_before=ended_before, at_most=BATCH),
         lambda tx: audit.delete_old(tx, now, at_most=BATCH),
         lambda tx: web_sessions.delete_expired(tx, now, at_most=BATCH),
+        lambda tx: consent.delete_expired(tx, now, at_most=BATCH),
+        lambda tx: clients.delete_unused(tx, now, at_most=BATCH),
         lambda tx: uia.delete_expired(tx, now=now, limit=BATCH),
         lambda tx: uia.delete_idle(tx, idle_since=now - IDLE, limit=BATCH),
         lambda tx: validations.delete_before(tx, now - KEPT_AFTER_EXPIRY, limit=BATCH),

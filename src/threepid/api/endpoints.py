@@ -26,6 +26,10 @@ from threepid.api.client import (
     whois,
 )
 from threepid.api.identity import associations, auth, invitation, legacy, lookup, ping, pubkey, terms, validation
+from threepid.api.oauth import introspection as oauth_introspection
+from threepid.api.oauth import metadata as oauth_metadata
+from threepid.api.oauth import registration as oauth_registration
+from threepid.api.oauth import tokens as oauth_tokens
 from threepid.config import Config
 from threepid.spec.endpoint import Endpoint, collect
 
@@ -63,8 +67,14 @@ IDENTITY: Final = collect(
     invitation.ENDPOINTS,
     legacy.ENDPOINTS,
 )
+OAUTH: Final = collect(
+    oauth_metadata.ENDPOINTS,
+    oauth_registration.ENDPOINTS,
+    oauth_tokens.ENDPOINTS,
+    oauth_introspection.ENDPOINTS,
+)
 OWN: Final = collect(health.ENDPOINTS, well_known.SUPPORT)
-ALL: Final = collect(ACCOUNTS, IDENTITY, OWN)
+ALL: Final = collect(ACCOUNTS, OAUTH, IDENTITY, OWN)
 
 
 def served(config: Config) -> list[Endpoint]:
@@ -72,6 +82,8 @@ def served(config: Config) -> list[Endpoint]:
     endpoints = list(OWN)
     if config.accounts is not None:
         endpoints += ACCOUNTS
+        if config.oauth.enabled:
+            endpoints += OAUTH
     if config.identity is not None:
         v1 = config.identity.v1
         switches = {

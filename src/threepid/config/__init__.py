@@ -13,6 +13,7 @@ from threepid.config.sections.delivery import Email, Sms
 from threepid.config.sections.gateways import ConsoleTransport, HttpTransport, SmsTransport
 from threepid.config.sections.identity import Identity, IdentityV1
 from threepid.config.sections.limits import Limit, Limits
+from threepid.config.sections.oauth import OAuth
 from threepid.config.sections.outbound import Outbound
 from threepid.config.sections.policy import Policy
 from threepid.config.sections.relays import EmailTransport, FileTransport, MailboxTransport, SmtpTransport
@@ -38,6 +39,7 @@ __all__ = [
     "Listen",
     "MailboxTransport",
     "Notice",
+    "OAuth",
     "Outbound",
     "Policy",
     "Problem",

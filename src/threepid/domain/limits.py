@@ -225,6 +225,16 @@ def take_registration(tx: Tx, context: Context, *, client: str) -> None:
     _take(tx, context, _from_networks("registration", client, context.config.limits.registration_from_client))
 
 
+def take_app(tx: Tx, context: Context, *, client: str) -> None:
+    """Count an OAuth 2.0 app that a caller at `client` registers. Raises LimitExceeded."""
+    _take(tx, context, _from_networks("app", client, context.config.limits.oauth_from_client))
+
+
+def take_device_code(tx: Tx, context: Context, *, client: str) -> None:
+    """Count a device at `client` that asks for a code. Raises LimitExceeded."""
+    _take(tx, context, _from_networks("device code", client, context.config.limits.oauth_from_client))
+
+
 def take_authentication(tx: Tx, context: Context, *, client: str, account: str | None = None) -> None:
     """Count an authentication session or refresh of `account`'s devices or, if None, of `client`. Raises LimitExceeded."""
     limit = context.config.limits.authentication_from_client

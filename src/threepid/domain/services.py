@@ -33,6 +33,12 @@ from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import Registration
 from threepid.domain.lifecycle.sessions import Sessions
 from threepid.domain.lifecycle.sign_ups import SignUps
+from threepid.domain.oauth.clients import Clients
+from threepid.domain.oauth.consent import Consents
+from threepid.domain.oauth.device_grants import DeviceGrants
+from threepid.domain.oauth.introspection import Introspection
+from threepid.domain.oauth.sessions import AppSessions
+from threepid.domain.oauth.tokens import AppTokens
 from threepid.domain.queue import Queue
 from threepid.domain.secrets.keys import Keyring
 from threepid.domain.secrets.password_peppers import PasswordPeppers
@@ -45,6 +51,16 @@ from threepid.remote.guard import Guard
 from threepid.remote.identity import IdentityClient
 from threepid.remote.names import Names
 from threepid.spec.errors import Unrecognized
+
+
+class OAuth(Struct, frozen=True, kw_only=True):
+    """The OAuth 2.0 API of the homeserver."""
+
+    clients: Clients
+    consents: Consents
+    device_grants: DeviceGrants
+    introspection: Introspection
+    tokens: AppTokens
 
 
 class Homeserver(Struct, frozen=True, kw_only=True):
@@ -60,6 +76,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     languages: Languages
     logins: Logins
     notices: Notices
+    oauth: OAuth | None
     passwords: Passwords
     portal_contacts: PortalContacts
     profiles: Profiles
@@ -101,6 +118,12 @@ class Services(Struct, frozen=True, kw_only=True):
             raise Unrecognized
         return self.homeserver
 
+    def require_oauth(self) -> OAuth:
+        """The OAuth 2.0 API. Raises Unrecognized if the configuration has not turned it on."""
+        if (found := self.require_homeserver().oauth) is None:
+            raise Unrecognized
+        return found
+
     def require_identity(self) -> IdentityServer:
         """The identity server. Raises Unrecognized if the configuration has no `[identity]`."""
         if self.identity is None:
@@ -109,9 +132,17 @@ class Services(Struct, frozen=True, kw_only=True):
 
 
 def build(
-    context: Context, keyring: Keyring, *, wake_delivery: Callable[[], None], hasher: Hasher | None = None
+    context: Context,
+    keyring: Keyring,
+    *,
+    wake_delivery: Callable[[], None],
+    hasher: Hasher | None = None,
+    introspection_secret: str = "",
 ) -> Services:
-    """Build the configured servers. `wake_delivery` tells the delivery that the outbox has an urgent job."""
+    """Build the configured servers. `wake_delivery` tells the delivery that the outbox has an urgent job.
+
+    `introspection_secret` is what a homeserver that trusts our tokens must prove to know; '' if there is none.
+    """
     names = Names(context.config.outbound.nameservers)
     guard = Guard(context.config.outbound, names)
     validation = Validation(context, wake_delivery)
@@ -124,7 +155,15 @@ def build(
     if context.config.accounts is not None:
         associations, terms = (identity.associations, identity.terms) if identity else (None, None)
         homeserver = _homeserver(
-            context, context.config.accounts, keyring, validation, guard, associations, terms, hasher or Hasher()
+            context,
+            context.config.accounts,
+            keyring,
+            validation,
+            guard,
+            associations,
+            terms,
+            hasher or Hasher(),
+            introspection_secret,
         )
     return Services(
         context=context,
@@ -146,6 +185,7 @@ def _homeserver(
     associations: Associations | None,
     terms: Terms | None,
     hasher: Hasher,
+    introspection_secret: str,
 ) -> Homeserver:
     """The homeserver of `[accounts]`. `associations` and `terms` are our own identity server's, if there is one."""
     peppers = PasswordPeppers(Path(context.config.server.data_dir) / "keys")
@@ -181,6 +221,7 @@ def _homeserver(
         languages=Languages(context),
         logins=logins,
         notices=notices,
+        oauth=_oauth(context, devices, notices, introspection_secret) if context.config.oauth.enabled else None,
         passwords=passwords,
         portal_contacts=PortalContacts(context, validation, threepids, bindings, associations, terms),
         profiles=profiles,
@@ -193,6 +234,18 @@ def _homeserver(
         uia=uia,
         waiting=Waiting(context, devices),
         web_sessions=web_sessions,
+    )
+
+
+def _oauth(context: Context, devices: Devices, notices: Notices, introspection_secret: str) -> OAuth:
+    """The OAuth 2.0 API of `[oauth]`."""
+    sessions = AppSessions(context, devices, notices)
+    return OAuth(
+        clients=Clients(context),
+        consents=Consents(context),
+        device_grants=DeviceGrants(context, sessions),
+        introspection=Introspection(context, devices, introspection_secret),
+        tokens=AppTokens(context, devices, sessions, notices),
     )
 
 
