@@ -1,18 +1,20 @@
 # make run     set up and start a development server
 # make test    set up and run the tests on SQLite
 # make check   everything that a change must pass: format, lint, types, imports, tests on SQLite and PostgreSQL
+# make synapse install the Synapse that some tests start; without it they are skipped
 # make bench   measure; prints ratios to a floor in the same run
 # make lock    pin the newest allowed versions of all dependencies
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+SYNAPSE := build/synapse-venv
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Tests start hundreds of processes: each module is compiled once, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test check format lint types imports bench docs lock clean
+.PHONY: run test check synapse format lint types imports bench docs lock clean
 
 run: $(VENV)/.run
 	$(BIN)/threepid serve
@@ -21,10 +23,12 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest -m alone
 
-check: $(VENV)/.dev lint types imports
+check: $(VENV)/.dev $(SYNAPSE)/.installed lint types imports
 	scripts/system-packages postgresql strace curl chromium nodejs npm
 	$(BIN)/python -m pytest --postgres -n auto --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest --postgres -m alone
+
+synapse: $(SYNAPSE)/.installed
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format src tests bench
@@ -53,10 +57,13 @@ lock:
 	    --group build pyproject.toml -o requirements/run.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 	    --group build --group dev pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	    requirements/synapse.in -o requirements/synapse.txt
 	cd tests/clients/matrix_js_sdk && npm update --package-lock-only --ignore-scripts --no-audit --no-fund
 
 clean:
 	rm -rf tests/clients/matrix_js_sdk/node_modules
+	rm -rf $(SYNAPSE)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/.run: requirements/run.txt pyproject.toml
@@ -68,4 +75,9 @@ $(VENV)/.run: requirements/run.txt pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	$(PIP) install --require-hashes -r requirements/dev.txt
+	touch $@
+
+$(SYNAPSE)/.installed: requirements/synapse.txt
+	test -x $(SYNAPSE)/bin/python || $(PYTHON) -m venv $(SYNAPSE)
+	$(SYNAPSE)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/synapse.txt
 	touch $@

@@ -11,6 +11,7 @@ from threepid.config.sections.accounts import Accounts, Captcha, Notice
 from threepid.config.sections.database import Database, sqlite_file
 from threepid.config.sections.delivery import Email, Sms
 from threepid.config.sections.gateways import ConsoleTransport, HttpTransport, SmsTransport
+from threepid.config.sections.homeserver import Homeserver
 from threepid.config.sections.identity import Identity, IdentityV1
 from threepid.config.sections.limits import Limit, Limits
 from threepid.config.sections.oauth import OAuth
@@ -31,6 +32,7 @@ __all__ = [
     "Email",
     "EmailTransport",
     "FileTransport",
+    "Homeserver",
     "HttpTransport",
     "Identity",
     "IdentityV1",

@@ -10,6 +10,7 @@ from threepid.config.sections import (
     accounts,
     database,
     delivery,
+    homeserver,
     identity,
     limits,
     outbound,
@@ -46,6 +47,8 @@ def _of_sections(config: Config) -> Iterator[Problem]:
         yield from accounts.problems(config.accounts, public=public, email=config.email, sms=config.sms)
     if config.identity is not None:
         yield from identity.problems(config.identity)
+    if config.homeserver is not None:
+        yield from homeserver.problems(config.homeserver, has_accounts=config.accounts is not None)
     if config.email is not None:
         yield from delivery.email_problems(config.email, public=public)
     if config.sms is not None:

@@ -6,6 +6,7 @@ from threepid.delivery.email import Mailer
 from threepid.delivery.job import JobType
 from threepid.delivery.jobs.callbacks import callbacks
 from threepid.delivery.jobs.messages import mails, text_messages
+from threepid.delivery.jobs.provisioning import provisioning_jobs
 from threepid.delivery.jobs.withdrawals import withdrawals
 from threepid.delivery.render import Renderer
 from threepid.delivery.sms import Texter
@@ -18,6 +19,7 @@ def job_types(services: Services) -> list[JobType]:
     found = message_types(services.context.config, services.context.database, services.context.clock)
     if services.homeserver is not None:
         found.append(withdrawals(services.homeserver.bindings))
+        found.append(provisioning_jobs(services.homeserver.provisioning))
     if services.identity is not None:
         found.append(callbacks(services.identity.invites))
     return found

@@ -1,5 +1,6 @@
 """The homeserver and the identity server, each built only if the configuration has its section."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from threepid.domain.accounts.languages import Languages
 from threepid.domain.accounts.login import Logins
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.profiles import Profiles
+from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.accounts.waiting import Waiting
 from threepid.domain.authentication.registration_tokens import RegistrationTokens
 from threepid.domain.authentication.stages import Stages
@@ -48,6 +50,7 @@ from threepid.remote.captcha import Captcha
 from threepid.remote.discovery import Discovery
 from threepid.remote.federation import Federation
 from threepid.remote.guard import Guard
+from threepid.remote.homeserver.synapse import Synapse
 from threepid.remote.identity import IdentityClient
 from threepid.remote.names import Names
 from threepid.spec.errors import Unrecognized
@@ -80,6 +83,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     passwords: Passwords
     portal_contacts: PortalContacts
     profiles: Profiles
+    provisioning: Provisioning
     recovery: Recovery
     registration: Registration
     registration_tokens: RegistrationTokens
@@ -164,6 +168,7 @@ def build(
             terms,
             hasher or Hasher(),
             introspection_secret,
+            Provisioning(context, _synapse(context.config), wake_delivery),
         )
     return Services(
         context=context,
@@ -186,19 +191,20 @@ def _homeserver(
     terms: Terms | None,
     hasher: Hasher,
     introspection_secret: str,
+    provisioning: Provisioning,
 ) -> Homeserver:
     """The homeserver of `[accounts]`. `associations` and `terms` are our own identity server's, if there is one."""
     peppers = PasswordPeppers(Path(context.config.server.data_dir) / "keys")
     passwords = Passwords(context.clock, context.config.policy, hasher, peppers)
     notices = Notices(context, settings)
-    devices = Devices(context, settings, notices)
+    devices = Devices(context, settings, notices, provisioning)
     registration_tokens = RegistrationTokens(context)
     accounts = Accounts(context, settings)
     web_sessions = WebSessions(context)
     logins = Logins(context, accounts, passwords, devices, web_sessions, notices)
     identity = IdentityClient(guard)
     bindings = Bindings(context, settings, keyring.signer(context.server_name), associations, identity, notices)
-    threepids = Threepids(context, settings, validation, notices, bindings, identity)
+    threepids = Threepids(context, settings, validation, notices, bindings, identity, provisioning)
     profiles = Profiles(context)
     stages = Stages(
         context,
@@ -209,12 +215,12 @@ def _homeserver(
         _captcha(guard, settings.captcha),
     )
     uia = Uia(context, stages)
-    registration = Registration(context, settings, passwords, devices, web_sessions, registration_tokens)
+    registration = Registration(context, settings, passwords, devices, web_sessions, registration_tokens, provisioning)
     return Homeserver(
         settings=settings,
         accounts=accounts,
         bindings=bindings,
-        closing=Closing(context, notices, profiles, threepids, bindings, associations),
+        closing=Closing(context, notices, profiles, threepids, bindings, associations, provisioning),
         confirming=Confirming(context, validation, web_sessions),
         devices=devices,
         export=Export(context, web_sessions),
@@ -225,10 +231,11 @@ def _homeserver(
         passwords=passwords,
         portal_contacts=PortalContacts(context, validation, threepids, bindings, associations, terms),
         profiles=profiles,
-        recovery=Recovery(context, passwords, notices, validation, web_sessions, associations),
+        provisioning=provisioning,
+        recovery=Recovery(context, passwords, notices, validation, web_sessions, associations, provisioning),
         registration=registration,
         registration_tokens=registration_tokens,
-        sessions=Sessions(context, associations),
+        sessions=Sessions(context, associations, provisioning),
         threepids=threepids,
         sign_ups=SignUps(context, registration, uia),
         uia=uia,
@@ -274,3 +281,15 @@ def _captcha(guard: Guard, settings: config.Captcha | None) -> Captcha | None:
     if settings is None:
         return None
     return Captcha(guard, settings, config.read_secret(Path(settings.secret_file)))
+
+
+def _synapse(settings: config.Config) -> Synapse | None:
+    homeserver = settings.homeserver
+    if homeserver is None:
+        return None
+    secret = config.read_secret(Path(homeserver.secret_file))
+    if not re.fullmatch("[!-~]+", secret.reveal()):
+        raise config.ConfigError(
+            f"{homeserver.secret_file}: must hold one line of visible ASCII characters without spaces, as the homeserver reads it"
+        )
+    return Synapse(homeserver.url, secret, ca_file=settings.outbound.ca_file)

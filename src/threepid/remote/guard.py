@@ -124,7 +124,7 @@ class Slots:
 
 
 @cache
-def _checked_tls(ca_file: str) -> ssl.SSLContext:
+def checked_tls(ca_file: str) -> ssl.SSLContext:
     """A TLS context with the system's certificate authorities, which are slow to load, and those of a file."""
     context = ssl.create_default_context()
     if ca_file:
@@ -146,7 +146,7 @@ class Guard:
         """Call by `settings`; `names` resolves the hosts."""
         self._allowed = tuple(ip_network(network) for network in settings.allow)
         self._insecure = settings.insecure_hosts
-        self._tls = _checked_tls(settings.ca_file)
+        self._tls = checked_tls(settings.ca_file)
         self._unchecked_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._unchecked_tls.check_hostname = False
         self._unchecked_tls.verify_mode = ssl.CERT_NONE

@@ -15,6 +15,7 @@ class Account(Struct, frozen=True):
     password_hash: str | None
     created_at: int
     deactivated_at: int | None
+    locked_at: int | None
 
 
 class AccountSummary(Struct, frozen=True):
@@ -23,6 +24,7 @@ class AccountSummary(Struct, frozen=True):
     user_id: str
     created_at: int
     deactivated_at: int | None
+    locked_at: int | None
     contacts: int
 
 
@@ -83,3 +85,18 @@ def is_admin(tx: Tx, user_id: str) -> bool:
 def set_admin(tx: Tx, user_id: str, admin_at: int | None) -> bool:
     """Make an active account an administrator's, or with None an ordinary one; False if there is no such account."""
     return tx.run(_sql.set_admin, AT_MOST_ONE, user_id=user_id, admin_at=admin_at) == 1
+
+
+def reactivate(tx: Tx, user_id: str) -> bool:
+    """Undo the deactivation of the account, which then has no password; False if it is not deactivated."""
+    return tx.run(_sql.reactivate, AT_MOST_ONE, user_id=user_id) == 1
+
+
+def set_locked(tx: Tx, user_id: str, locked_at: int | None) -> bool:
+    """Lock the account at this time, or unlock it with None; False if that changes nothing, or it is deactivated."""
+    return tx.run(_sql.set_locked, AT_MOST_ONE, user_id=user_id, locked_at=locked_at) == 1
+
+
+def is_locked(tx: Tx, user_id: str) -> bool:
+    """Has an operator locked the account?"""
+    return tx.value(_sql.is_locked, user_id=user_id) is not None

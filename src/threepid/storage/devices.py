@@ -259,6 +259,11 @@ def of_user(tx: Tx, user_id: str, *, most: int = LISTED) -> list[Device]:
     return tx.rows(_sql.devices, Device, user_id=user_id, most=most)
 
 
+def ids(tx: Tx, user_id: str) -> list[str]:
+    """The IDs of all devices of an account, however many there are."""
+    return [device.device_id for device in tx.rows(_sql.device_ids, Place, user_id=user_id)]
+
+
 def get(tx: Tx, user_id: str, device_id: str) -> Device | None:
     """One device of an account."""
     return tx.row(_sql.device, Device, user_id=user_id, device_id=device_id)

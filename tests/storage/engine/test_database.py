@@ -51,7 +51,7 @@ def test_a_write_is_seen_by_the_next_read(database_url: str) -> None:
     async def work(database: Database) -> None:
         assert await database.write(account(1))
         assert await database.read(lambda tx: accounts.get(tx, "@u0001:x")) == accounts.Account(
-            "@u0001:x", None, 1, None
+            "@u0001:x", None, 1, None, None
         )
 
     on(database_url, work)

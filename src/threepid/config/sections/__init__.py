@@ -6,6 +6,7 @@ from threepid.config.section import Section
 from threepid.config.sections.accounts import Accounts
 from threepid.config.sections.database import Database
 from threepid.config.sections.delivery import Email, Sms
+from threepid.config.sections.homeserver import Homeserver
 from threepid.config.sections.identity import Identity
 from threepid.config.sections.limits import Limits
 from threepid.config.sections.oauth import OAuth
@@ -23,6 +24,7 @@ class Config(Section, frozen=True):
     accounts: Accounts | None = None
     oauth: OAuth = field(default_factory=OAuth)
     identity: Identity | None = None
+    homeserver: Homeserver | None = None
     email: Email | None = None
     sms: Sms | None = None
     outbound: Outbound = field(default_factory=Outbound)

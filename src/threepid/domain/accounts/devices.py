@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -15,13 +16,14 @@ from threepid import config
 from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
 from threepid.domain import audit
 from threepid.domain.accounts.notices import Notices
+from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.uia import subjects_of
 from threepid.domain.context import Context
 from threepid.domain.limits import known_network, network_of, take_authentication, take_openid_token
 from threepid.domain.origin import Origin, of_caller
 from threepid.i18n import Text
-from threepid.spec.errors import Forbidden, UnknownToken
+from threepid.spec.errors import Forbidden, Unavailable, UnknownToken
 from threepid.spec.oauth.scopes import Scope, parse_scope
 from threepid.storage import accounts, associations, devices, oauth, uia, web_sessions
 from threepid.storage.devices import Device as KnownDevice
@@ -81,15 +83,20 @@ class Login(Struct, frozen=True):
     expires_in_ms: int | None = None
     scope: str = ""
     """What an app of the OAuth 2.0 API may do; '' for the old login."""
+    new_name: str | None = None
+    """The name of a new device; None if the device was known."""
 
 
 class Devices:
     """The devices of this server's accounts."""
 
-    def __init__(self, context: Context, settings: config.Accounts, notices: Notices) -> None:
-        """`settings` say how long tokens live."""
+    def __init__(
+        self, context: Context, settings: config.Accounts, notices: Notices, provisioning: Provisioning
+    ) -> None:
+        """`settings` say how long tokens live; `provisioning` tells a homeserver beside us of devices."""
         self._context = context
         self._notices = notices
+        self._provisioning = provisioning
         self._access_life = settings.access_token_minutes * MINUTE
         self._app_access_life = context.config.oauth.access_token_seconds * SECOND
         self._longest_access_life = max(self._access_life, self._app_access_life)
@@ -221,10 +228,12 @@ class Devices:
     async def log_out(self, requester: Requester, origin: Origin) -> None:
         """Log the requesting device out."""
         await self._context.database.write(lambda tx: self.end(tx, requester.user_id, requester.device_id, origin))
+        self._provisioning.hurry()
 
     def end(self, tx: Tx, user_id: str, device_id: str, origin: Origin) -> None:
         """Log a device out. Doing it again is no error."""
         if devices.delete(tx, user_id, device_id):
+            self._provisioning.devices_changed(tx, user_id)
             audit.note(tx, self._context, audit.Event.SIGNED_OUT, user_id, origin, device_id=device_id)
 
     async def log_out_everywhere(self, user_id: str, origin: Origin) -> None:
@@ -235,16 +244,19 @@ class Devices:
             web_sessions.delete_of_user(tx, user_id)
             associations.delete_tokens(tx, user_id)
             uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
+            self._provisioning.devices_changed(tx, user_id)
             audit.note(tx, self._context, audit.Event.SIGNED_OUT_EVERYWHERE, user_id, origin)
 
         await self._context.database.write_aside(step)
+        self._provisioning.hurry()
 
     def open(self, tx: Tx, user_id: str, device: Device) -> Login:
-        """Log a device in. The transaction must have locked the account.
+        """Log a device in. The transaction must have locked the account. Call `admit` before the client gets the tokens.
 
         Raises Forbidden if the device is new and the account has reached its device limit.
         """
-        if device.device_id is None or devices.get(tx, user_id, device.device_id) is None:
+        is_new = device.device_id is None or devices.get(tx, user_id, device.device_id) is None
+        if is_new:
             self._refuse_one_more(tx, user_id)
         now = self._context.clock.now()
         device_id = device.device_id or self._context.entropy.letters(10)
@@ -264,7 +276,31 @@ class Devices:
         )
         origin = of_caller(now, device.client, device.user_agent)
         audit.note(tx, self._context, audit.Event.SIGNED_IN, user_id, origin, device_id=device_id)
+        return msgspec.structs.replace(login, new_name=device.display_name or "") if is_new else login
+
+    async def admit(self, login: Login, *, keeps_device: bool = False) -> Login:
+        """Let a homeserver beside us have the device that was logged in, and return `login`.
+
+        If that fails, the login is undone, and Unavailable is raised. Then a new device is deleted unless `keeps_device`. A known
+        one stays without tokens, because the homeserver has its keys.
+        """
+        try:
+            await self._provisioning.admit(login.user_id, login.device_id, login.new_name)
+        except Unavailable:
+            await self._context.database.write(lambda tx: self._undo(tx, login, keeps_device=keeps_device))
+            raise
         return login
+
+    def _undo(self, tx: Tx, login: Login, *, keeps_device: bool) -> None:
+        user_id, device_id = login.user_id, login.device_id
+        token_hash = self._context.vault.hash_token(login.access_token)
+        if not devices.hold_device(tx, user_id, device_id) or devices.requester(tx, token_hash) is None:
+            return  # a later login has replaced this one
+        if login.new_name is not None and not keeps_device:
+            devices.delete(tx, user_id, device_id)
+        else:
+            devices.delete_tokens(tx, user_id, device_id, self._context.clock.now())
+        self._provisioning.devices_changed(tx, user_id)
 
     @staticmethod
     def _refuse_one_more(tx: Tx, user_id: str) -> None:
@@ -388,6 +424,7 @@ class Devices:
                 self.end(tx, user_id, device_id, grant.origin)
 
         await self._context.database.write_aside(step)
+        self._provisioning.hurry()
 
     def unnoticed(self, requester: Requester) -> bool:
         """Has this process not seen the device in the last hour?"""

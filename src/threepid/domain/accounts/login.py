@@ -173,12 +173,14 @@ class Logins:
 
     async def log_in(self, named: Named, password: str, device: Device) -> Login:
         """Log a device in. Raises LimitExceeded, and Forbidden, alike for all wrong logins, or at the device limit."""
-        return await self._open(
-            named,
-            password,
-            device.client,
-            device.user_agent,
-            lambda tx, user_id: self._devices.open(tx, user_id, device),
+        return await self._devices.admit(
+            await self._open(
+                named,
+                password,
+                device.client,
+                device.user_agent,
+                lambda tx, user_id: self._devices.open(tx, user_id, device),
+            )
         )
 
     async def sign_in(self, named: Named, password: str, *, client: str, user_agent: str) -> str:
@@ -254,7 +256,7 @@ class Logins:
         except (Forbidden, LimitExceeded) as error:
             self._failed_logins.note(by="login token", cause=error.cause, client=device.client)
             raise
-        return login
+        return await self._devices.admit(login)
 
 
 def _cause(account: Account | None, *, spent: bool) -> str:

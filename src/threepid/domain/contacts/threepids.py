@@ -7,6 +7,7 @@ from threepid import config
 from threepid.domain import audit, limits, policy
 from threepid.domain.accounts.accounts import require_active
 from threepid.domain.accounts.notices import Notices
+from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.addresses import InvalidAddress, mask, parse_address
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.uia import Authentication
@@ -44,14 +45,19 @@ class Threepids:
         notices: Notices,
         bindings: Bindings,
         identity: IdentityClient,
+        provisioning: Provisioning,
     ) -> None:
-        """`bindings` binds and unbinds contacts; `identity` calls other identity servers."""
+        """`bindings` binds and unbinds contacts; `identity` calls other identity servers.
+
+        `provisioning` tells a homeserver beside us of contacts.
+        """
         self._context = context
         self._settings = settings
         self._notices = notices
         self._validation = validation
         self._bindings = bindings
         self._identity = identity
+        self._provisioning = provisioning
 
     async def of(self, user_id: str) -> list[Threepid]:
         """The contacts of the account, oldest first."""
@@ -135,6 +141,7 @@ class Threepids:
                 if plan.orders:
                     limits.take_outbound(tx, self._context, account=user_id)
                 return plan
+            self._provisioning.account_changed(tx, user_id)
             self._notices.contact_removed(tx, user_id, removed)
             self._note(tx, audit.Event.CONTACT_REMOVED, user_id, removed, origin)
             now = self._context.clock.now()
@@ -234,6 +241,7 @@ class Threepids:
             raise Forbidden(Text("This account has reached its contact limit."))
         if not threepids.insert(tx, user_id, threepid):
             raise ThreepidInUse
+        self._provisioning.account_changed(tx, user_id)
         self._notices.contact_added(tx, user_id, threepid)
         self._note(tx, audit.Event.CONTACT_ADDED, user_id, threepid, origin)
 

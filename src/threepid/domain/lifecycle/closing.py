@@ -6,6 +6,7 @@ https://spec.matrix.org/latest/client-server-api/#account-deactivation
 from threepid.domain import audit, policy
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.profiles import Profiles
+from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.uia import Authentication, subjects_of
 from threepid.domain.contacts.bindings import Bindings, Plan
@@ -13,6 +14,7 @@ from threepid.domain.contacts.threepids import Threepids
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
 from threepid.domain.lifecycle.owner import authenticate_owner
+from threepid.domain.origin import Origin
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, MissingToken
 from threepid.storage import accounts, devices, uia, validations, web_sessions
@@ -30,14 +32,19 @@ class Closing:
         threepids: Threepids,
         bindings: Bindings,
         associations: Associations | None,
+        provisioning: Provisioning,
     ) -> None:
-        """`associations` is our own identity server, if there is one: the account's tokens there are revoked too."""
+        """`associations` is our own identity server, if there is one: the account's tokens there are revoked too.
+
+        `provisioning` tells a homeserver beside us of the deactivation.
+        """
         self._context = context
         self._notices = notices
         self._profiles = profiles
         self._threepids = threepids
         self._bindings = bindings
         self._associations = associations
+        self._provisioning = provisioning
 
     async def deactivate(self, authentication: Authentication, *, id_server: str | None, erase: bool) -> bool:
         """Deactivate the caller's account and remove its devices, sessions and contacts, in one transaction.
@@ -52,10 +59,20 @@ class Closing:
 
     async def close(self, user_id: str, grant: Grant, *, id_server: str | None, erase: bool) -> bool:
         """Deactivate the account, and use `grant` up. Returns and raises as `deactivate` does."""
+        return await self._close(user_id, grant, id_server=id_server, erase=erase)
+
+    async def close_by_operator(self, user_id: str, *, erase: bool) -> bool:
+        """Deactivate the account for an operator. Returns as `deactivate` does, and raises Forbidden if it is deactivated."""
+        return await self._close(user_id, None, id_server=None, erase=erase)
+
+    async def _close(self, user_id: str, grant: Grant | None, *, id_server: str | None, erase: bool) -> bool:
         now = self._context.clock.now()
+        by = audit.CallerKind.OPERATOR if grant is None else audit.CallerKind.OWNER
+        origin = Origin() if grant is None else grant.origin
 
         def step(tx: Tx) -> Plan:
-            grant.consume(tx)
+            if grant is not None:
+                grant.consume(tx)
             # Deactivate first: a concurrent login then commits before the devices are deleted, or sees a deactivated account.
             if not accounts.deactivate(tx, user_id, now):
                 raise Forbidden(Text("This account has already been deactivated."))
@@ -66,10 +83,13 @@ class Closing:
             self._notices.deactivated(tx, user_id)
             if self._associations is not None:
                 self._associations.forget(tx, user_id)
-            audit.note(tx, self._context, audit.Event.DEACTIVATED, user_id, grant.origin)
+            audit.note(tx, self._context, audit.Event.DEACTIVATED, user_id, origin, by=by)
             if erase:
                 self._profiles.erase(tx, user_id)
                 audit.erase(tx, user_id)
+            self._provisioning.deactivated(tx, user_id, erase=erase)
             return self._threepids.remove_all(tx, user_id, id_server)
 
-        return await self._bindings.carry_out(await self._context.database.write_aside(step))
+        plan = await self._context.database.write_aside(step)
+        self._provisioning.hurry()
+        return await self._bindings.carry_out(plan)

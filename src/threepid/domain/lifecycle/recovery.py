@@ -10,6 +10,7 @@ from msgspec import Struct
 from threepid.domain import audit
 from threepid.domain.accounts.accounts import require_active
 from threepid.domain.accounts.notices import Notices
+from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.addresses import Address
 from threepid.domain.authentication import flows
 from threepid.domain.authentication.grants import Grant
@@ -68,8 +69,9 @@ class Recovery:
         validation: Validation,
         sessions: WebSessions,
         associations: Associations | None,
+        provisioning: Provisioning,
     ) -> None:
-        """`sessions` signs browsers in.
+        """`sessions` signs browsers in, `provisioning` tells a homeserver beside us of devices.
 
         `associations` is our own identity server, if there is one: the account's tokens there are revoked too.
         """
@@ -79,6 +81,7 @@ class Recovery:
         self._sessions = sessions
         self._notices = notices
         self._associations = associations
+        self._provisioning = provisioning
 
     async def change_password(self, password: str, authentication: Authentication, *, log_out_devices: bool) -> None:
         """Set a new password for the caller, as `_set` does. Raises WeakPassword, InvalidParam and Forbidden."""
@@ -93,6 +96,7 @@ class Recovery:
             self._set(tx, user_id, password_hash, grant.origin, log_out_devices=log_out_devices, but_device=but)
 
         await self._context.database.write_aside(step)
+        self._provisioning.hurry()
 
     async def change_in_browser(
         self, session: WebSession, password: str, grant: Grant, *, log_out_devices: bool
@@ -112,6 +116,7 @@ class Recovery:
             self._set(tx, user_id, password_hash, grant.origin, log_out_devices=log_out_devices, but_session=but)
 
         await self._context.database.write_aside(step)
+        self._provisioning.hurry()
 
     @property
     def media(self) -> tuple[str, ...]:
@@ -173,7 +178,9 @@ class Recovery:
             self._set(tx, user_id, password_hash, here, log_out_devices=log_out_devices)
             return self._sessions.open(tx, user_id, client=client, user_agent=user_agent)
 
-        return await self._context.database.write_aside(step)
+        token = await self._context.database.write_aside(step)
+        self._provisioning.hurry()
+        return token
 
     def _find(self, tx: Tx, proof: ResetCode | ResetLink) -> tuple[Reset, Session, Callable[[Tx, Session], bool]]:
         """What `proof` resets, its session, and how to use that up."""
@@ -211,6 +218,7 @@ class Recovery:
         accounts.set_password_hash(tx, user_id, password_hash)
         if log_out_devices:
             devices.delete_all(tx, user_id, but=but_device)
+            self._provisioning.devices_changed(tx, user_id)
             if self._associations is not None:
                 self._associations.forget(tx, user_id)
         web_sessions.delete_of_user(tx, user_id, but=but_session)

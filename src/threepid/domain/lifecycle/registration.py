@@ -13,6 +13,7 @@ from threepid import config
 from threepid.domain import audit
 from threepid.domain.accounts.accounts import in_small_letters
 from threepid.domain.accounts.devices import Device, Devices, Login
+from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication import flows
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.registration_tokens import RegistrationTokens
@@ -64,14 +65,19 @@ class Registration:
         devices: Devices,
         web_sessions: WebSessions,
         registration_tokens: RegistrationTokens,
+        provisioning: Provisioning,
     ) -> None:
-        """`passwords` hashes passwords, `devices` logs the first device in, `web_sessions` the first browser."""
+        """`passwords` hashes passwords, `devices` logs the first device in, `web_sessions` the first browser.
+
+        `provisioning` tells a homeserver beside us of the account.
+        """
         self._context = context
         self._settings = settings
         self._passwords = passwords
         self._devices = devices
         self._web_sessions = web_sessions
         self._registration_tokens = registration_tokens
+        self._provisioning = provisioning
 
     def check_open(self) -> None:
         """Raise Forbidden if registration is closed."""
@@ -81,7 +87,7 @@ class Registration:
     async def check_username(self, username: str, *, by_operator: bool = False) -> str:
         """The user ID for this username, in lower case.
 
-        Raises InvalidUsername, UserInUse and, except for operators, Exclusive.
+        Raises InvalidUsername, UserInUse, Unavailable if a homeserver beside us is away and, except for operators, Exclusive.
         https://spec.matrix.org/latest/appendices/#user-identifiers
         """
         username = in_small_letters(username)
@@ -92,6 +98,7 @@ class Registration:
             raise Exclusive(Text("This username is reserved."))
         if await self._context.database.read(lambda tx: accounts.get(tx, user_id)) is not None:
             raise UserInUse
+        await self._provisioning.check_username(username)
         return user_id
 
     async def register(self, wish: NewAccount, authentication: Authentication, *, client: str) -> Registered:
@@ -117,16 +124,17 @@ class Registration:
         # Clients send an empty body to learn the flows, so the password is required only after the authentication.
         if wish.password is None:
             raise MissingParam.named("password")
-        return Registered(
+        login = await self._create(
             user_id,
-            await self._create(
-                user_id,
-                wish.password,
-                grant,
-                client,
-                lambda tx: self._log_in(tx, user_id, wish.device, grant) if wish.logs_in else None,
-            ),
+            wish.password,
+            grant,
+            client,
+            lambda tx: self._log_in(tx, user_id, wish.device, grant) if wish.logs_in else None,
         )
+        if login is not None:
+            # The device stays even if this fails, so that the client can repeat the finished registration.
+            login = await self._devices.admit(login, keeps_device=True)
+        return Registered(user_id, login)
 
     async def create(self, username: str, password: str | None) -> str:
         """Create an account for the operator and return its user ID. Raises InvalidUsername, UserInUse and WeakPassword."""
@@ -176,9 +184,12 @@ class Registration:
             audit.note(tx, self._context, audit.Event.REGISTERED, user_id, origin, by=by)
             if grant is not None:
                 self._keep_what_was_proven(tx, user_id, grant)
+            self._provisioning.account_changed(tx, user_id)
             return open_(tx)
 
-        return await self._context.database.write(step)
+        opened = await self._context.database.write(step)
+        self._provisioning.hurry()
+        return opened
 
     def _log_in(self, tx: Tx, user_id: str, device: Device, grant: Grant) -> Login:
         """Log the first device in, and allow the client to repeat that."""
@@ -218,7 +229,7 @@ class Registration:
                 raise _finished()
             return self._devices.open_again(tx, user_id, device_id, device)
 
-        return await self._context.database.write(step)
+        return await self._devices.admit(await self._context.database.write(step))
 
     def _generated_username(self) -> str:
         return "u" + self._context.entropy.letters(10, "abcdefghjkmnpqrstuvwxyz23456789")

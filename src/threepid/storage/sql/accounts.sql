@@ -6,17 +6,17 @@ ON CONFLICT (user_id) DO NOTHING;
 
 -- name: account(user_id)^
 -- One account.
-SELECT user_id, password_hash, created_at, deactivated_at FROM accounts WHERE user_id = :user_id;
+SELECT user_id, password_hash, created_at, deactivated_at, locked_at FROM accounts WHERE user_id = :user_id;
 
 -- name: account_by_threepid(medium, canonical)^
 -- The account that owns an address.
-SELECT accounts.user_id, password_hash, created_at, deactivated_at
+SELECT accounts.user_id, password_hash, created_at, deactivated_at, locked_at
 FROM threepids JOIN accounts ON accounts.user_id = threepids.user_id
 WHERE medium = :medium AND canonical = :canonical;
 
 -- name: accounts_after(user_id, count)
 -- A page of accounts in order of user ID, with the number of their contacts.
-SELECT accounts.user_id, created_at, deactivated_at,
+SELECT accounts.user_id, created_at, deactivated_at, locked_at,
     (SELECT COUNT(*) FROM threepids WHERE threepids.user_id = accounts.user_id) AS contacts
 FROM accounts WHERE accounts.user_id > :user_id ORDER BY accounts.user_id LIMIT :count;
 
@@ -52,3 +52,16 @@ SELECT admin_at FROM accounts WHERE user_id = :user_id AND deactivated_at IS NUL
 -- name: set_admin(user_id, admin_at)!
 -- Make an active account an administrator's, or an ordinary one.
 UPDATE accounts SET admin_at = CAST(:admin_at AS BIGINT) WHERE user_id = :user_id AND deactivated_at IS NULL;
+
+-- name: reactivate(user_id)!
+-- Undo the deactivation of an account.
+UPDATE accounts SET deactivated_at = NULL WHERE user_id = :user_id AND deactivated_at IS NOT NULL;
+
+-- name: set_locked(user_id, locked_at)!
+-- Lock or unlock an active account; touches no row if it is so already.
+UPDATE accounts SET locked_at = CAST(:locked_at AS BIGINT)
+WHERE user_id = :user_id AND deactivated_at IS NULL AND (locked_at IS NULL) <> (CAST(:locked_at AS BIGINT) IS NULL);
+
+-- name: is_locked(user_id)$
+-- Is an account locked?
+SELECT locked_at FROM accounts WHERE user_id = :user_id AND locked_at IS NOT NULL;

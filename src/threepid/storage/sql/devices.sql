@@ -43,6 +43,10 @@ SELECT device_id, display_name, created_at, seen_at, seen_from, user_agent FROM 
     WHERE user_id = :user_id ORDER BY device_id LIMIT :most
 ) AS listed ORDER BY created_at, device_id;
 
+-- name: device_ids(user_id)
+-- The IDs of all devices of an account.
+SELECT user_id, device_id FROM devices WHERE user_id = :user_id ORDER BY device_id;
+
 -- name: device(user_id, device_id)^
 -- One device of an account.
 SELECT device_id, display_name, created_at, seen_at, seen_from, user_agent FROM devices

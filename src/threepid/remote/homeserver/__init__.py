@@ -1,0 +1,1 @@
+"""Calls to the homeserver beside us."""
