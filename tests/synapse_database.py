@@ -90,7 +90,9 @@ class SynapseDatabase:
 
     def insert(self, table: str, **values: Any) -> None:
         if self._sqlite is None:
-            values = {name: bool(value) if name in _BOOLEAN and value is not None else value for name, value in values.items()}
+            values = {
+                name: bool(value) if name in _BOOLEAN and value is not None else value for name, value in values.items()
+            }
         places = ", ".join("?" * len(values))
         self.do(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", *values.values())
 
@@ -108,19 +110,38 @@ class SynapseDatabase:
 
     def device(self, user_id: str, device_id: str, token: str | None = None, **more: Any) -> None:
         """A device, with an access token that does not expire."""
-        self.insert("devices", user_id=user_id, device_id=device_id, **{"display_name": f"{device_id} of {user_id}", **more})
+        self.insert(
+            "devices", user_id=user_id, device_id=device_id, **{"display_name": f"{device_id} of {user_id}", **more}
+        )
         if token is not None:
             self.token(user_id, device_id, token)
 
     def token(self, user_id: str, device_id: str | None, token: Any, **more: Any) -> None:
-        self.insert("access_tokens", **{"id": next(self._ids), "user_id": user_id, "device_id": device_id, "token": token, **more})
+        self.insert(
+            "access_tokens",
+            **{"id": next(self._ids), "user_id": user_id, "device_id": device_id, "token": token, **more},
+        )
 
     def refresh(self, user_id: str, device_id: str, token: str, **more: Any) -> int:
         number = next(self._ids)
-        self.insert("refresh_tokens", **{"id": number, "user_id": user_id, "device_id": device_id, "token": token, **more})
+        self.insert(
+            "refresh_tokens", **{"id": number, "user_id": user_id, "device_id": device_id, "token": token, **more}
+        )
         return number
 
-    def contact(self, user_id: str, medium: Any, address: Any, validated_at: Any = 1_600_000_000_000, added_at: Any = 1_600_000_000_001) -> None:
+    def contact(
+        self,
+        user_id: str,
+        medium: Any,
+        address: Any,
+        validated_at: Any = 1_600_000_000_000,
+        added_at: Any = 1_600_000_000_001,
+    ) -> None:
         self.insert(
-            "user_threepids", user_id=user_id, medium=medium, address=address, validated_at=validated_at, added_at=added_at
+            "user_threepids",
+            user_id=user_id,
+            medium=medium,
+            address=address,
+            validated_at=validated_at,
+            added_at=added_at,
         )

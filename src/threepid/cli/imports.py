@@ -72,11 +72,16 @@ def synapse(
     from threepid.importers.synapse.run import Import, Result  # noqa: PLC0415 - see serving.py
 
     own = load(threepid_config)
+    if own.homeserver is not None:
+        die(
+            "The configuration of threepid has [homeserver], so Synapse leaves the accounts to threepid already, and its own "
+            "are out of date. Before the switch, import without that section."
+        )
 
     async def work(server: Server) -> Result:
-        homeserver_of(server)
+        accounts = homeserver_of(server).settings
         with open_source(settings.database, settings.arguments) as source, _report_file(report) as note:
-            begun = Import(server.context, settings, source, dry_run=dry_run)
+            begun = Import(server.context, accounts, settings, source, dry_run=dry_run)
             with _progress(begun.total) as advance:
                 return await begun.run(note, advance)
 
@@ -103,9 +108,7 @@ def _settings(config_files: list[Path], database: str | None, server_name: str |
             die("`--server-name` and `--pepper-file` are for imports without `--config`, which says both.")
         return configuration.read(config_files, database=database)
     if database is None or server_name is None:
-        die(
-            "Name Synapse's homeserver.yaml with `--config`, or use `--database` together with `--server-name`."
-        )
+        die("Name Synapse's homeserver.yaml with `--config`, or use `--database` together with `--server-name`.")
     pepper = ""
     if pepper_file is not None:
         try:

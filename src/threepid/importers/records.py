@@ -53,6 +53,8 @@ class Account(Struct, frozen=True, kw_only=True):
     created_at: int
     password_hash: str | None = None
     deactivated: bool = False
+    locked: bool = False
+    admin: bool = False
     contacts: tuple[Threepid, ...] = ()
     devices: tuple[Device, ...] = ()
     refresh_tokens: tuple[RefreshToken, ...] = ()
@@ -60,7 +62,7 @@ class Account(Struct, frozen=True, kw_only=True):
 
 
 class Kind(Enum):
-    """A kind of finding: whether something is lost by it that an operator should look at, and what it is."""
+    """A kind of finding: whether something is lost that an operator should look at, and what it is."""
 
     OTHER_SERVER = (True, "users of another server name")
     INVALID_USER = (True, "users with an invalid user ID")
@@ -76,6 +78,8 @@ class Kind(Enum):
     WEAK_TOKEN = (True, "tokens that could be guessed")
     TOKEN_TAKEN = (True, "tokens that exist here already")
     NO_WAY_IN = (True, "accounts with neither password nor contact: only their sessions go on")
+    LOCKED = (False, "accounts that come locked")
+    ADMIN = (False, "administrators, who may administer the homeserver by apps")
     GUEST = (False, "guests")
     PASSWORD_OFF = (False, "passwords, because the other server does not accept them")
     APPLICATION_SERVICE = (False, "sessions of users of application services")
@@ -136,6 +140,8 @@ def ours(state: State) -> bytes:
         (
             state.password_hash,
             state.deactivated,
+            state.locked,
+            state.admin,
             sorted(map(msgspec.structs.astuple, state.contacts)),
             sorted(state.devices, key=lambda device: device[0]),
         )
@@ -145,7 +151,9 @@ def ours(state: State) -> bytes:
 def state_of(account: Account) -> State:
     """What there is of an account here when it was just imported."""
     devices = [(device.device_id, device.display_name) for device in account.devices]
-    return State(account.password_hash, account.deactivated, list(account.contacts), devices)
+    return State(
+        account.password_hash, account.deactivated, account.locked, account.admin, list(account.contacts), devices
+    )
 
 
 def _digest(value: Any) -> bytes:

@@ -15,15 +15,16 @@ So a run after a killed one, and a second run after the other server stopped, co
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from threepid.clock import DAY
+from threepid.clock import DAY, MINUTE
+from threepid.config import Accounts
 from threepid.domain.context import Context
 from threepid.domain.limits import known_network
-from threepid.importers.records import Account, Finding, Kind, counted, ours, state_of, theirs
+from threepid.importers.records import AccessToken, Account, Device, Finding, Kind, counted, ours, state_of, theirs
 from threepid.storage import imports
 from threepid.storage.engine.database import StorageError, Tx
 from threepid.storage.threepids import Threepid
@@ -59,11 +60,18 @@ class _UndoError(Exception):
 class Writer:
     """One run of an import."""
 
-    def __init__(self, context: Context, source: str, *, refresh_token_days: int, dry_run: bool) -> None:
-        """`source` names the other server. A dry run undoes each batch."""
+    def __init__(
+        self, context: Context, source: str, settings: Accounts, *, is_homeserver: bool, dry_run: bool
+    ) -> None:
+        """`source` names the other server; `settings` say how long tokens live here. A dry run undoes each batch.
+
+        `is_homeserver`: the other server will be the homeserver beside us, and so it has the accounts already.
+        """
+        self._is_homeserver = is_homeserver
         self._context = context
         self._source = source
-        self._refresh_life = refresh_token_days * DAY
+        self._refresh_life = settings.refresh_token_days * DAY
+        self._access_life = settings.access_token_minutes * MINUTE
         self._dry_run = dry_run
         self._run_id = context.entropy.id(context.clock.now())
         self._done = 0
@@ -149,6 +157,8 @@ class Writer:
         now = self._context.clock.now()
         imports.insert_accounts(tx, [_row(account, now) for account in settled[: len(new)]])
         imports.update_accounts(tx, [_row(account, now) for account in settled[len(new) :]])
+        if self._is_homeserver:
+            imports.provisioned(tx, (account.user_id for account in new), now)
         self._insert_parts(tx, settled, now, findings)
         imports.record(
             tx,
@@ -228,7 +238,7 @@ class Writer:
                 token.device_id,
                 token.token_hash,
                 a.created_at,
-                token.expires_at,
+                self._ends(token, now),
                 token.refresh_hash,
                 token.first_use_spends,
             )
@@ -238,14 +248,25 @@ class Writer:
         missing = len(refresh) + len(access) - imports.insert_tokens(tx, refresh, access)
         findings += [Finding(Kind.TOKEN_TAKEN)] * missing
 
+    def _ends(self, token: AccessToken, now: int) -> int | None:
+        """When an access token expires: with a refresh token, not later than a new one, because its client can get that."""
+        if token.expires_at is None or token.refresh_hash is None:
+            return token.expires_at
+        return min(token.expires_at, now + self._access_life)
+
 
 def _row(account: Account, now: int) -> imports.Account:
     return imports.Account(
-        account.user_id, account.password_hash, account.created_at, now if account.deactivated else None
+        user_id=account.user_id,
+        password_hash=account.password_hash,
+        created_at=account.created_at,
+        deactivated_at=now if account.deactivated else None,
+        locked_at=now if account.locked else None,
+        admin_at=now if account.admin else None,
     )
 
 
-def _device(user_id: str, device: Any) -> imports.Device:
+def _device(user_id: str, device: Device) -> imports.Device:
     network = known_network(device.seen_from) if device.seen_from else None
     return imports.Device(
         user_id,

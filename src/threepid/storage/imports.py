@@ -40,6 +40,8 @@ class Account(Struct, frozen=True):
     password_hash: str | None
     created_at: int
     deactivated_at: int | None
+    locked_at: int | None
+    admin_at: int | None
 
 
 class Device(Struct, frozen=True):
@@ -90,6 +92,8 @@ class State(Struct, frozen=True):
 
     password_hash: str | None
     deactivated: bool
+    locked: bool
+    admin: bool
     contacts: list[Threepid]
     devices: list[tuple[str, str | None]]
 
@@ -115,6 +119,8 @@ class _Account(Struct, frozen=True):
     user_id: str
     password_hash: str | None
     deactivated_at: int | None
+    locked_at: int | None
+    admin_at: int | None
 
 
 class _Contact(Struct, frozen=True):
@@ -167,7 +173,14 @@ def states(tx: Tx, user_ids: Iterable[str]) -> dict[str, State]:
     """What there is of these accounts, by user ID. Nobody changes the accounts until the transaction ends."""
     listed = _json(user_ids)
     found = {
-        account.user_id: State(account.password_hash, account.deactivated_at is not None, [], [])
+        account.user_id: State(
+            account.password_hash,
+            account.deactivated_at is not None,
+            account.locked_at is not None,
+            account.admin_at is not None,
+            [],
+            [],
+        )
         for account in tx.rows(_sql.accounts, _Account, user_ids=listed)
     }
     for contact in tx.rows(_sql.contacts, _Contact, user_ids=listed):
@@ -201,6 +214,11 @@ def update_accounts(tx: Tx, accounts: Sequence[Account]) -> None:
     """Replace password and state of accounts that exist."""
     changes = [{name: value for name, value in each.items() if name != "created_at"} for each in _parameters(accounts)]
     tx.run_many(_sql.update_account, changes)
+
+
+def provisioned(tx: Tx, user_ids: Iterable[str], now: int) -> None:
+    """Note that the homeserver beside us has these accounts, because they come from there."""
+    tx.run_many(_sql.provisioned, [{"user_id": user_id, "now": now} for user_id in user_ids])
 
 
 def insert_contacts(tx: Tx, contacts: Sequence[Contact]) -> None:

@@ -50,7 +50,6 @@ class Checks:
         self._hash_token = hash_token
         self._peppered = peppered
         self._losers = {(user, address): owner for rows in spellings.values() for user, address, owner in _losers(rows)}
-        self._before: Any = None
         self.seen: Counter[str] = Counter()
         """How many rows of each table were looked at."""
 
@@ -62,7 +61,6 @@ class Checks:
         if (kind := self._refused(user)) is not None:
             return None, [Finding(kind, _shown(user.name))]
         user_id: str = user.name
-        self._before = user_id
         created_at = _time(user.creation_ts, SECOND)
         if created_at is None:
             findings.append(Finding(Kind.DAMAGED, user_id, "users.creation_ts"))
@@ -82,6 +80,8 @@ class Checks:
             user_id=user_id,
             created_at=created_at or 0,
             password_hash=self._password(user, findings),
+            locked=self._is_locked(user, findings),
+            admin=self._is_admin(user, findings),
             contacts=self._contacts(rows, findings),
             devices=tuple(sessions.devices.values()),
             refresh_tokens=tuple(sessions.refresh.values()),
@@ -100,7 +100,7 @@ class Checks:
 
     def _refused(self, user: reader.User) -> Kind | None:
         name = user.name
-        if not isinstance(name, str) or name == self._before:
+        if not isinstance(name, str):
             return Kind.DAMAGED
         localpart, colon, server_name = name.removeprefix("@").partition(":")
         if not name.startswith("@") or not colon or len(name) > _MOST_USER_ID or not _LOCALPART.fullmatch(localpart):
@@ -128,6 +128,26 @@ class Checks:
             Finding(Kind.BINDING, user_id, f"{_shown(one.medium)} {_shown(one.address)} at {_shown(one.id_server)}")
             for one in rows.bindings
         ]
+
+    def _is_locked(self, user: reader.User, findings: list[Finding]) -> bool:
+        expired = self._settings.expires_accounts and isinstance(user.expires_at, int) and user.expires_at <= self._now
+        waits = self._settings.needs_approval and user.approved is not None and not user.approved
+        reasons = [
+            reason
+            for reason, holds in (("locked", user.locked), ("waits for approval", waits), ("validity is over", expired))
+            if holds
+        ]
+        if reasons:
+            findings.append(Finding(Kind.LOCKED, user.name, ", ".join(reasons)))
+        return bool(reasons)
+
+    @staticmethod
+    def _is_admin(user: reader.User, findings: list[Finding]) -> bool:
+        # Exactly 1, as Synapse writes it: a damaged value must not make administrators.
+        if user.admin == 1 and isinstance(user.admin, int):
+            findings.append(Finding(Kind.ADMIN, user.name))
+            return True
+        return False
 
     def _password(self, user: reader.User, findings: list[Finding]) -> str | None:
         if user.password_hash is None or user.password_hash == "":

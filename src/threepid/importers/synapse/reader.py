@@ -1,6 +1,6 @@
 """The rows of each user of a Synapse, from one snapshot of its database.
 
-The tables are read side by side, each in the order of the users, so that every row is read once however large they are.
+The tables are read side by side, each in the order of the users, so that every row is read once however many there are.
 Columns that older versions of Synapse do not have are read as NULL.
 """
 
@@ -136,15 +136,23 @@ class Reader:
         if missing:
             raise SourceError(f"This is not the database of a Synapse: it has no {', '.join(missing)}.")
         self._refuse_newer()
+        # On SQLite, a row may be unreadable. Row numbers tell which rows of other tables belong to it, and names do not.
+        self._key = "u.rowid" if source.engine == "sqlite" else "u.name"
+        self._parts: list[_Part] = []
+        twice = "SELECT name FROM users GROUP BY name HAVING COUNT(*) > 1 LIMIT 1"
+        if any(True for _ in source.rows(twice)):
+            raise SourceError(
+                "This database is damaged: it has a user twice. Restore it from a backup, or repair it first."
+            )
 
     def count(self, table: str) -> int:
         """Number of rows of a table; 0 if this Synapse does not have it."""
         return self._source.count(table) if self._columns[table] else 0
 
     @property
-    def undecodable(self) -> int:
-        """Number of rows that were passed over because they hold text that is not UTF-8."""
-        return self._source.undecodable
+    def unreadable(self) -> int:
+        """Number of rows that were passed over because they, or their user's, hold text that is not UTF-8."""
+        return self._source.undecodable + sum(part.passed_over for part in self._parts)
 
     def unknown_users(self) -> dict[str, int]:
         """How many rows of each table name a user that does not exist."""
@@ -170,10 +178,11 @@ class Reader:
         return found
 
     def users(self) -> Iterator[Rows]:
-        """All users with their rows, in the order of their names in this database. Raises SourceError."""
-        parts = [_Part(self._part(table), kind) for table, (kind, _) in _PARTS.items()]
-        for row in self._source.rows(self._users()):
-            yield Rows(User(*row), *(part.of(row[0]) for part in parts))
+        """All users with their rows. Raises SourceError."""
+        ordered = self._source.engine == "sqlite"
+        self._parts = [_Part(self._part(table), kind, ordered=ordered) for table, (kind, _) in _PARTS.items()]
+        for key, *row in self._source.rows(self._users()):
+            yield Rows(User(*row), *(part.of(key) for part in self._parts))
 
     def _users(self) -> str:
         columns = self._select("users", "u", _USERS)
@@ -184,7 +193,7 @@ class Reader:
         erased = "NULL"
         if self._columns["erased_users"]:
             erased = "EXISTS (SELECT 1 FROM erased_users e WHERE e.user_id = u.name)"
-        return f"SELECT {columns}, {expires_at}, {erased} FROM users u {join} ORDER BY u.name"  # noqa: S608 - our own names
+        return f"SELECT {self._key}, {columns}, {expires_at}, {erased} FROM users u {join} ORDER BY {self._key}"  # noqa: S608 - our own names
 
     def _part(self, table: str) -> Iterator[Row]:
         columns = self._columns[table]
@@ -198,7 +207,7 @@ class Reader:
                 join = "LEFT JOIN dehydrated_devices d ON d.user_id = t.user_id AND d.device_id = t.device_id"
             selected += f", {dehydrated}"
         return self._source.rows(
-            f"SELECT u.name, {selected} FROM users u JOIN {table} t ON t.user_id = u.name {join} ORDER BY u.name"  # noqa: S608
+            f"SELECT {self._key}, {selected} FROM users u JOIN {table} t ON t.user_id = u.name {join} ORDER BY {self._key}"  # noqa: S608
         )
 
     def _select(self, table: str, alias: str, wanted: tuple[str, ...]) -> str:
@@ -218,22 +227,25 @@ class Reader:
 class _Part:
     """The rows of one table, of which each user takes the next ones."""
 
-    def __init__(self, rows: Iterator[Row], kind: type[Struct]) -> None:
+    def __init__(self, rows: Iterator[Row], kind: type[Struct], *, ordered: bool) -> None:
+        """`ordered`: the keys of users are numbers in ascending order."""
         self._rows = rows
         self._kind: Any = kind
-        self._next: Row | None = None
-        self._advance()
+        self._ordered = ordered
+        self._next = next(rows, None)
+        self.passed_over = 0
+        """Number of rows of users that were not asked for."""
 
-    def of(self, name: Any) -> list[Any]:
-        """The rows of the user, who comes after all users that were asked for before."""
+    def of(self, key: Any) -> list[Any]:
+        """The rows of the user with this key, who comes after all users that were asked for before."""
         found = []
-        while self._next is not None and self._next[0] == name:
-            found.append(self._kind(*self._next[1:]))
-            self._advance()
+        while self._next is not None and (self._next[0] == key or (self._ordered and self._next[0] < key)):
+            if self._next[0] == key:
+                found.append(self._kind(*self._next[1:]))
+            else:
+                self.passed_over += 1
+            self._next = next(self._rows, None)
         return found
-
-    def _advance(self) -> None:
-        self._next = next(self._rows, None)
 
 
 _OTHERS: Final = ("account_validity", "erased_users", "dehydrated_devices", "schema_compat_version")

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from threepid import config
 from threepid.domain.context import Context
 from threepid.domain.secrets.password_peppers import PasswordPeppers
 from threepid.importers.records import PARTS, Account, Finding, Kind, counted
@@ -48,18 +49,23 @@ class Result(Struct, frozen=True, kw_only=True):
 class Import:
     """An import from one Synapse."""
 
-    def __init__(self, context: Context, settings: Settings, source: Source, *, dry_run: bool) -> None:
-        """`settings` are Synapse's. Raises SourceError if the database is not one of Synapse."""
+    def __init__(
+        self, context: Context, own: config.Accounts, settings: Settings, source: Source, *, dry_run: bool
+    ) -> None:
+        """`own` are the settings of `[accounts]`, and `settings` Synapse's.
+
+        Raises SourceError if the database is not one of Synapse.
+        """
         self._context = context
         self._settings = settings
         self._reader = Reader(source)
-        self._source = source
         self._dry_run = dry_run
-        accounts = context.config.accounts
-        days = accounts.refresh_token_days if accounts else 1
-        self._writer = Writer(context, f"synapse {settings.server_name}", refresh_token_days=days, dry_run=dry_run)
+        name = f"synapse {settings.server_name}"
+        self._writer = Writer(context, name, own, is_homeserver=True, dry_run=dry_run)
         self._findings: Counter[Kind] = Counter()
         self._carried: Counter[str] = Counter()
+        self._inserted: Counter[str] = Counter()
+        self._replaced = self._unchanged = 0
         self.total = self._reader.count("users")
         """Number of users that there are."""
 
@@ -79,10 +85,24 @@ class Import:
             spellings=self._reader.spellings(),
         )
         await self._writer.begin(settings=self._fingerprint(), total=self.total)
-        inserted: Counter[str] = Counter()
-        replaced = unchanged = 0
+        await self._write(checks, report, progress)
+        self._note(await self._writer.finish(), report)
+        unknown = self._reader.unknown_users()
+        self._note(self._unreadable(unknown), report)
+        return Result(
+            dry_run=self._dry_run,
+            found={table: self._reader.count(table) for table in _TABLES},
+            carried={part: self._carried[part] for part in PARTS},
+            inserted={part: self._inserted[part] for part in PARTS},
+            replaced=self._replaced,
+            unchanged=self._unchanged,
+            findings={kind.name: self._findings[kind] for kind in Kind if self._findings[kind]},
+            mismatches=[*self._not_read(checks, unknown), *await self._not_stored()],
+        )
+
+    async def _write(self, checks: Checks, report: Callable[[Finding], None], progress: Callable[[int], None]) -> None:
         batches = self._batches(checks)
-        # The next batch is read in a thread while SQLite, in another one, writes this batch.
+        # The next batch is read in a thread while this one is written: by another thread, or by PostgreSQL.
         batch = await asyncio.to_thread(next, batches, None)
         while batch is not None:
             users, accounts, findings = batch
@@ -90,24 +110,14 @@ class Import:
             try:
                 outcome = await self._writer.write(accounts)
             finally:
-                batch = await following
-            inserted += outcome.inserted
-            replaced += outcome.replaced
-            unchanged += outcome.unchanged
+                await asyncio.wait([following])
+            self._carried += counted(accounts)
+            self._inserted += outcome.inserted
+            self._replaced += outcome.replaced
+            self._unchanged += outcome.unchanged
             self._note([*findings, *outcome.findings], report)
             progress(users)
-        self._note(await self._writer.finish(), report)
-        self._note(self._unknown_users(), report)
-        return Result(
-            dry_run=self._dry_run,
-            found={table: self._reader.count(table) for table in _TABLES},
-            carried={part: self._carried[part] for part in PARTS},
-            inserted={part: inserted[part] for part in PARTS},
-            replaced=replaced,
-            unchanged=unchanged,
-            findings={kind.name: self._findings[kind] for kind in Kind if self._findings[kind]},
-            mismatches=await self._mismatches(checks),
-        )
+            batch = following.result()
 
     def _batches(self, checks: Checks) -> Iterator[tuple[int, list[Account], list[Finding]]]:
         accounts: list[Account] = []
@@ -120,11 +130,9 @@ class Import:
             if account is not None:
                 accounts.append(account)
             if users == BATCH:
-                self._carried += counted(accounts)
                 yield users, accounts, findings
                 users, accounts, findings = 0, [], []
         if users:
-            self._carried += counted(accounts)
             yield users, accounts, findings
 
     def _note(self, findings: list[Finding], report: Callable[[Finding], None]) -> None:
@@ -132,32 +140,35 @@ class Import:
             self._findings[finding.kind] += 1
             report(finding)
 
-    def _unknown_users(self) -> list[Finding]:
+    def _unreadable(self, unknown: Mapping[str, int]) -> list[Finding]:
+        """Findings of rows that belong to no user, or that cannot be read."""
         found = [
-            Finding(Kind.UNKNOWN_USER, detail=f"{count} rows of {table}")
-            for table, count in self._reader.unknown_users().items()
-            if count
+            Finding(Kind.UNKNOWN_USER, detail=f"{count} rows of {table}") for table, count in unknown.items() if count
         ]
-        if self._reader.undecodable:
-            found.append(Finding(Kind.DAMAGED, detail=f"{self._reader.undecodable} rows with text that is not UTF-8"))
+        if self._reader.unreadable:
+            found.append(Finding(Kind.DAMAGED, detail=f"{self._reader.unreadable} rows with text that is not UTF-8"))
         return found
 
-    async def _mismatches(self, checks: Checks) -> list[str]:
-        """Compare what was read with what there is, and what was carried with what is stored."""
-        unknown = self._reader.unknown_users()
+    def _not_read(self, checks: Checks, unknown: Mapping[str, int]) -> list[str]:
+        """Compare how many rows there are with how many were read."""
         found = []
         for table in _TABLES:
             there, seen = self._reader.count(table), checks.seen[table] + unknown.get(table, 0)
-            if there != seen + (self._reader.undecodable and there - seen):
-                found.append(f"Synapse has {there} rows in {table}, and {seen} were read.")
+            if not seen <= there <= seen + self._reader.unreadable:
+                found.append(f"Synapse has {there} rows of {table}, and {seen} were read.")
+        return found
+
+    async def _not_stored(self) -> list[str]:
+        """Compare how much was carried with how much is stored, where nothing of it changed here."""
         left = self._findings[Kind.ACCOUNT_EXISTS] + self._findings[Kind.CHANGED_HERE]
         if self._dry_run or left:
-            return found
+            return []
         stored = await self._writer.stored()
-        taken = self._findings[Kind.CONTACT_TAKEN]
+        lacking = {"contacts": self._findings[Kind.CONTACT_TAKEN]}
+        found = []
         for part in ("accounts", "contacts", "devices"):
             there, here = self._carried[part], getattr(stored, part)
-            if here != there and not (part == "contacts" and there - taken <= here < there):
+            if not there - lacking.get(part, 0) <= here <= there:
                 found.append(f"{there} {part} were carried, and {here} are stored.")
         return found
 

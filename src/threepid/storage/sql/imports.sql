@@ -32,12 +32,12 @@ WHERE accounts.user_id IN (SELECT json_array_elements_text(CAST(:user_ids AS JSO
 
 -- name: accounts(user_ids)
 -- The accounts of a JSON array of user IDs.
-SELECT user_id, password_hash, deactivated_at FROM accounts
+SELECT user_id, password_hash, deactivated_at, locked_at, admin_at FROM accounts
 WHERE user_id IN (SELECT value FROM json_each(:user_ids));
 
 -- name: accounts_on_postgresql(user_ids)
 -- The same with PostgreSQL's JSON functions. Locks the rows, so that nothing changes before they are replaced.
-SELECT user_id, password_hash, deactivated_at FROM accounts
+SELECT user_id, password_hash, deactivated_at, locked_at, admin_at FROM accounts
 WHERE user_id IN (SELECT json_array_elements_text(CAST(:user_ids AS JSON))) ORDER BY user_id FOR UPDATE;
 
 -- name: contacts(user_ids)
@@ -93,17 +93,27 @@ DELETE FROM web_sessions WHERE user_id IN (SELECT value FROM json_each(:user_ids
 -- The same with PostgreSQL's JSON functions.
 DELETE FROM web_sessions WHERE user_id IN (SELECT json_array_elements_text(CAST(:user_ids AS JSON)));
 
--- name: insert_account(user_id, password_hash, created_at, deactivated_at)!
+-- name: insert_account(user_id, password_hash, created_at, deactivated_at, locked_at, admin_at)!
 -- Insert an account.
-INSERT INTO accounts (user_id, password_hash, created_at, deactivated_at)
-VALUES (:user_id, CAST(:password_hash AS TEXT), :created_at, CAST(:deactivated_at AS BIGINT));
+INSERT INTO accounts (user_id, password_hash, created_at, deactivated_at, locked_at, admin_at)
+VALUES (:user_id, CAST(:password_hash AS TEXT), :created_at, CAST(:deactivated_at AS BIGINT), CAST(:locked_at AS BIGINT),
+    CAST(:admin_at AS BIGINT));
 
--- name: update_account(user_id, password_hash, deactivated_at)!
--- Replace what was imported of an account. A deactivated account keeps the time of its end.
+-- name: update_account(user_id, password_hash, deactivated_at, locked_at, admin_at)!
+-- Replace what was imported of an account. What it was before, it has been since then.
 UPDATE accounts SET password_hash = CAST(:password_hash AS TEXT),
     deactivated_at = CASE WHEN CAST(:deactivated_at AS BIGINT) IS NULL THEN NULL
-        ELSE COALESCE(deactivated_at, CAST(:deactivated_at AS BIGINT)) END
+        ELSE COALESCE(deactivated_at, CAST(:deactivated_at AS BIGINT)) END,
+    locked_at = CASE WHEN CAST(:locked_at AS BIGINT) IS NULL THEN NULL
+        ELSE COALESCE(locked_at, CAST(:locked_at AS BIGINT)) END,
+    admin_at = CASE WHEN CAST(:admin_at AS BIGINT) IS NULL THEN NULL
+        ELSE COALESCE(admin_at, CAST(:admin_at AS BIGINT)) END
 WHERE user_id = :user_id;
+
+-- name: provisioned(user_id, now)!
+-- Note that the other server, which will be the homeserver beside us, has the account.
+INSERT INTO homeserver_accounts (user_id, provisioned_at) VALUES (:user_id, :now)
+ON CONFLICT (user_id) DO UPDATE SET provisioned_at = excluded.provisioned_at;
 
 -- name: insert_contact(user_id, medium, canonical, address, validated_at, added_at)!
 -- Insert a contact.
