@@ -77,10 +77,17 @@ class RealSynapse:
     """One Synapse; `endpoint` is where it reaches its authentication service."""
 
     def __init__(
-        self, directory: Path, endpoint: str, *, base: str | None = None, secret: str = SECRET, more: str = ""
+        self,
+        directory: Path,
+        endpoint: str,
+        *,
+        port: int | None = None,
+        base: str | None = None,
+        secret: str = SECRET,
+        more: str = "",
     ) -> None:
         self.directory = directory
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         directory.mkdir(exist_ok=True)
         places = {"directory": directory, "name": SERVER_NAME, "port": self.port, "secret": secret, "more": more}

@@ -378,3 +378,21 @@ def test_a_test_message_is_sent_now_or_it_is_said_why_not(directory: Path) -> No
     assert failed.stderr.startswith("The test was not sent: ")
     wrong = threepid("message", "send-test", "nonsense", "-c", "threepid.toml", cwd=directory)
     assert wrong.stderr.startswith("This is neither an email address")
+
+
+def test_an_operator_locks_deactivates_and_reactivates_accounts(directory: Path, table: dict[str, str]) -> None:
+    def run(*arguments: str) -> tuple[int, str]:
+        done = threepid("account", *arguments, cwd=directory, **table)
+        return done.returncode, done.stdout.strip()
+
+    alice = "@alice:example.org"
+    run("create", "--password-file", "password", "alice")
+    assert run("lock", "alice") == (0, f"locked {alice}")
+    assert run("lock", alice)[0] == 1
+    assert " locked" in run("list")[1]
+    assert run("unlock", "alice") == (0, f"unlocked {alice}")
+    assert run("admin", "alice") == (0, f"{alice} is an administrator")
+    assert run("admin", "--off", "nobody")[0] == 1
+    assert run("deactivate", "alice")[0] == 1, "it asks"
+    assert run("deactivate", "--yes", "alice") == (0, f"deactivated {alice}")
+    assert run("reactivate", "--password-file", "password", "alice") == (0, f"reactivated {alice}")

@@ -50,8 +50,8 @@ EVERYWHERE: Final = (
 """Errors that every endpoint may return, besides those of its authentication."""
 _OF_AUTHENTICATION: Final = {
     Auth.NONE: (),
-    Auth.ACCESS_TOKEN: (errors.MissingToken, errors.UnknownToken),
-    Auth.OPTIONAL_ACCESS_TOKEN: (errors.UnknownToken,),
+    Auth.ACCESS_TOKEN: (errors.MissingToken, errors.UnknownToken, errors.UserLocked),
+    Auth.OPTIONAL_ACCESS_TOKEN: (errors.UnknownToken, errors.UserLocked),
     Auth.IDENTITY_TOKEN: (errors.Unauthorized, errors.TermsNotSigned),
     Auth.OPTIONAL_SIGNATURE: (errors.Unauthorized,),
     Auth.HOMESERVER: (InvalidClient,),
@@ -209,7 +209,9 @@ class _Operation:
             )
             return {"user_id": user_id, "token": token or ""}
         homeserver = self._services.require_homeserver()
-        device = await requester(homeserver, token, required=auth is Auth.ACCESS_TOKEN)
+        device = await requester(
+            homeserver, token, required=auth is Auth.ACCESS_TOKEN, while_locked=self.endpoint.while_locked
+        )
         if device is not None and not self.endpoint.for_apps and await homeserver.devices.is_app(device):
             raise errors.Forbidden(_on_account_pages(self._services.context.config.server.public_base_url))
         if device is not None and homeserver.devices.unnoticed(device):

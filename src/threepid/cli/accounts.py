@@ -7,8 +7,10 @@ import typer
 
 from threepid.cli.common import ConfigFile, die, format_time, load, out, read_text
 from threepid.cli.tables import AsJson, print_json, print_list
+from threepid.config import Config
 
-app = typer.Typer(help="Create and list accounts, and list their contacts.", no_args_is_help=True)
+app = typer.Typer(help="Create, list, lock and deactivate accounts, and list their contacts.", no_args_is_help=True)
+User = Annotated[str, typer.Argument(help="The user ID or username.")]
 
 
 @app.command("create")
@@ -54,6 +56,7 @@ def list_accounts(config_file: ConfigFile = None, *, as_json: AsJson = False) ->
                 "user_id": account.user_id,
                 "created_at": account.created_at,
                 "deactivated_at": account.deactivated_at,
+                "locked_at": account.locked_at,
                 "contacts": account.contacts,
             }
             for account in accounts
@@ -64,7 +67,7 @@ def list_accounts(config_file: ConfigFile = None, *, as_json: AsJson = False) ->
             account.user_id,
             format_time(account.created_at),
             str(account.contacts),
-            "active" if account.deactivated_at is None else "deactivated",
+            _state(account.deactivated_at, account.locked_at),
         )
         for account in accounts
     ]
@@ -73,7 +76,7 @@ def list_accounts(config_file: ConfigFile = None, *, as_json: AsJson = False) ->
 
 @app.command("contacts")
 def contacts(
-    user: Annotated[str, typer.Argument(help="The user ID or username.")],
+    user: User,
     config_file: ConfigFile = None,
     *,
     as_json: AsJson = False,
@@ -83,7 +86,7 @@ def contacts(
     from threepid.storage.threepids import Threepid  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file)
-    user_id = user if user.startswith("@") else f"@{user}:{settings.server.name}"
+    user_id = _user_id(settings, user)
 
     async def collect(server: Server) -> list[Threepid] | None:
         if await homeserver_of(server).accounts.get(user_id) is None:
@@ -109,3 +112,115 @@ def contacts(
         for contact in contacts
     ]
     print_list(("medium", "address", "validated", "added"), rows, whole="address")
+
+
+@app.command("lock")
+def lock(user: User, config_file: ConfigFile = None) -> None:
+    """Lock an account: nobody can sign in to it or use it, but its devices and contacts stay."""
+    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+
+    settings = load(config_file)
+    user_id = _user_id(settings, user)
+
+    async def lock(server: Server) -> bool:
+        return await homeserver_of(server).administration.lock(user_id)
+
+    if not with_server(settings, lock, writes_accounts=True):
+        die(f"{user_id} is no account, is deactivated, or is locked already.")
+    out.print(f"locked {user_id}")
+
+
+@app.command("unlock")
+def unlock(user: User, config_file: ConfigFile = None) -> None:
+    """Unlock an account, so that its devices can go on."""
+    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+
+    settings = load(config_file)
+    user_id = _user_id(settings, user)
+
+    async def unlock(server: Server) -> bool:
+        return await homeserver_of(server).administration.unlock(user_id)
+
+    if not with_server(settings, unlock, writes_accounts=True):
+        die(f"{user_id} is no account, is deactivated, or is not locked.")
+    out.print(f"unlocked {user_id}")
+
+
+@app.command("deactivate")
+def deactivate(
+    user: User,
+    config_file: ConfigFile = None,
+    *,
+    erase: Annotated[
+        bool, typer.Option("--erase", help="Also delete the profile, and hide messages if possible.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Deactivate an account: remove its devices, sessions and contacts, and never give its username to anybody else."""
+    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+
+    settings = load(config_file)
+    user_id = _user_id(settings, user)
+    if not yes:
+        typer.confirm(f"Deactivate {user_id}?", abort=True)
+
+    async def deactivate(server: Server) -> bool:
+        if await homeserver_of(server).accounts.get(user_id) is None:
+            die(f"There is no account {user_id}.")
+        return await homeserver_of(server).closing.close_by_operator(user_id, erase=erase)
+
+    with_server(settings, deactivate, writes_accounts=True)
+    out.print(f"deactivated {user_id}")
+
+
+@app.command("reactivate")
+def reactivate(
+    user: User,
+    config_file: ConfigFile = None,
+    password_file: Annotated[
+        Path | None, typer.Option(help="Read a new password from this file. Without it, the account has no password.")
+    ] = None,
+) -> None:
+    """Undo the deactivation of an account. Its contacts and devices do not come back."""
+    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+
+    settings = load(config_file)
+    user_id = _user_id(settings, user)
+    password = None if password_file is None else read_text(password_file).rstrip("\r\n")
+
+    async def reactivate(server: Server) -> None:
+        await homeserver_of(server).administration.reactivate(user_id, password)
+
+    with_server(settings, reactivate, writes_accounts=True)
+    out.print(f"reactivated {user_id}")
+
+
+@app.command("admin")
+def admin(
+    user: User,
+    config_file: ConfigFile = None,
+    *,
+    off: Annotated[bool, typer.Option("--off", help="Take the right away again.")] = False,
+) -> None:
+    """Let apps of an account ask for access to the administration of the homeserver."""
+    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+
+    settings = load(config_file)
+    user_id = _user_id(settings, user)
+
+    async def change(server: Server) -> bool:
+        return await homeserver_of(server).administration.set_admin(user_id, is_admin=not off)
+
+    if not with_server(settings, change, writes_accounts=True):
+        die(f"{user_id} is no account, or is deactivated.")
+    out.print(f"{user_id} {'is no administrator any more' if off else 'is an administrator'}")
+
+
+def _user_id(settings: Config, user: str) -> str:
+    return user if user.startswith("@") else f"@{user}:{settings.server.name}"
+
+
+def _state(deactivated_at: int | None, locked_at: int | None) -> str:
+    if deactivated_at is not None:
+        return "deactivated"
+    return "active" if locked_at is None else "locked"

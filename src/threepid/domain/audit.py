@@ -48,6 +48,10 @@ class Event(StrEnum):
     NOTICES_CHANGED = "notices_changed"
     LANGUAGE_CHANGED = "language_changed"
     DEACTIVATED = "deactivated"
+    LOCKED = "locked"
+    UNLOCKED = "unlocked"
+    REACTIVATED = "reactivated"
+    ADMIN_CHANGED = "admin_changed"
 
 
 class CallerKind(StrEnum):

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from threepid import config
 from threepid.domain.accounts.accounts import Accounts
+from threepid.domain.accounts.admission import Admission
 from threepid.domain.accounts.devices import Devices
 from threepid.domain.accounts.languages import Languages
 from threepid.domain.accounts.login import Logins
@@ -28,6 +29,7 @@ from threepid.domain.identity.associations import Associations
 from threepid.domain.identity.invites import Invites
 from threepid.domain.identity.lookup import Lookup
 from threepid.domain.identity.terms import Terms
+from threepid.domain.lifecycle.administration import Administration
 from threepid.domain.lifecycle.closing import Closing
 from threepid.domain.lifecycle.confirming import Confirming
 from threepid.domain.lifecycle.export import Export
@@ -71,6 +73,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
 
     settings: config.Accounts
     accounts: Accounts
+    administration: Administration
     bindings: Bindings
     closing: Closing
     confirming: Confirming
@@ -145,8 +148,9 @@ def build(
 ) -> Services:
     """Build the configured servers. `wake_delivery` tells the delivery that the outbox has an urgent job.
 
-    `introspection_secret` is what a homeserver that trusts our tokens must prove to know; '' if there is none.
+    `introspection_secret` is what a homeserver that trusts our tokens must prove to know, if it is not that of `[homeserver]`.
     """
+    synapse, secret = _synapse(context.config)
     names = Names(context.config.outbound.nameservers)
     guard = Guard(context.config.outbound, names)
     validation = Validation(context, wake_delivery)
@@ -167,8 +171,8 @@ def build(
             associations,
             terms,
             hasher or Hasher(),
-            introspection_secret,
-            Provisioning(context, _synapse(context.config), wake_delivery),
+            Provisioning(context, synapse, wake_delivery),
+            introspection_secret or secret,
         )
     return Services(
         context=context,
@@ -190,18 +194,19 @@ def _homeserver(
     associations: Associations | None,
     terms: Terms | None,
     hasher: Hasher,
-    introspection_secret: str,
     provisioning: Provisioning,
+    introspection_secret: str,
 ) -> Homeserver:
     """The homeserver of `[accounts]`. `associations` and `terms` are our own identity server's, if there is one."""
     peppers = PasswordPeppers(Path(context.config.server.data_dir) / "keys")
     passwords = Passwords(context.clock, context.config.policy, hasher, peppers)
     notices = Notices(context, settings)
     devices = Devices(context, settings, notices, provisioning)
+    admission = Admission(context, provisioning)
     registration_tokens = RegistrationTokens(context)
     accounts = Accounts(context, settings)
     web_sessions = WebSessions(context)
-    logins = Logins(context, accounts, passwords, devices, web_sessions, notices)
+    logins = Logins(context, accounts, passwords, devices, web_sessions, notices, admission)
     identity = IdentityClient(guard)
     bindings = Bindings(context, settings, keyring.signer(context.server_name), associations, identity, notices)
     threepids = Threepids(context, settings, validation, notices, bindings, identity, provisioning)
@@ -215,10 +220,13 @@ def _homeserver(
         _captcha(guard, settings.captcha),
     )
     uia = Uia(context, stages)
-    registration = Registration(context, settings, passwords, devices, web_sessions, registration_tokens, provisioning)
+    registration = Registration(
+        context, settings, passwords, devices, web_sessions, registration_tokens, provisioning, admission
+    )
     return Homeserver(
         settings=settings,
         accounts=accounts,
+        administration=Administration(context, passwords, associations, provisioning),
         bindings=bindings,
         closing=Closing(context, notices, profiles, threepids, bindings, associations, provisioning),
         confirming=Confirming(context, validation, web_sessions),
@@ -227,7 +235,9 @@ def _homeserver(
         languages=Languages(context),
         logins=logins,
         notices=notices,
-        oauth=_oauth(context, devices, notices, introspection_secret) if context.config.oauth.enabled else None,
+        oauth=_oauth(context, devices, notices, admission, provisioning, introspection_secret)
+        if context.config.oauth.enabled
+        else None,
         passwords=passwords,
         portal_contacts=PortalContacts(context, validation, threepids, bindings, associations, terms),
         profiles=profiles,
@@ -244,15 +254,22 @@ def _homeserver(
     )
 
 
-def _oauth(context: Context, devices: Devices, notices: Notices, introspection_secret: str) -> OAuth:
+def _oauth(
+    context: Context,
+    devices: Devices,
+    notices: Notices,
+    admission: Admission,
+    provisioning: Provisioning,
+    introspection_secret: str,
+) -> OAuth:
     """The OAuth 2.0 API of `[oauth]`."""
     sessions = AppSessions(context, devices, notices)
     return OAuth(
         clients=Clients(context),
         consents=Consents(context),
-        device_grants=DeviceGrants(context, sessions),
+        device_grants=DeviceGrants(context, sessions, admission),
         introspection=Introspection(context, devices, introspection_secret),
-        tokens=AppTokens(context, devices, sessions, notices),
+        tokens=AppTokens(context, devices, sessions, notices, admission, provisioning),
     )
 
 
@@ -283,13 +300,14 @@ def _captcha(guard: Guard, settings: config.Captcha | None) -> Captcha | None:
     return Captcha(guard, settings, config.read_secret(Path(settings.secret_file)))
 
 
-def _synapse(settings: config.Config) -> Synapse | None:
+def _synapse(settings: config.Config) -> tuple[Synapse | None, str]:
+    """The homeserver beside us, and the secret that it shares with us. Raises ConfigError."""
     homeserver = settings.homeserver
     if homeserver is None:
-        return None
+        return None, ""
     secret = config.read_secret(Path(homeserver.secret_file))
     if not re.fullmatch("[!-~]+", secret.reveal()):
         raise config.ConfigError(
             f"{homeserver.secret_file}: must hold one line of visible ASCII characters without spaces, as the homeserver reads it"
         )
-    return Synapse(homeserver.url, secret, ca_file=settings.outbound.ca_file)
+    return Synapse(homeserver.url, secret, ca_file=settings.outbound.ca_file), secret.reveal()

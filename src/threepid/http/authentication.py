@@ -21,13 +21,18 @@ def bearer_token(request: Request, query: Mapping[str, str], *, in_query: bool) 
     return query.get("access_token") or None if in_query else None
 
 
-async def requester(homeserver: Homeserver, token: str | None, *, required: bool) -> Requester | None:
-    """The account and device of an access token. Raises UnknownToken, and MissingToken if one is `required`."""
+async def requester(
+    homeserver: Homeserver, token: str | None, *, required: bool, while_locked: bool
+) -> Requester | None:
+    """The account and device of an access token.
+
+    Raises UnknownToken, MissingToken if one is `required`, and UserLocked, unless `while_locked`, if the account is locked.
+    """
     if token is None:
         if required:
             raise MissingToken
         return None
-    found = await homeserver.devices.whose_token(token)
+    found = await homeserver.devices.whose_token(token, while_locked=while_locked)
     if found is None:
         raise UnknownToken
     return found

@@ -102,6 +102,7 @@ class Endpoint:
         max_body: int,
         switch: str | None,
         for_apps: bool,
+        while_locked: bool,
     ) -> None:
         """Read the types of the call, body, query and answer from the handler's annotations."""
         self.method = method
@@ -117,6 +118,7 @@ class Endpoint:
         self.deprecated = deprecated
         self.max_body = max_body
         self.switch = switch
+        self.while_locked = while_locked
         self.for_apps = for_apps and uia is None
         self.name = handler.__name__
         self.doc = inspect.getdoc(handler) or ""
@@ -150,6 +152,7 @@ def endpoint(
     deprecated: bool = False,
     max_body: int = 65_536,
     switch: str | None = None,
+    while_locked: bool = False,
     for_apps: bool = True,
 ) -> Callable[[Handler], Endpoint]:
     """Declare that the decorated coroutine function answers `method` on `paths`.
@@ -158,6 +161,7 @@ def endpoint(
     `errors` are those that it may raise besides the errors that every endpoint may raise. `uia` is the operation for which it
     requires User-Interactive Authentication. `before_terms` allows users who have not accepted the terms. `query_token` accepts
     the token in the query, whatever `server.query_token` says. `max_body` is in bytes. `switch` is the setting that enables it.
+    `while_locked` serves locked accounts, too.
     Without `for_apps`, and with `uia`, tokens of the OAuth 2.0 API are rejected: their people use the account pages.
     """
 
@@ -176,6 +180,7 @@ def endpoint(
             deprecated=deprecated,
             max_body=max_body,
             switch=switch,
+            while_locked=while_locked,
             for_apps=for_apps,
         )
 

@@ -359,6 +359,17 @@ class UserInUse(MatrixError):
     errcode = "M_USER_IN_USE"
 
 
+class UserLocked(MatrixError):
+    """This account has been locked."""
+
+    errcode = "M_USER_LOCKED"
+    status = 401
+
+    def __init__(self, text: Text | None = None, *, cause: str | None = None) -> None:
+        """Tell the client to keep its keys. https://spec.matrix.org/latest/client-server-api/#account-locking."""
+        super().__init__(text, cause=cause, soft_logout=True)
+
+
 class WeakPassword(MatrixError):
     """This password is too weak."""
 

@@ -77,16 +77,6 @@ def deactivate(tx: Tx, user_id: str, now: int) -> bool:
     return tx.run(_sql.deactivate, AT_MOST_ONE, user_id=user_id, now=now) == 1
 
 
-def is_admin(tx: Tx, user_id: str) -> bool:
-    """May the account ask for access to the administration of the homeserver?"""
-    return tx.value(_sql.admin_at, user_id=user_id) is not None
-
-
-def set_admin(tx: Tx, user_id: str, admin_at: int | None) -> bool:
-    """Make an active account an administrator's, or with None an ordinary one; False if there is no such account."""
-    return tx.run(_sql.set_admin, AT_MOST_ONE, user_id=user_id, admin_at=admin_at) == 1
-
-
 def reactivate(tx: Tx, user_id: str) -> bool:
     """Undo the deactivation of the account, which then has no password; False if it is not deactivated."""
     return tx.run(_sql.reactivate, AT_MOST_ONE, user_id=user_id) == 1
@@ -100,3 +90,13 @@ def set_locked(tx: Tx, user_id: str, locked_at: int | None) -> bool:
 def is_locked(tx: Tx, user_id: str) -> bool:
     """Has an operator locked the account?"""
     return tx.value(_sql.is_locked, user_id=user_id) is not None
+
+
+def is_admin(tx: Tx, user_id: str) -> bool:
+    """May the account ask for access to the administration of the homeserver?"""
+    return tx.value(_sql.admin_at, user_id=user_id) is not None
+
+
+def set_admin(tx: Tx, user_id: str, admin_at: int | None) -> bool:
+    """Make an active account an administrator's, or with None an ordinary one; False if there is no such account."""
+    return tx.run(_sql.set_admin, AT_MOST_ONE, user_id=user_id, admin_at=admin_at) == 1

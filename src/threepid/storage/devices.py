@@ -39,12 +39,13 @@ class Device(Struct, frozen=True):
 
 
 class Requester(Struct, frozen=True):
-    """The user and device of an access token."""
+    """The user and device of an access token, and when an operator locked the account."""
 
     user_id: str
     device_id: str
     expires_at: int | None = None
     first_use_spends: bytes | None = None
+    locked_at: int | None = None
 
 
 class RefreshToken(Struct, frozen=True):
@@ -185,6 +186,12 @@ def delete_side_tokens(tx: Tx, user_id: str, device_id: str) -> None:
     tx.run(_sql.delete_openid_tokens_of_device, ANY, user_id=user_id, device_id=device_id)
 
 
+def delete_side_tokens_of_user(tx: Tx, user_id: str) -> None:
+    """Revoke the login and OpenID tokens of all devices of an account."""
+    tx.run(_sql.delete_openid_tokens, ANY, user_id=user_id)
+    tx.run(_sql.delete_login_tokens, ANY, user_id=user_id)
+
+
 def _in_order(ended: Iterable[_Ended]) -> list[_Ended]:
     """The spent tokens first, each group oldest first."""
     return sorted(ended, key=lambda token: (token.spent_at is None, token.created_at))
@@ -248,8 +255,7 @@ def delete_all(tx: Tx, user_id: str, *, but: str | None = None) -> None:
         tx.run(_sql.delete_devices, ANY, user_id=user_id)
     else:
         tx.run(_sql.delete_other_devices, ANY, user_id=user_id, device_id=but)
-    tx.run(_sql.delete_openid_tokens, ANY, user_id=user_id)
-    tx.run(_sql.delete_login_tokens, ANY, user_id=user_id)
+    delete_side_tokens_of_user(tx, user_id)
     tx.run(_sql.delete_oauth_codes, ANY, user_id=user_id)
     tx.run(_sql.delete_oauth_device_grants, ANY, user_id=user_id)
 

@@ -152,6 +152,11 @@ def use_code(tx: Tx, code_hash: bytes, now: int) -> bool:
     return tx.run(_sql.use_code, AT_MOST_ONE, code_hash=code_hash, now=now) == 1
 
 
+def release_code(tx: Tx, code_hash: bytes) -> None:
+    """Let an authorization code be used again, because its use failed."""
+    tx.run(_sql.release_code, AT_MOST_ONE, code_hash=code_hash)
+
+
 def delete_expired_codes(tx: Tx, now: int, *, expired_before: int, at_most: int) -> int:
     """Delete codes that expired before this time; returns how many."""
     return tx.run(_sql.delete_expired_codes, ANY, expired_before=expired_before, latest=now + _LONGEST, at_most=at_most)

@@ -74,7 +74,7 @@ async def get_login(call: Call) -> LoginFlows:  # noqa: ARG001 - the flows are t
     "POST",
     client("/login", "r0", "v3", "unstable"),
     auth=Auth.NONE,
-    errors=(errors.Forbidden, errors.UnknownIdentifierType, errors.UnknownLoginType),
+    errors=(errors.Forbidden, errors.UnknownIdentifierType, errors.UnknownLoginType, errors.UserLocked),
 )
 async def post_login(call: Call, body: LoginRequest) -> LoggedIn:
     """Log in. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3login."""

@@ -26,14 +26,24 @@ async def _refresh(call: Call, body: Refresh) -> Login:
     return await call.homeserver.devices.refresh(body.refresh_token, client=call.client, user_agent=call.user_agent)
 
 
-@endpoint("POST", client("/refresh", "r0", "v3", "unstable", "v1"), auth=Auth.NONE, errors=(errors.UnknownToken,))
+@endpoint(
+    "POST",
+    client("/refresh", "r0", "v3", "unstable", "v1"),
+    auth=Auth.NONE,
+    errors=(errors.UnknownToken, errors.UserLocked),
+)
 async def refresh(call: Call, body: Refresh) -> Refreshed:
     """Exchange a refresh token. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3refresh."""
     login = await _refresh(call, body)
     return Refreshed(login.access_token, login.refresh_token or "", login.expires_in_ms or UNSET)
 
 
-@endpoint("POST", client("/tokenrefresh", "r0", "v3", "unstable"), auth=Auth.NONE, errors=(errors.UnknownToken,))
+@endpoint(
+    "POST",
+    client("/tokenrefresh", "r0", "v3", "unstable"),
+    auth=Auth.NONE,
+    errors=(errors.UnknownToken, errors.UserLocked),
+)
 async def token_refresh(call: Call, body: Refresh) -> Refreshed:
     """The same as clients of 2016 ask for it: also with an expired access token, which is not looked at.
 

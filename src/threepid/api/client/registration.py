@@ -69,6 +69,7 @@ class Available(Struct, frozen=True):
         errors.ThreepidInUse,
         errors.UpstreamFailed,
         errors.UserInUse,
+        errors.UserLocked,
         errors.WeakPassword,
     ),
 )

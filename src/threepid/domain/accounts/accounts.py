@@ -13,7 +13,7 @@ from threepid import config
 from threepid.domain.addresses import Email, InvalidAddress, Phone, parse_address, trim
 from threepid.domain.context import Context
 from threepid.i18n import Text
-from threepid.spec.errors import Forbidden, UnknownIdentifierType
+from threepid.spec.errors import Forbidden, UnknownIdentifierType, UserLocked
 from threepid.spec.uia import Identifier
 from threepid.storage import accounts
 from threepid.storage.accounts import Account, AccountSummary
@@ -120,9 +120,16 @@ class Accounts:
 
 
 def require_active(tx: Tx, user_id: str) -> None:
-    """Lock the account until `tx` ends. Raises Forbidden if it is deactivated."""
+    """Hold the account's row until `tx` ends. Raises Forbidden if it is deactivated, and UserLocked if it is locked."""
     if not accounts.lock(tx, user_id):
         raise Forbidden(Text("This account has been deactivated."))
+    refuse_locked(tx, user_id)
+
+
+def refuse_locked(tx: Tx, user_id: str) -> None:
+    """Raise UserLocked if an operator has locked the account. `tx` holds the account's row."""
+    if accounts.is_locked(tx, user_id):
+        raise UserLocked
 
 
 def in_small_letters(username: str) -> str:

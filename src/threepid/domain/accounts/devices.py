@@ -8,13 +8,13 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from threepid import config
 from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
 from threepid.domain import audit
+from threepid.domain.accounts.accounts import refuse_locked
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.grants import Grant
@@ -23,7 +23,7 @@ from threepid.domain.context import Context
 from threepid.domain.limits import known_network, network_of, take_authentication, take_openid_token
 from threepid.domain.origin import Origin, of_caller
 from threepid.i18n import Text
-from threepid.spec.errors import Forbidden, Unavailable, UnknownToken
+from threepid.spec.errors import Forbidden, UnknownToken, UserLocked
 from threepid.spec.oauth.scopes import Scope, parse_scope
 from threepid.storage import accounts, associations, devices, oauth, uia, web_sessions
 from threepid.storage.devices import Device as KnownDevice
@@ -81,10 +81,10 @@ class Login(Struct, frozen=True):
     access_token: str
     refresh_token: str | None = None
     expires_in_ms: int | None = None
-    scope: str = ""
-    """What an app of the OAuth 2.0 API may do; '' for the old login."""
     new_name: str | None = None
     """The name of a new device; None if the device was known."""
+    scope: str = ""
+    """What an app of the OAuth 2.0 API may do; '' for the old login."""
 
 
 class Devices:
@@ -108,10 +108,11 @@ class Devices:
 
     # -- tokens
 
-    async def whose_token(self, access_token: str) -> Requester | None:
+    async def whose_token(self, access_token: str, *, while_locked: bool = False) -> Requester | None:
         """The account and device of an access token, or None. Every check of an access token goes through here.
 
-        Raises UnknownToken with `soft_logout` if the token has expired or was revoked but its device still exists.
+        Raises UnknownToken with `soft_logout` if the token has expired or was revoked but its device still exists, and
+        UserLocked, unless `while_locked`, if the account is locked.
         https://spec.matrix.org/latest/client-server-api/#soft-logout
         """
         token_hash = self._context.vault.hash_token(access_token)
@@ -121,6 +122,8 @@ class Devices:
             if await self._context.database.read(lambda tx: devices.has_ended(tx, token_hash, now - ENDED_KEPT)):
                 raise UnknownToken(Text("The access token was revoked."), soft_logout=True)
             return None
+        if found.locked_at is not None and not while_locked:
+            raise UserLocked
         if found.expires_at is not None:
             # A token that expires later than any new one was issued by a clock that was ahead: it counts as expired.
             # One without a refresh token is not ours, because ours then do not expire: it was imported.
@@ -143,7 +146,7 @@ class Devices:
         return devices.requester(tx, token_hash) is not None or devices.has_ended(tx, token_hash, now - ENDED_KEPT)
 
     async def refresh(self, refresh_token: str, *, client: str, user_agent: str, client_id: str | None = None) -> Login:
-        """Exchange a refresh token. Raises UnknownToken and LimitExceeded. A spent token revokes all tokens of its device.
+        """Exchange a refresh token. Raises UnknownToken, UserLocked and LimitExceeded. A spent token revokes all tokens of its device.
 
         `client_id` is the app of the OAuth 2.0 API that must own the token; None for the old login.
         For `REPEATABLE` the same caller gets the same answer again, because two tabs of a browser may refresh at once.
@@ -156,10 +159,12 @@ class Devices:
 
         def step(tx: Tx) -> Login | UnknownToken:
             known = self._held_refresh_token(tx, token_hash)
-            session = None if known is None else oauth.session(tx, known.user_id, known.device_id)
-            if known is None or (session.client_id if session else None) != client_id:
-                ended = known is None and devices.has_ended(tx, token_hash, now - ENDED_KEPT)
-                return _refused(lives=ended)
+            if known is None:
+                return _refused(lives=devices.has_ended(tx, token_hash, now - ENDED_KEPT))
+            refuse_locked(tx, known.user_id)
+            session = oauth.session(tx, known.user_id, known.device_id)
+            if (session.client_id if session else None) != client_id:
+                return _refused(lives=False)
             scope = str(allowed_scope(session)) if session else ""
             # The clock may have been ahead, so the time of the answer is limited in both directions.
             after, before = now - REPEATABLE, now + REPEATABLE
@@ -255,7 +260,7 @@ class Devices:
         self._provisioning.hurry()
 
     def open(self, tx: Tx, user_id: str, device: Device) -> Login:
-        """Log a device in. The transaction must have locked the account. Call `admit` before the client gets the tokens.
+        """Log a device in. The transaction must have locked the account. `Admission` must follow before the client gets the tokens.
 
         Raises Forbidden if the device is new and the account has reached its device limit.
         """
@@ -280,31 +285,7 @@ class Devices:
         )
         origin = of_caller(now, device.client, device.user_agent)
         audit.note(tx, self._context, audit.Event.SIGNED_IN, user_id, origin, device_id=device_id)
-        return msgspec.structs.replace(login, new_name=device.display_name or "") if is_new else login
-
-    async def admit(self, login: Login, *, keeps_device: bool = False) -> Login:
-        """Let a homeserver beside us have the device that was logged in, and return `login`.
-
-        If that fails, the login is undone, and Unavailable is raised. Then a new device is deleted unless `keeps_device`. A known
-        one stays without tokens, because the homeserver has its keys.
-        """
-        try:
-            await self._provisioning.admit(login.user_id, login.device_id, login.new_name)
-        except Unavailable:
-            await self._context.database.write(lambda tx: self._undo(tx, login, keeps_device=keeps_device))
-            raise
-        return login
-
-    def _undo(self, tx: Tx, login: Login, *, keeps_device: bool) -> None:
-        user_id, device_id = login.user_id, login.device_id
-        token_hash = self._context.vault.hash_token(login.access_token)
-        if not devices.hold_device(tx, user_id, device_id) or devices.requester(tx, token_hash) is None:
-            return  # a later login has replaced this one
-        if login.new_name is not None and not keeps_device:
-            devices.delete(tx, user_id, device_id)
-        else:
-            devices.delete_tokens(tx, user_id, device_id, self._context.clock.now())
-        self._provisioning.devices_changed(tx, user_id)
+        return replace(login, new_name=device.display_name or "") if is_new else login
 
     @staticmethod
     def _refuse_one_more(tx: Tx, user_id: str) -> None:

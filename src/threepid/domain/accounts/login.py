@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 from msgspec import UNSET, Struct
 
 from threepid.domain import audit
-from threepid.domain.accounts.accounts import Accounts, Named
+from threepid.domain.accounts.accounts import Accounts, Named, refuse_locked
+from threepid.domain.accounts.admission import Admission
 from threepid.domain.accounts.devices import Device, Devices, Login
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.authentication.failed_logins import FailedLogins
@@ -54,6 +55,7 @@ class Logins:
         devices: Devices,
         web_sessions: WebSessions,
         notices: Notices,
+        admission: Admission,
     ) -> None:
         """`accounts` finds the account, `passwords` checks its password, `devices` and `web_sessions` log in."""
         self._context = context
@@ -62,6 +64,7 @@ class Logins:
         self._devices = devices
         self._web_sessions = web_sessions
         self._notices = notices
+        self._admission = admission
         self._failed_logins = FailedLogins(context)
         self._tried: Counter[str] = Counter()
         """Number of guesses that this process is checking, by limit key."""
@@ -172,8 +175,8 @@ class Logins:
                     del self._tried[key]
 
     async def log_in(self, named: Named, password: str, device: Device) -> Login:
-        """Log a device in. Raises LimitExceeded, and Forbidden, alike for all wrong logins, or at the device limit."""
-        return await self._devices.admit(
+        """Log a device in. Raises LimitExceeded, UserLocked, and Forbidden, alike for all wrong logins, or at the device limit."""
+        return await self._admission.admit(
             await self._open(
                 named,
                 password,
@@ -219,6 +222,7 @@ class Logins:
             # The password was checked outside the transaction. Lock its hash: it must not have changed, nor change until commit.
             if not accounts.hold_password(tx, right.user_id, right.password_hash):
                 raise Forbidden(_WRONG, cause="another password meanwhile")
+            refuse_locked(tx, right.user_id)
             if new_hash is not None:
                 accounts.set_password_hash(tx, right.user_id, new_hash)
             self._notices.new_sign_in(tx, right.user_id, self._origin(client, user_agent))
@@ -242,6 +246,7 @@ class Logins:
             user_id = self._devices.take_login_token(tx, token)
             if user_id is None or not accounts.lock(tx, user_id):
                 return None
+            refuse_locked(tx, user_id)
             guess.give_back(tx)
             self._notices.new_sign_in(tx, user_id, self._origin(device.client, device.user_agent))
             return self._devices.open(tx, user_id, device)
@@ -256,7 +261,7 @@ class Logins:
         except (Forbidden, LimitExceeded) as error:
             self._failed_logins.note(by="login token", cause=error.cause, client=device.client)
             raise
-        return await self._devices.admit(login)
+        return await self._admission.admit(login)
 
 
 def _cause(account: Account | None, *, spent: bool) -> str:

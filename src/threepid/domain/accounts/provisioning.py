@@ -146,6 +146,28 @@ class Provisioning:
             await database.write(lambda tx: self.devices_changed(tx, user_id))
             self.hurry()
 
+    async def reactivate(self, user_id: str) -> None:
+        """Undo the deactivation of the account at the homeserver, before it is undone here. Raises Unavailable."""
+        if self._synapse is None:
+            return
+        try:
+            async with self._alone(user_id):
+                await self._synapse.reactivate_user(_localpart(user_id))
+        except (RemoteError, BusyHere) as error:
+            raise Unavailable(cause=f"homeserver: {error}") from error
+        except RemoteRefused as error:
+            if error.errcode != "M_NOT_FOUND":
+                raise Unavailable(cause=f"homeserver: {error}") from error
+
+    async def allow_cross_signing_reset(self, user_id: str) -> None:
+        """Let the owner replace the cross-signing keys once in the next ten minutes. Raises Unavailable."""
+        if self._synapse is None:
+            return
+        try:
+            await self._synapse.allow_cross_signing_reset(_localpart(user_id))
+        except (RemoteError, RemoteRefused) as error:
+            raise Unavailable(cause=f"homeserver: {error}") from error
+
     async def _provision_first(self, user_id: str, synapse: Synapse) -> None:
         """Give the homeserver an account that it does not know: only the name, since a job may be telling the rest meanwhile."""
         await synapse.provision_user(_localpart(user_id))

@@ -4,6 +4,7 @@ https://spec.matrix.org/latest/client-server-api/#account-deactivation
 """
 
 from threepid.domain import audit, policy
+from threepid.domain.accounts.accounts import refuse_locked
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.profiles import Profiles
 from threepid.domain.accounts.provisioning import Provisioning
@@ -73,6 +74,7 @@ class Closing:
         def step(tx: Tx) -> Plan:
             if grant is not None:
                 grant.consume(tx)
+                refuse_locked(tx, user_id)
             # Deactivate first: a concurrent login then commits before the devices are deleted, or sees a deactivated account.
             if not accounts.deactivate(tx, user_id, now):
                 raise Forbidden(Text("This account has already been deactivated."))

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from threepid import config
 from threepid.domain import audit
-from threepid.domain.accounts.accounts import in_small_letters
+from threepid.domain.accounts.accounts import in_small_letters, refuse_locked
+from threepid.domain.accounts.admission import Admission
 from threepid.domain.accounts.devices import Device, Devices, Login
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication import flows
@@ -66,10 +67,11 @@ class Registration:
         web_sessions: WebSessions,
         registration_tokens: RegistrationTokens,
         provisioning: Provisioning,
+        admission: Admission,
     ) -> None:
         """`passwords` hashes passwords, `devices` logs the first device in, `web_sessions` the first browser.
 
-        `provisioning` tells a homeserver beside us of the account.
+        `provisioning` tells a homeserver beside us of the account, `admission` of its first device.
         """
         self._context = context
         self._settings = settings
@@ -78,6 +80,7 @@ class Registration:
         self._web_sessions = web_sessions
         self._registration_tokens = registration_tokens
         self._provisioning = provisioning
+        self._admission = admission
 
     def check_open(self) -> None:
         """Raise Forbidden if registration is closed."""
@@ -133,7 +136,7 @@ class Registration:
         )
         if login is not None:
             # The device stays even if this fails, so that the client can repeat the finished registration.
-            login = await self._devices.admit(login, keeps_device=True)
+            login = await self._admission.admit(login, keeps_device=True)
         return Registered(user_id, login)
 
     async def create(self, username: str, password: str | None) -> str:
@@ -227,9 +230,10 @@ class Registration:
                 or not uia.take_repeat(tx, id_hash)
             ):
                 raise _finished()
+            refuse_locked(tx, user_id)
             return self._devices.open_again(tx, user_id, device_id, device)
 
-        return await self._devices.admit(await self._context.database.write(step))
+        return await self._admission.admit(await self._context.database.write(step))
 
     def _generated_username(self) -> str:
         return "u" + self._context.entropy.letters(10, "abcdefghjkmnpqrstuvwxyz23456789")

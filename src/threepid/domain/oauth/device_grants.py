@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from threepid.clock import MINUTE, SECOND, SKEW
 from threepid.domain import origin as origins
+from threepid.domain.accounts.admission import Admission
 from threepid.domain.accounts.devices import Login
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.context import Context
@@ -20,7 +21,7 @@ from threepid.domain.oauth.sessions import AppSessions
 from threepid.domain.oauth.tokens import Caller
 from threepid.domain.origin import Origin
 from threepid.i18n import Text
-from threepid.spec.errors import Forbidden
+from threepid.spec.errors import Forbidden, UserLocked
 from threepid.spec.oauth.clients import DEVICE_CODE
 from threepid.spec.oauth.errors import (
     AccessDenied,
@@ -72,10 +73,11 @@ class Waiting(Struct, frozen=True):
 class DeviceGrants:
     """The devices that wait for their owners."""
 
-    def __init__(self, context: Context, sessions: AppSessions) -> None:
-        """`sessions` opens the session of a device that its owner has allowed."""
+    def __init__(self, context: Context, sessions: AppSessions, admission: Admission) -> None:
+        """`sessions` opens the session of a device that its owner has allowed, `admission` lets a homeserver beside us have it."""
         self._context = context
         self._sessions = sessions
+        self._admission = admission
 
     async def begin(self, client_id: str, scope: str, caller: Caller) -> Begun:
         """Let a device wait for its owner. Raises InvalidClient, UnauthorizedClient, InvalidScope and LimitExceeded."""
@@ -170,11 +172,11 @@ class DeviceGrants:
         # An exception would roll back that the device asked, so the step returns the error.
         try:
             answer = await self._context.database.write(step)
-        except Forbidden as error:
+        except (Forbidden, UserLocked) as error:
             raise AccessDenied(cause=error.cause) from None
         if isinstance(answer, OAuthError):
             raise answer
-        return answer
+        return await self._admission.admit(answer)
 
     def _open(self, tx: Tx, found: oauth.DeviceGrant, device_hash: bytes, caller: Caller) -> Login | OAuthError:
         app = known_client(tx, found.client_id)

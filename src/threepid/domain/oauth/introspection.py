@@ -7,7 +7,7 @@ from msgspec import Struct
 from threepid.clock import SECOND
 from threepid.domain.accounts.devices import Devices, allowed_scope
 from threepid.domain.context import Context
-from threepid.spec.errors import UnknownToken, Unrecognized
+from threepid.spec.errors import UnknownToken, Unrecognized, UserLocked
 from threepid.spec.oauth.errors import InvalidClient
 from threepid.spec.oauth.scopes import BOTH_APIS
 from threepid.storage import oauth
@@ -54,7 +54,7 @@ class Introspection:
         """What an access token is good for; None for everything that is not a valid one."""
         try:
             found = await self._devices.whose_token(token)
-        except UnknownToken:
+        except (UnknownToken, UserLocked):
             return None
         if found is None:
             return None

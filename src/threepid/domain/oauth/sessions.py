@@ -1,5 +1,7 @@
 """Sessions of apps: a device of an account, bound to an app and to what its person allowed."""
 
+from msgspec.structs import replace
+
 from threepid.clock import SECOND
 from threepid.domain.accounts.accounts import require_active
 from threepid.domain.accounts.devices import Device, Devices, Login
@@ -61,6 +63,4 @@ class AppSessions:
             now=now,
         )
         allowed = scope if accounts.is_admin(tx, user_id) else Scope(scope.device_id, is_unstable=scope.is_unstable)
-        return Login(
-            user_id, scope.device_id, login.access_token, login.refresh_token, login.expires_in_ms, str(allowed)
-        )
+        return replace(login, scope=str(allowed))

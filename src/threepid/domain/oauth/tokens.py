@@ -8,15 +8,17 @@ from msgspec import Struct
 
 from threepid.clock import SKEW
 from threepid.domain import audit
+from threepid.domain.accounts.admission import Admission
 from threepid.domain.accounts.devices import Devices, Login
 from threepid.domain.accounts.notices import Notices
+from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.context import Context
 from threepid.domain.limits import take_authentication
 from threepid.domain.oauth.clients import known_client
 from threepid.domain.oauth.consent import CODE_LIFE
 from threepid.domain.oauth.sessions import AppSessions
 from threepid.domain.origin import Origin, of_caller
-from threepid.spec.errors import Forbidden, UnknownToken
+from threepid.spec.errors import Forbidden, Unavailable, UnknownToken, UserLocked
 from threepid.spec.oauth import pkce
 from threepid.spec.oauth.errors import InvalidGrant
 from threepid.spec.oauth.scopes import parse_scope
@@ -34,17 +36,30 @@ class Caller(Struct, frozen=True):
 class AppTokens:
     """Issues and revokes tokens of apps."""
 
-    def __init__(self, context: Context, devices: Devices, sessions: AppSessions, notices: Notices) -> None:
-        """`devices` keeps the tokens, `sessions` opens sessions, `notices` tells people of a stolen code."""
+    def __init__(
+        self,
+        context: Context,
+        devices: Devices,
+        sessions: AppSessions,
+        notices: Notices,
+        admission: Admission,
+        provisioning: Provisioning,
+    ) -> None:
+        """`devices` keeps the tokens, `sessions` opens sessions, `notices` tells people of a stolen code.
+
+        `admission` lets a homeserver beside us have the device, `provisioning` tells it of the end of one.
+        """
         self._context = context
         self._devices = devices
         self._sessions = sessions
         self._notices = notices
+        self._admission = admission
+        self._provisioning = provisioning
 
     async def exchange(self, code: str, *, client_id: str, redirect_uri: str, verifier: str, caller: Caller) -> Login:
         """The tokens for an authorization code, which works once. A second use ends the session that the first one opened.
 
-        Raises InvalidGrant, and LimitExceeded.
+        Raises InvalidGrant, LimitExceeded, and Unavailable if a homeserver beside us is away.
         """
         code_hash = self._context.vault.hash_token(code)
         now = self._context.clock.now()
@@ -54,8 +69,10 @@ class AppTokens:
             if found is None:
                 take_authentication(tx, self._context, client=caller.client)
                 return InvalidGrant(cause="no such code")
-            if not _matches(found, client_id, redirect_uri, verifier):
-                return InvalidGrant(cause="the code is of another client, redirect URI or challenge")
+            if (found.client_id, found.redirect_uri) != (client_id, redirect_uri):
+                return InvalidGrant(cause="the code is of another client or redirect URI")
+            if not pkce.proves(verifier, found.challenge):
+                return InvalidGrant(cause="the verifier is wrong")
             if not accounts.lock(tx, found.user_id):
                 return InvalidGrant(cause="the account is deactivated")
             if not oauth.use_code(tx, code_hash, now):
@@ -77,11 +94,18 @@ class AppTokens:
         # An exception would roll the end of a replayed code's session back, so the step returns the error.
         try:
             answer = await self._context.database.write(step)
+        except UserLocked:
+            raise InvalidGrant("The account is locked.") from None
         except Forbidden as error:
             raise InvalidGrant("The account has too many devices.", cause=error.cause) from None
         if isinstance(answer, InvalidGrant):
+            self._provisioning.hurry()
             raise answer
-        return answer
+        try:
+            return await self._admission.admit(answer)
+        except Unavailable:  # the session was undone, so the app may try again
+            await self._context.database.write(lambda tx: oauth.release_code(tx, code_hash))
+            raise
 
     def _end_replayed(self, tx: Tx, user_id: str, code_hash: bytes, origin: Origin) -> None:
         """End the session of a code that was used twice: one of the two users has stolen it."""
@@ -90,6 +114,7 @@ class AppTokens:
             stranger = audit.CallerKind.STRANGER
             audit.note(tx, self._context, audit.Event.TOKEN_REUSED, user_id, origin, by=stranger, device_id=device_id)
             self._notices.suspicious(tx, user_id, origin)
+            self._provisioning.devices_changed(tx, user_id)
 
     async def refresh(self, refresh_token: str, *, client_id: str, caller: Caller) -> Login:
         """Exchange a refresh token of the app. Raises InvalidGrant and LimitExceeded."""
@@ -97,8 +122,8 @@ class AppTokens:
             return await self._devices.refresh(
                 refresh_token, client=caller.client, user_agent=caller.user_agent, client_id=client_id
             )
-        except UnknownToken:
-            raise InvalidGrant(cause="no such refresh token, or not of this client") from None
+        except (UnknownToken, UserLocked):
+            raise InvalidGrant(cause="no such refresh token, or not of this client, or of a locked account") from None
 
     async def revoke(self, token: str, origin: Origin) -> None:
         """End the session of an access or refresh token. An unknown token is no error: it is not valid, as the caller wants.
@@ -113,9 +138,4 @@ class AppTokens:
                 self._devices.end(tx, found.user_id, found.device_id, origin)
 
         await self._context.database.write(step)
-
-
-def _matches(code: oauth.Code, client_id: str, redirect_uri: str, verifier: str) -> bool:
-    """Is this the client that asked for the code? https://www.rfc-editor.org/rfc/rfc6749#section-4.1.3."""
-    same = (code.client_id, code.redirect_uri) == (client_id, redirect_uri)
-    return same and pkce.proves(verifier, code.challenge)
+        self._provisioning.hurry()

@@ -45,14 +45,6 @@ UPDATE accounts SET deactivated_at = :now, password_hash = NULL WHERE user_id = 
 -- Lock the row of an account until the transaction ends; touches no row if it is deactivated.
 UPDATE accounts SET created_at = created_at WHERE user_id = :user_id AND deactivated_at IS NULL;
 
--- name: admin_at(user_id)$
--- When an active account was made an administrator's.
-SELECT admin_at FROM accounts WHERE user_id = :user_id AND deactivated_at IS NULL;
-
--- name: set_admin(user_id, admin_at)!
--- Make an active account an administrator's, or an ordinary one.
-UPDATE accounts SET admin_at = CAST(:admin_at AS BIGINT) WHERE user_id = :user_id AND deactivated_at IS NULL;
-
 -- name: reactivate(user_id)!
 -- Undo the deactivation of an account.
 UPDATE accounts SET deactivated_at = NULL WHERE user_id = :user_id AND deactivated_at IS NOT NULL;
@@ -65,3 +57,11 @@ WHERE user_id = :user_id AND deactivated_at IS NULL AND (locked_at IS NULL) <> (
 -- name: is_locked(user_id)$
 -- Is an account locked?
 SELECT locked_at FROM accounts WHERE user_id = :user_id AND locked_at IS NOT NULL;
+
+-- name: admin_at(user_id)$
+-- When an active account was made an administrator's.
+SELECT admin_at FROM accounts WHERE user_id = :user_id AND deactivated_at IS NULL;
+
+-- name: set_admin(user_id, admin_at)!
+-- Make an active account an administrator's, or an ordinary one.
+UPDATE accounts SET admin_at = CAST(:admin_at AS BIGINT) WHERE user_id = :user_id AND deactivated_at IS NULL;

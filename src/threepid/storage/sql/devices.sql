@@ -57,8 +57,10 @@ WHERE user_id = :user_id AND device_id = :device_id;
 UPDATE devices SET display_name = CAST(:display_name AS TEXT) WHERE user_id = :user_id AND device_id = :device_id;
 
 -- name: requester(token_hash)^
--- The user and device of an access token, even of an expired one, and the refresh token that its first use spends.
-SELECT user_id, device_id, expires_at, first_use_spends FROM access_tokens WHERE token_hash = :token_hash;
+-- The user and device of an access token, even of an expired one, the refresh token that its first use spends, and when the
+-- account was locked.
+SELECT access_tokens.user_id, device_id, expires_at, first_use_spends, locked_at
+FROM access_tokens JOIN accounts ON accounts.user_id = access_tokens.user_id WHERE token_hash = :token_hash;
 
 -- name: insert_access_token(token_hash, user_id, device_id, now, expires_at, refresh_hash, first_use_spends)!
 -- Insert the hash of an access token.

@@ -51,6 +51,10 @@ WHERE user_id = :user_id;
 INSERT INTO oauth_codes (code_hash, client_id, user_id, session_id, redirect_uri, challenge, scope, expires_at)
 VALUES (:code_hash, :client_id, :user_id, :session_id, :redirect_uri, :challenge, :scope, :expires_at);
 
+-- name: release_code(code_hash)!
+-- Let an authorization code be used again.
+UPDATE oauth_codes SET used_at = NULL WHERE code_hash = :code_hash;
+
 -- name: code(code_hash)^
 -- One authorization code, even a used or expired one.
 SELECT client_id, user_id, redirect_uri, challenge, scope, expires_at, used_at

@@ -32,6 +32,10 @@ EVENTS: Final[Mapping[Event, Text]] = {
     Event.NOTICES_CHANGED: Text("Notices were switched on or off"),
     Event.LANGUAGE_CHANGED: Text("The language was changed"),
     Event.DEACTIVATED: Text("The account was closed"),
+    Event.LOCKED: Text("The account was locked"),
+    Event.UNLOCKED: Text("The account was unlocked"),
+    Event.REACTIVATED: Text("The account was opened again"),
+    Event.ADMIN_CHANGED: Text("The right to administer the server was given or taken"),
 }
 """What the log calls each event."""
 

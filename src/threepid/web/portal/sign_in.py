@@ -7,7 +7,7 @@ from phonenumbers import SUPPORTED_REGIONS
 
 from threepid.http.exchange import Answer
 from threepid.i18n import negotiation
-from threepid.spec.errors import Forbidden, LimitExceeded, MatrixError
+from threepid.spec.errors import Forbidden, LimitExceeded, MatrixError, UserLocked
 from threepid.web.dispatch import CONFIRM, SIGN_IN
 from threepid.web.page import Access, Form, page
 from threepid.web.portal import confirm_by_code
@@ -51,7 +51,7 @@ async def sign_in(visit: Visit, form: SignInForm) -> Answer:
         country = negotiation.country(visit.languages, SUPPORTED_REGIONS)
         named = await homeserver.accounts.find_typed(form.name, country=country)
         token = await homeserver.logins.sign_in(named, form.password, client=visit.client, user_agent=visit.user_agent)
-    except (Forbidden, LimitExceeded) as error:
+    except (Forbidden, LimitExceeded, UserLocked) as error:
         return visit.show(
             "portal/sign_in.html",
             status=error.status,
