@@ -160,18 +160,19 @@ class Writer:
         if self._is_homeserver:
             imports.provisioned(tx, (account.user_id for account in new), now)
         self._insert_parts(tx, settled, now, findings)
-        imports.record(
-            tx,
-            [
-                imports.Record(
-                    given.user_id,
-                    self._source,
-                    _UNSETTLED if given.user_id in unsettled else theirs(given),
-                    ours(state_of(account)),
-                )
-                for given, account in zip([*new, *replaced], settled, strict=True)
-            ],
-        )
+        if not self._dry_run:
+            imports.record(
+                tx,
+                [
+                    imports.Record(
+                        given.user_id,
+                        self._source,
+                        _UNSETTLED if given.user_id in unsettled else theirs(given),
+                        ours(state_of(account)),
+                    )
+                    for given, account in zip([*new, *replaced], settled, strict=True)
+                ],
+            )
         return Outcome(inserted, len(replaced), unchanged, findings)
 
     @staticmethod

@@ -142,11 +142,7 @@ def test_a_conflict_is_looked_at_again_in_every_run(world: World, filled: Synaps
         world.database.write(
             lambda tx: imports.insert_contacts(
                 tx,
-                [
-                    imports.Contact(
-                        sid_owner, imports.Threepid("email", "alice@example.com", "alice@example.com", 1, 1)
-                    )
-                ],
+                [imports.Contact(sid_owner, imports.Threepid("email", "alice@example.com", "alice@example.com", 1, 1))],
             )
         )
     )
