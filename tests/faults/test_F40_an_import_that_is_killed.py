@@ -90,9 +90,15 @@ def test_F40_our_database_is_locked(world: World, tmp_path: Path) -> None:
     synapse = SynapseDatabase(f"sqlite:{tmp_path}/homeserver.db")
     for number in range(600):
         synapse.user(f"@u{number:05}:example.org", appservice_id="x")
-    holder = sqlite3.connect(world.database_url.removeprefix("sqlite:"), isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Busy):
-        bring(world, synapse)
-    holder.execute("ROLLBACK")
+    # Another process, because locks of one process do not exclude each other.
+    path = world.database_url.removeprefix("sqlite:")
+    code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN IMMEDIATE'); print('held', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(Busy):
+            bring(world, synapse)
+        holder.communicate("\n", timeout=20)
     assert bring(world, synapse).result.inserted["accounts"] == 600

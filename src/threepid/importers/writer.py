@@ -15,6 +15,7 @@ So a run after a killed one, and a second run after the other server stopped, co
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -29,7 +30,7 @@ from threepid.storage import imports
 from threepid.storage.engine.database import StorageError, Tx
 from threepid.storage.threepids import Threepid
 
-BATCH: Final = 500
+BATCH: Final = 1000
 """Number of accounts in one transaction."""
 _UNSETTLED: Final = b""
 """What is recorded of an account with a conflict, so that the next run looks at it again."""
@@ -268,7 +269,7 @@ def _row(account: Account, now: int) -> imports.Account:
 
 
 def _device(user_id: str, device: Device) -> imports.Device:
-    network = known_network(device.seen_from) if device.seen_from else None
+    network = _network(device.seen_from) if device.seen_from else None
     return imports.Device(
         user_id,
         device.device_id,
@@ -279,6 +280,11 @@ def _device(user_id: str, device: Device) -> imports.Device:
         network,
         device.user_agent,
     )
+
+
+@lru_cache(10_000)
+def _network(address: str) -> str | None:
+    return known_network(address)
 
 
 def _superseded() -> Superseded:

@@ -251,7 +251,7 @@ def stored(tx: Tx, source: str) -> Stored:
 
 
 def _parameters(structs: Sequence[Struct]) -> list[Mapping[str, Any]]:
-    return [{name: getattr(each, name) for name in each.__struct_fields__} for each in structs]
+    return [msgspec.structs.asdict(each) for each in structs]
 
 
 def _json(texts: Iterable[str]) -> str:

@@ -1,8 +1,8 @@
 """Makes records of Synapse's rows, and findings of what is not carried. No row stops an import, whatever is in it."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 _SHORTEST_TOKEN: Final = 16
 _LONGEST_NAME: Final = 256
 _LONGEST_USER_AGENT: Final = 256
+_LONGEST_IP: Final = 60
 _MOST_TIME: Final = 2**53
 _DETAIL: Final = 100
 """Maximum number of characters of a value in a finding."""
@@ -50,7 +51,7 @@ class Checks:
         self._hash_token = hash_token
         self._peppered = peppered
         self._losers = {(user, address): owner for rows in spellings.values() for user, address, owner in _losers(rows)}
-        self.seen: Counter[str] = Counter()
+        self.seen = dict.fromkeys(reader.COUNTED, 0)
         """How many rows of each table were looked at."""
 
     def account(self, rows: Rows) -> tuple[Account | None, list[Finding]]:
@@ -92,11 +93,12 @@ class Checks:
         return account, findings
 
     def _count(self, rows: Rows) -> None:
-        self.seen["users"] += 1
-        self.seen["user_threepids"] += len(rows.contacts)
-        self.seen["devices"] += len(rows.devices)
-        self.seen["access_tokens"] += len(rows.access_tokens)
-        self.seen["refresh_tokens"] += len(rows.refresh_tokens)
+        seen = self.seen
+        seen["users"] += 1
+        seen["user_threepids"] += len(rows.contacts)
+        seen["devices"] += len(rows.devices)
+        seen["access_tokens"] += len(rows.access_tokens)
+        seen["refresh_tokens"] += len(rows.refresh_tokens)
 
     def _refused(self, user: reader.User) -> Kind | None:
         name = user.name
@@ -113,20 +115,18 @@ class Checks:
     def _note(rows: Rows, findings: list[Finding]) -> None:
         """Note what stays with the homeserver."""
         user, user_id = rows.user, rows.user.name
-        for kind, value in (
-            (Kind.SHADOW_BANNED, user.shadow_banned),
-            (Kind.SUSPENDED, user.suspended),
-            (Kind.ERASED, user.erased),
-        ):
-            if value:
-                findings.append(Finding(kind, user_id))
+        if user.shadow_banned:
+            findings.append(Finding(Kind.SHADOW_BANNED, user_id))
+        if user.suspended:
+            findings.append(Finding(Kind.SUSPENDED, user_id))
+        if user.erased:
+            findings.append(Finding(Kind.ERASED, user_id))
         findings += [
             Finding(Kind.EXTERNAL_ID, user_id, f"{_shown(one.auth_provider)}: {_shown(one.external_id)}")
             for one in rows.external_ids
         ]
         findings += [
-            Finding(Kind.BINDING, user_id, f"{_shown(one.medium)} {_shown(one.address)} at {_shown(one.id_server)}")
-            for one in rows.bindings
+            Finding(Kind.BINDING, user_id, f"{_contact(one)} at {_shown(one.id_server)}") for one in rows.bindings
         ]
 
     def _is_locked(self, user: reader.User, findings: list[Finding]) -> bool:
@@ -165,25 +165,28 @@ class Checks:
         user_id = rows.user.name
         found: dict[tuple[str, str], Threepid] = {}
         for row in rows.contacts:
-            detail = f"{_shown(row.medium)} {_shown(row.address)}"
             validated_at, added_at = _time(row.validated_at), _time(row.added_at)
             if not isinstance(row.medium, str) or not isinstance(row.address, str) or None in (validated_at, added_at):
-                findings.append(Finding(Kind.DAMAGED, user_id, f"user_threepids: {detail}"))
+                findings.append(Finding(Kind.DAMAGED, user_id, f"user_threepids: {_contact(row)}"))
                 continue
             try:
                 address = parse_address(row.medium, row.address)
             except InvalidAddress:
-                findings.append(Finding(Kind.INVALID_CONTACT, user_id, detail))
+                findings.append(Finding(Kind.INVALID_CONTACT, user_id, _contact(row)))
                 continue
             if (owner := self._losers.get((user_id, row.address))) is not None:
-                findings.append(Finding(Kind.CONTACT_TAKEN, user_id, f"{detail}, which belongs to {_shown(owner)}"))
+                findings.append(
+                    Finding(Kind.CONTACT_TAKEN, user_id, f"{_contact(row)}, which belongs to {_shown(owner)}")
+                )
                 continue
             contact = Threepid(address.medium, address.canonical, address.address, validated_at or 0, added_at or 0)
             other = found.get((contact.medium, contact.canonical))
             if other is not None:
-                findings.append(Finding(Kind.CONTACT_TAKEN, user_id, f"{detail}, which is another spelling"))
+                findings.append(Finding(Kind.CONTACT_TAKEN, user_id, f"{_contact(row)}, which is another spelling"))
             if other is None or contact.added_at < other.added_at:
                 found[contact.medium, contact.canonical] = contact
+        if len(found) < 2:  # noqa: PLR2004 - nothing to sort, as for most people
+            return tuple(found.values())
         return tuple(sorted(found.values(), key=lambda contact: (contact.added_at, contact.canonical)))
 
 
@@ -224,7 +227,7 @@ class _Sessions:
             display_name=_text(row.display_name, _LONGEST_NAME),
             created_at=self._created_at,
             seen_at=seen_at,
-            seen_from=_ip(row.ip),
+            seen_from=_ip(row.ip) if isinstance(row.ip, str) and len(row.ip) <= _LONGEST_IP else None,
             user_agent=_text(row.user_agent, _LONGEST_USER_AGENT),
         )
 
@@ -233,6 +236,8 @@ class _Sessions:
 
         Returns the hash of each by the row's ID, with the hash of the token that it replaces, while that is valid too.
         """
+        if not rows.refresh_tokens:
+            return {}
         spent = _spent(rows)
         valid: dict[Any, tuple[reader.RefreshToken, bytes, int | None]] = {}
         for token in rows.refresh_tokens:
@@ -342,14 +347,22 @@ def _text(value: Any, most: int) -> str | None:
     """A text without control characters, cut to `most` characters."""
     if not isinstance(value, str):
         return None
+    if len(value) <= most and value.isprintable():  # most texts
+        return value.strip() or None
     return _NO_TEXT.sub(" ", value[: most * 2]).strip()[:most] or None
 
 
-def _ip(value: Any) -> str | None:
+@lru_cache(10_000)
+def _ip(text: str) -> str | None:
+    """The address, in its usual form, or None if it is none. Many devices have the same one."""
     try:
-        return str(ip_address(value)) if isinstance(value, str) else None
+        return str(ip_address(text))
     except ValueError:
         return None
+
+
+def _contact(row: reader.Contact | reader.Binding) -> str:
+    return f"{_shown(row.medium)} {_shown(row.address)}"
 
 
 def _shown(value: Any) -> str:

@@ -13,6 +13,8 @@ from threepid.importers.source import Row, Source, SourceError
 
 NEWEST: Final = 94
 """The newest version of Synapse's schema that this reader was written for."""
+COUNTED: Final = ("users", "user_threepids", "devices", "access_tokens", "refresh_tokens")
+"""The tables whose rows are counted: of all others, rows may be missing without harm."""
 _REQUIRED: Final = {
     "users": {"name", "password_hash", "creation_ts", "is_guest", "deactivated"},
     "devices": {"user_id", "device_id", "display_name"},
@@ -157,7 +159,7 @@ class Reader:
     def unknown_users(self) -> dict[str, int]:
         """How many rows of each table name a user that does not exist."""
         found = {}
-        for table in ("user_threepids", "devices", "access_tokens", "refresh_tokens"):
+        for table in COUNTED[1:]:
             if self._columns[table]:
                 query = (
                     f"SELECT COUNT(*) FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.name = t.user_id)"  # noqa: S608
@@ -238,13 +240,16 @@ class _Part:
 
     def of(self, key: Any) -> list[Any]:
         """The rows of the user with this key, who comes after all users that were asked for before."""
-        found = []
-        while self._next is not None and (self._next[0] == key or (self._ordered and self._next[0] < key)):
-            if self._next[0] == key:
-                found.append(self._kind(*self._next[1:]))
-            else:
+        found: list[Any] = []
+        row = self._next
+        while row is not None:
+            if row[0] == key:
+                found.append(self._kind(*row[1:]))
+            elif self._ordered and row[0] < key:
                 self.passed_over += 1
-            self._next = next(self._rows, None)
+            else:
+                break
+            row = self._next = next(self._rows, None)
         return found
 
 

@@ -1,10 +1,8 @@
 """One import from a Synapse: reads, checks and writes, and compares the counts at the end."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -16,10 +14,8 @@ from threepid.importers.records import PARTS, Account, Finding, Kind, counted
 from threepid.importers.source import Source, SourceError
 from threepid.importers.synapse.checks import Checks
 from threepid.importers.synapse.configuration import Settings
-from threepid.importers.synapse.reader import Reader
+from threepid.importers.synapse.reader import COUNTED, Reader
 from threepid.importers.writer import BATCH, Writer
-
-_TABLES: Final = ("users", "user_threepids", "devices", "access_tokens", "refresh_tokens")
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -91,7 +87,7 @@ class Import:
         self._note(self._unreadable(unknown), report)
         return Result(
             dry_run=self._dry_run,
-            found={table: self._reader.count(table) for table in _TABLES},
+            found={table: self._reader.count(table) for table in COUNTED},
             carried={part: self._carried[part] for part in PARTS},
             inserted={part: self._inserted[part] for part in PARTS},
             replaced=self._replaced,
@@ -101,23 +97,15 @@ class Import:
         )
 
     async def _write(self, checks: Checks, report: Callable[[Finding], None], progress: Callable[[int], None]) -> None:
-        batches = self._batches(checks)
-        # The next batch is read in a thread while this one is written: by another thread, or by PostgreSQL.
-        batch = await asyncio.to_thread(next, batches, None)
-        while batch is not None:
-            users, accounts, findings = batch
-            following = asyncio.ensure_future(asyncio.to_thread(next, batches, None))
-            try:
-                outcome = await self._writer.write(accounts)
-            finally:
-                await asyncio.wait([following])
+        # Nothing is gained by reading the next batch in a thread meanwhile: both sides are Python, and share the GIL.
+        for users, accounts, findings in self._batches(checks):
+            outcome = await self._writer.write(accounts)
             self._carried += counted(accounts)
             self._inserted += outcome.inserted
             self._replaced += outcome.replaced
             self._unchanged += outcome.unchanged
             self._note([*findings, *outcome.findings], report)
             progress(users)
-            batch = following.result()
 
     def _batches(self, checks: Checks) -> Iterator[tuple[int, list[Account], list[Finding]]]:
         accounts: list[Account] = []
@@ -152,7 +140,7 @@ class Import:
     def _not_read(self, checks: Checks, unknown: Mapping[str, int]) -> list[str]:
         """Compare how many rows there are with how many were read."""
         found = []
-        for table in _TABLES:
+        for table in COUNTED:
             there, seen = self._reader.count(table), checks.seen[table] + unknown.get(table, 0)
             if not seen <= there <= seen + self._reader.unreadable:
                 found.append(f"Synapse has {there} rows of {table}, and {seen} were read.")
