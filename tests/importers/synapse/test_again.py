@@ -1,6 +1,5 @@
 """A second run brings only what changed at the Synapse, and leaves alone what changed here."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +7,9 @@ import pytest
 
 from importers.synapse.importing import bring, log_in, who
 from synapse_database import SynapseDatabase, synapse_hash
-from threepid.importers.source import SourceError, open_source
-from threepid.importers.synapse.configuration import Settings
-from threepid.importers.synapse.run import Import
-from threepid.importers.writer import Superseded
+from threepid.importers.records import Account
+from threepid.importers.source import SourceError
+from threepid.importers.writer import Superseded, Writer
 from threepid.storage import accounts, imports
 from world import World
 
@@ -180,25 +178,22 @@ def test_a_dry_run_says_the_same_and_writes_nothing(world: World, filled: Synaps
     assert bring(world, filled, dry_run=True, pepper="pepper").result.unchanged == 2
 
 
-def test_of_two_runs_at_once_the_later_one_takes_over(world: World, synapse: SynapseDatabase) -> None:
-    for number in range(1200):
-        synapse.user(f"@u{number:04}:example.org", appservice_id="x")
-    settings = Settings(server_name="example.org", database=synapse.url)
-    context, own = world.server.context, world.homeserver.settings
+def test_of_two_runs_at_once_the_later_one_takes_over(world: World) -> None:
+    def begun() -> Writer:
+        writer = Writer(world.server.context, "synapse x", world.homeserver.settings, is_homeserver=True, dry_run=False)
+        world.run(writer.begin(settings="", total=2))
+        return writer
 
-    async def both() -> list[Any]:
-        with open_source(synapse.url) as one, open_source(synapse.url) as other:
-            first = Import(context, own, settings, one, dry_run=False)
-            second = Import(context, own, settings, other, dry_run=False)
-            started = asyncio.Event()
-            begun = asyncio.ensure_future(first.run(lambda _: None, lambda _: started.set()))
-            await started.wait()
-            return await asyncio.gather(begun, second.run(lambda _: None), return_exceptions=True)
-
-    superseded, result = world.run(both())
-    assert isinstance(superseded, Superseded)
-    assert result.carried["accounts"] == 1200
-    assert result.is_complete
+    one = begun()
+    world.run(one.write([Account(user_id=ALICE, created_at=1)]))
+    other = begun()
+    with pytest.raises(Superseded):
+        world.run(one.write([Account(user_id=BOB, created_at=1)]))
+    with pytest.raises(Superseded):
+        world.run(one.finish())
+    outcome = world.run(other.write([Account(user_id=ALICE, created_at=1), Account(user_id=BOB, created_at=1)]))
+    assert (outcome.unchanged, outcome.inserted["accounts"]) == (1, 1)
+    assert world.run(other.finish()) == []
 
 
 def test_the_source_is_not_written(world: World, tmp_path: Path) -> None:
