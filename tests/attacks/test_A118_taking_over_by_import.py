@@ -1,11 +1,13 @@
 """A118: an account or an address of this server that an import would take over."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from importers.synapse.importing import bring, log_in, who
 from synapse_database import SynapseDatabase
+from threepid.storage.engine.database import Tx
 from threepid.storage.engine.queries import Query
 from world import PASSWORD, World
 
@@ -30,6 +32,10 @@ def test_A118_an_account_that_was_created_here_stays(world: World, synapse: Syna
     assert world.contacts(token) == []
 
 
+def run(change: Query, tx: Tx) -> int:
+    return tx.run(change)
+
+
 def test_A118_an_account_of_another_source_stays(world: World, tmp_path: Path, synapse: SynapseDatabase) -> None:
     """Another server of the same name is another source only by its kind: what one import brought, another does not replace."""
     synapse.user(ALICE, "password")
@@ -39,7 +45,7 @@ def test_A118_an_account_of_another_source_stays(world: World, tmp_path: Path, s
         "UPDATE imported_accounts SET source = 'other example.org'",
     ):
         change = Query("test", statement, statement)
-        world.run(world.database.write(lambda tx, change=change: tx.run(change)))
+        world.run(world.database.write(partial(run, change)))
     synapse.do("UPDATE users SET password_hash = NULL")
     assert bring(world, synapse).kinds() == {"ACCOUNT_EXISTS": 1, "NO_WAY_IN": 1}
     assert log_in(world, "alice", "password") == 200

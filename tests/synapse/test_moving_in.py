@@ -167,7 +167,7 @@ def test_everybody_moves_in_and_nobody_notices(tmp_path: Path) -> None:
             assert synapse.whoami(refreshed.json()["access_token"]).json()["device_id"] == "PHONE_OF_bob"
         # No device and no key is lost.
         assert synapse.device_ids(story.alice["access_token"]) == ["LAPTOP", "NEW", "PHONE_OF_alice"]
-        query = {"device_keys": {story.alice["user_id"]: []}}
+        query: dict[str, Any] = {"device_keys": {story.alice["user_id"]: []}}
         asked = synapse.request("POST", f"{CLIENT}/keys/query", story.alice["access_token"], json=query)
         assert "PHONE_OF_alice" in asked.json()["device_keys"][story.alice["user_id"]]
     finally:

@@ -11,6 +11,7 @@ from threepid.importers.records import Account
 from threepid.importers.source import SourceError
 from threepid.importers.writer import Superseded, Writer
 from threepid.storage import accounts, imports
+from threepid.storage.threepids import Threepid
 from world import World
 
 ALICE, BOB, CAROL = "@alice:example.org", "@bob:example.org", "@carol:example.org"
@@ -135,15 +136,9 @@ def test_an_address_that_moves_between_batches_arrives(world: World, synapse: Sy
 
 def test_a_conflict_is_looked_at_again_in_every_run(world: World, filled: SynapseDatabase) -> None:
     token = world.register("erin")
-    sid_owner = "@erin:example.org"
-    world.run(
-        world.database.write(
-            lambda tx: imports.insert_contacts(
-                tx,
-                [imports.Contact(sid_owner, imports.Threepid("email", "alice@example.com", "alice@example.com", 1, 1))],
-            )
-        )
-    )
+    erin = "@erin:example.org"
+    contact = imports.Contact(erin, Threepid("email", "alice@example.com", "alice@example.com", 1, 1))
+    world.run(world.database.write(lambda tx: imports.insert_contacts(tx, [contact])))
     for _ in range(2):
         found = bring(world, filled)
         assert found.details("CONTACT_TAKEN") == [
@@ -152,7 +147,7 @@ def test_a_conflict_is_looked_at_again_in_every_run(world: World, filled: Synaps
         assert found.result.mismatches == []
     assert world.contacts(token) == ["alice@example.com"]
     assert world.contacts("syt_phone_of_alice") == []
-    world.run(world.database.write(lambda tx: imports.empty(tx, [sid_owner])))
+    world.run(world.database.write(lambda tx: imports.empty(tx, [erin])))
     assert bring(world, filled).result.is_complete
     assert world.contacts("syt_phone_of_alice") == ["alice@example.com"]
 

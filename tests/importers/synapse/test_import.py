@@ -1,5 +1,6 @@
 """The accounts of a Synapse move in, and nobody notices."""
 
+from functools import partial
 from typing import Any
 
 from importers.synapse.importing import bring, log_in, who
@@ -232,7 +233,7 @@ def test_deactivated_users_keep_their_names_and_locked_ones_their_devices(
     assert taken["errcode"] == "M_USER_IN_USE"
     for user_id in locked:
         assert account(world, user_id).locked_at == now
-        assert world.run(world.database.read(lambda tx, user_id=user_id: devices.ids(tx, user_id))) == ["PHONE"]
+        assert world.run(world.database.read(partial(devices.ids, user_id=user_id))) == ["PHONE"]
     assert account(world, ALICE).locked_at is None
     assert world.run(world.database.read(lambda tx: accounts.is_admin(tx, ALICE)))
     assert log_in(world, "alice", "password") == 200
