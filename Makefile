@@ -24,7 +24,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m alone
 
 check: $(VENV)/.dev $(SYNAPSE)/.installed lint types imports
-	scripts/system-packages postgresql strace curl chromium nodejs npm
+	scripts/system-packages postgresql strace curl chromium nodejs npm nginx caddy
 	$(BIN)/python -m pytest --postgres -n auto --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest --postgres -m alone
 

@@ -24,6 +24,8 @@ METADATA: dict[str, Any] = {
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 CALLBACK = "https://app.example.com/callback"
 VERIFIER = "v" * 43
+SECRET = "shared secret"
+"""What a homeserver beside the server knows."""
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 API, DEVICE = "urn:matrix:client:api:*", "urn:matrix:client:device:"
 SCOPE = f"{API} {DEVICE}ABCDEFGHIJ"
@@ -75,11 +77,11 @@ class App:
         given = {"client_id": self.client_id, **form}
         return ask(self.world, "/oauth2/token", {name: value for name, value in given.items() if value is not None})
 
-    def exchange(self, code: str, **changes: str | None) -> httpx.Response:
+    def exchange(self, code: str, /, **changes: str | None) -> httpx.Response:
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACK, "code_verifier": VERIFIER}
         return self.token(**{**form, **changes})
 
-    def refresh(self, refresh_token: str, **changes: str | None) -> httpx.Response:
+    def refresh(self, refresh_token: str, /, **changes: str | None) -> httpx.Response:
         return self.token(**{"grant_type": "refresh_token", "refresh_token": refresh_token, **changes})
 
     def tokens(self, username: str = "alice", **changes: str | None) -> Tokens:
@@ -148,4 +150,73 @@ def query_of(url: str) -> dict[str, list[str]]:
     return parse_qs(urlsplit(url).query)
 
 
-__all__ = ["CALLBACK", "PASSWORD", "SCOPE", "VERIFIER", "App", "Consenting", "as_tokens", "ask", "query_of", "whoami"]
+class Television(App):
+    """A device without a browser."""
+
+    def __init__(self, world: World, **changes: Any) -> None:
+        super().__init__(world, grant_types=[DEVICE_GRANT, "refresh_token"], redirect_uris=[], **changes)
+
+    def begin(self, **changes: str) -> dict[str, Any]:
+        answer = ask(self.world, "/oauth2/device", {"client_id": self.client_id, "scope": SCOPE, **changes})
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def poll(self, device_code: str, **changes: str) -> httpx.Response:
+        return self.token(**{"grant_type": DEVICE_GRANT, "device_code": device_code, **changes})
+
+    def error(self, device_code: str) -> str:
+        answer = self.poll(device_code)
+        assert answer.status_code == 400, answer.text
+        return str(answer.json()["error"])
+
+
+def at_link(world: World, path: str = "/account/link", username: str = "alice") -> Consenting:
+    browser = Consenting(world, path)
+    browser.sign_in(username)
+    return browser
+
+
+def connect(world: World, begun: dict[str, Any]) -> None:
+    browser = at_link(world)
+    browser.press("Continue", code=begun["user_code"].lower().replace("-", " "))
+    browser.press("Allow")
+    assert browser.page.heading == "Your device is connected"
+
+
+def introspect(world: World, token: str, *, secret: str = SECRET, **headers: str) -> httpx.Response:
+    form = {"token": token, "token_type_hint": "access_token"}
+    return ask(world, "/oauth2/introspect", form, Authorization=f"Bearer {secret}", **headers)
+
+
+def about(world: World, token: str, **headers: str) -> dict[str, Any]:
+    answer = introspect(world, token, **headers)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+__all__ = [
+    "API",
+    "CALLBACK",
+    "CHALLENGE",
+    "DEVICE",
+    "DEVICE_GRANT",
+    "METADATA",
+    "PASSWORD",
+    "SCOPE",
+    "SECRET",
+    "VERIFIER",
+    "App",
+    "Consenting",
+    "Television",
+    "Tokens",
+    "about",
+    "as_tokens",
+    "ask",
+    "at_link",
+    "connect",
+    "introspect",
+    "query_of",
+    "whoami",
+]

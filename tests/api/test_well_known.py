@@ -14,12 +14,18 @@ def test_clients_find_both_roles(world: World) -> None:
     assert world.get(CLIENT).json() == {
         "m.homeserver": {"base_url": "https://matrix.example.org"},
         "m.identity_server": {"base_url": "https://matrix.example.org"},
+        "org.matrix.msc2965.authentication": {
+            "issuer": "https://matrix.example.org/",
+            "account": "https://matrix.example.org/account/",
+        },
     }
 
 
 def test_without_the_identity_role_none_is_named(database_url: str, tmp_path: Path) -> None:
     with World(database_url, tmp_path, identity=None) as world:
-        assert world.get(CLIENT).json() == {"m.homeserver": {"base_url": "https://matrix.example.org"}}
+        found = world.get(CLIENT).json()
+        assert found["m.homeserver"] == {"base_url": "https://matrix.example.org"}
+        assert "m.identity_server" not in found
 
 
 def test_a_mere_identity_server_does_not_speak_for_a_homeserver(database_url: str, tmp_path: Path) -> None:

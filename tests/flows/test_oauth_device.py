@@ -1,49 +1,12 @@
 """A device without a browser shows a code, which its owner enters on another one."""
 
-from typing import Any
-
-import httpx
 import pytest
 
-from oauth_app import DEVICE_GRANT, SCOPE, App, Consenting, Tokens, as_tokens, ask, whoami
+from oauth_app import SCOPE, App, Television, Tokens, as_tokens, ask, at_link, connect, whoami
 from threepid.clock import MINUTE, SECOND
 from world import World
 
 ADMIN = "urn:synapse:admin:*"
-
-
-class Television(App):
-    """A device without a browser."""
-
-    def __init__(self, world: World, **changes: Any) -> None:
-        super().__init__(world, grant_types=[DEVICE_GRANT, "refresh_token"], redirect_uris=[], **changes)
-
-    def begin(self, **changes: str) -> dict[str, Any]:
-        answer = ask(self.world, "/oauth2/device", {"client_id": self.client_id, "scope": SCOPE, **changes})
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
-
-    def poll(self, device_code: str, **changes: str) -> httpx.Response:
-        return self.token(**{"grant_type": DEVICE_GRANT, "device_code": device_code, **changes})
-
-    def error(self, device_code: str) -> str:
-        answer = self.poll(device_code)
-        assert answer.status_code == 400, answer.text
-        return str(answer.json()["error"])
-
-
-def at_link(world: World, path: str = "/account/link", username: str = "alice") -> Consenting:
-    browser = Consenting(world, path)
-    browser.sign_in(username)
-    return browser
-
-
-def connect(world: World, begun: dict[str, Any]) -> None:
-    browser = at_link(world)
-    browser.press("Continue", code=begun["user_code"].lower().replace("-", " "))
-    browser.press("Allow")
-    assert browser.page.heading == "Your device is connected"
 
 
 def test_a_device_is_connected(world: World) -> None:

@@ -3,10 +3,12 @@
 import re
 from typing import Final
 
+from threepid.web.oauth.pages import PAGES as OAUTH
 from threepid.web.page import Access
 from threepid.web.page import Page as Declared
-from threepid.web.portal.pages import PAGES
+from threepid.web.portal.pages import PAGES as PORTAL
 
+PAGES: Final = (*PORTAL, *OAUTH)
 GETS: Final = tuple(page for page in PAGES if page.method == "GET")
 POSTS: Final = tuple(page for page in PAGES if page.method == "POST")
 

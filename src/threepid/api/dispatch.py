@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from threepid.api.call import Call, HomeserverCall, IdentityCall, MaybeUserCall, SignedCall, UserCall
+from threepid.api.forwarding import forwarding
 from threepid.domain.services import Services
 from threepid.http.authentication import bearer_token, identity_user, requester
 from threepid.http.exchange import Answer, Fallbacks, Handle, Headers, Request, Route
@@ -72,6 +73,7 @@ class Dispatcher:
 
     def __init__(self, services: Services, endpoints: Iterable[Endpoint], *, strict: bool = False) -> None:
         """`strict`, for tests, raises AssertionError for an error that its endpoint does not declare."""
+        self._services = services
         self._operations = [
             _Operation(services, endpoint, path, strict=strict) for endpoint in endpoints for path in endpoint.paths
         ]
@@ -80,8 +82,14 @@ class Dispatcher:
         """One route for each path."""
         by_template: dict[str, dict[str, Handle]] = {}
         for operation in self._operations:
-            by_template.setdefault(operation.path.template, {})[operation.endpoint.method] = operation.handle
+            by_template.setdefault(operation.path.template, {})[operation.endpoint.method] = self._handle(operation)
         return [Route(template, handlers, preflight) for template, handlers in by_template.items()]
+
+    def _handle(self, operation: "_Operation") -> Handle:
+        homeserver = self._services.homeserver
+        if homeserver is None or homeserver.provisioning.synapse is None or operation.endpoint.forwards is None:
+            return operation.handle
+        return forwarding(homeserver, operation.endpoint, operation.handle, headers=_HEADERS, fail=error_answer)
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Requests and failures (5xx) so far, by the endpoint's name."""
@@ -110,9 +118,8 @@ def oauth_error_answer(error: MatrixError) -> Answer:
 
 def _on_account_pages(base: str) -> Text:
     """What an app is told that may not do something: on which page its person can do it."""
-    return Text(
-        "This app can't do that. Do it on the pages of your account: %(url)s", url=f"{base.rstrip('/')}{MANAGE}"
-    )
+    url = f"{base.rstrip('/')}{MANAGE}"
+    return Text("This app can't do that. Do it on the pages of your account: %(url)s", url=url)
 
 
 FALLBACKS: Final = Fallbacks(

@@ -26,10 +26,7 @@ from threepid.api.client import (
     whois,
 )
 from threepid.api.identity import associations, auth, invitation, legacy, lookup, ping, pubkey, terms, validation
-from threepid.api.oauth import introspection as oauth_introspection
-from threepid.api.oauth import metadata as oauth_metadata
-from threepid.api.oauth import registration as oauth_registration
-from threepid.api.oauth import tokens as oauth_tokens
+from threepid.api.oauth import clients, grants, introspection, metadata
 from threepid.config import Config
 from threepid.spec.endpoint import Endpoint, collect
 
@@ -68,10 +65,10 @@ IDENTITY: Final = collect(
     legacy.ENDPOINTS,
 )
 OAUTH: Final = collect(
-    oauth_metadata.ENDPOINTS,
-    oauth_registration.ENDPOINTS,
-    oauth_tokens.ENDPOINTS,
-    oauth_introspection.ENDPOINTS,
+    metadata.ENDPOINTS,
+    clients.ENDPOINTS,
+    grants.ENDPOINTS,
+    introspection.ENDPOINTS,
 )
 OWN: Final = collect(health.ENDPOINTS, well_known.SUPPORT)
 ALL: Final = collect(ACCOUNTS, OAUTH, IDENTITY, OWN)

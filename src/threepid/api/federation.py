@@ -8,7 +8,7 @@ from threepid import __version__
 from threepid.api.call import Call
 from threepid.domain.accounts.devices import openid_user
 from threepid.spec import errors
-from threepid.spec.endpoint import Auth, endpoint, other
+from threepid.spec.endpoint import Auth, Beside, endpoint, other
 from threepid.spec.types import UserId
 
 _Text = Annotated[str, Meta(min_length=1, max_length=1024)]
@@ -46,6 +46,7 @@ class ServerVersion(Struct, frozen=True):
     other("/_matrix/federation/v1/openid/userinfo"),
     auth=Auth.NONE,
     errors=(errors.MissingToken, errors.UnknownToken),
+    beside=Beside.HOMESERVER,
 )
 async def openid_userinfo(call: Call, query: UserinfoQuery) -> Userinfo:
     """Get the user ID of an OpenID token. https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1openiduserinfo."""
@@ -57,7 +58,7 @@ async def openid_userinfo(call: Call, query: UserinfoQuery) -> Userinfo:
     return Userinfo(user_id)
 
 
-@endpoint("GET", other("/_matrix/federation/v1/version"), auth=Auth.NONE)
+@endpoint("GET", other("/_matrix/federation/v1/version"), auth=Auth.NONE, beside=Beside.HOMESERVER)
 async def federation_version(call: Call) -> ServerVersion:  # noqa: ARG001 - the same for everybody
     """Get the name and version of the server. https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1version."""
     return ServerVersion(Implementation("threepid", __version__))
@@ -69,13 +70,13 @@ def _server_keys(call: Call) -> dict[str, Any]:
 
 
 # Sydent and its forks request the path with a trailing slash and no key ID.
-@endpoint("GET", other("/_matrix/key/v2/server", "/_matrix/key/v2/server/"), auth=Auth.NONE)
+@endpoint("GET", other("/_matrix/key/v2/server", "/_matrix/key/v2/server/"), auth=Auth.NONE, beside=Beside.HOMESERVER)
 async def get_server_keys(call: Call) -> dict[str, Any]:
     """Get the keys that sign this server's requests. https://spec.matrix.org/latest/server-server-api/#get_matrixkeyv2server."""
     return _server_keys(call)
 
 
-@endpoint("GET", other("/_matrix/key/v2/server/{key_id}"), auth=Auth.NONE, deprecated=True)
+@endpoint("GET", other("/_matrix/key/v2/server/{key_id}"), auth=Auth.NONE, deprecated=True, beside=Beside.HOMESERVER)
 async def get_server_key(call: Call, key_id: _Text) -> dict[str, Any]:  # noqa: ARG001 - all of them are the answer
     """Get one key that signs this server's requests. https://spec.matrix.org/v1.5/server-server-api/#get_matrixkeyv2serverkeyid."""
     return _server_keys(call)
@@ -109,12 +110,12 @@ class OnBind(Struct, frozen=True):
     invites: list[PendingInvitation]
 
 
-@endpoint("PUT", other(_ON_BIND), auth=Auth.NONE, max_body=_MAX_INVITATIONS)
+@endpoint("PUT", other(_ON_BIND), auth=Auth.NONE, max_body=_MAX_INVITATIONS, beside=Beside.HOMESERVER)
 async def put_on_bind(call: Call, body: OnBind) -> None:
     """Accept the notification of a bound address. This server has no rooms to join. https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv13pidonbind."""
 
 
-@endpoint("POST", other(_ON_BIND), auth=Auth.NONE, max_body=_MAX_INVITATIONS)
+@endpoint("POST", other(_ON_BIND), auth=Auth.NONE, max_body=_MAX_INVITATIONS, beside=Beside.HOMESERVER)
 async def post_on_bind(call: Call, body: OnBind) -> None:
     """Accept the notification at the path that Sydent calls. https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv13pidonbind."""
 

@@ -15,6 +15,7 @@ from threepid.cli import (
     messages,
     outbox,
     peppers,
+    proxy,
     registration_tokens,
     serving,
 )
@@ -34,6 +35,7 @@ app.add_typer(outbox.app, name="outbox")
 app.add_typer(messages.app, name="message")
 app.add_typer(keys.app, name="keys")
 app.add_typer(peppers.app, name="pepper")
+app.add_typer(proxy.app, name="proxy")
 
 
 def main() -> None:

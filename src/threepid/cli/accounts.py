@@ -9,7 +9,10 @@ from threepid.cli.common import ConfigFile, die, format_time, load, out, read_te
 from threepid.cli.tables import AsJson, print_json, print_list
 from threepid.config import Config
 
-app = typer.Typer(help="Create, list, lock and deactivate accounts, and list their contacts.", no_args_is_help=True)
+app = typer.Typer(
+    help="Create, list, lock and deactivate accounts, list their contacts, and choose administrators.",
+    no_args_is_help=True,
+)
 User = Annotated[str, typer.Argument(help="The user ID or username.")]
 
 
@@ -200,20 +203,20 @@ def admin(
     user: User,
     config_file: ConfigFile = None,
     *,
-    off: Annotated[bool, typer.Option("--off", help="Take the right away again.")] = False,
+    remove: Annotated[bool, typer.Option(help="Make it an ordinary account again.")] = False,
 ) -> None:
-    """Let apps of an account ask for access to the administration of the homeserver."""
+    """Let the apps of an account ask for the administration of the homeserver (`urn:synapse:admin:*`)."""
     from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file)
     user_id = _user_id(settings, user)
 
-    async def change(server: Server) -> bool:
-        return await homeserver_of(server).administration.set_admin(user_id, is_admin=not off)
+    async def choose(server: Server) -> bool:
+        return await homeserver_of(server).accounts.set_admin(user_id, is_admin=not remove)
 
-    if not with_server(settings, change, writes_accounts=True):
-        die(f"{user_id} is no account, or is deactivated.")
-    out.print(f"{user_id} {'is no administrator any more' if off else 'is an administrator'}")
+    if not with_server(settings, choose, writes_accounts=True):
+        die(f"There is no account {user_id}.")
+    out.print(f"{user_id} is {'an ordinary account' if remove else 'an administrator'}")
 
 
 def _user_id(settings: Config, user: str) -> str:

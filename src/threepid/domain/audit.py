@@ -51,7 +51,9 @@ class Event(StrEnum):
     LOCKED = "locked"
     UNLOCKED = "unlocked"
     REACTIVATED = "reactivated"
-    ADMIN_CHANGED = "admin_changed"
+    KEY_RESET_ALLOWED = "key_reset_allowed"
+    ADMIN_GRANTED = "admin_granted"
+    ADMIN_REVOKED = "admin_revoked"
 
 
 class CallerKind(StrEnum):

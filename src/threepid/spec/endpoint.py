@@ -48,11 +48,32 @@ class Accepts(Enum):
     """The encodings of the Identity Service API v1."""
 
 
+class Beside(Enum):
+    """Who answers an endpoint where a homeserver such as Synapse has the rooms and this server authenticates its users.
+
+    Standing alone, this server answers all its endpoints. `threepid proxy` prints a configuration that does both.
+    """
+
+    HERE = "this server"
+    HOMESERVER = "the homeserver"
+    BINDS = "the homeserver, or this server by the setting `homeserver.binds`"
+    HIDDEN = "this server, for the homeserver alone"
+
+
+class Forwards(Enum):
+    """Requests to an endpoint that a homeserver beside us answers, because application services send them."""
+
+    APPLICATION_SERVICE_BODY = "a body of the type m.login.application_service"
+    UNKNOWN_TOKEN = "an access token that is not ours"  # noqa: S105 - not a token
+
+
 class Path(Struct, frozen=True):
     """One version of an endpoint's path, with variables in braces."""
 
     family: str
     template: str
+    beside: Beside | None = None
+    """Who answers this path beside a homeserver, if it is not who answers the endpoint's other paths."""
 
 
 def client(path: str, *families: str) -> tuple[Path, ...]:
@@ -77,9 +98,9 @@ def oauth(path: str) -> tuple[Path, ...]:
     return (Path("oauth", path),)
 
 
-def other(*paths: str) -> tuple[Path, ...]:
+def other(*paths: str, beside: Beside | None = None) -> tuple[Path, ...]:
     """Paths outside the versioned families, given whole."""
-    return tuple(Path("other", path) for path in paths)
+    return tuple(Path("other", path, beside) for path in paths)
 
 
 class Endpoint:
@@ -103,6 +124,8 @@ class Endpoint:
         switch: str | None,
         for_apps: bool,
         while_locked: bool,
+        beside: Beside,
+        forwards: Forwards | None,
     ) -> None:
         """Read the types of the call, body, query and answer from the handler's annotations."""
         self.method = method
@@ -119,6 +142,8 @@ class Endpoint:
         self.max_body = max_body
         self.switch = switch
         self.while_locked = while_locked
+        self.beside = beside
+        self.forwards = forwards
         self.for_apps = for_apps and uia is None
         self.name = handler.__name__
         self.doc = inspect.getdoc(handler) or ""
@@ -153,6 +178,8 @@ def endpoint(
     max_body: int = 65_536,
     switch: str | None = None,
     while_locked: bool = False,
+    beside: Beside = Beside.HERE,
+    forwards: Forwards | None = None,
     for_apps: bool = True,
 ) -> Callable[[Handler], Endpoint]:
     """Declare that the decorated coroutine function answers `method` on `paths`.
@@ -162,6 +189,7 @@ def endpoint(
     requires User-Interactive Authentication. `before_terms` allows users who have not accepted the terms. `query_token` accepts
     the token in the query, whatever `server.query_token` says. `max_body` is in bytes. `switch` is the setting that enables it.
     `while_locked` serves locked accounts, too.
+    `beside` is who answers it where a homeserver has the rooms, and `forwards` are the requests that go on to it.
     Without `for_apps`, and with `uia`, tokens of the OAuth 2.0 API are rejected: their people use the account pages.
     """
 
@@ -181,6 +209,8 @@ def endpoint(
             max_body=max_body,
             switch=switch,
             while_locked=while_locked,
+            beside=beside,
+            forwards=forwards,
             for_apps=for_apps,
         )
 

@@ -2,17 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
-from oauth_app import App, ask
+from oauth_app import SECRET, App, about, introspect
 from threepid.clock import SECOND
 from threepid.storage import accounts
 from world import PASSWORD, World
 
-SECRET = "shared secret"
 BOTH = "urn:matrix:client:api:* urn:matrix:org.matrix.msc2967.client:api:*"
 DEVICES = "urn:matrix:client:device:ABCDEFGHIJ urn:matrix:org.matrix.msc2967.client:device:ABCDEFGHIJ"
 ADMIN = "urn:synapse:admin:*"
@@ -23,18 +20,6 @@ def beside(database_url: str, tmp_path: Path) -> Iterator[World]:
     """A server that shares a secret with a homeserver."""
     with World(database_url, tmp_path, introspection_secret=SECRET) as world:
         yield world
-
-
-def introspect(world: World, token: str, *, secret: str = SECRET, **headers: str) -> httpx.Response:
-    form = {"token": token, "token_type_hint": "access_token"}
-    return ask(world, "/oauth2/introspect", form, Authorization=f"Bearer {secret}", **headers)
-
-
-def about(world: World, token: str, **headers: str) -> dict[str, Any]:
-    answer = introspect(world, token, **headers)
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
 
 
 def test_a_token_of_an_app_is_active_until_it_expires(beside: World) -> None:

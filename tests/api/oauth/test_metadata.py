@@ -60,13 +60,6 @@ def test_a_server_without_it_says_so_everywhere(
         assert "org.matrix.msc2965.authentication" not in world.get("/.well-known/matrix/client").text
 
 
-def test_apps_of_the_drafts_find_it_by_the_well_known_file(world: World) -> None:
-    assert world.get("/.well-known/matrix/client").json()["org.matrix.msc2965.authentication"] == {
-        "issuer": f"{HERE}/",
-        "account": f"{HERE}/account/",
-    }
-
-
 def test_every_endpoint_answers_the_preflight_of_a_browser(world: World) -> None:
     for path in ("token", "revoke", "registration", "device"):
         answer = world.call("OPTIONS", f"/oauth2/{path}")

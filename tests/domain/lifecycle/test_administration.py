@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fake_synapse import FakeSynapse, User, fake_synapse
+from fake_synapse import FakeSynapse, fake_synapse
 from threepid.domain import audit
 from threepid.spec.errors import Forbidden, Unavailable
 from web.portal_browser import Browser
@@ -154,15 +154,3 @@ def test_an_account_that_the_homeserver_never_had_can_be_deactivated(beside: Wor
     beside.run(beside.homeserver.closing.close_by_operator(ALICE, erase=True))
     deliver(beside)
     assert synapse.users == {}
-    assert User().devices == {}
-
-
-def test_the_right_to_administer_is_given_and_taken(world: World) -> None:
-    world.register()
-    administration = world.homeserver.administration
-    assert world.run(administration.set_admin(ALICE, is_admin=True))
-    assert world.run(administration.set_admin(ALICE, is_admin=True))
-    assert world.run(administration.set_admin(ALICE, is_admin=False))
-    assert not world.run(administration.set_admin("@nobody:example.org", is_admin=True))
-    entries = world.run(audit.entries_of(world.server.context, ALICE, count=9))
-    assert [entry.event for entry in entries].count("admin_changed") == 2

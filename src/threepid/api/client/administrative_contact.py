@@ -8,7 +8,7 @@ from threepid.api.call import MaybeUserCall, UserCall
 from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
 from threepid.domain.validation.sessions import Purpose
 from threepid.spec import errors, threepid_creds
-from threepid.spec.endpoint import Auth, client, endpoint
+from threepid.spec.endpoint import Auth, Beside, client, endpoint
 from threepid.spec.threepid_creds import ServedThreepidCreds
 from threepid.spec.types import ClientSecret, IdServer, SessionId, Token
 from threepid.spec.uia import AuthData, Operation
@@ -145,6 +145,7 @@ async def delete_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
         errors.SessionNotValidated,
         errors.UpstreamFailed,
     ),
+    beside=Beside.BINDS,
 )
 async def bind_threepid(call: UserCall, body: BindThreepid) -> None:
     """Bind an address at an identity server. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidbind."""
@@ -158,7 +159,7 @@ async def bind_threepid(call: UserCall, body: BindThreepid) -> None:
     )
 
 
-@endpoint("POST", client("/account/3pid/unbind", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
+@endpoint("POST", client("/account/3pid/unbind", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN, beside=Beside.BINDS)
 async def unbind_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
     """Unbind an address at an identity server. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidunbind."""
     withdrawn = await call.homeserver.bindings.unbind(

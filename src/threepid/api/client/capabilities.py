@@ -4,7 +4,7 @@ from msgspec import Struct, field
 
 from threepid.api.call import UserCall
 from threepid.domain.accounts.profiles import FIELDS
-from threepid.spec.endpoint import Auth, client, endpoint
+from threepid.spec.endpoint import Auth, Beside, client, endpoint
 
 
 class Enabled(Struct, frozen=True):
@@ -45,7 +45,7 @@ class Capabilities(Struct, frozen=True):
     capabilities: KnownCapabilities
 
 
-@endpoint("GET", client("/capabilities", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
+@endpoint("GET", client("/capabilities", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN, beside=Beside.HOMESERVER)
 async def capabilities(call: UserCall) -> Capabilities:
     """Get the capabilities of the server. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3capabilities."""
     yes = Enabled(enabled=True)

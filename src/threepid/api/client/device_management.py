@@ -6,7 +6,7 @@ from threepid.api.call import UserCall
 from threepid.domain.accounts.devices import KnownDevice
 from threepid.i18n import Text
 from threepid.spec import errors
-from threepid.spec.endpoint import Auth, client, endpoint
+from threepid.spec.endpoint import Auth, Beside, Forwards, client, endpoint
 from threepid.spec.types import DeviceId, DisplayName
 from threepid.spec.uia import PASSWORD, AuthData, Operation
 
@@ -51,7 +51,7 @@ def _shown(device: KnownDevice) -> Device:
     )
 
 
-@endpoint("GET", client("/devices", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
+@endpoint("GET", client("/devices", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN, beside=Beside.HOMESERVER)
 async def get_devices(call: UserCall) -> Devices:
     """List the devices of the account. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3devices."""
     return Devices(
@@ -60,7 +60,11 @@ async def get_devices(call: UserCall) -> Devices:
 
 
 @endpoint(
-    "GET", client("/devices/{device_id}", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN, errors=(errors.NotFound,)
+    "GET",
+    client("/devices/{device_id}", "r0", "v3", "unstable"),
+    auth=Auth.ACCESS_TOKEN,
+    errors=(errors.NotFound,),
+    beside=Beside.HOMESERVER,
 )
 async def get_device(call: UserCall, device_id: str) -> Device:
     """Get one device. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3devicesdeviceid."""
@@ -71,7 +75,11 @@ async def get_device(call: UserCall, device_id: str) -> Device:
 
 
 @endpoint(
-    "PUT", client("/devices/{device_id}", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN, errors=(errors.NotFound,)
+    "PUT",
+    client("/devices/{device_id}", "r0", "v3", "unstable"),
+    auth=Auth.ACCESS_TOKEN,
+    errors=(errors.NotFound,),
+    beside=Beside.HOMESERVER,
 )
 async def rename_device(call: UserCall, body: Rename, device_id: str) -> None:
     """Rename a device. https://spec.matrix.org/latest/client-server-api/#put_matrixclientv3devicesdeviceid."""
@@ -86,6 +94,7 @@ async def rename_device(call: UserCall, body: Rename, device_id: str) -> None:
     client("/devices/{device_id}", "r0", "v3", "unstable"),
     auth=Auth.ACCESS_TOKEN,
     uia=Operation.DELETE_DEVICE,
+    forwards=Forwards.UNKNOWN_TOKEN,
     errors=(errors.Forbidden,),
 )
 async def delete_device(call: UserCall, body: DeleteDevice, device_id: str) -> None:

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from threepid.api.call import UserCall
 from threepid.i18n import Text
 from threepid.spec import errors
-from threepid.spec.endpoint import Auth, client, endpoint
+from threepid.spec.endpoint import Auth, Beside, client, endpoint
 
 _EVERYTHING: Final = "0"
 
@@ -35,6 +35,7 @@ def _check_owner(call: UserCall, user_id: str) -> None:
     client("/user/{user_id}/filter", "r0", "v3", "unstable"),
     auth=Auth.ACCESS_TOKEN,
     errors=(errors.Forbidden,),
+    beside=Beside.HOMESERVER,
 )
 async def define_filter(call: UserCall, body: Filter, user_id: str) -> FilterId:  # noqa: ARG001 - see the module
     """Store a filter. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3useruseridfilter."""
@@ -47,6 +48,7 @@ async def define_filter(call: UserCall, body: Filter, user_id: str) -> FilterId:
     client("/user/{user_id}/filter/{filter_id}", "r0", "v3", "unstable"),
     auth=Auth.ACCESS_TOKEN,
     errors=(errors.Forbidden, errors.NotFound),
+    beside=Beside.HOMESERVER,
 )
 async def get_filter(call: UserCall, user_id: str, filter_id: Annotated[str, Meta(max_length=255)]) -> dict[str, Any]:
     """Get a filter. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3useruseridfilterfilterid."""

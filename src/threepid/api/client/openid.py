@@ -5,7 +5,7 @@ from msgspec import Struct
 from threepid.api.call import UserCall
 from threepid.i18n import Text
 from threepid.spec import errors
-from threepid.spec.endpoint import Auth, client, endpoint
+from threepid.spec.endpoint import Auth, Beside, client, endpoint
 
 
 class RequestToken(Struct, frozen=True):
@@ -26,6 +26,7 @@ class OpenIdToken(Struct, frozen=True):
     client("/user/{user_id}/openid/request_token", "r0", "v3", "unstable"),
     auth=Auth.ACCESS_TOKEN,
     errors=(errors.Forbidden,),
+    beside=Beside.HOMESERVER,
 )
 async def request_openid_token(call: UserCall, body: RequestToken, user_id: str) -> OpenIdToken:  # noqa: ARG001 - its object is empty
     """Get an OpenID token for yourself. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3useruseridopenidrequest_token."""

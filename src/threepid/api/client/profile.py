@@ -9,7 +9,7 @@ from threepid.api.call import Call, UserCall
 from threepid.domain.accounts.profiles import FIELDS
 from threepid.i18n import Text
 from threepid.spec import errors
-from threepid.spec.endpoint import Auth, client, endpoint
+from threepid.spec.endpoint import Auth, Beside, client, endpoint
 from threepid.spec.types import DisplayName
 
 AvatarUrl = Annotated[str, Meta(max_length=1000, pattern=r"\A(?:mxc://[^\x00-\x20\x7f/?#]+/[^\x00-\x20\x7f/?#]+)?\Z")]
@@ -37,6 +37,7 @@ class NewField(Struct, frozen=True):
     client("/profile/{user_id}", "r0", "v3", "unstable"),
     auth=Auth.NONE,
     errors=(errors.NotFound,),
+    beside=Beside.HOMESERVER,
 )
 async def get_profile(call: Call, user_id: str) -> Profile:
     """Get the profile of an account. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3profileuserid."""
@@ -49,6 +50,7 @@ async def get_profile(call: Call, user_id: str) -> Profile:
     client("/profile/{user_id}/{key_name}", "r0", "v3", "unstable"),
     auth=Auth.NONE,
     errors=(errors.NotFound,),
+    beside=Beside.HOMESERVER,
 )
 async def get_profile_field(call: Call, user_id: str, key_name: str) -> Profile:
     """Get one field of a profile. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3profileuseridkeyname."""
@@ -64,6 +66,7 @@ async def get_profile_field(call: Call, user_id: str, key_name: str) -> Profile:
     client("/profile/{user_id}/{key_name}", "r0", "v3", "unstable"),
     auth=Auth.ACCESS_TOKEN,
     errors=(errors.Forbidden, errors.KeyTooLarge),
+    beside=Beside.HOMESERVER,
 )
 async def set_profile_field(call: UserCall, body: NewField, user_id: str, key_name: str) -> None:
     """Set one field of your own profile. https://spec.matrix.org/latest/client-server-api/#put_matrixclientv3profileuseridkeyname."""
@@ -79,6 +82,7 @@ async def set_profile_field(call: UserCall, body: NewField, user_id: str, key_na
     client("/profile/{user_id}/{key_name}", "r0", "v3", "unstable"),
     auth=Auth.ACCESS_TOKEN,
     errors=(errors.Forbidden, errors.KeyTooLarge),
+    beside=Beside.HOMESERVER,
 )
 async def delete_profile_field(call: UserCall, user_id: str, key_name: str) -> None:
     """Delete one field of your own profile. https://spec.matrix.org/latest/client-server-api/#delete_matrixclientv3profileuseridkeyname."""

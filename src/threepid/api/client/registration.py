@@ -10,7 +10,7 @@ from threepid.domain.lifecycle.registration import NewAccount
 from threepid.domain.validation.sessions import Purpose
 from threepid.i18n import Text
 from threepid.spec import errors
-from threepid.spec.endpoint import Auth, client, endpoint
+from threepid.spec.endpoint import Auth, Forwards, client, endpoint
 from threepid.spec.types import DeviceId, DisplayName, Password
 from threepid.spec.uia import AuthData, Operation
 
@@ -61,6 +61,7 @@ class Available(Struct, frozen=True):
     client("/register", "r0", "v3", "unstable"),
     auth=Auth.NONE,
     uia=Operation.REGISTER,
+    forwards=Forwards.APPLICATION_SERVICE_BODY,
     errors=(
         errors.Exclusive,
         errors.Forbidden,

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from threepid.api.call import UserCall
-from threepid.spec.endpoint import Auth, client, endpoint
+from threepid.spec.endpoint import Auth, Beside, client, endpoint
 from threepid.spec.types import MAX_INTEGER
 
 _NEXT_BATCH: Final = "empty"
@@ -56,7 +56,7 @@ class Sync(Struct, frozen=True):
     rooms: Rooms = field(default_factory=Rooms)
 
 
-@endpoint("GET", client("/sync", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
+@endpoint("GET", client("/sync", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN, beside=Beside.HOMESERVER)
 async def sync(call: UserCall, query: SyncQuery) -> Sync:
     """Return an empty sync. A waiting client learns when its access token is revoked. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3sync."""
     if query.since is not UNSET and query.timeout and not query.full_state:

@@ -6,7 +6,7 @@ from threepid.api.call import UserCall
 from threepid.domain.accounts.devices import KnownDevice
 from threepid.i18n import Text
 from threepid.spec import errors
-from threepid.spec.endpoint import Auth, client, endpoint
+from threepid.spec.endpoint import Auth, Beside, client, endpoint
 
 
 class Connection(Struct, frozen=True, omit_defaults=True):
@@ -41,6 +41,7 @@ class Whois(Struct, frozen=True):
     client("/admin/whois/{user_id}", "r0", "v3", "unstable"),
     auth=Auth.ACCESS_TOKEN,
     errors=(errors.Forbidden,),
+    beside=Beside.HOMESERVER,
 )
 async def whois(call: UserCall, user_id: str) -> Whois:
     """Get the connections of your own account. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3adminwhoisuserid."""

@@ -3,7 +3,7 @@
 from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import HomeserverCall
-from threepid.spec.endpoint import Accepts, Auth, endpoint, oauth
+from threepid.spec.endpoint import Accepts, Auth, Beside, endpoint, oauth
 from threepid.spec.oauth.server import INTROSPECT
 
 
@@ -27,7 +27,7 @@ class Introspected(Struct, frozen=True, omit_defaults=True):
     device_id: str | UnsetType = UNSET
 
 
-@endpoint("POST", oauth(INTROSPECT), auth=Auth.HOMESERVER, accepts=Accepts.ONLY_FORM)
+@endpoint("POST", oauth(INTROSPECT), auth=Auth.HOMESERVER, accepts=Accepts.ONLY_FORM, beside=Beside.HIDDEN)
 async def introspect(call: HomeserverCall, body: IntrospectionRequest) -> Introspected:
     """Tell a homeserver whose access token this is, and whether it is valid. https://www.rfc-editor.org/rfc/rfc7662#section-2."""
     found = await call.services.require_oauth().introspection.of(body.token)

@@ -3,28 +3,29 @@
 from typing import Final
 
 from threepid.api.call import Call
-from threepid.spec.endpoint import Auth, client, endpoint, other
+from threepid.spec.endpoint import Auth, Beside, client, endpoint, other
 from threepid.spec.oauth.accounts import Action
 from threepid.spec.oauth.server import ServerMetadata, server_metadata
 
-ACTIONS: Final = tuple(Action)
-"""What the account pages can do."""
+ALONE: Final = tuple(action for action in Action if action is not Action.CROSS_SIGNING_RESET)
+"""What the account pages can do without a homeserver beside us, which would have the keys."""
 
 
 @endpoint(
     "GET",
     (
-        *other("/.well-known/openid-configuration"),
+        *other("/.well-known/openid-configuration", beside=Beside.HERE),
         *client("/auth_metadata", "v1"),
         *client("/org.matrix.msc2965/auth_metadata", "unstable"),
     ),
     auth=Auth.NONE,
+    beside=Beside.HOMESERVER,
 )
 async def get_auth_metadata(call: Call) -> ServerMetadata:
     """Get the addresses of the OAuth 2.0 API and what it supports. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv1auth_metadata."""
     return server_metadata(
         call.config.server.public_base_url,
-        actions=ACTIONS,
+        actions=ALONE if call.config.homeserver is None else tuple(Action),
         may_register=call.homeserver.settings.registration != "closed",
     )
 

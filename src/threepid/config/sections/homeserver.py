@@ -19,6 +19,8 @@ class Homeserver(Section, frozen=True):
     """URL at which this server reaches the homeserver; `http` only on this machine or in a private network."""
     secret_file: Annotated[SecretFile, Example('"synapse.secret"')]
     """File with the secret of `matrix_authentication_service` in the homeserver's configuration."""
+    binds: Literal["homeserver", "threepid"] = "homeserver"
+    """Server that answers `3pid/bind` and `3pid/unbind`: `threepid` only with the homeserver's signing key (`keys import`)."""
 
 
 def problems(homeserver: Homeserver, *, has_accounts: bool) -> Iterator[Problem]:

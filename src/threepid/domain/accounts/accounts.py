@@ -10,8 +10,10 @@ from typing import Final
 from msgspec import UNSET, Struct
 
 from threepid import config
+from threepid.domain import audit
 from threepid.domain.addresses import Email, InvalidAddress, Phone, parse_address, trim
 from threepid.domain.context import Context
+from threepid.domain.origin import Origin
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, UnknownIdentifierType, UserLocked
 from threepid.spec.uia import Identifier
@@ -83,6 +85,20 @@ class Accounts:
     async def get(self, user_id: str) -> Account | None:
         """The account with this user ID, or None."""
         return await self._context.database.read(lambda tx: accounts.get(tx, user_id))
+
+    async def set_admin(self, user_id: str, *, is_admin: bool) -> bool:
+        """Let apps of an active account ask for the homeserver's administration, or not; False if there is no such account."""
+        admin_at = self._context.clock.now() if is_admin else None
+        origin = Origin(self._context.clock.now())
+
+        def step(tx: Tx) -> bool:
+            if not accounts.set_admin(tx, user_id, admin_at):
+                return False
+            event = audit.Event.ADMIN_GRANTED if is_admin else audit.Event.ADMIN_REVOKED
+            audit.note(tx, self._context, event, user_id, origin, by=audit.CallerKind.OPERATOR)
+            return True
+
+        return await self._context.database.write(step)
 
     async def list_after(self, user_id: str, count: int) -> list[AccountSummary]:
         """The next `count` accounts after `user_id` in alphabetical order."""

@@ -146,7 +146,7 @@ class Devices:
         return devices.requester(tx, token_hash) is not None or devices.has_ended(tx, token_hash, now - ENDED_KEPT)
 
     async def refresh(self, refresh_token: str, *, client: str, user_agent: str, client_id: str | None = None) -> Login:
-        """Exchange a refresh token. Raises UnknownToken, UserLocked and LimitExceeded. A spent token revokes all tokens of its device.
+        """Exchange a refresh token. A spent one revokes all tokens of its device. Raises UnknownToken, UserLocked, LimitExceeded.
 
         `client_id` is the app of the OAuth 2.0 API that must own the token; None for the old login.
         For `REPEATABLE` the same caller gets the same answer again, because two tabs of a browser may refresh at once.
@@ -159,12 +159,11 @@ class Devices:
 
         def step(tx: Tx) -> Login | UnknownToken:
             known = self._held_refresh_token(tx, token_hash)
-            if known is None:
-                return _refused(lives=devices.has_ended(tx, token_hash, now - ENDED_KEPT))
+            session = None if known is None else oauth.session(tx, known.user_id, known.device_id)
+            if known is None or (session.client_id if session else None) != client_id:
+                ended = known is None and devices.has_ended(tx, token_hash, now - ENDED_KEPT)
+                return _refused(lives=ended)
             refuse_locked(tx, known.user_id)
-            session = oauth.session(tx, known.user_id, known.device_id)
-            if (session.client_id if session else None) != client_id:
-                return _refused(lives=False)
             scope = str(allowed_scope(session)) if session else ""
             # The clock may have been ahead, so the time of the answer is limited in both directions.
             after, before = now - REPEATABLE, now + REPEATABLE
@@ -260,8 +259,9 @@ class Devices:
         self._provisioning.hurry()
 
     def open(self, tx: Tx, user_id: str, device: Device) -> Login:
-        """Log a device in. The transaction must have locked the account. `Admission` must follow before the client gets the tokens.
+        """Log a device in. The transaction must have locked the account.
 
+        `Admission` must follow before the client gets the tokens.
         Raises Forbidden if the device is new and the account has reached its device limit.
         """
         is_new = device.device_id is None or devices.get(tx, user_id, device.device_id) is None

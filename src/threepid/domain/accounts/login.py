@@ -175,7 +175,7 @@ class Logins:
                     del self._tried[key]
 
     async def log_in(self, named: Named, password: str, device: Device) -> Login:
-        """Log a device in. Raises LimitExceeded, UserLocked, and Forbidden, alike for all wrong logins, or at the device limit."""
+        """Log a device in. Raises LimitExceeded, UserLocked, and Forbidden, alike for all wrong logins or at the limit."""
         return await self._admission.admit(
             await self._open(
                 named,

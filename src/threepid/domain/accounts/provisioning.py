@@ -7,7 +7,7 @@ time runs for an account, therefore, and a login waits for the one that began be
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -15,12 +15,13 @@ import msgspec
 from msgspec import Struct
 
 from threepid.clock import DAY, SECOND
-from threepid.domain import outbox
+from threepid.domain import audit, outbox
 from threepid.domain.addresses import Email
+from threepid.domain.authentication.grants import Grant
 from threepid.domain.context import Context
 from threepid.domain.outbox import Recipient, Urgency
 from threepid.i18n import Text
-from threepid.remote.guard import RemoteError, RemoteRefused, Unreachable
+from threepid.remote.guard import RemoteAnswer, RemoteError, RemoteRefused, Unreachable
 from threepid.remote.homeserver.synapse import Failed, Synapse
 from threepid.spec.errors import Exclusive, InvalidUsername, Unavailable, UserInUse
 from threepid.spec.types import parse_user_id
@@ -159,14 +160,32 @@ class Provisioning:
             if error.errcode != "M_NOT_FOUND":
                 raise Unavailable(cause=f"homeserver: {error}") from error
 
-    async def allow_cross_signing_reset(self, user_id: str) -> None:
-        """Let the owner replace the cross-signing keys once in the next ten minutes. Raises Unavailable."""
+    async def allow_cross_signing_reset(self, user_id: str, grant: Grant) -> None:
+        """Let the owner replace the cross-signing keys once in the next ten minutes, and use `grant` up.
+
+        Raises Forbidden, and Unavailable.
+        """
         if self._synapse is None:
             return
+
+        def step(tx: Tx) -> None:
+            grant.consume(tx)
+            audit.note(tx, self._context, audit.Event.KEY_RESET_ALLOWED, user_id, grant.origin)
+
+        await self._context.database.write(step)
         try:
             await self._synapse.allow_cross_signing_reset(_localpart(user_id))
         except (RemoteError, RemoteRefused) as error:
             raise Unavailable(cause=f"homeserver: {error}") from error
+
+    async def forward(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> RemoteAnswer:
+        """The homeserver's answer to a request that it must answer itself. Raises Unavailable."""
+        if self._synapse is None:
+            raise Unavailable
+        try:
+            return await self._synapse.forward(method, target, headers, body)
+        except RemoteError as error:
+            raise Unavailable(cause=f"homeserver: {error.cause}") from error
 
     async def _provision_first(self, user_id: str, synapse: Synapse) -> None:
         """Give the homeserver an account that it does not know: only the name, since a job may be telling the rest meanwhile."""

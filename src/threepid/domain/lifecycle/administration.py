@@ -1,4 +1,4 @@
-"""What operators do to accounts: lock and unlock them, undo a deactivation, and let people administer the homeserver.
+"""What operators do to accounts: lock and unlock them, and undo a deactivation.
 
 A locked account keeps its devices, contacts and keys, but nobody can sign in to it or use it until it is unlocked.
 https://spec.matrix.org/latest/client-server-api/#account-locking
@@ -83,20 +83,6 @@ class Administration:
             return True
 
         await self._write(step)
-
-    async def set_admin(self, user_id: str, *, is_admin: bool) -> bool:
-        """Let the account ask for access to the administration of the homeserver, or not. False if there is no such account."""
-        now = self._context.clock.now()
-
-        def step(tx: Tx) -> bool:
-            if accounts.is_admin(tx, user_id) == is_admin:
-                return accounts.lock(tx, user_id)
-            if not accounts.set_admin(tx, user_id, now if is_admin else None):
-                return False
-            self._note(tx, audit.Event.ADMIN_CHANGED, user_id)
-            return True
-
-        return await self._write(step)
 
     def _note(self, tx: Tx, event: audit.Event, user_id: str) -> None:
         audit.note(tx, self._context, event, user_id, Origin(), by=audit.CallerKind.OPERATOR)

@@ -74,7 +74,7 @@ class DeviceGrants:
     """The devices that wait for their owners."""
 
     def __init__(self, context: Context, sessions: AppSessions, admission: Admission) -> None:
-        """`sessions` opens the session of a device that its owner has allowed, `admission` lets a homeserver beside us have it."""
+        """`sessions` opens the session of a device that its owner has allowed, `admission` tells a homeserver beside us."""
         self._context = context
         self._sessions = sessions
         self._admission = admission

@@ -69,10 +69,8 @@ class AppTokens:
             if found is None:
                 take_authentication(tx, self._context, client=caller.client)
                 return InvalidGrant(cause="no such code")
-            if (found.client_id, found.redirect_uri) != (client_id, redirect_uri):
-                return InvalidGrant(cause="the code is of another client or redirect URI")
-            if not pkce.proves(verifier, found.challenge):
-                return InvalidGrant(cause="the verifier is wrong")
+            if not _matches(found, client_id, redirect_uri, verifier):
+                return InvalidGrant(cause="the code is of another client, redirect URI or challenge")
             if not accounts.lock(tx, found.user_id):
                 return InvalidGrant(cause="the account is deactivated")
             if not oauth.use_code(tx, code_hash, now):
@@ -101,9 +99,13 @@ class AppTokens:
         if isinstance(answer, InvalidGrant):
             self._provisioning.hurry()
             raise answer
+        return await self._admitted(answer, code_hash)
+
+    async def _admitted(self, login: Login, code_hash: bytes) -> Login:
+        """Let a homeserver beside us have the device. If that fails, the login is undone, and its code works again."""
         try:
-            return await self._admission.admit(answer)
-        except Unavailable:  # the session was undone, so the app may try again
+            return await self._admission.admit(login)
+        except Unavailable:
             await self._context.database.write(lambda tx: oauth.release_code(tx, code_hash))
             raise
 
@@ -139,3 +141,9 @@ class AppTokens:
 
         await self._context.database.write(step)
         self._provisioning.hurry()
+
+
+def _matches(code: oauth.Code, client_id: str, redirect_uri: str, verifier: str) -> bool:
+    """Is this the client that asked for the code? https://www.rfc-editor.org/rfc/rfc6749#section-4.1.3."""
+    same = (code.client_id, code.redirect_uri) == (client_id, redirect_uri)
+    return same and pkce.proves(verifier, code.challenge)

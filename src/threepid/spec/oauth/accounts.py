@@ -11,6 +11,7 @@ class Action(StrEnum):
     DEVICE_VIEW = "org.matrix.device_view"
     DEVICE_DELETE = "org.matrix.device_delete"
     ACCOUNT_DEACTIVATE = "org.matrix.account_deactivate"
+    CROSS_SIGNING_RESET = "org.matrix.cross_signing_reset"
     SESSIONS_LIST = "org.matrix.sessions_list"
     SESSION_VIEW = "org.matrix.session_view"
     SESSION_END = "org.matrix.session_end"

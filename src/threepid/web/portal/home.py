@@ -8,6 +8,7 @@ from threepid.http.exchange import Answer
 from threepid.spec.oauth.accounts import Action
 from threepid.web.page import page
 from threepid.web.portal.close import CLOSE
+from threepid.web.portal.keys import KEYS
 from threepid.web.portal.sessions import SESSIONS
 from threepid.web.visit import HOME, SignedIn
 
@@ -19,6 +20,7 @@ _PAGES: Final[Mapping[str, str]] = {
     Action.SESSION_VIEW: SESSIONS,
     Action.SESSION_END: SESSIONS,
     Action.ACCOUNT_DEACTIVATE: CLOSE,
+    Action.CROSS_SIGNING_RESET: KEYS,
 }
 """The page of each action; this one, which has the account with its contacts, for all others."""
 _OF_ONE_DEVICE: Final = frozenset({Action.DEVICE_VIEW, Action.DEVICE_DELETE, Action.SESSION_VIEW, Action.SESSION_END})

@@ -35,7 +35,9 @@ EVENTS: Final[Mapping[Event, Text]] = {
     Event.LOCKED: Text("The account was locked"),
     Event.UNLOCKED: Text("The account was unlocked"),
     Event.REACTIVATED: Text("The account was opened again"),
-    Event.ADMIN_CHANGED: Text("The right to administer the server was given or taken"),
+    Event.KEY_RESET_ALLOWED: Text("A reset of the identity was allowed"),
+    Event.ADMIN_GRANTED: Text("The account may administer the server"),
+    Event.ADMIN_REVOKED: Text("The account may not administer the server any more"),
 }
 """What the log calls each event."""
 

@@ -1,0 +1,38 @@
+"""Allow the owner's app to replace the keys by which people recognise the account's devices.
+
+Beside a homeserver only: it asks for this page when an app sends other keys than before.
+https://spec.matrix.org/latest/client-server-api/#account-management-url-actions
+"""
+
+from typing import Final
+
+from threepid.http.exchange import Answer
+from threepid.spec.errors import NotFound
+from threepid.web.page import Access, page
+from threepid.web.visit import SignedIn
+
+KEYS: Final = "/account/keys"
+
+
+@page("GET", KEYS, access=Access.CONFIRMED)
+async def show_keys(visit: SignedIn) -> Answer:
+    """Say what a reset means."""
+    _require_homeserver(visit)
+    return visit.show("portal/keys.html", allowed=False)
+
+
+@page("POST", KEYS, access=Access.CONFIRMED)
+async def allow_reset(visit: SignedIn) -> Answer:
+    """Allow one reset in the next minutes."""
+    _require_homeserver(visit)
+    await visit.homeserver.provisioning.allow_cross_signing_reset(visit.user_id, visit.grant)
+    return visit.show("portal/keys.html", allowed=True)
+
+
+def _require_homeserver(visit: SignedIn) -> None:
+    """Raise NotFound if accounts stand alone: then nobody has keys here."""
+    if visit.homeserver.provisioning.synapse is None:
+        raise NotFound
+
+
+PAGES: Final = (show_keys, allow_reset)
