@@ -265,7 +265,7 @@ def _p99(values: list[float]) -> float:
 
 
 if __name__ == "__main__":
-    nothing = Setup(Path(), 0, 0, 0, float(sys.argv[1]) if len(sys.argv) > 1 else 8, "", "sqlite")
+    nothing = Setup(Path(), 0, 0, 0, float(sys.argv[1]) if len(sys.argv) > 1 else 8, "", "sqlite", "")
     chosen = tuple(map(int, sys.argv[2:])) or LARGE
     for title, (value, goal) in measure(nothing, chosen).items():
         print(f"{title:70} {value:10.3f}   {f'goal {goal}' if goal else ''}".rstrip())

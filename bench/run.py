@@ -18,6 +18,7 @@ from pathlib import Path
 import accounts
 import contacts
 import data
+import imports
 import logins
 import lookup
 import pages
@@ -38,6 +39,7 @@ SECTIONS: dict[str, Callable[[Setup], Figures]] = {
     "logins": logins.measure,
     "lookup": lookup.measure,
     "pages": pages.measure,
+    "import": imports.measure,
 }
 CONFIG = """
 [server]
@@ -70,7 +72,7 @@ def main() -> None:
         "--engine",
         choices=["sqlite", "postgresql"],
         default="sqlite",
-        help="where accounts are kept: postgresql starts a server for the run, and measures contacts and accounts alone",
+        help="where accounts are kept: postgresql starts a server for the run, and measures less",
     )
     parser.add_argument(
         "--large", action="store_true", help="look up among ten million addresses as well: some minutes, 4 GB"
@@ -80,7 +82,7 @@ def main() -> None:
     sections = dict(SECTIONS)
     if options.large:
         sections["lookup"] = partial(lookup.measure, sizes=lookup.LARGE)
-    only = options.only or (sections if options.engine == "sqlite" else ["contacts", "accounts"])
+    only = options.only or (sections if options.engine == "sqlite" else ["contacts", "accounts", "import"])
     figures: Figures = {}
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="threepid-bench-")))
@@ -118,6 +120,7 @@ def prepare(directory: Path, url: str, count: int, seconds: float, engine: str) 
         seconds=seconds,
         password_hash=asyncio.run(_hash(PASSWORD)),
         engine=engine,
+        url=url,
     )
     setup.settings.write_text(
         CONFIG.format(port=setup.port, metrics_port=setup.metrics_port, directory=directory, url=url), encoding="utf-8"

@@ -50,6 +50,10 @@ class Watched(Tx):
         self._names.append(query.name)
         self._inside.insert(query, **parameters)
 
+    def run_many(self, query: Any, parameters: Any, /, each: range = range(1, 2)) -> int:
+        self._names.append(query.name)
+        return self._inside.run_many(query, parameters, each)
+
     def array(self, numbers: Any) -> Any:
         return self._inside.array(numbers)
 

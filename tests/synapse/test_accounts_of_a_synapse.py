@@ -1,13 +1,18 @@
 """People of a real Synapse that lets threepid authenticate them."""
 
+import hashlib
 import itertools
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
+import nacl.signing
 import pytest
+from unpaddedbase64 import encode_base64
 
 from rig import wait_for
 from synapse.conftest import Pair
@@ -141,3 +146,61 @@ def test_a_homeserver_that_is_away_gives_no_tokens_and_logs_nobody_out(servers: 
     assert servers.synapse.whoami(person.token).status_code == 200
     wait_for(lambda: servers.synapse.device_ids(person.token) == ["FIRST"], 60, what="the end of the device")
     assert servers.synapse.whoami(person.log_in("TABLET")).json()["device_id"] == "TABLET"
+
+
+def test_a_locked_account_is_refused_everywhere_and_goes_on_afterwards(servers: Pair, person: Person) -> None:
+    fresh = person.log_in("LAPTOP")  # Synapse has not asked for it yet, so nothing is cached
+    assert operate(servers, "account", "lock", person.name).returncode == 0
+    refused = servers.synapse.whoami(fresh)
+    assert (refused.status_code, refused.json()["errcode"]) == (401, "M_UNKNOWN_TOKEN")
+    answer = person.ask("POST", "login", {**person.password_auth, "device_id": "TABLET"})
+    assert (answer.status_code, answer.json()["errcode"]) == (401, "M_USER_LOCKED")
+    assert operate(servers, "account", "unlock", person.name).returncode == 0
+    assert servers.synapse.device_ids(person.log_in("TABLET")) == ["FIRST", "LAPTOP", "TABLET"]
+
+
+def test_a_reactivated_account_signs_in_again(servers: Pair, person: Person, tmp_path: Path) -> None:
+    assert operate(servers, "account", "deactivate", "--yes", person.name).returncode == 0
+    wait_for(lambda: (servers.synapse.query_user(person.name) or {})["is_deactivated"], 10, what="the deactivation")
+    password = tmp_path / "password"
+    password.write_text(PASSWORD)
+    done = operate(servers, "account", "reactivate", "--password-file", str(password), person.name)
+    assert done.returncode == 0, done.stderr
+    token = person.log_in("AGAIN")
+    assert servers.synapse.whoami(token).json()["device_id"] == "AGAIN"
+
+
+def test_keys_are_replaced_once_after_the_owner_has_allowed_it(servers: Pair, person: Person) -> None:
+    assert _upload_keys(servers, person, "one").status_code == 200, "the first keys need nothing"
+    refused = _upload_keys(servers, person, "two")
+    assert refused.status_code == 401
+    url = refused.json()["params"]["m.oauth"]["url"]
+    assert url.endswith("/account/?action=org.matrix.cross_signing_reset")
+    with servers.threepid.client(follow_redirects=True) as browser:
+        page = browser.get(url)
+        for _ in range(3):  # sign in, perhaps confirm, then the page itself
+            page = browser.post(
+                str(page.url),
+                data=_form(page.text, name=person.name, password=PASSWORD),
+                headers={"Origin": servers.threepid.base},
+            )
+            if "once, within ten minutes" in page.text:
+                break
+    assert "once, within ten minutes" in page.text, page.text
+    assert _upload_keys(servers, person, "two").status_code == 200
+    assert _upload_keys(servers, person, "three").status_code == 401
+
+
+def _form(html: str, **values: str) -> dict[str, str]:
+    """The fields of the first form of a page, filled in."""
+    fields = dict(re.findall(r'<input[^>]*name="([^"]+)"[^>]*value="([^"]*)"', html))
+    return {**fields, **values}
+
+
+def _upload_keys(servers: Pair, person: Person, seed: str) -> httpx.Response:
+    signing = nacl.signing.SigningKey(hashlib.sha256(seed.encode()).digest())
+    public = encode_base64(bytes(signing.verify_key))
+    master = {"user_id": person.user_id, "usage": ["master"], "keys": {f"ed25519:{public}": public}}
+    return servers.synapse.request(
+        "POST", f"{V3}/keys/device_signing/upload", person.token, json={"master_key": master}
+    )

@@ -10,6 +10,7 @@ from threepid.cli import (
     accounts,
     bounces,
     configuration,
+    imports,
     init,
     invites,
     keys,
@@ -32,6 +33,7 @@ app.command()(serving.migrate)
 app.command()(bounces.bounce)
 app.add_typer(configuration.app, name="config")
 app.add_typer(accounts.app, name="account")
+app.add_typer(imports.app, name="import")
 app.add_typer(registration_tokens.app, name="registration-token")
 app.add_typer(invites.app, name="invites")
 app.add_typer(outbox.app, name="outbox")

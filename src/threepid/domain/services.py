@@ -46,6 +46,7 @@ from threepid.domain.oauth.sessions import AppSessions
 from threepid.domain.oauth.tokens import AppTokens
 from threepid.domain.queue import Queue
 from threepid.domain.secrets.keys import Keyring
+from threepid.domain.secrets.password_peppers import PasswordPeppers
 from threepid.domain.secrets.passwords import Hasher, Passwords
 from threepid.domain.suppressions import Suppressions
 from threepid.domain.validation.sessions import Validation
@@ -203,7 +204,8 @@ def _homeserver(
     introspection_secret: str,
 ) -> Homeserver:
     """The homeserver of `[accounts]`. `associations` and `terms` are our own identity server's, if there is one."""
-    passwords = Passwords(context.clock, context.config.policy, hasher)
+    peppers = PasswordPeppers(Path(context.config.server.data_dir) / "keys")
+    passwords = Passwords(context.clock, context.config.policy, hasher, peppers)
     notices = Notices(context, settings)
     devices = Devices(context, settings, notices, provisioning)
     admission = Admission(context, provisioning)

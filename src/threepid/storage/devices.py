@@ -286,6 +286,12 @@ def requester(tx: Tx, token_hash: bytes) -> Requester | None:
     return tx.row(_sql.requester, Requester, token_hash=token_hash)
 
 
+def is_refreshed(tx: Tx, token_hash: bytes) -> bool:
+    """Was the access token issued with a refresh token?"""
+    token = tx.row(_sql.access_token, _AccessToken, token_hash=token_hash)
+    return token is not None and token.refresh_hash is not None
+
+
 def refresh_token(tx: Tx, token_hash: bytes) -> RefreshToken | None:
     """The refresh token with this hash, even a spent or expired one."""
     return tx.row(_sql.refresh_token, RefreshToken, token_hash=token_hash)

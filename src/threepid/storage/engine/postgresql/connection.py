@@ -20,7 +20,7 @@ https://www.postgresql.org/docs/current/libpq-async.html, https://www.postgresql
 import asyncio
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, Final, TypeAlias
 
@@ -34,6 +34,8 @@ from threepid.storage.engine.units import Unit, current
 
 _NAMED: Final = re.compile(r"%\((\w+)\)s|%%")
 _FAILED: Final = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE, pq.ExecStatus.PIPELINE_ABORTED)
+_IN_A_PIPELINE: Final = 500
+"""Number of statements that are sent before their results are read: their results fit into the socket's buffers."""
 Row = tuple[Any, ...]
 _Key: TypeAlias = tuple[bytes, tuple[int, ...] | None]
 """A statement and the types of its parameters."""
@@ -171,18 +173,33 @@ class Connection:
             self._send_command(b"ROLLBACK")
             self._results()
 
-    def execute(self, statement: Statement, parameters: dict[str, Any]) -> Result:
+    def execute(self, statement: Statement, parameters: Mapping[str, Any]) -> Result:
         """Run a statement. Raises psycopg.Error, DeferredError if a deferred statement violated a constraint."""
         values = self._values(statement, parameters)
         self._send_deferred()
         self._send(statement, values)
-        return Result(self._results(), self._transformer)
+        return Result(self._results()[-1], self._transformer)
 
-    def defer(self, statement: Statement, parameters: dict[str, Any]) -> None:
+    def execute_many(self, statement: Statement, parameters: Sequence[Mapping[str, Any]]) -> int:
+        """Run a statement once for each of `parameters`, without waiting in between; returns how many rows all touched.
+
+        Raises as `execute` does.
+        """
+        touched = 0
+        for first in range(0, len(parameters), _IN_A_PIPELINE):
+            batch = [self._values(statement, one) for one in parameters[first : first + _IN_A_PIPELINE]]
+            self._send_deferred()
+            before = len(self._sent)
+            for values in batch:
+                self._send(statement, values)
+            touched += sum(result.command_tuples or 0 for result in self._results(before))
+        return touched
+
+    def defer(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
         """Run a statement, whose result nobody needs, together with the next one or with COMMIT."""
         self._deferred.append((statement, self._values(statement, parameters)))
 
-    def _values(self, statement: Statement, parameters: dict[str, Any]) -> _Values:
+    def _values(self, statement: Statement, parameters: Mapping[str, Any]) -> _Values:
         # Before anything is sent: a value that cannot be converted must not leave half a pipeline behind.
         transformer = self._transformer
         values = transformer.dump_sequence([parameters[name] for name in statement.names], statement.formats)
@@ -213,14 +230,17 @@ class Connection:
         self._pg.send_query_prepared(name, texts, formats)
         self._sent.append(None)
 
-    def _results(self) -> pq.abc.PGresult:
-        """Wait for the answers to all that was sent. Return the last one, or raise the first error."""
+    def _results(self, first: int = -1) -> list[pq.abc.PGresult]:
+        """Wait for the answers to all that was sent. Return those from the place `first` on, or raise the first error."""
         sent, self._sent = self._sent, []
-        answer: pq.abc.PGresult | None = None
+        if first < 0:
+            first += len(sent)
+        answers: list[pq.abc.PGresult] = []
         failed: tuple[int, pq.abc.PGresult] | None = None
         for place, found in self._answers(len(sent)):
             if found.status not in _FAILED:
-                answer = found
+                if place >= first:
+                    answers.append(found)
                 continue
             failed = failed or (place, found)
             if place < len(sent) and (key := sent[place]) is not None:
@@ -228,12 +248,12 @@ class Connection:
         if failed is not None:
             place, result = failed
             error = pg.error_from_result(result)
-            if isinstance(error, pg.IntegrityError) and place < len(sent) - 1:
+            if isinstance(error, pg.IntegrityError) and place < first:
                 raise DeferredError from error
             raise error
-        if answer is None:
+        if not answers:
             raise psycopg.OperationalError("the connection is lost")
-        return answer
+        return answers
 
     def _answers(self, count: int) -> Iterator[tuple[int, pq.abc.PGresult]]:
         """The results of what was sent, each with its place among the `count` that were."""
