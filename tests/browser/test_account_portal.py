@@ -108,6 +108,7 @@ def leave(portal: Portal, address: str) -> None:
     expect(portal.page.get_by_text(address)).to_have_count(0)
 
 
+@pytest.mark.timeout(180)
 def test_an_account_lives_from_first_to_last_page(portal: Portal) -> None:
     name = f"{portal.window.name}-{portal.window.language}"
     address = f"{name}@example.com"

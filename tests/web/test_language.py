@@ -178,3 +178,15 @@ def test_the_security_log_notes_a_new_language(browser: Browser) -> None:
     browser.speak("de")
     browser.open("/account/security")
     assert browser.page.text.count("Die Sprache wurde geändert") == 1
+
+
+def test_the_plus_of_a_calling_code_stands_before_its_digits_in_every_direction(
+    database_url: str, tmp_path: Path
+) -> None:
+    with World(database_url, tmp_path, sms__countries=["GB"]) as world:
+        session = begin(world, body={"username": "bob"})["session"]
+        path = Visitor.at_stage(world, "m.login.msisdn", session).path
+        html = Visitor(world, path, **{"Accept-Language": "ar"}).page.html
+        assert 'dir="rtl"' in html
+        # After Arabic letters, "+44" alone would be shown as "44+": https://www.unicode.org/reports/tr9/#W2.
+        assert "(\u200e+44)</option>" in html
