@@ -3,18 +3,21 @@
 # make check   everything that a change must pass: format, lint, types, imports, tests on SQLite and PostgreSQL
 # make synapse install the Synapse that some tests start; without it they are skipped
 # make bench   measure; prints ratios to a floor in the same run
+# make dist    build the wheel and the source distribution into dist/
+# make release check, build, and write a bill of materials; TAG=yes also sets the tag of the version
 # make lock    pin the newest allowed versions of all dependencies
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+NODE_FOLDERS := tests/clients/matrix_js_sdk tests/browser/axe_core
 SYNAPSE := build/synapse-venv
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Tests start hundreds of processes: each module is compiled once, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test check synapse format lint types imports bench docs lock clean
+.PHONY: run test check synapse format lint types imports bench docs dist release lock clean
 
 run: $(VENV)/.run
 	$(BIN)/threepid serve
@@ -24,7 +27,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m alone
 
 check: $(VENV)/.dev $(SYNAPSE)/.installed lint types imports
-	scripts/system-packages postgresql strace curl chromium nodejs npm nginx caddy
+	scripts/system-packages postgresql strace curl systemd nginx caddy chromium fonts-droid-fallback nodejs npm
 	$(BIN)/python -m pytest --postgres -n auto --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest --postgres -m alone
 
@@ -52,24 +55,32 @@ docs: $(VENV)/.dev
 	$(BIN)/python scripts/generate-docs
 	$(BIN)/python scripts/extract-sentences
 
+dist: $(VENV)/.run
+	rm -rf dist
+	$(BIN)/hatchling build
+
+release: check dist
+	$(BIN)/python scripts/prepare-release $(if $(TAG),--tag)
+
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
-	    --group build pyproject.toml -o requirements/run.txt
+	    pyproject.toml -o requirements/run.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	    --group pyproject.toml:build -o requirements/build.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 	    --group build --group dev pyproject.toml -o requirements/dev.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 	    requirements/synapse.in -o requirements/synapse.txt
-	cd tests/clients/matrix_js_sdk && npm update --package-lock-only --ignore-scripts --no-audit --no-fund
+	for folder in $(NODE_FOLDERS); do (cd $$folder && npm update --package-lock-only --ignore-scripts --no-audit --no-fund) || exit 1; done
 
 clean:
-	rm -rf tests/clients/matrix_js_sdk/node_modules
-	rm -rf $(SYNAPSE)
+	rm -rf build $(NODE_FOLDERS:=/node_modules)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-$(VENV)/.run: requirements/run.txt pyproject.toml
+$(VENV)/.run: requirements/run.txt requirements/build.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "threepid needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --require-hashes -r requirements/run.txt
+	$(PIP) install --require-hashes -r requirements/run.txt -r requirements/build.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 

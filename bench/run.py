@@ -18,8 +18,10 @@ from pathlib import Path
 import accounts
 import contacts
 import data
+import imports
 import logins
 import lookup
+import pages
 from clients import PASSWORD
 from threepid.clock import Clock, Entropy
 from threepid.config import Policy
@@ -36,6 +38,8 @@ SECTIONS: dict[str, Callable[[Setup], Figures]] = {
     "accounts": accounts.measure,
     "logins": logins.measure,
     "lookup": lookup.measure,
+    "pages": pages.measure,
+    "import": imports.measure,
 }
 CONFIG = """
 [server]
@@ -68,7 +72,7 @@ def main() -> None:
         "--engine",
         choices=["sqlite", "postgresql"],
         default="sqlite",
-        help="where accounts are kept: postgresql starts a server for the run, and measures contacts and accounts alone",
+        help="where accounts are kept: postgresql starts a server for the run, and measures less",
     )
     parser.add_argument(
         "--large", action="store_true", help="look up among ten million addresses as well: some minutes, 4 GB"
@@ -78,7 +82,7 @@ def main() -> None:
     sections = dict(SECTIONS)
     if options.large:
         sections["lookup"] = partial(lookup.measure, sizes=lookup.LARGE)
-    only = options.only or (sections if options.engine == "sqlite" else ["contacts", "accounts"])
+    only = options.only or (sections if options.engine == "sqlite" else ["contacts", "accounts", "import"])
     figures: Figures = {}
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="threepid-bench-")))
@@ -116,6 +120,7 @@ def prepare(directory: Path, url: str, count: int, seconds: float, engine: str) 
         seconds=seconds,
         password_hash=asyncio.run(_hash(PASSWORD)),
         engine=engine,
+        url=url,
     )
     setup.settings.write_text(
         CONFIG.format(port=setup.port, metrics_port=setup.metrics_port, directory=directory, url=url), encoding="utf-8"

@@ -30,6 +30,8 @@ class Setup(NamedTuple):
     password_hash: str
     engine: str
     """`sqlite` or `postgresql`."""
+    url: str
+    """The database's."""
 
     def goal(self, *, sqlite: str, postgresql: str) -> str:
         """The goal on this engine."""

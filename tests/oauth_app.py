@@ -45,7 +45,7 @@ class App:
     def __init__(self, world: World, **changes: Any) -> None:
         self.world = world
         self.metadata = {**METADATA, **changes}
-        answer = world.post("/oauth2/registration", self.metadata)
+        answer = world.post("/oauth2/clients/register", self.metadata)
         assert answer.status_code == 201, answer.text
         self.client_id: str = answer.json()["client_id"]
 

@@ -71,6 +71,10 @@ class PostgresServer:
         self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "stop")
         shutil.rmtree(self._root)
 
+    def halt(self) -> None:
+        """Stop until `restart`."""
+        self._run("pg_ctl", "-D", str(self._data), "-m", "fast", "-w", "stop")
+
     def restart(self) -> None:
         self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "-l", str(self._root / "log"), "restart")
 

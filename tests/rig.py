@@ -89,6 +89,12 @@ all = "off"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *prefix: str, **environment: str) -> "ServerProcess":
+        self.begin(*prefix, **environment)
+        self.await_answer()
+        return self
+
+    def begin(self, *prefix: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start the process, and do not wait for an answer."""
         self.log = (self.directory / "log").open("ab")
         self.process = subprocess.Popen(
             [*prefix, sys.executable, "-m", "threepid", "serve", "--config", str(self.config)],
@@ -98,18 +104,22 @@ all = "off"
             start_new_session=True,
         )
         RUNNING.add(self)
+        return self.process
+
+    def await_answer(self) -> None:
+        """Wait until the server answers; kill it if it does not."""
         try:
             wait_for(self._answers, 60, what="an answer of the server")
         except BaseException:
             self.kill()
             raise
-        return self
 
     def _answers(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, (self.directory / "log").read_text()
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.base}/_matrix/client/versions", verify=False, timeout=2).status_code == 200
+            answer = httpx.get(f"{self.base}/_matrix/client/versions", verify=False, timeout=2)
+            return answer.status_code in (200, 404)  # an identity server alone does not serve it
         return False
 
     def stop(self, *, group: bool = False) -> int:

@@ -12,7 +12,8 @@ SOURCE = ROOT / "src" / "threepid"
 DOMAIN = SOURCE / "domain"
 MODULES = sorted(SOURCE.rglob("*.py"))
 FOUNDATION = "secrets and shared words"
-MOST_ARROWS = 30
+MOST_ARROWS = 18
+"""Between rooms proper: `services` makes each of them and each stands on the shared words, which says nothing of the order."""
 MOST_LINES = 500
 """A module past about 400 lines is split by noun."""
 
@@ -44,8 +45,8 @@ def arrows() -> Counter[tuple[str, str]]:
 
 
 def test_the_rooms_of_the_domain_have_few_arrows_between_them() -> None:
-    found = arrows()
-    assert len(found) > 20
+    found = {arrow for arrow in arrows() if "services" not in arrow and FOUNDATION not in arrow}
+    assert len(found) > 10
     assert len(found) <= MOST_ARROWS, sorted(found)
 
 

@@ -83,16 +83,16 @@ def problems(tmp_path: Path, **changes: Any) -> list[str]:
         ),
         (
             "[sms]\nvia = [{ transport = 'htpp', url = 'https://h.example' }]",
-            "[sms] via[0].transport: 'htpp' is none of console, http; did you mean `http`?",
+            "[sms] via[0].transport: 'htpp' is none of console, http, apprise; did you mean `http`?",
         ),
         (
-            "[accounts.captcha]\nsite_kye = 'x'",
+            "[accounts.captcha]\nsite_kye = 'x'\nsecret_file = 'x'",
             "[accounts] captcha.site_kye: there is no such setting; did you mean `site_key`?",
         ),
     ],
 )
 def test_a_mistyped_name_is_named_with_the_one_that_was_meant(tmp_path: Path, text: str, message: str) -> None:
-    file = write(tmp_path, text)
+    file = write(tmp_path, text if "[identity" in text else f"identity = {{}}\n{text}")
     with pytest.raises(ConfigError) as caught:
         config.load(file, {})
     assert str(caught.value) == f"{file}: {message}"
@@ -115,6 +115,82 @@ def test_a_variable_that_names_no_setting_is_refused(
     file = write(tmp_path, "[server]\nname = 'a.example'\n") if with_file else None
     with pytest.raises(ConfigError):
         config.load(file, environment)
+
+
+MANY = """
+sms = { countries = ["de", "AT", "fr"], via = [{ transport = "htpp" }] }
+[server]
+nmae = "x"
+workers = 100
+public_base_url = "http://matrix.example.org"
+[accounts]
+registration = "open"
+required_contacts = ["email"]
+terms = [{ id = "A b", version = "", languages = { English = { name = "x" } } }, { id = "b" }]
+[emial]
+from = "a@b.example"
+[identity]
+pepper_days = "thirty"
+[policy]
+password_min_length = 0
+email_domains_denied = ["bücher.example"]
+[database]
+url = "sqlite:"
+"""
+EXPECTED = [
+    "[sms] countries[0]: must be the ISO code of a country in capitals, such as DE",
+    "[sms] countries[2]: must be the ISO code of a country in capitals, such as DE",
+    "[sms] via[0].transport: 'htpp' is none of console, http, apprise; did you mean `http`?",
+    "[server] nmae: there is no such setting; did you mean `name`?",
+    "[server] workers: must be at most 64",
+    "environment: THREEPID__SERVER__LISTNE: [server] listne: there is no such setting; did you mean `listen`?",
+    "[accounts] terms[0].id: must be 1 to 64 of the characters a-z, 0-9 and _",
+    "[accounts] terms[0].version: must have at least 1 character",
+    "[accounts] terms[0].languages: must be the code of a language such as en or de-AT",
+    "[accounts] terms[1]: `version` is missing",
+    "[accounts] terms[1]: `languages` is missing",
+    "[emial]: there is no such setting; did you mean `email`?",
+    "[identity] pepper_days: must be a whole number, and is text in quotes",
+    "[policy] password_min_length: must be at least 1",
+    "environment: THREEPID__LIMITS__ALL: [limits] all: 'of' is none of on, off; did you mean `off`?",
+    "[database] url: has no file name after sqlite:",
+]
+
+
+def test_every_mistake_is_named_in_one_run(tmp_path: Path) -> None:
+    file = write(tmp_path, MANY)
+    environment = {"THREEPID__SERVER__LISTNE": "x", "THREEPID__LIMITS__ALL": "of"}
+    with pytest.raises(ConfigError) as caught:
+        config.load(file, environment)
+    lines = [line.removeprefix(f"{file}: ") for line in str(caught.value).splitlines()]
+    assert lines == EXPECTED
+
+
+def test_nothing_is_named_that_only_follows_from_another_mistake(tmp_path: Path) -> None:
+    file = write(tmp_path, '[acounts]\nregistration = "closed"\n')
+    with pytest.raises(ConfigError) as caught:
+        config.load(file, {})
+    assert str(caught.value) == f"{file}: [acounts]: there is no such setting; did you mean `accounts`?"
+
+
+def test_a_misspelt_variable_is_refused_and_named(tmp_path: Path) -> None:
+    file = write(tmp_path, "identity = {}\n")
+    with pytest.raises(ConfigError) as caught:
+        config.load(file, {"THREEPID__SEVER__NAME": "x", "THREEPID__SERVER__NMAE": "x"})
+    assert str(caught.value).splitlines() == [
+        "environment: THREEPID__SERVER__NMAE: [server] nmae: there is no such setting; did you mean `name`?",
+        "environment: THREEPID__SEVER__NAME: [sever]: there is no such setting; did you mean `server`?",
+    ]
+
+
+def test_a_variable_with_one_underscore_is_accepted_with_a_warning(tmp_path: Path) -> None:
+    of_kubernetes = {
+        "THREEPID_PORT": "tcp://10.0.0.1:80", "THREEPID_SERVICE_HOST": "10.0.0.1", "THREEPID_CONFIG": "x", "PATH": "/bin",
+    }  # fmt: skip
+    assert config.load(write(tmp_path, "identity = {}\n"), of_kubernetes).server.name == "localhost"
+    (warning,) = config.environment_warnings(of_kubernetes)
+    assert str(warning).startswith("environment: THREEPID_PORT, THREEPID_SERVICE_HOST: no effect.")
+    assert [*config.environment_warnings({"THREEPID_CONFIG": "x", "THREEPID__SERVER__NAME": "x"})] == []
 
 
 def test_a_variable_can_switch_a_table_on_that_is_off_in_the_development_server() -> None:
@@ -315,6 +391,9 @@ LOCAL = {"server__public_base_url": "http://localhost:8008"}
         {"headers": {"Content-Type": "application/json; charset=utf-8", "X-To": "{to}"}},
         {"headers": {"CONTENT-TYPE": "application/x-www-form-urlencoded"}, "body": "to={to}&text={text}"},
         {"countries": ["DE", "FR"]},
+        {"body": '{"number": "{digits}", "text": "{text}"}'},
+        {"accepted_status": [200, 202], "accepted_text": "OK"},
+        {"accepted_json": {"/a~1b/0/status": ["0", 0, True], "/~0": "sent"}},
     ],
 )
 def test_a_gateway_may_be_spoken_to_in_many_ways(tmp_path: Path, way: dict[str, Any]) -> None:
@@ -348,6 +427,9 @@ def test_a_gateway_may_be_spoken_to_in_many_ways(tmp_path: Path, way: dict[str, 
         ({"headers": {"X-Key": "a\r\nX-Evil: b"}}, "headers"),
         ({"headers": {"X-Key": "schlüssel"}}, "headers"),
         ({"headers": {"Authorization": "Bearer {secret}"}}, "secret_file"),
+        ({"accepted_json": {"status": "0"}}, "accepted_json"),
+        ({"accepted_json": {"": "0"}}, "accepted_json"),
+        ({"accepted_json": {"/a~2b": "0"}}, "accepted_json"),
         ({"countries": ["UK", "DE"]}, "countries"),
         ({"countries": ["de", "DE"]}, "countries"),
     ],
@@ -367,6 +449,30 @@ def test_a_secret_is_used_private_and_there(tmp_path: Path) -> None:
         {**used, "secret_file": str(tmp_path)},
     ):
         assert problems(tmp_path, sms__via=[http(**mistake)]) == [place]
+
+
+def test_the_url_of_apprise_is_checked_without_apprise(tmp_path: Path) -> None:
+    def found(url: str, mode: int = 0o600, **changes: Any) -> list[str]:
+        file = tmp_path / "vendor.url"
+        file.write_text(url)
+        file.chmod(mode)
+        way = {"transport": "apprise", "url_file": str(file), **changes}
+        return problems(tmp_path, sms__via=[way], sms__countries=["DE"])
+
+    place = "[sms] via[0].url_file"
+    assert found("seven://key/{to}\n") == []
+    assert found("Seven://key/{digits}?from=Example", countries=["DE"]) == []
+    assert found("seven://key/{to}", 0o644) == [place]
+    assert found("seven://key/{to}", countries=["FR"]) == ["[sms] countries"]
+    assert found("seven://key/{to}", url_file=str(tmp_path / "nothing")) == [place]
+    for wrong in (
+        "",
+        "mailto://a:b@example.org/{to}",
+        "seven://key/",
+        "seven://[key/{to}?",
+        "seven://key/{to}?VERIFY=no",
+    ):
+        assert found(wrong) == [place], wrong
 
 
 def test_texts_need_a_gateway_for_each_country_and_may_be_off(tmp_path: Path) -> None:
@@ -613,3 +719,52 @@ def test_a_relay_that_cannot_work_is_refused(tmp_path: Path, relay: dict[str, An
 )
 def test_a_relay_that_can_work_is_taken(tmp_path: Path, relay: dict[str, Any]) -> None:
     assert problems(tmp_path, email__via=[{"transport": "smtp", "host": "mail.example.org", **relay}]) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bounce_address": "bounces"}, "is not an address in plain ASCII, such as bounces@example.org"),
+        ({"bounce_address": "Bounces <bounces@example.org>"}, "is not an address in plain ASCII"),
+        ({"bounce_address": "böunces@example.org"}, "is not an address in plain ASCII"),
+        ({"bounce_address": "b@example.org\r\nRCPT TO:<x@example.net>"}, "is not an address in plain ASCII"),
+        ({"bounce_address": f"{'b' * 18}@example.org"}, "has more than 17 characters before the @"),
+        ({"bounce_maildir": "."}, "has no effect without bounce_address: set it"),
+        ({"bounce_secret_file": "secret"}, "has no effect without bounce_address: set it"),
+        ({"bounce_address": "b@example.org", "bounce_maildir": "."}, "is no maildir: it has no folder new"),
+        ({"bounce_address": "b@example.org", "bounce_maildir": "nothing"}, "there is no folder"),
+        ({"bounce_address": "b@example.org", "bounce_secret_file": "open"}, "everybody can read"),
+    ],
+)
+def test_settings_for_bounces_that_cannot_work_are_refused(
+    tmp_path: Path, changes: dict[str, str], message: str
+) -> None:
+    for name, mode in (("secret", 0o600), ("open", 0o644)):
+        (tmp_path / name).write_text("a secret for the hook")
+        (tmp_path / name).chmod(mode)
+    paths = {key: str(tmp_path / value) for key, value in changes.items() if key != "bounce_address"}
+    made = {f"email__{key}": value for key, value in {**changes, **paths}.items()}
+    sound = {
+        "accounts__registration": "closed",
+        "email__via": [{"transport": "smtp", "host": "m.example"}],
+        "limits__all": "on",
+    }
+    found = [str(problem) for problem in config.check(settings(tmp_path, **sound, **made))]
+    assert any(message in problem for problem in found), found
+    assert all(problem.startswith("[email] bounce_") for problem in found)
+
+
+def test_settings_for_bounces_that_work_are_taken(tmp_path: Path) -> None:
+    for folder in ("new", "cur"):
+        (tmp_path / "mails" / folder).mkdir(parents=True)
+    (tmp_path / "secret").write_text("a secret for the hook")
+    (tmp_path / "secret").chmod(0o600)
+    assert (
+        problems(
+            tmp_path,
+            email__bounce_address=f"{'b' * 17}@example.org",
+            email__bounce_maildir=str(tmp_path / "mails"),
+            email__bounce_secret_file=str(tmp_path / "secret"),
+        )
+        == []
+    )

@@ -74,7 +74,7 @@ class Server:
         self._background = Background(self.services, self.worker, dispatcher.counts) if background else None
         templates = Templates(settings, self.context.brand)
         self.asgi = asgi.build(
-            [*dispatcher.routes(), *site.routes(self.services, templates)],
+            [*dispatcher.routes(), *site.routes(self.services, templates, configured.previews_of(settings))],
             by_path(FALLBACKS, site.fallbacks(templates)),
             trusted_proxies=config.trusted_proxies(settings),
             startup=self.start,

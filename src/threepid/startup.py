@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from threepid import config
 from threepid.clock import Clock, Entropy
-from threepid.config import Config
+from threepid.config import Config, ConfigError, Problem
+from threepid.delivery import trial
 from threepid.domain.secrets.fingerprint import recognise
 from threepid.domain.secrets.keys import Keyring, ensure_keyring, ensure_secret
 from threepid.domain.secrets.vault import Vault
@@ -15,6 +16,7 @@ from threepid.storage import accounts
 from threepid.storage.engine.connect import open_database
 from threepid.storage.engine.database import Database
 from threepid.storage.engine.migrate import migrate
+from threepid.storage.engine.reach import why_unusable
 
 
 class Secrets(Struct, frozen=True):
@@ -42,6 +44,20 @@ def connect(settings: Config) -> Database:
 def _database_password(settings: Config) -> str | None:
     password_file = settings.database.password_file
     return config.read_secret(Path(password_file)).reveal() if password_file else None
+
+
+def database_trouble(settings: Config, seconds: int) -> Problem | None:
+    """Why the database cannot be used now; None if it can. PostgreSQL has `seconds` to answer."""
+    try:
+        why = why_unusable(config.database_url(settings), password=_database_password(settings), seconds=seconds)
+    except ConfigError as error:
+        return Problem("[database] password_file", str(error))
+    return None if why is None else Problem("[database] url", why)
+
+
+def delivery_troubles(settings: Config, seconds: float) -> list[Problem]:
+    """The relays and gateways that cannot be reached within `seconds`."""
+    return asyncio.run(trial.unreachable(settings, seconds))
 
 
 def run_migrations(settings: Config) -> list[str]:

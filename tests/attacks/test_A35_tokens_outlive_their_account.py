@@ -364,10 +364,12 @@ async def end(world: World, operation: str, also: Callable[[Tx], bool]) -> None:
     own, ours = world.homeserver, world.identity.associations
     notices = Notices(context, own.settings)
     if operation == "deactivated":
-        closing = Closing(context, notices, own.profiles, own.threepids, own.bindings, ours)
+        closing = Closing(context, notices, own.profiles, own.threepids, own.bindings, ours, own.provisioning)
         await closing.deactivate(Given(world), id_server=None, erase=False)
     else:
-        recovery = Recovery(context, own.passwords, notices, world.server.services.validation, own.web_sessions, ours)
+        recovery = Recovery(
+            context, own.passwords, notices, world.server.services.validation, own.web_sessions, ours, own.provisioning
+        )
         await recovery.change_password(NEW, Given(world), log_out_devices=True)
 
 

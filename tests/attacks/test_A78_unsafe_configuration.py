@@ -16,6 +16,7 @@ from threepid.storage.engine.database import StorageError
 from world import settings
 
 SMTP = {"transport": "smtp", "host": "mail.example.org"}
+GATEWAY = {"transport": "http", "url": "https://sms.example.org"}
 NETWORKS = {
     "server__trusted_proxies": "[server] trusted_proxies",
     "outbound__allow": "[outbound] allow",
@@ -346,6 +347,26 @@ def test_a_data_dir_that_others_can_read_is_warned_of(tmp_path: Path) -> None:
     assert warnings(tmp_path, server__data_dir=str(tmp_path / "data")) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({}, False),
+        ({"email": None}, True),
+        ({"email": None, "accounts": None}, False),
+        ({"email": None, "sms__countries": ["DE"], "sms__via": [GATEWAY]}, False),
+        ({"email": None, "sms__countries": [], "sms__via": [GATEWAY]}, True),
+        ({"accounts__recover_with": []}, True),
+        ({"accounts__recover_with": ["msisdn"]}, True),
+        ({"email": None, "server__public_base_url": "http://localhost:8008"}, False),
+    ],
+)
+def test_accounts_without_a_way_of_recovery_are_warned_of(
+    tmp_path: Path, changes: dict[str, Any], warned: bool
+) -> None:
+    found = [str(one) for one in config.warnings(settings(tmp_path, **changes))]
+    assert [one.partition(":")[0] for one in found] == (["[accounts] recover_with"] if warned else [])
+
+
 def test_a_warning_stops_nothing_and_a_problem_does(tmp_path: Path) -> None:
     file = tmp_path / "threepid.toml"
     file.write_text('[server]\nlisten = "0.0.0.0:8008"\n[accounts]\n[policy]\npassword_min_length = 6\n')
@@ -359,6 +380,7 @@ def test_a_warning_stops_nothing_and_a_problem_does(tmp_path: Path) -> None:
     assert (warned.returncode, warned.stdout) == (0, "The configuration is valid.\n")
     assert [line.partition(": ")[2].partition(":")[0] for line in warned.stderr.splitlines()] == [
         "[server] listen",
+        "[accounts] recover_with",
         "[policy] password_min_length",
     ]
     assert all(line.startswith("Warning: ") for line in warned.stderr.splitlines())

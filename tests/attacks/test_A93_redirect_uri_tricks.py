@@ -108,7 +108,7 @@ def test_on_loopback_only_the_port_is_free(world: World, uri: str) -> None:
 )
 def test_no_address_that_browsers_may_read_differently_is_registered(world: World, uri: str) -> None:
     metadata = {"application_type": "native", "client_uri": "https://app.example.com/", "redirect_uris": [uri]}
-    answer = world.post("/oauth2/registration", metadata)
+    answer = world.post("/oauth2/clients/register", metadata)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_redirect_uri")
 
 

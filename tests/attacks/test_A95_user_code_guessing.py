@@ -1,6 +1,7 @@
 """A95: the code of somebody else's device is not guessed, and a code that a stranger sends is not allowed unknowingly."""
 
 from pathlib import Path
+from typing import Any
 
 from oauth_app import SCOPE, Consenting, Television, ask
 from threepid.clock import HOUR
@@ -20,7 +21,7 @@ def test_a_code_has_enough_letters_that_nobody_confuses(world: World) -> None:
 
 
 def test_guesses_are_limited_on_both_forms_and_a_right_code_is_not_counted(database_url: str, tmp_path: Path) -> None:
-    limits = {"limits__all": "on", "limits__guesses_from_client": {"burst": 5, "per_hour": 1}}
+    limits: dict[str, Any] = {"limits__all": "on", "limits__guesses_from_client": {"burst": 5, "per_hour": 1}}
     with World(database_url, tmp_path, **limits) as world:
         world.register()
         device = Television(world)
@@ -43,7 +44,7 @@ def test_guesses_are_limited_on_both_forms_and_a_right_code_is_not_counted(datab
 
 
 def test_devices_that_ask_for_codes_are_limited(database_url: str, tmp_path: Path) -> None:
-    limits = {"limits__all": "on", "limits__oauth_from_client": {"burst": 3, "per_hour": 1}}
+    limits: dict[str, Any] = {"limits__all": "on", "limits__oauth_from_client": {"burst": 3, "per_hour": 1}}
     with World(database_url, tmp_path, **limits) as world:
         device = Television(world)
         for _ in range(3):

@@ -13,6 +13,7 @@ from browser.served import OPEN, Site, guarded_tables
 from browser.window import Window, new_context
 from captcha_provider import CaptchaProvider
 from rig import ServerProcess
+from threepid.i18n.catalogues import DEFAULT_LANGUAGE
 
 
 # For a module only: while it lives, Playwright's event loop runs in this thread, and the World of other tests has its own.
@@ -29,9 +30,12 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def window(chromium: Browser) -> Iterator[Window]:
-    with new_context(chromium) as context:
-        made = Window(context)
+def window(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Window]:
+    """A window in English, or in the language that is the parameter."""
+    language = getattr(request, "param", DEFAULT_LANGUAGE)
+    test = request.node.originalname.removeprefix("test_").replace("_", "-")
+    with new_context(chromium, language) as context:
+        made = Window(context, language, name=test)
         yield made
         assert made.trouble == []
 
@@ -44,12 +48,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def captcha(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaptchaProvider]:
+    with CaptchaProvider(tmp_path_factory.mktemp("captcha")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def guarded(captcha: CaptchaProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server where a new account takes a captcha, a token and two documents."""
-    with CaptchaProvider(tmp_path_factory.mktemp("captcha")) as captcha:
-        process = ServerProcess(tmp_path_factory.mktemp("guarded"), tables=guarded_tables(captcha))
-        with Site(process, THREEPID__ACCOUNTS__REGISTRATION="token") as made:
-            yield made
+    process = ServerProcess(tmp_path_factory.mktemp("guarded"), tables=guarded_tables(captcha))
+    with Site(process, THREEPID__ACCOUNTS__REGISTRATION="token") as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -113,7 +113,7 @@ class Site:
         log = self.process.directory / "log"
 
         def look() -> str | None:
-            codes = re.findall(rf"{re.escape(number)}.*?(\d{{6}}) is your code", log.read_text(), re.DOTALL)
+            codes = re.findall(rf"A text to {re.escape(number)}\..*\n.*?\b(\d{{6}})\b", log.read_text())
             return codes[-1] if codes else None
 
         return str(wait_for(look, what=f"a text to {number}"))

@@ -1,56 +1,25 @@
-"""The whole life of an account in a real browser, with and without JavaScript: its pages are left in `build/screenshots`."""
+"""The whole life of an account in a real browser, with and without JavaScript."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
+from browser.portal import Portal
 from browser.served import PASSWORD, Site
 from browser.window import Window, new_context
 
-SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 NEW = "another battery staple"
 
 
-class Portal:
-    """A person in the portal, who looks at each page."""
-
-    def __init__(self, window: Window, site: Site, name: str) -> None:
-        self.window = window
-        self.page: Page = window.page
-        self.site = site
-        self.name = name
-        self._shots = 0
-
-    def open(self, path: str) -> None:
-        self.page.goto(self.site.base + path)
-
-    def see(self, heading: str) -> None:
-        """Wait for the page with this heading, and look at it."""
-        expect(self.page.locator("h1")).to_have_text(heading)
-        self.window.check_looks(self.page)
-        self._shots += 1
-        SHOTS.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=SHOTS / f"{self.name}-{self._shots:02}.png", full_page=True)
-
-    def type(self, label: str, text: str) -> None:
-        self.page.get_by_label(label, exact=True).fill(text)
-
-    def press(self, button: str) -> None:
-        self.page.get_by_role("button", name=button, exact=True).click()
-
-    def follow(self, link: str) -> None:
-        self.page.get_by_role("link", name=link, exact=True).first.click()
-
-
-@pytest.fixture(params=["with JavaScript", "without JavaScript"])
+@pytest.fixture(params=["en", "en without JavaScript", "de", "ar", "ja"])
 def portal(request: pytest.FixtureRequest, chromium: Browser, site: Site) -> Iterator[Portal]:
-    scripts = request.param == "with JavaScript"
-    with new_context(chromium, java_script_enabled=scripts) as context:
-        window = Window(context)
-        yield Portal(window, site, "js" if scripts else "plain")
+    language, _, without = request.param.partition(" ")
+    with new_context(chromium, language, java_script_enabled=not without) as context:
+        window = Window(context, language, name="plain-life" if without else "life", scripts=not without)
+        yield Portal(window, site)
         assert window.trouble == []
 
 
@@ -78,7 +47,7 @@ def add_contact(portal: Portal, address: str) -> None:
     portal.type("Code", portal.site.code(address))
     portal.press("Continue")
     portal.see("Contacts")
-    expect(portal.page.get_by_text("Your email address was added.")).to_be_visible()
+    portal.expect_said("Your email address was added.")
     portal.follow("Let people find me")
     portal.see("Let people find you?")
     portal.press("Let people find me")
@@ -93,11 +62,11 @@ def look_around(portal: Portal) -> None:
     portal.see("Security log")
     portal.open("/account/notices")
     portal.see("Notices")
-    portal.page.get_by_label("Somebody signed in").uncheck()
+    portal.field("Somebody signed in").uncheck()
     portal.press("Save")
-    expect(portal.page.get_by_text("Your choice was saved.")).to_be_visible()
+    portal.expect_said("Your choice was saved.")
     portal.see("Notices")
-    expect(portal.page.get_by_label("Somebody signed in")).not_to_be_checked()
+    expect(portal.field("Somebody signed in")).not_to_be_checked()
     portal.open("/account/password")
     portal.see("Change your password")
     portal.press("Sign out")
@@ -131,7 +100,7 @@ def leave(portal: Portal, address: str) -> None:
     portal.see("Contacts")
     portal.open("/account/close")
     portal.see("Close your account")
-    portal.page.get_by_label("I understand that this cannot be undone").check()
+    portal.field("I understand that this cannot be undone").check()
     portal.press("Close my account for good")
     portal.see("Your account is closed")
     portal.page.go_back()
@@ -140,7 +109,7 @@ def leave(portal: Portal, address: str) -> None:
 
 
 def test_an_account_lives_from_first_to_last_page(portal: Portal) -> None:
-    name = f"life-{portal.name}"
+    name = f"{portal.window.name}-{portal.window.language}"
     address = f"{name}@example.com"
     create_account(portal, name)
     add_contact(portal, address)
@@ -151,7 +120,7 @@ def test_an_account_lives_from_first_to_last_page(portal: Portal) -> None:
 
 def test_the_page_goes_on_when_the_link_is_opened_elsewhere(window: Window, site: Site) -> None:
     site.register("elsewhere")
-    portal = Portal(window, site, "elsewhere")
+    portal = Portal(window, site)
     portal.open("/account/contacts")
     portal.type("Username, email address or phone number", "elsewhere")
     portal.type("Password", PASSWORD)

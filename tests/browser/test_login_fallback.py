@@ -7,8 +7,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser.served import PASSWORD, Site
-from browser.window import Window
+from browser.window import EXAMINED, Window
 from rig import wait_for
+from threepid.i18n import Duration
 
 SPECIFICATION = "window.onLogin = (login) => { window.handed = login; };"
 SINCE_2015 = "window.matrixLogin.onLogin = (login) => { window.handed = login; };"
@@ -113,14 +114,18 @@ def test_the_query_goes_along_to_the_login(window: Window, site: Site, account: 
     assert device["display_name"] == name
 
 
+@pytest.mark.parametrize("window", EXAMINED, indirect=True)
 def test_a_wrong_password_is_told_and_may_be_typed_again(window: Window, site: Site, account: str) -> None:
     page = open_login(window, site)
     page.evaluate(SPECIFICATION)
-    log_in(page, "login", "wrong")
+    password = page.get_by_label(window.say("Password"), exact=True)
+    page.get_by_label(window.say("Username, email address or phone number")).fill("login")
+    password.fill("wrong")
+    page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_be_visible()
-    expect(page.get_by_label("Password")).to_be_focused()
-    expect(page.get_by_label("Password")).to_have_value("")
-    expect(page.get_by_label("Password")).to_have_accessible_description(re.compile("is wrong"))
+    expect(password).to_be_focused()
+    expect(password).to_have_value("")
+    expect(password).to_have_accessible_description(re.compile(window.say("The username or password is wrong.")))
     window.check_looks(page)
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
@@ -142,3 +147,15 @@ def test_a_server_that_is_away_is_told(window: Window, site: Site, account: str)
     expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
     expect(page.get_by_role("button", name="Sign in")).to_be_enabled()
     window.trouble.clear()  # the browser tells of the request that we cut
+
+
+@pytest.mark.parametrize("window", EXAMINED, indirect=True)
+def test_a_limit_is_told_in_the_language_of_the_page(window: Window, site: Site) -> None:
+    page = open_login(window, site)
+    limited = {"errcode": "M_LIMIT_EXCEEDED", "error": "Too many requests.", "retry_after_ms": 119_000}
+    page.route(re.compile("/login$"), lambda route: route.fulfill(status=429, json=limited))
+    page.get_by_label(window.say("Username, email address or phone number")).fill("login")
+    page.get_by_label(window.say("Password"), exact=True).fill(PASSWORD)
+    page.keyboard.press("Enter")
+    wait = Duration(119_000).in_language(window.language)
+    expect(page.get_by_role("alert")).to_have_text(window.say("Too many requests. Please wait %(wait)s.", wait=wait))

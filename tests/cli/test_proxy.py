@@ -100,12 +100,13 @@ def test_paths_go_where_the_homeserver_expects_them(
 
 
 def test_every_page_below_matrix_has_a_rule(database_url: str, tmp_path: Path) -> None:
+    from threepid.delivery.configured import previews_of
     from threepid.web import site
     from threepid.web.render import Templates
 
     with fake_synapse() as fake, World(database_url, tmp_path, **fake.settings(tmp_path)) as world:
         made = plan(world.config)
-        for route in site.routes(world.server.services, Templates(world.config, "x")):
+        for route in site.routes(world.server.services, Templates(world.config, "x"), previews_of(world.config)):
             for method in route.handlers:
                 assert is_here(made, method, filled(route.template)), f"{method} {route.template}"
 
@@ -228,9 +229,9 @@ def _ask_everything(http: httpx.Client, found: config.Config, synapse: FakeSynap
     assert reached("GET", "/_matrix/client/v3/auth/m.oauth/fallback/web") == "homeserver"
     assert reached("GET", "/_matrix/client/v3/auth/m.login.dummy/fallback/web") == "threepid"
     assert http.get("/account/", follow_redirects=True).status_code == 200
-    for path in ("/_synapse/mas/query_user?localpart=x", "/_synapse/admin/v1/server_version", "/oauth2/introspect"):
+    for internal in ("/_synapse/mas/query_user?localpart=x", "/_synapse/admin/v1/server_version", "/oauth2/introspect"):
         before = len(synapse.calls)
-        assert http.request("POST" if "introspect" in path else "GET", path).status_code == 404
+        assert http.request("POST" if "introspect" in internal else "GET", internal).status_code == 404
         assert len(synapse.calls) == before
     # What a client has encoded arrives as it was.
     http.get("/_matrix/client/v3/profile/%40a%2Fb%3Aexample.org?x=%2F")

@@ -1,7 +1,5 @@
 """matrix-js-sdk, on which Element Web is built, drives the server: `matrix_js_sdk/story.mjs` in Node."""
 
-import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -11,6 +9,7 @@ from typing import Final
 import pytest
 from msgspec import Struct
 
+import npm
 from clients.post import Post
 from rig import ServerProcess
 
@@ -64,22 +63,13 @@ class Told(Struct, frozen=True):
 @pytest.fixture(scope="module")
 def node() -> str:
     """Node, with the packages of the lock file beside the story."""
-    program, npm = shutil.which("node"), shutil.which("npm")
-    if program is None or npm is None:
+    program = shutil.which("node")
+    if program is None:
         pytest.skip("Node is missing: matrix-js-sdk did not run")
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     if int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
         pytest.skip(f"Node is {version}: matrix-js-sdk needs {OLDEST_NODE} and did not run")
-    wanted = hashlib.sha256((FOLDER / "package-lock.json").read_bytes()).hexdigest()
-    mark = FOLDER / "node_modules" / ".installed"
-    if not mark.exists() or mark.read_text() != wanted:
-        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=180)
-        if done.returncode:
-            # Without the registry there is nothing to run; where a change is checked, that is a failure.
-            told = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-            told(f"the packages of matrix-js-sdk could not be installed, it did not run: {done.stderr[-1000:]}")
-        mark.write_text(wanted)
+    npm.install(FOLDER)
     return program
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from mail_relay import PostOffice, Relay, authority
-from threepid.config import ConfigError, SmtpTransport
+from threepid.config import ConfigError, Email, SmtpTransport
+from threepid.delivery.email import Mailer
+from threepid.delivery.jobs.messages import mails
 from threepid.delivery.smtp import SmtpRelay
 
 
@@ -29,6 +31,28 @@ def test_a_mail_goes_to_the_stored_address_and_nobody_else(database_url: str) ->
             assert mail.recipients == ["TO:<bob@example.com>"]
             assert mail.message["Message-ID"] == "<order0@example.org>"
             assert relay.verbs == ["EHLO", "MAIL", "RCPT", "DATA", "QUIT"]
+            assert relay.lines[0] == b"EHLO example.org\r\n"
+
+    asyncio.run(run())
+
+
+def test_a_mail_returns_to_its_own_address(database_url: str) -> None:
+    """MAIL FROM names the mail; its headers do not change. A mail without such an address has that of `from`."""
+
+    async def run() -> None:
+        async with Relay() as relay, PostOffice(database_url, relay.transport()) as office:
+            settings = Email(sender="Example <noreply@example.org>", via=(relay.transport(),))
+            senders = {"order0": "bounces+order0.x@example.org", "order1": ""}
+            mailer = Mailer(settings, office.database, lambda job_id: senders[job_id])
+            office.deliver_by(mails(mailer, office.renderer, office.clock))
+            for _ in senders:
+                await office.order()
+                await office.worker.run_once()
+            assert [mail.sender for mail in relay.received] == [
+                "FROM:<bounces+order0.x@example.org>",
+                "FROM:<noreply@example.org>",
+            ]
+            assert {str(mail.message["From"]) for mail in relay.received} == {"Example <noreply@example.org>"}
             assert relay.lines[0] == b"EHLO example.org\r\n"
 
     asyncio.run(run())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from oauth_app import SCOPE, App, Television, Tokens, as_tokens, ask, at_link, connect, whoami
+from oauth_app import DEVICE_GRANT, SCOPE, App, Television, Tokens, as_tokens, ask, at_link, connect, whoami
 from threepid.clock import MINUTE, SECOND
 from world import World
 
@@ -135,3 +135,13 @@ def test_the_administration_takes_an_administrator(world: World, answer: str) ->
     browser.submit(fields, "/account/link/decide")
     assert browser.page.status == 403
     assert device.error(begun["device_code"]) == "authorization_pending"
+
+
+def test_of_many_questions_at_once_one_gets_tokens(world: World) -> None:
+    world.register()
+    device = Television(world)
+    begun = device.begin()
+    connect(world, begun)
+    form = {"grant_type": DEVICE_GRANT, "client_id": device.client_id, "device_code": begun["device_code"]}
+    answers = world.together(*[lambda: world.http.post("/oauth2/token", data=form)] * 6)
+    assert sorted(answer.status_code for answer in answers) == [200, *[400] * 5]

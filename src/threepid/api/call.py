@@ -156,6 +156,12 @@ class SignedCall(Call, frozen=True, kw_only=True):
         return SignedRequest(self.endpoint.method, self.uri, self.raw)
 
 
+class BounceCall(Call, frozen=True, kw_only=True):
+    """A call of the operator's mail server, with the secret for reports."""
+
+    auth: ClassVar[frozenset[Auth]] = frozenset({Auth.BOUNCE_SECRET})
+
+
 class HomeserverCall(Call, frozen=True, kw_only=True):
     """A call of a homeserver that has proved that it shares our secret."""
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from threepid.api.call import Call, HomeserverCall, IdentityCall, MaybeUserCall, SignedCall, UserCall
+from threepid.api.call import BounceCall, Call, HomeserverCall, IdentityCall, MaybeUserCall, SignedCall, UserCall
 from threepid.api.forwarding import forwarding
 from threepid.domain.services import Services
 from threepid.http.authentication import bearer_token, identity_user, requester
@@ -55,6 +55,7 @@ _OF_AUTHENTICATION: Final = {
     Auth.OPTIONAL_ACCESS_TOKEN: (errors.UnknownToken, errors.UserLocked),
     Auth.IDENTITY_TOKEN: (errors.Unauthorized, errors.TermsNotSigned),
     Auth.OPTIONAL_SIGNATURE: (errors.Unauthorized,),
+    Auth.BOUNCE_SECRET: (errors.Unauthorized,),
     Auth.HOMESERVER: (InvalidClient,),
 }
 
@@ -64,6 +65,7 @@ _CALLS: Final[dict[Auth, type[Call]]] = {
     Auth.OPTIONAL_ACCESS_TOKEN: MaybeUserCall,
     Auth.IDENTITY_TOKEN: IdentityCall,
     Auth.OPTIONAL_SIGNATURE: SignedCall,
+    Auth.BOUNCE_SECRET: BounceCall,
     Auth.HOMESERVER: HomeserverCall,
 }
 
@@ -118,8 +120,8 @@ def oauth_error_answer(error: MatrixError) -> Answer:
 
 def _on_account_pages(base: str) -> Text:
     """What an app is told that may not do something: on which page its person can do it."""
-    url = f"{base.rstrip('/')}{MANAGE}"
-    return Text("This app can't do that. Do it on the pages of your account: %(url)s", url=url)
+    pages = f"{base.rstrip('/')}{MANAGE}"
+    return Text("This app can't do that. Do it on the pages of your account: %(url)s", url=pages)
 
 
 FALLBACKS: Final = Fallbacks(
@@ -132,6 +134,7 @@ FALLBACKS: Final = Fallbacks(
 
 
 _FORM: Final = "application/x-www-form-urlencoded"
+_SECRETS: Final = frozenset({Auth.BOUNCE_SECRET, Auth.HOMESERVER})
 _IDENTITY: Final = frozenset({"identity_v1", "identity_v2"})
 
 
@@ -174,13 +177,16 @@ class _Operation:
         query = parse_parameters(request.query_string) if request.query_string else {}
         client = request.client
         caller = await self._caller(request, query, client)
-        raw = await self._body(request, query) if self._takes_body else {}
+        if endpoint.accepts is Accepts.MAIL:
+            arguments["body"], raw = await request.body(endpoint.max_body), {}
+        else:
+            raw = await self._body(request, query) if self._takes_body else {}
         if endpoint.uia is not None and raw.get("auth", raw) is None:
             del raw["auth"]  # some clients send `"auth": null` in their first request
         recalled = None
         if endpoint.uia is not None and raw.keys() == {"auth"}:
             raw, recalled = await self._recalled(raw, endpoint.uia)
-        if endpoint.body_type is not None:
+        if endpoint.body_type not in (None, bytes):
             arguments["body"] = convert(raw, endpoint.body_type, lax=endpoint.accepts is Accepts.ANY)
         if endpoint.query_type is not None:
             arguments["query"] = convert(query, endpoint.query_type, lax=True)
@@ -206,9 +212,8 @@ class _Operation:
             return {}
         if auth is Auth.OPTIONAL_SIGNATURE:
             return {"authorization": request.header("authorization"), "uri": request.target}
-        if auth is Auth.HOMESERVER:
-            self._services.require_oauth().introspection.require(bearer_token(request, {}, in_query=False))
-            return {"takes_device_id": request.header("x-mas-supports-device-id") == "1"}
+        if auth in _SECRETS:
+            return self._secret_caller(request)
         token = bearer_token(request, query, in_query=self._query_token)
         if auth is Auth.IDENTITY_TOKEN:
             user_id = await identity_user(
@@ -226,6 +231,14 @@ class _Operation:
         if auth is Auth.ACCESS_TOKEN:
             return {"requester": device, "token": token or ""}
         return {"requester": device}
+
+    def _secret_caller(self, request: Request) -> dict[str, Any]:
+        secret = bearer_token(request, {}, in_query=False)
+        if self.endpoint.auth is Auth.BOUNCE_SECRET:
+            self._services.bounces.check_secret(secret)
+            return {}
+        self._services.require_oauth().introspection.require(secret)
+        return {"takes_device_id": request.header("x-mas-supports-device-id") == "1"}
 
     async def _body(self, request: Request, query: dict[str, str]) -> dict[str, Any]:
         endpoint = self.endpoint

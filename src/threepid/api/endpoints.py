@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from threepid.api import federation, health
+from threepid.api import bounces, federation, health
 from threepid.api.client import (
     account_deactivation,
     administrative_contact,
@@ -71,12 +71,15 @@ OAUTH: Final = collect(
     introspection.ENDPOINTS,
 )
 OWN: Final = collect(health.ENDPOINTS, well_known.SUPPORT)
-ALL: Final = collect(ACCOUNTS, OAUTH, IDENTITY, OWN)
+BOUNCES: Final = collect(bounces.ENDPOINTS)
+ALL: Final = collect(ACCOUNTS, OAUTH, IDENTITY, OWN, BOUNCES)
 
 
 def served(config: Config) -> list[Endpoint]:
     """The endpoints that `config` enables."""
     endpoints = list(OWN)
+    if config.email is not None and config.email.bounce_secret_file:
+        endpoints += BOUNCES
     if config.accounts is not None:
         endpoints += ACCOUNTS
         if config.oauth.enabled:

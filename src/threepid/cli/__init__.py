@@ -8,7 +8,10 @@ import typer
 from threepid import __version__
 from threepid.cli import (
     accounts,
+    bounces,
     configuration,
+    imports,
+    init,
     invites,
     keys,
     messages,
@@ -17,19 +20,24 @@ from threepid.cli import (
     proxy,
     registration_tokens,
     serving,
+    suppressions,
 )
 from threepid.cli.common import err, out, sentence
 
 app = typer.Typer(
     help="Manage contacts of Matrix accounts, and run an identity server.", no_args_is_help=True, add_completion=False
 )
+app.command()(init.init)
 app.command()(serving.serve)
 app.command()(serving.migrate)
+app.command()(bounces.bounce)
 app.add_typer(configuration.app, name="config")
 app.add_typer(accounts.app, name="account")
+app.add_typer(imports.app, name="import")
 app.add_typer(registration_tokens.app, name="registration-token")
 app.add_typer(invites.app, name="invites")
 app.add_typer(outbox.app, name="outbox")
+app.add_typer(suppressions.app, name="suppressions")
 app.add_typer(messages.app, name="message")
 app.add_typer(keys.app, name="keys")
 app.add_typer(peppers.app, name="pepper")

@@ -41,7 +41,7 @@ def refuse_problems(settings: Config) -> None:
     problems = config.check(settings)
     for problem in problems:
         err.print(str(problem), markup=False)
-    for warning in config.warnings(settings):
+    for warning in (*config.environment_warnings(os.environ), *config.warnings(settings)):
         err.print(f"Warning: {warning}", markup=False)
     if problems:
         raise typer.Exit(1)

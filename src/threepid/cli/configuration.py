@@ -3,24 +3,48 @@
 import json
 import sys
 from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
 from threepid import config
-from threepid.cli.common import ConfigFile, load, out, refuse_problems, with_key_errors
+from threepid.cli.common import ConfigFile, err, load, out, refuse_problems, with_key_errors
 
-app = typer.Typer(help="Check the configuration, and print its schema or an example.", no_args_is_help=True)
+app = typer.Typer(help="Check or show the configuration, and print its schema or an example.", no_args_is_help=True)
+_SECONDS: Final = 10
+"""How long the database and each relay have to answer."""
 
 
 @app.command("check")
-def check(config_file: ConfigFile = None) -> None:
-    """Check the configuration, and print every unsafe setting and how to fix it."""
+def check(
+    config_file: ConfigFile = None,
+    *,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not connect to the database and to relays.")] = False,
+) -> None:
+    """Check the configuration, and print every mistake and how to fix it.
+
+    Also checks that the database and the relays can be used now, and that names of gateways resolve. Sends nothing.
+    """
     from threepid.domain.secrets.keys import check_files  # noqa: PLC0415 - see serving.py
+    from threepid.startup import database_trouble, delivery_troubles  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file)
     refuse_problems(settings)
     with_key_errors(lambda: check_files(Path(settings.server.data_dir) / "keys"))
+    if not offline:
+        database = database_trouble(settings, _SECONDS)
+        troubles = [*([database] if database else []), *delivery_troubles(settings, _SECONDS)]
+        for trouble in troubles:
+            err.print(str(trouble), markup=False)
+        if troubles:
+            raise typer.Exit(1)
     out.print("The configuration is valid.")
+
+
+@app.command("show")
+def show(config_file: ConfigFile = None) -> None:
+    """Print every setting with its effective value, from the file, the environment or the defaults. Secrets are masked."""
+    sys.stdout.write(config.shown(load(config_file)))
 
 
 @app.command("schema")

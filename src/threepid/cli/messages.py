@@ -42,12 +42,12 @@ def preview(
     for shown in previews(renderer, language or ["en"], message or names):
         if folder is None:
             out.rule(f"{shown.name}, {shown.language}")
-            out.print(f"Subject: {shown.mail.subject}\n\n{shown.mail.text}\nSMS: {shown.sms}\n", markup=False)
+            out.print(f"Subject: {shown.subject}\n\n{shown.text}\nSMS: {shown.sms}\n", markup=False)
             continue
         folder.mkdir(parents=True, exist_ok=True)
         place = folder / f"{shown.name}.{shown.language}"
-        place.with_name(f"{place.name}.txt").write_text(f"Subject: {shown.mail.subject}\n\n{shown.mail.text}")
-        place.with_name(f"{place.name}.html").write_text(shown.mail.html)
+        place.with_name(f"{place.name}.txt").write_text(f"Subject: {shown.subject}\n\n{shown.text}")
+        place.with_name(f"{place.name}.html").write_text(shown.html)
         place.with_name(f"{place.name}.sms").write_text(f"{shown.sms}\n")
     if folder is not None:
         out.print(f"wrote the messages into {folder}", markup=False)
@@ -81,7 +81,9 @@ def send_test(
         try:
             if settings.email is not None and medium == Email.medium:
                 mail = previewing.mail_of_test(context.brand)
-                await Mailer(settings.email, context.database).deliver(order, mail)
+                await Mailer(settings.email, context.database, server.services.bounces.envelope.sender).deliver(
+                    order, mail
+                )
             elif settings.sms is not None:
                 await Texter(settings.sms, context.clock).deliver(order, previewing.sms_of_test(context.brand))
         except DeliveryError as error:

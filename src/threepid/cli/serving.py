@@ -2,8 +2,9 @@
 
 import os
 import tempfile
+import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -18,8 +19,14 @@ from threepid.cli.common import (
     with_key_errors,
 )
 from threepid.clock import Entropy
-from threepid.config import Config, MailboxTransport
+from threepid.config import Config, database_url, has_mailbox
 from threepid.output import secure_output
+
+_DATABASE_SECONDS: Final = 5
+"""How long PostgreSQL has to answer before the start is tried again."""
+_PAUSE_SECONDS: Final = 1.0
+_DELIVERY_SECONDS: Final = 3.0
+"""How long a start waits for relays that do not answer, to warn of them."""
 
 
 def serve(
@@ -61,14 +68,35 @@ def migrate(config_file: ConfigFile = None) -> None:
 def _serve(settings: Config, config_file: Path | None) -> None:
     from threepid import process  # noqa: PLC0415 - see above
     from threepid.cli.server import migrate_database, refuse_other_names  # noqa: PLC0415 - see above
-    from threepid.startup import load_secrets, verify_secret  # noqa: PLC0415 - see above
+    from threepid.startup import delivery_troubles, load_secrets, verify_secret  # noqa: PLC0415 - see above
 
     with process.alone(settings):
+        _await_database(settings)
         migrate_database(settings)
         refuse_other_names(settings)
         verify_secret(settings, load_secrets(settings, Entropy()))
+        for trouble in delivery_troubles(settings, _DELIVERY_SECONDS):
+            err.print(f"Warning: {trouble}", markup=False)
         _banner(settings, development=config_file is None)
         process.serve(settings, config_file)
+
+
+def _await_database(settings: Config) -> None:
+    """Wait until the database can be used, and say once why it cannot: after a power cut, it may start later than this server."""
+    from threepid.startup import database_trouble  # noqa: PLC0415 - see above
+
+    pause = threading.Event()
+    said = False
+    while (trouble := database_trouble(settings, _DATABASE_SECONDS)) is not None and _may_pass(settings):
+        if not said:
+            err.print(f"Warning: {trouble}. The server starts as soon as the database can be used.", markup=False)
+            said = True
+        pause.wait(_PAUSE_SECONDS)
+
+
+def _may_pass(settings: Config) -> bool:
+    """May trouble with the database pass by itself? A SQLite file does not change."""
+    return not database_url(settings).startswith("sqlite:")
 
 
 def _banner(settings: Config, *, development: bool) -> None:
@@ -79,7 +107,7 @@ def _banner(settings: Config, *, development: bool) -> None:
         lines.append(f"  accounts          {base}/_matrix/client/versions")
     if settings.identity is not None:
         lines.append(f"  identity server   {base}/_matrix/identity/versions")
-    if settings.email is not None and any(isinstance(via, MailboxTransport) for via in settings.email.via):
+    if has_mailbox(settings):
         lines.append(f"  mailbox           {base}/mailbox/   (mails are shown here and not sent)")
     if development:
         lines += ["", f"  Data is in {settings.server.data_dir}/. Registration is open. Not for the internet."]

@@ -1,13 +1,15 @@
 """The configuration: TOML and the environment, read into frozen Structs. Nothing else reads either of them."""
 
 from threepid.config.checks import check, warnings
-from threepid.config.derived import database_url, identity_name, listen_address, trusted_proxies
+from threepid.config.derived import database_url, has_mailbox, identity_name, listen_address, trusted_proxies
+from threepid.config.environment import environment_warnings
 from threepid.config.listen import Listen, UnixListen, tcp_address
 from threepid.config.load import Secret, development, load, read_lines, read_secret
 from threepid.config.problem import ConfigError, Problem
 from threepid.config.reference import all_settings, example, schema, transports
 from threepid.config.sections import Config
 from threepid.config.sections.accounts import Accounts, Captcha, Notice
+from threepid.config.sections.apprise import AppriseTransport
 from threepid.config.sections.database import Database, sqlite_file
 from threepid.config.sections.delivery import Email, Sms
 from threepid.config.sections.gateways import ConsoleTransport, HttpTransport, SmsTransport
@@ -21,9 +23,11 @@ from threepid.config.sections.relays import EmailTransport, FileTransport, Mailb
 from threepid.config.sections.server import Server, Tls
 from threepid.config.sections.terms import TermsDocument, TermsText
 from threepid.config.sections.web import Web
+from threepid.config.shown import shown
 
 __all__ = [
     "Accounts",
+    "AppriseTransport",
     "Captcha",
     "Config",
     "ConfigError",
@@ -59,13 +63,16 @@ __all__ = [
     "check",
     "database_url",
     "development",
+    "environment_warnings",
     "example",
+    "has_mailbox",
     "identity_name",
     "listen_address",
     "load",
     "read_lines",
     "read_secret",
     "schema",
+    "shown",
     "sqlite_file",
     "tcp_address",
     "transports",

@@ -27,8 +27,16 @@ def check(config: Config) -> list[Problem]:
 
 def warnings(config: Config) -> list[Problem]:
     """The values in `config` that are accepted with a warning."""
+    of_accounts = (
+        ()
+        if config.accounts is None
+        else accounts.warnings(
+            config.accounts, public=server.is_public(config.server), email=config.email, sms=config.sms
+        )
+    )
     return [
         *server.warnings(config.server),
+        *of_accounts,
         *database.warnings(config.database, config.server.data_dir),
         *policy.warnings(config.policy),
         *web.warnings(config.web),

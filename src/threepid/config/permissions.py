@@ -13,6 +13,13 @@ _READ_BY_ALL: Final = 0o004
 _OTHERS: Final = 0o077
 
 
+def credential(name: str) -> Path | None:
+    """The file in `$CREDENTIALS_DIRECTORY` into which systemd copied the secret `name` (LoadCredential), or None."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    file = Path(folder) / name
+    return file if folder.startswith("/") and "/" not in name and file.is_file() else None
+
+
 def secret_folders(named: Iterable[str] = ()) -> list[Path]:
     """The folders of secrets: SECRET_FOLDERS, systemd's `$CREDENTIALS_DIRECTORY`, and the `named` ones; never `/`."""
     of_systemd = os.environ.get("CREDENTIALS_DIRECTORY", "")

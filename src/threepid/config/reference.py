@@ -6,7 +6,7 @@ import inspect
 import textwrap
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
@@ -52,8 +52,10 @@ def transports(table: str) -> dict[str, list[Setting]]:
     return {str(kind.__struct_config__.tag): list(_of_table(via, kind)) for kind in sections(_type_at(Config, via))}
 
 
-def example(config: type[Struct] = Config) -> str:
+def example(config: type[Struct] = Config, values: Mapping[str, str] = MappingProxyType({})) -> str:
     """A configuration file with the description and the default of every setting, each in a line to be uncommented alone.
+
+    The settings in `values` are uncommented: their TOML by full name, such as `server.name`.
 
     The header of an optional table would enable it, so the keys of these tables come first, with their full names.
     """
@@ -75,7 +77,8 @@ def example(config: type[Struct] = Config) -> str:
                 lines.append(f"[{table}]")
         value = setting.example if setting.default is None else setting.default
         name = f"{setting.table}.{setting.key}".removeprefix(f"{header}.")
-        lines += [f"# {setting.sentence}", f"# {name} = {value}"]
+        given = values.get(f"{setting.table}.{setting.key}")
+        lines += [f"# {setting.sentence}", f"# {name} = {value}" if given is None else f"{name} = {given}"]
     return "\n".join(lines) + "\n"
 
 

@@ -23,6 +23,8 @@ class PathTo(Struct, frozen=True):
     """Function of the path and the folders of secrets: why the path cannot be used, and what to change; None if it can."""
     prefix: str = ""
     """A scheme before the path; a string without it is not a path."""
+    credential: bool = False
+    """Whether a name without a folder means a file in `$CREDENTIALS_DIRECTORY`, if there is one."""
 
 
 class Example(Struct, frozen=True):
@@ -49,8 +51,8 @@ def _why_no_folder(name: str, _folders: Sequence[Path]) -> str | None:
     return None if Path(name).is_dir() else f"there is no folder {name}"
 
 
-SecretFile = Annotated[str, PathTo("secret file", why_no_secret)]
-"""A file that only the server's user may read, or that a container platform mounts."""
+SecretFile = Annotated[str, PathTo("secret file", why_no_secret, credential=True)]
+"""A file that only the server's user may read, or that a container platform or systemd mounts."""
 PublicFile = Annotated[str, PathTo("file", _why_no_file)]
 """A file that anybody may read."""
 AuthoritiesFile = Annotated[str, PathTo("file", _why_no_authorities)]

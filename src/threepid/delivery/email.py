@@ -2,7 +2,7 @@
 
 import email.errors
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
@@ -78,11 +78,18 @@ class Transport(Protocol):
 class Mailer:
     """Builds mails and sends each through the first relay that accepts it."""
 
-    def __init__(self, settings: Email, database: Database) -> None:
-        """Use the relays of the configuration in their order. Raises ConfigError for an unreadable password file."""
+    def __init__(
+        self, settings: Email, database: Database, envelope_sender: Callable[[str], str] = lambda _job_id: ""
+    ) -> None:
+        """Use the relays of the configuration in their order. Raises ConfigError for an unreadable password file.
+
+        `envelope_sender` gives the address to which a job's mail returns, or '' for that of the `From` header.
+        """
         self._sender = _sender(settings.sender)
         self._from = _POLICY.header_factory("From", self._sender)
-        self._transports: Sequence[Transport] = [_transport(via, self._sender, database) for via in settings.via]
+        self._transports: Sequence[Transport] = [
+            _transport(via, self._sender, database, envelope_sender) for via in settings.via
+        ]
 
     async def deliver(self, order: Order, rendered: Rendered) -> None:
         """Send one mail. Raises DeliveryError with the cause at each relay tried.
@@ -156,9 +163,11 @@ def _plain(text: str) -> str:
     return text.replace("=?", "= ?")
 
 
-def _transport(via: EmailTransport, sender: Address, database: Database) -> Transport:
+def _transport(
+    via: EmailTransport, sender: Address, database: Database, envelope_sender: Callable[[str], str]
+) -> Transport:
     if isinstance(via, SmtpTransport):
-        return SmtpRelay(via, sender.addr_spec)
+        return SmtpRelay(via, sender.addr_spec, envelope_sender)
     if isinstance(via, FileTransport):
         return MailFolder(Path(via.directory))
     if isinstance(via, MailboxTransport):

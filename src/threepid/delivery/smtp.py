@@ -6,6 +6,7 @@ https://www.rfc-editor.org/rfc/rfc5321, https://www.rfc-editor.org/rfc/rfc3207
 import asyncio
 import re
 import ssl
+from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Final, NoReturn
@@ -36,11 +37,17 @@ _DOTS: Final = re.compile(rb"^\.", re.MULTILINE)
 class SmtpRelay:
     """One relay."""
 
-    def __init__(self, settings: SmtpTransport, sender: str) -> None:
-        """Send as `sender`. Reads the password now, to find a missing file at the start. Raises ConfigError."""
+    def __init__(
+        self, settings: SmtpTransport, sender: str, envelope_sender: Callable[[str], str] = lambda _job_id: ""
+    ) -> None:
+        """Send as `sender`, or as `envelope_sender` of a job's ID if that is not ''.
+
+        Reads the password now, to find a missing file at the start. Raises ConfigError.
+        """
         self.name = f"{settings.host}:{settings.port}"
         self._settings = settings
         self._sender = sender
+        self._envelope_sender = envelope_sender
         self._password = read_secret(Path(settings.password_file)) if settings.password_file else None
         self._tls = ssl.create_default_context()
         if settings.ca_file:
@@ -55,21 +62,12 @@ class SmtpRelay:
         A 5xx about the mail itself (its sender, recipient or content) is final. Any other rejection (greeting, TLS, login) is
         a fault that an operator can fix, and is retried.
         """
-        client = aiosmtplib.SMTP(
-            hostname=self._settings.host,
-            port=self._settings.port,
-            # This name needs no DNS lookup, which could hang, and reveals nothing about this machine.
-            local_hostname=self._sender.rpartition("@")[2],
-            timeout=None,  # one limit for everything, below: limits for each command could add up without end
-            use_tls=self._settings.tls == "tls",
-            start_tls=False,
-            tls_context=self._tls,
-        )
+        client = self._client()
         talk = _Talk()
         try:
             async with asyncio.timeout(self._settings.timeout):
                 await self._begin(client)
-                await self._envelope(client, order.recipient, talk)
+                await self._envelope(client, order, talk)
                 talk.after = _DOUBT
                 await _start_content(client)
             async with handed_over(self._settings.answer_timeout):
@@ -93,6 +91,35 @@ class SmtpRelay:
         finally:
             _hang_up(client)
 
+    async def try_out(self, seconds: float) -> str:
+        """Connect, begin TLS and log in, in at most `seconds`; send nothing. Returns why this is not possible, '' if it is."""
+        client = self._client()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._begin(client)
+            await _good_bye(client)
+        except TimeoutError:
+            return "timeout"
+        except aiosmtplib.SMTPResponseException as error:
+            return f"{type(error).__name__} {_answer(error)}"
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            return _name(error)
+        finally:
+            _hang_up(client)
+        return ""
+
+    def _client(self) -> aiosmtplib.SMTP:
+        return aiosmtplib.SMTP(
+            hostname=self._settings.host,
+            port=self._settings.port,
+            # This name needs no DNS lookup, which could hang, and reveals nothing about this machine.
+            local_hostname=self._sender.rpartition("@")[2],
+            timeout=None,  # one limit for everything: limits for each command could add up without end
+            use_tls=self._settings.tls == "tls",
+            start_tls=False,
+            tls_context=self._tls,
+        )
+
     async def _begin(self, client: aiosmtplib.SMTP) -> None:
         await client.connect()
         if self._settings.tls == "starttls":
@@ -101,11 +128,11 @@ class SmtpRelay:
         if self._password is not None:
             await client.login(self._settings.username, self._password.reveal())
 
-    async def _envelope(self, client: aiosmtplib.SMTP, recipient: str, talk: "_Talk") -> None:
+    async def _envelope(self, client: aiosmtplib.SMTP, order: Order, talk: "_Talk") -> None:
         try:
-            await client.mail(self._sender)
+            await client.mail(self._envelope_sender(order.id) or self._sender)
             talk.rest = 0  # from here on, a timeout is blamed on the recipient's domain
-            await client.rcpt(recipient)
+            await client.rcpt(order.recipient)
         except aiosmtplib.SMTPSenderRefused as error:
             raise _refused("the sender", error) from None
         except aiosmtplib.SMTPRecipientRefused as error:

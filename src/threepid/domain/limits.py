@@ -220,6 +220,11 @@ def take_identity_token(tx: Tx, context: Context, *, user_id: str) -> None:
     _take(tx, context, [_Counted(f"identity token of {user_id}", context.config.limits.identity_tokens_of_user)])
 
 
+def take_bounce(tx: Tx, context: Context, *, client: str) -> None:
+    """Count a report about a mail that a caller at `client` sends. Raises LimitExceeded."""
+    _take(tx, context, _from_networks("bounce", client, context.config.limits.bounces_from_client, wide=False))
+
+
 def take_registration(tx: Tx, context: Context, *, client: str) -> None:
     """Count an account that a caller at `client` registers. Raises LimitExceeded."""
     _take(tx, context, _from_networks("registration", client, context.config.limits.registration_from_client))

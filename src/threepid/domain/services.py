@@ -20,6 +20,7 @@ from threepid.domain.authentication.registration_tokens import RegistrationToken
 from threepid.domain.authentication.stages import Stages
 from threepid.domain.authentication.uia import Uia
 from threepid.domain.authentication.web_sessions import WebSessions
+from threepid.domain.bounces.intake import Bounces
 from threepid.domain.contacts.bindings import Bindings
 from threepid.domain.contacts.portal import PortalContacts
 from threepid.domain.contacts.threepids import Threepids
@@ -45,7 +46,9 @@ from threepid.domain.oauth.sessions import AppSessions
 from threepid.domain.oauth.tokens import AppTokens
 from threepid.domain.queue import Queue
 from threepid.domain.secrets.keys import Keyring
+from threepid.domain.secrets.password_peppers import PasswordPeppers
 from threepid.domain.secrets.passwords import Hasher, Passwords
+from threepid.domain.suppressions import Suppressions
 from threepid.domain.validation.sessions import Validation
 from threepid.remote.captcha import Captcha
 from threepid.remote.discovery import Discovery
@@ -111,9 +114,11 @@ class Services(Struct, frozen=True, kw_only=True):
     """The services that handlers, pages, jobs and commands use."""
 
     context: Context
+    bounces: Bounces
     health: Health
     keyring: Keyring
     queue: Queue
+    suppressions: Suppressions
     validation: Validation
     homeserver: Homeserver | None
     identity: IdentityServer | None
@@ -175,9 +180,11 @@ def build(
         )
     return Services(
         context=context,
+        bounces=Bounces(context),
         health=Health(context),
         keyring=keyring,
         queue=Queue(context),
+        suppressions=Suppressions(context),
         validation=validation,
         homeserver=homeserver,
         identity=identity,
@@ -197,7 +204,8 @@ def _homeserver(
     introspection_secret: str,
 ) -> Homeserver:
     """The homeserver of `[accounts]`. `associations` and `terms` are our own identity server's, if there is one."""
-    passwords = Passwords(context.clock, context.config.policy, hasher)
+    peppers = PasswordPeppers(Path(context.config.server.data_dir) / "keys")
+    passwords = Passwords(context.clock, context.config.policy, hasher, peppers)
     notices = Notices(context, settings)
     devices = Devices(context, settings, notices, provisioning)
     admission = Admission(context, provisioning)

@@ -66,10 +66,20 @@ def refuse_taken(listen: Listen | UnixListen) -> None:
 
 
 class Granian(MPServer):
-    """Granian with careful socket files: it removes and makes them under a lock of their directory."""
+    """Granian with careful socket files, which it removes and makes under a lock of their directory, and with a say at SIGHUP."""
 
     _made: tuple[int, int] | None = None
     """The device and inode of the socket file that this server made."""
+    may_replace_workers: Callable[[], bool] = staticmethod(lambda: True)
+    """Decides at SIGHUP whether new workers take the place of the old ones."""
+
+    def _reload(self, spawn_target: Any, target_loader: Any) -> None:
+        """Replace the workers after SIGHUP, if they may be replaced."""
+        if self.may_replace_workers():
+            super()._reload(spawn_target, target_loader)  # type: ignore[no-untyped-call]
+            return
+        self.reload_signal = False
+        self.main_loop_interrupt.clear()
 
     def _init_shared_socket(self) -> None:
         if self.bind_uds is None:

@@ -33,6 +33,7 @@ class Auth(Enum):
     OPTIONAL_ACCESS_TOKEN = "optional access token"  # noqa: S105 - likewise
     IDENTITY_TOKEN = "identity token"  # noqa: S105 - likewise
     OPTIONAL_SIGNATURE = "optional server signature"
+    BOUNCE_SECRET = "secret of email.bounce_secret_file"  # noqa: S105 - likewise
     HOMESERVER = "secret shared with the homeserver"
 
 
@@ -46,6 +47,8 @@ class Accepts(Enum):
     """The encoding of OAuth 2.0 endpoints. https://www.rfc-editor.org/rfc/rfc6749#appendix-B."""
     ANY = "json, urlencoded or query"
     """The encodings of the Identity Service API v1."""
+    MAIL = "message/rfc822"
+    """A mail as it is, whatever its Content-Type says. The handler's `body` is `bytes`."""
 
 
 class Beside(Enum):
@@ -154,7 +157,7 @@ class Endpoint:
         self.query_type: Any = hints.pop("query", None)
         self.variable_types: dict[str, Any] = hints
         _refuse_contradictions(self)
-        body_fields = () if self.body_type is None else msgspec.structs.fields(self.body_type)
+        body_fields = () if self.body_type in (None, bytes) else msgspec.structs.fields(self.body_type)
         self.body_names = frozenset(field.encode_name for field in body_fields)
         """The members of the body that the endpoint uses."""
 
@@ -254,8 +257,12 @@ def _refuse_contradictions(declared: Endpoint) -> None:
         raise BadDeclarationError(
             f"{declared.handler.__qualname__}: its `call` does not come from {declared.auth.value} authentication"
         )
+    if (declared.body_type is bytes) != (declared.accepts is Accepts.MAIL):
+        raise BadDeclarationError(f"{declared.handler.__qualname__}: a mail is `bytes`, and nothing else is")
     for name in ("body_type", "query_type"):
         type_ = getattr(declared, name)
+        if type_ is bytes:
+            continue
         if type_ is not None and not (isinstance(type_, type) and issubclass(type_, Struct)):
             raise BadDeclarationError(f"{declared.handler.__qualname__}: {name} is not a Struct")
     if declared.uia is not None and "auth" not in {field.name for field in msgspec.structs.fields(declared.body_type)}:

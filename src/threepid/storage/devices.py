@@ -251,13 +251,14 @@ def delete(tx: Tx, user_id: str, device_id: str) -> bool:
 
 def delete_all(tx: Tx, user_id: str, *, but: str | None = None) -> None:
     """Delete all devices of an account except `but`, and revoke all its OpenID and login tokens and authorization codes."""
+    # Codes before devices, as when a code opens a device: otherwise the two could deadlock.
+    tx.run(_sql.delete_oauth_codes, ANY, user_id=user_id)
+    tx.run(_sql.delete_oauth_device_grants, ANY, user_id=user_id)
     if but is None:
         tx.run(_sql.delete_devices, ANY, user_id=user_id)
     else:
         tx.run(_sql.delete_other_devices, ANY, user_id=user_id, device_id=but)
     delete_side_tokens_of_user(tx, user_id)
-    tx.run(_sql.delete_oauth_codes, ANY, user_id=user_id)
-    tx.run(_sql.delete_oauth_device_grants, ANY, user_id=user_id)
 
 
 def of_user(tx: Tx, user_id: str, *, most: int = LISTED) -> list[Device]:
@@ -283,6 +284,12 @@ def rename(tx: Tx, user_id: str, device_id: str, display_name: str | None) -> bo
 def requester(tx: Tx, token_hash: bytes) -> Requester | None:
     """The user and device of an access token, even of an expired one."""
     return tx.row(_sql.requester, Requester, token_hash=token_hash)
+
+
+def is_refreshed(tx: Tx, token_hash: bytes) -> bool:
+    """Was the access token issued with a refresh token?"""
+    token = tx.row(_sql.access_token, _AccessToken, token_hash=token_hash)
+    return token is not None and token.refresh_hash is not None
 
 
 def refresh_token(tx: Tx, token_hash: bytes) -> RefreshToken | None:

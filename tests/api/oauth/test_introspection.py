@@ -57,9 +57,10 @@ def test_a_token_of_the_old_login_names_its_device_only_to_who_reads_it(beside: 
 
 def test_an_administrators_scope_lasts_as_long_as_the_account_is_one(beside: World) -> None:
     beside.register()
-    make = lambda at: beside.run(  # noqa: E731 - twice below
-        beside.database.write(lambda tx: accounts.set_admin(tx, "@alice:example.org", at))
-    )
+
+    def make(at: int | None) -> None:
+        beside.run(beside.database.write(lambda tx: accounts.set_admin(tx, "@alice:example.org", at)))
+
     make(1)
     tokens = App(beside).tokens(scope=f"urn:matrix:client:api:* urn:matrix:client:device:ABCDEFGHIJ {ADMIN}")
     assert ADMIN in about(beside, tokens.access_token)["scope"]

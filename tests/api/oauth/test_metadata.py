@@ -1,6 +1,7 @@
 """The metadata of the server, and where it is found."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_the_metadata_names_every_endpoint(world: World, path: str) -> None:
         "authorization_endpoint": f"{HERE}/oauth2/authorize",
         "token_endpoint": f"{HERE}/oauth2/token",
         "revocation_endpoint": f"{HERE}/oauth2/revoke",
-        "registration_endpoint": f"{HERE}/oauth2/registration",
+        "registration_endpoint": f"{HERE}/oauth2/clients/register",
         "device_authorization_endpoint": f"{HERE}/oauth2/device",
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "fragment"],
@@ -48,9 +49,7 @@ def test_a_server_with_closed_registration_offers_none(database_url: str, tmp_pa
 
 
 @pytest.mark.parametrize("changes", [{"oauth__enabled": False}, {"accounts": None}])
-def test_a_server_without_it_says_so_everywhere(
-    database_url: str, tmp_path: Path, changes: dict[str, bool | None]
-) -> None:
+def test_a_server_without_it_says_so_everywhere(database_url: str, tmp_path: Path, changes: dict[str, Any]) -> None:
     with World(database_url, tmp_path, **changes) as world:
         for path in (*PATHS, "/oauth2/token", "/oauth2/unknown"):
             answer = world.get(path)

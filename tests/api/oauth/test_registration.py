@@ -12,7 +12,7 @@ from world import World
 
 def register(world: World, **changes: Any) -> Any:
     given = {name: value for name, value in {**METADATA, **changes}.items() if value is not None}
-    return world.post("/oauth2/registration", given)
+    return world.post("/oauth2/clients/register", given)
 
 
 def error(world: World, **changes: Any) -> str:
@@ -40,7 +40,7 @@ def test_an_app_gets_an_id_and_what_was_registered(world: World) -> None:
 
 def test_equal_metadata_is_the_same_app_whatever_its_order(world: World) -> None:
     first = register(world).json()["client_id"]
-    backwards = world.post("/oauth2/registration", dict(reversed(METADATA.items()))).json()["client_id"]
+    backwards = world.post("/oauth2/clients/register", dict(reversed(METADATA.items()))).json()["client_id"]
     assert first == backwards == register(world, unknown=1, application_type=None).json()["client_id"]
     assert register(world, client_name="Other").json()["client_id"] != first
 

@@ -117,12 +117,16 @@ def test_a_lock_reaches_the_homeserver_and_never_takes_devices(beside: World, sy
     assert (synapse.users["alice"].locked, synapse.users["alice"].devices) == (False, known)
 
 
+def state(synapse: FakeSynapse) -> str:
+    return "deactivated" if synapse.users["alice"].deactivated else "active"
+
+
 def test_an_operator_deactivates_and_reactivates(beside: World, synapse: FakeSynapse) -> None:
     token = beside.register()
     deliver(beside)
     beside.run(beside.homeserver.closing.close_by_operator(ALICE, erase=False))
     deliver(beside)
-    assert synapse.users["alice"].deactivated
+    assert state(synapse) == "deactivated"
     assert beside.get(f"{V3}/account/whoami", token=token).status_code == 401
     synapse.stop()
     with pytest.raises(Unavailable):
@@ -130,7 +134,7 @@ def test_an_operator_deactivates_and_reactivates(beside: World, synapse: FakeSyn
     assert log_in(beside, "another battery staple").status_code == 403
     synapse.start()
     beside.run(beside.homeserver.administration.reactivate(ALICE, "another battery staple"))
-    assert not synapse.users["alice"].deactivated
+    assert state(synapse) == "active"
     assert log_in(beside, "another battery staple").status_code == 200
     with pytest.raises(Forbidden):
         beside.run(beside.homeserver.administration.reactivate(ALICE, None))

@@ -126,10 +126,10 @@ async def add_threepid(call: UserCall, body: AddThreepid) -> None:
 )
 async def delete_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
     """Remove a contact. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3piddelete."""
-    withdrawn = await call.homeserver.threepids.remove(
+    unbound = await call.homeserver.threepids.remove(
         call.user_id, body.medium, body.address, body.id_server or None, origin=call.origin
     )
-    return Unbound("success" if withdrawn else "no-support")
+    return Unbound("success" if unbound else "no-support")
 
 
 @endpoint(
@@ -162,10 +162,10 @@ async def bind_threepid(call: UserCall, body: BindThreepid) -> None:
 @endpoint("POST", client("/account/3pid/unbind", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN, beside=Beside.BINDS)
 async def unbind_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
     """Unbind an address at an identity server. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidunbind."""
-    withdrawn = await call.homeserver.bindings.unbind(
+    unbound = await call.homeserver.bindings.unbind(
         call.user_id, body.medium, body.address, body.id_server or None, origin=call.origin
     )
-    return Unbound("success" if withdrawn else "no-support")
+    return Unbound("success" if unbound else "no-support")
 
 
 _REQUEST_ERRORS: Final = (

@@ -101,6 +101,17 @@ def problems(accounts: Accounts, *, public: bool, email: Email | None, sms: Sms 
         yield from _captcha(accounts.captcha)
 
 
+def warnings(accounts: Accounts, *, public: bool, email: Email | None, sms: Sms | None) -> Iterator[Problem]:
+    """Yield the values in `[accounts]` that are accepted with a warning."""
+    usable = {"email": email is not None, "msisdn": sms is not None and bool(sms.countries)}
+    if public and not any(usable[medium] for medium in accounts.recover_with):
+        yield Problem(
+            "[accounts] recover_with",
+            "whoever forgets a password loses the account, because no message can be sent for a new one: "
+            "add [email], or [sms] with countries, and list its medium here",
+        )
+
+
 def _registration(accounts: Accounts, *, public: bool, email: Email | None, sms: Sms | None) -> Iterator[Problem]:
     checked = accounts.required_contacts or accounts.captcha is not None
     if accounts.registration == "open" and not checked and public:

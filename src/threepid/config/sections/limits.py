@@ -57,6 +57,8 @@ class Limits(Section, frozen=True):
     """Limit on invitations with a token from one client address: a homeserver sends those of all its users."""
     invite_signatures_from_caller: Limit = Limit(burst=20, per_hour=60)
     """Limit on invitation signatures requested by one user, or by one caller of the Identity Service API v1."""
+    bounces_from_client: Limit = Limit(burst=1000, per_hour=10000)
+    """Limit on reports about mails from one client address over HTTP."""
     registration_from_client: Limit = Limit(burst=10, per_hour=20)
     """Limit on registrations from one client address."""
     authentication_from_client: Limit = Limit(burst=300, per_hour=3000)

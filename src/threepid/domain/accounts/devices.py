@@ -53,6 +53,10 @@ REPEATABLE: Final = 30 * SECOND
 """How long a client that repeats a refresh gets the same answer."""
 MOST_DEVICES: Final = 500
 """Maximum number of devices of an account. A login beyond it is rejected: removing an old device would lose its keys."""
+FULL: Final = Text(
+    "This account has reached its limit of %(count)s devices. Sign out a device first.", count=MOST_DEVICES
+)
+"""Said to whoever logs in a device too many."""
 _SEEN_EVERY: Final = HOUR
 _MOST_SEEN: Final = 50_000
 """Maximum number of devices that a process remembers as recently seen."""
@@ -126,7 +130,11 @@ class Devices:
             raise UserLocked
         if found.expires_at is not None:
             # A token that expires later than any new one was issued by a clock that was ahead: it counts as expired.
-            if not now < found.expires_at <= now + self._longest_access_life + SKEW:
+            # One without a refresh token is not ours, because ours then do not expire: it was imported.
+            is_ahead = found.expires_at > now + self._longest_access_life + SKEW
+            if found.expires_at <= now or (
+                is_ahead and await self._context.database.read(lambda tx: devices.is_refreshed(tx, token_hash))
+            ):
                 raise UnknownToken(Text("The access token has expired."), soft_logout=True)
             if found.first_use_spends is not None and not await self._context.database.write(
                 lambda tx: devices.use_access_token(tx, token_hash, now)
@@ -286,13 +294,7 @@ class Devices:
     @staticmethod
     def _refuse_one_more(tx: Tx, user_id: str) -> None:
         if devices.count(tx, user_id, most=MOST_DEVICES) >= MOST_DEVICES:
-            raise Forbidden(
-                Text(
-                    "This account has reached its limit of %(count)s devices. Sign out a device first.",
-                    count=MOST_DEVICES,
-                ),
-                cause="too many devices",
-            )
+            raise Forbidden(FULL, cause="too many devices")
 
     def open_again(self, tx: Tx, user_id: str, device_id: str, device: Device) -> Login:
         """Issue further tokens for a device that the transaction has locked. Its earlier tokens stay valid."""

@@ -32,7 +32,8 @@ from threepid.storage.engine.database import Tx
 T = TypeVar("T")
 
 _EVERY_WAY: Final = ("user", "email", "msisdn")
-_WRONG: Final = Text("The username or password is wrong.")
+WRONG: Final = Text("The username or password is wrong.")
+"""Said alike of every wrong login."""
 
 
 class _Right(Struct, frozen=True):
@@ -207,7 +208,7 @@ class Logins:
         """Check the password of `named`, and return what `open_` returns in the transaction that has locked the account."""
         right = await self._try(named, password, client, user_agent)
         if right is None:
-            raise Forbidden(_WRONG)
+            raise Forbidden(WRONG)
         new_hash = None
         if self._passwords.needs_rehash(right.password_hash):
             with contextlib.suppress(LimitExceeded):  # the next login can do it
@@ -221,7 +222,7 @@ class Logins:
                 return None
             # The password was checked outside the transaction. Lock its hash: it must not have changed, nor change until commit.
             if not accounts.hold_password(tx, right.user_id, right.password_hash):
-                raise Forbidden(_WRONG, cause="another password meanwhile")
+                raise Forbidden(WRONG, cause="another password meanwhile")
             refuse_locked(tx, right.user_id)
             if new_hash is not None:
                 accounts.set_password_hash(tx, right.user_id, new_hash)
@@ -231,7 +232,7 @@ class Logins:
         try:
             opened = await self._context.database.write(step)
             if opened is None:
-                raise Forbidden(_WRONG)
+                raise Forbidden(WRONG)
         except (Forbidden, LimitExceeded) as error:
             self._note_failure(named, client, error.cause)
             raise

@@ -10,8 +10,9 @@ from threepid.domain.accounts.profiles import Profiles
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.uia import Authentication, subjects_of
-from threepid.domain.contacts.bindings import Bindings, Plan
+from threepid.domain.contacts.bindings import Bindings
 from threepid.domain.contacts.threepids import Threepids
+from threepid.domain.contacts.unbind_requests import Plan
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
 from threepid.domain.lifecycle.owner import authenticate_owner
@@ -94,4 +95,4 @@ class Closing:
 
         plan = await self._context.database.write_aside(step)
         self._provisioning.hurry()
-        return await self._bindings.carry_out(plan)
+        return await self._bindings.requests.carry_out(plan)

@@ -34,7 +34,7 @@ from threepid.spec.oauth.errors import (
     UnauthorizedClient,
 )
 from threepid.spec.oauth.scopes import Scope, parse_scope
-from threepid.storage import oauth
+from threepid.storage import accounts, oauth
 from threepid.storage.engine.database import Tx
 
 LIFE: Final = 20 * MINUTE
@@ -159,13 +159,17 @@ class DeviceGrants:
             before = oauth.device_grant(tx, device_hash)
             if before is None or before.client_id != client_id:
                 return InvalidGrant(cause="no such device code, or of another client")
+            # All transactions lock the account before what it has allowed, so that they do not deadlock. What is allowed
+            # in this moment opens a session at the next question.
+            if before.user_id is not None and not accounts.lock(tx, before.user_id):
+                return AccessDenied(cause="the account is deactivated")
             oauth.poll(tx, device_hash, now)
             found = oauth.device_grant(tx, device_hash)  # again, because only now its row is locked
             if found is None:
                 return InvalidGrant(cause="the device code was used before")
             if not now < found.expires_at <= now + LIFE + SKEW:
                 return ExpiredToken("The device code has expired.")
-            if found.allowed_at is not None:
+            if before.allowed_at is not None and found.allowed_at is not None:
                 return self._open(tx, found, device_hash, caller)
             return _undecided(tx, device_hash, before, found, now)
 

@@ -168,6 +168,21 @@ def ensure_secret(path: Path, entropy: Entropy) -> bytes:
     return secret
 
 
+def keep_text(path: Path, text: str) -> None:
+    """Keep a secret text in a new file, as base64. Raises KeyFileError, also if the file exists."""
+    _make_directory(path.parent)
+    if not _create(path, encode_base64(text.encode("utf-8")) + "\n"):
+        raise KeyFileError(f"{path} exists already.")
+
+
+def read_text(path: Path) -> str:
+    """The text that `keep_text` wrote. Raises KeyFileError."""
+    try:
+        return decode_base64(_read_private(path).strip()).decode("utf-8")
+    except ValueError:
+        raise KeyFileError(f"{path} is not base64 of a text.") from None
+
+
 def _parse(text: str) -> list[SigningKey]:
     settings = [match["key"].strip() for match in _OF_SYDENT.finditer(text)]
     lines = settings or [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]

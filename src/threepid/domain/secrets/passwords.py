@@ -17,6 +17,8 @@ from nacl.exceptions import InvalidkeyError
 from threepid.clock import Clock
 from threepid.config import ConfigError, Policy
 from threepid.domain.secrets.hashing import Turns
+from threepid.domain.secrets.keys import KeyFileError
+from threepid.domain.secrets.password_peppers import PasswordPeppers
 from threepid.i18n import Text, counted
 from threepid.spec.errors import InvalidParam, WeakPassword
 
@@ -92,9 +94,15 @@ class Passwords:
     verified too; replace them then (see `needs_rehash`).
     """
 
-    def __init__(self, clock: Clock, policy: Policy, hasher: Hasher | None = None) -> None:
-        """Reject new passwords that `policy` does not allow. Raises ConfigError if its file cannot be read."""
+    def __init__(
+        self, clock: Clock, policy: Policy, hasher: Hasher | None = None, peppers: PasswordPeppers | None = None
+    ) -> None:
+        """Reject new passwords that `policy` does not allow. `peppers` are those of imported hashes, if there are any.
+
+        Raises ConfigError if the policy's file cannot be read.
+        """
         self._policy = policy
+        self._peppers = peppers
         self._hasher = hasher or Hasher()
         self._denied = _Denied(policy.passwords_denied_file)
         self.turns = Turns(clock, "argon2", self._hasher.seconds)
@@ -141,10 +149,18 @@ class Passwords:
             normalised = self.normalise(password)
         except InvalidParam:
             return False
-        right = await self.turns.do(
-            self._hasher.matches, normalised, password_hash or self._hasher.nobody, account=account
-        )
+        pepper, compared = self._split(password_hash or self._hasher.nobody)
+        right = await self.turns.do(self._hasher.matches, normalised + pepper, compared, account=account)
         return right and bool(password_hash)
+
+    def _split(self, password_hash: str) -> tuple[str, str]:
+        """The pepper of an imported hash, and the hash without its name."""
+        if self._peppers is not None:
+            try:
+                return self._peppers.split(password_hash)
+            except KeyFileError as error:
+                _log.error("password_pepper_unusable", reason=str(error))
+        return "", password_hash
 
     def needs_rehash(self, password_hash: str) -> bool:
         """Does the hash differ in algorithm or cost from those that `hash` makes? Replace it when the password is known."""

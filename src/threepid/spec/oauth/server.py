@@ -10,7 +10,7 @@ from threepid.spec.oauth.pkce import METHOD
 AUTHORIZE: Final = "/oauth2/authorize"
 TOKEN: Final = "/oauth2/token"  # noqa: S105 - a path
 REVOKE: Final = "/oauth2/revoke"
-REGISTRATION: Final = "/oauth2/registration"
+REGISTRATION: Final = "/oauth2/clients/register"
 DEVICE: Final = "/oauth2/device"
 INTROSPECT: Final = "/oauth2/introspect"
 MANAGE: Final = "/account/"

@@ -7,7 +7,7 @@ therefore go through its transaction.
 
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import CoroutineType
 from typing import Any, Final, TypeVar
 
@@ -72,6 +72,21 @@ class Tx(ABC):
         """
 
     @abstractmethod
+    def insert(self, query: Query, /, **parameters: Any) -> None:
+        """Insert one row by a plain `INSERT … VALUES`, whose key is new for sure.
+
+        PostgreSQL gets the statement together with the next one or with COMMIT, which saves a round trip. So the unit of work
+        cannot learn of a failure: it fails as a whole, with StorageError.
+        """
+
+    @abstractmethod
+    def run_many(self, query: Query, parameters: Sequence[Mapping[str, Any]], /, each: range = ONE) -> int:
+        """Insert or update rows: run `query` once for each of `parameters`, and return how many rows all of them touched.
+
+        Raises as `run` does, if that number is impossible with `each`. PostgreSQL gets all of them in one round trip.
+        """
+
+    @abstractmethod
     def array(self, numbers: "array[int]") -> Any:
         """A parameter that holds many numbers (typecode `q`), for a query with different SQL for each engine."""
 
@@ -92,6 +107,12 @@ def call(fn: Callable[[Tx], T], tx: Tx) -> T:
             "a unit of work is a synchronous function: it cannot await, nor use the database but by its `tx`"
         )
     return result
+
+
+def refuse_count(query: Query, count: int, each: range, times: int) -> None:
+    """Raise WrongRowCount if `times` runs of `query` that touch `each` rows cannot have touched `count` rows."""
+    if not each.start * times <= count <= (each.stop - 1) * times:
+        raise WrongRowCount(f"{query.name} touched {count} rows in {times} runs")
 
 
 class Mapper:

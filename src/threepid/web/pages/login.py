@@ -4,11 +4,16 @@ https://spec.matrix.org/latest/client-server-api/#login-fallback
 """
 
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urlsplit
 
 from threepid.config import Config
+from threepid.domain.accounts import devices, login
 from threepid.http.exchange import Answer, Request
 from threepid.web.render import PageRoute, Pages
+
+_SAID: Final = (login.WRONG, devices.FULL)
+"""The answers of the API that the page says in its own language: the API answers in English."""
 
 
 def routes(config: Config) -> list[PageRoute]:
@@ -21,6 +26,7 @@ def routes(config: Config) -> list[PageRoute]:
 
     async def show(pages: Pages, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Show the form; its script reads the query and sends the login."""
-        return pages.page("login.html", allow=allow)
+        sentences = {str(text): text.in_language(pages.language) for text in _SAID}
+        return pages.page("login.html", allow=allow, sentences=sentences)
 
     return [PageRoute("/_matrix/static/client/login/", {"GET": show})]

@@ -69,6 +69,20 @@ window.matrixLogin = window.matrixLogin || {};
     form.elements.password.focus();
   }
 
+  function inWords(milliseconds) {
+    const seconds = Math.ceil(milliseconds / 1000);
+    const [unit, count] = seconds < 60 ? ["second", seconds] : ["minute", Math.ceil(seconds / 60)];
+    return new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit, unitDisplay: "long" }).format(count);
+  }
+
+  // The API answers in English.
+  function inLanguage(refused) {
+    if (refused.errcode === "M_LIMIT_EXCEEDED" && refused.retry_after_ms) {
+      return form.dataset.limited.replace("%(wait)s", inWords(refused.retry_after_ms));
+    }
+    return JSON.parse(form.dataset.sentences)[refused.error] || refused.error || form.dataset.failed;
+  }
+
   async function logIn() {
     const { ok, body } = await post("/login", {
       ...wishes(),
@@ -77,7 +91,7 @@ window.matrixLogin = window.matrixLogin || {};
       password: form.elements.password.value,
     });
     if (!ok) {
-      complain(body.error || form.dataset.failed);
+      complain(inLanguage(body));
       return;
     }
     const onLogin = receiver();

@@ -7,7 +7,8 @@ https://www.postgresql.org/docs/current/transaction-iso.html
 
 import asyncio
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -28,6 +29,7 @@ from threepid.storage.engine.database import (
     UniqueViolation,
     WrongRowCount,
     call,
+    refuse_count,
 )
 from threepid.storage.engine.postgresql.connection import Connection, Result, Statement
 from threepid.storage.engine.postgresql.pool import Pool
@@ -86,27 +88,51 @@ class PostgresqlTx(Tx):
             raise WrongRowCount(f"{query.name} touched {count} rows")
         return count
 
+    def insert(self, query: Query, /, **parameters: Any) -> None:
+        """Insert one row, together with the next statement or with COMMIT."""
+        query.require_plain_insert()
+        self._require_own_unit(query)
+        self._connection.defer(self._known.statement(query), parameters)
+
+    def run_many(self, query: Query, parameters: Sequence[Mapping[str, Any]], /, each: range = ONE) -> int:
+        """Send all statements at once, and then read all results. Raises WrongRowCount or UniqueViolation."""
+        self._require_own_unit(query)
+        with _named_violations(query):
+            count = self._connection.execute_many(self._known.statement(query), parameters)
+        refuse_count(query, count, each, len(parameters))
+        return count
+
     def array(self, numbers: "array[int]") -> Any:
         """A parameter for `unnest(:numbers)`."""
         return list(numbers)
 
     def _execute(self, query: Query, parameters: dict[str, Any]) -> Result:
+        self._require_own_unit(query)
+        with _named_violations(query):
+            return self._connection.execute(self._known.statement(query), parameters)
+
+    def _require_own_unit(self, query: Query) -> None:
         if getcurrent() is not self._unit:
             raise RuntimeError(
                 f"{query.name}: this transaction belongs to another unit of work, or to one that has ended"
             )
-        try:
-            return self._connection.execute(self._known.statement(query), parameters)
-        except pg.UniqueViolation:
-            raise UniqueViolation(query.name) from None
-        except pg.IntegrityError as error:
-            raise StorageError(f"{query.name}: a constraint of the schema was violated") from error
 
     def _only(self, query: Query, parameters: dict[str, Any]) -> Result:
         result = self._execute(query, parameters)
         if result.found > 1:
             raise WrongRowCount(f"{query.name} found more than one row")
         return result
+
+
+@contextmanager
+def _named_violations(query: Query) -> Iterator[None]:
+    """Raise UniqueViolation or StorageError with the query's name in place of PostgreSQL's errors."""
+    try:
+        yield
+    except pg.UniqueViolation:
+        raise UniqueViolation(query.name) from None
+    except pg.IntegrityError as error:
+        raise StorageError(f"{query.name}: a constraint of the schema was violated") from error
 
 
 class Known:
@@ -240,7 +266,7 @@ class Postgresql(Database):
     def _transaction(self, connection: Connection, fn: Callable[[Tx], T], begin: bytes | None) -> T:
         try:
             if begin is not None:
-                connection.command(begin)
+                connection.begin(begin)
             result = call(fn, PostgresqlTx(connection, self._known))
         except GreenletExit:
             raise
@@ -256,7 +282,7 @@ class Postgresql(Database):
             _roll_back(connection)
             raise StorageError("a failed statement was passed over: nothing was committed")
         try:
-            connection.command(b"COMMIT")
+            connection.commit()
         except psycopg.Error as error:
             if connection.is_lost:
                 raise InDoubt("the connection was lost during COMMIT") from error
@@ -280,10 +306,8 @@ class Postgresql(Database):
 
 def _roll_back(connection: Connection) -> None:
     """Roll back the transaction, or close the connection if that fails."""
-    if connection.transaction_status == TransactionStatus.IDLE:
-        return
     try:
-        connection.command(b"ROLLBACK")
+        connection.roll_back()
     except psycopg.Error:
         connection.close()
 

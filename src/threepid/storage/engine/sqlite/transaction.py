@@ -1,12 +1,21 @@
 """Statements on one SQLite connection."""
 
 from array import array
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import apsw
 from msgspec import Struct
 
-from threepid.storage.engine.database import ONE, Mapper, StorageError, Tx, UniqueViolation, WrongRowCount
+from threepid.storage.engine.database import (
+    ONE,
+    Mapper,
+    StorageError,
+    Tx,
+    UniqueViolation,
+    WrongRowCount,
+    refuse_count,
+)
 from threepid.storage.engine.queries import Query
 
 S = TypeVar("S", bound=Struct)
@@ -50,14 +59,37 @@ class SqliteTx(Tx):
         try:
             self.connection.execute(query.sqlite, parameters).fetchall()
         except apsw.ConstraintError as error:
-            if getattr(error, "extendedresult", 0) in _UNIQUE:
-                raise UniqueViolation(query.name) from None
-            raise StorageError(f"{query.name}: a constraint of the schema was violated") from error
+            raise _violation(query, error) from error
         count = self.connection.changes()
         if count not in touches:
             raise WrongRowCount(f"{query.name} touched {count} rows")
         return count
 
+    def insert(self, query: Query, /, **parameters: Any) -> None:
+        """Insert one row. Raises StorageError if it violates a constraint."""
+        query.require_plain_insert()
+        try:
+            self.run(query, **parameters)
+        except UniqueViolation as error:
+            raise StorageError(f"{query.name}: a constraint of the schema was violated") from error
+
+    def run_many(self, query: Query, parameters: Sequence[Mapping[str, Any]], /, each: range = ONE) -> int:
+        """Run the statement once for each of `parameters`. Raises WrongRowCount or UniqueViolation."""
+        before = self.connection.total_changes()
+        try:
+            self.connection.executemany(query.sqlite, parameters).fetchall()
+        except apsw.ConstraintError as error:
+            raise _violation(query, error) from error
+        count = self.connection.total_changes() - before
+        refuse_count(query, count, each, len(parameters))
+        return count
+
     def array(self, numbers: "array[int]") -> Any:
         """A parameter for `carray(:numbers)`. https://sqlite.org/carray.html."""
         return apsw.carray(numbers, flags=apsw.SQLITE_CARRAY_INT64)
+
+
+def _violation(query: Query, error: apsw.ConstraintError) -> StorageError:
+    if getattr(error, "extendedresult", 0) in _UNIQUE:
+        return UniqueViolation(query.name)
+    return StorageError(f"{query.name}: a constraint of the schema was violated")

@@ -1,0 +1,200 @@
+"""The database of another server, read on one consistent snapshot: a SQLite file or PostgreSQL. Nothing is ever written to it."""
+
+import errno
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+import apsw
+
+Row = tuple[Any, ...]
+_WAIT_MS: Final = 10_000
+_FETCH: Final = 2_000
+"""Number of rows that PostgreSQL sends at once."""
+_HEADER_BYTES: Final = 20
+_MAGIC: Final = b"SQLite format 3\0"
+_WAL: Final = b"\x02\x02"
+"""What stands at byte 18 of a SQLite file in WAL mode. https://www.sqlite.org/fileformat.html#the_database_header"""
+
+
+class SourceError(Exception):
+    """The other server's database or configuration cannot be used; the message says why, and what to do."""
+
+
+class Source(ABC):
+    """A read-only snapshot of a database."""
+
+    engine: str
+    undecodable: int = 0
+    """Number of rows that were passed over because they hold text that is not UTF-8."""
+
+    @abstractmethod
+    def columns(self, table: str) -> frozenset[str]:
+        """The columns of a table; none if there is no such table."""
+
+    @abstractmethod
+    def rows(self, query: str) -> Iterator[Row]:
+        """The rows of a query, as they are needed. Several queries may be read at the same time. Raises SourceError."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the snapshot. Raises SourceError if the database was changed under it."""
+
+    def count(self, table: str) -> int:
+        """Number of rows of a table."""
+        (row,) = self.rows(f"SELECT COUNT(*) FROM {table}")  # noqa: S608 - the importers' own names
+        return int(row[0])
+
+    def __enter__(self) -> Self:
+        """Use the snapshot in a `with` statement."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End the snapshot, and report a change only if nothing else went wrong."""
+        try:
+            self.close()
+        except SourceError:
+            if kind is None:
+                raise
+
+
+class SqliteSource(Source):
+    """A SQLite file."""
+
+    engine = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        """Open `path`. Raises SourceError."""
+        self._path = path
+        in_wal_mode = _check_header(path)
+        # A connection to a file in WAL mode would leave two files beside it. Without a `-wal` file, nobody has it open.
+        self._immutable = in_wal_mode and not path.with_name(f"{path.name}-wal").exists()
+        self._stat = self._state()
+        mode = "immutable=1" if self._immutable else "mode=ro"
+        try:
+            self._connection = apsw.Connection(
+                f"file:{quote(str(path.absolute()))}?{mode}",
+                flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
+            )
+            # A hostile schema must not run functions of its own. https://www.sqlite.org/security.html
+            self._connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+            self._connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+            self._connection.set_busy_timeout(_WAIT_MS)
+            self._connection.execute("PRAGMA query_only = 1")
+            self._connection.execute("BEGIN")
+            self._connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchall()
+        except apsw.Error as error:
+            raise _of_sqlite(path, error) from error
+
+    def columns(self, table: str) -> frozenset[str]:
+        """The columns of a table; none if there is no such table."""
+        return frozenset(str(row[0]) for row in self.rows(f"SELECT name FROM pragma_table_info('{table}')"))  # noqa: S608
+
+    def rows(self, query: str) -> Iterator[Row]:
+        """The rows of a query. Raises SourceError."""
+        try:
+            cursor = self._connection.execute(query)
+            while True:
+                try:
+                    yield next(cursor)
+                except UnicodeDecodeError:
+                    self.undecodable += 1
+                except StopIteration:
+                    return
+        except apsw.Error as error:
+            raise _of_sqlite(self._path, error) from error
+
+    def close(self) -> None:
+        """End the snapshot. Raises SourceError if another program has begun to use the file."""
+        self._connection.close(force=True)
+        if self._immutable and self._state() != self._stat:
+            raise SourceError(
+                f"{self._path} was changed during the import: the other server was started. Run the import again."
+            )
+
+    def _state(self) -> tuple[int, int, bool]:
+        found = self._path.stat()
+        return found.st_mtime_ns, found.st_size, self._path.with_name(f"{self._path.name}-wal").exists()
+
+
+class PostgresqlSource(Source):
+    """A database of a PostgreSQL server."""
+
+    engine = "postgresql"
+
+    def __init__(self, url: str, **arguments: str) -> None:
+        """Connect to `url`, or with libpq's `arguments`. Raises SourceError."""
+        import psycopg  # noqa: PLC0415 - its driver is 20 MB that SQLite does without
+
+        self._psycopg = psycopg
+        self._numbers = iter(range(1_000_000_000))
+        try:
+            self._connection = psycopg.connect(url, **arguments)  # type: ignore[arg-type] # libpq's own arguments
+            self._connection.execute("SET default_transaction_read_only = on")
+            self._connection.execute("SET statement_timeout = 0")
+            self._connection.commit()
+            self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            self._connection.read_only = True
+            self._connection.execute("SELECT 1")
+        except psycopg.OperationalError as error:
+            # Of several lines, the first says what is wrong. A password is in none of them, but a URL that cannot be parsed is.
+            raise SourceError(f"The other server's PostgreSQL cannot be reached: {_first_line(error)}") from None
+        except psycopg.Error as error:
+            raise SourceError(f"The other server's PostgreSQL cannot be used: {type(error).__name__}.") from None
+
+    def columns(self, table: str) -> frozenset[str]:
+        """The columns of a table on the search path; none if there is no such table."""
+        query = f"SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND attnum > 0"  # noqa: S608
+        return frozenset(str(row[0]) for row in self.rows(query))
+
+    def rows(self, query: str) -> Iterator[Row]:
+        """The rows of a query. Raises SourceError."""
+        try:
+            with self._connection.cursor(name=f"import_{next(self._numbers)}") as cursor:
+                cursor.itersize = _FETCH
+                yield from cursor.execute(query.encode())
+        except self._psycopg.Error as error:
+            raise SourceError(f"The other server's PostgreSQL failed: {type(error).__name__}.") from error
+
+    def close(self) -> None:
+        """End the snapshot."""
+        self._connection.close()
+
+
+def open_source(url: str, arguments: Mapping[str, str] | None = None) -> Source:
+    """Open the database of `sqlite:path` or `postgresql://user@host/name`; `arguments` are libpq's. Raises SourceError."""
+    if url.startswith("sqlite:"):
+        path = url.removeprefix("sqlite:")
+        if not path:
+            raise SourceError("The URL of the database has no file name after `sqlite:`.")
+        return SqliteSource(Path(path))
+    if url.startswith(("postgresql:", "postgres:")):
+        return PostgresqlSource(url, **(arguments or {}))
+    raise SourceError("The URL of a database begins with `sqlite:` or `postgresql://`.")
+
+
+def _check_header(path: Path) -> bool:
+    """Is the SQLite file in WAL mode? Raises SourceError if it is no SQLite file."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except OSError as error:
+        hint = " Name it with `--database`." if error.errno == errno.ENOENT else ""
+        raise SourceError(f"{path} cannot be read: {error.strerror}.{hint}") from None
+    if not header.startswith(_MAGIC):
+        raise SourceError(f"{path} is not a SQLite database.")
+    return header[18:20] == _WAL
+
+
+def _of_sqlite(path: Path, error: apsw.Error) -> SourceError:
+    if isinstance(error, apsw.BusyError):
+        return SourceError(f"{path} is locked by another program. Stop the other server, or try again.")
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError | apsw.IOError):
+        return SourceError(f"{path} is damaged: {error}. Restore it from a backup, or repair it first.")
+    return SourceError(f"{path} cannot be read: {error}.")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
