@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from beside import V3, Beside, beside_a_synapse
-from fake_synapse import DROP
+from fake_synapse import DROP, Reply
 from threepid.clock import HOUR
 from world import PASSWORD, World
 
-TROUBLES = {
+TROUBLES: dict[str, Reply] = {
     "500": (500, {"errcode": "M_UNKNOWN"}),
     "502": (502, b"<html>"),
     "dropped": DROP,
