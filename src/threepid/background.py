@@ -14,6 +14,7 @@ from threepid.delivery.maildir import Maildir
 from threepid.delivery.worker import Worker
 from threepid.domain import audit, suppressions
 from threepid.domain.accounts.devices import ENDED_KEPT, forget_sealed_pairs
+from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication import web_sessions
 from threepid.domain.authentication.uia import IDLE
 from threepid.domain.context import Context
@@ -56,6 +57,8 @@ class Background:
             every(HOUSEKEEPING_SECONDS, self._keep_house, self._stop),
             every(COUNTING_SECONDS, self._count, self._stop),
         ]
+        if self._services.homeserver is not None:
+            work.append(self._catch_up(self._services.homeserver.provisioning))
         email = self._services.context.config.email
         if email is not None and email.bounce_maildir:
             maildir = Maildir(Path(email.bounce_maildir), self._services.bounces)
@@ -69,6 +72,14 @@ class Background:
         self._stop.set()
         self._worker.wake()
         await asyncio.gather(*self._tasks)
+
+    async def _catch_up(self, provisioning: Provisioning) -> None:
+        """Tell a homeserver beside us of the accounts that were here first. A failure is logged; the next start goes on."""
+        try:
+            if count := await provisioning.catch_up():
+                _log.info("accounts_ordered_for_homeserver", count=count)
+        except StorageError as error:
+            _log.warning("accounts_not_ordered_for_homeserver", cause=type(error).__name__)
 
     async def _keep_house(self) -> None:
         context = self._services.context

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from fake_synapse import FakeSynapse, fake_synapse
+from proxies import caddy_command, nginx_command
 from rig import ServerProcess, free_port, wait_for, whole
 from threepid import config
 from threepid.api.endpoints import served
@@ -153,25 +154,8 @@ def test_all_addresses_are_written_as_the_programs_read_them(
         assert adapted.returncode == 0, adapted.stderr
     if shutil.which("nginx"):
         text = re.sub(r"\n    ssl_certificate.*;", "", nginx.render(made)).replace(" ssl;", ";")
-        checked = subprocess.run([*_nginx(tmp_path, text), "-t"], capture_output=True, text=True)
+        checked = subprocess.run([*nginx_command(tmp_path, text), "-t"], capture_output=True, text=True)
         assert checked.returncode == 0, checked.stderr
-
-
-def _nginx(directory: Path, text: str) -> list[str]:
-    temporary = "".join(
-        f"{name}_temp_path {directory}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    (directory / "nginx.conf").write_text(
-        f"daemon off; master_process off; pid {directory}/nginx.pid; error_log {directory}/nginx.log;\n"
-        f"events {{}}\nhttp {{\naccess_log off;\n{temporary}{text}}}\n"
-    )
-    return ["nginx", "-p", str(directory), "-e", str(directory / "nginx.log"), "-c", str(directory / "nginx.conf")]
-
-
-def _caddy(directory: Path, text: str) -> list[str]:
-    options = "{\n\tadmin off\n\tauto_https off\n}\n"
-    (directory / "Caddyfile").write_text(options + text)
-    return ["caddy", "run", "--config", str(directory / "Caddyfile")]
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +173,7 @@ def server(synapse: FakeSynapse, tmp_path_factory: pytest.TempPathFactory) -> It
         yield made
 
 
-@pytest.mark.parametrize(("program", "command"), [("nginx", _nginx), ("caddy", _caddy)])
+@pytest.mark.parametrize(("program", "command"), [("nginx", nginx_command), ("caddy", caddy_command)])
 def test_the_program_sends_each_request_where_it_belongs(
     server: ServerProcess,
     synapse: FakeSynapse,

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec import Struct
+
 from threepid.clock import SECOND, SKEW
 from threepid.storage.engine.database import ANY, AT_MOST_ONE, Tx
 from threepid.storage.engine.queries import Queries
@@ -12,6 +14,10 @@ LONGEST: Final = 40 * SECOND
 """Longest time that a job counts as running: longer than a call takes, so that one whose process died does not block others."""
 
 
+class _UserId(Struct, frozen=True):
+    user_id: str
+
+
 def is_provisioned(tx: Tx, user_id: str) -> bool:
     """Does the homeserver have the account?"""
     return tx.value(_sql.provisioned_at, user_id=user_id) is not None
@@ -20,6 +26,11 @@ def is_provisioned(tx: Tx, user_id: str) -> bool:
 def provisioned(tx: Tx, user_id: str, now: int) -> None:
     """Note that the homeserver has the account."""
     tx.run(_sql.provisioned, user_id=user_id, now=now)
+
+
+def take_unknown(tx: Tx, *, at_most: int) -> list[str]:
+    """Active accounts of which the homeserver has not been told; they count as told from now on."""
+    return [row.user_id for row in tx.rows(_sql.take_unknown, _UserId, at_most=at_most)]
 
 
 def begin(tx: Tx, user_id: str, run_id: str, now: int) -> bool:

@@ -85,10 +85,10 @@ class Login(Struct, frozen=True):
     access_token: str
     refresh_token: str | None = None
     expires_in_ms: int | None = None
-    new_name: str | None = None
-    """The name of a new device; None if the device was known."""
     scope: str = ""
     """What an app of the OAuth 2.0 API may do; '' for the old login."""
+    new_name: str | None = None
+    """The name of a new device; None if the device was known."""
 
 
 class Devices:

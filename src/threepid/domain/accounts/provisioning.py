@@ -34,6 +34,8 @@ CHANNEL: Final = "homeserver"
 _LIFE: Final = 36_500 * DAY
 """The homeserver must learn of every change, however long it is away."""
 _LOOK_SECONDS: Final = 0.05
+_NOT_FOUND: Final = "M_NOT_FOUND"
+_BATCH: Final = 500
 
 
 class Name(StrEnum):
@@ -89,6 +91,24 @@ class Provisioning:
         """Order that the homeserver deactivates the account."""
         self._order(tx, user_id, Name.DELETE_USER, Params(erase))
 
+    async def catch_up(self) -> int:
+        """Order that the homeserver learns of accounts that were here before it, and of their devices; returns of how many."""
+        if self._synapse is None:
+            return 0
+
+        def step(tx: Tx) -> int:
+            found = homeserver.take_unknown(tx, at_most=_BATCH)
+            for user_id in found:
+                self.account_changed(tx, user_id)
+                self.devices_changed(tx, user_id)
+            return len(found)
+
+        count = 0
+        while taken := await self._context.database.write_aside(step):
+            count += taken
+        self.hurry()
+        return count
+
     def hurry(self) -> None:
         """Begin with ordered jobs now, after the transaction that ordered them."""
         if self._synapse is not None:
@@ -139,7 +159,14 @@ class Provisioning:
             if not await database.read(lambda tx: homeserver.is_provisioned(tx, user_id)):
                 await self._provision_first(user_id, self._synapse)
             await self._wait_for_job(user_id)
-            await self._synapse.upsert_device(_localpart(user_id), device_id, display_name)
+            try:
+                await self._synapse.upsert_device(_localpart(user_id), device_id, display_name)
+            except RemoteRefused as error:
+                if error.errcode != _NOT_FOUND:
+                    raise
+                # The homeserver was restored from a backup that is older than the account.
+                await self._provision_first(user_id, self._synapse)
+                await self._synapse.upsert_device(_localpart(user_id), device_id, display_name)
         except (RemoteError, RemoteRefused) as error:
             raise Unavailable(cause=f"homeserver: {error}") from error
         # The device may have been logged out meanwhile, and the order for that may have run before ours.
@@ -157,7 +184,7 @@ class Provisioning:
         except (RemoteError, BusyHere) as error:
             raise Unavailable(cause=f"homeserver: {error}") from error
         except RemoteRefused as error:
-            if error.errcode != "M_NOT_FOUND":
+            if error.errcode != _NOT_FOUND:
                 raise Unavailable(cause=f"homeserver: {error}") from error
 
     async def allow_cross_signing_reset(self, user_id: str, grant: Grant) -> None:
@@ -268,15 +295,25 @@ class Provisioning:
             await self._context.database.write(lambda tx: homeserver.provisioned(tx, user_id, now))
 
     async def _sync_devices(self, user_id: str, synapse: Synapse) -> None:
-        def look(tx: Tx) -> list[str] | None:
+        def look(tx: Tx) -> tuple[bool, list[str]] | None:
             account = accounts.get(tx, user_id)
             # A locked account keeps its devices, and a deactivated one has lost them there already.
-            if account is None or account.deactivated_at is not None or not homeserver.is_provisioned(tx, user_id):
+            if account is None or account.deactivated_at is not None:
                 return None
-            return devices.ids(tx, user_id)
+            return homeserver.is_provisioned(tx, user_id), devices.ids(tx, user_id)
 
-        device_ids = await self._context.database.read(look)
-        if device_ids is not None:
+        found = await self._context.database.read(look)
+        if found is None:
+            return
+        is_provisioned, device_ids = found
+        if not is_provisioned:
+            await self._provision(user_id, synapse)
+        try:
+            await synapse.sync_devices(_localpart(user_id), device_ids)
+        except RemoteRefused as error:
+            if error.errcode != _NOT_FOUND:
+                raise
+            await self._provision(user_id, synapse)  # as in `admit`
             await synapse.sync_devices(_localpart(user_id), device_ids)
 
     async def _delete_user(self, user_id: str, synapse: Synapse, *, erase: bool) -> None:
@@ -288,7 +325,7 @@ class Provisioning:
             try:
                 await synapse.delete_user(_localpart(user_id), erase=erase)
             except RemoteRefused as error:
-                if error.errcode != "M_NOT_FOUND":  # an account that never logged in
+                if error.errcode != _NOT_FOUND:  # an account that never logged in
                     raise
 
 

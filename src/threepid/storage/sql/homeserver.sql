@@ -7,6 +7,13 @@ SELECT provisioned_at FROM homeserver_accounts WHERE user_id = :user_id;
 INSERT INTO homeserver_accounts (user_id, provisioned_at) VALUES (:user_id, :now)
 ON CONFLICT (user_id) DO UPDATE SET provisioned_at = excluded.provisioned_at;
 
+-- name: take_unknown(at_most)
+-- Note active accounts that have no row yet.
+INSERT INTO homeserver_accounts (user_id)
+SELECT accounts.user_id FROM accounts LEFT JOIN homeserver_accounts ON homeserver_accounts.user_id = accounts.user_id
+WHERE homeserver_accounts.user_id IS NULL AND deactivated_at IS NULL ORDER BY accounts.user_id LIMIT :at_most
+ON CONFLICT (user_id) DO NOTHING RETURNING user_id;
+
 -- name: begin(user_id, run_id, now, before, after)!
 -- Let a job be the only one for the account; touches no row while another one runs that began between these times.
 INSERT INTO homeserver_accounts (user_id, run_id, run_at) VALUES (:user_id, :run_id, :now)

@@ -1,0 +1,77 @@
+"""Real reverse proxies with a configuration of `threepid proxy`."""
+
+import contextlib
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rig import free_port, wait_for
+from threepid import config
+from threepid.cli.proxy import caddy, nginx
+from threepid.cli.proxy.rules import plan
+
+
+def nginx_command(directory: Path, text: str) -> list[str]:
+    temporary = "".join(
+        f"{name}_temp_path {directory}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (directory / "nginx.conf").write_text(
+        f"daemon off; master_process off; pid {directory}/nginx.pid; error_log {directory}/nginx.log;\n"
+        f"events {{}}\nhttp {{\naccess_log off;\n{temporary}{text}}}\n"
+    )
+    return ["nginx", "-p", str(directory), "-e", str(directory / "nginx.log"), "-c", str(directory / "nginx.conf")]
+
+
+def caddy_command(directory: Path, text: str) -> list[str]:
+    options = "{\n\tadmin off\n\tauto_https off\n}\n"
+    (directory / "Caddyfile").write_text(options + text)
+    return ["caddy", "run", "--config", str(directory / "Caddyfile")]
+
+
+PROGRAMS = {"nginx": (nginx.render, nginx_command), "caddy": (caddy.render, caddy_command)}
+
+
+@contextlib.contextmanager
+def run_proxy(program: str, settings: config.Config, directory: Path) -> Iterator[Callable[[str, str], int]]:
+    """A proxy on loopback, and a function that sends it a request as it is written and returns the status."""
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    port = free_port()
+    render, command = PROGRAMS[program]
+    text = render(plan(settings))
+    if program == "nginx":
+        text = re.sub(r"\n    ssl_certificate.*;", "", text)
+        text = re.sub(r"listen \d+( ssl)?;", f"listen {port};", text)
+        text = re.sub(r"server_name .*;", "server_name localhost;", text)
+    else:
+        text = re.sub(r"\A\S+ \{", f"http://localhost:{port} {{", text)
+    with (directory / "output").open("wb") as output:
+        environment = {"HOME": str(directory), "PATH": "/usr/sbin:/usr/bin:/bin"}
+        process = subprocess.Popen(command(directory, text), stdout=output, stderr=output, env=environment)
+
+    def send(method: str, target: str) -> int:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            connection.sendall(
+                f"{method} {target} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode()
+            )
+            answer = b""
+            while more := connection.recv(65_536):
+                answer += more
+        return int(answer.split(b" ")[1])
+
+    def listens() -> bool:
+        with contextlib.suppress(OSError):
+            return bool(send("GET", "/"))
+        return False
+
+    try:
+        wait_for(listens, 20, what=f"an answer of {program}")
+        yield send
+    finally:
+        process.kill()
+        process.wait(20)
