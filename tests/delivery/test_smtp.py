@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 
 from mail_relay import PostOffice, Relay, authority
 from threepid.config import ConfigError, SmtpTransport
+from threepid.delivery.errors import RelayDown
 from threepid.delivery.smtp import SmtpRelay
+from threepid.storage.outbox import Order
 
 
 async def deliver(database_url: str, relay: Relay, **settings: Any) -> PostOffice:
@@ -99,3 +102,38 @@ def test_a_missing_password_file_is_found_at_the_start(tmp_path: Path) -> None:
     settings = SmtpTransport(host="localhost", username="user", password_file=str(tmp_path / "none"))
     with pytest.raises(ConfigError, match="none"):
         SmtpRelay(settings, "noreply@example.org")
+
+
+@pytest.mark.parametrize("tls", ["starttls", "tls"])
+def test_the_certificate_has_the_name_of_tls_name_which_is_asked_for(
+    database_url: str, tmp_path: Path, tls: str
+) -> None:
+    async def run() -> None:
+        asked: list[str | None] = []
+        context = authority().server("mail.example.test")
+        context.sni_callback = lambda _socket, name, _context: asked.append(name)
+        async with Relay(tls=context) if tls == "tls" else Relay(starttls=context) as relay:
+            settings = {"tls": tls, "ca_file": authority().file(tmp_path), "tls_name": "mail.example.test"}
+            await deliver(database_url, relay, **settings)
+            assert (len(relay.received), asked) == (1, ["mail.example.test"])
+            via = relay.transport(**{**settings, "tls_name": "localhost"})
+            with pytest.raises(RelayDown, match="SSLCertVerificationError"):
+                await SmtpRelay(via, "noreply@example.org").send(
+                    Order("1", "email", "", "en", "", "", 0, 1, 1), EmailMessage()
+                )
+
+    asyncio.run(run())
+
+
+def test_the_names_in_ehlo_and_on_the_envelope_are_the_configured_ones(database_url: str) -> None:
+    async def run() -> None:
+        async with Relay() as relay:
+            await deliver(database_url, relay, helo_name="out.example.net", envelope_from="bounces@example.net")
+            (mail,) = relay.received
+            assert relay.lines[0] == b"EHLO out.example.net\r\n"
+            assert (mail.sender, mail.message["From"]) == (
+                "FROM:<bounces@example.net>",
+                "Example <noreply@example.org>",
+            )
+
+    asyncio.run(run())

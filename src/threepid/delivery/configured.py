@@ -28,7 +28,7 @@ def message_types(settings: Config, database: Database, clock: Clock) -> list[Jo
     renderer = Renderer(settings.web.brand_folder, contact=settings.web.contact_name)
     found = []
     if settings.email is not None:
-        found.append(mails(Mailer(settings.email, database), renderer, clock))
+        found.append(mails(Mailer(settings.email, database, clock), renderer, clock))
     if settings.sms is not None:
         found.append(text_messages(Texter(settings.sms, clock), renderer, clock))
     return found

@@ -20,7 +20,9 @@ from threepid import __version__
 from threepid.clock import SECOND, Clock
 from threepid.config import ConfigError, ConsoleTransport, HttpTransport, Secret, Sms, SmsTransport, read_secret
 from threepid.config.sections.gateways import PLACEHOLDER, body_format, gateway_name
+from threepid.delivery import errors
 from threepid.delivery.errors import DeliveryError
+from threepid.delivery.outcome import Cause, Failure, Receipt
 from threepid.delivery.traffic import Rests
 from threepid.domain.addresses import InvalidAddress, parse_phone
 from threepid.storage.outbox import Order
@@ -34,19 +36,21 @@ _HEADER_VALUE: Final = re.compile(r"[ -~]*")
 _CONTENT_TYPES: Final = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
 
 
-class InDoubt(DeliveryError):
+class InDoubt(errors.InDoubt):
     """The SMS may have been sent: it is neither retried nor sent through another gateway."""
 
     def __init__(self, cause: str, *, rest: int | None = None) -> None:
         """`cause` and `rest` are those of DeliveryError."""
-        super().__init__(f"{cause}: it may have been sent, so it is not tried again", retry=False, rest=rest)
+        super().__init__(
+            f"{cause}: it may have been sent, so it is not tried again", retry=False, rest=rest, cause=Cause.DOUBT
+        )
 
 
 class Gateway(Protocol):
     """One way to send SMS."""
 
     name: str
-    """Its name in logs."""
+    """Its name in logs and metrics."""
     countries: tuple[str, ...]
     """ISO codes of the countries whose numbers it serves; empty = all."""
 
@@ -67,18 +71,21 @@ class Texter:
         self._countries = settings.countries
         self._gateways: Sequence[Gateway] = [_gateway(via) for via in settings.via]
 
-    async def deliver(self, order: Order, text: str) -> None:
-        """Send one SMS. Raises DeliveryError with the cause at each gateway tried.
+    async def deliver(self, order: Order, text: str) -> Receipt:
+        """Send one SMS; returns which gateway took it. Raises DeliveryError with the cause at each gateway tried.
 
         The country is checked again: the setting may have changed while the SMS waited in the outbox.
         """
         try:
             phone = parse_phone(order.recipient)
         except InvalidAddress:
-            raise DeliveryError("the recipient is not a phone number", retry=False) from None
+            raise DeliveryError("the recipient is not a phone number", retry=False, cause=Cause.REJECTED) from None
         if phone.address != order.recipient or phone.region not in self._countries:
-            raise DeliveryError(f"numbers of {phone.region or 'no country'} get no SMS", retry=False)
-        causes: list[str] = []
+            raise DeliveryError(
+                f"numbers of {phone.region or 'no country'} get no SMS", retry=False, cause=Cause.REJECTED
+            )
+        failures: list[Failure] = []
+        cause = Cause.INTERNAL
         retry = False
         after = 0
         for gateway in self._gateways:
@@ -87,25 +94,26 @@ class Texter:
             try:
                 await self._ask(gateway, phone.address, text)
             except DeliveryError as failure:
-                causes.append(f"{gateway.name}: {failure}")
+                failures.append(Failure(gateway.name, failure.cause, str(failure)))
+                cause = failure.cause
                 if isinstance(failure, InDoubt):
-                    raise DeliveryError("; ".join(causes), retry=False) from None
+                    retry = False
+                    break
                 if failure.retry:
                     # The job is retried as soon as any gateway may be tried again.
                     after = min(after, failure.after) if retry else failure.after
                     retry = True
             else:
-                return
-        raise DeliveryError(
-            "; ".join(causes) or f"no gateway takes numbers of {phone.region}", retry=retry, after=after
-        )
+                return Receipt(gateway.name, tuple(failures))
+        text = "; ".join(map(str, failures)) or f"no gateway takes numbers of {phone.region}"
+        raise DeliveryError(text, retry=retry, after=after, cause=cause, failures=failures)
 
     async def _ask(self, gateway: Gateway, to: str, text: str) -> None:
         if self._rests is None:
             await gateway.send(to, text)
             return
         if left := self._rests.left(gateway.name):
-            raise DeliveryError("could not be reached just now", retry=True, after=left)
+            raise DeliveryError("could not be reached just now", retry=True, after=left, cause=Cause.RESTING)
         try:
             await gateway.send(to, text)
         except DeliveryError as failure:
@@ -155,7 +163,7 @@ class HttpGateway:
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             if attempt.connected:
                 raise InDoubt(_name(error), rest=0) from None
-            raise DeliveryError(_name(error), retry=True, rest=0) from None
+            raise DeliveryError(_name(error), retry=True, rest=0, cause=_cause(error)) from None
         except asyncio.CancelledError:
             # The server stops, or the whole attempt took too long. The gateway may have got the request all the same.
             if attempt.connected:
@@ -223,10 +231,10 @@ def _judge(status: int, retry_after: str) -> None:
     cause = f"answered {status}"
     if status == _TOO_MANY or (status == _UNAVAILABLE and retry_after):
         after = int(retry_after) * SECOND if _SECONDS.fullmatch(retry_after) else 0
-        raise DeliveryError(cause, retry=True, after=after, rest=after)
+        raise DeliveryError(cause, retry=True, after=after, rest=after, cause=Cause.DEFERRED)
     if status in _SERVER_ERRORS:  # a proxy may have lost only the gateway's answer
         raise InDoubt(cause)
-    raise DeliveryError(cause, retry=False)
+    raise DeliveryError(cause, retry=False, cause=Cause.REJECTED)
 
 
 def _fill(template: str, values: Mapping[str, str], escape: Callable[[str], str]) -> str:
@@ -260,6 +268,12 @@ def _name(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return type(error.os_error).__name__
     return type(error).__name__
+
+
+def _cause(error: Exception) -> Cause:
+    if isinstance(error, TimeoutError):
+        return Cause.TIMEOUT
+    return Cause.TLS if isinstance(error, aiohttp.ClientSSLError) else Cause.UNREACHABLE
 
 
 def _gateway(via: SmsTransport) -> Gateway:

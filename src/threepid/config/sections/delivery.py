@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, field
 
-from threepid.config.problem import HOST, Problem
+from threepid.config.problem import MAILBOX, Problem
 from threepid.config.section import Example, Section
 from threepid.config.sections.gateways import (
     SmsTransport,
@@ -17,8 +17,7 @@ from threepid.config.sections.gateways import (
 )
 from threepid.config.sections.relays import EmailTransport, relay_problems
 
-_ADDRESS: Final = rf"[^\s<>()\[\]:;@\\,\"\x00-\x1f\x7f-\U0010ffff]+@{HOST}"
-_SENDER: Final = re.compile(rf"{_ADDRESS}|[^<>\x00-\x1f\x7f-\x9f]*<{_ADDRESS}>")
+_SENDER: Final = re.compile(rf"{MAILBOX}|[^<>\x00-\x1f\x7f-\x9f]*<{MAILBOX}>")
 
 
 class Email(Section, frozen=True):
