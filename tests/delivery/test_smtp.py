@@ -2,15 +2,17 @@
 
 import asyncio
 import base64
+from collections.abc import Callable, Coroutine
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from mail_relay import PostOffice, Relay, authority
 from threepid.config import ConfigError, SmtpTransport
-from threepid.delivery.errors import RelayDown
+from threepid.delivery.errors import InDoubt, RelayDown
 from threepid.delivery.smtp import SmtpRelay
 from threepid.storage.outbox import Order
 
@@ -137,3 +139,42 @@ def test_the_names_in_ehlo_and_on_the_envelope_are_the_configured_ones(database_
             )
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_a_mail_that_is_broken_off_gets_no_final_dot(runner: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+    """The rest of the buffer is thrown away on the event loop of the server, too: a relay must not accept it later."""
+
+    async def run() -> None:
+        goes_on, ended = asyncio.Event(), asyncio.Event()
+        got = bytearray()
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 relay.test\r\n")
+            while (line := await reader.readline()) != b"DATA\r\n":
+                writer.write(b"250 fine\r\n" if line else b"")
+            writer.write(b"354 go ahead\r\n")
+            await goes_on.wait()
+            try:
+                while part := await reader.read(1024 * 1024):
+                    got.extend(part)
+            except ConnectionError:
+                pass
+            writer.close()
+            ended.set()
+
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        message = EmailMessage()
+        message.set_content("x" * 70 + "\n" + ("y" * 70 + "\n") * 400_000)
+        via = SmtpTransport(host="127.0.0.1", port=port, tls="plain", answer_timeout=0.3)
+        with pytest.raises(InDoubt, match="timeout"):
+            await SmtpRelay(via, "noreply@example.org").send(Order("1", "email", "b@c", "en", "", "", 0, 1, 1), message)
+        goes_on.set()
+        async with asyncio.timeout(20):
+            await ended.wait()
+        server.close()
+        assert b"\r\n.\r\n" not in got
+        assert len(got) < 400_000 * 72
+
+    runner(run())

@@ -40,6 +40,16 @@ class _OneLine(UnstructuredHeader, BaseHeader):
         return f"{self.name}: {self}{policy.linesep}"
 
 
+class _FoldedOnce(BaseHeader):
+    """A header that remembers its form in the mail: `_Headers` shares many between mails."""
+
+    _folded = ""
+
+    def fold(self, *, policy: Policy) -> str:
+        self._folded = self._folded or super().fold(policy=policy)
+        return self._folded
+
+
 class _Headers(HeaderRegistry):
     """Creates the library's headers, with a cache of their classes and of the headers that all mails share.
 
@@ -51,7 +61,7 @@ class _Headers(HeaderRegistry):
     )
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(base_class=_FoldedOnce)
         self.map_to_type("list-unsubscribe", _OneLine)
         self._class = cache(super().__getitem__)
         self._shared = lru_cache(maxsize=32)(super().__call__)

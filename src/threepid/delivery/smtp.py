@@ -8,7 +8,7 @@ import re
 import ssl
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
@@ -171,8 +171,9 @@ class _Talk:
         """Abort the connection at once: an orderly close would still send the rest of the buffer."""
         if self.client is None:
             return
-        if isinstance(self.client.transport, asyncio.WriteTransport):
-            self.client.transport.abort()
+        if self.client.transport is not None:
+            # Not isinstance: the transports of uvloop do not count as asyncio's.
+            cast("asyncio.WriteTransport", self.client.transport).abort()
         self.client.close()
 
 

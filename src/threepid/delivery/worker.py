@@ -17,6 +17,7 @@ from threepid.delivery.errors import DeliveryError
 from threepid.delivery.job import MESSAGES, JobType
 from threepid.delivery.leases import LOOK_SECONDS, Leases
 from threepid.delivery.outcome import Cause, Receipt
+from threepid.delivery.own_time import OwnTime
 from threepid.delivery.presence import Presence
 from threepid.delivery.tally import Tally
 from threepid.delivery.traffic import Traffic
@@ -73,6 +74,7 @@ class Worker:
         self._unseal = unseal or str
         self._leases = Leases(database, clock, presence or Presence(None, Entropy()))
         self._traffic = Traffic(clock, self._types)
+        self._own_time = OwnTime(clock.monotonic)
         self._stop_seconds = stop_seconds
         self._woken = woken or asyncio.Event()
         self._beginning = asyncio.Lock()
@@ -99,10 +101,10 @@ class Worker:
         self._leases.begin()
         looking = asyncio.create_task(self._look(stop))
         while not stop.is_set():
-            # Measured before any delivery begins: the worker must not yield to its own work.
-            asked = self._clock.monotonic()
+            # The worker must not yield to its own work: none begins meanwhile, and that in progress does not count.
+            asked, own = self._clock.monotonic(), self._own_time.spent
             await asyncio.sleep(0)
-            busy = self._clock.monotonic() - asked
+            busy = max(0.0, self._clock.monotonic() - asked - (self._own_time.spent - own))
             try:
                 await self._begin()
             except StorageError as error:
@@ -148,7 +150,7 @@ class Worker:
             for order in orders:
                 attempt = Attempt(order, began=self._clock.monotonic())
                 self._traffic.begin(attempt)
-                task = asyncio.create_task(self._deliver(attempt))
+                task = asyncio.create_task(self._own_time.watch(self._deliver(attempt)))
                 self._under_way.add(task)
                 task.add_done_callback(self._end)
         return len(orders)
