@@ -106,9 +106,10 @@ def test_a_missing_password_file_is_found_at_the_start(tmp_path: Path) -> None:
         SmtpRelay(settings, "noreply@example.org")
 
 
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
 @pytest.mark.parametrize("tls", ["starttls", "tls"])
 def test_the_certificate_has_the_name_of_tls_name_which_is_asked_for(
-    database_url: str, tmp_path: Path, tls: str
+    database_url: str, tmp_path: Path, tls: str, runner: Callable[[Coroutine[Any, Any, None]], None]
 ) -> None:
     async def run() -> None:
         asked: list[str | None] = []
@@ -124,7 +125,7 @@ def test_the_certificate_has_the_name_of_tls_name_which_is_asked_for(
                     Order("1", "email", "", "en", "", "", 0, 1, 1), EmailMessage()
                 )
 
-    asyncio.run(run())
+    runner(run())
 
 
 def test_the_names_in_ehlo_and_on_the_envelope_are_the_configured_ones(database_url: str) -> None:
