@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,7 +122,7 @@ def _alone(folder: Path, mails: int, manner: str, sample: Path) -> float:
     port = free_port()
     with sink(folder, port, mails) as drained:
         time.sleep(0.5)  # until it listens
-        command = [sys.executable, HERE / "mailing.py", str(port), str(mails), str(AT_ONCE), manner, str(sample)]
+        command = [sys.executable, str(HERE / "mailing.py"), str(port), str(mails), str(AT_ONCE), manner, str(sample)]
         subprocess.run(command, check=True)
         return drained().per_second
 
@@ -148,8 +149,8 @@ async def _put(database: Database, vault: Vault, message: Message, count: int, n
     now = Clock().now()
     params = vault.seal_job(msgspec.json.encode(message).decode())
 
-    def put(tx: Tx, numbers: range) -> None:
-        for number in numbers:
+    def put(tx: Tx, start: int) -> None:
+        for number in range(start, min(start + BATCH, count)):
             domain = f"d{number % DOMAINS}.example.com"
             outbox.insert(
                 tx,
@@ -168,7 +169,7 @@ async def _put(database: Database, vault: Vault, message: Message, count: int, n
             )
 
     for start in range(0, count, BATCH):
-        await database.write(lambda tx, start=start: put(tx, range(start, min(start + BATCH, count))))
+        await database.write(partial(put, start=start))
 
 
 def _rendered(database: Database, message: Message) -> bytes:
