@@ -40,7 +40,7 @@ def bind_sid(number: int) -> str:
 
 
 def make(path: Path, vault: Vault, *, count: int, binds: int) -> None:
-    """`count` published addresses with their hashes, users who ask, and `binds` validated sessions that wait to be bound."""
+    """`count` bound addresses with their hashes, users who ask, and `binds` validated sessions that wait to be bound."""
     migrate(f"sqlite:{path}", password=None, clock=Clock())
     now = Clock().now()
     connection = apsw.Connection(str(path))

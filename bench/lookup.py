@@ -1,4 +1,4 @@
-"""Lookups, binds and rotations of the pepper with a thousand to ten million published addresses.
+"""Lookups, binds and rotations of the pepper with a thousand to ten million bound addresses.
 
 `lookup.py` alone measures at ten million as well: it takes some minutes and 4 GB of disk.
 """
@@ -35,7 +35,7 @@ LARGE = (*SIZES, 10_000_000)
 BOOK = 1_000
 BOOKS = 200
 KNOWN = 0.5
-"""How many of the addresses in somebody's book are published."""
+"""How many of the addresses in somebody's book are bound."""
 CONFIG = """
 [server]
 name = "bench.example"
@@ -84,7 +84,7 @@ class Place(NamedTuple):
 
     setup: Setup
     directory: Path
-    published: int
+    bound: int
 
     @property
     def database(self) -> Path:
@@ -158,7 +158,7 @@ def _prepare(setup: Setup, count: int) -> Place:
 
 
 def _somebody(chance: random.Random, count: int) -> str:
-    """The hash of an address that is published, or of one that is not."""
+    """The hash of an address that is bound, or of one that is not."""
     number = chance.randrange(count) if chance.random() < KNOWN else count + chance.randrange(10**7)
     return lookup_hash(associations.address(number), "email", associations.PEPPER)
 

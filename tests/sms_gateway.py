@@ -36,10 +36,11 @@ class Asked(Struct, frozen=True):
 
 
 class Gateway:
-    """Speaks HTTP; `answer` is a status line and further headers, or one of the faults above."""
+    """Speaks HTTP; `answer` is a status line and further headers, or one of the faults above, and `body` follows it."""
 
-    def __init__(self, answer: str = "200 OK", *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, answer: str = "200 OK", *, tls: ssl.SSLContext | None = None, body: str | bytes = b"") -> None:
         self.answer = answer
+        self.body = body.encode() if isinstance(body, str) else body
         self.asked: list[Asked] = []
         self.connections = 0
         self.said = 0
@@ -103,7 +104,8 @@ class Gateway:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
             while True:
                 await self._say(writer, b"x" * 65_536)
-        await self._say(writer, f"HTTP/1.1 {self.answer}\r\nContent-Length: 0\r\n\r\n".encode())
+        length = "" if "Content-Length" in self.answer else f"\r\nContent-Length: {len(self.body)}"
+        await self._say(writer, f"HTTP/1.1 {self.answer}{length}\r\n\r\n".encode() + self.body)
         await reader.read()
 
     async def _say(self, writer: asyncio.StreamWriter, what: bytes) -> None:

@@ -384,6 +384,62 @@ def test_jobs_are_dropped_by_recipient_and_message(directory: Path) -> None:
     assert left["id"] == "job2"
 
 
+def test_suppressed_addresses_are_listed_shown_and_removed(directory: Path) -> None:
+    by = ("-c", "threepid.toml")
+    config = directory / "threepid.toml"
+    text = config.read_text()
+    email = (
+        "[email]\nfrom = 'x@example.org'\nvia = [{ transport = 'mailbox' }]\nbounce_address = 'bounces@example.org'\n"
+    )
+    config.write_text(text + email)
+    threepid("migrate", *by, cwd=directory)
+    with apsw.Connection(str(directory / "data" / "threepid.db")) as database:
+        at = 1_800_000_000_000
+        database.execute(
+            "INSERT INTO outbox (id, channel, recipient, language, template, params, created_at, due_at, expires_at, attempts, "
+            "sent_at, returned_at, returned_status) VALUES ('job1', 'email', 'Ann@example.com', 'en', 'bound', '', ?, ?, ?, 1, ?, ?, "
+            "'5.1.1')",
+            (at, at, at, at, at),
+        )
+        database.execute(
+            "INSERT INTO suppressions VALUES ('ann@example.com', 'bounce', '5.1.1', 'job1', ?, ?)", (at, at + 60_000)
+        )
+    database.close()
+    (found,) = json.loads(threepid("suppressions", "list", "--json", *by, cwd=directory).stdout)
+    assert found == {
+        "address": "ann@example.com", "kind": "bounce", "status": "5.1.1", "message_id": "job1",
+        "first_at": at, "latest_at": at + 60_000,
+    }  # fmt: skip
+    listed = threepid("suppressions", "list", *by, cwd=directory).stdout.splitlines()
+    assert listed[1].split() == [
+        "ann@example.com",
+        "bounce",
+        "5.1.1",
+        *["2027-01-15", "08:00"],
+        *["2027-01-15", "08:01"],
+        "job1",
+    ]
+    shown = threepid("outbox", "show", "job1", *by, cwd=directory).stdout
+    assert "returned at: 2027-01-15 08:00\nreturned status: 5.1.1\nsuppressed since: 2027-01-15 08:00\n" in shown
+    (job,) = json.loads(threepid("outbox", "show", "job1", "--json", *by, cwd=directory).stdout)
+    assert (job["returned_at"], job["returned_status"], job["suppressed_since"]) == (at, "5.1.1", at)
+    removed = threepid("suppressions", "remove", "ANN@example.com", *by, cwd=directory)
+    assert (removed.stdout, removed.returncode) == ("removed ann@example.com\n", 0)
+    again = threepid("suppressions", "remove", "ann@example.com", *by, cwd=directory)
+    assert (again.stderr, again.returncode) == ("No report is recorded for this address.\n", 1)
+    assert "suppressed" not in threepid("outbox", "show", "job1", *by, cwd=directory).stdout
+    for mail in ("", "junk", "Content-Type: multipart/report\n\n", "x" * 1_000_000):
+        done = subprocess.run(
+            [sys.executable, "-m", "threepid", "bounce", "--recipient", "x", *by],
+            cwd=directory,
+            input=mail,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_messages_are_shown_in_every_language(directory: Path) -> None:
     shown = threepid("message", "preview", "--message", "confirm_address", "-c", "threepid.toml", cwd=directory).stdout
     assert "Subject: " in shown

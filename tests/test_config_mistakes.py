@@ -83,7 +83,7 @@ def problems(tmp_path: Path, **changes: Any) -> list[str]:
         ),
         (
             "[sms]\nvia = [{ transport = 'htpp', url = 'https://h.example' }]",
-            "[sms] via[0].transport: 'htpp' is none of console, http; did you mean `http`?",
+            "[sms] via[0].transport: 'htpp' is none of console, http, apprise; did you mean `http`?",
         ),
         (
             "[accounts.captcha]\nsite_kye = 'x'",
@@ -315,6 +315,9 @@ LOCAL = {"server__public_base_url": "http://localhost:8008"}
         {"headers": {"Content-Type": "application/json; charset=utf-8", "X-To": "{to}"}},
         {"headers": {"CONTENT-TYPE": "application/x-www-form-urlencoded"}, "body": "to={to}&text={text}"},
         {"countries": ["DE", "FR"]},
+        {"body": '{"number": "{digits}", "text": "{text}"}'},
+        {"accepted_status": [200, 202], "accepted_text": "OK"},
+        {"accepted_json": {"/a~1b/0/status": ["0", 0, True], "/~0": "sent"}},
     ],
 )
 def test_a_gateway_may_be_spoken_to_in_many_ways(tmp_path: Path, way: dict[str, Any]) -> None:
@@ -348,6 +351,9 @@ def test_a_gateway_may_be_spoken_to_in_many_ways(tmp_path: Path, way: dict[str, 
         ({"headers": {"X-Key": "a\r\nX-Evil: b"}}, "headers"),
         ({"headers": {"X-Key": "schlüssel"}}, "headers"),
         ({"headers": {"Authorization": "Bearer {secret}"}}, "secret_file"),
+        ({"accepted_json": {"status": "0"}}, "accepted_json"),
+        ({"accepted_json": {"": "0"}}, "accepted_json"),
+        ({"accepted_json": {"/a~2b": "0"}}, "accepted_json"),
         ({"countries": ["UK", "DE"]}, "countries"),
         ({"countries": ["de", "DE"]}, "countries"),
     ],
@@ -367,6 +373,30 @@ def test_a_secret_is_used_private_and_there(tmp_path: Path) -> None:
         {**used, "secret_file": str(tmp_path)},
     ):
         assert problems(tmp_path, sms__via=[http(**mistake)]) == [place]
+
+
+def test_the_url_of_apprise_is_checked_without_apprise(tmp_path: Path) -> None:
+    def found(url: str, mode: int = 0o600, **changes: Any) -> list[str]:
+        file = tmp_path / "vendor.url"
+        file.write_text(url)
+        file.chmod(mode)
+        way = {"transport": "apprise", "url_file": str(file), **changes}
+        return problems(tmp_path, sms__via=[way], sms__countries=["DE"])
+
+    place = "[sms] via[0].url_file"
+    assert found("seven://key/{to}\n") == []
+    assert found("Seven://key/{digits}?from=Example", countries=["DE"]) == []
+    assert found("seven://key/{to}", 0o644) == [place]
+    assert found("seven://key/{to}", countries=["FR"]) == ["[sms] countries"]
+    assert found("seven://key/{to}", url_file=str(tmp_path / "nothing")) == [place]
+    for wrong in (
+        "",
+        "mailto://a:b@example.org/{to}",
+        "seven://key/",
+        "seven://[key/{to}?",
+        "seven://key/{to}?VERIFY=no",
+    ):
+        assert found(wrong) == [place], wrong
 
 
 def test_texts_need_a_gateway_for_each_country_and_may_be_off(tmp_path: Path) -> None:
@@ -658,3 +688,52 @@ def test_a_relay_that_can_work_is_taken(tmp_path: Path, relay: dict[str, Any]) -
 def test_a_program_that_cannot_send_is_refused(tmp_path: Path, changes: dict[str, Any], key: str) -> None:
     assert problems(tmp_path, email__via=[{"transport": "sendmail", **changes}]) == [f"[email] via[0]{key}"]
     assert problems(tmp_path, email__via=[{"transport": "sendmail", "command": ["/bin/true", "-i"]}]) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bounce_address": "bounces"}, "is not an address in plain ASCII, such as bounces@example.org"),
+        ({"bounce_address": "Bounces <bounces@example.org>"}, "is not an address in plain ASCII"),
+        ({"bounce_address": "böunces@example.org"}, "is not an address in plain ASCII"),
+        ({"bounce_address": "b@example.org\r\nRCPT TO:<x@example.net>"}, "is not an address in plain ASCII"),
+        ({"bounce_address": f"{'b' * 18}@example.org"}, "has more than 17 characters before the @"),
+        ({"bounce_maildir": "."}, "has no effect without bounce_address: set it"),
+        ({"bounce_secret_file": "secret"}, "has no effect without bounce_address: set it"),
+        ({"bounce_address": "b@example.org", "bounce_maildir": "."}, "is no maildir: it has no folder new"),
+        ({"bounce_address": "b@example.org", "bounce_maildir": "nothing"}, "there is no folder"),
+        ({"bounce_address": "b@example.org", "bounce_secret_file": "open"}, "everybody can read"),
+    ],
+)
+def test_settings_for_bounces_that_cannot_work_are_refused(
+    tmp_path: Path, changes: dict[str, str], message: str
+) -> None:
+    for name, mode in (("secret", 0o600), ("open", 0o644)):
+        (tmp_path / name).write_text("a secret for the hook")
+        (tmp_path / name).chmod(mode)
+    paths = {key: str(tmp_path / value) for key, value in changes.items() if key != "bounce_address"}
+    made = {f"email__{key}": value for key, value in {**changes, **paths}.items()}
+    sound = {
+        "accounts__registration": "closed",
+        "email__via": [{"transport": "smtp", "host": "m.example"}],
+        "limits__all": "on",
+    }
+    found = [str(problem) for problem in config.check(settings(tmp_path, **sound, **made))]
+    assert any(message in problem for problem in found), found
+    assert all(problem.startswith("[email] bounce_") for problem in found)
+
+
+def test_settings_for_bounces_that_work_are_taken(tmp_path: Path) -> None:
+    for folder in ("new", "cur"):
+        (tmp_path / "mails" / folder).mkdir(parents=True)
+    (tmp_path / "secret").write_text("a secret for the hook")
+    (tmp_path / "secret").chmod(0o600)
+    assert (
+        problems(
+            tmp_path,
+            email__bounce_address=f"{'b' * 17}@example.org",
+            email__bounce_maildir=str(tmp_path / "mails"),
+            email__bounce_secret_file=str(tmp_path / "secret"),
+        )
+        == []
+    )

@@ -42,6 +42,7 @@ NOT_IN_TODAYS = {
     "openid_userinfo": "Server-Server API, which has no bundle here",
     "health_live": "ours: for load balancers and supervisors",
     "health_ready": "likewise",
+    "take_bounce": "ours: for mail servers",
 }
 
 

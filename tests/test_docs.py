@@ -15,6 +15,7 @@ from threepid.api import endpoints
 from threepid.api.dispatch import Dispatcher
 from threepid.api.endpoints import ALL
 from threepid.cli import app as commands
+from threepid.delivery import configured
 from threepid.web import site
 from threepid.web.render import Templates
 from world import World
@@ -290,7 +291,11 @@ def test_a_proxy_is_told_of_every_path_that_people_and_programs_use(world: World
     server = world.server
     routes = [
         *Dispatcher(server.services, endpoints.served(server.context.config)).routes(),
-        *site.routes(server.services, Templates(server.context.config, "x")),
+        *site.routes(
+            server.services,
+            Templates(server.context.config, "x"),
+            configured.previews_of(server.context.config),
+        ),
     ]
     # The mailbox is for development only, and `/` may belong to another site.
     served = [

@@ -1,22 +1,25 @@
-"""The background work of a server: delivery, housekeeping, metrics, and pepper rotation."""
+"""The background work of a server: delivery, reports about mails, housekeeping, metrics, and pepper rotation."""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 import structlog
 
 from threepid import telemetry
 from threepid.clock import DAY, SECOND, SKEW
+from threepid.delivery.maildir import Maildir
 from threepid.delivery.worker import Worker
-from threepid.domain import audit
+from threepid.domain import audit, suppressions
 from threepid.domain.accounts.devices import ENDED_KEPT, forget_sealed_pairs
 from threepid.domain.authentication import web_sessions
 from threepid.domain.authentication.uia import IDLE
 from threepid.domain.context import Context
 from threepid.domain.identity.invites import INVITES_KEPT
 from threepid.domain.limits import closed_prefixes
+from threepid.domain.oauth import clients, consent
 from threepid.domain.services import Services
 from threepid.domain.validation.sessions import KEPT_AFTER_EXPIRY
 from threepid.storage import associations, devices, invites, limits, outbox, tallies, uia, validations
@@ -26,6 +29,7 @@ _log = structlog.get_logger()
 
 HOUSEKEEPING_SECONDS: Final = 60.0
 COUNTING_SECONDS: Final = 1.0
+MAILDIR_SECONDS: Final = 10.0
 BATCH: Final = 500
 """Maximum number of rows deleted in one transaction where callers can make many, so that other writes wait only briefly."""
 
@@ -52,6 +56,10 @@ class Background:
             every(HOUSEKEEPING_SECONDS, self._keep_house, self._stop),
             every(COUNTING_SECONDS, self._count, self._stop),
         ]
+        email = self._services.context.config.email
+        if email is not None and email.bounce_maildir:
+            maildir = Maildir(Path(email.bounce_maildir), self._services.bounces)
+            work.append(every(MAILDIR_SECONDS, maildir.run_once, self._stop))
         if self._services.identity is not None:
             work.append(self._services.identity.lookup.run(self._stop))
         self._tasks = [asyncio.create_task(one) for one in work]
@@ -66,6 +74,8 @@ class Background:
         context = self._services.context
         await run_once(context)
         telemetry.sms_prefixes_closed.set(await closed_prefixes(context))
+        for kind, count in (await suppressions.counts(context)).items():
+            telemetry.suppressed_addresses.labels(kind).set(count)
 
     async def _count(self) -> None:
         """Copy counters into the metrics, which storage and delivery do not import; store last-seen data, erase sealed pairs."""
@@ -96,7 +106,7 @@ class Background:
             _log.warning("not_counted", cause=type(error).__name__)
 
 
-async def every(seconds: float, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+async def every(seconds: float, work: Callable[[], Awaitable[object]], stop: asyncio.Event) -> None:
     """Do `work` now and every `seconds` until `stop` is set. A failed round is logged, and the next round repeats it."""
     while not stop.is_set():
         try:
@@ -116,6 +126,8 @@ async def run_once(context: Context) -> int:
         lambda tx: devices.end_expired(tx, now, ended_before=ended_before, at_most=BATCH),
         lambda tx: audit.delete_old(tx, now, at_most=BATCH),
         lambda tx: web_sessions.delete_expired(tx, now, at_most=BATCH),
+        lambda tx: consent.delete_expired(tx, now, at_most=BATCH),
+        lambda tx: clients.delete_unused(tx, now, at_most=BATCH),
         lambda tx: uia.delete_expired(tx, now=now, limit=BATCH),
         lambda tx: uia.delete_idle(tx, idle_since=now - IDLE, limit=BATCH),
         lambda tx: validations.delete_before(tx, now - KEPT_AFTER_EXPIRY, limit=BATCH),

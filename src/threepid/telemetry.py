@@ -35,6 +35,12 @@ sms_prefixes_closed: Final = Gauge(
     "Phone prefixes that get no SMS because almost no code was entered: a sign of SMS pumping.",
     multiprocess_mode="mostrecent",
 )
+suppressed_addresses: Final = Gauge(
+    "threepid_suppressed_addresses",
+    "Email addresses that get no notices, by kind: mails came back (bounce), or were reported as spam (complaint).",
+    ["kind"],
+    multiprocess_mode="mostrecent",
+)
 messages_waiting: Final = Gauge("threepid_messages_waiting", "Messages in the outbox.", multiprocess_mode="mostrecent")
 oldest_message_seconds: Final = Gauge(
     "threepid_oldest_message_seconds",

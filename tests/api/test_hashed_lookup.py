@@ -158,7 +158,7 @@ def test_a_phone_number_is_found_in_the_clear_in_every_spelling(client: Client) 
     associations = client.world.identity.associations
     assert isinstance(associations, Associations)
     write = client.world.server.context.database.write
-    client.world.run(write(lambda tx: associations.publish(tx, "msisdn", "447700900123", "@alice:example.org")))
+    client.world.run(write(lambda tx: associations.bind_address(tx, "msisdn", "447700900123", "@alice:example.org")))
     for spelling in ("447700900123 msisdn", "+44 7700 900123 msisdn"):
         assert client.lookup(spelling, algorithm="none").json()["mappings"] == {spelling: "@alice:example.org"}
 

@@ -29,14 +29,14 @@ def places(body: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
 
 
 def test_every_operation_with_a_body_is_covered() -> None:
-    assert {endpoint.name for endpoint in ALL if endpoint.body_type is not None} == set(CASES)
+    assert {endpoint.name for endpoint in ALL if endpoint.body_type not in (None, bytes)} == set(CASES)
 
 
 def test_every_field_of_every_operation_is_covered() -> None:
     import msgspec
 
     for endpoint in ALL:
-        if endpoint.body_type is not None:
+        if endpoint.body_type not in (None, bytes):
             fields = {field.encode_name for field in msgspec.structs.fields(endpoint.body_type)}
             assert fields == set(CASES[endpoint.name][2]), endpoint
 

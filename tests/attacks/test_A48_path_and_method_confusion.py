@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from api_cases import EVERYTHING_ON, People
+from bounce_reports import world_with_reports
 from rig import ServerProcess
 from threepid.api.endpoints import ALL
-from world import World
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"]
 # A path of each kind, its method, and what it answers to somebody who has no token.
@@ -174,7 +174,7 @@ def undated(answer: Answer) -> list[bytes]:
 
 @pytest.fixture
 def people(database_url: str, tmp_path: Path) -> Iterator[People]:
-    with World(database_url, tmp_path, **EVERYTHING_ON) as world:
+    with world_with_reports(database_url, tmp_path, **EVERYTHING_ON) as world:
         yield People(world)
 
 

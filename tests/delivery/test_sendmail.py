@@ -11,7 +11,9 @@ import pytest
 
 from mail_relay import PostOffice, Relay, Row
 from threepid.clock import HOUR, MINUTE
-from threepid.config import SendmailTransport
+from threepid.config import Email, SendmailTransport
+from threepid.delivery.email import Mailer
+from threepid.delivery.jobs.messages import mails
 from threepid.delivery.worker import Worker
 
 
@@ -55,6 +57,26 @@ def test_the_program_gets_the_sender_the_recipient_and_the_mail(database_url: st
             assert "\r" not in mail
             assert "\nTo: bob@example.com\n" in mail
             assert office.worker.tally.sent == {("email", "sendmail"): 1}
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("envelope_from", "otherwise"), [("", "noreply@example.org"), ("returned@example.net", "returned@example.net")]
+)
+def test_the_sender_is_the_address_to_which_the_mail_returns(
+    database_url: str, tmp_path: Path, envelope_from: str, otherwise: str
+) -> None:
+    async def run() -> None:
+        via = transport(tmp_path, envelope_from=envelope_from)
+        async with PostOffice(database_url, via) as office:
+            settings = Email(sender="Example <noreply@example.org>", via=(via,))
+            senders = {"order0": "bounces+order0.x@example.org", "order1": ""}
+            mailer = Mailer(settings, office.database, office.clock, lambda job_id: senders[job_id])
+            office.deliver_by(mails(mailer, office.renderer, office.clock))
+            for _ in senders:
+                assert (await one(office)).sent_at is not None
+            assert [arguments[2] for arguments, _ in given(tmp_path)] == ["bounces+order0.x@example.org", otherwise]
 
     asyncio.run(run())
 

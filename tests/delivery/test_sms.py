@@ -15,8 +15,9 @@ from sms_gateway import ENDLESS, Asked, Gateway, texting, unreachable
 from threepid.clock import HOUR, MINUTE, SECOND
 from threepid.config import ConfigError, ConsoleTransport, HttpTransport, Sms
 from threepid.delivery.errors import DeliveryError
+from threepid.delivery.gateways.http import HttpGateway
 from threepid.delivery.job import JobType
-from threepid.delivery.sms import HttpGateway, Texter
+from threepid.delivery.sms import Texter
 from threepid.storage.outbox import Order
 
 GERMAN = "+4915112345678"
@@ -95,13 +96,18 @@ def test_values_in_a_form_stay_values(tmp_path: Path, headers: dict[str, str]) -
 
 
 def test_values_in_a_url_stay_values(tmp_path: Path) -> None:
-    path = "/{to}/..%2F?text={text}&key={secret}&a=%20b+c"
+    path = "/{to}/..%2F?text={text}&key={secret}&a=%20b+c&digits={digits}"
     asked = asked_for(path=path, method="GET", body="", secret_file=secret_file(tmp_path))
     assert asked.method == "GET"
     assert (asked.body, asked.headers.get("content-type")) == ("", None)
     url = urlsplit(asked.target)
     assert unquote(url.path) == f"/send/{GERMAN}/../"
-    assert parse_qs(url.query, strict_parsing=True) == {"text": [NASTY], "key": ['s3cret&key="x"\\'], "a": [" b c"]}
+    assert parse_qs(url.query, strict_parsing=True) == {
+        "text": [NASTY],
+        "key": ['s3cret&key="x"\\'],
+        "a": [" b c"],
+        "digits": [GERMAN[1:]],
+    }
 
 
 def test_a_secret_stands_in_a_header_and_nowhere_else(tmp_path: Path) -> None:
@@ -153,6 +159,25 @@ def test_a_number_goes_to_the_first_gateway_that_takes_its_country(database_url:
                     assert await tried(office, number) is None
             numbers = [[json.loads(asked.body)["to"] for asked in one.asked] for one in (first, second, third)]
             assert numbers == [[FRENCH], [GERMAN], ["+12025550123"]]
+
+    asyncio.run(run())
+
+
+def test_gateways_that_name_the_country_come_before_those_for_all(database_url: str) -> None:
+    async def run() -> None:
+        async with Gateway("400 Bad Request") as general, Gateway("400 Bad Request") as first, Gateway() as second:
+            ways = [
+                general.transport(),
+                first.transport(countries=("DE", "AT")),
+                second.transport(countries=("DE",)),
+            ]
+            async with texting(database_url, *ways) as office:
+                assert await tried(office) is None
+                assert (len(general.asked), len(first.asked), len(second.asked)) == (0, 1, 1)
+                second.answer = "400 Bad Request"
+                error = await tried(office)
+                assert error == "; ".join(f"{one.name}: answered 400" for one in (first, second, general))
+                assert await tried(office, FRENCH) == f"{general.name}: answered 400"
 
     asyncio.run(run())
 

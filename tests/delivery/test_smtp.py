@@ -11,8 +11,10 @@ import pytest
 import uvloop
 
 from mail_relay import PostOffice, Relay, authority
-from threepid.config import ConfigError, SmtpTransport
+from threepid.config import ConfigError, Email, SmtpTransport
+from threepid.delivery.email import Mailer
 from threepid.delivery.errors import InDoubt, RelayDown
+from threepid.delivery.jobs.messages import mails
 from threepid.delivery.smtp import SmtpRelay
 from threepid.storage.outbox import Order
 
@@ -34,6 +36,32 @@ def test_a_mail_goes_to_the_stored_address_and_nobody_else(database_url: str) ->
             assert mail.recipients == ["TO:<bob@example.com>"]
             assert mail.message["Message-ID"] == "<order0@example.org>"
             assert relay.verbs == ["EHLO", "MAIL", "RCPT", "DATA", "QUIT"]
+            assert relay.lines[0] == b"EHLO example.org\r\n"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("envelope_from", "otherwise"), [("", "noreply@example.org"), ("returned@example.net", "returned@example.net")]
+)
+def test_a_mail_returns_to_its_own_address(database_url: str, envelope_from: str, otherwise: str) -> None:
+    """MAIL FROM names the mail; its headers do not change. A mail without such an address has that of the relay or of `from`."""
+
+    async def run() -> None:
+        async with Relay() as relay, PostOffice(database_url, relay.transport()) as office:
+            via = relay.transport(envelope_from=envelope_from)
+            settings = Email(sender="Example <noreply@example.org>", via=(via,))
+            senders = {"order0": "bounces+order0.x@example.org", "order1": ""}
+            mailer = Mailer(settings, office.database, office.clock, lambda job_id: senders[job_id])
+            office.deliver_by(mails(mailer, office.renderer, office.clock))
+            for _ in senders:
+                await office.order()
+                await office.worker.run_once()
+            assert [mail.sender for mail in relay.received] == [
+                "FROM:<bounces+order0.x@example.org>",
+                f"FROM:<{otherwise}>",
+            ]
+            assert {str(mail.message["From"]) for mail in relay.received} == {"Example <noreply@example.org>"}
             assert relay.lines[0] == b"EHLO example.org\r\n"
 
     asyncio.run(run())

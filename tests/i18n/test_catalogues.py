@@ -14,7 +14,23 @@ from threepid.i18n import catalogues
 
 LANGUAGES: Final = [language for language in catalogues.languages() if language != "en"]
 SAME_AS_ENGLISH: Final[dict[str, set[str]]] = {
+    "ar": {"HTML", "username"},
+    "cs": {"HTML"},
     "de": {"Code", "HTML", "Problem:", "Version %(version)s"},
+    "es": {"HTML"},
+    "fa": {"HTML"},
+    "fr": {"Code", "Contact", "HTML", "Version %(version)s"},
+    "he": {"HTML"},
+    "it": {"Account", "HTML", "Password", "Privacy"},
+    "ja": {"HTML"},
+    "ko": {"HTML"},
+    "nl": {"Account", "Code", "HTML"},
+    "pl": {"HTML", "Problem:"},
+    "pt-BR": {"HTML"},
+    "ru": {"HTML"},
+    "tr": {"HTML"},
+    "uk": {"HTML"},
+    "zh-Hans": {"HTML"},
 }
 """The sentences that are the same in a language as in English."""
 

@@ -1,5 +1,6 @@
 """Hashes of associations under peppers, and tallies of what was asked for, on each engine."""
 
+import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from functools import partial
@@ -15,12 +16,24 @@ from threepid.storage import associations, peppers, tallies
 from threepid.storage.associations import Association
 from threepid.storage.engine.database import StorageError, Tx
 from threepid.storage.engine.migrate import known_migrations, migrate
+from threepid.storage.engine.queries import Query
 from threepid.storage.engine.sqlite import connect
 from threepid.storage.tallies import Tally
 from world import World
 
 T = TypeVar("T")
 LATER = 2_000_000_000_000
+
+
+def statement(sqlite: str) -> Query:
+    return Query("test", sqlite, re.sub(r":(\w+)", r"%(\1)s", sqlite))
+
+
+TAKE = statement(
+    "INSERT INTO association_hashes (key, pepper, hash, mxid, not_after) VALUES (:key, :pepper, :hash, :mxid, :until)"
+)
+FREE = statement("DELETE FROM association_hashes WHERE key = :key")
+PLACE = statement("SELECT MAX(key) FROM association_hashes WHERE hash = :hash")
 
 
 def write(world: World, step: Callable[[Tx], T]) -> T:
@@ -121,43 +134,81 @@ def test_many_hashes_are_asked_for_in_one_statement(world: World, count: int) ->
     assert found(world, range(count), pepper) == ({"a0000": "@alice:example.org"} if count else {})
 
 
-def test_addresses_whose_hashes_begin_alike_are_all_found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def first_place(pepper: peppers.Pepper, number: int) -> int:
+    (key,) = peppers.keys(pepper.number, [lookup_hash(f"a{number:04}@example.com", "email", pepper.pepper)])
+    return key
+
+
+def take_place(world: World, pepper: peppers.Pepper, key: int) -> None:
+    """Put another hash at a place, as if it began alike."""
+    parameters = {"key": key, "pepper": pepper.number, "hash": f"{key:x}".rjust(43, "_"), "mxid": "@other:x"}
+    write(world, lambda tx: tx.run(TAKE, **parameters, until=LATER))
+
+
+def free_place(world: World, key: int) -> None:
+    write(world, lambda tx: tx.run(FREE, key=key))
+
+
+def place_of(world: World, pepper: peppers.Pepper, number: int) -> int:
+    hash_ = lookup_hash(f"a{number:04}@example.com", "email", pepper.pepper)
+    return int(write(world, lambda tx: tx.value(PLACE, hash=hash_))) - first_place(pepper, number)
+
+
+def test_an_address_is_found_though_other_hashes_begin_alike(world: World) -> None:
     (old,) = write(world, peppers.all_of)
-    monkeypatch.setattr(peppers, "keys", lambda number, hashes: [number * 100] * len(hashes))
-    four = {f"a{number:04}": f"@u{number}:x" for number in range(4)}
-    publish(world, *(association(number, f"@u{number}:x") for number in range(4)))
-    assert found(world, range(10), old) == four
+    for place in range(peppers.PLACES - 1):
+        take_place(world, old, first_place(old, 0) + place)
+    publish(world, association(0), association(1))
+    assert (place_of(world, old, 0), place_of(world, old, 1)) == (peppers.PLACES - 1, 0)
+    everybody = {"a0000": "@alice:example.org", "a0001": "@alice:example.org"}
+    assert found(world, range(5), old) == everybody
+    # The hash is rewritten and deleted where it stands, though its first place is free by now.
+    free_place(world, first_place(old, 0))
+    publish(world, association(0, "@bob:example.org"))
+    assert place_of(world, old, 0) == peppers.PLACES - 1
+    assert found(world, range(5), old) == {**everybody, "a0000": "@bob:example.org"}
+    write(world, lambda tx: associations.unbind(tx, "email", "a0000@example.com", "@bob:example.org"))
+    assert found(world, range(5), old) == {"a0001": "@alice:example.org"}
+    publish(world, association(0))
+    assert place_of(world, old, 0) == 0
+
+
+def test_an_address_whose_places_are_all_taken_is_not_bound(world: World) -> None:
+    (old,) = write(world, peppers.all_of)
+    for place in range(peppers.PLACES):
+        take_place(world, old, first_place(old, 0) + place)
     with pytest.raises(StorageError, match="all places of a hash are taken"):
-        publish(world, association(4))
-    assert write(world, lambda tx: peppers.insert(tx, "Another", 5))  # a rotation meets them in one batch
-    new = write(world, peppers.all_of)[1]
-    publish(world, association(2, "@early:x"))
-    assert write(world, lambda tx: peppers.fill(tx, new, 10)) == 4
-    assert found(world, range(10), new) == found(world, range(10), old) == {**four, "a0002": "@early:x"}
-    write(world, lambda tx: associations.unbind(tx, "email", "a0000@example.com", "@u0:x"))
-    # The first place is free now, the second is taken.
-    publish(world, association(3, "@again:x"), association(5, "@five:x"))
-    expected = {"a0001": "@u1:x", "a0002": "@early:x", "a0003": "@again:x", "a0005": "@five:x"}
-    assert found(world, range(10), new) == found(world, range(10), old) == expected
-    write(world, lambda tx: associations.unbind(tx, "email", "a0003@example.com", "@again:x"))
-    assert "a0003" not in found(world, range(10), old)
+        publish(world, association(0))
+    assert write(world, lambda tx: associations.get(tx, "email", "a0000@example.com", 2)) is None
 
 
-def test_a_rotation_gets_past_a_hash_that_stands_at_a_later_place_while_its_first_is_free(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rotation_passes_places_that_are_taken(world: World) -> None:
     (old,) = write(world, peppers.all_of)
-    publish(world, *(association(number, f"@u{number}:x") for number in range(3)))
-    monkeypatch.setattr(peppers, "keys", lambda number, hashes: [number * 100] * len(hashes))
+    publish(world, *(association(number, f"@u{number}:x") for number in range(4)))
     assert write(world, lambda tx: peppers.insert(tx, "Another", 5))
     new = write(world, peppers.all_of)[1]
-    publish(world, *(association(number, f"@new{number}:x") for number in range(3)))
-    write(world, lambda tx: associations.unbind(tx, "email", "a0000@example.com", "@new0:x"))
-    assert write(world, lambda tx: peppers.fill(tx, new, 10)) == 2
-    assert found(world, range(5), new) == {"a0001": "@new1:x", "a0002": "@new2:x"}
+    for number in (1, 2):
+        take_place(world, new, first_place(new, number))
+    publish(world, association(2, "@early:x"))  # bound while the pepper is being filled
+    assert write(world, lambda tx: peppers.fill(tx, new, 10)) == 4
+    four = {f"a{number:04}": f"@u{number}:x" for number in range(4)} | {"a0002": "@early:x"}
+    assert found(world, range(10), new) == found(world, range(10), old) == four
+    assert [place_of(world, new, number) for number in range(4)] == [0, 1, 1, 0]
+
+
+def test_a_rotation_gets_past_a_hash_that_stands_at_a_later_place_while_its_first_is_free(world: World) -> None:
+    (old,) = write(world, peppers.all_of)
+    publish(world, *(association(number, f"@u{number}:x") for number in range(3)))
+    assert write(world, lambda tx: peppers.insert(tx, "Another", 5))
+    new = write(world, peppers.all_of)[1]
+    take_place(world, new, first_place(new, 1))
+    publish(world, association(1, "@new:x"))
+    free_place(world, first_place(new, 1))
+    assert write(world, lambda tx: peppers.fill(tx, new, 10)) == 3
+    assert found(world, range(5), new) == {"a0000": "@u0:x", "a0001": "@new:x", "a0002": "@u2:x"}
     publish(world, association(1, "@again:x"))
-    assert found(world, range(5), new) == {"a0001": "@again:x", "a0002": "@new2:x"}
-    for number, mxid in ((1, "@again:x"), (2, "@new2:x")):
+    assert found(world, range(5), new) == {"a0000": "@u0:x", "a0001": "@again:x", "a0002": "@u2:x"}
+    for number, mxid in ((0, "@u0:x"), (1, "@again:x"), (2, "@u2:x")):
         address = f"a{number:04}@example.com"
         assert write(world, partial(associations.unbind, medium="email", canonical=address, mxid=mxid))
     assert found(world, range(5), new) == {}

@@ -9,6 +9,7 @@ import jinja2
 import pytest
 
 from captcha_provider import CaptchaProvider
+from threepid.delivery import configured
 from threepid.i18n.templates import translate
 from threepid.web import site
 from threepid.web.render import Templates
@@ -74,7 +75,11 @@ def test_every_route_and_each_of_its_errors_has_the_headers(everything: World) -
     world = everything
     routes = [
         route
-        for route in site.routes(world.server.services, Templates(world.server.context.config, "x"))
+        for route in site.routes(
+            world.server.services,
+            Templates(world.server.context.config, "x"),
+            configured.previews_of(world.server.context.config),
+        )
         if not route.template.startswith("/static/")
     ]
     assert len(routes) > 10

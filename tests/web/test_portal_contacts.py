@@ -1,10 +1,12 @@
 """The contacts of an account in the portal."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from threepid.clock import MINUTE
+from bounce_reports import complaint, jobs_to, notification, send, sender_of, suppressed, world_with_reports
+from threepid.clock import DAY, MINUTE
 from web.portal_browser import Browser
 from world import World
 
@@ -213,3 +215,35 @@ def test_where_changes_are_off_nothing_offers_them(database_url: str, tmp_path: 
         browser.submit({"form_token": token, "medium": "email", "address": ADDRESS}, "/account/contacts/add")
         assert browser.page.status == 403
         assert world.mails() == []
+
+
+@pytest.mark.parametrize(
+    ("report", "sentence"),
+    [
+        (notification, "Mails to this address have been coming back since"),
+        (complaint, "Mails to this address have been reported as spam since"),
+    ],
+)
+def test_a_contact_whose_mails_come_back_is_marked(
+    database_url: str, tmp_path: Path, report: Callable[[str], bytes], sentence: str
+) -> None:
+    with world_with_reports(database_url, tmp_path) as world:
+        token = world.register()
+        browser = Browser(world, "/account/contacts")
+        browser.sign_in()
+        for address in (ADDRESS, "other@example.com"):
+            add(browser, address)
+            browser.press("Continue", code=world.mail().code)
+            world.clock.advance(MINUTE)
+        browser.open("/account/contacts")
+        assert "since" not in browser.page.text
+        world.mails()
+        (*_, notice) = jobs_to(world, ADDRESS)  # about the other contact
+        send(world, report(sender_of(world, notice.id)))
+        assert len(suppressed(world)) == 1
+        world.clock.advance(90 * DAY)
+        browser = Browser(world, "/account/contacts")
+        browser.sign_in()
+        assert browser.page.text.count(sentence) == 1
+        assert f"{sentence} 15 January 2027. It gets no notices." in " ".join(browser.page.text.split())
+        assert world.contacts(token) == [ADDRESS, "other@example.com"]

@@ -156,6 +156,21 @@ class SignedCall(Call, frozen=True, kw_only=True):
         return SignedRequest(self.endpoint.method, self.uri, self.raw)
 
 
+class BounceCall(Call, frozen=True, kw_only=True):
+    """A call of the operator's mail server, with the secret for reports."""
+
+    auth: ClassVar[frozenset[Auth]] = frozenset({Auth.BOUNCE_SECRET})
+
+
+class HomeserverCall(Call, frozen=True, kw_only=True):
+    """A call of a homeserver that has proved that it shares our secret."""
+
+    auth: ClassVar[frozenset[Auth]] = frozenset({Auth.HOMESERVER})
+
+    takes_device_id: bool
+    """Does it want the device of a token beside its scope?"""
+
+
 class IdentityCall(Call, frozen=True, kw_only=True):
     """A call with an access token of the identity server."""
 

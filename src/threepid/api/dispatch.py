@@ -9,15 +9,18 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from threepid.api.call import Call, IdentityCall, MaybeUserCall, SignedCall, UserCall
+from threepid.api.call import BounceCall, Call, HomeserverCall, IdentityCall, MaybeUserCall, SignedCall, UserCall
 from threepid.domain.services import Services
 from threepid.http.authentication import bearer_token, identity_user, requester
 from threepid.http.exchange import Answer, Fallbacks, Handle, Headers, Request, Route
 from threepid.http.failures import as_error
 from threepid.http.parameters import parse_form, parse_parameters
+from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Accepts, Auth, Endpoint, Path
 from threepid.spec.errors import MatrixError
+from threepid.spec.oauth.errors import InvalidClient, in_oauth
+from threepid.spec.oauth.server import MANAGE
 from threepid.spec.strict_json import convert, parse_object, usable
 from threepid.spec.uia import AuthenticationRequiredError, Operation
 
@@ -51,6 +54,8 @@ _OF_AUTHENTICATION: Final = {
     Auth.OPTIONAL_ACCESS_TOKEN: (errors.UnknownToken,),
     Auth.IDENTITY_TOKEN: (errors.Unauthorized, errors.TermsNotSigned),
     Auth.OPTIONAL_SIGNATURE: (errors.Unauthorized,),
+    Auth.BOUNCE_SECRET: (errors.Unauthorized,),
+    Auth.HOMESERVER: (InvalidClient,),
 }
 
 _CALLS: Final[dict[Auth, type[Call]]] = {
@@ -59,6 +64,8 @@ _CALLS: Final[dict[Auth, type[Call]]] = {
     Auth.OPTIONAL_ACCESS_TOKEN: MaybeUserCall,
     Auth.IDENTITY_TOKEN: IdentityCall,
     Auth.OPTIONAL_SIGNATURE: SignedCall,
+    Auth.BOUNCE_SECRET: BounceCall,
+    Auth.HOMESERVER: HomeserverCall,
 }
 
 
@@ -97,6 +104,18 @@ def error_answer(error: MatrixError) -> Answer:
     return Answer(error.status, _encode(error.body()), headers=_HEADERS.replacing(error.headers()))
 
 
+def oauth_error_answer(error: MatrixError) -> Answer:
+    """The error response of OAuth 2.0. https://www.rfc-editor.org/rfc/rfc6749#section-5.2."""
+    status, body = in_oauth(error)
+    return Answer(status, _encode(body), headers=_HEADERS.replacing(error.headers()))
+
+
+def _on_account_pages(base: str) -> Text:
+    """What an app is told that may not do something: on which page its person can do it."""
+    pages = f"{base.rstrip('/')}{MANAGE}"
+    return Text("This app can't do that. Do it on the pages of your account: %(url)s", url=pages)
+
+
 FALLBACKS: Final = Fallbacks(
     not_found=lambda _request: error_answer(errors.Unrecognized()),
     # Without CORS headers, a browser reports an unknown endpoint to its app as a network failure.
@@ -107,6 +126,7 @@ FALLBACKS: Final = Fallbacks(
 
 
 _FORM: Final = "application/x-www-form-urlencoded"
+_SECRETS: Final = frozenset({Auth.BOUNCE_SECRET, Auth.HOMESERVER})
 _IDENTITY: Final = frozenset({"identity_v1", "identity_v2"})
 
 
@@ -120,8 +140,10 @@ class _Operation:
         self._strict = strict
         self._query_token = endpoint.query_token or path.family in services.context.config.server.query_token
         self._is_identity = path.family in _IDENTITY
-        of_uia = (AuthenticationRequiredError, errors.Forbidden) if endpoint.uia is not None else ()
-        self._expected = (*EVERYWHERE, *_OF_AUTHENTICATION[endpoint.auth], *of_uia, *endpoint.errors)
+        self._is_oauth = path.family == "oauth"
+        of_uia = (AuthenticationRequiredError,) if endpoint.uia is not None else ()
+        of_apps = () if endpoint.for_apps else (errors.Forbidden,)
+        self._expected = (*EVERYWHERE, *_OF_AUTHENTICATION[endpoint.auth], *of_uia, *of_apps, *endpoint.errors)
         self._call = _CALLS[endpoint.auth]
         self._takes_body = endpoint.method != "GET"
         self._needs_query = endpoint.query_type is not None or endpoint.accepts is Accepts.ANY
@@ -147,13 +169,16 @@ class _Operation:
         query = parse_parameters(request.query_string) if request.query_string else {}
         client = request.client
         caller = await self._caller(request, query, client)
-        raw = await self._body(request, query) if self._takes_body else {}
+        if endpoint.accepts is Accepts.MAIL:
+            arguments["body"], raw = await request.body(endpoint.max_body), {}
+        else:
+            raw = await self._body(request, query) if self._takes_body else {}
         if endpoint.uia is not None and raw.get("auth", raw) is None:
             del raw["auth"]  # some clients send `"auth": null` in their first request
         recalled = None
         if endpoint.uia is not None and raw.keys() == {"auth"}:
             raw, recalled = await self._recalled(raw, endpoint.uia)
-        if endpoint.body_type is not None:
+        if endpoint.body_type not in (None, bytes):
             arguments["body"] = convert(raw, endpoint.body_type, lax=endpoint.accepts is Accepts.ANY)
         if endpoint.query_type is not None:
             arguments["query"] = convert(query, endpoint.query_type, lax=True)
@@ -179,6 +204,8 @@ class _Operation:
             return {}
         if auth is Auth.OPTIONAL_SIGNATURE:
             return {"authorization": request.header("authorization"), "uri": request.target}
+        if auth in _SECRETS:
+            return self._secret_caller(request)
         token = bearer_token(request, query, in_query=self._query_token)
         if auth is Auth.IDENTITY_TOKEN:
             user_id = await identity_user(
@@ -187,11 +214,21 @@ class _Operation:
             return {"user_id": user_id, "token": token or ""}
         homeserver = self._services.require_homeserver()
         device = await requester(homeserver, token, required=auth is Auth.ACCESS_TOKEN)
+        if device is not None and not self.endpoint.for_apps and await homeserver.devices.is_app(device):
+            raise errors.Forbidden(_on_account_pages(self._services.context.config.server.public_base_url))
         if device is not None and homeserver.devices.unnoticed(device):
             homeserver.devices.notice(device, client=client, user_agent=request.header("user-agent") or "")
         if auth is Auth.ACCESS_TOKEN:
             return {"requester": device, "token": token or ""}
         return {"requester": device}
+
+    def _secret_caller(self, request: Request) -> dict[str, Any]:
+        secret = bearer_token(request, {}, in_query=False)
+        if self.endpoint.auth is Auth.BOUNCE_SECRET:
+            self._services.bounces.check_secret(secret)
+            return {}
+        self._services.require_oauth().introspection.require(secret)
+        return {"takes_device_id": request.header("x-mas-supports-device-id") == "1"}
 
     async def _body(self, request: Request, query: dict[str, str]) -> dict[str, Any]:
         endpoint = self.endpoint
@@ -200,6 +237,10 @@ class _Operation:
         # curl and others label JSON as a form by default; no form begins with a brace.
         is_form = content_type == _FORM and not body.lstrip().startswith(b"{")
         if endpoint.accepts is Accepts.FORM and is_form:
+            return parse_form(body)
+        if endpoint.accepts is Accepts.ONLY_FORM:
+            if content_type != _FORM:
+                raise errors.InvalidParam(Text("The form is malformed."))
             return parse_form(body)
         if endpoint.accepts is Accepts.ANY:
             if is_form:
@@ -232,4 +273,4 @@ class _Operation:
                 _log.warning("request_failed", endpoint=self.endpoint.name, status=error.status, cause=error.cause)
         elif error.cause:
             _log.debug("request_refused", endpoint=self.endpoint.name, errcode=error.errcode, cause=error.cause)
-        return error_answer(error)
+        return oauth_error_answer(error) if self._is_oauth else error_answer(error)

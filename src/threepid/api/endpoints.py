@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from threepid.api import federation, health
+from threepid.api import bounces, federation, health
 from threepid.api.client import (
     account_deactivation,
     administrative_contact,
@@ -26,6 +26,10 @@ from threepid.api.client import (
     whois,
 )
 from threepid.api.identity import associations, auth, invitation, legacy, lookup, ping, pubkey, terms, validation
+from threepid.api.oauth import introspection as oauth_introspection
+from threepid.api.oauth import metadata as oauth_metadata
+from threepid.api.oauth import registration as oauth_registration
+from threepid.api.oauth import tokens as oauth_tokens
 from threepid.config import Config
 from threepid.spec.endpoint import Endpoint, collect
 
@@ -63,15 +67,26 @@ IDENTITY: Final = collect(
     invitation.ENDPOINTS,
     legacy.ENDPOINTS,
 )
+OAUTH: Final = collect(
+    oauth_metadata.ENDPOINTS,
+    oauth_registration.ENDPOINTS,
+    oauth_tokens.ENDPOINTS,
+    oauth_introspection.ENDPOINTS,
+)
 OWN: Final = collect(health.ENDPOINTS, well_known.SUPPORT)
-ALL: Final = collect(ACCOUNTS, IDENTITY, OWN)
+BOUNCES: Final = collect(bounces.ENDPOINTS)
+ALL: Final = collect(ACCOUNTS, OAUTH, IDENTITY, OWN, BOUNCES)
 
 
 def served(config: Config) -> list[Endpoint]:
     """The endpoints that `config` enables."""
     endpoints = list(OWN)
+    if config.email is not None and config.email.bounce_secret_file:
+        endpoints += BOUNCES
     if config.accounts is not None:
         endpoints += ACCOUNTS
+        if config.oauth.enabled:
+            endpoints += OAUTH
     if config.identity is not None:
         v1 = config.identity.v1
         switches = {

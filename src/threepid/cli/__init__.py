@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 
 from threepid import __version__
-from threepid.cli import accounts, configuration, invites, keys, messages, outbox, peppers, registration_tokens, serving
+from threepid.cli import (
+    accounts,
+    bounces,
+    configuration,
+    invites,
+    keys,
+    messages,
+    outbox,
+    peppers,
+    registration_tokens,
+    serving,
+    suppressions,
+)
 from threepid.cli.common import err, out, sentence
 
 app = typer.Typer(
@@ -14,11 +26,13 @@ app = typer.Typer(
 )
 app.command()(serving.serve)
 app.command()(serving.migrate)
+app.command()(bounces.bounce)
 app.add_typer(configuration.app, name="config")
 app.add_typer(accounts.app, name="account")
 app.add_typer(registration_tokens.app, name="registration-token")
 app.add_typer(invites.app, name="invites")
 app.add_typer(outbox.app, name="outbox")
+app.add_typer(suppressions.app, name="suppressions")
 app.add_typer(messages.app, name="message")
 app.add_typer(keys.app, name="keys")
 app.add_typer(peppers.app, name="pepper")

@@ -42,12 +42,12 @@ def preview(
     for shown in previews(renderer, language or ["en"], message or names):
         if folder is None:
             out.rule(f"{shown.name}, {shown.language}")
-            out.print(f"Subject: {shown.mail.subject}\n\n{shown.mail.text}\nSMS: {shown.sms}\n", markup=False)
+            out.print(f"Subject: {shown.subject}\n\n{shown.text}\nSMS: {shown.sms}\n", markup=False)
             continue
         folder.mkdir(parents=True, exist_ok=True)
         place = folder / f"{shown.name}.{shown.language}"
-        place.with_name(f"{place.name}.txt").write_text(f"Subject: {shown.mail.subject}\n\n{shown.mail.text}")
-        place.with_name(f"{place.name}.html").write_text(shown.mail.html)
+        place.with_name(f"{place.name}.txt").write_text(f"Subject: {shown.subject}\n\n{shown.text}")
+        place.with_name(f"{place.name}.html").write_text(shown.html)
         place.with_name(f"{place.name}.sms").write_text(f"{shown.sms}\n")
     if folder is not None:
         out.print(f"wrote the messages into {folder}", markup=False)
@@ -79,9 +79,10 @@ def send_test(
         order = previewing.order_of_test(parsed.channel, parsed.address, context.clock, context.entropy)
         try:
             if settings.email is not None and medium == Email.medium:
-                return await Mailer(settings.email, context.database).deliver(
-                    order, previewing.mail_of_test(context.brand)
+                mailer = Mailer(
+                    settings.email, context.database, context.clock, server.services.bounces.envelope.sender
                 )
+                return await mailer.deliver(order, previewing.mail_of_test(context.brand))
             if settings.sms is not None and medium == Phone.medium:
                 return await Texter(settings.sms, context.clock).deliver(order, previewing.sms_of_test(context.brand))
         except DeliveryError as error:

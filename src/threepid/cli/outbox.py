@@ -12,7 +12,7 @@ app = typer.Typer(help="Show what waits to be sent, try it again, or drop it.", 
 _JobId = Annotated[
     str, typer.Argument(help="The ID from `outbox list`. Put `--` before an ID that begins with a dash.")
 ]
-_TIMES: Final = ("created_at", "due_at", "expires_at", "failed_at", "sent_at")
+_TIMES: Final = ("created_at", "due_at", "expires_at", "failed_at", "sent_at", "returned_at", "suppressed_since")
 
 
 @app.command("list")
@@ -60,7 +60,9 @@ def show(job_id: _JobId, config_file: ConfigFile = None, *, as_json: AsJson = Fa
     from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
 
     async def find(server: Server) -> dict[str, Any]:
-        return _shown(await server.services.queue.get(job_id))
+        job = await server.services.queue.get(job_id)
+        suppression = await server.services.suppressions.find(job.recipient) if job.channel == "email" else None
+        return {**_shown(job), "suppressed_since": suppression.first_at if suppression else None}
 
     job = with_server(load(config_file), find)
     if as_json:
@@ -167,4 +169,6 @@ def _shown(job: Any) -> dict[str, Any]:
         "failed_at": job.failed_at,
         "sent_at": job.sent_at,
         "last_error": job.last_error,
+        "returned_at": job.returned_at,
+        "returned_status": job.returned_status,
     }

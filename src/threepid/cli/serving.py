@@ -18,7 +18,7 @@ from threepid.cli.common import (
     with_key_errors,
 )
 from threepid.clock import Entropy
-from threepid.config import Config, MailboxTransport
+from threepid.config import Config, has_mailbox
 from threepid.output import secure_output
 
 
@@ -79,7 +79,7 @@ def _banner(settings: Config, *, development: bool) -> None:
         lines.append(f"  accounts          {base}/_matrix/client/versions")
     if settings.identity is not None:
         lines.append(f"  identity server   {base}/_matrix/identity/versions")
-    if settings.email is not None and any(isinstance(via, MailboxTransport) for via in settings.email.via):
+    if has_mailbox(settings):
         lines.append(f"  mailbox           {base}/mailbox/   (mails are shown here and not sent)")
     if development:
         lines += ["", f"  Data is in {settings.server.data_dir}/. Registration is open. Not for the internet."]

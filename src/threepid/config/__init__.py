@@ -1,18 +1,20 @@
 """The configuration: TOML and the environment, read into frozen Structs. Nothing else reads either of them."""
 
 from threepid.config.checks import check, warnings
-from threepid.config.derived import database_url, identity_name, listen_address, trusted_proxies
+from threepid.config.derived import database_url, has_mailbox, identity_name, listen_address, trusted_proxies
 from threepid.config.listen import Listen, UnixListen, tcp_address
 from threepid.config.load import Secret, development, load, read_lines, read_secret
 from threepid.config.problem import ConfigError, Problem
 from threepid.config.reference import all_settings, example, schema, transports
 from threepid.config.sections import Config
 from threepid.config.sections.accounts import Accounts, Captcha, Notice
+from threepid.config.sections.apprise import AppriseTransport
 from threepid.config.sections.database import Database, sqlite_file
 from threepid.config.sections.delivery import Email, Sms
 from threepid.config.sections.gateways import ConsoleTransport, HttpTransport, SmsTransport
 from threepid.config.sections.identity import Identity, IdentityV1
 from threepid.config.sections.limits import Limit, Limits
+from threepid.config.sections.oauth import OAuth
 from threepid.config.sections.outbound import Outbound
 from threepid.config.sections.policy import Policy
 from threepid.config.sections.relays import (
@@ -28,6 +30,7 @@ from threepid.config.sections.web import Web
 
 __all__ = [
     "Accounts",
+    "AppriseTransport",
     "Captcha",
     "Config",
     "ConfigError",
@@ -44,6 +47,7 @@ __all__ = [
     "Listen",
     "MailboxTransport",
     "Notice",
+    "OAuth",
     "Outbound",
     "Policy",
     "Problem",
@@ -63,6 +67,7 @@ __all__ = [
     "database_url",
     "development",
     "example",
+    "has_mailbox",
     "identity_name",
     "listen_address",
     "load",

@@ -7,6 +7,7 @@ from threepid.config.listen import Listen, UnixListen
 from threepid.config.problem import ConfigError
 from threepid.config.sections import Config
 from threepid.config.sections.database import url_of
+from threepid.config.sections.relays import MailboxTransport
 from threepid.config.sections.server import listener
 
 
@@ -22,6 +23,11 @@ def identity_name(config: Config) -> str:
     """The name of the identity server, which clients send as `id_server`."""
     given = config.identity.name if config.identity else ""
     return given or urlsplit(config.server.public_base_url).netloc
+
+
+def has_mailbox(config: Config) -> bool:
+    """Does the server keep mails in the development mailbox?"""
+    return config.email is not None and any(isinstance(via, MailboxTransport) for via in config.email.via)
 
 
 def database_url(config: Config) -> str:

@@ -2,6 +2,7 @@
 
 import email.errors
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
@@ -88,11 +89,22 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 class Mailer:
     """Builds mails and sends each through the first relay that accepts it."""
 
-    def __init__(self, settings: Email, database: Database, clock: Clock | None = None) -> None:
-        """Use the relays of the configuration in their order. Raises ConfigError for an unreadable password file."""
+    def __init__(
+        self,
+        settings: Email,
+        database: Database,
+        clock: Clock | None = None,
+        envelope_sender: Callable[[str], str] = lambda _job_id: "",
+    ) -> None:
+        """Use the relays of the configuration in their order. Raises ConfigError for an unreadable password file.
+
+        `envelope_sender` gives the address to which a job's mail returns, or '' for the relay's `envelope_from`, if it has one,
+        or else that of the `From` header.
+        """
         self._sender = _sender(settings.sender)
         self._from = _POLICY.header_factory("From", self._sender)
-        self._relays = Relays([_transport(via, self._sender, database) for via in settings.via], clock or Clock())
+        transports = [_transport(via, self._sender, database, envelope_sender) for via in settings.via]
+        self._relays = Relays(transports, clock or Clock())
 
     async def deliver(self, order: Order, rendered: Rendered) -> Receipt:
         """Send one mail; returns which relay took it. Raises DeliveryError with the cause at each relay tried.
@@ -180,11 +192,13 @@ def _plain(text: str) -> str:
     return text.replace("=?", "= ?")
 
 
-def _transport(via: EmailTransport, sender: Address, database: Database) -> Transport:
+def _transport(
+    via: EmailTransport, sender: Address, database: Database, envelope_sender: Callable[[str], str]
+) -> Transport:
     if isinstance(via, SmtpTransport):
-        return SmtpRelay(via, sender.addr_spec)
+        return SmtpRelay(via, sender.addr_spec, envelope_sender)
     if isinstance(via, SendmailTransport):
-        return Sendmail(via, sender.addr_spec)
+        return Sendmail(via, sender.addr_spec, envelope_sender)
     if isinstance(via, FileTransport):
         return MailFolder(Path(via.directory))
     if isinstance(via, MailboxTransport):

@@ -38,16 +38,23 @@ class MailFolder:
 
 
 class DevelopmentMailbox:
-    """Keeps mails in the database, for the page `/mailbox/`."""
+    """Keeps mails, and SMS of the console, in the database for the page `/mailbox/`."""
 
     def __init__(self, database: Database) -> None:
-        """Keep mails in `database`."""
+        """Keep messages in `database`."""
         self.name = "mailbox"
         self._database = database
 
     async def send(self, order: Order, message: EmailMessage) -> None:
         """Keep one mail. Raises RelayDown."""
-        mail = mailbox.Mail(order.id, order.recipient, order.created_at, message.as_bytes())
+        await self._store(order, message.as_bytes())
+
+    async def keep_sms(self, order: Order, text: str) -> None:
+        """Keep one SMS. Raises RelayDown."""
+        await self._store(order, text.encode())
+
+    async def _store(self, order: Order, message: bytes) -> None:
+        mail = mailbox.Mail(order.id, order.recipient, order.created_at, message)
         try:
             await self._database.write(lambda tx: mailbox.store(tx, mail))
         except StorageError as error:

@@ -5,25 +5,17 @@ from html import escape
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from threepid.clock import HOUR, Clock, Entropy
 from threepid.delivery.render import Rendered, Renderer
+from threepid.delivery.segments import segments
 from threepid.domain import messages
 from threepid.domain.addresses import Email
+from threepid.domain.mailbox import Preview
 from threepid.domain.messages import Message
 from threepid.storage.outbox import Order
 
 TEST: Final = "test"
-
-
-class Preview(Struct, frozen=True):
-    """A message in one language, as a mail and as an SMS."""
-
-    name: str
-    language: str
-    mail: Rendered
-    sms: str
 
 
 def previews(renderer: Renderer, languages: list[str], names: list[str]) -> Iterator[Preview]:
@@ -32,7 +24,16 @@ def previews(renderer: Renderer, languages: list[str], names: list[str]) -> Iter
         if example.template in names:
             for language in languages:
                 order = _order(example, language)
-                yield Preview(example.template, language, renderer.mail(order), renderer.text(order))
+                mail, sms = renderer.mail(order), renderer.text(order)
+                yield Preview(
+                    name=example.template,
+                    language=language,
+                    subject=mail.subject,
+                    text=mail.text,
+                    html=mail.html,
+                    sms=sms,
+                    segments=segments(sms),
+                )
 
 
 def order_of_test(channel: str, recipient: str, clock: Clock, entropy: Entropy) -> Order:

@@ -1,6 +1,7 @@
 """Hands mails to a program like sendmail on this machine."""
 
 import asyncio
+from collections.abc import Callable
 from email.message import EmailMessage
 from typing import Final
 
@@ -27,18 +28,22 @@ _DOUBT: Final = 2 * MINUTE
 class Sendmail:
     """One program that takes a mail on its standard input."""
 
-    def __init__(self, settings: SendmailTransport, sender: str) -> None:
-        """Send as `sender`, unless the settings have an `envelope_from`."""
+    def __init__(
+        self, settings: SendmailTransport, sender: str, envelope_sender: Callable[[str], str] = lambda _job_id: ""
+    ) -> None:
+        """Send as `envelope_sender` of a job's ID; if that is '', as `envelope_from` of the settings, or else as `sender`."""
         self.name = "sendmail"
         self._settings = settings
         self._sender = settings.envelope_from or sender
+        self._envelope_sender = envelope_sender
 
     async def send(self, order: Order, message: EmailMessage) -> None:
         """Run the program for one mail. Raises DeliveryError.
 
         A program that is killed may have passed the mail on already.
         """
-        command = (*self._settings.command, "-f", self._sender, "--", order.recipient)
+        sender = self._envelope_sender(order.id) or self._sender
+        command = (*self._settings.command, "-f", sender, "--", order.recipient)
         content = message.as_bytes().replace(b"\r\n", b"\n")  # programs expect the line ends of this system
         try:
             async with handed_over(self._settings.timeout):

@@ -6,6 +6,7 @@ https://www.rfc-editor.org/rfc/rfc5321, https://www.rfc-editor.org/rfc/rfc3207
 import asyncio
 import re
 import ssl
+from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Final, NoReturn, cast
@@ -39,14 +40,17 @@ _DOTS: Final = re.compile(rb"^\.", re.MULTILINE)
 class SmtpRelay:
     """One relay."""
 
-    def __init__(self, settings: SmtpTransport, sender: str) -> None:
-        """Send as `sender`, unless the settings have an `envelope_from`.
+    def __init__(
+        self, settings: SmtpTransport, sender: str, envelope_sender: Callable[[str], str] = lambda _job_id: ""
+    ) -> None:
+        """Send as `envelope_sender` of a job's ID; if that is '', as `envelope_from` of the settings, or else as `sender`.
 
         Reads the password now, to find a missing file at the start. Raises ConfigError.
         """
         self.name = f"{settings.host}:{settings.port}"
         self._settings = settings
         self._sender = settings.envelope_from or sender
+        self._envelope_sender = envelope_sender
         # The default needs no DNS lookup, which could hang, and reveals nothing about this machine.
         self._helo_name = settings.helo_name or sender.rpartition("@")[2]
         self._password = read_secret(Path(settings.password_file)) if settings.password_file else None
@@ -68,7 +72,7 @@ class SmtpRelay:
         try:
             async with asyncio.timeout(self._settings.timeout):
                 client = await self._begin(talk)
-                await self._envelope(client, order.recipient, talk)
+                await self._envelope(client, order, talk)
                 talk.after = _DOUBT
                 await _start_content(client)
             async with handed_over(self._settings.answer_timeout):
@@ -130,9 +134,9 @@ class SmtpRelay:
             tokens.forget(token)
             raise
 
-    async def _envelope(self, client: aiosmtplib.SMTP, recipient: str, talk: "_Talk") -> None:
+    async def _envelope(self, client: aiosmtplib.SMTP, order: Order, talk: "_Talk") -> None:
         try:
-            await client.mail(self._sender)
+            await client.mail(self._envelope_sender(order.id) or self._sender)
         except aiosmtplib.SMTPSenderRefused as error:
             text = f"the sender was refused: {_answer(error)}"
             if error.code in _PERMANENT:
@@ -140,7 +144,7 @@ class SmtpRelay:
             raise RelayDown(text, retry=True, cause=Cause.DEFERRED) from None
         talk.rest = 0  # from here on, a timeout is blamed on the recipient's domain
         try:
-            await client.rcpt(recipient)
+            await client.rcpt(order.recipient)
         except aiosmtplib.SMTPRecipientRefused as error:
             raise _refused("the recipient", error) from None
 

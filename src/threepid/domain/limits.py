@@ -220,9 +220,24 @@ def take_identity_token(tx: Tx, context: Context, *, user_id: str) -> None:
     _take(tx, context, [_Counted(f"identity token of {user_id}", context.config.limits.identity_tokens_of_user)])
 
 
+def take_bounce(tx: Tx, context: Context, *, client: str) -> None:
+    """Count a report about a mail that a caller at `client` sends. Raises LimitExceeded."""
+    _take(tx, context, _from_networks("bounce", client, context.config.limits.bounces_from_client, wide=False))
+
+
 def take_registration(tx: Tx, context: Context, *, client: str) -> None:
     """Count an account that a caller at `client` registers. Raises LimitExceeded."""
     _take(tx, context, _from_networks("registration", client, context.config.limits.registration_from_client))
+
+
+def take_app(tx: Tx, context: Context, *, client: str) -> None:
+    """Count an OAuth 2.0 app that a caller at `client` registers. Raises LimitExceeded."""
+    _take(tx, context, _from_networks("app", client, context.config.limits.oauth_from_client))
+
+
+def take_device_code(tx: Tx, context: Context, *, client: str) -> None:
+    """Count a device at `client` that asks for a code. Raises LimitExceeded."""
+    _take(tx, context, _from_networks("device code", client, context.config.limits.oauth_from_client))
 
 
 def take_authentication(tx: Tx, context: Context, *, client: str, account: str | None = None) -> None:

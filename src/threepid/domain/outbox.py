@@ -15,6 +15,7 @@ from threepid.config import Config
 from threepid.config.sections.delivery import gateway_of
 from threepid.domain.addresses import Email, InvalidAddress, Phone, parse_phone
 from threepid.domain.context import Context
+from threepid.domain.suppressions import holds_back
 from threepid.i18n.catalogues import DEFAULT_LANGUAGE
 from threepid.storage import outbox
 from threepid.storage.engine.database import Tx
@@ -22,6 +23,8 @@ from threepid.storage.engine.database import Tx
 _CROWD_BITS: Final = 48
 """Prefix length by which IPv6 callers share a place: many customers have a whole /48, and sharing causes little delay."""
 _HASH_DIGITS: Final = 32
+_HELD_BACK: Final = "not sent: earlier mails to this address came back, or were reported as spam"
+"""What operators read of a job that is recorded and not sent."""
 
 
 class Urgency(IntEnum):
@@ -67,8 +70,16 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 def put(tx: Tx, context: Context, job: Job, *, now: int) -> str:
-    """Put `job` into the outbox, in the transaction of the change that causes it. Returns the row's ID."""
+    """Put `job` into the outbox, in the transaction of the change that causes it. Returns the row's ID.
+
+    A mail to an address from which mails come back is recorded as failed and not sent. That takes the same time, because the
+    caller of an endpoint must not learn of it.
+    """
     order_id = context.entropy.id(now)
+    address = job.recipient.address
+    held_back = job.channel == Email.channel and holds_back(
+        tx, context, address, is_code=job.urgency is Urgency.CODE, now=now
+    )
     outbox.insert(
         tx,
         order_id=order_id,
@@ -83,6 +94,7 @@ def put(tx: Tx, context: Context, job: Job, *, now: int) -> str:
         destination=destination(context.config, job.channel, job.recipient.address),
         caller=_hash(context, job.caller),
         urgency=job.urgency,
+        held_back=_HELD_BACK if held_back else "",
     )
     return order_id
 

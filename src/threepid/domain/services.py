@@ -17,6 +17,7 @@ from threepid.domain.authentication.registration_tokens import RegistrationToken
 from threepid.domain.authentication.stages import Stages
 from threepid.domain.authentication.uia import Uia
 from threepid.domain.authentication.web_sessions import WebSessions
+from threepid.domain.bounces.intake import Bounces
 from threepid.domain.contacts.bindings import Bindings
 from threepid.domain.contacts.portal import PortalContacts
 from threepid.domain.contacts.threepids import Threepids
@@ -33,9 +34,16 @@ from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import Registration
 from threepid.domain.lifecycle.sessions import Sessions
 from threepid.domain.lifecycle.sign_ups import SignUps
+from threepid.domain.oauth.clients import Clients
+from threepid.domain.oauth.consent import Consents
+from threepid.domain.oauth.device_grants import DeviceGrants
+from threepid.domain.oauth.introspection import Introspection
+from threepid.domain.oauth.sessions import AppSessions
+from threepid.domain.oauth.tokens import AppTokens
 from threepid.domain.queue import Queue
 from threepid.domain.secrets.keys import Keyring
 from threepid.domain.secrets.passwords import Hasher, Passwords
+from threepid.domain.suppressions import Suppressions
 from threepid.domain.validation.sessions import Validation
 from threepid.remote.captcha import Captcha
 from threepid.remote.discovery import Discovery
@@ -44,6 +52,16 @@ from threepid.remote.guard import Guard
 from threepid.remote.identity import IdentityClient
 from threepid.remote.names import Names
 from threepid.spec.errors import Unrecognized
+
+
+class OAuth(Struct, frozen=True, kw_only=True):
+    """The OAuth 2.0 API of the homeserver."""
+
+    clients: Clients
+    consents: Consents
+    device_grants: DeviceGrants
+    introspection: Introspection
+    tokens: AppTokens
 
 
 class Homeserver(Struct, frozen=True, kw_only=True):
@@ -59,6 +77,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     languages: Languages
     logins: Logins
     notices: Notices
+    oauth: OAuth | None
     passwords: Passwords
     portal_contacts: PortalContacts
     profiles: Profiles
@@ -87,9 +106,11 @@ class Services(Struct, frozen=True, kw_only=True):
     """The services that handlers, pages, jobs and commands use."""
 
     context: Context
+    bounces: Bounces
     health: Health
     keyring: Keyring
     queue: Queue
+    suppressions: Suppressions
     validation: Validation
     homeserver: Homeserver | None
     identity: IdentityServer | None
@@ -100,6 +121,12 @@ class Services(Struct, frozen=True, kw_only=True):
             raise Unrecognized
         return self.homeserver
 
+    def require_oauth(self) -> OAuth:
+        """The OAuth 2.0 API. Raises Unrecognized if the configuration has not turned it on."""
+        if (found := self.require_homeserver().oauth) is None:
+            raise Unrecognized
+        return found
+
     def require_identity(self) -> IdentityServer:
         """The identity server. Raises Unrecognized if the configuration has no `[identity]`."""
         if self.identity is None:
@@ -108,9 +135,17 @@ class Services(Struct, frozen=True, kw_only=True):
 
 
 def build(
-    context: Context, keyring: Keyring, *, wake_delivery: Callable[[], None], hasher: Hasher | None = None
+    context: Context,
+    keyring: Keyring,
+    *,
+    wake_delivery: Callable[[], None],
+    hasher: Hasher | None = None,
+    introspection_secret: str = "",
 ) -> Services:
-    """Build the configured servers. `wake_delivery` tells the delivery that the outbox has an urgent job."""
+    """Build the configured servers. `wake_delivery` tells the delivery that the outbox has an urgent job.
+
+    `introspection_secret` is what a homeserver that trusts our tokens must prove to know; '' if there is none.
+    """
     names = Names(context.config.outbound.nameservers)
     guard = Guard(context.config.outbound, names)
     validation = Validation(context, wake_delivery)
@@ -123,13 +158,23 @@ def build(
     if context.config.accounts is not None:
         associations, terms = (identity.associations, identity.terms) if identity else (None, None)
         homeserver = _homeserver(
-            context, context.config.accounts, keyring, validation, guard, associations, terms, hasher or Hasher()
+            context,
+            context.config.accounts,
+            keyring,
+            validation,
+            guard,
+            associations,
+            terms,
+            hasher or Hasher(),
+            introspection_secret,
         )
     return Services(
         context=context,
+        bounces=Bounces(context),
         health=Health(context),
         keyring=keyring,
         queue=Queue(context),
+        suppressions=Suppressions(context),
         validation=validation,
         homeserver=homeserver,
         identity=identity,
@@ -145,6 +190,7 @@ def _homeserver(
     associations: Associations | None,
     terms: Terms | None,
     hasher: Hasher,
+    introspection_secret: str,
 ) -> Homeserver:
     """The homeserver of `[accounts]`. `associations` and `terms` are our own identity server's, if there is one."""
     passwords = Passwords(context.clock, context.config.policy, hasher)
@@ -179,6 +225,7 @@ def _homeserver(
         languages=Languages(context),
         logins=logins,
         notices=notices,
+        oauth=_oauth(context, devices, notices, introspection_secret) if context.config.oauth.enabled else None,
         passwords=passwords,
         portal_contacts=PortalContacts(context, validation, threepids, bindings, associations, terms),
         profiles=profiles,
@@ -191,6 +238,18 @@ def _homeserver(
         uia=uia,
         waiting=Waiting(context, devices),
         web_sessions=web_sessions,
+    )
+
+
+def _oauth(context: Context, devices: Devices, notices: Notices, introspection_secret: str) -> OAuth:
+    """The OAuth 2.0 API of `[oauth]`."""
+    sessions = AppSessions(context, devices, notices)
+    return OAuth(
+        clients=Clients(context),
+        consents=Consents(context),
+        device_grants=DeviceGrants(context, sessions),
+        introspection=Introspection(context, devices, introspection_secret),
+        tokens=AppTokens(context, devices, sessions, notices),
     )
 
 

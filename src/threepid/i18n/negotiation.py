@@ -1,6 +1,7 @@
 """Language negotiation by the Accept-Language header. https://www.rfc-editor.org/rfc/rfc9110#name-accept-language."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from threepid.i18n.catalogues import DEFAULT_LANGUAGE
@@ -31,8 +32,7 @@ def wanted(header: str | None) -> tuple[str, ...]:
 
 def best(wishes: Iterable[str], available: Sequence[str]) -> str:
     """The tag in `available` (not empty) that fits the first wish that any tag fits; else English, else the first tag."""
-    by_tag = {tag.lower(): tag for tag in reversed(available)}
-    by_language = {tag.lower().partition("-")[0]: tag for tag in reversed(available)}
+    by_tag, by_language = _index(tuple(available))
     for wish in (*wishes, DEFAULT_LANGUAGE):
         known = [_SAME.get(tag, tag) for tag in _widening(wish.lower())]
         found = next(filter(None, map(by_tag.get, known)), None) or by_language.get(known[-1])
@@ -46,6 +46,15 @@ def country(wishes: Iterable[str], available: Iterable[str]) -> str | None:
     codes = set(available)
     named = (part.upper() for wish in wishes for part in wish.split("-")[1:])
     return next((code for code in named if code in codes), None)
+
+
+@lru_cache(maxsize=16)
+def _index(available: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
+    """The tags by tag and by language; of two of the same language, the first."""
+    return (
+        {tag.lower(): tag for tag in reversed(available)},
+        {tag.lower().partition("-")[0]: tag for tag in reversed(available)},
+    )
 
 
 def _widening(tag: str) -> list[str]:

@@ -33,6 +33,8 @@ class Auth(Enum):
     OPTIONAL_ACCESS_TOKEN = "optional access token"  # noqa: S105 - likewise
     IDENTITY_TOKEN = "identity token"  # noqa: S105 - likewise
     OPTIONAL_SIGNATURE = "optional server signature"
+    BOUNCE_SECRET = "secret of email.bounce_secret_file"  # noqa: S105 - likewise
+    HOMESERVER = "secret shared with the homeserver"
 
 
 class Accepts(Enum):
@@ -41,8 +43,12 @@ class Accepts(Enum):
     JSON = "json"
     FORM = "json or urlencoded"
     """The encodings of Identity Service API v2 endpoints whose drafts accepted forms."""
+    ONLY_FORM = "urlencoded"
+    """The encoding of OAuth 2.0 endpoints. https://www.rfc-editor.org/rfc/rfc6749#appendix-B."""
     ANY = "json, urlencoded or query"
     """The encodings of the Identity Service API v1."""
+    MAIL = "message/rfc822"
+    """A mail as it is, whatever its Content-Type says. The handler's `body` is `bytes`."""
 
 
 class Path(Struct, frozen=True):
@@ -69,6 +75,11 @@ def identity_v1(path: str) -> tuple[Path, ...]:
     return (Path("identity_v1", f"/_matrix/identity/api/v1{path}"),)
 
 
+def oauth(path: str) -> tuple[Path, ...]:
+    """The path of an endpoint of OAuth 2.0 outside the Matrix API, whose errors are those of OAuth."""
+    return (Path("oauth", path),)
+
+
 def other(*paths: str) -> tuple[Path, ...]:
     """Paths outside the versioned families, given whole."""
     return tuple(Path("other", path) for path in paths)
@@ -93,6 +104,7 @@ class Endpoint:
         deprecated: bool,
         max_body: int,
         switch: str | None,
+        for_apps: bool,
     ) -> None:
         """Read the types of the call, body, query and answer from the handler's annotations."""
         self.method = method
@@ -108,6 +120,7 @@ class Endpoint:
         self.deprecated = deprecated
         self.max_body = max_body
         self.switch = switch
+        self.for_apps = for_apps and uia is None
         self.name = handler.__name__
         self.doc = inspect.getdoc(handler) or ""
         hints = typing.get_type_hints(handler, include_extras=True)
@@ -117,7 +130,7 @@ class Endpoint:
         self.query_type: Any = hints.pop("query", None)
         self.variable_types: dict[str, Any] = hints
         _refuse_contradictions(self)
-        body_fields = () if self.body_type is None else msgspec.structs.fields(self.body_type)
+        body_fields = () if self.body_type in (None, bytes) else msgspec.structs.fields(self.body_type)
         self.body_names = frozenset(field.encode_name for field in body_fields)
         """The members of the body that the endpoint uses."""
 
@@ -140,6 +153,7 @@ def endpoint(
     deprecated: bool = False,
     max_body: int = 65_536,
     switch: str | None = None,
+    for_apps: bool = True,
 ) -> Callable[[Handler], Endpoint]:
     """Declare that the decorated coroutine function answers `method` on `paths`.
 
@@ -147,6 +161,7 @@ def endpoint(
     `errors` are those that it may raise besides the errors that every endpoint may raise. `uia` is the operation for which it
     requires User-Interactive Authentication. `before_terms` allows users who have not accepted the terms. `query_token` accepts
     the token in the query, whatever `server.query_token` says. `max_body` is in bytes. `switch` is the setting that enables it.
+    Without `for_apps`, and with `uia`, tokens of the OAuth 2.0 API are rejected: their people use the account pages.
     """
 
     def declare(handler: Handler) -> Endpoint:
@@ -164,6 +179,7 @@ def endpoint(
             deprecated=deprecated,
             max_body=max_body,
             switch=switch,
+            for_apps=for_apps,
         )
 
     return declare
@@ -189,7 +205,7 @@ def _refuse_contradictions(declared: Endpoint) -> None:
         (declared.body_type is not None and declared.method == "GET", "a GET has no body"),
         (declared.uia is not None and declared.body_type is None, "it uses UIA but takes no body"),
         (
-            declared.query_token and declared.auth in (Auth.NONE, Auth.OPTIONAL_SIGNATURE),
+            declared.query_token and declared.auth in (Auth.NONE, Auth.OPTIONAL_SIGNATURE, Auth.HOMESERVER),
             "it takes a token from the query but none from a header",
         ),
     ):
@@ -206,8 +222,12 @@ def _refuse_contradictions(declared: Endpoint) -> None:
         raise BadDeclarationError(
             f"{declared.handler.__qualname__}: its `call` does not come from {declared.auth.value} authentication"
         )
+    if (declared.body_type is bytes) != (declared.accepts is Accepts.MAIL):
+        raise BadDeclarationError(f"{declared.handler.__qualname__}: a mail is `bytes`, and nothing else is")
     for name in ("body_type", "query_type"):
         type_ = getattr(declared, name)
+        if type_ is bytes:
+            continue
         if type_ is not None and not (isinstance(type_, type) and issubclass(type_, Struct)):
             raise BadDeclarationError(f"{declared.handler.__qualname__}: {name} is not a Struct")
     if declared.uia is not None and "auth" not in {field.name for field in msgspec.structs.fields(declared.body_type)}:

@@ -73,3 +73,13 @@ def hold_password(tx: Tx, user_id: str, password_hash: str) -> bool:
 def deactivate(tx: Tx, user_id: str, now: int) -> bool:
     """Deactivate the account; False if it was deactivated before."""
     return tx.run(_sql.deactivate, AT_MOST_ONE, user_id=user_id, now=now) == 1
+
+
+def is_admin(tx: Tx, user_id: str) -> bool:
+    """May the account ask for access to the administration of the homeserver?"""
+    return tx.value(_sql.admin_at, user_id=user_id) is not None
+
+
+def set_admin(tx: Tx, user_id: str, admin_at: int | None) -> bool:
+    """Make an active account an administrator's, or with None an ordinary one; False if there is no such account."""
+    return tx.run(_sql.set_admin, AT_MOST_ONE, user_id=user_id, admin_at=admin_at) == 1

@@ -61,10 +61,10 @@ def of_user(tx: Tx, mxid: str) -> list[Association]:
 def unbind_all(tx: Tx, mxid: str) -> list[Address]:
     """Delete all associations with `mxid` and return their addresses."""
     held = peppers.hold(tx)
-    withdrawn = tx.rows(_sql.unbind_all, Address, mxid=mxid)
-    for address in withdrawn:
+    unbound = tx.rows(_sql.unbind_all, Address, mxid=mxid)
+    for address in unbound:
         peppers.erase_hashes(tx, held, address.medium, address.canonical)
-    return withdrawn
+    return unbound
 
 
 def count(tx: Tx) -> int:

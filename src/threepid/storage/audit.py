@@ -23,7 +23,7 @@ class Entry(Struct, frozen=True):
 
 def append(tx: Tx, entry: Entry) -> None:
     """Append an entry."""
-    tx.run(_sql.insert, **_parameters(entry))
+    tx.insert(_sql.insert, **_parameters(entry))
 
 
 def append_bounded(tx: Tx, entry: Entry, *, since: int, at_most: int) -> None:

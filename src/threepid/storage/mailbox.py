@@ -1,4 +1,4 @@
-"""The development mailbox: mails that the server would have sent."""
+"""The development mailbox: mails and SMS that the server would have sent."""
 
 from typing import Final
 
@@ -12,12 +12,17 @@ KEPT: Final = 200
 
 
 class Mail(Struct, frozen=True):
-    """A mail as bytes; `received_at` is in milliseconds."""
+    """A mail as bytes, or the UTF-8 text of an SMS; `received_at` is in milliseconds."""
 
     id: str
     recipient: str
     received_at: int
     message: bytes
+
+    @property
+    def is_sms(self) -> bool:
+        """Is the recipient a phone number?"""
+        return "@" not in self.recipient
 
 
 def store(tx: Tx, mail: Mail) -> None:

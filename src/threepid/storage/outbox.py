@@ -87,6 +87,9 @@ class Listed(Struct, frozen=True):
     failed_at: int | None
     sent_at: int | None
     last_error: str | None
+    returned_at: int | None = None
+    """When a report about the mail counted: it came back, or its recipient complained."""
+    returned_status: str | None = None
 
 
 class _Id(Struct, frozen=True):
@@ -112,20 +115,21 @@ def insert(
     destination: str = "",
     caller: str = "",
     urgency: int = 0,
+    held_back: str = "",
 ) -> None:
     """Put a job into the outbox.
 
     `destination` is what can be slow or unreachable as a whole. Jobs of one `caller` (a hash) stand one behind the other.
-    A smaller `urgency` goes first.
+    A smaller `urgency` goes first. A job that is `held_back` for a reason is never sent: it has failed from the start.
     """
-    tx.run(
+    tx.insert(
         _sql.insert,
         order_id=order_id,
         channel=channel,
         recipient=recipient,
         language=language,
         template=template,
-        params=params,
+        params="" if held_back else params,
         created_at=created_at,
         due_at=due_at,
         expires_at=expires_at,
@@ -133,6 +137,7 @@ def insert(
         caller=caller,
         urgency=urgency,
         step=STEP,
+        held_back=held_back,
     )
 
 
@@ -249,9 +254,9 @@ def drop_expired(tx: Tx, now: int) -> list[str]:
     return [row.channel for row in tx.rows(_sql.drop_expired, _Channel, now=now)]
 
 
-def waiting_withdrawal(tx: Tx, recipient: str, params: str) -> Order | None:
+def waiting_unbind(tx: Tx, recipient: str, params: str) -> Order | None:
     """The newest waiting unbind request to the identity server `recipient` with these `params`."""
-    return tx.row(_sql.waiting_withdrawal, Order, recipient=recipient, params=params)
+    return tx.row(_sql.waiting_unbind, Order, recipient=recipient, params=params)
 
 
 def depth(tx: Tx) -> int:
@@ -289,6 +294,11 @@ def hurry_all(tx: Tx, now: int) -> int:
 def drop(tx: Tx, order_id: str, now: int) -> bool:
     """Give a job up and erase its contents; False if it is done, or a worker holds it."""
     return tx.run(_sql.drop, AT_MOST_ONE, order_id=order_id, now=now) == 1
+
+
+def returned(tx: Tx, order_id: str, *, status: str, now: int) -> bool:
+    """Record a report about a mail; False if one was recorded before, or the job is no mail that was tried."""
+    return tx.run(_sql.returned, AT_MOST_ONE, order_id=order_id, status=status, now=now) == 1
 
 
 def delete_done(tx: Tx, then: int) -> int:

@@ -45,7 +45,7 @@ def insert(
     early: bytes | None,
 ) -> None:
     """Begin a session for one request of one subject, which is a device of `user_id` if the caller is logged in."""
-    tx.run(
+    tx.insert(
         _sql.insert,
         id_hash=id_hash,
         operation=operation,

@@ -106,7 +106,7 @@ def raise_send_attempt(tx: Tx, sid: str, send_attempt: int) -> bool:
 
 def insert_tokens(tx: Tx, sid: str, send_attempt: int, tokens: Tokens, *, origin: str) -> None:
     """Store the hashes of a message's link and code, and the origin of the request for it."""
-    tx.run(
+    tx.insert(
         _sql.insert_token,
         sid=sid,
         send_attempt=send_attempt,
@@ -146,6 +146,11 @@ def validate_by_link(tx: Tx, sid: str, *, now: int, expires_at: int, attempts: i
 def wrong_attempts_at(tx: Tx, medium: str, canonical: str, since: int, now: int) -> int:
     """Number of wrong attempts in all sessions of an address that were opened after `since`."""
     return int(tx.value(_sql.wrong_attempts_at, medium=medium, canonical=canonical, since=since, ahead=now + SKEW))
+
+
+def was_validated(tx: Tx, medium: str, canonical: str, since: int) -> bool:
+    """Was the address validated after `since`? Sessions are deleted a day after they expire, and count no more then."""
+    return tx.value(_sql.validated_after, medium=medium, canonical=canonical, since=since) is not None
 
 
 def consume(tx: Tx, sid: str, now: int) -> bool:

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from threepid.storage.engine.database import ANY, AT_MOST_ONE, ONE, Tx
+from threepid.storage.engine.database import ANY, AT_MOST_ONE, Tx
 from threepid.storage.engine.queries import Queries
 
 _sql = Queries("web_sessions")
@@ -26,9 +26,8 @@ def insert(
     tx: Tx, *, token_hash: bytes, session_id: str, user_id: str, now: int, seen_from: str, user_agent: str, at_most: int
 ) -> None:
     """Insert a session, and keep those of the account's sessions that were seen last."""
-    tx.run(
+    tx.insert(
         _sql.insert,
-        ONE,
         token_hash=token_hash,
         session_id=session_id,
         user_id=user_id,

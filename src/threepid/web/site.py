@@ -3,20 +3,22 @@
 from collections.abc import Mapping
 
 from threepid.clock import Entropy
-from threepid.config import MailboxTransport
+from threepid.config import has_mailbox
+from threepid.domain.mailbox import Previews
 from threepid.domain.services import Services
 from threepid.http.exchange import Answer, Fallbacks, Handle, Request, Route
 from threepid.http.failures import as_error
 from threepid.i18n import Text
 from threepid.web import dispatch, language
 from threepid.web.fallback import page as fallback
-from threepid.web.pages import confirm, index, login, mailbox, static, stop_invites, submit_token
+from threepid.web.oauth.pages import PAGES as OAUTH
+from threepid.web.pages import confirm, index, login, mailbox, previews, static, stop_invites, submit_token
 from threepid.web.portal.pages import PAGES as PORTAL
 from threepid.web.render import PageHandle, PageRoute, Templates
 
 
-def routes(services: Services, templates: Templates) -> list[Route]:
-    """The routes of the pages that the configuration enables."""
+def routes(services: Services, templates: Templates, preview: Previews) -> list[Route]:
+    """The routes of the pages that the configuration enables; `preview` renders messages for the development mailbox."""
     config = services.context.config
     found = [
         *index.routes(services),
@@ -28,8 +30,10 @@ def routes(services: Services, templates: Templates) -> list[Route]:
     if services.homeserver is not None:
         found += [*login.routes(config), *fallback.routes(services, services.homeserver)]
         declared += PORTAL
-    if config.email is not None and any(isinstance(via, MailboxTransport) for via in config.email.via):
-        found += mailbox.routes(services)
+        if services.homeserver.oauth is not None:
+            declared += OAUTH
+    if has_mailbox(config):
+        found += [*mailbox.routes(services), *previews.routes(templates.languages, preview)]
     return [
         *static.routes(config),
         *dispatch.routes(services, templates, declared),

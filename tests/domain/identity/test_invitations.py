@@ -161,7 +161,7 @@ def publish(world: World, mxid: str, address: str = GUEST) -> None:
     assert ours is not None
 
     def step(tx: Tx) -> None:
-        ours.publish(tx, "email", address, mxid)
+        ours.bind_address(tx, "email", address, mxid)
 
     world.run(world.server.context.database.write(step))
 

@@ -287,3 +287,66 @@ def test_a_unit_on_the_event_loop_sees_the_context_of_its_caller(database_url: s
 def test_an_unknown_url_is_refused() -> None:
     with pytest.raises(StorageError, match="sqlite:"):
         open_database("mysql://x", pool_size=1, password=None)
+
+
+def test_an_insert_is_seen_by_the_next_statement_and_committed(database_url: str) -> None:
+    count = query("SELECT COUNT(*) FROM accounts WHERE user_id = :user")
+
+    def step(tx: Tx) -> Any:
+        tx.insert(DOUBLE, user="@a:x")
+        seen = tx.value(count, user="@a:x")
+        tx.insert(DOUBLE, user="@b:x")
+        return seen
+
+    async def work(database: Database) -> list[Any]:
+        seen = await database.write(step)
+        return [seen, *[found.user_id for found in await database.read(lambda tx: accounts.after(tx, "", 10))]]
+
+    assert on(database_url, work) == [1, "@a:x", "@b:x"]
+
+
+@pytest.mark.parametrize("last", [True, False], ids=["at COMMIT", "at the next statement"])
+def test_a_failed_insert_fails_its_unit_and_no_other(database_url: str, *, last: bool) -> None:
+    def step(tx: Tx) -> None:
+        account(1)(tx)
+        tx.insert(DOUBLE, user="@a:x")
+        if not last:
+            account(2)(tx)
+
+    async def work(database: Database) -> list[str]:
+        await database.write(lambda tx: tx.insert(DOUBLE, user="@a:x"))
+        for _ in range(20):  # also on the connections that a failure was on
+            with pytest.raises(StorageError) as caught:
+                await database.write(step)
+            assert not isinstance(caught.value, UniqueViolation | Busy)
+        await database.write(account(3))
+        return [found.user_id for found in await database.read(lambda tx: accounts.after(tx, "", 10))]
+
+    assert on(database_url, work) == ["@a:x", "@u0003:x"]
+
+
+def inserting(statement: Query) -> Callable[[Tx], None]:
+    return lambda tx: tx.insert(statement, user="@a:x")
+
+
+def test_an_insert_that_may_touch_no_row_or_several_is_rejected(database_url: str) -> None:
+    async def work(database: Database) -> None:
+        others = [
+            f"{DOUBLE.sqlite} ON CONFLICT DO NOTHING",
+            f"{DOUBLE.sqlite} ON CONFLICT (user_id) DO UPDATE SET created_at = 2",
+            "INSERT INTO accounts (user_id, created_at) SELECT user_id, 1 FROM devices WHERE user_id = :user",
+            "UPDATE accounts SET created_at = 1 WHERE user_id = :user",
+        ]
+        for statement in map(query, others):
+            with pytest.raises(ValueError, match="may insert no row or several"):
+                await database.write(inserting(statement))
+        assert await database.read(lambda tx: accounts.after(tx, "", 10)) == []
+
+    on(database_url, work)
+
+
+def test_a_unit_without_statements_is_no_error(database_url: str) -> None:
+    async def work(database: Database) -> int:
+        return await database.write(lambda _: 7)
+
+    assert on(database_url, work) == 7

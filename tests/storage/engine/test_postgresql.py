@@ -34,7 +34,9 @@ def query(text: str) -> Query:
     return Query("test", "", text.replace(":user", "%(user)s"))
 
 
-DOUBLE = query("INSERT INTO accounts (user_id, created_at) VALUES (:user, 1)")
+DOUBLE_TEXT = "INSERT INTO accounts (user_id, created_at) VALUES (:user, 1)"
+DOUBLE = query(DOUBLE_TEXT)
+DOUBLE_BOTH = Query("test", DOUBLE_TEXT, DOUBLE_TEXT.replace(":user", "%(user)s"))
 TOUCH = query("UPDATE accounts SET created_at = created_at + 10 WHERE user_id = :user")
 
 
@@ -402,3 +404,30 @@ def test_closing_while_units_wait_for_connections_serves_them_all(postgresql_url
         return await asyncio.gather(*writes)
 
     assert asyncio.run(run()) == [True] * 30
+
+
+def test_a_value_that_cannot_be_sent_leaves_nothing_behind(postgresql_url: str) -> None:
+    def step(tx: Tx) -> None:
+        tx.insert(DOUBLE_BOTH, user="@a:x")
+        tx.insert(DOUBLE_BOTH, user=object())
+
+    async def work(database: Database) -> list[str]:
+        for _ in range(20):
+            with pytest.raises(StorageError):
+                await database.write(step)
+        await database.write(account(1))
+        return [found.user_id for found in await database.read(lambda tx: accounts.after(tx, "", 10))]
+
+    assert on(postgresql_url, work) == ["@u0001:x"]
+
+
+def test_a_statement_that_fails_at_its_first_use_is_prepared_anew(postgresql_url: str) -> None:
+    async def work(database: Database) -> int:
+        broken = Query("late", "", "SELECT COUNT(*) FROM made_later")
+        for _ in range(2):
+            with pytest.raises(StorageError):
+                await database.write(lambda tx: tx.value(broken))
+        await database.write(lambda tx: tx.run(Query("make", "", "CREATE TABLE made_later (a INT)"), range(-1, 1)))
+        return int(await database.write(lambda tx: tx.value(broken)))
+
+    assert on(postgresql_url, work) == 0

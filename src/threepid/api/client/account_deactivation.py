@@ -34,10 +34,10 @@ class Deactivated(Struct, frozen=True):
 )
 async def deactivate(call: MaybeUserCall, body: Deactivate) -> Deactivated:
     """Deactivate the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountdeactivate."""
-    withdrawn = await call.homeserver.closing.deactivate(
+    unbound = await call.homeserver.closing.deactivate(
         call.authentication(body.auth), id_server=body.id_server or None, erase=body.erase
     )
-    return Deactivated("success" if withdrawn else "no-support")
+    return Deactivated("success" if unbound else "no-support")
 
 
 ENDPOINTS = (deactivate,)

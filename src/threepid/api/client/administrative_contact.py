@@ -53,6 +53,7 @@ async def get_threepids(call: UserCall) -> Threepids:
     client("/account/3pid", "r0", "v3", "unstable"),
     auth=Auth.ACCESS_TOKEN,
     deprecated=True,
+    for_apps=False,
     errors=(
         errors.Forbidden,
         errors.ServerNotTrusted,
@@ -120,14 +121,15 @@ async def add_threepid(call: UserCall, body: AddThreepid) -> None:
     "POST",
     client("/account/3pid/delete", "r0", "v3", "unstable"),
     auth=Auth.ACCESS_TOKEN,
+    for_apps=False,
     errors=(errors.Forbidden,),
 )
 async def delete_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
     """Remove a contact. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3piddelete."""
-    withdrawn = await call.homeserver.threepids.remove(
+    unbound = await call.homeserver.threepids.remove(
         call.user_id, body.medium, body.address, body.id_server or None, origin=call.origin
     )
-    return Unbound("success" if withdrawn else "no-support")
+    return Unbound("success" if unbound else "no-support")
 
 
 @endpoint(
@@ -159,10 +161,10 @@ async def bind_threepid(call: UserCall, body: BindThreepid) -> None:
 @endpoint("POST", client("/account/3pid/unbind", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
 async def unbind_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
     """Unbind an address at an identity server. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidunbind."""
-    withdrawn = await call.homeserver.bindings.unbind(
+    unbound = await call.homeserver.bindings.unbind(
         call.user_id, body.medium, body.address, body.id_server or None, origin=call.origin
     )
-    return Unbound("success" if withdrawn else "no-support")
+    return Unbound("success" if unbound else "no-support")
 
 
 _REQUEST_ERRORS: Final = (
@@ -178,6 +180,7 @@ _REQUEST_ERRORS: Final = (
     "POST",
     client("/account/3pid/email/requestToken", "r0", "v3", "unstable"),
     auth=Auth.OPTIONAL_ACCESS_TOKEN,
+    for_apps=False,
     errors=_REQUEST_ERRORS,
 )
 async def request_add_email_token(call: MaybeUserCall, body: EmailTokenRequest) -> Sid:
@@ -189,6 +192,7 @@ async def request_add_email_token(call: MaybeUserCall, body: EmailTokenRequest) 
     "POST",
     client("/account/3pid/msisdn/requestToken", "r0", "v3", "unstable"),
     auth=Auth.OPTIONAL_ACCESS_TOKEN,
+    for_apps=False,
     errors=_REQUEST_ERRORS,
 )
 async def request_add_msisdn_token(call: MaybeUserCall, body: MsisdnTokenRequest) -> Sid:

@@ -31,7 +31,7 @@ async def bind(call: IdentityCall, body: Bind) -> dict[str, Any]:
     return await call.identity.associations.bind(body.sid, body.client_secret, body.mxid, caller=call.user_id)
 
 
-class PublishedThreepid(Struct, frozen=True):
+class BoundThreepid(Struct, frozen=True):
     """A bound address."""
 
     medium: Annotated[str, Meta(max_length=32)]
@@ -42,7 +42,7 @@ class Unbind(Struct, frozen=True):
     """The association to unbind, and a validated session of the address unless the user's homeserver signed the request."""
 
     mxid: UserId
-    threepid: PublishedThreepid
+    threepid: BoundThreepid
     sid: SessionId | UnsetType = UNSET
     client_secret: ClientSecret | UnsetType = UNSET
 
@@ -56,7 +56,7 @@ UNBIND_ERRORS = (
 )
 
 
-async def withdraw(call: SignedCall, body: Unbind) -> None:
+async def perform_unbind(call: SignedCall, body: Unbind) -> None:
     """Unbind an address, for either version of the API. Raises UNBIND_ERRORS, and MissingParam for half a session."""
     threepid = body.threepid
     if body.sid is UNSET and body.client_secret is UNSET:
@@ -74,7 +74,7 @@ async def withdraw(call: SignedCall, body: Unbind) -> None:
 @endpoint("POST", identity("/3pid/unbind"), auth=Auth.OPTIONAL_SIGNATURE, errors=UNBIND_ERRORS)
 async def unbind(call: SignedCall, body: Unbind) -> None:
     """Unbind an address, with a validation session or by the user's homeserver. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv23pidunbind."""
-    await withdraw(call, body)
+    await perform_unbind(call, body)
 
 
 ENDPOINTS = (bind, unbind)

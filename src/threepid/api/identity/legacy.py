@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from threepid.api.call import Call, SignedCall
 from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, Success
-from threepid.api.identity.associations import UNBIND_ERRORS, Unbind, withdraw
+from threepid.api.identity.associations import UNBIND_ERRORS, Unbind, perform_unbind
 from threepid.api.identity.invitation import (
     INVITE_ERRORS,
     SignedInvite,
@@ -186,7 +186,7 @@ async def bind_v1(call: Call, body: BindV1) -> dict[str, Any]:
 )
 async def unbind_v1(call: SignedCall, body: Unbind) -> None:
     """Unbind an address, with a validation session or by the user's homeserver. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-3pid-unbind."""
-    await withdraw(call, body)
+    await perform_unbind(call, body)
 
 
 @endpoint("GET", identity_v1("/lookup"), auth=Auth.NONE, switch="v1.lookup")

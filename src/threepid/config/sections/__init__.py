@@ -8,6 +8,7 @@ from threepid.config.sections.database import Database
 from threepid.config.sections.delivery import Email, Sms
 from threepid.config.sections.identity import Identity
 from threepid.config.sections.limits import Limits
+from threepid.config.sections.oauth import OAuth
 from threepid.config.sections.outbound import Outbound
 from threepid.config.sections.policy import Policy
 from threepid.config.sections.server import Server
@@ -20,6 +21,7 @@ class Config(Section, frozen=True):
     server: Server = field(default_factory=Server)
     database: Database = field(default_factory=Database)
     accounts: Accounts | None = None
+    oauth: OAuth = field(default_factory=OAuth)
     identity: Identity | None = None
     email: Email | None = None
     sms: Sms | None = None

@@ -39,7 +39,7 @@ class SmtpTransport(Section, frozen=True, tag_field="transport", tag="smtp"):
     helo_name: str = ""
     """Name with which the server introduces itself to the relay; empty = the domain of `email.from`."""
     envelope_from: str = ""
-    """Address to which bounces go (MAIL FROM); empty = the address of `email.from`."""
+    """Address to which bounces go (MAIL FROM) without `email.bounce_address`; empty = the address of `email.from`."""
     username: str = ""
     """Username at the relay; empty = no login."""
     password_file: SecretFile = ""
@@ -60,7 +60,7 @@ class SendmailTransport(Section, frozen=True, tag_field="transport", tag="sendma
     command: tuple[str, ...] = ("/usr/sbin/sendmail", "-i")
     """Program and arguments, run without a shell; the server adds `-f SENDER -- RECIPIENT`."""
     envelope_from: str = ""
-    """Address to which bounces go; empty = the address of `email.from`."""
+    """Address to which bounces go without `email.bounce_address`; empty = the address of `email.from`."""
     timeout: Annotated[float, Meta(gt=0, le=3600)] = 60.0
     """Maximum time for the program, in seconds. A program that is killed may have sent the mail."""
 

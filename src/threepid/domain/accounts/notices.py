@@ -132,17 +132,21 @@ class Notices:
         optional = event in OPTIONAL
         if event not in self._told or (optional and event in preferences.get(tx, user_id).muted):
             return
-        for contact in _others(threepids.of_user(tx, user_id), but):
-            self._put(tx, user_id, contact, message, optional=optional)
+        contacts = list(_others(threepids.of_user(tx, user_id), but))
+        language = languages.of_account(tx, self._context.config, user_id) if contacts else ""
+        for contact in contacts:
+            self._put(tx, user_id, contact, message, language, optional=optional)
 
-    def _put(self, tx: Tx, user_id: str, contact: Threepid, message: messages.Message, *, optional: bool) -> None:
+    def _put(
+        self, tx: Tx, user_id: str, contact: Threepid, message: messages.Message, language: str, *, optional: bool
+    ) -> None:
         config, now = self._context.config, self._context.clock.now()
         if (config.email if contact.medium == Email.medium else config.sms) is None:
             return
         if take_notice(tx, self._context, medium=contact.medium, canonical=contact.canonical, optional=optional):
             job = messages.to_person(
                 message,
-                Recipient(contact.address, languages.of_account(tx, config, user_id)),
+                Recipient(contact.address, language),
                 channel=_CHANNELS[contact.medium],
                 expires_at=now + _LIFE,
                 caller=user_id,

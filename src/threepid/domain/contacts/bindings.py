@@ -1,18 +1,14 @@
 """Binds contacts: at our own identity server in the caller's transaction, at others over HTTP.
 
 https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidbind
-The database keeps each association and its server until the server is known to have unbound it. Another server is asked to
-unbind once immediately. If that fails, the job stays in the outbox, so no operation here depends on another server.
+The database keeps each association and its server until the server is known to have unbound it.
 """
 
-import asyncio
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Final
 
-import msgspec
 import structlog
-from msgspec import Struct
 
 from threepid import config
 from threepid.clock import DAY, SECOND
@@ -21,10 +17,10 @@ from threepid.domain.accounts.accounts import require_active
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.addresses import InvalidAddress, mask, parse_address
 from threepid.domain.authentication.grants import Grant
+from threepid.domain.contacts.unbind_requests import Plan, UnbindRequests
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
 from threepid.domain.origin import Origin
-from threepid.domain.outbox import Job, Recipient, Urgency, put, seal
 from threepid.i18n import Text
 from threepid.remote.guard import RemoteError, RemoteRefused
 from threepid.remote.identity import IdentityClient, Refusal, matches
@@ -39,20 +35,12 @@ from threepid.spec.errors import (
     UpstreamFailed,
 )
 from threepid.spec.signing import Signer
-from threepid.storage import accounts, outbox, threepids
-from threepid.storage.engine.database import StorageError, Tx
-from threepid.storage.outbox import Order
+from threepid.storage import accounts, threepids
+from threepid.storage.engine.database import Tx
 from threepid.storage.threepids import Binding
 
 _log = structlog.get_logger()
 
-CHANNEL: Final = "unbind"
-"""Channel of the outbox for requests to other identity servers. The `recipient` is the server's name."""
-PATIENCE_SECONDS: Final = 5.0
-"""Longest time that a request waits for other identity servers, for all of them together."""
-_REPEAT_AFTER: Final = 30 * SECOND
-"""When the worker takes over: well after the immediate attempt has ended."""
-_LIFE: Final = 7 * DAY
 _SERVERS_PER_CONTACT: Final = 5
 """Maximum number of associations of an account, for each contact that it may have."""
 _WAIT: Final = 5 * SECOND
@@ -69,29 +57,12 @@ _OF_OUR_OWN: Final = frozenset(
 """Error codes that clients relate to their own access token or account: another server must not send them."""
 
 
-class Withdrawal(Struct, frozen=True):
-    """A request to an identity server to unbind an address of the user `mxid`."""
-
-    mxid: str
-    medium: str
-    address: str
-
-
 class Asking(Enum):
     """How often to ask a named identity server to unbind an address if we know of no association there."""
 
     UNTIL_DONE = auto()
     ONCE = auto()
     NEVER = auto()
-
-
-class Plan(Struct, frozen=True):
-    """The requests to other servers after an unbinding's transaction. `known`: are all addresses unbound if these succeed?"""
-
-    known: bool
-    orders: tuple[Order, ...] = ()
-    besides: tuple[Order, ...] = ()
-    """Further requests, whose results do not matter for `known`."""
 
 
 class Bindings:
@@ -109,10 +80,11 @@ class Bindings:
         """`associations` is our own identity server, if there is one; `identity` calls others, and `signer` signs the calls."""
         self._context = context
         self._settings = settings
-        self._signer = signer
         self._associations = associations
         self._identity = identity
         self._notices = notices
+        self.requests = UnbindRequests(context, signer, identity)
+        """The requests to unbind that other identity servers get."""
 
     def is_ours(self, id_server: str) -> bool:
         """Is this our own identity server?"""
@@ -142,8 +114,8 @@ class Bindings:
 
             def step(tx: Tx) -> None:
                 require_active(tx, user_id)
-                published = ours.bind_in(tx, sid, client_secret, user_id, caller=user_id)
-                self._remember(tx, user_id, published.medium, published.canonical, id_server, origin, here=True)
+                bound = ours.bind_in(tx, sid, client_secret, user_id, caller=user_id)
+                self._remember(tx, user_id, bound.medium, bound.canonical, id_server, origin, here=True)
 
             await self._context.database.write(step)
             return
@@ -177,10 +149,10 @@ class Bindings:
         except (RemoteError, RemoteRefused, LimitExceeded) as error:
             _log.warning("bind_failed", id_server=id_server, cause=str(error))
 
-    def publish(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, origin: Origin) -> None:
+    def bind_address(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, origin: Origin) -> None:
         """Bind a proven address at our own identity server, in the transaction that uses its validation session up."""
         if self._associations is not None:
-            self._associations.publish(tx, medium, canonical, user_id)
+            self._associations.bind_address(tx, medium, canonical, user_id)
             self._remember(tx, user_id, medium, canonical, id_server, origin, here=True)
 
     def bind_contact(self, tx: Tx, user_id: str, medium: str, canonical: str, grant: Grant) -> None:
@@ -197,7 +169,7 @@ class Bindings:
         if threepids.owner(tx, medium, canonical) != user_id:
             raise NotFound(Text("Your account has no such contact any more."))
         self._check_room(tx, user_id)
-        self.publish(tx, user_id, medium, canonical, self._associations.name, grant.origin)
+        self.bind_address(tx, user_id, medium, canonical, self._associations.name, grant.origin)
 
     # -- unbind
 
@@ -224,14 +196,14 @@ class Bindings:
         def step(tx: Tx) -> Plan:
             if grant is not None:
                 grant.consume(tx)
-            plan = self.withdraw(tx, user_id, medium, canonical, id_server, origin, asking=Asking.ONCE)
+            plan = self.unbind_in(tx, user_id, medium, canonical, id_server, origin, asking=Asking.ONCE)
             if plan.orders or plan.besides:
                 limits.take_outbound(tx, self._context, account=user_id)
             return plan
 
-        return await self.carry_out(await self._context.database.write(step))
+        return await self.requests.carry_out(await self._context.database.write(step))
 
-    def withdraw(
+    def unbind_in(
         self,
         tx: Tx,
         user_id: str,
@@ -253,32 +225,33 @@ class Bindings:
         elsewhere = {binding.id_server for binding in remembered} - here
         named = None if id_server is None else id_server.lower()
         is_ours = named is None or named in here or self.is_ours(named)
-        withdrawn = False
+        unbound = False
         if self._associations is not None and (is_ours or named not in elsewhere):
-            withdrawn = self._associations.withdraw(tx, medium, canonical, user_id)
-            if is_ours or withdrawn:
+            unbound = self._associations.unbind_in(tx, medium, canonical, user_id)
+            if is_ours or unbound:
                 forgotten = [self._forget(tx, user_id, medium, canonical, name) for name in sorted(here)]
-                withdrawn = withdrawn or any(forgotten)
-        if withdrawn or (elsewhere if named is None else named in elsewhere):
+                unbound = unbound or any(forgotten)
+        if unbound or (elsewhere if named is None else named in elsewhere):
             self._note(tx, audit.Event.UNBOUND, user_id, medium, canonical, origin)
             if tell:
                 self._notices.unbound(tx, user_id, medium, canonical)
         if named is None:
             wanted = elsewhere
-        elif is_ours or (asking is Asking.NEVER and named not in elsewhere and not withdrawn):
+        elif is_ours or (asking is Asking.NEVER and named not in elsewhere and not unbound):
             wanted = set()
         else:
             wanted = {named}
         allowed = [(medium, canonical, name) for name in sorted(wanted) if self._is_allowed(name)]
         orders = tuple(
-            self._order(tx, user_id, *one, keep=one[2] in elsewhere or asking is not Asking.ONCE) for one in allowed
+            self.requests.put(tx, user_id, *one, keep=one[2] in elsewhere or asking is not Asking.ONCE)
+            for one in allowed
         )
-        if withdrawn and not is_ours:
+        if unbound and not is_ours:
             # The name may be an earlier one of our server. It may also be another server's, so that one is asked as well.
             return Plan(known=True, besides=orders)
-        return Plan(len(orders) == len(wanted) and (withdrawn or bool(orders)), orders)
+        return Plan(len(orders) == len(wanted) and (unbound or bool(orders)), orders)
 
-    def withdraw_all(self, tx: Tx, user_id: str, id_server: str | None) -> Plan:
+    def unbind_all(self, tx: Tx, user_id: str, id_server: str | None) -> Plan:
         """Unbind all addresses of an account that is being deactivated. Call this before its contacts are deleted.
 
         They are unbound from all servers where we bound them. `id_server` is also asked to unbind all contacts.
@@ -286,112 +259,19 @@ class Bindings:
         remembered = threepids.bindings_of_user(tx, user_id)
         here = {(known.medium, known.canonical, known.id_server) for known in remembered if self._is_here(known)}
         elsewhere = {(known.medium, known.canonical, known.id_server) for known in remembered} - here
-        published = set() if self._associations is None else self._associations.withdraw_all(tx, user_id)
+        bound = set() if self._associations is None else self._associations.unbind_all(tx, user_id)
         besides: set[tuple[str, str, str]] = set()
         if id_server is not None and not self.is_ours(id_server) and id_server.lower() not in {one[2] for one in here}:
             addresses = {(one.medium, one.canonical) for one in threepids.of_user(tx, user_id)}
             addresses |= {(known.medium, known.canonical) for known in remembered}
             besides = {(medium, canonical, id_server.lower()) for medium, canonical in addresses} - here - elsewhere
         # An address that was bound here under an unknown name may have been bound under the name `id_server`.
-        doubtful = {one for one in besides if one[:2] in published - {known[:2] for known in here}}
+        doubtful = {one for one in besides if one[:2] in bound - {known[:2] for known in here}}
         others = elsewhere | (besides - doubtful)
-        orders = tuple(self._order(tx, user_id, *one) for one in sorted(others) if self._is_allowed(one[2]))
-        to_be_sure = tuple(self._order(tx, user_id, *one) for one in sorted(doubtful) if self._is_allowed(one[2]))
+        orders = tuple(self.requests.put(tx, user_id, *one) for one in sorted(others) if self._is_allowed(one[2]))
+        to_be_sure = tuple(self.requests.put(tx, user_id, *one) for one in sorted(doubtful) if self._is_allowed(one[2]))
         threepids.delete_bindings_of_user(tx, user_id)
         return Plan(len(orders) == len(others), orders, to_be_sure)
-
-    async def carry_out(self, plan: Plan) -> bool:
-        """Send the requests of `plan` to other identity servers. True if all addresses are known to be unbound.
-
-        Takes PATIENCE_SECONDS at most: unfinished requests stay in the outbox.
-        """
-        if not plan.orders and not plan.besides:
-            return plan.known
-        tries = [asyncio.create_task(self._try(order)) for order in (*plan.orders, *plan.besides)]
-        done, late = await asyncio.wait(tries, timeout=PATIENCE_SECONDS)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-        counted = tries[: len(plan.orders)]
-        return plan.known and all(task in done and task.result() for task in counted)
-
-    async def repeat(self, order: Order) -> None:
-        """Send a request from the outbox. Raises RemoteRefused if it failed for good, RemoteError if it may succeed later."""
-        withdrawal = msgspec.json.decode(order.params, type=Withdrawal)
-        if await self._context.database.read(lambda tx: _is_moot(tx, order, withdrawal)):
-            return
-        await self._ask(order, withdrawal)
-        await self._context.database.write(lambda tx: _forget_until(tx, order, withdrawal))
-
-    async def _try(self, order: Order) -> bool:
-        withdrawal = msgspec.json.decode(order.params, type=Withdrawal)
-        now = self._context.clock.now()
-        refusal = None
-        try:
-            await self._ask(order, withdrawal)
-        except RemoteRefused as error:
-            refusal = str(error)
-        except RemoteError as error:
-            _log.warning("unbind_delayed", id_server=order.recipient, cause=error.cause)
-            return False
-
-        def note(tx: Tx) -> None:
-            if refusal is None:
-                outbox.sent(tx, order.id, now)
-                _forget_until(tx, order, withdrawal)
-            else:
-                outbox.failed(tx, order, now=now, last_error=refusal)
-
-        try:
-            await self._context.database.write(note)
-        except StorageError as error:  # the worker then repeats the request, which is harmless
-            _log.warning("unbind_not_noted", cause=type(error).__name__, order=order.id)
-        if refusal is not None:
-            _log.info("unbind_refused", id_server=order.recipient, cause=refusal)
-        return refusal is None
-
-    async def _ask(self, order: Order, withdrawal: Withdrawal) -> None:
-        await self._identity.unbind(
-            order.recipient,
-            self._signer,
-            mxid=withdrawal.mxid,
-            medium=withdrawal.medium,
-            address=withdrawal.address,
-        )
-
-    def _order(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, *, keep: bool = True) -> Order:
-        """A request to `id_server` to unbind an address. With `keep`, it is put into the outbox, but only once."""
-        now = self._context.clock.now()
-        withdrawal = Withdrawal(user_id, medium, canonical)
-        params = msgspec.json.encode(withdrawal).decode("utf-8")
-        waiting = outbox.waiting_withdrawal(tx, id_server, seal(self._context, withdrawal))
-        if waiting is not None and not _is_moot(tx, waiting, withdrawal):
-            return msgspec.structs.replace(waiting, params=params)
-        expires_at = now + _LIFE
-        order_id = ""
-        if keep:
-            job = Job(
-                channel=CHANNEL,
-                name=CHANNEL,
-                recipient=Recipient(id_server),
-                params=withdrawal,
-                urgency=Urgency.CALL,
-                caller=user_id,
-                expires_at=expires_at,
-                due_at=now + _REPEAT_AFTER,
-            )
-            order_id = put(tx, self._context, job, now=now)
-        return Order(
-            id=order_id or self._context.entropy.id(now),
-            channel=CHANNEL,
-            recipient=id_server,
-            language="",
-            template=CHANNEL,
-            params=params,
-            created_at=now,
-            expires_at=expires_at,
-            attempts=0,
-        )
 
     # -- stored associations
 
@@ -415,7 +295,7 @@ class Bindings:
             if accounts.lock(tx, user_id):
                 self._remember(tx, user_id, bound.medium, canonical, id_server, origin, here=False)
             else:  # the account was deactivated in the meantime, so the address must be unbound
-                self._order(tx, user_id, bound.medium, canonical, id_server.lower())
+                self.requests.put(tx, user_id, bound.medium, canonical, id_server.lower())
 
         await self._context.database.write(step)
 
@@ -460,23 +340,6 @@ class Bindings:
 
     def _is_allowed(self, id_server: str) -> bool:
         return matches(id_server, self._settings.identity_servers_allowed)
-
-
-def _is_moot(tx: Tx, order: Order, withdrawal: Withdrawal) -> bool:
-    """Was the address bound at that server again after the request to unbind it?"""
-    known = threepids.bindings(tx, withdrawal.mxid, withdrawal.medium, withdrawal.address)
-    return any(binding.id_server == order.recipient and binding.bound_at > order.created_at for binding in known)
-
-
-def _forget_until(tx: Tx, order: Order, withdrawal: Withdrawal) -> None:
-    threepids.delete_binding(
-        tx,
-        user_id=withdrawal.mxid,
-        medium=withdrawal.medium,
-        canonical=withdrawal.address,
-        id_server=order.recipient,
-        bound_until=order.created_at,
-    )
 
 
 def _passed_on(refusal: Refusal) -> MatrixError:

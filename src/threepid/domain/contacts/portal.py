@@ -6,7 +6,7 @@ address and a nonce.
 
 from msgspec import Struct
 
-from threepid.domain.addresses import Address
+from threepid.domain.addresses import Address, Email
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.contacts.bindings import Bindings
 from threepid.domain.contacts.threepids import Threepids
@@ -14,6 +14,7 @@ from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
 from threepid.domain.identity.terms import Terms
 from threepid.domain.origin import Origin
+from threepid.domain.suppressions import Suppression, find
 from threepid.domain.validation.sessions import ATTEMPTS, Purpose, Validation
 from threepid.i18n import Text
 from threepid.spec.errors import InvalidParam, NotFound, TermsNotSigned
@@ -35,6 +36,8 @@ class Contact(Struct, frozen=True):
     validated_at: int
     is_bound: bool
     """Is it bound at our own identity server, so that people who know the address find the account?"""
+    suppression: Suppression | None = None
+    """Why it gets no notices, if it does not."""
 
 
 class Ref(Struct, frozen=True):
@@ -188,7 +191,8 @@ class PortalContacts:
         # An address may stand in no URL, so a link has this in its place.
         name = self._context.vault.form_token(f"contact {user_id} {medium} {canonical}")[:24]
         bound = self._associations is not None and self._associations.is_bound(tx, medium, canonical, user_id)
-        return Contact(name, medium, contact.address, canonical, contact.validated_at, bound)
+        suppression = find(tx, self._context, canonical) if medium == Email.medium else None
+        return Contact(name, medium, contact.address, canonical, contact.validated_at, bound, suppression)
 
     async def _session(self, browser: Browser, ref: Ref) -> Session:
         session = await self._context.database.read(lambda tx: validations.by_sid(tx, ref.sid))

@@ -10,7 +10,8 @@ from threepid.domain.accounts.notices import Notices
 from threepid.domain.addresses import InvalidAddress, mask, parse_address
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.uia import Authentication
-from threepid.domain.contacts.bindings import Asking, Bindings, Plan
+from threepid.domain.contacts.bindings import Asking, Bindings
+from threepid.domain.contacts.unbind_requests import Plan
 from threepid.domain.context import Context
 from threepid.domain.origin import Origin
 from threepid.domain.validation.resets import close_resets
@@ -65,13 +66,13 @@ class Threepids:
         """
         policy.check_changes(self._context.config)
         ours = self._bindings.is_ours(creds.id_server)
-        publish_at = creds.id_server if bind and ours else None
+        bind_at = creds.id_server if bind and ours else None
 
         def step(tx: Tx) -> Threepid | None:
             if not self._validation.known(tx, creds.sid):
                 return None
             require_active(tx, user_id)
-            return self._add_own(tx, user_id, creds, origin, publish_at=publish_at)
+            return self._add_own(tx, user_id, creds, origin, bind_at=bind_at)
 
         if await self._context.database.write(step) is None:
             await self._add_remote(user_id, creds, origin, ours=ours)
@@ -131,7 +132,7 @@ class Threepids:
                 grant.consume(tx)
             removed = threepids.get(tx, medium, canonical)
             if removed is None or not threepids.delete(tx, user_id, medium, canonical):
-                plan = self._bindings.withdraw(tx, user_id, medium, canonical, id_server, origin, asking=Asking.NEVER)
+                plan = self._bindings.unbind_in(tx, user_id, medium, canonical, id_server, origin, asking=Asking.NEVER)
                 if plan.orders:
                     limits.take_outbound(tx, self._context, account=user_id)
                 return plan
@@ -140,14 +141,14 @@ class Threepids:
             now = self._context.clock.now()
             close_resets(tx, medium=medium, canonical=canonical, now=now)
             validations.close_additions(tx, medium=medium, canonical=canonical, owner=user_id, now=now)
-            return self._bindings.withdraw(tx, user_id, medium, canonical, id_server, origin, tell=False)
+            return self._bindings.unbind_in(tx, user_id, medium, canonical, id_server, origin, tell=False)
 
         policy.check_changes(self._context.config)
-        return await self._bindings.carry_out(await self._context.database.write(step))
+        return await self._bindings.requests.carry_out(await self._context.database.write(step))
 
     def remove_all(self, tx: Tx, user_id: str, id_server: str | None) -> Plan:
         """Remove all contacts of an account that is being deactivated. The plan holds the requests to other identity servers."""
-        plan = self._bindings.withdraw_all(tx, user_id, id_server)
+        plan = self._bindings.unbind_all(tx, user_id, id_server)
         now = self._context.clock.now()
         for threepid in threepids.of_user(tx, user_id):
             threepids.delete(tx, user_id, threepid.medium, threepid.canonical)
@@ -161,7 +162,7 @@ class Threepids:
         creds: ThreepidCreds,
         origin: Origin,
         *,
-        publish_at: str | None = None,
+        bind_at: str | None = None,
         consumer: Consumer = Consumer.POST_THREEPID,
     ) -> Threepid:
         try:
@@ -176,8 +177,8 @@ class Threepids:
                 raise ThreepidAuthFailed(cause="used up")
             return threepid
         self._own(tx, user_id, threepid, origin)
-        if publish_at is not None:
-            self._bindings.publish(tx, user_id, threepid.medium, threepid.canonical, publish_at, origin)
+        if bind_at is not None:
+            self._bindings.bind_address(tx, user_id, threepid.medium, threepid.canonical, bind_at, origin)
         return threepid
 
     async def _add_remote(self, user_id: str, creds: ServedThreepidCreds, origin: Origin, *, ours: bool) -> None:

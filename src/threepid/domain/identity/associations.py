@@ -127,11 +127,11 @@ class Associations:
         if caller is not None and mxid != caller:
             raise MxidNotYours
         if self._validation.consume(tx, session):
-            return self.publish(tx, session.medium, session.canonical, mxid)
-        published = associations.get(tx, session.medium, session.canonical, self._context.clock.now())
-        if published is None or published.mxid != mxid:
+            return self.bind_address(tx, session.medium, session.canonical, mxid)
+        bound = associations.get(tx, session.medium, session.canonical, self._context.clock.now())
+        if bound is None or bound.mxid != mxid:
             raise NoValidSession(cause="used up")
-        return published
+        return bound
 
     async def unbind_proven(self, mxid: str, medium: str, address: str, sid: str, client_secret: str) -> None:
         """Unbind an address from `mxid` by a validated session of the address, of any owner. Repeating it is no error.
@@ -149,8 +149,8 @@ class Associations:
             if self._validation.consume(tx, checked) or checked.owner == mxid:
                 associations.unbind(tx, medium, canonical, mxid)
                 return
-            published = associations.get(tx, medium, canonical, self._context.clock.now())
-            if published is not None and published.mxid == mxid:
+            bound = associations.get(tx, medium, canonical, self._context.clock.now())
+            if bound is not None and bound.mxid == mxid:
                 raise NoValidSession(cause="used up")
 
         await self._context.database.write(step)
@@ -200,21 +200,21 @@ class Associations:
         association = associations.get(tx, medium, canonical, self._context.clock.now())
         return association is not None and association.mxid == mxid
 
-    def publish(self, tx: Tx, medium: str, canonical: str, mxid: str) -> Association:
+    def bind_address(self, tx: Tx, medium: str, canonical: str, mxid: str) -> Association:
         """Bind a proven address, in the transaction that uses its validation session up."""
         now = self._context.clock.now()
         association = Association(medium, canonical, mxid, now, now, now + ASSOCIATION_LIFE)
         associations.bind(tx, association)
-        self._invites.published(tx, association)
+        self._invites.bound(tx, association)
         return association
 
     @staticmethod
-    def withdraw(tx: Tx, medium: str, canonical: str, mxid: str) -> bool:
+    def unbind_in(tx: Tx, medium: str, canonical: str, mxid: str) -> bool:
         """Unbind an address; False if it is not bound to `mxid`."""
         return associations.unbind(tx, medium, canonical, mxid)
 
     @staticmethod
-    def withdraw_all(tx: Tx, mxid: str) -> set[tuple[str, str]]:
+    def unbind_all(tx: Tx, mxid: str) -> set[tuple[str, str]]:
         """Unbind all addresses of `mxid`. Returns the medium and the canonical form of each."""
         return {(address.medium, address.canonical) for address in associations.unbind_all(tx, mxid)}
 

@@ -294,7 +294,7 @@ class Invites:
 
     # -- pass to homeservers
 
-    def published(self, tx: Tx, association: Association) -> None:
+    def bound(self, tx: Tx, association: Association) -> None:
         """Queue the call to the user's homeserver about invitations to the address, in the transaction that binds it."""
         mxid, medium, canonical = association.mxid, association.medium, association.canonical
         now = self._context.clock.now()

@@ -94,7 +94,7 @@ class Lookup:
         now = self._context.clock.now()
 
         def find(tx: Tx) -> list[tuple[tuple[str, str], Association]]:
-            found = ((pair, _published(tx, *pair, now)) for pair in pairs)
+            found = ((pair, _bound(tx, *pair, now)) for pair in pairs)
             return [(pair, association) for pair, association in found if association is not None]
 
         addresses = [f"{address} {medium}" for medium, address in pairs]
@@ -130,7 +130,7 @@ class Lookup:
             )
 
 
-def _published(tx: Tx, medium: str, text: str, now: int) -> Association | None:
+def _bound(tx: Tx, medium: str, text: str, now: int) -> Association | None:
     try:
         return associations.get(tx, medium, parse_address(medium, text).canonical, now)
     except InvalidAddress:

@@ -8,8 +8,9 @@ from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.profiles import Profiles
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.uia import Authentication, subjects_of
-from threepid.domain.contacts.bindings import Bindings, Plan
+from threepid.domain.contacts.bindings import Bindings
 from threepid.domain.contacts.threepids import Threepids
+from threepid.domain.contacts.unbind_requests import Plan
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
 from threepid.domain.lifecycle.owner import authenticate_owner
@@ -72,4 +73,4 @@ class Closing:
                 audit.erase(tx, user_id)
             return self._threepids.remove_all(tx, user_id, id_server)
 
-        return await self._bindings.carry_out(await self._context.database.write_aside(step))
+        return await self._bindings.requests.carry_out(await self._context.database.write_aside(step))

@@ -7,11 +7,10 @@ A session has one purpose and at most one owner, the account that opened it. One
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Final
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from threepid.clock import DAY, HOUR, MINUTE, SKEW
+from threepid.clock import DAY, MINUTE, SKEW
 from threepid.domain import languages as speaking
 from threepid.domain import messages, outbox, policy
 from threepid.domain import origin as origins
@@ -21,6 +20,8 @@ from threepid.domain.limits import count_confirmed, refusals_cost, take_message
 from threepid.domain.origin import Origin
 from threepid.domain.outbox import Recipient
 from threepid.domain.secrets.vault import same
+from threepid.domain.suppressions import lift
+from threepid.domain.validation.proofs import CODE_LIFE, LINK_LIFE, Asked, is_taken, message_for, recipient_of
 from threepid.domain.validation.purposes import OF_PAGES, RESETS, Consumer, Purpose
 from threepid.i18n import Text
 from threepid.spec.errors import (
@@ -54,8 +55,6 @@ __all__ = [
     "Verdict",
 ]
 
-CODE_LIFE: Final = 10 * MINUTE
-LINK_LIFE: Final = HOUR
 SESSION_LIFE: Final = DAY
 VALIDATED_RESET_LIFE: Final = 15 * MINUTE
 KEPT_AFTER_EXPIRY: Final = DAY
@@ -166,9 +165,10 @@ class Validation:
                 validations.insert_tokens(tx, session.sid, send_attempt, tokens, origin=origin.to_text())
                 reader = holder.user_id if holder else owner
                 language = speaking.of_account(tx, context.config, reader, languages)
+                asked = Asked(purpose, session, holder, owner, link, code, origin, closes)
                 job = messages.to_person(
-                    self._message(purpose, session, holder, owner, link, code, origin, closes=closes),
-                    Recipient(self._recipient(purpose, session, holder, owner), language),
+                    message_for(context, asked),
+                    Recipient(recipient_of(asked), language),
                     channel=address.channel,
                     expires_at=tokens.link_expires_at if has_link else tokens.code_expires_at,
                     caller=client,
@@ -253,9 +253,9 @@ class Validation:
             view = self._view(tx, link_hash)
             session = view.session
             if view.confirmation is Confirmation.READY and session is not None and session.purpose not in OF_PAGES:
-                validations.validate_by_link(
-                    tx, session.sid, now=now, expires_at=_life_after(session, now), attempts=ATTEMPTS
-                )
+                expires_at = _life_after(session, now)
+                if validations.validate_by_link(tx, session.sid, now=now, expires_at=expires_at, attempts=ATTEMPTS):
+                    lift(tx, session.medium, session.canonical)
                 view = self._view(tx, link_hash)
             return view
 
@@ -289,6 +289,7 @@ class Validation:
 
     def consume_by_link(self, tx: Tx, session: Session) -> bool:
         """Use up a session whose link was checked, without validating it; False if that is too late."""
+        lift(tx, session.medium, session.canonical)
         return validations.consume_by_link(tx, session.sid, now=self._context.clock.now(), attempts=ATTEMPTS)
 
     def _checked(self, session: Session | None, client_secret: str) -> Session:
@@ -315,6 +316,7 @@ class Validation:
             verdict = self._compare(tx, session, token, now)
             if verdict is Verdict.RIGHT:
                 validations.validate(tx, session.sid, now=now, expires_at=_life_after(session, now))
+                lift(tx, session.medium, session.canonical)
                 if session.medium == Phone.medium:
                     count_confirmed(tx, self._context, session.canonical)
             return verdict
@@ -363,7 +365,7 @@ class Validation:
         accounts = self._context.config.accounts
         if accounts is None or accounts.hide_existence:
             return
-        if _is_taken(purpose, holder, owner):
+        if is_taken(purpose, holder, owner):
             raise ThreepidInUse
         if purpose is Purpose.RESET and holder is None:
             raise ThreepidNotFound
@@ -377,106 +379,10 @@ class Validation:
             code_expires_at=min(now + CODE_LIFE, session.expires_at),
         )
 
-    def _message(
-        self,
-        purpose: Purpose,
-        session: Session,
-        holder: Holder | None,
-        owner: str,
-        link: str,
-        code: str,
-        origin: Origin,
-        *,
-        closes: bool,
-    ) -> messages.Message:
-        return self._without_code(purpose, session, holder, owner, origin) or self._with_code(
-            purpose, session, holder, owner, link, code, origin, closes=closes
-        )
-
-    def _without_code(
-        self, purpose: Purpose, session: Session, holder: Holder | None, owner: str, origin: Origin
-    ) -> messages.Message | None:
-        """The message without a code, for an address that cannot be validated; None if it can be.
-
-        It tells the address's owner what the caller must not learn.
-        """
-        brand = self._context.brand
-        if holder is None:
-            is_unknown = purpose in RESETS
-            asked = origin.in_message()
-            return messages.AddressUnknown(brand=brand, address=session.address, origin=asked) if is_unknown else None
-        if not _is_taken(purpose, holder, owner):
-            return None
-        if purpose is Purpose.ADD:
-            return messages.ContactInUse(brand=brand, address=holder.address, user_id=holder.user_id)
-        return messages.AddressInUse(brand=brand, address=session.address, user_id=holder.user_id)
-
-    def _with_code(
-        self,
-        purpose: Purpose,
-        session: Session,
-        holder: Holder | None,
-        owner: str,
-        link: str,
-        code: str,
-        origin: Origin,
-        *,
-        closes: bool,
-    ) -> messages.Message:
-        brand = self._context.brand
-        base = self._context.config.server.public_base_url.rstrip("/")
-        host = urlsplit(base).hostname or ""
-        common = {
-            "brand": brand,
-            "address": session.address,
-            "host": host,
-            "link": f"{base}/confirm/{link}",
-            "code": code,
-            "code_minutes": CODE_LIFE // MINUTE,
-            "link_minutes": LINK_LIFE // MINUTE,
-            "origin": origin.in_message(),
-        }
-        if purpose is Purpose.REGISTER:
-            return messages.RegisterAddress(**common)  # type: ignore[arg-type]
-        if purpose is Purpose.RESET and holder is not None:
-            can_close = closes or policy.closes_without_token(self._context.config)
-            return messages.ResetPassword(**common, user_id=holder.user_id, can_close=int(can_close))  # type: ignore[arg-type]
-        if purpose is Purpose.WEB_RESET and holder is not None:
-            common["link"] = f"{base}/reset/{link}"
-            return messages.ChoosePassword(**common, user_id=holder.user_id)  # type: ignore[arg-type]
-        if purpose is Purpose.CONFIRM:
-            return messages.ConfirmOwner(
-                brand=brand,
-                user_id=owner,
-                host=host,
-                code=code,
-                code_minutes=CODE_LIFE // MINUTE,
-                origin=origin.in_message(),
-            )
-        if purpose is Purpose.IDENTITY and not session.owner:
-            return messages.ConfirmForHomeserver(**common)  # type: ignore[arg-type]
-        # A session of the identity server may be for an account of any homeserver.
-        homeserver = brand if purpose is Purpose.ADD else ""
-        return messages.ConfirmAddress(**common, homeserver=homeserver)  # type: ignore[arg-type]
-
-    @staticmethod
-    def _recipient(purpose: Purpose, session: Session, holder: Holder | None, owner: str) -> str:
-        """The address as the account validated it, if an account has it: the caller may have typed a look-alike."""
-        if holder is not None and (purpose in (*RESETS, Purpose.CONFIRM) or _is_taken(purpose, holder, owner)):
-            return holder.address
-        return session.address
-
 
 def _lives(expires_at: int, life: int, now: int) -> bool:
     """Is a token valid? A token that expires later than any new one is not: a clock that was ahead made it."""
     return now < expires_at <= now + life + SKEW
-
-
-def _is_taken(purpose: Purpose, holder: Holder | None, owner: str) -> bool:
-    """Does an account have the address already, so that `owner` ('' for no account) cannot have it for `purpose`?"""
-    if holder is None:
-        return False
-    return purpose is Purpose.REGISTER or (purpose is Purpose.ADD and holder.user_id != owner)
 
 
 def _life_after(session: Session, now: int) -> int:

@@ -72,6 +72,14 @@ class Tx(ABC):
         """
 
     @abstractmethod
+    def insert(self, query: Query, /, **parameters: Any) -> None:
+        """Insert one row by a plain `INSERT … VALUES`, whose key is new for sure.
+
+        PostgreSQL gets the statement together with the next one or with COMMIT, which saves a round trip. So the unit of work
+        cannot learn of a failure: it fails as a whole, with StorageError.
+        """
+
+    @abstractmethod
     def array(self, numbers: "array[int]") -> Any:
         """A parameter that holds many numbers (typecode `q`), for a query with different SQL for each engine."""
 

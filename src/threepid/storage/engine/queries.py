@@ -22,6 +22,11 @@ class Query(Struct, frozen=True):
     sqlite: str
     postgresql: str
 
+    def require_plain_insert(self) -> None:
+        """Raise ValueError if this is not an INSERT of exactly one row."""
+        if not self.sqlite.startswith("INSERT") or "VALUES" not in self.sqlite or "ON CONFLICT" in self.sqlite:
+            raise ValueError(f"{self.name} may insert no row or several")
+
 
 class Queries:
     """The queries of one file, as attributes."""

@@ -44,3 +44,11 @@ UPDATE accounts SET deactivated_at = :now, password_hash = NULL WHERE user_id = 
 -- name: lock(user_id)!
 -- Lock the row of an account until the transaction ends; touches no row if it is deactivated.
 UPDATE accounts SET created_at = created_at WHERE user_id = :user_id AND deactivated_at IS NULL;
+
+-- name: admin_at(user_id)$
+-- When an active account was made an administrator's.
+SELECT admin_at FROM accounts WHERE user_id = :user_id AND deactivated_at IS NULL;
+
+-- name: set_admin(user_id, admin_at)!
+-- Make an active account an administrator's, or an ordinary one.
+UPDATE accounts SET admin_at = CAST(:admin_at AS BIGINT) WHERE user_id = :user_id AND deactivated_at IS NULL;

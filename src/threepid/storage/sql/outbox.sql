@@ -1,16 +1,18 @@
--- name: insert(order_id, channel, recipient, language, template, params, created_at, due_at, expires_at, destination, caller, urgency, step)!
--- Insert a job. A job that is due gets a place in the queue, behind the jobs of the same caller.
+-- name: insert(order_id, channel, recipient, language, template, params, created_at, due_at, expires_at, destination, caller, urgency, step, held_back)!
+-- Insert a job. A job that is due gets a place in the queue, behind the jobs of the same caller. One that is held back has failed
+-- from the start, for the reason `held_back`.
 INSERT INTO outbox (
     id, channel, recipient, language, template, params, created_at, due_at, planned_at, expires_at,
-    destination, caller, urgency, turn
+    destination, caller, urgency, turn, failed_at, last_error
 )
 VALUES (
     :order_id, :channel, :recipient, :language, :template, :params, :created_at, :due_at, :created_at, :expires_at,
     :destination, :caller, :urgency,
-    CASE WHEN :due_at <= :created_at THEN (
+    CASE WHEN :due_at <= :created_at AND CAST(:held_back AS TEXT) = '' THEN (
         SELECT CASE WHEN MAX(turn) + :step > :created_at THEN MAX(turn) + :step ELSE :created_at END
         FROM outbox WHERE caller = :caller AND urgency = :urgency AND turn IS NOT NULL
-    ) END
+    ) END,
+    CASE WHEN CAST(:held_back AS TEXT) <> '' THEN CAST(:created_at AS BIGINT) END, NULLIF(CAST(:held_back AS TEXT), '')
 );
 
 -- name: line_up(now, step, count)!
@@ -134,7 +136,7 @@ WHERE planned_at > :then AND worker IS NULL AND sent_at IS NULL AND failed_at IS
 UPDATE outbox SET due_at = :now + due_at - planned_at, planned_at = :now, turn = CASE WHEN turn IS NOT NULL THEN :now END
 WHERE planned_at > :then AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL;
 
--- name: waiting_withdrawal(recipient, params)^
+-- name: waiting_unbind(recipient, params)^
 -- The newest waiting unbind request to an identity server with these parameters, so that no duplicate is sent.
 SELECT id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller FROM outbox
 WHERE channel = 'unbind' AND recipient = :recipient AND params = :params AND sent_at IS NULL AND failed_at IS NULL
@@ -150,14 +152,16 @@ DELETE FROM outbox WHERE created_at <= :then AND (sent_at IS NOT NULL OR failed_
 
 -- name: listed(after_at, after_id, only_failed, count)
 -- Jobs for an operator's list, oldest first: those that wait or are held, and with `only_failed` those that have failed.
-SELECT id, channel, recipient, template, language, created_at, due_at, expires_at, attempts, worker, turn, failed_at, sent_at, last_error
+SELECT id, channel, recipient, template, language, created_at, due_at, expires_at, attempts, worker, turn, failed_at, sent_at, last_error,
+    returned_at, returned_status
 FROM outbox
 WHERE sent_at IS NULL AND (failed_at IS NOT NULL) = (:only_failed = 1) AND (created_at, id) > (:after_at, :after_id)
 ORDER BY created_at, id LIMIT :count;
 
 -- name: get(order_id)^
 -- One job, for an operator.
-SELECT id, channel, recipient, template, language, created_at, due_at, expires_at, attempts, worker, turn, failed_at, sent_at, last_error
+SELECT id, channel, recipient, template, language, created_at, due_at, expires_at, attempts, worker, turn, failed_at, sent_at, last_error,
+    returned_at, returned_status
 FROM outbox WHERE id = :order_id;
 
 -- name: hurry(order_id, now)!
@@ -178,3 +182,8 @@ WHERE id = :order_id AND worker IS NULL AND sent_at IS NULL AND failed_at IS NUL
 -- name: oldest()$
 -- When the oldest waiting job was created; no row has it if none waits.
 SELECT MIN(created_at) FROM outbox WHERE sent_at IS NULL AND failed_at IS NULL;
+
+-- name: returned(order_id, status, now)!
+-- Record a report about a mail that was tried; touches no row if one was recorded before.
+UPDATE outbox SET returned_at = :now, returned_status = :status
+WHERE id = :order_id AND channel = 'email' AND attempts > 0 AND returned_at IS NULL;

@@ -68,6 +68,11 @@ WHERE sid = :sid AND validated_at IS NULL AND consumed_at IS NULL AND expires_at
 SELECT COALESCE(SUM(wrong_attempts), 0) FROM validation_sessions
 WHERE medium = :medium AND canonical = :canonical AND created_at > :since AND created_at <= :ahead;
 
+-- name: validated_after(medium, canonical, since)$
+-- Was an address validated after `since`, by a session that is not deleted yet?
+SELECT 1 FROM validation_sessions
+WHERE medium = :medium AND canonical = :canonical AND validated_at > :since LIMIT 1;
+
 -- name: consume(sid, now, ahead)!
 -- Use up a validated session; touches no row if it was used, has expired or is not validated.
 UPDATE validation_sessions SET consumed_at = :now

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from threepid.config import Config, MailboxTransport, identity_name
+from threepid.config import Config, has_mailbox, identity_name
 from threepid.config.problem import is_loopback
 from threepid.domain.services import Services
 from threepid.http.exchange import Answer, Request
@@ -52,11 +52,7 @@ def routes(services: Services) -> list[PageRoute]:
 def is_development(config: Config) -> bool:
     """Is this a development server: for this machine alone, with the mailbox in place of mails?"""
     host = urlsplit(config.server.public_base_url).hostname or ""
-    return (
-        is_loopback(host)
-        and config.email is not None
-        and any(isinstance(via, MailboxTransport) for via in config.email.via)
-    )
+    return is_loopback(host) and has_mailbox(config)
 
 
 def _documents(config: Config, language: str) -> list[Document]:

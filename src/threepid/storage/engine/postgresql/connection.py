@@ -11,14 +11,18 @@ The event loop watches the socket as long as the connection is open:
                             |                                                   |
                             +---- the unit resumes <-- the answer is complete --+
 
-https://www.postgresql.org/docs/current/libpq-async.html
+The connection is in pipeline mode: what nobody waits for (BEGIN, and the statements of `defer`) goes out together with the next
+statement that somebody waits for, in one system call and one round trip.
+
+https://www.postgresql.org/docs/current/libpq-async.html, https://www.postgresql.org/docs/current/libpq-pipeline-mode.html
 """
 
 import asyncio
 import os
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from typing import Any, Final, TypeAlias
 
 import psycopg
 from psycopg import errors as pg
@@ -29,8 +33,16 @@ from psycopg.types.numeric import Int8Dumper
 from threepid.storage.engine.units import Unit, current
 
 _NAMED: Final = re.compile(r"%\((\w+)\)s|%%")
-_FAILED: Final = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
+_FAILED: Final = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE, pq.ExecStatus.PIPELINE_ABORTED)
 Row = tuple[Any, ...]
+_Key: TypeAlias = tuple[bytes, tuple[int, ...] | None]
+"""A statement and the types of its parameters."""
+_Values: TypeAlias = tuple[Sequence[Any], tuple[int, ...] | None, Sequence[Any] | None]
+"""The parameters of a statement, their types and formats."""
+
+
+class DeferredError(psycopg.Error):
+    """A deferred statement violated a constraint: nobody can handle that, because its sender has gone on."""
 
 
 class Statement:
@@ -96,8 +108,15 @@ class Connection:
         self._connection = connection  # psycopg closes a connection that is garbage-collected
         self._pg = connection.pgconn
         self._pg.nonblocking = 1
+        self._pg.enter_pipeline_mode()
         self._transformer: Any = Transformer(connection)  # psycopg chooses the class at import: no type for mypy
-        self._prepared: dict[tuple[bytes, tuple[int, ...] | None], bytes] = {}
+        self._prepared: dict[_Key, bytes] = {}
+        """The names of the prepared statements, also of those that are on their way."""
+        self._numbers = count()
+        self._begin: bytes | None = None
+        self._deferred: list[tuple[Statement, _Values]] = []
+        self._sent: list[_Key | None] = []
+        """What was sent and not answered: the key of a PREPARE, None for anything else."""
         self._loop = loop
         # A duplicate descriptor. libpq closes its own when the connection is lost, and another file could get that number while
         # the event loop still watches it.
@@ -131,44 +150,110 @@ class Connection:
         self._unwatch()
         self._pg.finish()
 
-    def command(self, text: bytes) -> None:
-        """Run BEGIN, COMMIT or ROLLBACK. Raises psycopg.Error."""
-        self._pg.send_query(text)
+    def begin(self, text: bytes) -> None:
+        """Begin a transaction together with the next statement. A transaction without statements sends nothing."""
+        self._begin = text
+
+    def commit(self) -> None:
+        """Run what was deferred, and commit. Raises psycopg.Error."""
+        if self._begin is not None and not self._deferred:
+            self._begin = None
+            return
+        self._send_deferred()
+        self._send_command(b"COMMIT")
         self._results()
 
+    def roll_back(self) -> None:
+        """Roll the transaction back, and forget what was deferred. Raises psycopg.Error."""
+        self._begin = None
+        self._deferred.clear()
+        if self.transaction_status != pq.TransactionStatus.IDLE:
+            self._send_command(b"ROLLBACK")
+            self._results()
+
     def execute(self, statement: Statement, parameters: dict[str, Any]) -> Result:
-        """Run a statement, and prepare it at its first use on this connection. Raises psycopg.Error."""
+        """Run a statement. Raises psycopg.Error, DeferredError if a deferred statement violated a constraint."""
+        values = self._values(statement, parameters)
+        self._send_deferred()
+        self._send(statement, values)
+        return Result(self._results(), self._transformer)
+
+    def defer(self, statement: Statement, parameters: dict[str, Any]) -> None:
+        """Run a statement, whose result nobody needs, together with the next one or with COMMIT."""
+        self._deferred.append((statement, self._values(statement, parameters)))
+
+    def _values(self, statement: Statement, parameters: dict[str, Any]) -> _Values:
+        # Before anything is sent: a value that cannot be converted must not leave half a pipeline behind.
         transformer = self._transformer
         values = transformer.dump_sequence([parameters[name] for name in statement.names], statement.formats)
-        types, formats = transformer.types, transformer.formats
-        name = self._prepared.get((statement.text, types))
+        return values, transformer.types, transformer.formats
+
+    def _send_deferred(self) -> None:
+        if self._begin is not None:
+            text, self._begin = self._begin, None
+            self._send_command(text)
+        if self._deferred:
+            for statement, values in self._deferred:
+                self._send(statement, values)
+            self._deferred.clear()
+
+    def _send_command(self, text: bytes) -> None:
+        self._pg.send_query_params(text, None)
+        self._sent.append(None)
+
+    def _send(self, statement: Statement, values: _Values) -> None:
+        """Send a statement, and prepare it at its first use on this connection."""
+        texts, types, formats = values
+        key = (statement.text, types)
+        name = self._prepared.get(key)
         if name is None:
-            name = b"s%d" % len(self._prepared)
+            name = self._prepared[key] = b"s%d" % next(self._numbers)
             self._pg.send_prepare(name, statement.text, types)
-            self._results()
-            self._prepared[statement.text, types] = name
-        self._pg.send_query_prepared(name, values, formats)
-        return Result(self._results(), transformer)
+            self._sent.append(key)
+        self._pg.send_query_prepared(name, texts, formats)
+        self._sent.append(None)
 
     def _results(self) -> pq.abc.PGresult:
-        """Wait for the complete answer. Return its last result, or raise its first error."""
+        """Wait for the answers to all that was sent. Return the last one, or raise the first error."""
+        sent, self._sent = self._sent, []
+        answer: pq.abc.PGresult | None = None
+        failed: tuple[int, pq.abc.PGresult] | None = None
+        for place, found in self._answers(len(sent)):
+            if found.status not in _FAILED:
+                answer = found
+                continue
+            failed = failed or (place, found)
+            if place < len(sent) and (key := sent[place]) is not None:
+                self._prepared.pop(key, None)
+        if failed is not None:
+            place, result = failed
+            error = pg.error_from_result(result)
+            if isinstance(error, pg.IntegrityError) and place < len(sent) - 1:
+                raise DeferredError from error
+            raise error
+        if answer is None:
+            raise psycopg.OperationalError("the connection is lost")
+        return answer
+
+    def _answers(self, count: int) -> Iterator[tuple[int, pq.abc.PGresult]]:
+        """The results of what was sent, each with its place among the `count` that were."""
         connection = self._pg
+        connection.pipeline_sync()
         while connection.flush():
             self._pause(writing=True)
-        answer: pq.abc.PGresult | None = None
+        place = 0
         while True:
             while connection.is_busy():
                 self._pause()
             found = connection.get_result()
             if found is None:
-                break
-            if answer is None or answer.status not in _FAILED:
-                answer = found
-        if answer is None:
-            raise psycopg.OperationalError("the connection is lost")
-        if answer.status in _FAILED:
-            raise pg.error_from_result(answer)
-        return answer
+                if self.is_lost or place == count:
+                    return
+                place += 1
+            elif found.status == pq.ExecStatus.PIPELINE_SYNC:
+                return
+            else:
+                yield place, found
 
     def _pause(self, *, writing: bool = False) -> None:
         """Pause the unit until the answer is complete, the connection is lost or, if `writing`, the socket is writable."""

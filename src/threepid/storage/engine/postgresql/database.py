@@ -86,21 +86,30 @@ class PostgresqlTx(Tx):
             raise WrongRowCount(f"{query.name} touched {count} rows")
         return count
 
+    def insert(self, query: Query, /, **parameters: Any) -> None:
+        """Insert one row, together with the next statement or with COMMIT."""
+        query.require_plain_insert()
+        self._require_own_unit(query)
+        self._connection.defer(self._known.statement(query), parameters)
+
     def array(self, numbers: "array[int]") -> Any:
         """A parameter for `unnest(:numbers)`."""
         return list(numbers)
 
     def _execute(self, query: Query, parameters: dict[str, Any]) -> Result:
-        if getcurrent() is not self._unit:
-            raise RuntimeError(
-                f"{query.name}: this transaction belongs to another unit of work, or to one that has ended"
-            )
+        self._require_own_unit(query)
         try:
             return self._connection.execute(self._known.statement(query), parameters)
         except pg.UniqueViolation:
             raise UniqueViolation(query.name) from None
         except pg.IntegrityError as error:
             raise StorageError(f"{query.name}: a constraint of the schema was violated") from error
+
+    def _require_own_unit(self, query: Query) -> None:
+        if getcurrent() is not self._unit:
+            raise RuntimeError(
+                f"{query.name}: this transaction belongs to another unit of work, or to one that has ended"
+            )
 
     def _only(self, query: Query, parameters: dict[str, Any]) -> Result:
         result = self._execute(query, parameters)
@@ -240,7 +249,7 @@ class Postgresql(Database):
     def _transaction(self, connection: Connection, fn: Callable[[Tx], T], begin: bytes | None) -> T:
         try:
             if begin is not None:
-                connection.command(begin)
+                connection.begin(begin)
             result = call(fn, PostgresqlTx(connection, self._known))
         except GreenletExit:
             raise
@@ -256,7 +265,7 @@ class Postgresql(Database):
             _roll_back(connection)
             raise StorageError("a failed statement was passed over: nothing was committed")
         try:
-            connection.command(b"COMMIT")
+            connection.commit()
         except psycopg.Error as error:
             if connection.is_lost:
                 raise InDoubt("the connection was lost during COMMIT") from error
@@ -280,10 +289,8 @@ class Postgresql(Database):
 
 def _roll_back(connection: Connection) -> None:
     """Roll back the transaction, or close the connection if that fails."""
-    if connection.transaction_status == TransactionStatus.IDLE:
-        return
     try:
-        connection.command(b"ROLLBACK")
+        connection.roll_back()
     except psycopg.Error:
         connection.close()
 

@@ -58,6 +58,14 @@ class SqliteTx(Tx):
             raise WrongRowCount(f"{query.name} touched {count} rows")
         return count
 
+    def insert(self, query: Query, /, **parameters: Any) -> None:
+        """Insert one row. Raises StorageError if it violates a constraint."""
+        query.require_plain_insert()
+        try:
+            self.run(query, **parameters)
+        except UniqueViolation as error:
+            raise StorageError(f"{query.name}: a constraint of the schema was violated") from error
+
     def array(self, numbers: "array[int]") -> Any:
         """A parameter for `carray(:numbers)`. https://sqlite.org/carray.html."""
         return apsw.carray(numbers, flags=apsw.SQLITE_CARRAY_INT64)

@@ -5,15 +5,14 @@ from typing import Final
 from threepid.clock import HOUR, MINUTE
 from threepid.delivery.errors import DeliveryError
 from threepid.delivery.job import JobType, doubling
-from threepid.domain.contacts import bindings
-from threepid.domain.contacts.bindings import Bindings
+from threepid.domain.contacts.unbind_requests import CHANNEL, UnbindRequests
 from threepid.remote.guard import RemoteError, RemoteRefused
 from threepid.storage.outbox import Order
 
 PAUSES: Final = doubling(2 * MINUTE, 6 * HOUR)
 
 
-def withdrawals(service: Bindings) -> JobType:
+def unbinds(service: UnbindRequests) -> JobType:
     """The job type of these calls: growing pauses if the identity server is unreachable, no retry if it rejects the call."""
 
     async def ask(order: Order) -> None:
@@ -24,4 +23,4 @@ def withdrawals(service: Bindings) -> JobType:
         except RemoteError as error:
             raise DeliveryError(error.cause, retry=True, rest=0) from error
 
-    return JobType(bindings.CHANNEL, ask, PAUSES)
+    return JobType(CHANNEL, ask, PAUSES)
