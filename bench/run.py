@@ -18,6 +18,7 @@ from pathlib import Path
 import accounts
 import contacts
 import data
+import delivery
 import imports
 import logins
 import lookup
@@ -40,6 +41,7 @@ SECTIONS: dict[str, Callable[[Setup], Figures]] = {
     "lookup": lookup.measure,
     "pages": pages.measure,
     "import": imports.measure,
+    "delivery": delivery.measure,
 }
 CONFIG = """
 [server]
@@ -77,11 +79,15 @@ def main() -> None:
     parser.add_argument(
         "--large", action="store_true", help="look up among ten million addresses as well: some minutes, 4 GB"
     )
+    parser.add_argument(
+        "--mails", type=int, default=delivery.MAILS, help="size of the queue of mails; a full measurement has 100000"
+    )
     parser.add_argument("--json", type=Path, help="write the figures into this file")
     options = parser.parse_args()
     sections = dict(SECTIONS)
     if options.large:
         sections["lookup"] = partial(lookup.measure, sizes=lookup.LARGE)
+    sections["delivery"] = partial(delivery.measure, mails=options.mails)
     only = options.only or (sections if options.engine == "sqlite" else ["contacts", "accounts", "import"])
     figures: Figures = {}
     with ExitStack() as stack:

@@ -67,17 +67,20 @@ class Relay:
         starttls: ssl.SSLContext | None = None,
         offers: tuple[str, ...] = (),
         accept: Callable[[bytes], Awaitable[None]] | None = None,
+        port: int = 0,
     ) -> None:
         self.script = dict(script or {})
         self.received: list[Received] = []
         self.verbs: list[str] = []
         self.lines: list[bytes] = []
+        self.talked = 0
+        """How many connections there were so far."""
         self._tls = tls
         self._starttls = starttls
         self._offers = offers
         self._accept = accept
         self._talks: set[asyncio.Task[Any]] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port = int(self._listener.getsockname()[1])
 
     async def __aenter__(self) -> Self:
@@ -96,6 +99,11 @@ class Relay:
         settings: dict[str, Any] = {"host": "localhost", "port": self.port, "tls": "plain", "timeout": 5.0}
         return SmtpTransport(**{**settings, **changes})
 
+    def hang_up(self) -> None:
+        """Close all connections."""
+        for talk in self._talks:
+            talk.cancel()
+
     def talks(self) -> int:
         """How many connections are open."""
         return len(self._talks)
@@ -104,6 +112,7 @@ class Relay:
         task = asyncio.current_task()
         assert task is not None
         self._talks.add(task)
+        self.talked += 1
         try:
             await self._serve(reader, writer)
         except (ConnectionError, ssl.SSLError, asyncio.IncompleteReadError):
@@ -226,7 +235,7 @@ class PostOffice:
     ) -> None:
         self.clock = clock or HandClock()
         self.database = open_database(database_url, pool_size=4, password=None)
-        self.mailer = Mailer(Email(sender="Example <noreply@example.org>", via=via), self.database)
+        self.mailer = Mailer(Email(sender="Example <noreply@example.org>", via=via), self.database, self.clock)
         self.renderer = Renderer()
         self.job_types = [mails(self.mailer, self.renderer, self.clock)]
         self.presence = presence

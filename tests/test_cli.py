@@ -356,6 +356,47 @@ def test_the_outbox_is_listed_and_changed(directory: Path) -> None:
     assert again.stderr.startswith("This job has failed for good")
 
 
+def test_jobs_are_dropped_by_recipient_and_message(directory: Path) -> None:
+    by = ("-c", "threepid.toml")
+    threepid("migrate", *by, cwd=directory)
+    database = apsw.Connection(str(directory / "data" / "threepid.db"))
+    for number, (channel, recipient, template) in enumerate(
+        [
+            ("email", "ann@example.com", "confirm_address"),
+            ("email", "ann@example.com", "contact_added"),
+            ("email", "bob@example.com", "contact_added"),
+            ("sms", "+4915112345678", "confirm_address"),
+            ("unbind", "id.example", "unbind"),
+        ]
+    ):
+        database.execute(
+            "INSERT INTO outbox (id, channel, recipient, language, template, params, created_at, due_at, expires_at, "
+            "attempts) VALUES (?, ?, ?, 'en', ?, 'sealed', 1, 9999999999999, 9999999999999, 0)",
+            (f"job{number}", channel, recipient, template),
+        )
+    database.close()
+
+    def drop(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return threepid("outbox", "drop", *arguments, *by, cwd=directory)
+
+    for wrong in ((), ("job1", "--to", "ann@example.com"), ("--yes",)):
+        assert drop(*wrong).stderr == "Name a job, or use --to or --message.\n"
+    listed = drop("--to", "Ann@EXAMPLE.com")
+    assert (listed.returncode, listed.stderr) == (1, "Nothing was dropped. Use --yes to drop these 2 jobs.\n")
+    assert "job0" in listed.stdout
+    assert "job1" in listed.stdout
+    assert "job2" not in listed.stdout
+    assert "ann@example.com" not in listed.stdout
+    assert drop("--to", "ann@example.com", "--message", "contact_added").stdout == "dropped 1 job\n"
+    assert drop("--to", "+49 1511 2345678").stdout == "dropped 1 job\n"
+    assert drop("--to", "id.example").stdout == "dropped 1 job\n"
+    assert drop("--to", "carol@example.com").stdout == "dropped 0 jobs\n"
+    assert drop("--to", "@").returncode == 1
+    assert drop("--message", "confirm_address", "--yes").stdout == "dropped 1 job\n"
+    (left,) = json.loads(threepid("outbox", "list", "--json", *by, cwd=directory).stdout)
+    assert left["id"] == "job2"
+
+
 def test_suppressed_addresses_are_listed_shown_and_removed(directory: Path) -> None:
     by = ("-c", "threepid.toml")
     config = directory / "threepid.toml"
@@ -435,16 +476,23 @@ def test_a_test_message_is_sent_now_or_it_is_said_why_not(directory: Path) -> No
         start + '[email]\nfrom = "A <a@example.org>"\nvia = [{ transport = "file", directory = "out" }]\n'
     )
     sent = threepid("message", "send-test", "ann@example.com", "-c", "threepid.toml", cwd=directory)
-    assert sent.stdout == "sent a test to ann@example.com\n", sent.stderr
+    assert sent.stdout == "sent a test to ann@example.com through file\n", sent.stderr
     (mail,) = (path for path in (directory / "out").rglob("*") if path.is_file())
     assert "Its mails arrive." in mail.read_text()
+    config.write_text(
+        start + '[email]\nfrom = "A <a@example.org>"\n'
+        'via = [{ transport = "smtp", host = "127.0.0.1", port = 1, tls = "plain" }, { transport = "file", directory = "out" }]\n'
+    )
+    second = threepid("message", "send-test", "ann@example.com", "-c", "threepid.toml", cwd=directory)
+    assert second.stdout == "sent a test to ann@example.com through file\n"
+    assert second.stderr == "127.0.0.1:1 did not take it: ConnectionRefusedError.\n"
     config.write_text(
         start + '[email]\nfrom = "A <a@example.org>"\n'
         'via = [{ transport = "smtp", host = "127.0.0.1", port = 1, tls = "plain" }]\n'
     )
     failed = threepid("message", "send-test", "ann@example.com", "-c", "threepid.toml", cwd=directory)
     assert failed.returncode == 1
-    assert failed.stderr.startswith("The test was not sent: ")
+    assert failed.stderr == "127.0.0.1:1 did not take it: ConnectionRefusedError.\nThe test was not sent.\n"
     wrong = threepid("message", "send-test", "nonsense", "-c", "threepid.toml", cwd=directory)
     assert wrong.stderr.startswith("This is neither an email address")
 

@@ -79,7 +79,7 @@ def problems(tmp_path: Path, **changes: Any) -> list[str]:
         ),
         (
             "[email]\nfrom = 'a@b.example'\nvia = [{ transport = 'smpt' }]",
-            "[email] via[0].transport: 'smpt' is none of smtp, file, mailbox; did you mean `smtp`?",
+            "[email] via[0].transport: 'smpt' is none of smtp, sendmail, file, mailbox; did you mean `smtp`?",
         ),
         (
             "[sms]\nvia = [{ transport = 'htpp', url = 'https://h.example' }]",
@@ -696,6 +696,32 @@ def test_a_base_url_with_a_path_is_refused(tmp_path: Path, path: str) -> None:
         ({"port": 465, "tls": "plain", "host": "localhost"}, "", 'set tls = "tls"'),
         ({"tls": "tls"}, "", "port = 465"),
         ({"tls": "tls", "port": 25}, "", 'set tls = "starttls"'),
+        ({"host": "8.8.8.8", "port": 25, "tls": "plain", "allow_plain": True}, "", "unencrypted"),
+        ({"host": "100.64.0.1", "port": 25, "tls": "plain", "allow_plain": True}, "", "unencrypted"),
+        ({"host": "::ffff:8.8.8.8", "port": 25, "tls": "plain", "allow_plain": True}, "", "unencrypted"),
+        ({"host": "10.0.0.1", "port": 25, "tls": "plain"}, "", "unencrypted"),
+        ({"allow_plain": True}, ".allow_plain", "no effect"),
+        ({"host": "localhost", "port": 25, "tls": "plain", "tls_name": "x.example"}, ".tls_name", "no effect"),
+        ({"tls_name": "*.example.org"}, ".tls_name", "host name"),
+        ({"helo_name": "two words"}, ".helo_name", "[192.0.2.1]"),
+        ({"envelope_from": "Bob <bob@example.org>"}, ".envelope_from", "alone"),
+        ({"envelope_from": "bob"}, ".envelope_from", "alone"),
+        ({"username": "me", "token_command": ["token"]}, ".token_command", "absolute path"),
+        ({"username": "me", "token_command": ["/no/such"]}, ".token_command", "/no/such"),
+        ({"username": "me", "token_command": ["/etc/passwd"]}, ".token_command", "/etc/passwd"),
+        ({"token_command": ["/bin/true"]}, "", "username"),
+        (
+            {
+                "host": "10.0.0.1",
+                "port": 25,
+                "tls": "plain",
+                "allow_plain": True,
+                "username": "me",
+                "token_command": ["/bin/true"],
+            },
+            "",
+            "token unencrypted",
+        ),
     ],
 )
 def test_a_relay_that_cannot_work_is_refused(tmp_path: Path, relay: dict[str, Any], key: str, advice: str) -> None:
@@ -715,10 +741,29 @@ def test_a_relay_that_cannot_work_is_refused(tmp_path: Path, relay: dict[str, An
         {"port": 2525, "tls": "tls"},
         {"port": 25, "tls": "starttls"},
         {"host": "::1", "port": 25, "tls": "plain"},
+        {"host": "10.0.0.1", "port": 25, "tls": "plain", "allow_plain": True},
+        {"host": "fd00::1", "port": 25, "tls": "plain", "allow_plain": True},
+        {"host": "mail_relay", "port": 25, "tls": "plain", "allow_plain": True},
+        {"tls_name": "relay.example.org", "helo_name": "[IPv6:fd00::1]", "envelope_from": "b@example.org"},
+        {"helo_name": "matrix.example.org", "username": "me", "token_command": ["/bin/true", "a b"]},
     ],
 )
 def test_a_relay_that_can_work_is_taken(tmp_path: Path, relay: dict[str, Any]) -> None:
     assert problems(tmp_path, email__via=[{"transport": "smtp", "host": "mail.example.org", **relay}]) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"command": []}, ".command"),
+        ({"command": ["sendmail", "-i"]}, ".command"),
+        ({"command": ["/no/such"]}, ".command"),
+        ({"command": ["/bin/true"], "envelope_from": "-x"}, ".envelope_from"),
+    ],
+)
+def test_a_program_that_cannot_send_is_refused(tmp_path: Path, changes: dict[str, Any], key: str) -> None:
+    assert problems(tmp_path, email__via=[{"transport": "sendmail", **changes}]) == [f"[email] via[0]{key}"]
+    assert problems(tmp_path, email__via=[{"transport": "sendmail", "command": ["/bin/true", "-i"]}]) == []
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,14 @@ class Background:
         counts = self._counts
         counts.carry(telemetry.database_writes, database.writes)
         counts.carry(telemetry.database_commits, database.commits)
-        counts.carry(telemetry.messages_sent, self._worker.sent)
-        counts.carry(telemetry.messages_failed, self._worker.failed)
+        tally = self._worker.tally
+        for counter, totals in (
+            (telemetry.messages_sent, tally.sent),
+            (telemetry.messages_failed, tally.failed),
+            (telemetry.relay_failures, tally.failures),
+        ):
+            for labels, total in totals.items():
+                counts.carry(counter, total, *labels)
         for operation, (requests, failures) in self._operations().items():
             counts.carry(telemetry.requests, requests, operation)
             counts.carry(telemetry.failed_requests, failures, operation)

@@ -19,8 +19,17 @@ database_writes: Final = Counter("threepid_database_writes_total", "Committed un
 database_commits: Final = Counter(
     "threepid_database_commits_total", "Commits. On SQLite, one commit may carry several units of work."
 )
-messages_sent: Final = Counter("threepid_messages_sent_total", "Messages that a relay or gateway accepted.")
-messages_failed: Final = Counter("threepid_messages_failed_total", "Messages that failed for good.")
+messages_sent: Final = Counter(
+    "threepid_messages_sent_total", "Messages that a relay, a gateway or another server accepted.", ["medium", "relay"]
+)
+messages_failed: Final = Counter(
+    "threepid_messages_failed_total", "Messages that failed for good or expired.", ["medium", "relay", "cause"]
+)
+relay_failures: Final = Counter(
+    "threepid_relay_failures_total",
+    "Attempts at a relay or gateway that failed. The message may have gone through another, or later.",
+    ["medium", "relay", "cause"],
+)
 sms_prefixes_closed: Final = Gauge(
     "threepid_sms_prefixes_closed",
     "Phone prefixes that get no SMS because almost no code was entered: a sign of SMS pumping.",
@@ -45,13 +54,13 @@ class Counts:
 
     def __init__(self) -> None:
         """Start with no totals copied."""
-        self._seen: dict[tuple[int, str], int] = {}
+        self._seen: dict[tuple[int, tuple[str, ...]], int] = {}
 
-    def carry(self, counter: Counter, total: int, label: str = "") -> None:
-        """Raise `counter` (with `label`, if it has one) to the running `total`."""
-        key = (id(counter), label)
+    def carry(self, counter: Counter, total: int, *labels: str) -> None:
+        """Raise `counter` (with `labels`, if it has some) to the running `total`."""
+        key = (id(counter), labels)
         if total != self._seen.get(key, 0):
-            (counter.labels(label) if label else counter).inc(total - self._seen.get(key, 0))
+            (counter.labels(*labels) if labels else counter).inc(total - self._seen.get(key, 0))
             self._seen[key] = total
 
 

@@ -2,16 +2,21 @@
 
 import asyncio
 import base64
+from collections.abc import Callable, Coroutine
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from mail_relay import PostOffice, Relay, authority
 from threepid.config import ConfigError, Email, SmtpTransport
 from threepid.delivery.email import Mailer
+from threepid.delivery.errors import InDoubt, RelayDown
 from threepid.delivery.jobs.messages import mails
 from threepid.delivery.smtp import SmtpRelay
+from threepid.storage.outbox import Order
 
 
 async def deliver(database_url: str, relay: Relay, **settings: Any) -> PostOffice:
@@ -36,21 +41,25 @@ def test_a_mail_goes_to_the_stored_address_and_nobody_else(database_url: str) ->
     asyncio.run(run())
 
 
-def test_a_mail_returns_to_its_own_address(database_url: str) -> None:
-    """MAIL FROM names the mail; its headers do not change. A mail without such an address has that of `from`."""
+@pytest.mark.parametrize(
+    ("envelope_from", "otherwise"), [("", "noreply@example.org"), ("returned@example.net", "returned@example.net")]
+)
+def test_a_mail_returns_to_its_own_address(database_url: str, envelope_from: str, otherwise: str) -> None:
+    """MAIL FROM names the mail; its headers do not change. A mail without such an address has that of the relay or of `from`."""
 
     async def run() -> None:
         async with Relay() as relay, PostOffice(database_url, relay.transport()) as office:
-            settings = Email(sender="Example <noreply@example.org>", via=(relay.transport(),))
+            via = relay.transport(envelope_from=envelope_from)
+            settings = Email(sender="Example <noreply@example.org>", via=(via,))
             senders = {"order0": "bounces+order0.x@example.org", "order1": ""}
-            mailer = Mailer(settings, office.database, lambda job_id: senders[job_id])
+            mailer = Mailer(settings, office.database, office.clock, lambda job_id: senders[job_id])
             office.deliver_by(mails(mailer, office.renderer, office.clock))
             for _ in senders:
                 await office.order()
                 await office.worker.run_once()
             assert [mail.sender for mail in relay.received] == [
                 "FROM:<bounces+order0.x@example.org>",
-                "FROM:<noreply@example.org>",
+                f"FROM:<{otherwise}>",
             ]
             assert {str(mail.message["From"]) for mail in relay.received} == {"Example <noreply@example.org>"}
             assert relay.lines[0] == b"EHLO example.org\r\n"
@@ -123,3 +132,78 @@ def test_a_missing_password_file_is_found_at_the_start(tmp_path: Path) -> None:
     settings = SmtpTransport(host="localhost", username="user", password_file=str(tmp_path / "none"))
     with pytest.raises(ConfigError, match="none"):
         SmtpRelay(settings, "noreply@example.org")
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize("tls", ["starttls", "tls"])
+def test_the_certificate_has_the_name_of_tls_name_which_is_asked_for(
+    database_url: str, tmp_path: Path, tls: str, runner: Callable[[Coroutine[Any, Any, None]], None]
+) -> None:
+    async def run() -> None:
+        asked: list[str | None] = []
+        context = authority().server("mail.example.test")
+        context.sni_callback = lambda _socket, name, _context: asked.append(name)
+        async with Relay(tls=context) if tls == "tls" else Relay(starttls=context) as relay:
+            settings = {"tls": tls, "ca_file": authority().file(tmp_path), "tls_name": "mail.example.test"}
+            await deliver(database_url, relay, **settings)
+            assert (len(relay.received), asked) == (1, ["mail.example.test"])
+            via = relay.transport(**{**settings, "tls_name": "localhost"})
+            with pytest.raises(RelayDown, match="SSLCertVerificationError"):
+                await SmtpRelay(via, "noreply@example.org").send(
+                    Order("1", "email", "", "en", "", "", 0, 1, 1), EmailMessage()
+                )
+
+    runner(run())
+
+
+def test_the_names_in_ehlo_and_on_the_envelope_are_the_configured_ones(database_url: str) -> None:
+    async def run() -> None:
+        async with Relay() as relay:
+            await deliver(database_url, relay, helo_name="out.example.net", envelope_from="bounces@example.net")
+            (mail,) = relay.received
+            assert relay.lines[0] == b"EHLO out.example.net\r\n"
+            assert (mail.sender, mail.message["From"]) == (
+                "FROM:<bounces@example.net>",
+                "Example <noreply@example.org>",
+            )
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_a_mail_that_is_broken_off_gets_no_final_dot(runner: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+    """The rest of the buffer is thrown away on the event loop of the server, too: a relay must not accept it later."""
+
+    async def run() -> None:
+        goes_on, ended = asyncio.Event(), asyncio.Event()
+        got = bytearray()
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 relay.test\r\n")
+            while (line := await reader.readline()) != b"DATA\r\n":
+                writer.write(b"250 fine\r\n" if line else b"")
+            writer.write(b"354 go ahead\r\n")
+            await goes_on.wait()
+            try:
+                while part := await reader.read(1024 * 1024):
+                    got.extend(part)
+            except ConnectionError:
+                pass
+            writer.close()
+            ended.set()
+
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        message = EmailMessage()
+        message.set_content("x" * 70 + "\n" + ("y" * 70 + "\n") * 400_000)
+        via = SmtpTransport(host="127.0.0.1", port=port, tls="plain", answer_timeout=0.3)
+        with pytest.raises(InDoubt, match="timeout"):
+            await SmtpRelay(via, "noreply@example.org").send(Order("1", "email", "b@c", "en", "", "", 0, 1, 1), message)
+        goes_on.set()
+        async with asyncio.timeout(20):
+            await ended.wait()
+        server.close()
+        assert b"\r\n.\r\n" not in got
+        assert len(got) < 400_000 * 72
+
+    runner(run())

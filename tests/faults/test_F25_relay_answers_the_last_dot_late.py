@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from mail_relay import HANG, PostOffice, Relay
+from mail_relay import DROP, HANG, TAKEN, PostOffice, Relay
 from rig import ServerProcess, identity_token, register, request_token, wait_for, whole
 from threepid.clock import HOUR, MINUTE
 from threepid.config import SmtpTransport
+from threepid.delivery.relays import FAILURES
 from threepid.delivery.traffic import TO_ONE_DESTINATION
 from threepid.delivery.worker import Worker
+from world import HandClock
 
 
 async def until(condition: object) -> None:
@@ -127,17 +129,50 @@ def test_a_message_that_expired_meanwhile_goes_to_no_other_relay(database_url: s
     asyncio.run(run())
 
 
-def test_the_next_relay_gets_a_mail_after_a_long_silence(database_url: str) -> None:
+@pytest.mark.parametrize("fault", [HANG, TAKEN, "299 perhaps"])
+def test_a_mail_in_doubt_goes_to_no_other_relay_now_or_later(database_url: str, fault: str) -> None:
+    """Not when its relay is down, not by another worker, and not after a crash: the outbox knows the relay."""
+
     async def run() -> None:
-        async with (
-            Relay({"END": HANG}) as hanging,
-            Relay() as next_one,
-            PostOffice(database_url, hanging.transport(answer_timeout=0.6), next_one.transport()) as office,
-        ):
-            order_id = await office.order(life=HOUR)
-            await office.worker.run_once()
-            assert (await office.row(order_id)).sent_at is not None
-            assert len(next_one.received) == 1
+        clock = HandClock()
+        async with Relay() as second:
+            async with Relay({"END": fault}) as first:
+                via = (first.transport(answer_timeout=0.3), second.transport())
+                port = first.port
+                async with PostOffice(database_url, *via, clock=clock) as office:
+                    order_id = await office.order(life=HOUR)
+                    await office.worker.run_once()
+                    assert str((await office.row(order_id)).last_error).startswith(f"in doubt at localhost:{port}: ")
+            async with PostOffice(database_url, *via, clock=clock) as other:
+                for _ in range(FAILURES + 1):  # nobody listens there any more
+                    other.clock.advance(5 * MINUTE)
+                    assert await other.worker.run_once() == 1
+                assert str((await other.row(order_id)).last_error).endswith("ConnectionRefusedError")
+                assert second.verbs == []
+                async with Relay(port=port) as first:
+                    other.clock.advance(5 * MINUTE)
+                    await other.worker.run_once()
+                    assert (await other.row(order_id)).sent_at is not None
+                assert (len(first.received), second.verbs) == (1, [])
+
+    asyncio.run(run())
+
+
+def test_a_mail_in_doubt_at_a_relay_that_is_gone_is_given_up(database_url: str) -> None:
+    async def run() -> None:
+        async with Relay({"END": DROP}) as first, Relay() as second:
+            async with PostOffice(database_url, first.transport(), second.transport()) as office:
+                order_id = await office.order(life=HOUR)
+                await office.worker.run_once()
+            async with PostOffice(database_url, second.transport(), clock=office.clock) as office:
+                office.clock.advance(2 * MINUTE)
+                await office.worker.run_once()
+                row = await office.row(order_id)
+            assert (row.failed_at, row.last_error) == (
+                office.clock.now(),
+                f"localhost:{first.port} may have sent it, and is gone",
+            )
+            assert second.verbs == []
 
     asyncio.run(run())
 

@@ -124,11 +124,11 @@ def test_an_expired_message_is_not_claimed_but_dropped_with_its_last_cause(datab
             await write(office, outbox.retry_later, order, now=now, due_at=now + HOUR, last_error="timeout")
             office.clock.advance(MINUTE)
             assert [order.id for order in await claim(office)] == []
-            assert await write(office, outbox.drop_expired, office.clock.now()) == 1
+            assert await write(office, outbox.drop_expired, office.clock.now()) == ["email"]
             assert (await office.row(tried)).last_error == "expired: timeout"
             assert (await office.row(never)).failed_at is None  # in hand: its worker may be delivering it
             assert await die(office) == 1
-            assert await write(office, outbox.drop_expired, office.clock.now()) == 1
+            assert await write(office, outbox.drop_expired, office.clock.now()) == ["email"]
             assert (await office.row(never)).last_error == "expired: never tried"
             assert await read(office, outbox.depth) == 0
 
@@ -149,7 +149,7 @@ def test_the_contents_are_forgotten_when_a_message_is_done_with(database_url: st
                 assert await write(office, outbox.failed, order, now=now, last_error="550")
             else:
                 await die(office)
-                assert await write(office, outbox.drop_expired, now + HOUR) == 1
+                assert await write(office, outbox.drop_expired, now + HOUR) == ["email"]
             row = await office.row(order_id)
             assert row.params == ""
             assert (row.sent_at is None) == (end != "sent")

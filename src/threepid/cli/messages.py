@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from threepid.cli.common import ConfigFile, die, load, out
+from threepid.cli.common import ConfigFile, die, err, load, out
 
 app = typer.Typer(help="Look at the messages that people get, and send one to yourself.", no_args_is_help=True)
 
@@ -58,11 +58,12 @@ def send_test(
     address: Annotated[str, typer.Argument(help="An email address, or a phone number with + and the country code.")],
     config_file: ConfigFile = None,
 ) -> None:
-    """Send a test message now, past the outbox and the limits, and print whether a relay or gateway accepted it."""
+    """Send a test message now, past the outbox and the limits, and print which relay or gateway accepted it."""
     from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
     from threepid.delivery import preview as previewing  # noqa: PLC0415 - see serving.py
     from threepid.delivery.email import Mailer  # noqa: PLC0415 - see serving.py
     from threepid.delivery.errors import DeliveryError  # noqa: PLC0415 - see serving.py
+    from threepid.delivery.outcome import Receipt  # noqa: PLC0415 - see serving.py
     from threepid.delivery.sms import Texter  # noqa: PLC0415 - see serving.py
     from threepid.domain.addresses import Email, InvalidAddress, Phone, parse_address  # noqa: PLC0415 - see serving.py
 
@@ -72,25 +73,27 @@ def send_test(
         parsed = parse_address(medium, address)
     except InvalidAddress:
         die("This is neither an email address nor a phone number with + and the country code.")
-    if (settings.email if medium == Email.medium else settings.sms) is None:
-        die(f"The configuration has no [{'email' if medium == Email.medium else 'sms'}]: nothing can be sent.")
 
-    async def send(server: Server) -> str | None:
+    async def send(server: Server) -> Receipt | DeliveryError | None:
         context = server.context
         order = previewing.order_of_test(parsed.channel, parsed.address, context.clock, context.entropy)
         try:
             if settings.email is not None and medium == Email.medium:
-                mail = previewing.mail_of_test(context.brand)
-                await Mailer(settings.email, context.database, server.services.bounces.envelope.sender).deliver(
-                    order, mail
+                mailer = Mailer(
+                    settings.email, context.database, context.clock, server.services.bounces.envelope.sender
                 )
-            elif settings.sms is not None:
-                await Texter(settings.sms, context.clock).deliver(order, previewing.sms_of_test(context.brand))
+                return await mailer.deliver(order, previewing.mail_of_test(context.brand))
+            if settings.sms is not None and medium == Phone.medium:
+                return await Texter(settings.sms, context.clock).deliver(order, previewing.sms_of_test(context.brand))
         except DeliveryError as error:
-            return str(error)
+            return error
         return None
 
-    problem = with_server(settings, send)
-    if problem is not None:
-        die(f"The test was not sent: {problem}")
-    out.print(f"sent a test to {parsed.address}", markup=False)
+    outcome = with_server(settings, send)
+    if outcome is None:
+        die(f"The configuration has no [{'email' if medium == Email.medium else 'sms'}]: nothing can be sent.")
+    for failure in outcome.failures:
+        err.print(f"{failure.relay} did not take it: {failure.text}.", markup=False)
+    if isinstance(outcome, DeliveryError):
+        die("The test was not sent." if outcome.failures else f"The test was not sent: {outcome}")
+    out.print(f"sent a test to {parsed.address} through {outcome.relay}", markup=False)

@@ -32,6 +32,10 @@ def list_jobs(
     if as_json:
         print_json(jobs)
         return
+    _print(jobs)
+
+
+def _print(jobs: list[dict[str, Any]]) -> None:
     rows = [
         (
             job["id"],
@@ -94,15 +98,55 @@ def retry(
 
 
 @app.command("drop")
-def drop(job_id: _JobId, config_file: ConfigFile = None) -> None:
-    """Give a waiting job up and erase its contents: it is not sent. Print its ID."""
+def drop(
+    job_id: Annotated[
+        str, typer.Argument(help="The ID from `outbox list`. Put `--` before an ID that begins with a dash.")
+    ] = "",
+    config_file: ConfigFile = None,
+    *,
+    to: Annotated[str, typer.Option("--to", help="Drop the jobs for this address or server instead.")] = "",
+    message: Annotated[
+        str, typer.Option("--message", help="Drop the jobs with this message instead, or those of --to.")
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Drop more than one job. Without it, they are listed.")] = False,
+) -> None:
+    """Give waiting jobs up and erase their contents: they are not sent. Print which were dropped."""
     from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
 
-    async def give_up(server: Server) -> None:
-        await server.services.queue.drop(job_id)
+    if bool(job_id) == bool(to or message):
+        die("Name a job, or use --to or --message.")
+    recipient = _as_stored(to)
 
-    with_server(load(config_file), give_up)
-    out.print(f"dropped {job_id}", markup=False)
+    async def give_up(server: Server) -> list[dict[str, Any]]:
+        queue = server.services.queue
+        if job_id:
+            await queue.drop(job_id)
+            out.print(f"dropped {job_id}", markup=False)
+            return []
+        jobs = await queue.waiting(recipient=recipient, message=message)
+        if len(jobs) > 1 and not yes:
+            return [_shown(job) for job in jobs]
+        count = await queue.drop_all(jobs)
+        out.print(f"dropped {count} {'job' if count == 1 else 'jobs'}", markup=False)
+        return []
+
+    jobs = with_server(load(config_file), give_up)
+    if jobs:
+        _print(jobs)
+        die(f"Nothing was dropped. Use --yes to drop these {len(jobs)} jobs.")
+
+
+def _as_stored(text: str) -> str:
+    """An address or the name of a server in the form in which the outbox has it."""
+    from threepid.domain.addresses import Email, InvalidAddress, Phone, parse_address  # noqa: PLC0415 - see serving.py
+
+    medium = Email.medium if "@" in text else Phone.medium
+    if medium == Phone.medium and not text.startswith("+"):
+        return text
+    try:
+        return parse_address(medium, text).address
+    except InvalidAddress:
+        die("This is neither an email address nor a phone number with + and the country code.")
 
 
 def _shown(job: Any) -> dict[str, Any]:

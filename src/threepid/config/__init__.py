@@ -19,7 +19,13 @@ from threepid.config.sections.limits import Limit, Limits
 from threepid.config.sections.oauth import OAuth
 from threepid.config.sections.outbound import Outbound
 from threepid.config.sections.policy import Policy
-from threepid.config.sections.relays import EmailTransport, FileTransport, MailboxTransport, SmtpTransport
+from threepid.config.sections.relays import (
+    EmailTransport,
+    FileTransport,
+    MailboxTransport,
+    SendmailTransport,
+    SmtpTransport,
+)
 from threepid.config.sections.server import Server, Tls
 from threepid.config.sections.terms import TermsDocument, TermsText
 from threepid.config.sections.web import Web
@@ -50,6 +56,7 @@ __all__ = [
     "Policy",
     "Problem",
     "Secret",
+    "SendmailTransport",
     "Server",
     "Sms",
     "SmsTransport",

@@ -12,6 +12,11 @@ from msgspec import Struct
 LABEL: Final = r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?"
 HOST: Final = rf"(?=[^:]{{1,253}}(?::|\Z)){LABEL}(?:\.{LABEL})*"
 
+MAILBOX: Final = rf"[^\s<>()\[\]:;@\\,\"\x00-\x1f\x7f-\U0010ffff]+@{HOST}"
+"""An email address."""
+_PRIVATE: Final = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
+"""https://www.rfc-editor.org/rfc/rfc1918, https://www.rfc-editor.org/rfc/rfc4193"""
+
 
 class ConfigError(Exception):
     """The configuration cannot be used; the message names the place and says what to change."""
@@ -35,6 +40,12 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def is_private(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Is `address` in a private network, or on this machine?"""
+    inner = getattr(address, "ipv4_mapped", None) or address
+    return inner.is_loopback or any(inner in network for network in _PRIVATE)
 
 
 def is_server_name(text: str) -> bool:

@@ -39,7 +39,7 @@ def message_types(
     renderer = _renderer(settings)
     found = []
     if settings.email is not None:
-        found.append(mails(Mailer(settings.email, database, envelope_sender), renderer, clock))
+        found.append(mails(Mailer(settings.email, database, clock, envelope_sender), renderer, clock))
     if settings.sms is not None:
         mailbox = DevelopmentMailbox(database) if has_mailbox(settings) else None
         found.append(text_messages(Texter(settings.sms, clock, mailbox), renderer, clock))

@@ -2,7 +2,7 @@
 
 import email.errors
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
@@ -10,12 +10,24 @@ from email.policy import SMTP, Policy
 from email.utils import format_datetime
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from threepid.config import Email, EmailTransport, FileTransport, MailboxTransport, SmtpTransport
-from threepid.delivery.errors import BrokenOff, DeliveryError
+from threepid.clock import Clock
+from threepid.config import (
+    Email,
+    EmailTransport,
+    FileTransport,
+    MailboxTransport,
+    SendmailTransport,
+    SmtpTransport,
+)
+from threepid.delivery.doubt import relay_in_doubt
+from threepid.delivery.errors import DeliveryError, InDoubt, SenderRefused
 from threepid.delivery.local import DevelopmentMailbox, MailFolder
+from threepid.delivery.outcome import Cause, Failure, Receipt
+from threepid.delivery.relays import Relays, Transport
 from threepid.delivery.render import Rendered
+from threepid.delivery.sendmail import Sendmail
 from threepid.delivery.smtp import SmtpRelay
 from threepid.domain.addresses import InvalidAddress, parse_email
 from threepid.storage.engine.database import Database
@@ -29,6 +41,16 @@ class _OneLine(UnstructuredHeader, BaseHeader):
         return f"{self.name}: {self}{policy.linesep}"
 
 
+class _FoldedOnce(BaseHeader):
+    """A header that remembers its form in the mail: `_Headers` shares many between mails."""
+
+    _folded = ""
+
+    def fold(self, *, policy: Policy) -> str:
+        self._folded = self._folded or super().fold(policy=policy)
+        return self._folded
+
+
 class _Headers(HeaderRegistry):
     """Creates the library's headers, with a cache of their classes and of the headers that all mails share.
 
@@ -40,7 +62,7 @@ class _Headers(HeaderRegistry):
     )
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(base_class=_FoldedOnce)
         self.map_to_type("list-unsubscribe", _OneLine)
         self._class = cache(super().__getitem__)
         self._shared = lru_cache(maxsize=32)(super().__call__)
@@ -64,57 +86,50 @@ _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ESCAPED: Final = re.compile(r"\\(.)")
 
 
-class Transport(Protocol):
-    """One way to send mails."""
-
-    name: str
-    """Its name in logs."""
-
-    async def send(self, order: Order, message: EmailMessage) -> None:
-        """Send the mail to `order.recipient`. Raises DeliveryError."""
-        ...
-
-
 class Mailer:
     """Builds mails and sends each through the first relay that accepts it."""
 
     def __init__(
-        self, settings: Email, database: Database, envelope_sender: Callable[[str], str] = lambda _job_id: ""
+        self,
+        settings: Email,
+        database: Database,
+        clock: Clock | None = None,
+        envelope_sender: Callable[[str], str] = lambda _job_id: "",
     ) -> None:
         """Use the relays of the configuration in their order. Raises ConfigError for an unreadable password file.
 
-        `envelope_sender` gives the address to which a job's mail returns, or '' for that of the `From` header.
+        `envelope_sender` gives the address to which a job's mail returns, or '' for the relay's `envelope_from`, if it has one,
+        or else that of the `From` header.
         """
         self._sender = _sender(settings.sender)
         self._from = _POLICY.header_factory("From", self._sender)
-        self._transports: Sequence[Transport] = [
-            _transport(via, self._sender, database, envelope_sender) for via in settings.via
-        ]
+        transports = [_transport(via, self._sender, database, envelope_sender) for via in settings.via]
+        self._relays = Relays(transports, clock or Clock())
 
-    async def deliver(self, order: Order, rendered: Rendered) -> None:
-        """Send one mail. Raises DeliveryError with the cause at each relay tried.
+    async def deliver(self, order: Order, rendered: Rendered) -> Receipt:
+        """Send one mail; returns which relay took it. Raises DeliveryError with the cause at each relay tried.
 
-        If a relay may or may not have accepted the mail, the next relay gets it, too: a second copy with the same
-        Message-ID does less harm than a lost mail or endless retries at the first relay.
+        A mail that a relay may have taken goes to no other relay, in this attempt or a later one.
         """
         message = self.build(order, rendered)
-        causes: list[str] = []
-        after = 0
-        rest = None
-        for transport in self._transports:
+        relays = self._relays.in_order()
+        if name := relay_in_doubt(order):
+            relays = self._relays.named(name)
+            if not relays:
+                raise DeliveryError(f"{name} may have sent it, and is gone", retry=False, cause=Cause.DOUBT)
+        errors: list[DeliveryError] = []
+        failures: list[Failure] = []
+        for relay in relays:
             try:
-                await transport.send(order, message)
-            except DeliveryError as failure:
-                causes.append(f"{transport.name}: {failure}")
-                after = max(after, failure.after)
-                rest = failure.rest if rest is None else rest
-                if not failure.retry:
-                    raise DeliveryError("; ".join(causes), retry=False) from None
-                if isinstance(failure, BrokenOff):
+                await relay.send(order, message)
+            except DeliveryError as error:
+                errors.append(error)
+                failures.append(Failure(relay.name, error.cause, str(error)))
+                if isinstance(error, InDoubt) or not (error.retry or isinstance(error, SenderRefused)):
                     break
             else:
-                return
-        raise DeliveryError("; ".join(causes), retry=True, after=after, rest=rest)
+                return Receipt(relay.name, tuple(failures))
+        raise _combined(errors, failures)
 
     def build(self, order: Order, rendered: Rendered) -> EmailMessage:
         """The mail. The same order always has the same headers, so that mail programs recognise a second copy.
@@ -146,6 +161,20 @@ class Mailer:
         return message
 
 
+def _combined(errors: list[DeliveryError], failures: list[Failure]) -> DeliveryError:
+    """The error of an attempt at several relays: the last one decides whether it is final, if it is about the recipient."""
+    last = errors[-1]
+    retry = last.retry or (isinstance(last, SenderRefused) and any(error.retry for error in errors))
+    return DeliveryError(
+        "; ".join(map(str, failures)),
+        retry=retry,
+        after=max(error.after for error in errors),
+        rest=next((error.rest for error in errors if error.rest is not None), None),
+        cause=last.cause,
+        failures=failures,
+    )
+
+
 def _sender(text: str) -> Address:
     """The sender of `Name <address>`. Quotes around the whole name are removed; all other quotes belong to the name.
 
@@ -168,6 +197,8 @@ def _transport(
 ) -> Transport:
     if isinstance(via, SmtpTransport):
         return SmtpRelay(via, sender.addr_spec, envelope_sender)
+    if isinstance(via, SendmailTransport):
+        return Sendmail(via, sender.addr_spec, envelope_sender)
     if isinstance(via, FileTransport):
         return MailFolder(Path(via.directory))
     if isinstance(via, MailboxTransport):

@@ -1,20 +1,43 @@
 """Errors of deliveries. Each says whether and when to try again."""
 
+from collections.abc import Sequence
+
+from threepid.delivery.outcome import Cause, Failure
+
 
 class DeliveryError(Exception):
     """A message was not delivered, as far as known. The text is for operators and contains no address and no secret."""
 
-    def __init__(self, cause: str, *, retry: bool, after: int = 0, rest: int | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        retry: bool,
+        after: int = 0,
+        rest: int | None = None,
+        cause: Cause = Cause.INTERNAL,
+        failures: Sequence[Failure] = (),
+    ) -> None:
         """`retry` is whether to try again, not sooner than after `after` milliseconds.
 
         `rest`, if not None, means that the destination failed, not the message: nothing is sent there for `rest`
-        milliseconds, or for the pause in `traffic.RESTS` if that is longer.
+        milliseconds, or for the pause in `traffic.RESTS` if that is longer. `failures` are those at each relay or gateway.
         """
-        super().__init__(cause)
+        super().__init__(text)
         self.retry = retry
         self.after = after
         self.rest = rest
+        self.cause = cause
+        self.failures = tuple(failures)
 
 
-class BrokenOff(DeliveryError):
-    """The delivery was cancelled while only the answer was due: the message may have arrived."""
+class RelayDown(DeliveryError):
+    """The relay itself failed, before it accepted the sender of a mail: the next mail would not fare better there."""
+
+
+class SenderRefused(DeliveryError):
+    """The relay rejects the sender for good. Another relay may accept it."""
+
+
+class InDoubt(DeliveryError):
+    """The message may have arrived, so no other relay or gateway gets it."""

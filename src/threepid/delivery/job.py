@@ -6,10 +6,11 @@ from typing import Final
 from msgspec import Struct
 
 from threepid.clock import MINUTE, SECOND
+from threepid.delivery.outcome import Receipt
 from threepid.storage.outbox import Order
 
-Handler = Callable[[Order], Awaitable[None]]
-"""Delivers one job. Raises DeliveryError, which says whether to try again."""
+Handler = Callable[[Order], Awaitable[Receipt | None]]
+"""Delivers one job; returns what took it, if that has a name. Raises DeliveryError, which says whether to try again."""
 
 
 class Backoff(Struct, frozen=True):

@@ -5,7 +5,7 @@ import os
 from email.message import EmailMessage
 from pathlib import Path
 
-from threepid.delivery.errors import DeliveryError
+from threepid.delivery.errors import RelayDown
 from threepid.storage import mailbox
 from threepid.storage.engine.database import Database, StorageError
 from threepid.storage.outbox import Order
@@ -21,11 +21,11 @@ class MailFolder:
         self._directory = directory
 
     async def send(self, order: Order, message: EmailMessage) -> None:
-        """Write the mail atomically. Raises DeliveryError."""
+        """Write the mail atomically. Raises RelayDown."""
         try:
             await asyncio.to_thread(self._write, order.id, message.as_bytes())
         except OSError as error:
-            raise DeliveryError(f"cannot be written: {type(error).__name__}", retry=True) from None
+            raise RelayDown(f"cannot be written: {type(error).__name__}", retry=True) from None
 
     def _write(self, order_id: str, content: bytes) -> None:
         temporary = self._directory / f".{order_id}"
@@ -46,11 +46,11 @@ class DevelopmentMailbox:
         self._database = database
 
     async def send(self, order: Order, message: EmailMessage) -> None:
-        """Keep one mail. Raises DeliveryError."""
+        """Keep one mail. Raises RelayDown."""
         await self._store(order, message.as_bytes())
 
     async def keep_sms(self, order: Order, text: str) -> None:
-        """Keep one SMS. Raises DeliveryError."""
+        """Keep one SMS. Raises RelayDown."""
         await self._store(order, text.encode())
 
     async def _store(self, order: Order, message: bytes) -> None:
@@ -58,4 +58,4 @@ class DevelopmentMailbox:
         try:
             await self._database.write(lambda tx: mailbox.store(tx, mail))
         except StorageError as error:
-            raise DeliveryError(f"cannot be stored: {type(error).__name__}", retry=True) from None
+            raise RelayDown(f"cannot be stored: {type(error).__name__}", retry=True) from None

@@ -12,6 +12,7 @@ from threepid.delivery.gateways.console import Console
 from threepid.delivery.gateways.gateway import Gateway, InDoubt
 from threepid.delivery.gateways.http import HttpGateway
 from threepid.delivery.local import DevelopmentMailbox
+from threepid.delivery.outcome import Cause, Failure, Receipt
 from threepid.delivery.traffic import Rests
 from threepid.domain.addresses import InvalidAddress, parse_phone
 from threepid.storage.outbox import Order
@@ -31,45 +32,49 @@ class Texter:
         self._gateways: list[Gateway] = [_gateway(via) for via in settings.via]
         self._routes = {country: route(settings.via, country) for country in settings.countries}
 
-    async def deliver(self, order: Order, text: str) -> None:
-        """Send one SMS. Raises DeliveryError with the cause at each gateway tried.
+    async def deliver(self, order: Order, text: str) -> Receipt:
+        """Send one SMS; returns which gateway took it. Raises DeliveryError with the cause at each gateway tried.
 
         The country is checked again: the setting may have changed while the SMS waited in the outbox.
         """
         try:
             phone = parse_phone(order.recipient)
         except InvalidAddress:
-            raise DeliveryError("the recipient is not a phone number", retry=False) from None
+            raise DeliveryError("the recipient is not a phone number", retry=False, cause=Cause.REJECTED) from None
         if phone.address != order.recipient or phone.region not in self._routes:
-            raise DeliveryError(f"numbers of {phone.region or 'no country'} get no SMS", retry=False)
-        causes: list[str] = []
+            raise DeliveryError(
+                f"numbers of {phone.region or 'no country'} get no SMS", retry=False, cause=Cause.REJECTED
+            )
+        failures: list[Failure] = []
+        cause = Cause.INTERNAL
         retry = False
         after = 0
         for gateway in (self._gateways[index] for index in self._routes[phone.region]):
             try:
                 await self._ask(gateway, phone.address, text)
+                if self._mailbox is not None and isinstance(gateway, Console):
+                    await self._mailbox.keep_sms(order, text)
             except DeliveryError as failure:
-                causes.append(f"{gateway.name}: {failure}")
+                failures.append(Failure(gateway.name, failure.cause, str(failure)))
+                cause = failure.cause
                 if isinstance(failure, InDoubt):
-                    raise DeliveryError("; ".join(causes), retry=False) from None
+                    retry = False
+                    break
                 if failure.retry:
                     # The job is retried as soon as any gateway may be tried again.
                     after = min(after, failure.after) if retry else failure.after
                     retry = True
             else:
-                if self._mailbox is not None and isinstance(gateway, Console):
-                    await self._mailbox.keep_sms(order, text)
-                return
-        raise DeliveryError(
-            "; ".join(causes) or f"no gateway takes numbers of {phone.region}", retry=retry, after=after
-        )
+                return Receipt(gateway.name, tuple(failures))
+        causes = "; ".join(map(str, failures)) or f"no gateway takes numbers of {phone.region}"
+        raise DeliveryError(causes, retry=retry, after=after, cause=cause, failures=failures)
 
     async def _ask(self, gateway: Gateway, to: str, text: str) -> None:
         if self._rests is None:
             await gateway.send(to, text)
             return
         if left := self._rests.left(gateway.name):
-            raise DeliveryError("could not be reached just now", retry=True, after=left)
+            raise DeliveryError("could not be reached just now", retry=True, after=left, cause=Cause.RESTING)
         try:
             await gateway.send(to, text)
         except DeliveryError as failure:

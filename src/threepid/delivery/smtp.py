@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
@@ -17,7 +17,10 @@ from aiosmtplib.protocol import SMTPProtocol
 from threepid.clock import MINUTE
 from threepid.config import SmtpTransport, read_secret
 from threepid.delivery.attempt import handed_over
-from threepid.delivery.errors import BrokenOff, DeliveryError
+from threepid.delivery.connect import connect
+from threepid.delivery.errors import DeliveryError, InDoubt, RelayDown, SenderRefused
+from threepid.delivery.outcome import Cause
+from threepid.delivery.tokens import Tokens
 from threepid.storage.outbox import Order
 
 _REFUSALS: Final = range(400, 600)
@@ -40,15 +43,18 @@ class SmtpRelay:
     def __init__(
         self, settings: SmtpTransport, sender: str, envelope_sender: Callable[[str], str] = lambda _job_id: ""
     ) -> None:
-        """Send as `sender`, or as `envelope_sender` of a job's ID if that is not ''.
+        """Send as `envelope_sender` of a job's ID; if that is '', as `envelope_from` of the settings, or else as `sender`.
 
         Reads the password now, to find a missing file at the start. Raises ConfigError.
         """
         self.name = f"{settings.host}:{settings.port}"
         self._settings = settings
-        self._sender = sender
+        self._sender = settings.envelope_from or sender
         self._envelope_sender = envelope_sender
+        # The default needs no DNS lookup, which could hang, and reveals nothing about this machine.
+        self._helo_name = settings.helo_name or sender.rpartition("@")[2]
         self._password = read_secret(Path(settings.password_file)) if settings.password_file else None
+        self._tokens = Tokens(settings.token_command) if settings.token_command else None
         self._tls = ssl.create_default_context()
         if settings.ca_file:
             self._tls.load_verify_locations(settings.ca_file)
@@ -62,11 +68,10 @@ class SmtpRelay:
         A 5xx about the mail itself (its sender, recipient or content) is final. Any other rejection (greeting, TLS, login) is
         a fault that an operator can fix, and is retried.
         """
-        client = self._client()
         talk = _Talk()
         try:
             async with asyncio.timeout(self._settings.timeout):
-                await self._begin(client)
+                client = await self._begin(talk)
                 await self._envelope(client, order, talk)
                 talk.after = _DOUBT
                 await _start_content(client)
@@ -76,27 +81,27 @@ class SmtpRelay:
             talk.taken = True
             await _good_bye(client)
         except TimeoutError:
-            raise DeliveryError("timeout", retry=True, after=talk.after, rest=talk.rest) from None
+            raise talk.error("timeout", Cause.TIMEOUT, rest=talk.rest) from None
         except asyncio.CancelledError:
             # The server stops. If the relay has the whole mail, it may still accept it.
             if talk.taken:
                 return
             if talk.handed_over:
-                raise BrokenOff("broken off", retry=True, after=talk.after) from None
+                raise talk.error("broken off", Cause.DOUBT) from None
             raise
         except aiosmtplib.SMTPResponseException as error:
-            raise DeliveryError(f"{type(error).__name__} {_answer(error)}", retry=True, after=talk.after) from None
+            raise talk.error(f"{type(error).__name__} {_answer(error)}", _cause(error)) from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            raise DeliveryError(_name(error), retry=True, after=talk.after) from None
+            raise talk.error(_name(error), _cause(error)) from None
         finally:
-            _hang_up(client)
+            talk.hang_up()
 
     async def try_out(self, seconds: float) -> str:
         """Connect, begin TLS and log in, in at most `seconds`; send nothing. Returns why this is not possible, '' if it is."""
-        client = self._client()
+        talk = _Talk()
         try:
             async with asyncio.timeout(seconds):
-                await self._begin(client)
+                client = await self._begin(talk)
             await _good_bye(client)
         except TimeoutError:
             return "timeout"
@@ -105,36 +110,58 @@ class SmtpRelay:
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             return _name(error)
         finally:
-            _hang_up(client)
+            talk.hang_up()
         return ""
 
-    def _client(self) -> aiosmtplib.SMTP:
-        return aiosmtplib.SMTP(
-            hostname=self._settings.host,
-            port=self._settings.port,
-            # This name needs no DNS lookup, which could hang, and reveals nothing about this machine.
-            local_hostname=self._sender.rpartition("@")[2],
-            timeout=None,  # one limit for everything: limits for each command could add up without end
-            use_tls=self._settings.tls == "tls",
+    async def _begin(self, talk: "_Talk") -> aiosmtplib.SMTP:
+        settings = self._settings
+        connection = await connect(settings.host, settings.port, encrypted=settings.tls != "plain")
+        talk.client = client = aiosmtplib.SMTP(
+            sock=connection,
+            hostname=settings.tls_name
+            or settings.host,  # with a socket, this is the certificate's name and nothing else
+            local_hostname=self._helo_name,
+            timeout=None,  # one limit for everything, in `send`: limits for each command could add up without end
+            use_tls=settings.tls == "tls",
             start_tls=False,
             tls_context=self._tls,
         )
-
-    async def _begin(self, client: aiosmtplib.SMTP) -> None:
         await client.connect()
-        if self._settings.tls == "starttls":
+        if settings.tls == "starttls":
+            talk.step = Cause.TLS
             # Raises if the relay rejects or does not offer STARTTLS: there is no fallback to plain text.
             await client.starttls()
+        talk.step = Cause.LOGIN
         if self._password is not None:
-            await client.login(self._settings.username, self._password.reveal())
+            await client.login(settings.username, self._password.reveal())
+        if self._tokens is not None:
+            await self._login_with_token(client, self._tokens)
+        talk.step = None
+        return client
+
+    async def _login_with_token(self, client: aiosmtplib.SMTP, tokens: Tokens) -> None:
+        if client.is_ehlo_or_helo_needed:
+            await client.ehlo()
+        if "xoauth2" not in client.server_auth_methods:
+            raise aiosmtplib.SMTPException("XOAUTH2 is not offered")
+        token = await tokens.get()
+        try:
+            await client.auth_xoauth2(self._settings.username, token.reveal())
+        except aiosmtplib.SMTPAuthenticationError:
+            tokens.forget(token)
+            raise
 
     async def _envelope(self, client: aiosmtplib.SMTP, order: Order, talk: "_Talk") -> None:
         try:
             await client.mail(self._envelope_sender(order.id) or self._sender)
-            talk.rest = 0  # from here on, a timeout is blamed on the recipient's domain
-            await client.rcpt(order.recipient)
         except aiosmtplib.SMTPSenderRefused as error:
-            raise _refused("the sender", error) from None
+            text = f"the sender was refused: {_answer(error)}"
+            if error.code in _PERMANENT:
+                raise SenderRefused(text, retry=False, cause=Cause.REJECTED) from None
+            raise RelayDown(text, retry=True, cause=Cause.DEFERRED) from None
+        talk.rest = 0  # from here on, a timeout is blamed on the recipient's domain
+        try:
+            await client.rcpt(order.recipient)
         except aiosmtplib.SMTPRecipientRefused as error:
             raise _refused("the recipient", error) from None
 
@@ -143,12 +170,32 @@ class _Talk:
     """The progress of a delivery."""
 
     def __init__(self) -> None:
+        self.client: aiosmtplib.SMTP | None = None
+        self.step: Cause | None = None
+        """What an error is about, if it is about TLS or the login."""
         self.after = 0
         """Minimum pause, in milliseconds, before this mail is retried if the delivery fails."""
         self.rest: int | None = None
-        """`rest` of the DeliveryError after a timeout; None as long as the recipient's domain is not to blame."""
+        """`rest` of the DeliveryError after a timeout; None until the relay has accepted the sender, and is to blame itself."""
         self.handed_over = False
         self.taken = False
+
+    def error(self, text: str, cause: Cause, *, rest: int | None = None) -> DeliveryError:
+        """The error at this point of the delivery."""
+        if self.handed_over:
+            return InDoubt(text, retry=True, after=self.after, rest=rest, cause=Cause.DOUBT)
+        if self.rest is None:
+            return RelayDown(text, retry=True, cause=self.step or cause)
+        return DeliveryError(text, retry=True, after=self.after, rest=rest, cause=cause)
+
+    def hang_up(self) -> None:
+        """Abort the connection at once: an orderly close would still send the rest of the buffer."""
+        if self.client is None:
+            return
+        if self.client.transport is not None:
+            # Not isinstance: the transports of uvloop do not count as asyncio's.
+            cast("asyncio.WriteTransport", self.client.transport).abort()
+        self.client.close()
 
 
 async def _start_content(client: aiosmtplib.SMTP) -> None:
@@ -189,17 +236,11 @@ async def _good_bye(client: aiosmtplib.SMTP) -> None:
         return  # the mail is accepted already, so a failing QUIT does not matter
 
 
-def _hang_up(client: aiosmtplib.SMTP) -> None:
-    """Abort the connection at once: an orderly close would still send the rest of the buffer."""
-    if isinstance(client.transport, asyncio.WriteTransport):
-        client.transport.abort()
-    client.close()
-
-
 def _refused(what: str, error: aiosmtplib.SMTPResponseException) -> DeliveryError:
     retry = error.code not in _PERMANENT
     rest = 0 if retry and error.message.startswith(_OUT_OF_REACH) else None
-    return DeliveryError(f"{what} was refused: {_answer(error)}", retry=retry, rest=rest)
+    cause = Cause.DEFERRED if retry else Cause.REJECTED
+    return DeliveryError(f"{what} was refused: {_answer(error)}", retry=retry, rest=rest, cause=cause)
 
 
 def _answer(error: aiosmtplib.SMTPResponseException) -> str:
@@ -216,3 +257,11 @@ def _name(error: Exception) -> str:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"{type(cause).__name__}: {cause.verify_message}"
     return type(cause).__name__
+
+
+def _cause(error: Exception) -> Cause:
+    if isinstance(error.__cause__ or error, ssl.SSLError):
+        return Cause.TLS
+    if isinstance(error, aiosmtplib.SMTPResponseException) and error.code in _REFUSALS:
+        return Cause.REJECTED if error.code in _PERMANENT else Cause.DEFERRED
+    return Cause.UNREACHABLE

@@ -12,10 +12,14 @@ import structlog
 
 from threepid.clock import DAY, MINUTE, SECOND, Clock, Entropy
 from threepid.delivery.attempt import Attempt
+from threepid.delivery.doubt import error_to_keep
 from threepid.delivery.errors import DeliveryError
 from threepid.delivery.job import MESSAGES, JobType
 from threepid.delivery.leases import LOOK_SECONDS, Leases
+from threepid.delivery.outcome import Cause, Receipt
+from threepid.delivery.own_time import OwnTime
 from threepid.delivery.presence import Presence
+from threepid.delivery.tally import Tally
 from threepid.delivery.traffic import Traffic
 from threepid.domain.addresses import mask
 from threepid.storage import outbox
@@ -70,12 +74,15 @@ class Worker:
         self._unseal = unseal or str
         self._leases = Leases(database, clock, presence or Presence(None, Entropy()))
         self._traffic = Traffic(clock, self._types)
+        self._own_time = OwnTime(clock.monotonic)
         self._stop_seconds = stop_seconds
         self._woken = woken or asyncio.Event()
         self._beginning = asyncio.Lock()
         self._under_way: set[asyncio.Task[None]] = set()
         self._clock_looked_at = float("-inf")
         self._clock_said = 0
+        self.tally = Tally()
+        """The same totals in the detail of the metrics."""
         self.sent = 0
         """Messages delivered so far."""
         self.failed = 0
@@ -94,10 +101,10 @@ class Worker:
         self._leases.begin()
         looking = asyncio.create_task(self._look(stop))
         while not stop.is_set():
-            # Measured before any delivery begins: the worker must not yield to its own work.
-            asked = self._clock.monotonic()
+            # The worker must not yield to its own work: none begins meanwhile, and that in progress does not count.
+            asked, own = self._clock.monotonic(), self._own_time.spent
             await asyncio.sleep(0)
-            busy = self._clock.monotonic() - asked
+            busy = max(0.0, self._clock.monotonic() - asked - (self._own_time.spent - own))
             try:
                 await self._begin()
             except StorageError as error:
@@ -143,7 +150,7 @@ class Worker:
             for order in orders:
                 attempt = Attempt(order, began=self._clock.monotonic())
                 self._traffic.begin(attempt)
-                task = asyncio.create_task(self._deliver(attempt))
+                task = asyncio.create_task(self._own_time.watch(self._deliver(attempt)))
                 self._under_way.add(task)
                 task.add_done_callback(self._end)
         return len(orders)
@@ -169,9 +176,9 @@ class Worker:
         gaps = self._traffic.gaps()
         worker = self._leases.worker
 
-        def step(tx: Tx) -> tuple[int, list[Order]]:
+        def step(tx: Tx) -> tuple[list[str], list[Order]]:
             outbox.delete_done(tx, now - KEPT)
-            dropped = outbox.drop_expired(tx, now) if pending.expired else 0
+            dropped = outbox.drop_expired(tx, now) if pending.expired else []
             if pending.due:
                 outbox.line_up(tx, now)
             left, taken = gaps.copy(), list[Order]()
@@ -193,8 +200,9 @@ class Worker:
 
         dropped, orders = await self._database.write_aside(step)
         if dropped:
-            self.dropped += dropped
-            _log.warning("messages_expired", count=dropped)
+            self.dropped += len(dropped)
+            self.tally.note_expired(dropped)
+            _log.warning("messages_expired", count=len(dropped))
         return orders
 
     async def _mend_plans(self, now: int) -> None:
@@ -212,38 +220,37 @@ class Worker:
         order = attempt.order
         try:
             try:
-                error = await self._try(attempt)
+                outcome = await self._try(attempt)
             except asyncio.CancelledError:
                 # The server stops before the message was handed over: any worker may send it at once.
                 await self._let_go(order)
                 raise
             attempt.handed_over = True  # storing the result must not count towards the destination's limit
-            if error is None:
-                await self._note_sent(order)
+            if isinstance(outcome, DeliveryError):
+                await self._note_failure(order, outcome)
             else:
-                await self._note_failure(order, error)
+                await self._note_sent(order, outcome)
         finally:
             self._traffic.end(attempt)
 
-    async def _try(self, attempt: Attempt) -> DeliveryError | None:
-        """Attempt the delivery; returns the error, or None."""
+    async def _try(self, attempt: Attempt) -> DeliveryError | Receipt | None:
+        """Attempt the delivery; returns the error, or what took the message."""
         order = attempt.order
         life = order.expires_at - self._clock.now()
         try:
             # A message must not be handed over after it expires.
             async with attempt.limited(DELIVERY / SECOND, life=life / SECOND):
-                await self._send(order)
+                return await self._send(order)
         except DeliveryError as error:
             return error
         except TimeoutError:
-            return DeliveryError("timeout", retry=True)
+            return DeliveryError("timeout", retry=True, cause=Cause.TIMEOUT)
         except Exception as error:  # noqa: BLE001 - a broken template or message must not stop the others
             # The text of the error may contain parts of the message; its location does not.
             where = traceback.extract_tb(error.__traceback__)[-1]
             return DeliveryError(f"{type(error).__name__} in {where.name}, line {where.lineno}", retry=True)
-        return None
 
-    async def _send(self, order: Order) -> None:
+    async def _send(self, order: Order) -> Receipt | None:
         type_ = self._types.get(order.channel)
         if type_ is None:
             raise DeliveryError(f"there is no transport for {order.channel}", retry=True)
@@ -251,19 +258,21 @@ class Worker:
             params = self._unseal(order.params)
         except ValueError:
             raise DeliveryError("was sealed with another vault.secret", retry=False) from None
-        await type_.handler(msgspec.structs.replace(order, params=params))
+        return await type_.handler(msgspec.structs.replace(order, params=params))
 
-    async def _note_sent(self, order: Order) -> None:
+    async def _note_sent(self, order: Order, receipt: Receipt | None) -> None:
         """Store the result before logging it: a failing log must not cause the mail to be sent again."""
         now = self._clock.now()
         self._traffic.rests.end(order.destination)
         await self._note(order, lambda tx: outbox.sent(tx, order.id, now))
         self.sent += 1
+        self.tally.note_sent(order, receipt)
         _log.info("message_sent", **_described(order))
 
     async def _note_failure(self, order: Order, error: DeliveryError) -> None:
         now = self._clock.now()
-        cause = str(error)
+        cause = error_to_keep(order, error)
+        self.tally.note_failure(order, error)
         if error.rest is not None:
             self._traffic.rests.begin(order.destination, error.rest)
         if not error.retry:

@@ -1,5 +1,6 @@
 """The outbox as operators see and change it. Contents are never shown: they are encrypted, and a code may be in them."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -61,6 +62,14 @@ class Queue:
             if len(page) < _PAGE:
                 return found
 
+    async def waiting(self, *, recipient: str = "", message: str = "") -> list[Listed]:
+        """The unfinished jobs for `recipient`, in any case, and of the kind `message`; '' = any."""
+        return [
+            job
+            for job in await self.jobs(failed=False)
+            if recipient.casefold() in {"", job.recipient.casefold()} and message in {"", job.template}
+        ]
+
     async def _page(self, after: Listed | None, *, failed: bool) -> list[Listed]:
         return await self._context.database.read_aside(
             lambda tx: outbox.listed(tx, failed=failed, after=after, count=_PAGE)
@@ -92,3 +101,14 @@ class Queue:
         now = self._context.clock.now()
         if not await self._context.database.write(lambda tx: outbox.drop(tx, job_id, now)):
             raise Forbidden(_TOO_LATE[state(await self.get(job_id))])
+
+    async def drop_all(self, jobs: Sequence[Listed]) -> int:
+        """Give these jobs up and erase their contents, except those that are done or being sent; returns how many."""
+        now = self._context.clock.now()
+        count = 0
+        for start in range(0, len(jobs), _PAGE):
+            page = jobs[start : start + _PAGE]
+            count += await self._context.database.write_aside(
+                lambda tx, page=page: sum(outbox.drop(tx, job.id, now) for job in page)  # type: ignore[misc]
+            )
+        return count

@@ -35,6 +35,7 @@ class Order(Struct, frozen=True):
     attempts: int
     destination: str = ""
     caller: str = ""
+    last_error: str | None = None
 
     def __repr__(self) -> str:
         """Show only the ID: the recipient and the contents must not get into a log."""
@@ -93,6 +94,10 @@ class Listed(Struct, frozen=True):
 
 class _Id(Struct, frozen=True):
     id: str
+
+
+class _Channel(Struct, frozen=True):
+    channel: str
 
 
 def insert(
@@ -244,9 +249,9 @@ def failed(tx: Tx, order: Order, *, now: int, last_error: str) -> bool:
     )
 
 
-def drop_expired(tx: Tx, now: int) -> int:
-    """Fail the expired jobs that no worker holds; returns how many."""
-    return tx.run(_sql.drop_expired, ANY, now=now)
+def drop_expired(tx: Tx, now: int) -> list[str]:
+    """Fail the expired jobs that no worker holds; returns the channel of each."""
+    return [row.channel for row in tx.rows(_sql.drop_expired, _Channel, now=now)]
 
 
 def waiting_unbind(tx: Tx, recipient: str, params: str) -> Order | None:

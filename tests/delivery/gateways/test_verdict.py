@@ -89,6 +89,9 @@ def test_a_no_of_all_gateways_says_what_was_missing(database_url: str) -> None:
                     f"{first.name}: answered 202 with another /status than expected; "
                     f"{second.name}: answered 200 without the expected text; {third.name}: answered 200"
                 )
+                tally = office.worker.tally
+                assert tally.failures == {("msisdn", one.name, "rejected"): 1 for one in (first, second, third)}
+                assert tally.failed == {("msisdn", third.name, "rejected"): 1}
 
     asyncio.run(run())
 
@@ -135,3 +138,28 @@ def test_an_answer_that_cannot_be_judged_is_in_doubt(
 
 def test_a_text_at_the_beginning_of_an_endless_answer_is_a_yes(database_url: str) -> None:
     assert asyncio.run(outcome(database_url, Gateway(ENDLESS), accepted_text="xxx")) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("first", "cause", "others"),
+    [
+        (lambda: Gateway(body="NO"), "rejected", 1),
+        (lambda: Gateway("429 Wait"), "deferred", 1),
+        (lambda: Gateway("503 No"), "doubt", 0),
+    ],
+)
+def test_metrics_name_the_gateway_and_the_cause(database_url: str, first: Any, cause: str, others: int) -> None:
+    async def run() -> None:
+        async with (
+            first() as one,
+            Gateway() as two,
+            texting(database_url, one.transport(accepted_text="OK"), two.transport()) as office,
+        ):
+            await office.order(GERMAN, channel="sms")
+            await office.worker.run_once()
+            tally = office.worker.tally
+            assert tally.failures == {("msisdn", one.name, cause): 1}
+            assert tally.sent == ({("msisdn", two.name): 1} if others else {})
+            assert tally.failed == ({} if others else {("msisdn", one.name, cause): 1})
+
+    asyncio.run(run())

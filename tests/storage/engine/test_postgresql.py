@@ -150,13 +150,7 @@ def test_a_serialisation_failure_is_repeated_until_it_is_done(postgresql_url: st
 
     def step(tx: Tx) -> None:
         tx.run(strict, range(-1, 1))
-        tx.row(
-            query(
-                "SELECT user_id, password_hash, created_at, deactivated_at, locked_at FROM accounts WHERE user_id = :user"
-            ),
-            accounts.Account,
-            user="@u0001:x",
-        )
+        tx.value(query("SELECT created_at FROM accounts WHERE user_id = :user"), user="@u0001:x")
         tries.append(1)
         if len(tries) <= 2:  # somebody else is quicker, twice
             with psycopg.connect(postgresql_url, autocommit=True) as other:

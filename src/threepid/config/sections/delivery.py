@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, field
 
-from threepid.config.problem import HOST, Problem
+from threepid.config.problem import HOST, MAILBOX, Problem
 from threepid.config.section import Example, Folder, SecretFile, Section
 from threepid.config.sections.gateways import (
     SmsTransport,
@@ -18,12 +18,11 @@ from threepid.config.sections.gateways import (
 )
 from threepid.config.sections.relays import EmailTransport, relay_problems
 
-_ADDRESS: Final = rf"[^\s<>()\[\]:;@\\,\"\x00-\x1f\x7f-\U0010ffff]+@{HOST}"
 _ATEXT: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _BOUNCES: Final = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*@{HOST}")
 MAX_BOUNCE_LOCAL: Final = 17
 """A signature adds 47 characters to a local part, which may have 64. https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1.1"""
-_SENDER: Final = re.compile(rf"{_ADDRESS}|[^<>\x00-\x1f\x7f-\x9f]*<{_ADDRESS}>")
+_SENDER: Final = re.compile(rf"{MAILBOX}|[^<>\x00-\x1f\x7f-\x9f]*<{MAILBOX}>")
 
 
 class Email(Section, frozen=True):
@@ -37,7 +36,7 @@ class Email(Section, frozen=True):
     ]
     """Relays, in the order in which they are tried."""
     bounce_address: Annotated[str, Example('"bounces@example.org"')] = ""
-    """Address to which undeliverable mails return (MAIL FROM): each mail adds `+` and a signature; empty = that of `from`."""
+    """Address to which undeliverable mails return (MAIL FROM): each mail adds `+` and a signature; empty = `envelope_from`."""
     bounce_maildir: Folder = ""
     """Maildir in which mails to `bounce_address` arrive, and which the server empties; empty = none."""
     bounce_secret_file: SecretFile = ""

@@ -14,6 +14,7 @@ from threepid.config import AppriseTransport, ConfigError, Secret, read_secret
 from threepid.config.sections.apprise import NUMBER, name_of, why_no_service
 from threepid.delivery.errors import DeliveryError
 from threepid.delivery.gateways.gateway import InDoubt
+from threepid.delivery.outcome import Cause
 
 T = TypeVar("T")
 
@@ -57,10 +58,12 @@ class AppriseGateway:
     async def send(self, to: str, text: str) -> None:
         """Send within `timeout` seconds, in a thread. Only an SMS for which no thread began was certainly not sent."""
         if self._running >= AT_ONCE:
-            raise DeliveryError("too many deliveries wait for an answer", retry=True, after=SECOND, rest=0)
+            raise DeliveryError(
+                "too many deliveries wait for an answer", retry=True, after=SECOND, rest=0, cause=Cause.TIMEOUT
+            )
         service = _service(self._url, self._timeout, to)
         if service is None or len(service) != 1:
-            raise DeliveryError("Apprise does not take this number for this service", retry=False)
+            raise DeliveryError("Apprise does not take this number for this service", retry=False, cause=Cause.REJECTED)
         self._running += 1
         outcome = _in_thread(lambda: _notify(service, text))
         outcome.add_done_callback(self._end)

@@ -18,6 +18,7 @@ from threepid.config.sections.gateways import PLACEHOLDER, body_format, gateway_
 from threepid.delivery.errors import DeliveryError
 from threepid.delivery.gateways.gateway import InDoubt
 from threepid.delivery.gateways.verdict import MOST_READ, judge_body, judge_status, reads_body
+from threepid.delivery.outcome import Cause
 
 _HEADER_VALUE: Final = re.compile(r"[ -~]*")
 _CONTENT_TYPES: Final = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
@@ -51,7 +52,7 @@ class HttpGateway:
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             if attempt.connected:
                 raise InDoubt(_name(error), rest=0) from None
-            raise DeliveryError(_name(error), retry=True, rest=0) from None
+            raise DeliveryError(_name(error), retry=True, rest=0, cause=_cause(error)) from None
         except asyncio.CancelledError:
             # The server stops, or the whole attempt took too long. The gateway may have got the request all the same.
             if attempt.connected:
@@ -160,3 +161,9 @@ def _name(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return type(error.os_error).__name__
     return type(error).__name__
+
+
+def _cause(error: Exception) -> Cause:
+    if isinstance(error, TimeoutError):
+        return Cause.TIMEOUT
+    return Cause.TLS if isinstance(error, aiohttp.ClientSSLError) else Cause.UNREACHABLE

@@ -10,6 +10,7 @@ from threepid.config import HttpTransport
 from threepid.config.sections.gateways import keys_of_pointer
 from threepid.delivery.errors import DeliveryError
 from threepid.delivery.gateways.gateway import InDoubt
+from threepid.delivery.outcome import Cause
 
 MOST_READ: Final = 65_536
 """Maximum number of bytes of an answer that are read."""
@@ -33,10 +34,10 @@ def judge_status(settings: HttpTransport, status: int, retry_after: str) -> None
     cause = f"answered {status}"
     if status == _TOO_MANY or (status == _UNAVAILABLE and retry_after):
         after = int(retry_after) * SECOND if _SECONDS.fullmatch(retry_after) else 0
-        raise DeliveryError(cause, retry=True, after=after, rest=after)
+        raise DeliveryError(cause, retry=True, after=after, rest=after, cause=Cause.DEFERRED)
     if status in _SERVER_ERRORS:  # a proxy may have lost only the gateway's answer
         raise InDoubt(cause)
-    raise DeliveryError(cause, retry=False)
+    raise _rejected(cause)
 
 
 def judge_body(settings: HttpTransport, status: int, body: bytes) -> None:
@@ -52,11 +53,16 @@ def judge_body(settings: HttpTransport, status: int, body: bytes) -> None:
             raise InDoubt(f"answered {status} without valid JSON")
         for pointer, expected in settings.accepted_json.items():
             if _spelling(_at(value, pointer)) not in _spellings(expected):
-                raise DeliveryError(f"answered {status} with another {pointer} than expected", retry=False)
+                raise _rejected(f"answered {status} with another {pointer} than expected")
     if settings.accepted_text and settings.accepted_text.encode() not in body:
         if not is_whole:
             raise InDoubt(f"answered {status} with more than {MOST_READ} bytes")
-        raise DeliveryError(f"answered {status} without the expected text", retry=False)
+        raise _rejected(f"answered {status} without the expected text")
+
+
+def _rejected(text: str) -> DeliveryError:
+    """A definite no: the SMS was not sent, and another gateway may send it."""
+    return DeliveryError(text, retry=False, cause=Cause.REJECTED)
 
 
 def _decoded(body: bytes) -> Any:

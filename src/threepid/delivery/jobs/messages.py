@@ -3,6 +3,7 @@
 from threepid.clock import Clock
 from threepid.delivery.email import Mailer
 from threepid.delivery.job import JobType
+from threepid.delivery.outcome import Receipt
 from threepid.delivery.render import Renderer
 from threepid.delivery.sms import Texter
 from threepid.domain.addresses import Email, Phone
@@ -12,8 +13,8 @@ from threepid.storage.outbox import Order
 def mails(mailer: Mailer, renderer: Renderer, clock: Clock) -> JobType:
     """The job type of mails, which renders and sends them."""
 
-    async def send(order: Order) -> None:
-        await mailer.deliver(order, renderer.mail(order, _age(order, clock)))
+    async def send(order: Order) -> Receipt:
+        return await mailer.deliver(order, renderer.mail(order, _age(order, clock)))
 
     return JobType(Email.channel, send)
 
@@ -21,8 +22,8 @@ def mails(mailer: Mailer, renderer: Renderer, clock: Clock) -> JobType:
 def text_messages(texter: Texter, renderer: Renderer, clock: Clock) -> JobType:
     """The job type of SMS, which renders and sends them."""
 
-    async def send(order: Order) -> None:
-        await texter.deliver(order, renderer.text(order, _age(order, clock)))
+    async def send(order: Order) -> Receipt:
+        return await texter.deliver(order, renderer.text(order, _age(order, clock)))
 
     return JobType(Phone.channel, send)
 

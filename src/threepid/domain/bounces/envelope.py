@@ -35,7 +35,7 @@ class Envelope:
         )
 
     def sender(self, job_id: str) -> str:
-        """The envelope sender of a mail; '' without `bounce_address`: then it is that of the `From` header."""
+        """The envelope sender of a mail; '' without `bounce_address`: then the relay has its own."""
         raw = _bytes(job_id)
         if not self._domain:
             return ""

@@ -63,13 +63,13 @@ ORDER BY urgency, turn LIMIT :count FOR UPDATE SKIP LOCKED;
 -- Claim those of these jobs that are still in the queue; claiming a job takes it out of the queue.
 UPDATE outbox SET worker = :worker, renewed_at = :now, turn = NULL, attempts = attempts + 1
 WHERE id IN (SELECT value FROM json_each(:ids)) AND turn IS NOT NULL AND expires_at > :now
-RETURNING id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller;
+RETURNING id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller, last_error;
 
 -- name: claim_on_postgresql(ids, worker, now)
 -- The same with PostgreSQL's JSON functions.
 UPDATE outbox SET worker = :worker, renewed_at = :now, turn = NULL, attempts = attempts + 1
 WHERE id IN (SELECT json_array_elements_text(CAST(:ids AS JSON))) AND turn IS NOT NULL AND expires_at > :now
-RETURNING id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller;
+RETURNING id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller, last_error;
 
 -- name: sent(order_id, now)!
 -- Record a delivery, even if another worker recorded a failure, and erase the contents.
@@ -86,10 +86,11 @@ WHERE id = :order_id AND attempts = :attempts AND sent_at IS NULL AND failed_at 
 UPDATE outbox SET failed_at = :now, params = '', last_error = :last_error, turn = NULL, worker = NULL
 WHERE id = :order_id AND attempts = :attempts AND sent_at IS NULL AND failed_at IS NULL;
 
--- name: drop_expired(now)!
--- Fail the expired jobs that no worker holds.
+-- name: drop_expired(now)
+-- Fail the expired jobs that no worker holds; returns the channel of each.
 UPDATE outbox SET failed_at = :now, params = '', last_error = 'expired: ' || COALESCE(last_error, 'never tried'), turn = NULL
-WHERE expires_at <= :now AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL;
+WHERE expires_at <= :now AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL
+RETURNING channel;
 
 -- name: pending(now)^
 -- What there is to do: are there jobs in the queue, jobs to put into it, and expired jobs?
