@@ -126,15 +126,20 @@ class World:
         seed: str = "test",
         hasher: WatchedHasher | None = None,
         job_types: tuple[JobType, ...] | None = None,
+        introspection_secret: str = "",
         **changes: Any,
     ) -> None:
-        """`hasher` in place of the cheap one, `job_types` in place of the one that keeps SMS in a list."""
+        """`hasher` in place of the cheap one, `job_types` in place of the one that keeps SMS in a list.
+
+        `introspection_secret` is what a homeserver beside this server knows.
+        """
         self.database_url = database_url
         self.directory = directory
         self.config = settings(directory, **changes)
         self.clock = clock or HandClock()
         self.entropy = SeededEntropy(seed)
         self._changes = changes
+        self._introspection_secret = introspection_secret
         self.hasher = hasher or WatchedHasher()
         self._job_types = (JobType("sms", self._keep_text),) if job_types is None else job_types
         self._renderer = Renderer()
@@ -164,6 +169,7 @@ class World:
             background=False,
             strict=True,
             hasher=self.hasher,
+            introspection_secret=self._introspection_secret,
             job_types=self._job_types if self.config.sms is not None else (),
         )
         await server.start()

@@ -46,15 +46,22 @@ class Server:
         strict: bool = False,
         job_types: Iterable[JobType] = (),
         hasher: Hasher | None = None,
+        introspection_secret: str = "",
     ) -> None:
         """Build the services and the application; `background` runs the outbox and housekeeping.
 
         Tests run these by hand. They pass `job_types` in place of configured ones, a `hasher` to watch, and `strict`, which
-        dispatch describes.
+        dispatch describes. A homeserver that trusts our tokens proves itself by the `introspection_secret`.
         """
         self.context = Context(settings, clock, entropy, database, Vault(secrets.vault, entropy))
         woken = asyncio.Event()
-        self.services = build(self.context, secrets.keyring, wake_delivery=woken.set, hasher=hasher)
+        self.services = build(
+            self.context,
+            secrets.keyring,
+            wake_delivery=woken.set,
+            hasher=hasher,
+            introspection_secret=introspection_secret,
+        )
         self.worker = Worker(
             database,
             clock,

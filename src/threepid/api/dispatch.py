@@ -9,15 +9,28 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from threepid.api.call import BounceCall, Call, IdentityCall, MaybeUserCall, SignedCall, UserCall
+from threepid.api.call import (
+    BounceCall,
+    Call,
+    HomeserverCall,
+    IdentityCall,
+    MaybeUserCall,
+    OperatorCall,
+    SignedCall,
+    UserCall,
+)
 from threepid.domain.services import Services
+from threepid.domain.sums import Kind
 from threepid.http.authentication import bearer_token, identity_user, requester
 from threepid.http.exchange import Answer, Fallbacks, Handle, Headers, Request, Route
 from threepid.http.failures import as_error
 from threepid.http.parameters import parse_form, parse_parameters
+from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Accepts, Auth, Endpoint, Path
 from threepid.spec.errors import MatrixError
+from threepid.spec.oauth.errors import InvalidClient, in_oauth
+from threepid.spec.oauth.server import MANAGE
 from threepid.spec.strict_json import convert, parse_object, usable
 from threepid.spec.uia import AuthenticationRequiredError, Operation
 
@@ -52,6 +65,8 @@ _OF_AUTHENTICATION: Final = {
     Auth.IDENTITY_TOKEN: (errors.Unauthorized, errors.TermsNotSigned),
     Auth.OPTIONAL_SIGNATURE: (errors.Unauthorized,),
     Auth.BOUNCE_SECRET: (errors.Unauthorized,),
+    Auth.HOMESERVER: (InvalidClient,),
+    Auth.OPERATOR_TOKEN: (errors.MissingToken, errors.UnknownToken, errors.Forbidden),
 }
 
 _CALLS: Final[dict[Auth, type[Call]]] = {
@@ -61,7 +76,10 @@ _CALLS: Final[dict[Auth, type[Call]]] = {
     Auth.IDENTITY_TOKEN: IdentityCall,
     Auth.OPTIONAL_SIGNATURE: SignedCall,
     Auth.BOUNCE_SECRET: BounceCall,
+    Auth.HOMESERVER: HomeserverCall,
+    Auth.OPERATOR_TOKEN: OperatorCall,
 }
+_BY_SECRET: Final = frozenset({Auth.BOUNCE_SECRET, Auth.HOMESERVER, Auth.OPERATOR_TOKEN})
 
 
 class Dispatcher:
@@ -99,6 +117,19 @@ def error_answer(error: MatrixError) -> Answer:
     return Answer(error.status, _encode(error.body()), headers=_HEADERS.replacing(error.headers()))
 
 
+def oauth_error_answer(error: MatrixError) -> Answer:
+    """The error response of OAuth 2.0. https://www.rfc-editor.org/rfc/rfc6749#section-5.2."""
+    status, body = in_oauth(error)
+    return Answer(status, _encode(body), headers=_HEADERS.replacing(error.headers()))
+
+
+def _on_account_pages(base: str) -> Text:
+    """What an app is told that may not do something: on which page its person can do it."""
+    return Text(
+        "This app can't do that. Do it on the pages of your account: %(url)s", url=f"{base.rstrip('/')}{MANAGE}"
+    )
+
+
 FALLBACKS: Final = Fallbacks(
     not_found=lambda _request: error_answer(errors.Unrecognized()),
     # Without CORS headers, a browser reports an unknown endpoint to its app as a network failure.
@@ -122,8 +153,10 @@ class _Operation:
         self._strict = strict
         self._query_token = endpoint.query_token or path.family in services.context.config.server.query_token
         self._is_identity = path.family in _IDENTITY
-        of_uia = (AuthenticationRequiredError, errors.Forbidden) if endpoint.uia is not None else ()
-        self._expected = (*EVERYWHERE, *_OF_AUTHENTICATION[endpoint.auth], *of_uia, *endpoint.errors)
+        self._is_oauth = path.family == "oauth"
+        of_uia = (AuthenticationRequiredError,) if endpoint.uia is not None else ()
+        of_apps = () if endpoint.for_apps else (errors.Forbidden,)
+        self._expected = (*EVERYWHERE, *_OF_AUTHENTICATION[endpoint.auth], *of_uia, *of_apps, *endpoint.errors)
         self._call = _CALLS[endpoint.auth]
         self._takes_body = endpoint.method != "GET"
         self._needs_query = endpoint.query_type is not None or endpoint.accepts is Accepts.ANY
@@ -137,7 +170,9 @@ class _Operation:
         try:
             return await self._answer(request, variables)
         except Exception as error:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
-            return self._refuse(as_error(error, self._services.context.entropy, where=self.endpoint.name))
+            return self._refuse(
+                as_error(error, self._services.context.entropy, where=self.endpoint.name), request.client
+            )
 
     async def _answer(self, request: Request, variables: Mapping[str, str]) -> Answer:
         endpoint = self.endpoint
@@ -184,10 +219,9 @@ class _Operation:
             return {}
         if auth is Auth.OPTIONAL_SIGNATURE:
             return {"authorization": request.header("authorization"), "uri": request.target}
+        if auth in _BY_SECRET:
+            return await self._service(request, client)
         token = bearer_token(request, query, in_query=self._query_token)
-        if auth is Auth.BOUNCE_SECRET:
-            self._services.bounces.check_secret(token)
-            return {}
         if auth is Auth.IDENTITY_TOKEN:
             user_id = await identity_user(
                 self._services.require_identity(), token, before_terms=self.endpoint.before_terms
@@ -195,11 +229,26 @@ class _Operation:
             return {"user_id": user_id, "token": token or ""}
         homeserver = self._services.require_homeserver()
         device = await requester(homeserver, token, required=auth is Auth.ACCESS_TOKEN)
+        if device is not None and not self.endpoint.for_apps and await homeserver.devices.is_app(device):
+            raise errors.Forbidden(_on_account_pages(self._services.context.config.server.public_base_url))
         if device is not None and homeserver.devices.unnoticed(device):
             homeserver.devices.notice(device, client=client, user_agent=request.header("user-agent") or "")
         if auth is Auth.ACCESS_TOKEN:
             return {"requester": device, "token": token or ""}
         return {"requester": device}
+
+    async def _service(self, request: Request, client: str) -> dict[str, Any]:
+        """The fields of a caller that is no person: another server of the operator, or an operator's program."""
+        token = bearer_token(request, {}, in_query=False)
+        if self.endpoint.auth is Auth.HOMESERVER:
+            self._services.require_oauth().introspection.require(token)
+            return {"takes_device_id": request.header("x-mas-supports-device-id") == "1"}
+        if self.endpoint.scope is not None:
+            return {
+                "operator": await self._services.operator_tokens.authorize(token, self.endpoint.scope, client=client)
+            }
+        self._services.bounces.check_secret(token)
+        return {}
 
     async def _body(self, request: Request, query: dict[str, str]) -> dict[str, Any]:
         endpoint = self.endpoint
@@ -208,6 +257,10 @@ class _Operation:
         # curl and others label JSON as a form by default; no form begins with a brace.
         is_form = content_type == _FORM and not body.lstrip().startswith(b"{")
         if endpoint.accepts is Accepts.FORM and is_form:
+            return parse_form(body)
+        if endpoint.accepts is Accepts.ONLY_FORM:
+            if content_type != _FORM:
+                raise errors.InvalidParam(Text("The form is malformed."))
             return parse_form(body)
         if endpoint.accepts is Accepts.ANY:
             if is_form:
@@ -227,7 +280,9 @@ class _Operation:
         first = await self._services.require_homeserver().uia.recall(operation, session)
         return (raw, None) if first is None else ({**first.fields, "auth": auth}, first.request_mac)
 
-    def _refuse(self, error: MatrixError) -> Answer:
+    def _refuse(self, error: MatrixError, client: str) -> Answer:
+        if isinstance(error, errors.LimitExceeded):
+            self._services.sums.count(Kind.LIMIT_EXCEEDED, client)
         if self._is_identity and isinstance(error, errors.MissingParam):
             error = errors.MissingParams(error.text)
         if not isinstance(error, self._expected):
@@ -240,4 +295,4 @@ class _Operation:
                 _log.warning("request_failed", endpoint=self.endpoint.name, status=error.status, cause=error.cause)
         elif error.cause:
             _log.debug("request_refused", endpoint=self.endpoint.name, errcode=error.errcode, cause=error.cause)
-        return error_answer(error)
+        return oauth_error_answer(error) if self._is_oauth else error_answer(error)

@@ -3,6 +3,8 @@
 from typing import Final
 
 from threepid.api import bounces, federation, health
+from threepid.api.admin import accounts as admin_accounts
+from threepid.api.admin import operations as admin_operations
 from threepid.api.client import (
     account_deactivation,
     administrative_contact,
@@ -26,6 +28,10 @@ from threepid.api.client import (
     whois,
 )
 from threepid.api.identity import associations, auth, invitation, legacy, lookup, ping, pubkey, terms, validation
+from threepid.api.oauth import introspection as oauth_introspection
+from threepid.api.oauth import metadata as oauth_metadata
+from threepid.api.oauth import registration as oauth_registration
+from threepid.api.oauth import tokens as oauth_tokens
 from threepid.config import Config
 from threepid.spec.endpoint import Endpoint, collect
 
@@ -63,9 +69,16 @@ IDENTITY: Final = collect(
     invitation.ENDPOINTS,
     legacy.ENDPOINTS,
 )
+OAUTH: Final = collect(
+    oauth_metadata.ENDPOINTS,
+    oauth_registration.ENDPOINTS,
+    oauth_tokens.ENDPOINTS,
+    oauth_introspection.ENDPOINTS,
+)
 OWN: Final = collect(health.ENDPOINTS, well_known.SUPPORT)
 BOUNCES: Final = collect(bounces.ENDPOINTS)
-ALL: Final = collect(ACCOUNTS, IDENTITY, OWN, BOUNCES)
+ADMIN: Final = collect(admin_accounts.ENDPOINTS, admin_operations.ENDPOINTS)
+ALL: Final = collect(ACCOUNTS, OAUTH, IDENTITY, OWN, BOUNCES, ADMIN)
 
 
 def served(config: Config) -> list[Endpoint]:
@@ -73,8 +86,12 @@ def served(config: Config) -> list[Endpoint]:
     endpoints = list(OWN)
     if config.email is not None and config.email.bounce_secret_file:
         endpoints += BOUNCES
+    if config.admin.networks:
+        endpoints += ADMIN
     if config.accounts is not None:
         endpoints += ACCOUNTS
+        if config.oauth.enabled:
+            endpoints += OAUTH
     if config.identity is not None:
         v1 = config.identity.v1
         switches = {

@@ -1,7 +1,14 @@
 """The configuration: TOML and the environment, read into frozen Structs. Nothing else reads either of them."""
 
 from threepid.config.checks import check, warnings
-from threepid.config.derived import database_url, has_mailbox, identity_name, listen_address, trusted_proxies
+from threepid.config.derived import (
+    admin_networks,
+    database_url,
+    has_mailbox,
+    identity_name,
+    listen_address,
+    trusted_proxies,
+)
 from threepid.config.listen import Listen, UnixListen, tcp_address
 from threepid.config.load import Secret, development, load, read_lines, read_secret
 from threepid.config.problem import ConfigError, Problem
@@ -14,6 +21,7 @@ from threepid.config.sections.delivery import Email, Sms
 from threepid.config.sections.gateways import ConsoleTransport, HttpTransport, SmsTransport
 from threepid.config.sections.identity import Identity, IdentityV1
 from threepid.config.sections.limits import Limit, Limits
+from threepid.config.sections.oauth import OAuth
 from threepid.config.sections.outbound import Outbound
 from threepid.config.sections.policy import Policy
 from threepid.config.sections.relays import EmailTransport, FileTransport, MailboxTransport, SmtpTransport
@@ -40,6 +48,7 @@ __all__ = [
     "Listen",
     "MailboxTransport",
     "Notice",
+    "OAuth",
     "Outbound",
     "Policy",
     "Problem",
@@ -53,6 +62,7 @@ __all__ = [
     "Tls",
     "UnixListen",
     "Web",
+    "admin_networks",
     "all_settings",
     "check",
     "database_url",

@@ -34,9 +34,21 @@ from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import Registration
 from threepid.domain.lifecycle.sessions import Sessions
 from threepid.domain.lifecycle.sign_ups import SignUps
+from threepid.domain.oauth.clients import Clients
+from threepid.domain.oauth.consent import Consents
+from threepid.domain.oauth.device_grants import DeviceGrants
+from threepid.domain.oauth.introspection import Introspection
+from threepid.domain.oauth.sessions import AppSessions
+from threepid.domain.oauth.tokens import AppTokens
+from threepid.domain.operators.directory import Directory
+from threepid.domain.operators.operations import Operations
+from threepid.domain.operators.support import Support
+from threepid.domain.operators.tokens import OperatorTokens
+from threepid.domain.operators.trail import Trail
 from threepid.domain.queue import Queue
 from threepid.domain.secrets.keys import Keyring
 from threepid.domain.secrets.passwords import Hasher, Passwords
+from threepid.domain.sums import Sums
 from threepid.domain.suppressions import Suppressions
 from threepid.domain.validation.sessions import Validation
 from threepid.remote.captcha import Captcha
@@ -48,6 +60,16 @@ from threepid.remote.names import Names
 from threepid.spec.errors import Unrecognized
 
 
+class OAuth(Struct, frozen=True, kw_only=True):
+    """The OAuth 2.0 API of the homeserver."""
+
+    clients: Clients
+    consents: Consents
+    device_grants: DeviceGrants
+    introspection: Introspection
+    tokens: AppTokens
+
+
 class Homeserver(Struct, frozen=True, kw_only=True):
     """The account side of a homeserver."""
 
@@ -57,10 +79,12 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     closing: Closing
     confirming: Confirming
     devices: Devices
+    directory: Directory
     export: Export
     languages: Languages
     logins: Logins
     notices: Notices
+    oauth: OAuth | None
     passwords: Passwords
     portal_contacts: PortalContacts
     profiles: Profiles
@@ -69,6 +93,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     registration_tokens: RegistrationTokens
     sessions: Sessions
     sign_ups: SignUps
+    support: Support
     threepids: Threepids
     uia: Uia
     waiting: Waiting
@@ -89,6 +114,10 @@ class Services(Struct, frozen=True, kw_only=True):
     """The services that handlers, pages, jobs and commands use."""
 
     context: Context
+    operations: Operations
+    operator_tokens: OperatorTokens
+    sums: Sums
+    trail: Trail
     bounces: Bounces
     health: Health
     keyring: Keyring
@@ -104,6 +133,12 @@ class Services(Struct, frozen=True, kw_only=True):
             raise Unrecognized
         return self.homeserver
 
+    def require_oauth(self) -> OAuth:
+        """The OAuth 2.0 API. Raises Unrecognized if the configuration has not turned it on."""
+        if (found := self.require_homeserver().oauth) is None:
+            raise Unrecognized
+        return found
+
     def require_identity(self) -> IdentityServer:
         """The identity server. Raises Unrecognized if the configuration has no `[identity]`."""
         if self.identity is None:
@@ -112,12 +147,21 @@ class Services(Struct, frozen=True, kw_only=True):
 
 
 def build(
-    context: Context, keyring: Keyring, *, wake_delivery: Callable[[], None], hasher: Hasher | None = None
+    context: Context,
+    keyring: Keyring,
+    *,
+    wake_delivery: Callable[[], None],
+    hasher: Hasher | None = None,
+    introspection_secret: str = "",
 ) -> Services:
-    """Build the configured servers. `wake_delivery` tells the delivery that the outbox has an urgent job."""
+    """Build the configured servers. `wake_delivery` tells the delivery that the outbox has an urgent job.
+
+    `introspection_secret` is what a homeserver that trusts our tokens must prove to know; '' if there is none.
+    """
     names = Names(context.config.outbound.nameservers)
     guard = Guard(context.config.outbound, names)
     validation = Validation(context, wake_delivery)
+    sums = Sums(context)
     identity = homeserver = None
     if context.config.identity is not None:
         discovery = Discovery(guard, names, context.clock, context.entropy)
@@ -127,14 +171,28 @@ def build(
     if context.config.accounts is not None:
         associations, terms = (identity.associations, identity.terms) if identity else (None, None)
         homeserver = _homeserver(
-            context, context.config.accounts, keyring, validation, guard, associations, terms, hasher or Hasher()
+            context,
+            context.config.accounts,
+            keyring,
+            validation,
+            guard,
+            associations,
+            terms,
+            hasher or Hasher(),
+            introspection_secret,
+            sums,
         )
+    queue = Queue(context)
     return Services(
         context=context,
+        operations=Operations(context, queue),
+        operator_tokens=OperatorTokens(context, sums),
+        sums=sums,
+        trail=Trail(context),
         bounces=Bounces(context),
         health=Health(context),
         keyring=keyring,
-        queue=Queue(context),
+        queue=queue,
         suppressions=Suppressions(context),
         validation=validation,
         homeserver=homeserver,
@@ -151,6 +209,8 @@ def _homeserver(
     associations: Associations | None,
     terms: Terms | None,
     hasher: Hasher,
+    introspection_secret: str,
+    sums: Sums,
 ) -> Homeserver:
     """The homeserver of `[accounts]`. `associations` and `terms` are our own identity server's, if there is one."""
     passwords = Passwords(context.clock, context.config.policy, hasher)
@@ -159,7 +219,7 @@ def _homeserver(
     registration_tokens = RegistrationTokens(context)
     accounts = Accounts(context, settings)
     web_sessions = WebSessions(context)
-    logins = Logins(context, accounts, passwords, devices, web_sessions, notices)
+    logins = Logins(context, accounts, passwords, devices, web_sessions, notices, sums)
     identity = IdentityClient(guard)
     bindings = Bindings(context, settings, keyring.signer(context.server_name), associations, identity, notices)
     threepids = Threepids(context, settings, validation, notices, bindings, identity)
@@ -174,6 +234,8 @@ def _homeserver(
     )
     uia = Uia(context, stages)
     registration = Registration(context, settings, passwords, devices, web_sessions, registration_tokens)
+    recovery = Recovery(context, passwords, notices, validation, web_sessions, associations)
+    sessions = Sessions(context, associations)
     return Homeserver(
         settings=settings,
         accounts=accounts,
@@ -181,22 +243,37 @@ def _homeserver(
         closing=Closing(context, notices, profiles, threepids, bindings, associations),
         confirming=Confirming(context, validation, web_sessions),
         devices=devices,
+        directory=Directory(context, accounts, web_sessions),
         export=Export(context, web_sessions),
         languages=Languages(context),
         logins=logins,
         notices=notices,
+        oauth=_oauth(context, devices, notices, introspection_secret) if context.config.oauth.enabled else None,
         passwords=passwords,
         portal_contacts=PortalContacts(context, validation, threepids, bindings, associations, terms),
         profiles=profiles,
-        recovery=Recovery(context, passwords, notices, validation, web_sessions, associations),
+        recovery=recovery,
         registration=registration,
         registration_tokens=registration_tokens,
-        sessions=Sessions(context, associations),
+        sessions=sessions,
+        support=Support(context, threepids, recovery, devices, web_sessions, sessions),
         threepids=threepids,
         sign_ups=SignUps(context, registration, uia),
         uia=uia,
         waiting=Waiting(context, devices),
         web_sessions=web_sessions,
+    )
+
+
+def _oauth(context: Context, devices: Devices, notices: Notices, introspection_secret: str) -> OAuth:
+    """The OAuth 2.0 API of `[oauth]`."""
+    sessions = AppSessions(context, devices, notices)
+    return OAuth(
+        clients=Clients(context),
+        consents=Consents(context),
+        device_grants=DeviceGrants(context, sessions),
+        introspection=Introspection(context, devices, introspection_secret),
+        tokens=AppTokens(context, devices, sessions, notices),
     )
 
 

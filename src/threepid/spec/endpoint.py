@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from threepid.spec.errors import MatrixError
+from threepid.spec.operator_scopes import Scope
 from threepid.spec.uia import Operation
 
 Handler = Callable[..., Awaitable[Any]]
@@ -34,6 +35,8 @@ class Auth(Enum):
     IDENTITY_TOKEN = "identity token"  # noqa: S105 - likewise
     OPTIONAL_SIGNATURE = "optional server signature"
     BOUNCE_SECRET = "secret of email.bounce_secret_file"  # noqa: S105 - likewise
+    HOMESERVER = "secret shared with the homeserver"
+    OPERATOR_TOKEN = "operator token"  # noqa: S105 - likewise
 
 
 class Accepts(Enum):
@@ -42,6 +45,8 @@ class Accepts(Enum):
     JSON = "json"
     FORM = "json or urlencoded"
     """The encodings of Identity Service API v2 endpoints whose drafts accepted forms."""
+    ONLY_FORM = "urlencoded"
+    """The encoding of OAuth 2.0 endpoints. https://www.rfc-editor.org/rfc/rfc6749#appendix-B."""
     ANY = "json, urlencoded or query"
     """The encodings of the Identity Service API v1."""
     MAIL = "message/rfc822"
@@ -72,6 +77,11 @@ def identity_v1(path: str) -> tuple[Path, ...]:
     return (Path("identity_v1", f"/_matrix/identity/api/v1{path}"),)
 
 
+def oauth(path: str) -> tuple[Path, ...]:
+    """The path of an endpoint of OAuth 2.0 outside the Matrix API, whose errors are those of OAuth."""
+    return (Path("oauth", path),)
+
+
 def other(*paths: str) -> tuple[Path, ...]:
     """Paths outside the versioned families, given whole."""
     return tuple(Path("other", path) for path in paths)
@@ -96,6 +106,8 @@ class Endpoint:
         deprecated: bool,
         max_body: int,
         switch: str | None,
+        for_apps: bool,
+        scope: Scope | None,
     ) -> None:
         """Read the types of the call, body, query and answer from the handler's annotations."""
         self.method = method
@@ -111,6 +123,8 @@ class Endpoint:
         self.deprecated = deprecated
         self.max_body = max_body
         self.switch = switch
+        self.scope = scope
+        self.for_apps = for_apps and uia is None
         self.name = handler.__name__
         self.doc = inspect.getdoc(handler) or ""
         hints = typing.get_type_hints(handler, include_extras=True)
@@ -143,6 +157,8 @@ def endpoint(
     deprecated: bool = False,
     max_body: int = 65_536,
     switch: str | None = None,
+    for_apps: bool = True,
+    scope: Scope | None = None,
 ) -> Callable[[Handler], Endpoint]:
     """Declare that the decorated coroutine function answers `method` on `paths`.
 
@@ -150,6 +166,8 @@ def endpoint(
     `errors` are those that it may raise besides the errors that every endpoint may raise. `uia` is the operation for which it
     requires User-Interactive Authentication. `before_terms` allows users who have not accepted the terms. `query_token` accepts
     the token in the query, whatever `server.query_token` says. `max_body` is in bytes. `switch` is the setting that enables it.
+    `scope` is the scope that an operator token must have.
+    Without `for_apps`, and with `uia`, tokens of the OAuth 2.0 API are rejected: their people use the account pages.
     """
 
     def declare(handler: Handler) -> Endpoint:
@@ -167,6 +185,8 @@ def endpoint(
             deprecated=deprecated,
             max_body=max_body,
             switch=switch,
+            scope=scope,
+            for_apps=for_apps,
         )
 
     return declare
@@ -192,7 +212,11 @@ def _refuse_contradictions(declared: Endpoint) -> None:
         (declared.body_type is not None and declared.method == "GET", "a GET has no body"),
         (declared.uia is not None and declared.body_type is None, "it uses UIA but takes no body"),
         (
-            declared.query_token and declared.auth in (Auth.NONE, Auth.OPTIONAL_SIGNATURE),
+            (declared.auth is Auth.OPERATOR_TOKEN) != (declared.scope is not None),
+            "it takes an operator token but names no scope, or the other way round",
+        ),
+        (
+            declared.query_token and declared.auth in (Auth.NONE, Auth.OPTIONAL_SIGNATURE, Auth.HOMESERVER),
             "it takes a token from the query but none from a header",
         ),
     ):

@@ -49,6 +49,11 @@ def after(tx: Tx, user_id: str, count: int) -> list[AccountSummary]:
     return tx.rows(_sql.accounts_after, AccountSummary, user_id=user_id, count=count)
 
 
+def by_beginning(tx: Tx, beginning: str, user_id: str, count: int) -> list[AccountSummary]:
+    """The next `count` accounts after `user_id` whose user ID begins with `beginning`, in the order of characters' codes."""
+    return tx.rows(_sql.accounts_by_beginning, AccountSummary, beginning=beginning, user_id=user_id, count=count)
+
+
 def of_another_name(tx: Tx, server_name: str) -> str | None:
     """The user ID of an active account that has another server name than `server_name`, or None."""
     user_id: str | None = tx.value(_sql.account_of_another_name, suffix=f":{server_name}")
@@ -73,3 +78,13 @@ def hold_password(tx: Tx, user_id: str, password_hash: str) -> bool:
 def deactivate(tx: Tx, user_id: str, now: int) -> bool:
     """Deactivate the account; False if it was deactivated before."""
     return tx.run(_sql.deactivate, AT_MOST_ONE, user_id=user_id, now=now) == 1
+
+
+def is_admin(tx: Tx, user_id: str) -> bool:
+    """May the account ask for access to the administration of the homeserver?"""
+    return tx.value(_sql.admin_at, user_id=user_id) is not None
+
+
+def set_admin(tx: Tx, user_id: str, admin_at: int | None) -> bool:
+    """Make an active account an administrator's, or with None an ordinary one; False if there is no such account."""
+    return tx.run(_sql.set_admin, AT_MOST_ONE, user_id=user_id, admin_at=admin_at) == 1

@@ -130,6 +130,7 @@ def open_device(
     )
     if not new:
         delete_tokens(tx, user_id, device_id, now)
+        tx.run(_sql.end_oauth_session, AT_MOST_ONE, user_id=user_id, device_id=device_id)
     insert_tokens(tx, user_id, device_id, tokens, parent_hash=None, now=now)
 
 
@@ -242,13 +243,15 @@ def delete(tx: Tx, user_id: str, device_id: str) -> bool:
 
 
 def delete_all(tx: Tx, user_id: str, *, but: str | None = None) -> None:
-    """Delete all devices of an account except `but`, and revoke all its OpenID and login tokens."""
+    """Delete all devices of an account except `but`, and revoke all its OpenID and login tokens and authorization codes."""
     if but is None:
         tx.run(_sql.delete_devices, ANY, user_id=user_id)
     else:
         tx.run(_sql.delete_other_devices, ANY, user_id=user_id, device_id=but)
     tx.run(_sql.delete_openid_tokens, ANY, user_id=user_id)
     tx.run(_sql.delete_login_tokens, ANY, user_id=user_id)
+    tx.run(_sql.delete_oauth_codes, ANY, user_id=user_id)
+    tx.run(_sql.delete_oauth_device_grants, ANY, user_id=user_id)
 
 
 def of_user(tx: Tx, user_id: str, *, most: int = LISTED) -> list[Device]:

@@ -11,6 +11,7 @@ from threepid.http.failures import as_error
 from threepid.i18n import Text
 from threepid.web import dispatch, language
 from threepid.web.fallback import page as fallback
+from threepid.web.oauth.pages import PAGES as OAUTH
 from threepid.web.pages import confirm, index, login, mailbox, previews, static, stop_invites, submit_token
 from threepid.web.portal.pages import PAGES as PORTAL
 from threepid.web.render import PageHandle, PageRoute, Templates
@@ -29,6 +30,8 @@ def routes(services: Services, templates: Templates, preview: Previews) -> list[
     if services.homeserver is not None:
         found += [*login.routes(config), *fallback.routes(services, services.homeserver)]
         declared += PORTAL
+        if services.homeserver.oauth is not None:
+            declared += OAUTH
     if has_mailbox(config):
         found += [*mailbox.routes(services), *previews.routes(templates.languages, preview)]
     return [

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
+from urllib.parse import quote
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,7 +15,7 @@ from threepid.domain.authentication.web_sessions import LIFE, WebSession
 from threepid.domain.contacts.portal import Browser
 from threepid.domain.languages import offered
 from threepid.domain.origin import Origin, of_caller
-from threepid.domain.services import Homeserver, Services
+from threepid.domain.services import Homeserver, OAuth, Services
 from threepid.http import cookies
 from threepid.http.cookies import Cookie
 from threepid.http.exchange import Answer
@@ -27,7 +28,7 @@ VISITOR: Final = "threepid-visitor"
 """The cookie of a browser that is not: its forms are bound to it."""
 _LANGUAGE_LIFE: Final = 365 * DAY
 HOME: Final = "/account/"
-_OURS: Final = re.compile(r"/account/[a-z0-9/_-]*(?:\?[A-Za-z0-9&=%+._~-]*)?")
+_OURS: Final = re.compile(r"(?:/account/[a-z0-9/_-]*|/oauth2/authorize)(?:\?[A-Za-z0-9&=%+._~-]*)?")
 
 
 class Visit(Struct, frozen=True, kw_only=True):
@@ -84,6 +85,11 @@ class Visit(Struct, frozen=True, kw_only=True):
         return self.services.require_homeserver()
 
     @property
+    def oauth(self) -> OAuth:
+        """The OAuth 2.0 API; its pages are served only where it is turned on."""
+        return self.services.require_oauth()
+
+    @property
     def origin(self) -> Origin:
         """Time, network and user agent of this request, as messages show them."""
         return of_caller(self.services.context.clock.now(), self.client, self.user_agent)
@@ -96,6 +102,11 @@ class Visit(Struct, frozen=True, kw_only=True):
     def next(self) -> str:
         """The page of ours that the query asks for next; the account's start page if it asks for another."""
         return local_path(self.query.get("next", ""))
+
+    @property
+    def next_query(self) -> str:
+        """The query by which another page leads to the same page next; '' if none was asked for."""
+        return f"?next={quote(self.next, safe='')}" if self.next != HOME else ""
 
     def show(
         self, template: str, /, *, status: int = 200, set_cookies: tuple[Cookie, ...] = (), **values: Any
@@ -110,7 +121,7 @@ class Visit(Struct, frozen=True, kw_only=True):
         return self._with(replace(answer, headers=headers), set_cookies)
 
     def redirect(self, path: str, *, set_cookies: tuple[Cookie, ...] = ()) -> Answer:
-        """Send the browser to a page of ours."""
+        """Send the browser to a page of ours, or to a checked address of an app."""
         return self._with(redirect(path), set_cookies)
 
     def _with(self, answer: Answer, set_cookies: tuple[Cookie, ...]) -> Answer:
@@ -156,5 +167,5 @@ def signed_out_cookies() -> tuple[Cookie, ...]:
 
 
 def local_path(path: str) -> str:
-    """`path` if it is a page of the portal, else the start page: nobody is sent to another site."""
+    """`path` if it is a page of the portal or an app's authorization, else the start page: nobody is sent to another site."""
     return path if _OURS.fullmatch(path) else HOME

@@ -53,6 +53,7 @@ async def get_threepids(call: UserCall) -> Threepids:
     client("/account/3pid", "r0", "v3", "unstable"),
     auth=Auth.ACCESS_TOKEN,
     deprecated=True,
+    for_apps=False,
     errors=(
         errors.Forbidden,
         errors.ServerNotTrusted,
@@ -120,6 +121,7 @@ async def add_threepid(call: UserCall, body: AddThreepid) -> None:
     "POST",
     client("/account/3pid/delete", "r0", "v3", "unstable"),
     auth=Auth.ACCESS_TOKEN,
+    for_apps=False,
     errors=(errors.Forbidden,),
 )
 async def delete_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
@@ -178,6 +180,7 @@ _REQUEST_ERRORS: Final = (
     "POST",
     client("/account/3pid/email/requestToken", "r0", "v3", "unstable"),
     auth=Auth.OPTIONAL_ACCESS_TOKEN,
+    for_apps=False,
     errors=_REQUEST_ERRORS,
 )
 async def request_add_email_token(call: MaybeUserCall, body: EmailTokenRequest) -> Sid:
@@ -189,6 +192,7 @@ async def request_add_email_token(call: MaybeUserCall, body: EmailTokenRequest) 
     "POST",
     client("/account/3pid/msisdn/requestToken", "r0", "v3", "unstable"),
     auth=Auth.OPTIONAL_ACCESS_TOKEN,
+    for_apps=False,
     errors=_REQUEST_ERRORS,
 )
 async def request_add_msisdn_token(call: MaybeUserCall, body: MsisdnTokenRequest) -> Sid:

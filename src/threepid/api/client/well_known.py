@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from threepid.api.call import Call
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, other
+from threepid.spec.oauth.server import MANAGE, issuer
 
 _PORTS: Final = {"https": 443, "http": 80}
 
@@ -22,11 +23,19 @@ class Base(Struct, frozen=True):
     base_url: str
 
 
+class Authentication(Struct, frozen=True):
+    """The OAuth 2.0 API, as clients of the drafts look for it: its issuer and the account pages."""
+
+    issuer: str
+    account: str
+
+
 class ForClients(Struct, frozen=True, omit_defaults=True):
     """The base URLs for clients, under the specification's names."""
 
     homeserver: Base = field(name="m.homeserver")
     identity_server: Base | UnsetType = field(name="m.identity_server", default=UNSET)
+    authentication: Authentication | UnsetType = field(name="org.matrix.msc2965.authentication", default=UNSET)
 
 
 class Contact(Struct, frozen=True):
@@ -52,8 +61,13 @@ class ForServers(Struct, frozen=True):
 @endpoint("GET", other("/.well-known/matrix/client"), auth=Auth.NONE)
 async def well_known_client(call: Call) -> ForClients:
     """Get the base URLs of the homeserver and the identity server. https://spec.matrix.org/latest/client-server-api/#getwell-knownmatrixclient."""
-    here = Base(call.config.server.public_base_url.rstrip("/"))
-    return ForClients(here, here if call.config.identity is not None else UNSET)
+    base = call.config.server.public_base_url.rstrip("/")
+    here = Base(base)
+    return ForClients(
+        here,
+        here if call.config.identity is not None else UNSET,
+        Authentication(issuer(base), f"{base}{MANAGE}") if call.config.oauth.enabled else UNSET,
+    )
 
 
 @endpoint("GET", other("/.well-known/matrix/server"), auth=Auth.NONE)

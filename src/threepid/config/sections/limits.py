@@ -63,6 +63,8 @@ class Limits(Section, frozen=True):
     """Limit on registrations from one client address."""
     authentication_from_client: Limit = Limit(burst=300, per_hour=3000)
     """Limit on new User-Interactive Authentication sessions from one client address."""
+    oauth_from_client: Limit = Limit(burst=20, per_hour=60)
+    """Limit on new OAuth 2.0 apps, and on devices that ask for a code, from one client address."""
     outbound_from_account: Limit = Limit(burst=30, per_hour=60)
     """Limit on requests to other identity servers for one account."""
     outbound_from_client: Limit = Limit(burst=50, per_hour=200)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from threepid import config
 from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
@@ -21,7 +22,8 @@ from threepid.domain.limits import known_network, network_of, take_authenticatio
 from threepid.domain.origin import Origin, of_caller
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, UnknownToken
-from threepid.storage import accounts, associations, devices, uia, web_sessions
+from threepid.spec.oauth.scopes import Scope, parse_scope
+from threepid.storage import accounts, associations, devices, oauth, uia, web_sessions
 from threepid.storage.devices import Device as KnownDevice
 from threepid.storage.devices import Requester, SealedPair, Tokens
 from threepid.storage.engine.database import StorageError, Tx
@@ -35,6 +37,7 @@ __all__ = [
     "KnownDevice",
     "Login",
     "Requester",
+    "allowed_scope",
     "forget_sealed_pairs",
     "openid_user",
 ]
@@ -64,6 +67,8 @@ class Device(Struct, frozen=True, kw_only=True):
     client: str = ""
     """The client's IP address."""
     user_agent: str = ""
+    access_life: int | None = None
+    """Lifetime of its access tokens in milliseconds, if it is not that of the old login."""
 
 
 class Login(Struct, frozen=True):
@@ -74,6 +79,8 @@ class Login(Struct, frozen=True):
     access_token: str
     refresh_token: str | None = None
     expires_in_ms: int | None = None
+    scope: str = ""
+    """What an app of the OAuth 2.0 API may do; '' for the old login."""
 
 
 class Devices:
@@ -84,6 +91,8 @@ class Devices:
         self._context = context
         self._notices = notices
         self._access_life = settings.access_token_minutes * MINUTE
+        self._app_access_life = context.config.oauth.access_token_seconds * SECOND
+        self._longest_access_life = max(self._access_life, self._app_access_life)
         self._refresh_life = settings.refresh_token_days * DAY
         self._login_token_life = settings.login_token_seconds * SECOND
         self._seen: set[tuple[str, str]] = set()
@@ -107,7 +116,7 @@ class Devices:
             return None
         if found.expires_at is not None:
             # A token that expires later than any new one was issued by a clock that was ahead: it counts as expired.
-            if not now < found.expires_at <= now + self._access_life + SKEW:
+            if not now < found.expires_at <= now + self._longest_access_life + SKEW:
                 raise UnknownToken(Text("The access token has expired."), soft_logout=True)
             if found.first_use_spends is not None and not await self._context.database.write(
                 lambda tx: devices.use_access_token(tx, token_hash, now)
@@ -122,9 +131,10 @@ class Devices:
         """Does the device of an unusable access token still exist?"""
         return devices.requester(tx, token_hash) is not None or devices.has_ended(tx, token_hash, now - ENDED_KEPT)
 
-    async def refresh(self, refresh_token: str, *, client: str, user_agent: str) -> Login:
+    async def refresh(self, refresh_token: str, *, client: str, user_agent: str, client_id: str | None = None) -> Login:
         """Exchange a refresh token. Raises UnknownToken and LimitExceeded. A spent token revokes all tokens of its device.
 
+        `client_id` is the app of the OAuth 2.0 API that must own the token; None for the old login.
         For `REPEATABLE` the same caller gets the same answer again, because two tabs of a browser may refresh at once.
         https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3refresh
         """
@@ -135,14 +145,17 @@ class Devices:
 
         def step(tx: Tx) -> Login | UnknownToken:
             known = self._held_refresh_token(tx, token_hash)
-            if known is None:
-                return _refused(lives=devices.has_ended(tx, token_hash, now - ENDED_KEPT))
+            session = None if known is None else oauth.session(tx, known.user_id, known.device_id)
+            if known is None or (session.client_id if session else None) != client_id:
+                ended = known is None and devices.has_ended(tx, token_hash, now - ENDED_KEPT)
+                return _refused(lives=ended)
+            scope = str(allowed_scope(session)) if session else ""
             # The clock may have been ahead, so the time of the answer is limited in both directions.
             after, before = now - REPEATABLE, now + REPEATABLE
             sealed = devices.sealed_pair(tx, token_hash, sealed_for, after=after, before=before)
             if sealed is not None:
                 take_authentication(tx, self._context, client=client, account=known.user_id)
-                return self._unsealed(refresh_token, sealed, known.user_id, known.device_id, now)
+                return self._unsealed(refresh_token, sealed, known.user_id, known.device_id, now, scope)
             if known.expires_at <= now:
                 return _refused(lives=True)
             if known.spent_at is not None:
@@ -151,7 +164,8 @@ class Devices:
             if not devices.use_refresh_token(tx, token_hash, known.parent_hash, now):
                 return _refused(lives=True)
             take_authentication(tx, self._context, client=client, account=known.user_id)
-            login, tokens = self._new_tokens(known.user_id, known.device_id, refreshes=True)
+            life = self._app_access_life if session else self._access_life
+            login, tokens = self._new_tokens(known.user_id, known.device_id, refreshes=True, access_life=life)
             pair = SealedPair(self._sealed(refresh_token, login, now), sealed_for)
             devices.insert_tokens(
                 tx, known.user_id, known.device_id, tokens, parent_hash=token_hash, now=now, sealed=pair
@@ -161,7 +175,7 @@ class Devices:
             devices.seen(
                 tx, known.user_id, known.device_id, now=now, seen_from=client, network=network, user_agent=agent
             )
-            return login
+            return replace(login, scope=scope)
 
         # An exception would roll back the revocation of a stolen family, so the step returns the error.
         answer = await self._context.database.write(step)
@@ -195,10 +209,10 @@ class Devices:
         }
         return self._context.vault.seal(refresh_token, pair)
 
-    def _unsealed(self, refresh_token: str, sealed: bytes, user_id: str, device_id: str, now: int) -> Login:
+    def _unsealed(self, refresh_token: str, sealed: bytes, user_id: str, device_id: str, now: int, scope: str) -> Login:
         pair = json.loads(self._context.vault.unseal(refresh_token, sealed))
         left = max(1, pair["expires_at"] - now)
-        return Login(user_id, device_id, pair["access_token"], pair["refresh_token"], left)
+        return Login(user_id, device_id, pair["access_token"], pair["refresh_token"], left, scope)
 
     async def forget_sealed_pairs(self) -> None:
         """Delete the stored answers to refreshes that cannot be repeated any more."""
@@ -206,11 +220,12 @@ class Devices:
 
     async def log_out(self, requester: Requester, origin: Origin) -> None:
         """Log the requesting device out."""
-        await self._context.database.write(lambda tx: self._log_out(tx, requester.user_id, requester.device_id, origin))
+        await self._context.database.write(lambda tx: self.end(tx, requester.user_id, requester.device_id, origin))
 
-    def _log_out(self, tx: Tx, user_id: str, device_id: str, origin: Origin) -> None:
+    def end(self, tx: Tx, user_id: str, device_id: str, origin: Origin, *, by: audit.Caller = audit.OWNER) -> None:
+        """Log a device out. Doing it again is no error."""
         if devices.delete(tx, user_id, device_id):
-            audit.note(tx, self._context, audit.Event.SIGNED_OUT, user_id, origin, device_id=device_id)
+            audit.note(tx, self._context, audit.Event.SIGNED_OUT, user_id, origin, by=by, device_id=device_id)
 
     async def log_out_everywhere(self, user_id: str, origin: Origin) -> None:
         """Log out all devices and browsers of the account, and delete its identity server tokens and authentication sessions."""
@@ -233,7 +248,8 @@ class Devices:
             self._refuse_one_more(tx, user_id)
         now = self._context.clock.now()
         device_id = device.device_id or self._context.entropy.letters(10)
-        login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes)
+        life = device.access_life or self._access_life
+        login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes, access_life=life)
         devices.open_device(
             tx,
             user_id=user_id,
@@ -264,7 +280,7 @@ class Devices:
     def open_again(self, tx: Tx, user_id: str, device_id: str, device: Device) -> Login:
         """Issue further tokens for a device that the transaction has locked. Its earlier tokens stay valid."""
         now = self._context.clock.now()
-        login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes)
+        login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes, access_life=self._access_life)
         devices.insert_tokens(tx, user_id, device_id, tokens, parent_hash=None, now=now)
         return login
 
@@ -325,6 +341,11 @@ class Devices:
         await self._context.database.write(step)
         return token, OPENID_LIFE // SECOND
 
+    async def is_app(self, requester: Requester) -> bool:
+        """Is this the device of an app of the OAuth 2.0 API?"""
+        found = await self._context.database.read(lambda tx: oauth.session(tx, requester.user_id, requester.device_id))
+        return found is not None
+
     # -- device list
 
     async def of(self, user_id: str, *, own: str | None = None) -> list[devices.Device]:
@@ -364,7 +385,7 @@ class Devices:
         def step(tx: Tx) -> None:
             grant.consume(tx)
             for device_id in device_ids:
-                self._log_out(tx, user_id, device_id, grant.origin)
+                self.end(tx, user_id, device_id, grant.origin, by=grant.by)
 
         await self._context.database.write_aside(step)
 
@@ -399,7 +420,7 @@ class Devices:
             self._to_note = noted | self._to_note
             raise
 
-    def _new_tokens(self, user_id: str, device_id: str, *, refreshes: bool) -> tuple[Login, Tokens]:
+    def _new_tokens(self, user_id: str, device_id: str, *, refreshes: bool, access_life: int) -> tuple[Login, Tokens]:
         entropy, hash_token = self._context.entropy, self._context.vault.hash_token
         access_token = entropy.token("tp_")
         if not refreshes:
@@ -407,9 +428,15 @@ class Devices:
         refresh_token = entropy.token("tpr_")
         now = self._context.clock.now()
         tokens = Tokens(
-            hash_token(access_token), now + self._access_life, hash_token(refresh_token), now + self._refresh_life
+            hash_token(access_token), now + access_life, hash_token(refresh_token), now + self._refresh_life
         )
-        return Login(user_id, device_id, access_token, refresh_token, self._access_life), tokens
+        return Login(user_id, device_id, access_token, refresh_token, access_life), tokens
+
+
+def allowed_scope(session: oauth.Session) -> Scope:
+    """What an app's session may do now: the administration only while its account is an administrator's."""
+    scope = parse_scope(session.scope)
+    return replace(scope, is_admin=scope.is_admin and session.admin_at is not None)
 
 
 def _refused(*, lives: bool) -> UnknownToken:

@@ -5,6 +5,7 @@ from typing import Final
 from msgspec import Struct
 
 from threepid.clock import MINUTE
+from threepid.domain.audit import OWNER, Caller
 from threepid.domain.authentication.stages import Proof
 from threepid.domain.origin import Origin
 from threepid.i18n import Text
@@ -34,27 +35,38 @@ class Grant(Struct, frozen=True):
     browser: tuple[str, bytes] | None = None
     origin: Origin = Origin()
     """The origin of the request for the operation, for the security log."""
+    by: Caller = OWNER
+    """Who does it, for the security log."""
+    spared: str = ""
+    """The user ID of an account that must not be changed if it may administer the homeserver; '' for none."""
 
     def consume(self, tx: Tx, result: str | None = None) -> None:
         """Use the permission up in the transaction of its operation.
 
         Raises Forbidden if it was used up already or the browser session is over, UnknownToken if the device was logged out.
         """
+        if self.spared and accounts.is_admin(tx, self.spared):
+            raise Forbidden(Text("This account may administer the server: only a token with admins:write changes it."))
         if self.device is not None:
             user_id, device_id = self.device
             if not accounts.lock(tx, user_id) or not devices.hold_device(tx, user_id, device_id):
                 raise UnknownToken
-        if self.browser is not None:
-            self._check_browser(tx, *self.browser)
+        if self.browser is not None and abs(self.now - self._held_browser(tx, *self.browser).confirmed_at) > CONFIRMED:
+            raise Forbidden(Text("Please confirm again that it is you."))
         if self.id_hash is not None and not uia.consume(tx, self.id_hash, now=self.now, result=result):
             raise Forbidden(Text("This authentication session has already been used."))
         for proof in self.proofs:
             if not validations.consume(tx, proof.sid, self.now):
                 raise Forbidden(Text("The validation of this address has already been used."))
 
-    def _check_browser(self, tx: Tx, user_id: str, token_hash: bytes) -> None:
+    def hold_browser(self, tx: Tx) -> None:
+        """Check only that the browser is still signed in, for what needs no new proof. Raises Forbidden if it is not."""
+        if self.browser is not None:
+            self._held_browser(tx, *self.browser)
+
+    @staticmethod
+    def _held_browser(tx: Tx, user_id: str, token_hash: bytes) -> web_sessions.WebSession:
         session = web_sessions.hold(tx, token_hash) if accounts.lock(tx, user_id) else None
         if session is None or session.user_id != user_id:
             raise Forbidden(Text("You have been signed out. Please sign in again."))
-        if abs(self.now - session.confirmed_at) > CONFIRMED:
-            raise Forbidden(Text("Please confirm again that it is you."))
+        return session

@@ -29,6 +29,6 @@ class Sessions:
             uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
             if self._associations is not None:
                 self._associations.forget(tx, user_id)
-            audit.note(tx, self._context, audit.Event.SIGNED_OUT_EVERYWHERE, user_id, grant.origin)
+            audit.note(tx, self._context, audit.Event.SIGNED_OUT_EVERYWHERE, user_id, grant.origin, by=grant.by)
 
         await self._context.database.write_aside(step)

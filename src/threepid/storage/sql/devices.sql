@@ -265,3 +265,15 @@ DELETE FROM access_tokens WHERE user_id = :user_id AND device_id = :device_id
         SELECT 1 FROM refresh_tokens WHERE refresh_tokens.token_hash = access_tokens.refresh_hash
     )
 RETURNING token_hash, user_id, device_id, created_at, CAST(NULL AS BIGINT) AS spent_at;
+
+-- name: delete_oauth_codes(user_id)!
+-- Delete the authorization codes of an account: each could still open a session.
+DELETE FROM oauth_codes WHERE user_id = :user_id;
+
+-- name: delete_oauth_device_grants(user_id)!
+-- Delete the waiting devices that an account has allowed or denied: each could still open a session.
+DELETE FROM oauth_device_grants WHERE user_id = :user_id;
+
+-- name: end_oauth_session(user_id, device_id)!
+-- Unbind a device from its app; touches no row if it has none.
+DELETE FROM oauth_sessions WHERE user_id = :user_id AND device_id = :device_id;

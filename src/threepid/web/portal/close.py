@@ -7,6 +7,8 @@ from threepid.i18n import Text
 from threepid.web.page import Access, Form, page
 from threepid.web.visit import HOME, SignedIn, Visit, signed_out_cookies
 
+CLOSE: Final = "/account/close"
+
 
 class CloseForm(Form, frozen=True):
     """What the person confirms."""
@@ -15,13 +17,13 @@ class CloseForm(Form, frozen=True):
     erase: str = ""
 
 
-@page("GET", "/account/close", access=Access.CONFIRMED)
+@page("GET", CLOSE, access=Access.CONFIRMED)
 async def show_close(visit: SignedIn) -> Answer:
     """Say what is lost."""
     return visit.show("portal/close.html", problem=None)
 
 
-@page("POST", "/account/close", access=Access.CONFIRMED)
+@page("POST", CLOSE, access=Access.CONFIRMED)
 async def close(visit: SignedIn, form: CloseForm) -> Answer:
     """Close the account."""
     if not form.understood:

@@ -37,11 +37,13 @@ from threepid.web.fallback.contact import ContactStage
 from threepid.web.fallback.forms import FormStage, form_stages
 from threepid.web.fallback.visit import Visit as StageVisit
 from threepid.web.page import Access, Fields, Form, page
-from threepid.web.visit import HOME, Visit, signed_in_cookies
+from threepid.web.visit import Visit, local_path, signed_in_cookies
 
 REGISTER: Final = "/account/register"
 SESSION: Final = "threepid-registration"
 """The cookie of a browser in which somebody registers: the ID of the authentication session."""
+_AFTER: Final = "threepid-after"
+"""The cookie with the page of ours that comes after the registration."""
 _NEXT: Final = f"{REGISTER}/next"
 _STEP: Final = f"{REGISTER}/{{step}}"
 _STEPS: Final = {
@@ -80,7 +82,7 @@ class _StageVisit(StageVisit, frozen=True, kw_only=True):
 @page("GET", REGISTER, access=Access.ANYONE)
 async def show_register(visit: Visit) -> Answer:
     """Ask for username and password."""
-    return visit.redirect(HOME) if visit.session else _ask(visit)
+    return visit.redirect(visit.next) if visit.session else _ask(visit)
 
 
 @page("POST", REGISTER, access=Access.ANYONE)
@@ -91,8 +93,8 @@ async def register(visit: Visit, form: RegisterForm) -> Answer:
     except (*_OF_NAME, *_OF_PASSWORD, Forbidden, LimitExceeded, TooLarge) as error:
         return _ask(visit, form.username, error)
     if begun.token:
-        return await _signed_in(visit, begun)
-    return visit.redirect(_NEXT, set_cookies=(Cookie(SESSION, begun.session),))
+        return await _signed_in(visit, begun, visit.next)
+    return visit.redirect(_NEXT, set_cookies=(Cookie(SESSION, begun.session), Cookie(_AFTER, visit.next)))
 
 
 @page("GET", _NEXT, access=Access.ANYONE)
@@ -179,13 +181,14 @@ async def _finish(visit: Visit) -> Answer:
     except LimitExceeded as error:
         account = view.account if view else None
         return visit.show("portal/register_finish.html", status=error.status, account=account, problem=error.text)
-    return await _signed_in(visit, done)
+    return await _signed_in(visit, done, local_path(visit.cookie(_AFTER)))
 
 
-async def _signed_in(visit: Visit, done: SignUp) -> Answer:
+async def _signed_in(visit: Visit, done: SignUp, after: str) -> Answer:
     if visit.session is not None:  # another tab signed in meanwhile
         await visit.homeserver.web_sessions.end(visit.session.user_id, visit.session.session_id, visit.origin)
-    return visit.redirect(HOME, set_cookies=(*signed_in_cookies(done.token), Cookie(SESSION, "", 0)))
+    ended = (Cookie(SESSION, "", 0), Cookie(_AFTER, "", 0))
+    return visit.redirect(after, set_cookies=(*signed_in_cookies(done.token), *ended))
 
 
 def _visitor(visit: Visit) -> Visitor:

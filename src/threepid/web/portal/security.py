@@ -32,6 +32,18 @@ EVENTS: Final[Mapping[Event, Text]] = {
     Event.NOTICES_CHANGED: Text("Notices were switched on or off"),
     Event.LANGUAGE_CHANGED: Text("The language was changed"),
     Event.DEACTIVATED: Text("The account was closed"),
+    **dict.fromkeys(
+        (
+            Event.CONTACT_VERIFIED,
+            Event.LINK_SENT,
+            Event.LIMITS_CLEARED,
+            Event.MESSAGE_RESENT,
+            Event.SUPPRESSION_REMOVED,
+            Event.OPERATOR_TOKEN_CREATED,
+            Event.OPERATOR_TOKEN_REVOKED,
+        ),
+        Text("An operator helped with the account"),
+    ),
 }
 """What the log calls each event."""
 

@@ -32,6 +32,8 @@ class Row(Struct, frozen=True):
     seen_from: str
     is_here: bool
     """Is it the browser that shows the page?"""
+    app: str = ""
+    """The name of the app that got the device by the OAuth 2.0 API; '' for none."""
 
 
 class EndForm(Form, frozen=True):
@@ -81,6 +83,9 @@ async def rename(visit: SignedIn, form: RenameForm) -> Answer:
 async def _list(visit: SignedIn, *, renamed: RenameForm | None = None) -> Answer:
     """A page of the list; the one with the device whose new name, in `renamed`, was not accepted."""
     rows, problem = await _rows(visit), None
+    wanted = visit.query.get("device", "")
+    if only := [row for row in rows if row.kind == "device" and row.id == wanted]:
+        rows = only
     start = int(found[0]) if (found := _START.fullmatch(visit.query.get("from", ""))) else 0
     if renamed is not None:
         start = next((number for number, row in enumerate(rows) if row.id == renamed.id), 0)
@@ -90,6 +95,7 @@ async def _list(visit: SignedIn, *, renamed: RenameForm | None = None) -> Answer
         status=200 if renamed is None else 400,
         rows=rows[start : start + _ON_A_PAGE],
         count=len(rows),
+        only=bool(only),
         older=start + _ON_A_PAGE if len(rows) > start + _ON_A_PAGE else None,
         renamed=renamed,
         problem=problem,
@@ -97,6 +103,8 @@ async def _list(visit: SignedIn, *, renamed: RenameForm | None = None) -> Answer
 
 
 async def _rows(visit: SignedIn) -> list[Row]:
+    oauth = visit.homeserver.oauth
+    apps = await oauth.clients.names_of(visit.user_id, visit.languages) if oauth else {}
     found = [
         Row(
             "device",
@@ -106,6 +114,7 @@ async def _rows(visit: SignedIn) -> list[Row]:
             device.seen_at or device.created_at,
             device.seen_from or "",
             is_here=False,
+            app=apps.get(device.device_id, ""),
         )
         for device in await visit.homeserver.devices.of(visit.user_id)
     ]

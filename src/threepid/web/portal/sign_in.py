@@ -1,6 +1,7 @@
 """Sign in, confirm that it is still the same person, and sign out."""
 
 from typing import Final
+from urllib.parse import quote
 
 from phonenumbers import SUPPORTED_REGIONS
 
@@ -11,6 +12,9 @@ from threepid.web.dispatch import CONFIRM, SIGN_IN
 from threepid.web.page import Access, Form, page
 from threepid.web.portal import confirm_by_code
 from threepid.web.visit import SignedIn, Visit, signed_in_cookies, signed_out_cookies
+
+_LONGEST_NAME: Final = 255
+"""Maximum number of characters of the name that an app fills in."""
 
 
 class SignInForm(Form, frozen=True):
@@ -31,7 +35,12 @@ async def show_sign_in(visit: Visit) -> Answer:
     """Ask for name and password."""
     if visit.session is not None:
         return visit.redirect(visit.next)
-    return visit.show("portal/sign_in.html", ways=visit.homeserver.settings.login_with, name="", problem=None)
+    return visit.show(
+        "portal/sign_in.html",
+        ways=visit.homeserver.settings.login_with,
+        name=visit.query.get("name", "")[:_LONGEST_NAME],
+        problem=None,
+    )
 
 
 @page("POST", SIGN_IN, access=Access.ANYONE)
@@ -92,7 +101,8 @@ async def sign_out(visit: Visit) -> Answer:
     """Sign the browser out. Doing it again is not an error."""
     if visit.session is not None:
         await visit.homeserver.web_sessions.end(visit.session.user_id, visit.session.session_id, visit.origin)
-    return visit.redirect(f"{SIGN_IN}?signed_out=1", set_cookies=signed_out_cookies())
+    back = f"&next={quote(visit.next, safe='')}" if "next" in visit.query else ""
+    return visit.redirect(f"{SIGN_IN}?signed_out=1{back}", set_cookies=signed_out_cookies())
 
 
 PAGES: Final = (show_sign_in, sign_in, show_confirm, confirm, sign_out)

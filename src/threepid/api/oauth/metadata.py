@@ -1,0 +1,32 @@
+"""The server's metadata. https://spec.matrix.org/latest/client-server-api/#server-metadata-discovery."""
+
+from typing import Final
+
+from threepid.api.call import Call
+from threepid.spec.endpoint import Auth, client, endpoint, other
+from threepid.spec.oauth.accounts import Action
+from threepid.spec.oauth.server import ServerMetadata, server_metadata
+
+ACTIONS: Final = tuple(Action)
+"""What the account pages can do."""
+
+
+@endpoint(
+    "GET",
+    (
+        *other("/.well-known/openid-configuration"),
+        *client("/auth_metadata", "v1"),
+        *client("/org.matrix.msc2965/auth_metadata", "unstable"),
+    ),
+    auth=Auth.NONE,
+)
+async def get_auth_metadata(call: Call) -> ServerMetadata:
+    """Get the addresses of the OAuth 2.0 API and what it supports. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv1auth_metadata."""
+    return server_metadata(
+        call.config.server.public_base_url,
+        actions=ACTIONS,
+        may_register=call.homeserver.settings.registration != "closed",
+    )
+
+
+ENDPOINTS = (get_auth_metadata,)

@@ -1,0 +1,121 @@
+"""Tokens of apps: for a code, for a refresh token, and their end.
+
+https://spec.matrix.org/latest/client-server-api/#token-refresh-flow
+https://www.rfc-editor.org/rfc/rfc7009
+"""
+
+from msgspec import Struct
+
+from threepid.clock import SKEW
+from threepid.domain import audit
+from threepid.domain.accounts.devices import Devices, Login
+from threepid.domain.accounts.notices import Notices
+from threepid.domain.context import Context
+from threepid.domain.limits import take_authentication
+from threepid.domain.oauth.clients import known_client
+from threepid.domain.oauth.consent import CODE_LIFE
+from threepid.domain.oauth.sessions import AppSessions
+from threepid.domain.origin import Origin, of_caller
+from threepid.spec.errors import Forbidden, UnknownToken
+from threepid.spec.oauth import pkce
+from threepid.spec.oauth.errors import InvalidGrant
+from threepid.spec.oauth.scopes import parse_scope
+from threepid.storage import accounts, devices, oauth
+from threepid.storage.engine.database import Tx
+
+
+class Caller(Struct, frozen=True):
+    """The program that asks: its IP address and user agent."""
+
+    client: str
+    user_agent: str
+
+
+class AppTokens:
+    """Issues and revokes tokens of apps."""
+
+    def __init__(self, context: Context, devices: Devices, sessions: AppSessions, notices: Notices) -> None:
+        """`devices` keeps the tokens, `sessions` opens sessions, `notices` tells people of a stolen code."""
+        self._context = context
+        self._devices = devices
+        self._sessions = sessions
+        self._notices = notices
+
+    async def exchange(self, code: str, *, client_id: str, redirect_uri: str, verifier: str, caller: Caller) -> Login:
+        """The tokens for an authorization code, which works once. A second use ends the session that the first one opened.
+
+        Raises InvalidGrant, and LimitExceeded.
+        """
+        code_hash = self._context.vault.hash_token(code)
+        now = self._context.clock.now()
+
+        def step(tx: Tx) -> Login | InvalidGrant:
+            found = oauth.code(tx, code_hash)
+            if found is None:
+                take_authentication(tx, self._context, client=caller.client)
+                return InvalidGrant(cause="no such code")
+            if not _matches(found, client_id, redirect_uri, verifier):
+                return InvalidGrant(cause="the code is of another client, redirect URI or challenge")
+            if not accounts.lock(tx, found.user_id):
+                return InvalidGrant(cause="the account is deactivated")
+            if not oauth.use_code(tx, code_hash, now):
+                self._end_replayed(tx, found.user_id, code_hash, of_caller(now, caller.client, caller.user_agent))
+                return InvalidGrant(cause="the code was used before")
+            app = known_client(tx, found.client_id)
+            if app is None or not now < found.expires_at <= now + CODE_LIFE + SKEW:
+                return InvalidGrant(cause="the code has expired")
+            return self._sessions.open(
+                tx,
+                found.user_id,
+                app,
+                parse_scope(found.scope),
+                grant_hash=code_hash,
+                client=caller.client,
+                user_agent=caller.user_agent,
+            )
+
+        # An exception would roll the end of a replayed code's session back, so the step returns the error.
+        try:
+            answer = await self._context.database.write(step)
+        except Forbidden as error:
+            raise InvalidGrant("The account has too many devices.", cause=error.cause) from None
+        if isinstance(answer, InvalidGrant):
+            raise answer
+        return answer
+
+    def _end_replayed(self, tx: Tx, user_id: str, code_hash: bytes, origin: Origin) -> None:
+        """End the session of a code that was used twice: one of the two users has stolen it."""
+        device_id = oauth.device_of_grant(tx, user_id, code_hash)
+        if device_id is not None and devices.delete(tx, user_id, device_id):
+            stranger = audit.CallerKind.STRANGER
+            audit.note(tx, self._context, audit.Event.TOKEN_REUSED, user_id, origin, by=stranger, device_id=device_id)
+            self._notices.suspicious(tx, user_id, origin)
+
+    async def refresh(self, refresh_token: str, *, client_id: str, caller: Caller) -> Login:
+        """Exchange a refresh token of the app. Raises InvalidGrant and LimitExceeded."""
+        try:
+            return await self._devices.refresh(
+                refresh_token, client=caller.client, user_agent=caller.user_agent, client_id=client_id
+            )
+        except UnknownToken:
+            raise InvalidGrant(cause="no such refresh token, or not of this client") from None
+
+    async def revoke(self, token: str, origin: Origin) -> None:
+        """End the session of an access or refresh token. An unknown token is no error: it is not valid, as the caller wants.
+
+        Whoever has the token may end its session, whatever client it is of: it may have leaked.
+        """
+        token_hash = self._context.vault.hash_token(token)
+
+        def step(tx: Tx) -> None:
+            found = devices.requester(tx, token_hash) or devices.refresh_token(tx, token_hash)
+            if found is not None:
+                self._devices.end(tx, found.user_id, found.device_id, origin)
+
+        await self._context.database.write(step)
+
+
+def _matches(code: oauth.Code, client_id: str, redirect_uri: str, verifier: str) -> bool:
+    """Is this the client that asked for the code? https://www.rfc-editor.org/rfc/rfc6749#section-4.1.3."""
+    same = (code.client_id, code.redirect_uri) == (client_id, redirect_uri)
+    return same and pkce.proves(verifier, code.challenge)

@@ -1,0 +1,1 @@
+"""Pages on which people let apps into their accounts."""

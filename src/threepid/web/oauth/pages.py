@@ -1,0 +1,8 @@
+"""All pages of the OAuth 2.0 API."""
+
+from typing import Final
+
+from threepid.web.oauth import authorize, link
+from threepid.web.page import collect
+
+PAGES: Final = collect(authorize.PAGES, link.PAGES)

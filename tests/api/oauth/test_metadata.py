@@ -1,0 +1,73 @@
+"""The metadata of the server, and where it is found."""
+
+from pathlib import Path
+
+import pytest
+
+from threepid.spec.oauth.accounts import Action
+from world import World
+
+PATHS = (
+    "/.well-known/openid-configuration",
+    "/_matrix/client/v1/auth_metadata",
+    "/_matrix/client/unstable/org.matrix.msc2965/auth_metadata",
+)
+HERE = "https://matrix.example.org"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_metadata_names_every_endpoint(world: World, path: str) -> None:
+    answer = world.get(path)
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.json() == {
+        "issuer": f"{HERE}/",
+        "authorization_endpoint": f"{HERE}/oauth2/authorize",
+        "token_endpoint": f"{HERE}/oauth2/token",
+        "revocation_endpoint": f"{HERE}/oauth2/revoke",
+        "registration_endpoint": f"{HERE}/oauth2/registration",
+        "device_authorization_endpoint": f"{HERE}/oauth2/device",
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query", "fragment"],
+        "grant_types_supported": [
+            "authorization_code",
+            "refresh_token",
+            "urn:ietf:params:oauth:grant-type:device_code",
+        ],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": ["none"],
+        "authorization_response_iss_parameter_supported": True,
+        "account_management_uri": f"{HERE}/account/",
+        "account_management_actions_supported": [str(action) for action in Action],
+        "prompt_values_supported": ["create"],
+    }
+
+
+def test_a_server_with_closed_registration_offers_none(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, accounts__registration="closed") as world:
+        assert "prompt_values_supported" not in world.get(PATHS[0]).json()
+
+
+@pytest.mark.parametrize("changes", [{"oauth__enabled": False}, {"accounts": None}])
+def test_a_server_without_it_says_so_everywhere(
+    database_url: str, tmp_path: Path, changes: dict[str, bool | None]
+) -> None:
+    with World(database_url, tmp_path, **changes) as world:
+        for path in (*PATHS, "/oauth2/token", "/oauth2/unknown"):
+            answer = world.get(path)
+            assert (answer.status_code, answer.json()["errcode"]) == (404, "M_UNRECOGNIZED"), path
+        assert world.get("/account/link").status_code == 404
+        assert world.get("/oauth2/authorize").status_code == 404
+        assert "org.matrix.msc2965.authentication" not in world.get("/.well-known/matrix/client").text
+
+
+def test_apps_of_the_drafts_find_it_by_the_well_known_file(world: World) -> None:
+    assert world.get("/.well-known/matrix/client").json()["org.matrix.msc2965.authentication"] == {
+        "issuer": f"{HERE}/",
+        "account": f"{HERE}/account/",
+    }
+
+
+def test_every_endpoint_answers_the_preflight_of_a_browser(world: World) -> None:
+    for path in ("token", "revoke", "registration", "device"):
+        answer = world.call("OPTIONS", f"/oauth2/{path}")
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "*")

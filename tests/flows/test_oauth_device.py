@@ -1,0 +1,137 @@
+"""A device without a browser shows a code, which its owner enters on another one."""
+
+import pytest
+
+from oauth_app import SCOPE, App, Television, Tokens, as_tokens, ask, at_link, connect, whoami
+from threepid.clock import MINUTE, SECOND
+from world import World
+
+ADMIN = "urn:synapse:admin:*"
+
+
+def test_a_device_is_connected(world: World) -> None:
+    world.register()
+    device = Television(world, client_name="Television")
+    begun = device.begin()
+    assert begun["verification_uri"] == "https://matrix.example.org/account/link"
+    assert begun["verification_uri_complete"] == f"{begun['verification_uri']}?code={begun['user_code']}"
+    assert (begun["expires_in"], begun["interval"]) == (1200, 5)
+    assert device.error(begun["device_code"]) == "authorization_pending"
+    browser = at_link(world)
+    assert browser.page.heading == "Connect a device"
+    browser.press("Continue", code=begun["user_code"])
+    assert browser.page.heading == "Let Television use your account?"
+    assert "Did somebody send you this code" in browser.page.text
+    browser.press("Allow")
+    assert browser.page.heading == "Your device is connected"
+    world.clock.advance(5 * SECOND)
+    tokens: Tokens = as_tokens(device.poll(begun["device_code"]))
+    assert whoami(world, tokens.access_token).json()["device_id"] == "ABCDEFGHIJ"
+    assert as_tokens(device.refresh(tokens.refresh_token)).scope == SCOPE
+    assert device.error(begun["device_code"]) == "invalid_grant"
+
+
+def test_the_address_with_the_code_only_fills_it_in(world: World) -> None:
+    world.register()
+    device = Television(world)
+    begun = device.begin()
+    browser = at_link(world, f"/account/link?code={begun['user_code']}")
+    assert browser.page.fields["code"] == begun["user_code"]
+    assert device.error(begun["device_code"]) == "authorization_pending"
+
+
+def test_a_device_that_is_not_allowed_learns_it(world: World) -> None:
+    world.register()
+    device = Television(world)
+    begun = device.begin()
+    browser = at_link(world)
+    browser.press("Continue", code=begun["user_code"])
+    browser.press("Don't allow")
+    assert browser.page.heading == "Nothing was allowed"
+    assert device.error(begun["device_code"]) == "access_denied"
+
+
+def test_a_device_that_asks_too_often_must_slow_down(world: World) -> None:
+    world.register()
+    device = Television(world)
+    begun = device.begin()
+    assert device.error(begun["device_code"]) == "authorization_pending"
+    world.clock.advance(2 * SECOND)
+    assert device.error(begun["device_code"]) == "slow_down"
+    world.clock.advance(5 * SECOND)
+    assert device.error(begun["device_code"]) == "slow_down"  # ten seconds now
+    world.clock.advance(15 * SECOND)
+    assert device.error(begun["device_code"]) == "authorization_pending"
+    connect(world, begun)
+    assert device.poll(begun["device_code"]).status_code == 200
+
+
+def test_a_code_expires(world: World) -> None:
+    world.register()
+    device = Television(world)
+    begun = device.begin()
+    world.clock.advance(20 * MINUTE)
+    assert device.error(begun["device_code"]) == "expired_token"
+    browser = at_link(world)
+    browser.press("Continue", code=begun["user_code"])
+    assert browser.page.problem == "This code is wrong or has expired. Check the device that shows it."
+
+
+def test_a_code_that_expired_after_it_was_entered_is_not_allowed(world: World) -> None:
+    world.register()
+    device = Television(world)
+    begun = device.begin()
+    browser = at_link(world)
+    browser.press("Continue", code=begun["user_code"])
+    world.clock.advance(20 * MINUTE)
+    browser.press("Allow")
+    assert browser.page.problem == "This code is wrong or has expired. Check the device that shows it."
+    assert device.error(begun["device_code"]) == "expired_token"
+
+
+def test_a_code_is_decided_once(world: World) -> None:
+    world.register()
+    world.register("bob")
+    device = Television(world)
+    begun = device.begin()
+    late = at_link(world, username="bob")
+    late.press("Continue", code=begun["user_code"])
+    connect(world, begun)
+    late.press("Allow")
+    assert late.page.status == 403
+    tokens = as_tokens(device.poll(begun["device_code"]))
+    assert whoami(world, tokens.access_token).json()["user_id"] == "@alice:example.org"
+
+
+def test_an_app_that_did_not_register_for_it_is_rejected(world: World) -> None:
+    app = App(world)
+    answer = ask(world, "/oauth2/device", {"client_id": app.client_id, "scope": SCOPE})
+    assert (answer.status_code, answer.json()["error"]) == (400, "unauthorized_client")
+    unknown = ask(world, "/oauth2/device", {"client_id": "unknown", "scope": SCOPE})
+    assert (unknown.status_code, unknown.json()["error"]) == (401, "invalid_client")
+    nothing = ask(world, "/oauth2/device", {"client_id": Television(world).client_id})
+    assert (nothing.status_code, nothing.json()["error"]) == (400, "invalid_scope")
+
+
+def test_another_app_cannot_poll_for_it(world: World) -> None:
+    world.register()
+    device, other = Television(world), Television(world, client_name="Other")
+    begun = device.begin()
+    connect(world, begun)
+    assert other.error(begun["device_code"]) == "invalid_grant"
+    assert device.poll(begun["device_code"]).status_code == 200
+
+
+@pytest.mark.parametrize("answer", ["Allow"])
+def test_the_administration_takes_an_administrator(world: World, answer: str) -> None:
+    world.register()
+    device = Television(world)
+    begun = device.begin(scope=f"{SCOPE} {ADMIN}")
+    browser = at_link(world)
+    browser.press("Continue", code=begun["user_code"])
+    assert browser.page.problem == "This account may not administer the server."
+    assert answer not in browser.page.buttons
+    fields = {"form_token": browser.page.fields["form_token"], "code": begun["user_code"], "decision": "allow"}
+    browser.submit(fields, "/account/link/decide")
+    assert browser.page.status == 403
+    assert device.error(begun["device_code"]) == "authorization_pending"
