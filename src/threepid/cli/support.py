@@ -11,6 +11,8 @@ from threepid.cli.common import ConfigFile, format_time, out, read_text
 from threepid.cli.operators import Account, Address, address_of, operate, refuse, time_or
 from threepid.cli.tables import AsJson, print_json, print_list
 
+__all__ = ["app"]
+
 contact = typer.Typer(help="Add, verify and remove contacts of an account.", no_args_is_help=True)
 devices = typer.Typer(help="List devices of an account, and log them out.", no_args_is_help=True)
 sessions = typer.Typer(help="List browser sessions of an account, and end them.", no_args_is_help=True)

@@ -10,6 +10,8 @@ from threepid.domain.limits import Counted, as_wanted, networks_of, site_of
 from threepid.storage import limits
 from threepid.storage.engine.database import Tx
 
+__all__ = ["Counted", "UsedUp", "clear", "client_of", "of_account", "of_address", "of_guesses", "of_network", "used_up"]
+
 
 class UsedUp(Struct, frozen=True):
     """A limit that rejects requests until `until`, in milliseconds since the Unix epoch."""

@@ -1,10 +1,10 @@
 """Accounts for operators. `account` in a path is a user ID, a username, an email address or a phone number with `+`."""
 
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from threepid.api.admin.types import Body, Contact, Count, Nothing, Typed, admin
+from threepid.api.admin.types import Body, Contact, Count, Nothing, admin
 from threepid.api.call import OperatorCall
 from threepid.domain.operators.directory import MOST_LISTED
 from threepid.domain.operators.views import AccountView, MessageView, Summary
@@ -19,8 +19,8 @@ _CHANGES: Final = (errors.Forbidden, errors.NotFound)
 class Search(Struct, frozen=True, forbid_unknown_fields=True):
     """What to search for, and the last user ID of the page before."""
 
-    q: Typed = ""
-    after: Typed = ""
+    q: Annotated[str, Meta(max_length=512)] = ""
+    after: Annotated[str, Meta(max_length=512)] = ""
     limit: Count = MOST_LISTED
 
 

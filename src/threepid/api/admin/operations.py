@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from threepid.api.admin.types import Body, Contact, Count, Nothing, Typed, admin
 from threepid.api.call import OperatorCall
@@ -18,9 +18,9 @@ from threepid.spec.types import MAX_INTEGER
 class Limits(Body, frozen=True):
     """Whose limits to fill: an account's, an address's or a network's; at least one of them."""
 
-    account: Typed = ""
-    address: Typed = ""
-    network: Typed = ""
+    account: Typed | UnsetType = UNSET
+    address: Typed | UnsetType = UNSET
+    network: Typed | UnsetType = UNSET
 
 
 class Cleared(Struct, frozen=True):
@@ -62,12 +62,12 @@ class Entries(Struct, frozen=True):
 async def clear_limits(call: OperatorCall, body: Limits) -> Cleared:
     """Fill the limits again that keep an account, an address or a network out."""
     user_id = await call.homeserver.directory.find(body.account) if body.account else ""
-    address = typed_address(body.address)
+    address = typed_address(body.address) if body.address else None
     if body.address and address is None:
         raise errors.InvalidParam
     return Cleared(
         await call.services.operations.clear_limits(
-            call.operator, user_id=user_id, address=address, network=body.network
+            call.operator, user_id=user_id, address=address, network=body.network or ""
         )
     )
 

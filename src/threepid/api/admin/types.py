@@ -11,7 +11,7 @@ from threepid.spec.endpoint import Path, other
 
 Count = Annotated[int, Meta(ge=1, le=MOST_LISTED)]
 """Maximum number of rows in the answer."""
-Typed = Annotated[str, Meta(max_length=512)]
+Typed = Annotated[str, Meta(min_length=1, max_length=512)]
 
 
 class Body(Struct, frozen=True, forbid_unknown_fields=True):

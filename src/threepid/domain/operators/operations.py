@@ -10,7 +10,7 @@ from threepid.domain.operators.views import InviteView, MessageView
 from threepid.domain.queue import Queue
 from threepid.i18n import Text
 from threepid.spec.errors import InvalidParam, NotFound
-from threepid.storage import invites, suppressions, threepids
+from threepid.storage import invites, outbox, suppressions, threepids
 from threepid.storage.engine.database import Tx
 
 
@@ -67,8 +67,16 @@ class Operations:
 
         The contents of a message that was sent or has failed are erased: what it was about must be asked for again.
         """
-        await self._queue.retry(job_id)
-        await self._write(audit.Event.MESSAGE_RESENT, operator, message_id=job_id)
+        now = self._context.clock.now()
+
+        def step(tx: Tx) -> bool:
+            hurried = outbox.hurry(tx, job_id, now)
+            if hurried:
+                self._note(tx, audit.Event.MESSAGE_RESENT, "", operator, message_id=job_id)
+            return hurried
+
+        if not await self._context.database.write(step):
+            await self._queue.retry(job_id)  # says why not
 
     async def remove_suppression(self, address: Address, operator: Operator) -> None:
         """Send mails to an address again. Raises NotFound."""
@@ -99,9 +107,6 @@ class Operations:
             )
             for one in found
         ]
-
-    async def _write(self, event: audit.Event, operator: Operator, **details: str) -> None:
-        await self._context.database.write(lambda tx: self._note(tx, event, "", operator, **details))
 
     def _note(self, tx: Tx, event: audit.Event, user_id: str, operator: Operator, **details: str) -> None:
         audit.note(tx, self._context, event, user_id, operator.origin, by=operator.caller, **details)

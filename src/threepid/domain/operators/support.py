@@ -47,17 +47,27 @@ class Support:
         Returns the address. Raises NotFound without such a contact, Forbidden, and LimitExceeded.
         """
 
-        def step(tx: Tx) -> list[threepids.Threepid]:
+        def look(tx: Tx) -> list[threepids.Threepid]:
             operator.grant(user_id).consume(tx)
             return threepids.of_user(tx, user_id)
 
-        contacts = await self._context.database.read(step)
+        contacts = await self._context.database.read(look)
         key = None if address is None else (address.medium, address.canonical)
         media = self._recovery.media
         fitting = [one for one in contacts if one.medium in media and key in (None, (one.medium, one.canonical))]
         if not fitting:
             raise NotFound(_NO_CONTACT)
         contact = fitting[0]
+        shown = audit.contact(self._context, contact.medium, contact.canonical)
+
+        def note(tx: Tx) -> None:
+            operator.grant(user_id).consume(tx)
+            audit.note(
+                tx, self._context, audit.Event.LINK_SENT, user_id, operator.origin, by=operator.caller, contact=shown
+            )
+
+        # First: better an entry about a link that a limit then holds back than a link without an entry.
+        await self._context.database.write(note)
         await self._recovery.begin(
             parse_address(contact.medium, contact.address),
             client="",
@@ -66,8 +76,6 @@ class Support:
             origin=operator.origin,
             languages=(),
         )
-        shown = audit.contact(self._context, contact.medium, contact.canonical)
-        await self._note(audit.Event.LINK_SENT, user_id, operator, contact=shown)
         return contact.address
 
     async def add_contact(self, user_id: str, address: Address, operator: Operator) -> None:
@@ -108,9 +116,3 @@ class Support:
         owner = await self._context.database.read(lambda tx: threepids.owner(tx, address.medium, address.canonical))
         if owner != user_id:
             raise NotFound(_NO_CONTACT)
-
-    async def _note(self, event: audit.Event, user_id: str, operator: Operator, **details: str) -> None:
-        context, by = self._context, operator.caller
-        await context.database.write(
-            lambda tx: audit.note(tx, context, event, user_id, operator.origin, by=by, **details)
-        )

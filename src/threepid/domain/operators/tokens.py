@@ -95,8 +95,17 @@ class OperatorTokens:
         await self._context.database.write(step)
 
     def _note(self, tx: Tx, event: audit.Event, operator: Operator, token: OperatorToken) -> None:
-        details = {"token": token.name, "scopes": token.scopes, "expires_at": token.expires_at}
-        audit.note(tx, self._context, event, "", operator.origin, by=operator.caller, **details)
+        audit.note(
+            tx,
+            self._context,
+            event,
+            "",
+            operator.origin,
+            by=operator.caller,
+            token=token.name,
+            scopes=token.scopes,
+            expires_at=token.expires_at,
+        )
 
     def _is_near(self, client: str) -> bool:
         try:

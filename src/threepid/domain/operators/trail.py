@@ -61,13 +61,15 @@ class Trail:
         """All sums from the time `since` on."""
         found: list[audit.Sum] = []
         while True:
-            last = found[-1] if found else None
-            page = await self._context.database.read_aside(
-                lambda tx, last=last: audit.sums(tx, after=last, since=since // MINUTE, count=_PAGE)
-            )
+            page = await self._sums(found[-1] if found else None, since)
             found += page
             if len(page) < _PAGE:
                 return [SumView(one.minute * MINUTE, one.kind, one.network, one.count) for one in found]
+
+    async def _sums(self, after: audit.Sum | None, since: int) -> list[audit.Sum]:
+        return await self._context.database.read_aside(
+            lambda tx: audit.sums(tx, after=after, since=since // MINUTE, count=_PAGE)
+        )
 
     async def export(self, *, since: int) -> AsyncIterator[bytes]:
         """All entries and then all sums from the time `since` on, each as a line of JSON."""
