@@ -36,7 +36,7 @@ def paths() -> list[tuple[str, str, Scope]]:
 def test_every_endpoint_wants_its_scope_and_network(world: World, method: str, path: str, scope: Scope) -> None:
     token = operator_token(world, *(one for one in Scope if one is not scope))
     before = world.run(world.homeserver.directory.show(ALICE))
-    body = None if method in ("GET", "DELETE") else {}
+    body: dict[str, str] | None = None if method in ("GET", "DELETE") else {}
     answer = world.call(method, path, body, token=token)
     assert (answer.status_code, answer.json()["errcode"]) == (403, "M_FORBIDDEN")
     for wrong in ("", "x", token[:-1], token + "x", token.upper(), world.register("bob")):
