@@ -183,6 +183,10 @@ def test_every_command_has_its_heading_and_no_heading_is_made_up() -> None:
     for group in commands.registered_groups:
         assert group.typer_instance is not None
         found += [f"{group.name} {command.name}" for command in group.typer_instance.registered_commands]
+        for inner in group.typer_instance.registered_groups:
+            assert inner.typer_instance is not None
+            names = [command.name for command in inner.typer_instance.registered_commands]
+            found += [f"{group.name} {inner.name} {name}" for name in names]
     assert sorted(headings("commands.md")) == sorted(f"threepid {name}" for name in found)
 
 
