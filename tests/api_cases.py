@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 
+from operators import NEAR, operator_token
 from threepid.api.endpoints import ALL
 from world import World
 
@@ -38,6 +39,7 @@ INVITE = {
     "room_name": "Room", "room_type": "m.space", "sender_display_name": "Alice", "sender_avatar_url": "mxc://example.org/b",
 }  # fmt: skip
 SIGN = {"mxid": "@alice:example.org", "token": "nosuch", "private_key": "A" * 43}
+ADDRESS = {"medium": "email", "address": "nobody@example.com"}
 # fmt: off
 CASES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "register": ("/_matrix/client/v3/register", None, {
@@ -123,10 +125,24 @@ CASES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "store_invite_v1": ("/_matrix/identity/api/v1/store-invite", None, INVITE),
     "sign_ed25519": ("/_matrix/identity/v2/sign-ed25519", "identity", SIGN),
     "sign_ed25519_v1": ("/_matrix/identity/api/v1/sign-ed25519", None, SIGN),
+    "set_password": ("/_threepid/admin/v1/accounts/nobody/password", "operator", {
+        "password": "long enough", "log_out_devices": False,
+    }),
+    "send_password_link": ("/_threepid/admin/v1/accounts/nobody/password_link", "operator", {}),
+    "add_contact": ("/_threepid/admin/v1/accounts/nobody/contacts/add", "operator", ADDRESS),
+    "verify_contact": ("/_threepid/admin/v1/accounts/nobody/contacts/verify", "operator", ADDRESS),
+    "remove_contact": ("/_threepid/admin/v1/accounts/nobody/contacts/remove", "operator", ADDRESS),
+    "log_account_out": ("/_threepid/admin/v1/accounts/nobody/log_out", "operator", {}),
+    "clear_limits": ("/_threepid/admin/v1/limits/clear", "operator", {
+        "account": "nobody", "address": "nobody@example.com", "network": "192.0.2.1",
+    }),
+    "resend_message": ("/_threepid/admin/v1/messages/nosuch/resend", "operator", {}),
+    "remove_suppression": ("/_threepid/admin/v1/suppressions/remove", "operator", ADDRESS),
     "bulk_lookup_v1": ("/_matrix/identity/api/v1/bulk_lookup", None, {"threepids": [["email", "a@b.example"]]}),
 }
 # fmt: on
 EVERYTHING_ON: dict[str, Any] = {
+    **NEAR,
     # A spoilt name may be that of a stranger: nobody is called.
     "accounts__identity_servers_allowed": [],
     "identity__homeservers_allowed": ["example.org"],
@@ -145,6 +161,7 @@ class People:
         self.world = world
         self.client = world.register()
         self.identity = world.identity_token(self.client)
+        self.operator = operator_token(world)
 
     def send(self, name: str, body: Any, **more: Any) -> httpx.Response:
         """The operation called `name` with this body, and the token that it needs."""

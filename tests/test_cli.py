@@ -439,7 +439,7 @@ def test_suppressed_addresses_are_listed_shown_and_removed(directory: Path) -> N
     removed = threepid("suppressions", "remove", "ANN@example.com", *by, cwd=directory)
     assert (removed.stdout, removed.returncode) == ("removed ann@example.com\n", 0)
     again = threepid("suppressions", "remove", "ann@example.com", *by, cwd=directory)
-    assert (again.stderr, again.returncode) == ("No report is recorded for this address.\n", 1)
+    assert (again.stderr, again.returncode) == ("No report is recorded for this address.\n", 2)
     assert "suppressed" not in threepid("outbox", "show", "job1", *by, cwd=directory).stdout
     for mail in ("", "junk", "Content-Type: multipart/report\n\n", "x" * 1_000_000):
         done = subprocess.run(

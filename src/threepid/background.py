@@ -110,6 +110,7 @@ class Background:
             oldest = await database.read(outbox.oldest)
             age = 0 if oldest is None else max(0, self._services.context.clock.now() - oldest)
             telemetry.oldest_message_seconds.set(age / SECOND)
+            await self._services.sums.write()
             if self._services.homeserver is not None:
                 await self._services.homeserver.devices.note_seen()
                 await self._services.homeserver.devices.forget_sealed_pairs()
@@ -135,7 +136,7 @@ async def run_once(context: Context) -> int:
     await forget_sealed_pairs(context)
     kinds: tuple[Callable[[Tx], int], ...] = (
         lambda tx: devices.end_expired(tx, now, ended_before=ended_before, at_most=BATCH),
-        lambda tx: audit.delete_old(tx, now, at_most=BATCH),
+        lambda tx: audit.delete_old(tx, context, now, at_most=BATCH),
         lambda tx: web_sessions.delete_expired(tx, now, at_most=BATCH),
         lambda tx: consent.delete_expired(tx, now, at_most=BATCH),
         lambda tx: clients.delete_unused(tx, now, at_most=BATCH),

@@ -67,7 +67,7 @@ class Counts:
 _SECRET_NAME: Final = re.compile(
     r"password|secret|token|(?<!err)code\b|authorization|cookie|auth\b|params", re.IGNORECASE
 )
-_SECRET_VALUE: Final = re.compile(r"\b(tp[ilrw]?_)[A-Za-z0-9_-]{16,}|(access_token|client_secret|token)=[^&\s\"']+")
+_SECRET_VALUE: Final = re.compile(r"\b(tp[a-z]?_)[A-Za-z0-9_-]{16,}|(access_token|client_secret|token)=[^&\s\"']+")
 _EMAIL: Final = re.compile(r"([\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]{0,63}@(?=[\w\[])")
 """Bounded, so that a text of one long word takes linear and not quadratic time."""
 

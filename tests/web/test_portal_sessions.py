@@ -9,7 +9,7 @@ import pytest
 from threepid import background
 from threepid.clock import DAY, HOUR, MINUTE
 from threepid.domain import audit
-from threepid.domain.audit import KEPT, MOST_FAILURES, MOST_OF_A_KIND
+from threepid.domain.audit import MOST_FAILURES, MOST_OF_A_KIND
 from threepid.domain.lifecycle.export import MEMBERS
 from threepid.domain.origin import Origin
 from threepid.spec.errors import Forbidden
@@ -262,7 +262,7 @@ def test_the_log_goes_on_over_several_pages(world: World, browser: Browser) -> N
 
 
 def test_entries_are_forgotten_after_their_time(world: World, browser: Browser) -> None:
-    world.clock.advance(KEPT + DAY)
+    world.clock.advance(world.config.audit.retention_days * DAY + DAY)
     world.run(background.run_once(world.server.context))
     browser.open("/account/")
     browser.sign_in()
@@ -304,8 +304,8 @@ def test_the_file_has_nothing_of_operators_or_of_others(world: World, browser: B
     world.add(bob, world.validated(world.identity_token(bob, "bob"), "bob@example.com"), bind=True)
 
     def step(tx: Tx) -> None:
-        by = audit.CallerKind.OPERATOR
-        audit.note(tx, world.server.context, audit.Event.PASSWORD_CHANGED, ALICE, Origin(), by=by, caller="olga")
+        by = audit.Caller(audit.CallerKind.OPERATOR, "olga")
+        audit.note(tx, world.server.context, audit.Event.PASSWORD_CHANGED, ALICE, Origin(), by=by)
 
     world.run(world.database.write(step))
     browser.open("/account/data")

@@ -10,6 +10,7 @@ from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.stages import Request as UiaRequest
 from threepid.domain.authentication.stages import Subject, Task
 from threepid.domain.authentication.uia import Authentication
+from threepid.domain.operators.operator import Operator
 from threepid.domain.origin import Origin, of_caller
 from threepid.domain.services import Homeserver, IdentityServer, Services
 from threepid.i18n import negotiation
@@ -169,6 +170,14 @@ class HomeserverCall(Call, frozen=True, kw_only=True):
 
     takes_device_id: bool
     """Does it want the device of a token beside its scope?"""
+
+
+class OperatorCall(Call, frozen=True, kw_only=True):
+    """A call with an operator token that has the scope of the endpoint."""
+
+    auth: ClassVar[frozenset[Auth]] = frozenset({Auth.OPERATOR_TOKEN})
+
+    operator: Operator
 
 
 class IdentityCall(Call, frozen=True, kw_only=True):

@@ -9,9 +9,19 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from threepid.api.call import BounceCall, Call, HomeserverCall, IdentityCall, MaybeUserCall, SignedCall, UserCall
+from threepid.api.call import (
+    BounceCall,
+    Call,
+    HomeserverCall,
+    IdentityCall,
+    MaybeUserCall,
+    OperatorCall,
+    SignedCall,
+    UserCall,
+)
 from threepid.api.forwarding import forwarding
 from threepid.domain.services import Services
+from threepid.domain.sums import Kind
 from threepid.http.authentication import bearer_token, identity_user, requester
 from threepid.http.exchange import Answer, Fallbacks, Handle, Headers, Request, Route
 from threepid.http.failures import as_error
@@ -57,6 +67,7 @@ _OF_AUTHENTICATION: Final = {
     Auth.OPTIONAL_SIGNATURE: (errors.Unauthorized,),
     Auth.BOUNCE_SECRET: (errors.Unauthorized,),
     Auth.HOMESERVER: (InvalidClient,),
+    Auth.OPERATOR_TOKEN: (errors.MissingToken, errors.UnknownToken, errors.Forbidden),
 }
 
 _CALLS: Final[dict[Auth, type[Call]]] = {
@@ -67,7 +78,9 @@ _CALLS: Final[dict[Auth, type[Call]]] = {
     Auth.OPTIONAL_SIGNATURE: SignedCall,
     Auth.BOUNCE_SECRET: BounceCall,
     Auth.HOMESERVER: HomeserverCall,
+    Auth.OPERATOR_TOKEN: OperatorCall,
 }
+_BY_SECRET: Final = frozenset({Auth.BOUNCE_SECRET, Auth.HOMESERVER, Auth.OPERATOR_TOKEN})
 
 
 class Dispatcher:
@@ -134,7 +147,6 @@ FALLBACKS: Final = Fallbacks(
 
 
 _FORM: Final = "application/x-www-form-urlencoded"
-_SECRETS: Final = frozenset({Auth.BOUNCE_SECRET, Auth.HOMESERVER})
 _IDENTITY: Final = frozenset({"identity_v1", "identity_v2"})
 
 
@@ -165,7 +177,9 @@ class _Operation:
         try:
             return await self._answer(request, variables)
         except Exception as error:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
-            return self._refuse(as_error(error, self._services.context.entropy, where=self.endpoint.name))
+            return self._refuse(
+                as_error(error, self._services.context.entropy, where=self.endpoint.name), request.client
+            )
 
     async def _answer(self, request: Request, variables: Mapping[str, str]) -> Answer:
         endpoint = self.endpoint
@@ -212,8 +226,8 @@ class _Operation:
             return {}
         if auth is Auth.OPTIONAL_SIGNATURE:
             return {"authorization": request.header("authorization"), "uri": request.target}
-        if auth in _SECRETS:
-            return self._secret_caller(request)
+        if auth in _BY_SECRET:
+            return await self._service(request, client)
         token = bearer_token(request, query, in_query=self._query_token)
         if auth is Auth.IDENTITY_TOKEN:
             user_id = await identity_user(
@@ -232,13 +246,18 @@ class _Operation:
             return {"requester": device, "token": token or ""}
         return {"requester": device}
 
-    def _secret_caller(self, request: Request) -> dict[str, Any]:
-        secret = bearer_token(request, {}, in_query=False)
-        if self.endpoint.auth is Auth.BOUNCE_SECRET:
-            self._services.bounces.check_secret(secret)
-            return {}
-        self._services.require_oauth().introspection.require(secret)
-        return {"takes_device_id": request.header("x-mas-supports-device-id") == "1"}
+    async def _service(self, request: Request, client: str) -> dict[str, Any]:
+        """The fields of a caller that is no person: another server of the operator, or an operator's program."""
+        token = bearer_token(request, {}, in_query=False)
+        if self.endpoint.auth is Auth.HOMESERVER:
+            self._services.require_oauth().introspection.require(token)
+            return {"takes_device_id": request.header("x-mas-supports-device-id") == "1"}
+        if self.endpoint.scope is not None:
+            return {
+                "operator": await self._services.operator_tokens.authorize(token, self.endpoint.scope, client=client)
+            }
+        self._services.bounces.check_secret(token)
+        return {}
 
     async def _body(self, request: Request, query: dict[str, str]) -> dict[str, Any]:
         endpoint = self.endpoint
@@ -270,7 +289,9 @@ class _Operation:
         first = await self._services.require_homeserver().uia.recall(operation, session)
         return (raw, None) if first is None else ({**first.fields, "auth": auth}, first.request_mac)
 
-    def _refuse(self, error: MatrixError) -> Answer:
+    def _refuse(self, error: MatrixError, client: str) -> Answer:
+        if isinstance(error, errors.LimitExceeded):
+            self._services.sums.count(Kind.LIMIT_EXCEEDED, client)
         if self._is_identity and isinstance(error, errors.MissingParam):
             error = errors.MissingParams(error.text)
         if not isinstance(error, self._expected):

@@ -3,6 +3,8 @@
 from typing import Final
 
 from threepid.api import bounces, federation, health
+from threepid.api.admin import accounts as admin_accounts
+from threepid.api.admin import operations as admin_operations
 from threepid.api.client import (
     account_deactivation,
     administrative_contact,
@@ -72,7 +74,8 @@ OAUTH: Final = collect(
 )
 OWN: Final = collect(health.ENDPOINTS, well_known.SUPPORT)
 BOUNCES: Final = collect(bounces.ENDPOINTS)
-ALL: Final = collect(ACCOUNTS, OAUTH, IDENTITY, OWN, BOUNCES)
+ADMIN: Final = collect(admin_accounts.ENDPOINTS, admin_operations.ENDPOINTS)
+ALL: Final = collect(ACCOUNTS, OAUTH, IDENTITY, OWN, BOUNCES, ADMIN)
 
 
 def served(config: Config) -> list[Endpoint]:
@@ -80,6 +83,8 @@ def served(config: Config) -> list[Endpoint]:
     endpoints = list(OWN)
     if config.email is not None and config.email.bounce_secret_file:
         endpoints += BOUNCES
+    if config.admin.networks:
+        endpoints += ADMIN
     if config.accounts is not None:
         endpoints += ACCOUNTS
         if config.oauth.enabled:

@@ -7,7 +7,7 @@ import typer
 
 from threepid import __version__
 from threepid.cli import (
-    accounts,
+    administration,
     bounces,
     configuration,
     imports,
@@ -20,6 +20,7 @@ from threepid.cli import (
     proxy,
     registration_tokens,
     serving,
+    support,
     suppressions,
 )
 from threepid.cli.common import err, out, sentence
@@ -32,12 +33,16 @@ app.command()(serving.serve)
 app.command()(serving.migrate)
 app.command()(bounces.bounce)
 app.add_typer(configuration.app, name="config")
-app.add_typer(accounts.app, name="account")
+app.command()(administration.resend)
+app.add_typer(support.app, name="account")
 app.add_typer(imports.app, name="import")
 app.add_typer(registration_tokens.app, name="registration-token")
 app.add_typer(invites.app, name="invites")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(suppressions.app, name="suppressions")
+app.add_typer(administration.limits, name="limits")
+app.add_typer(administration.audit, name="audit")
+app.add_typer(administration.tokens, name="operator-token")
 app.add_typer(messages.app, name="message")
 app.add_typer(keys.app, name="keys")
 app.add_typer(peppers.app, name="pepper")

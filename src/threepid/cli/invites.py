@@ -5,6 +5,7 @@ from typing import Annotated, Final
 import typer
 
 from threepid.cli.common import ConfigFile, format_time, load, out
+from threepid.cli.operators import address_of
 from threepid.cli.tables import AsJson, print_json, print_list
 
 app = typer.Typer(help="List and cancel invitations to addresses that are not bound yet.", no_args_is_help=True)
@@ -13,7 +14,12 @@ _PAGE: Final = 500
 
 
 @app.command("list")
-def list_invites(config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
+def list_invites(
+    config_file: ConfigFile = None,
+    *,
+    address: Annotated[str, typer.Option(help="List only the invitations to this email address or phone number.")] = "",
+    as_json: AsJson = False,
+) -> None:
     """List all invitations with their address, sender, room, times and state, oldest first."""
     from threepid.cli.server import Server, identity_of, with_server  # noqa: PLC0415 - see serving.py
     from threepid.storage.invites import Invite  # noqa: PLC0415 - see serving.py
@@ -27,7 +33,11 @@ def list_invites(config_file: ConfigFile = None, *, as_json: AsJson = False) -> 
             last = page[-1]
         return found
 
+    only = address_of(address) if address else None
     invites = with_server(load(config_file), collect)
+    if only is not None:
+        key = (only.medium, only.canonical)
+        invites = [(invite, state) for invite, state in invites if (invite.medium, invite.canonical) == key]
     if as_json:
         print_json(
             {

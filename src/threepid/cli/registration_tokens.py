@@ -32,7 +32,7 @@ def create(
     from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
 
     async def make(server: Server) -> str:
-        expires_at = None if expires is None else _end(expires, server.context.clock.now())
+        expires_at = None if expires is None else end_of(expires, server.context.clock.now())
         return await homeserver_of(server).registration_tokens.create(token, uses_allowed=uses, expires_at=expires_at)
 
     out.print(with_server(load(config_file), make), markup=False)
@@ -90,7 +90,7 @@ def delete(
     out.print(f"deleted {with_server(load(config_file), end)}", markup=False)
 
 
-def _end(text: str, now: int) -> int:
+def end_of(text: str, now: int) -> int:
     """The end, in milliseconds since 1970, of a token with a lifetime or an end date."""
     if match := _DURATION.fullmatch(text):
         return now + int(match[1]) * _UNITS[match[2]]

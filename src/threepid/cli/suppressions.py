@@ -1,10 +1,11 @@
 """`threepid suppressions …`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from threepid.cli.common import ConfigFile, format_time, load, out
+from threepid.cli.operators import address_of, operate
 from threepid.cli.tables import AsJson, print_json, print_list
 
 app = typer.Typer(
@@ -48,9 +49,10 @@ def remove(
     config_file: ConfigFile = None,
 ) -> None:
     """Send mails to an address again, and print the address."""
-    from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
+    parsed = address_of(address)
 
-    async def lift(server: Server) -> str:
-        return await server.services.suppressions.remove(address)
+    async def lift(server: Any, operator: Any) -> None:
+        await server.services.operations.remove_suppression(parsed, operator)
 
-    out.print(f"removed {with_server(load(config_file), lift)}", markup=False)
+    operate(config_file, lift)
+    out.print(f"removed {parsed.canonical}", markup=False)

@@ -1,7 +1,14 @@
 """The configuration: TOML and the environment, read into frozen Structs. Nothing else reads either of them."""
 
 from threepid.config.checks import check, warnings
-from threepid.config.derived import database_url, has_mailbox, identity_name, listen_address, trusted_proxies
+from threepid.config.derived import (
+    admin_networks,
+    database_url,
+    has_mailbox,
+    identity_name,
+    listen_address,
+    trusted_proxies,
+)
 from threepid.config.environment import environment_warnings
 from threepid.config.listen import Listen, UnixListen, tcp_address
 from threepid.config.load import Secret, development, load, read_lines, read_secret
@@ -66,6 +73,7 @@ __all__ = [
     "Tls",
     "UnixListen",
     "Web",
+    "admin_networks",
     "all_settings",
     "check",
     "database_url",

@@ -8,6 +8,7 @@ from threepid.config.problem import Problem
 from threepid.config.sections import (
     Config,
     accounts,
+    admin,
     database,
     delivery,
     homeserver,
@@ -65,6 +66,7 @@ def _of_sections(config: Config) -> Iterator[Problem]:
     yield from limits.problems(config.limits, public=public)
     yield from policy.problems(config.policy)
     yield from web.problems(config.web)
+    yield from admin.problems(config.admin)
 
 
 def _of_paths(config: Config) -> Iterator[Problem]:

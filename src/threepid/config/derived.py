@@ -38,3 +38,8 @@ def database_url(config: Config) -> str:
 def trusted_proxies(config: Config) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     """The networks whose `X-Forwarded-For` is trusted."""
     return [ipaddress.ip_network(network) for network in config.server.trusted_proxies]
+
+
+def admin_networks(config: Config) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """The networks whose callers may use the admin API."""
+    return [ipaddress.ip_network(network) for network in config.admin.networks]

@@ -10,15 +10,15 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from threepid.clock import DAY, HOUR
+from threepid.clock import DAY, HOUR, MINUTE
 from threepid.domain import origin as origins
+from threepid.domain.addresses import Phone, mask
 from threepid.domain.context import Context
 from threepid.domain.origin import Origin
 from threepid.storage import audit
 from threepid.storage.engine.database import Tx
 
-KEPT: Final = 400 * DAY
-"""How long an entry is kept: a little longer than a year."""
+_HASH_DIGITS: Final = 16
 MOST_FAILURES: Final = 20
 """Maximum number of failed sign-ins of an account that are noted in an hour, because strangers cause them."""
 MOST_OF_A_KIND: Final = 100
@@ -54,6 +54,13 @@ class Event(StrEnum):
     KEY_RESET_ALLOWED = "key_reset_allowed"
     ADMIN_GRANTED = "admin_granted"
     ADMIN_REVOKED = "admin_revoked"
+    CONTACT_VERIFIED = "contact_verified"
+    LINK_SENT = "link_sent"
+    LIMITS_CLEARED = "limits_cleared"
+    MESSAGE_RESENT = "message_resent"
+    SUPPRESSION_REMOVED = "suppression_removed"
+    OPERATOR_TOKEN_CREATED = "operator_token_created"  # noqa: S105 - the name of an event
+    OPERATOR_TOKEN_REVOKED = "operator_token_revoked"  # noqa: S105 - likewise
 
 
 class CallerKind(StrEnum):
@@ -63,6 +70,17 @@ class CallerKind(StrEnum):
     OPERATOR = "operator"
     SERVER = "server"
     STRANGER = "stranger"
+
+
+class Caller(Struct, frozen=True):
+    """Who does something to an account, and the name of an operator's token or login."""
+
+    kind: CallerKind = CallerKind.OWNER
+    name: str = ""
+
+
+OWNER: Final = Caller()
+"""The owner of the account."""
 
 
 class Entry(Struct, frozen=True):
@@ -84,16 +102,16 @@ def note(
     user_id: str,
     origin: Origin,
     *,
-    by: CallerKind = CallerKind.OWNER,
-    caller: str = "",
+    by: CallerKind | Caller = OWNER,
     **details: str | int,
 ) -> None:
-    """Append an entry about the account `user_id`. `caller` is the operator's name, if an operator did it.
+    """Append an entry about the account `user_id`, '' for one about no account.
 
     What the owner or strangers do is left out if the account had too much of that kind in the last hour.
     """
-    entry = _entry(context, event, user_id, origin, by, caller, details)
-    if by in (CallerKind.OPERATOR, CallerKind.SERVER):
+    caller = by if isinstance(by, Caller) else Caller(by)
+    entry = _entry(context, event, user_id, origin, caller, details)
+    if caller.kind in (CallerKind.OPERATOR, CallerKind.SERVER):
         audit.append(tx, entry)
     else:
         audit.append_bounded(tx, entry, since=entry.at - HOUR, at_most=MOST_OF_A_KIND)
@@ -106,12 +124,12 @@ def note_failure(tx: Tx, context: Context, user_id: str, origin: Origin, *, by_o
     """
     event = Event.CONFIRMATION_FAILED if by_owner else Event.SIGN_IN_FAILED
     by = CallerKind.OWNER if by_owner else CallerKind.STRANGER
-    entry = _entry(context, event, user_id, origin, by, "", {})
+    entry = _entry(context, event, user_id, origin, Caller(by), {})
     audit.append_bounded(tx, entry, since=entry.at - HOUR, at_most=MOST_FAILURES)
 
 
 def _entry(
-    context: Context, event: Event, user_id: str, origin: Origin, by: CallerKind, caller: str, details: dict[str, Any]
+    context: Context, event: Event, user_id: str, origin: Origin, by: Caller, details: dict[str, Any]
 ) -> audit.Entry:
     now = context.clock.now()
     return audit.Entry(
@@ -119,15 +137,18 @@ def _entry(
         at=now,
         kind=event,
         user_id=user_id,
-        caller_kind=by,
-        caller=caller,
+        caller_kind=by.kind,
+        caller=by.name,
         origin=origin.to_text(),
         details=msgspec.json.encode(details).decode("utf-8"),
     )
 
 
 async def entries_of(context: Context, user_id: str, *, count: int, before: str | None = None) -> list[Entry]:
-    """The newest `count` entries about an account, or those older than the entry with the ID `before`, newest first."""
+    """The newest `count` entries about an account, or those older than the entry with the ID `before`, newest first.
+
+    They are for the account's owner, who does not learn from where an operator acts.
+    """
     found = await context.database.read(lambda tx: audit.of_user(tx, user_id, count=count, before=before))
     return [
         Entry(
@@ -136,11 +157,18 @@ async def entries_of(context: Context, user_id: str, *, count: int, before: str 
             Event(entry.kind),
             CallerKind(entry.caller_kind),
             entry.caller,
-            origins.from_text(entry.origin),
+            Origin(entry.at) if entry.caller_kind == CallerKind.OPERATOR else origins.from_text(entry.origin),
             msgspec.json.decode(entry.details, type=dict[str, Any]),
         )
         for entry in found
     ]
+
+
+def contact(context: Context, medium: str, canonical: str) -> str:
+    """An address as entries name it: shortened or, with `audit.addresses = "hashed"`, as a keyed hash."""
+    if context.config.audit.addresses == "hashed":
+        return context.vault.hash_limit_key(f"audited {medium} {canonical}")[:_HASH_DIGITS]
+    return mask(f"+{canonical}" if medium == Phone.medium else canonical)
 
 
 def erase(tx: Tx, user_id: str) -> None:
@@ -148,6 +176,9 @@ def erase(tx: Tx, user_id: str) -> None:
     audit.delete_of_user(tx, user_id)
 
 
-def delete_old(tx: Tx, now: int, *, at_most: int) -> int:
-    """Delete entries that are older than `KEPT`; returns how many."""
-    return audit.delete_before(tx, now - KEPT, at_most=at_most)
+def delete_old(tx: Tx, context: Context, now: int, *, at_most: int) -> int:
+    """Delete entries and sums that are older than `audit.retention_days`; returns how many of both, at most `at_most` of each."""
+    then = now - context.config.audit.retention_days * DAY
+    return audit.delete_before(tx, then, at_most=at_most) + audit.delete_sums_before(
+        tx, then // MINUTE, at_most=at_most
+    )

@@ -50,7 +50,7 @@ class _Caller(Struct, frozen=True):
     user_id: str
 
 
-class _Counted(Struct, frozen=True):
+class Counted(Struct, frozen=True):
     """A limit that a use counts against, and how many further uses must remain."""
 
     name: str
@@ -107,12 +107,12 @@ async def refusals_cost(context: Context, *, client: str, sender: str = "") -> A
     except LimitExceeded as refused:
         settings = context.config.limits
         if sender:
-            counted = [_Counted(f"invite from {sender}", settings.invites_from_sender)]
+            counted = [Counted(f"invite from {sender}", settings.invites_from_sender)]
         elif is_homeserver(context.config, client):
             raise
         else:
-            counted = [_Counted(f"message from {network_of(client)}", settings.message_from_client)]
-        now, wanted = context.clock.now(), _wanted(context, counted)
+            counted = [Counted(f"message from {network_of(client)}", settings.message_from_client)]
+        now, wanted = context.clock.now(), as_wanted(context, counted)
 
         def step(tx: Tx) -> int:
             for one in wanted:
@@ -154,7 +154,7 @@ def take_notice(tx: Tx, context: Context, *, medium: str, canonical: str, option
     """
     settings = context.config.limits
     limit = settings.notice_to_address
-    counted = [_Counted(f"notice to {medium} {canonical}", limit, limit.burst // 2 if optional else 0)]
+    counted = [Counted(f"notice to {medium} {canonical}", limit, limit.burst // 2 if optional else 0)]
     try:
         if medium == Phone.medium:
             counted += _of_texts("sms notice", parse_phone(canonical), settings)
@@ -174,9 +174,9 @@ def take_invite(tx: Tx, context: Context, *, sender: str, address: Address, clie
     proven = "" if user_id else " by the old API"
     domain = registrable_domain(sender.partition(":")[2])
     counted = [
-        _Counted(f"invite from {sender}{proven}", settings.invites_from_sender),
-        _Counted(f"invite from domain {domain}{proven}", settings.invites_from_homeserver),
-        _Counted(f"invite to {address.medium} {address.canonical}", settings.invites_to_address),
+        Counted(f"invite from {sender}{proven}", settings.invites_from_sender),
+        Counted(f"invite from domain {domain}{proven}", settings.invites_from_homeserver),
+        Counted(f"invite to {address.medium} {address.canonical}", settings.invites_to_address),
     ]
     if user_id and not is_homeserver(context.config, client):
         wide = not _is_ours(context, user_id)
@@ -190,12 +190,12 @@ def take_signature(tx: Tx, context: Context, *, caller: str | None, client: str)
     if caller is None:
         _take(tx, context, _from_networks("signature", client, limit))
     else:
-        _take(tx, context, [_Counted(f"signature for {caller}", limit)])
+        _take(tx, context, [Counted(f"signature for {caller}", limit)])
 
 
 def take_outbound(tx: Tx, context: Context, *, account: str) -> None:
     """Count a call to another server on behalf of `account`. Raises LimitExceeded."""
-    _take(tx, context, [_Counted(f"outbound of {account}", context.config.limits.outbound_from_account)])
+    _take(tx, context, [Counted(f"outbound of {account}", context.config.limits.outbound_from_account)])
 
 
 def take_question(tx: Tx, context: Context, *, client: str, server_name: str) -> None:
@@ -204,20 +204,20 @@ def take_question(tx: Tx, context: Context, *, client: str, server_name: str) ->
     to_server = f"outbound to {server_name.lower()}"
     counted = [
         *_from_networks("outbound", client, settings.outbound_from_client),
-        *_part(f"{to_server} from {_site_of(client)}", settings.outbound_to_server, _PART_OF_TOTAL),
-        _Counted(to_server, settings.outbound_to_server),
+        *_part(f"{to_server} from {site_of(client)}", settings.outbound_to_server, _PART_OF_TOTAL),
+        Counted(to_server, settings.outbound_to_server),
     ]
     _take(tx, context, counted)
 
 
 def take_openid_token(tx: Tx, context: Context, *, account: str) -> None:
     """Count an OpenID token issued to `account`. Raises LimitExceeded."""
-    _take(tx, context, [_Counted(f"OpenID token of {account}", context.config.limits.openid_tokens_of_account)])
+    _take(tx, context, [Counted(f"OpenID token of {account}", context.config.limits.openid_tokens_of_account)])
 
 
 def take_identity_token(tx: Tx, context: Context, *, user_id: str) -> None:
     """Count an identity server's access token issued to `user_id`. Raises LimitExceeded."""
-    _take(tx, context, [_Counted(f"identity token of {user_id}", context.config.limits.identity_tokens_of_user)])
+    _take(tx, context, [Counted(f"identity token of {user_id}", context.config.limits.identity_tokens_of_user)])
 
 
 def take_bounce(tx: Tx, context: Context, *, client: str) -> None:
@@ -246,7 +246,7 @@ def take_authentication(tx: Tx, context: Context, *, client: str, account: str |
     if account is None:
         _take(tx, context, _from_networks("authentication", client, limit))
     else:
-        _take(tx, context, [_Counted(f"authentication by the devices of {account}", limit)])
+        _take(tx, context, [Counted(f"authentication by the devices of {account}", limit)])
 
 
 class Guess:
@@ -278,8 +278,8 @@ class Guess:
         counted, silent = [], []
         if logged_in:
             # By account and not by network, so that strangers behind the same address do not hold up the account's devices.
-            counted.append(_Counted(f"guess by the devices of {account} lately", here))
-            counted.append(_Counted(f"guess by the devices of {account}", settings.guesses_at_account))
+            counted.append(Counted(f"guess by the devices of {account} lately", here))
+            counted.append(Counted(f"guess by the devices of {account}", settings.guesses_at_account))
         else:
             counted += _from_networks("guess", client, settings.guesses_from_client, wide=not known)
         # The typed text comes last in the key: it can be anything, and must not make the key equal to that of another limit.
@@ -293,11 +293,11 @@ class Guess:
                 burst=max(whole.burst // _PART_OF_TOTAL, here.burst),
                 per_hour=max(whole.per_hour / _PART_OF_TOTAL, here.per_hour),
             )
-            silent.append(_Counted(f"guess from {_site_of(client)} at the account {account}", part))
-            silent.append(_Counted(f"guess at {account}", whole))
+            silent.append(Counted(f"guess from {site_of(client)} at the account {account}", part))
+            silent.append(Counted(f"guess at {account}", whole))
         self._context = context
-        self._wanted = _wanted(context, counted)
-        self._silent = _wanted(context, silent)
+        self._wanted = as_wanted(context, counted)
+        self._silent = as_wanted(context, silent)
         self.keys = tuple(one.key for one in (*self._wanted, *self._silent))
         """The hashed keys of the limits that the guess counts against."""
 
@@ -367,24 +367,24 @@ def known_network(client: str) -> str | None:
     return network_of(client)
 
 
-def _site_of(client: str) -> str:
+def site_of(client: str) -> str:
     """The largest network of a caller: an IPv4 address or an IPv6 /48."""
     return networks_of(client)[-1][0]
 
 
-def _from_networks(what: str, client: str, limit: Limit, *, about: str = "", wide: bool = True) -> list[_Counted]:
+def _from_networks(what: str, client: str, limit: Limit, *, about: str = "", wide: bool = True) -> list[Counted]:
     """The limits of a caller for `what`, `about` an object. With `wide`, the networks around the caller's own count as well."""
     return [
-        _Counted(f"{what} from {network}{about}", Limit(burst=limit.burst * times, per_hour=limit.per_hour * times))
+        Counted(f"{what} from {network}{about}", Limit(burst=limit.burst * times, per_hour=limit.per_hour * times))
         for network, times in (networks_of(client) if wide else networks_of(client)[:1])
     ]
 
 
-def _part(name: str, total: Limit, part: int) -> list[_Counted]:
+def _part(name: str, total: Limit, part: int) -> list[Counted]:
     """A limit of one `part`th of `total`; none if that would be less than one use."""
     if total.burst < part:
         return []
-    return [_Counted(name, Limit(burst=total.burst // part, per_hour=total.per_hour / part))]
+    return [Counted(name, Limit(burst=total.burst // part, per_hour=total.per_hour / part))]
 
 
 def _is_ours(context: Context, user_id: str) -> bool:
@@ -397,27 +397,25 @@ def has_used(tx: Tx, account: str | None, client: str) -> bool:
     return devices.knows(tx, account or "", known_network(client))
 
 
-def _of_message(context: Context, address: Address, caller: _Caller, *, known: bool) -> list[_Counted]:
+def _of_message(context: Context, address: Address, caller: _Caller, *, known: bool) -> list[Counted]:
     return [
         *_of_recipient(context, address, known=known),
         *_of_messages_caller(context, address, caller, known=known),
     ]
 
 
-def _of_recipient(context: Context, address: Address, *, known: bool) -> list[_Counted]:
+def _of_recipient(context: Context, address: Address, *, known: bool) -> list[Counted]:
     settings = context.config.limits
     # A server without accounts has no known callers to reserve messages for.
     keeps = context.config.accounts is not None and not known and settings.message_to_address.burst > _KEPT
     counted = [
-        _Counted(
-            f"message to {address.medium} {address.canonical}", settings.message_to_address, _KEPT if keeps else 0
-        ),
-        _Counted("message", settings.message_total),
+        Counted(f"message to {address.medium} {address.canonical}", settings.message_to_address, _KEPT if keeps else 0),
+        Counted("message", settings.message_total),
     ]
     return counted + _of_texts("sms", address, settings) if isinstance(address, Phone) else counted
 
 
-def _of_messages_caller(context: Context, address: Address, caller: _Caller, *, known: bool) -> list[_Counted]:
+def _of_messages_caller(context: Context, address: Address, caller: _Caller, *, known: bool) -> list[Counted]:
     """The caller's limits for a message; none for listed homeservers. Known callers and strangers have separate parts."""
     settings = context.config.limits
     if is_homeserver(context.config, caller.client):
@@ -427,21 +425,21 @@ def _of_messages_caller(context: Context, address: Address, caller: _Caller, *, 
     totals = [("message", settings.message_total)]
     if isinstance(address, Phone):
         totals += [(f"sms to {address.region}", settings.sms_to_country), ("sms", settings.sms_total)]
-    who = f"known callers in {_site_of(caller.client)}" if trusted else f"strangers in {_site_of(caller.client)}"
+    who = f"known callers in {site_of(caller.client)}" if trusted else f"strangers in {site_of(caller.client)}"
     for what, total in totals:
         counted += _part(f"{what} by {who}", total, _PART_OF_TOTAL)
     if isinstance(address, Phone):
         # Known callers and strangers together, because unconfirmed codes of one site must not close a prefix.
-        callers = f"callers in {_site_of(caller.client)}"
+        callers = f"callers in {site_of(caller.client)}"
         counted += _part(f"sms to {address.prefix} by {callers}", settings.sms_to_prefix, _PART_OF_TOTAL)
     return counted
 
 
-def _of_texts(kind: str, phone: Phone, settings: Limits) -> list[_Counted]:
+def _of_texts(kind: str, phone: Phone, settings: Limits) -> list[Counted]:
     return [
-        _Counted(f"{kind} to {phone.prefix}", settings.sms_to_prefix),
-        _Counted(f"{kind} to {phone.region}", settings.sms_to_country),
-        _Counted(kind, settings.sms_total),
+        Counted(f"{kind} to {phone.prefix}", settings.sms_to_prefix),
+        Counted(f"{kind} to {phone.region}", settings.sms_to_country),
+        Counted(kind, settings.sms_total),
     ]
 
 
@@ -456,7 +454,7 @@ def _count_text(tx: Tx, context: Context, phone: Phone) -> None:
     limits.count_text(tx, phone.prefix, today)
 
 
-def _wanted(context: Context, counted: Iterable[_Counted]) -> list[limits.Wanted]:
+def as_wanted(context: Context, counted: Iterable[Counted]) -> list[limits.Wanted]:
     """The uses to count; none if limits are off."""
     if context.config.limits.all == "off":
         return []
@@ -467,8 +465,8 @@ def _wanted(context: Context, counted: Iterable[_Counted]) -> list[limits.Wanted
     ]
 
 
-def _take(tx: Tx, context: Context, counted: Iterable[_Counted], text: Text | None = None) -> None:
-    _take_wanted(tx, context, _wanted(context, counted), text)
+def _take(tx: Tx, context: Context, counted: Iterable[Counted], text: Text | None = None) -> None:
+    _take_wanted(tx, context, as_wanted(context, counted), text)
 
 
 def _take_wanted(tx: Tx, context: Context, wanted: Sequence[limits.Wanted], text: Text | None) -> None:

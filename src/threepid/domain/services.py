@@ -44,10 +44,16 @@ from threepid.domain.oauth.device_grants import DeviceGrants
 from threepid.domain.oauth.introspection import Introspection
 from threepid.domain.oauth.sessions import AppSessions
 from threepid.domain.oauth.tokens import AppTokens
+from threepid.domain.operators.directory import Directory
+from threepid.domain.operators.operations import Operations
+from threepid.domain.operators.support import Support
+from threepid.domain.operators.tokens import OperatorTokens
+from threepid.domain.operators.trail import Trail
 from threepid.domain.queue import Queue
 from threepid.domain.secrets.keys import Keyring
 from threepid.domain.secrets.password_peppers import PasswordPeppers
 from threepid.domain.secrets.passwords import Hasher, Passwords
+from threepid.domain.sums import Sums
 from threepid.domain.suppressions import Suppressions
 from threepid.domain.validation.sessions import Validation
 from threepid.remote.captcha import Captcha
@@ -80,6 +86,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     closing: Closing
     confirming: Confirming
     devices: Devices
+    directory: Directory
     export: Export
     languages: Languages
     logins: Logins
@@ -94,6 +101,7 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     registration_tokens: RegistrationTokens
     sessions: Sessions
     sign_ups: SignUps
+    support: Support
     threepids: Threepids
     uia: Uia
     waiting: Waiting
@@ -114,6 +122,10 @@ class Services(Struct, frozen=True, kw_only=True):
     """The services that handlers, pages, jobs and commands use."""
 
     context: Context
+    operations: Operations
+    operator_tokens: OperatorTokens
+    sums: Sums
+    trail: Trail
     bounces: Bounces
     health: Health
     keyring: Keyring
@@ -158,6 +170,7 @@ def build(
     names = Names(context.config.outbound.nameservers)
     guard = Guard(context.config.outbound, names)
     validation = Validation(context, wake_delivery)
+    sums = Sums(context)
     identity = homeserver = None
     if context.config.identity is not None:
         discovery = Discovery(guard, names, context.clock, context.entropy)
@@ -177,13 +190,19 @@ def build(
             hasher or Hasher(),
             Provisioning(context, synapse, wake_delivery),
             introspection_secret or secret,
+            sums,
         )
+    queue = Queue(context)
     return Services(
         context=context,
+        operations=Operations(context, queue),
+        operator_tokens=OperatorTokens(context, sums),
+        sums=sums,
+        trail=Trail(context),
         bounces=Bounces(context),
         health=Health(context),
         keyring=keyring,
-        queue=Queue(context),
+        queue=queue,
         suppressions=Suppressions(context),
         validation=validation,
         homeserver=homeserver,
@@ -202,6 +221,7 @@ def _homeserver(
     hasher: Hasher,
     provisioning: Provisioning,
     introspection_secret: str,
+    sums: Sums,
 ) -> Homeserver:
     """The homeserver of `[accounts]`. `associations` and `terms` are our own identity server's, if there is one."""
     peppers = PasswordPeppers(Path(context.config.server.data_dir) / "keys")
@@ -212,7 +232,7 @@ def _homeserver(
     registration_tokens = RegistrationTokens(context)
     accounts = Accounts(context, settings)
     web_sessions = WebSessions(context)
-    logins = Logins(context, accounts, passwords, devices, web_sessions, notices, admission)
+    logins = Logins(context, accounts, passwords, devices, web_sessions, notices, admission, sums)
     identity = IdentityClient(guard)
     bindings = Bindings(context, settings, keyring.signer(context.server_name), associations, identity, notices)
     threepids = Threepids(context, settings, validation, notices, bindings, identity, provisioning)
@@ -229,6 +249,8 @@ def _homeserver(
     registration = Registration(
         context, settings, passwords, devices, web_sessions, registration_tokens, provisioning, admission
     )
+    recovery = Recovery(context, passwords, notices, validation, web_sessions, associations, provisioning)
+    sessions = Sessions(context, associations, provisioning)
     return Homeserver(
         settings=settings,
         accounts=accounts,
@@ -237,6 +259,7 @@ def _homeserver(
         closing=Closing(context, notices, profiles, threepids, bindings, associations, provisioning),
         confirming=Confirming(context, validation, web_sessions),
         devices=devices,
+        directory=Directory(context, accounts, web_sessions),
         export=Export(context, web_sessions),
         languages=Languages(context),
         logins=logins,
@@ -248,10 +271,11 @@ def _homeserver(
         portal_contacts=PortalContacts(context, validation, threepids, bindings, associations, terms),
         profiles=profiles,
         provisioning=provisioning,
-        recovery=Recovery(context, passwords, notices, validation, web_sessions, associations, provisioning),
+        recovery=recovery,
         registration=registration,
         registration_tokens=registration_tokens,
-        sessions=Sessions(context, associations, provisioning),
+        sessions=sessions,
+        support=Support(context, threepids, recovery, devices, web_sessions, sessions),
         threepids=threepids,
         sign_ups=SignUps(context, registration, uia),
         uia=uia,

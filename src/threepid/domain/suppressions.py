@@ -10,7 +10,6 @@ from threepid.clock import DAY, SKEW
 from threepid.domain.addresses import Email, InvalidAddress, parse_email
 from threepid.domain.context import Context
 from threepid.i18n import Text
-from threepid.spec.errors import NotFound
 from threepid.storage import suppressions
 from threepid.storage.engine.database import Tx
 from threepid.storage.suppressions import Suppression
@@ -83,13 +82,3 @@ class Suppressions:
 
     async def _page(self, after: str) -> list[Suppression]:
         return await self._context.database.read_aside(lambda tx: suppressions.listed(tx, after=after, count=_PAGE))
-
-    async def remove(self, address: str) -> str:
-        """Send mails to the address again; returns its canonical form. Raises NotFound."""
-        try:
-            canonical = parse_email(address).canonical
-        except InvalidAddress:
-            raise NotFound(_UNKNOWN) from None
-        if not await self._context.database.write(lambda tx: suppressions.delete(tx, canonical)):
-            raise NotFound(_UNKNOWN)
-        return canonical

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from threepid.spec.errors import MatrixError
+from threepid.spec.operator_scopes import Scope
 from threepid.spec.uia import Operation
 
 Handler = Callable[..., Awaitable[Any]]
@@ -35,6 +36,7 @@ class Auth(Enum):
     OPTIONAL_SIGNATURE = "optional server signature"
     BOUNCE_SECRET = "secret of email.bounce_secret_file"  # noqa: S105 - likewise
     HOMESERVER = "secret shared with the homeserver"
+    OPERATOR_TOKEN = "operator token"  # noqa: S105 - likewise
 
 
 class Accepts(Enum):
@@ -129,6 +131,7 @@ class Endpoint:
         while_locked: bool,
         beside: Beside,
         forwards: Forwards | None,
+        scope: Scope | None,
     ) -> None:
         """Read the types of the call, body, query and answer from the handler's annotations."""
         self.method = method
@@ -147,6 +150,7 @@ class Endpoint:
         self.while_locked = while_locked
         self.beside = beside
         self.forwards = forwards
+        self.scope = scope
         self.for_apps = for_apps and uia is None
         self.name = handler.__name__
         self.doc = inspect.getdoc(handler) or ""
@@ -184,6 +188,7 @@ def endpoint(
     beside: Beside = Beside.HERE,
     forwards: Forwards | None = None,
     for_apps: bool = True,
+    scope: Scope | None = None,
 ) -> Callable[[Handler], Endpoint]:
     """Declare that the decorated coroutine function answers `method` on `paths`.
 
@@ -193,6 +198,7 @@ def endpoint(
     the token in the query, whatever `server.query_token` says. `max_body` is in bytes. `switch` is the setting that enables it.
     `while_locked` serves locked accounts, too.
     `beside` is who answers it where a homeserver has the rooms, and `forwards` are the requests that go on to it.
+    `scope` is the scope that an operator token must have.
     Without `for_apps`, and with `uia`, tokens of the OAuth 2.0 API are rejected: their people use the account pages.
     """
 
@@ -214,6 +220,7 @@ def endpoint(
             while_locked=while_locked,
             beside=beside,
             forwards=forwards,
+            scope=scope,
             for_apps=for_apps,
         )
 
@@ -239,6 +246,10 @@ def _refuse_contradictions(declared: Endpoint) -> None:
         (any(not error.errcode for error in declared.errors), "it declares an error without an errcode"),
         (declared.body_type is not None and declared.method == "GET", "a GET has no body"),
         (declared.uia is not None and declared.body_type is None, "it uses UIA but takes no body"),
+        (
+            (declared.auth is Auth.OPERATOR_TOKEN) != (declared.scope is not None),
+            "it takes an operator token but names no scope, or the other way round",
+        ),
         (
             declared.query_token and declared.auth in (Auth.NONE, Auth.OPTIONAL_SIGNATURE, Auth.HOMESERVER),
             "it takes a token from the query but none from a header",

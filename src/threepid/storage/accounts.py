@@ -51,6 +51,11 @@ def after(tx: Tx, user_id: str, count: int) -> list[AccountSummary]:
     return tx.rows(_sql.accounts_after, AccountSummary, user_id=user_id, count=count)
 
 
+def by_beginning(tx: Tx, beginning: str, user_id: str, count: int) -> list[AccountSummary]:
+    """The next `count` accounts after `user_id` whose user ID begins with `beginning`, in the order of characters' codes."""
+    return tx.rows(_sql.accounts_by_beginning, AccountSummary, beginning=beginning, user_id=user_id, count=count)
+
+
 def of_another_name(tx: Tx, server_name: str) -> str | None:
     """The user ID of an active account that has another server name than `server_name`, or None."""
     user_id: str | None = tx.value(_sql.account_of_another_name, suffix=f":{server_name}")

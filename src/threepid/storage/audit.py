@@ -50,3 +50,39 @@ def delete_of_user(tx: Tx, user_id: str) -> int:
 def delete_before(tx: Tx, then: int, *, at_most: int) -> int:
     """Delete at most `at_most` entries that are older than `then`; returns how many."""
     return tx.run(_sql.delete_before, ANY, before=then, at_most=at_most)
+
+
+def get(tx: Tx, entry_id: str) -> Entry | None:
+    """One entry."""
+    return tx.row(_sql.get, Entry, entry_id=entry_id)
+
+
+class Sum(Struct, frozen=True):
+    """The number of events of a kind from a network in a minute since 1970."""
+
+    minute: int
+    kind: str
+    network: str
+    count: int
+
+
+def exported(tx: Tx, *, after: Entry | None, since: int, count: int) -> list[Entry]:
+    """The next `count` entries after `after`, or since the time `since`, oldest first."""
+    at, entry_id = (since, "") if after is None else (after.at, after.entry_id)
+    return tx.rows(_sql.exported, Entry, after_at=at, after_id=entry_id, count=count)
+
+
+def add_to_sum(tx: Tx, added: Sum) -> None:
+    """Add events to the sum of their minute."""
+    tx.run(_sql.add_to_sum, minute=added.minute, kind=added.kind, network=added.network, count=added.count)
+
+
+def sums(tx: Tx, *, after: Sum | None, since: int, count: int) -> list[Sum]:
+    """The next `count` sums after `after`, or since the minute `since`, oldest first."""
+    minute, kind, network = (since, "", "") if after is None else (after.minute, after.kind, after.network)
+    return tx.rows(_sql.sums, Sum, after_minute=minute, after_kind=kind, after_network=network, count=count)
+
+
+def delete_sums_before(tx: Tx, minute: int, *, at_most: int) -> int:
+    """Delete at most `at_most` sums that are older than `minute`; returns how many."""
+    return tx.run(_sql.delete_sums_before, ANY, minute=minute, at_most=at_most)

@@ -70,6 +70,11 @@ def after(tx: Tx, created_at: int, invite_id: str, count: int) -> list[Invite]:
     return tx.rows(_sql.after, Invite, created_at=created_at, invite_id=invite_id, count=count)
 
 
+def of_address(tx: Tx, medium: str, canonical: str, *, count: int) -> list[Invite]:
+    """The newest `count` invitations to an address."""
+    return tx.rows(_sql.of_address, Invite, medium=medium, canonical=canonical, count=count)
+
+
 def waiting(tx: Tx, medium: str, canonical: str, mxid: str, now: int) -> list[str]:
     """The IDs of the waiting invitations to an address, oldest first, without those that a job is telling `mxid` of."""
     return [row.id for row in tx.rows(_sql.waiting, _Id, medium=medium, canonical=canonical, mxid=mxid, now=now)]

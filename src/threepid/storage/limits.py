@@ -127,3 +127,8 @@ def delete_texts_outside(tx: Tx, *, since_day: int, day: int) -> int:
 def delete_full(tx: Tx, now: int, *, limit: int) -> int:
     """Delete up to `limit` rows of bursts that are full again."""
     return tx.run(_sql.delete_full, ANY, now=now, limit=limit)
+
+
+def clear(tx: Tx, keys: Iterable[str]) -> int:
+    """Fill these bursts again; returns how many were not full."""
+    return tx.run(_sql.delete_keys, ANY, keys=msgspec.json.encode(list(keys)).decode("ascii"))

@@ -281,6 +281,11 @@ def get(tx: Tx, order_id: str) -> Listed | None:
     return tx.row(_sql.get, Listed, order_id=order_id)
 
 
+def to_recipients(tx: Tx, addresses: Iterable[str], *, count: int) -> list[Listed]:
+    """The newest `count` messages to these addresses, in whatever state they are."""
+    return tx.rows(_sql.to_recipients, Listed, recipients=_json(addresses), count=count)
+
+
 def hurry(tx: Tx, order_id: str, now: int) -> bool:
     """Let a job be tried now; False if it does not wait for another attempt."""
     return tx.run(_sql.hurry, AT_MOST_ONE, order_id=order_id, now=now) == 1

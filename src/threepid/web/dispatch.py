@@ -7,13 +7,14 @@ from urllib.parse import quote
 
 from threepid.domain.authentication.web_sessions import WebSession
 from threepid.domain.services import Services
+from threepid.domain.sums import Kind
 from threepid.http import cookies, forms
 from threepid.http.cookies import Cookie
 from threepid.http.exchange import Answer, Handle, Request, Route
 from threepid.http.failures import as_error
 from threepid.http.parameters import parse_parameters
 from threepid.i18n import Text
-from threepid.spec.errors import Forbidden
+from threepid.spec.errors import Forbidden, LimitExceeded
 from threepid.web.page import Access, Page
 from threepid.web.render import Pages, Templates, is_secure
 from threepid.web.visit import SESSION, VISITOR, SignedIn, Visit, language_cookie, local_path, signed_out_cookies
@@ -56,6 +57,8 @@ class _Door:
             return await self._answer(request, variables, pages)
         except Exception as error:  # noqa: BLE001 - the last resort: nothing of it may reach the person
             known = as_error(error, self._services.context.entropy, where=self._page.name)
+            if isinstance(known, LimitExceeded):
+                self._services.sums.count(Kind.LIMIT_EXCEEDED, request.client)
             return pages.error(known)
 
     async def _answer(self, request: Request, variables: Mapping[str, str], pages: Pages) -> Answer:

@@ -4,6 +4,8 @@ from msgspec import field
 
 from threepid.config.section import Section
 from threepid.config.sections.accounts import Accounts
+from threepid.config.sections.admin import Admin
+from threepid.config.sections.audit import Audit
 from threepid.config.sections.database import Database
 from threepid.config.sections.delivery import Email, Sms
 from threepid.config.sections.homeserver import Homeserver
@@ -31,3 +33,5 @@ class Config(Section, frozen=True):
     limits: Limits = field(default_factory=Limits)
     policy: Policy = field(default_factory=Policy)
     web: Web = field(default_factory=Web)
+    admin: Admin = field(default_factory=Admin)
+    audit: Audit = field(default_factory=Audit)

@@ -242,11 +242,11 @@ class Devices:
         await self._context.database.write(lambda tx: self.end(tx, requester.user_id, requester.device_id, origin))
         self._provisioning.hurry()
 
-    def end(self, tx: Tx, user_id: str, device_id: str, origin: Origin) -> None:
+    def end(self, tx: Tx, user_id: str, device_id: str, origin: Origin, *, by: audit.Caller = audit.OWNER) -> None:
         """Log a device out. Doing it again is no error."""
         if devices.delete(tx, user_id, device_id):
             self._provisioning.devices_changed(tx, user_id)
-            audit.note(tx, self._context, audit.Event.SIGNED_OUT, user_id, origin, device_id=device_id)
+            audit.note(tx, self._context, audit.Event.SIGNED_OUT, user_id, origin, by=by, device_id=device_id)
 
     async def log_out_everywhere(self, user_id: str, origin: Origin) -> None:
         """Log out all devices and browsers of the account, and delete its identity server tokens and authentication sessions."""
@@ -404,7 +404,7 @@ class Devices:
         def step(tx: Tx) -> None:
             grant.consume(tx)
             for device_id in device_ids:
-                self.end(tx, user_id, device_id, grant.origin)
+                self.end(tx, user_id, device_id, grant.origin, by=grant.by)
 
         await self._context.database.write_aside(step)
         self._provisioning.hurry()

@@ -22,6 +22,7 @@ from threepid.domain.context import Context
 from threepid.domain.limits import Guess, known_network
 from threepid.domain.origin import Origin, of_caller
 from threepid.domain.secrets.passwords import Passwords
+from threepid.domain.sums import Sums
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, LimitExceeded
 from threepid.spec.uia import AuthData
@@ -57,6 +58,7 @@ class Logins:
         web_sessions: WebSessions,
         notices: Notices,
         admission: Admission,
+        sums: Sums,
     ) -> None:
         """`accounts` finds the account, `passwords` checks its password, `devices` and `web_sessions` log in."""
         self._context = context
@@ -66,7 +68,7 @@ class Logins:
         self._web_sessions = web_sessions
         self._notices = notices
         self._admission = admission
-        self._failed_logins = FailedLogins(context)
+        self._failed_logins = FailedLogins(context, sums)
         self._tried: Counter[str] = Counter()
         """Number of guesses that this process is checking, by limit key."""
 

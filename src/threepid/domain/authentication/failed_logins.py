@@ -8,6 +8,7 @@ import structlog
 from threepid.clock import MINUTE
 from threepid.domain.context import Context
 from threepid.domain.limits import network_of
+from threepid.domain.sums import Kind, Sums
 
 _log = structlog.get_logger()
 
@@ -20,8 +21,9 @@ LINES_OF_NETWORK: Final = 10
 class FailedLogins:
     """Logs failed logins, up to a number of lines in a minute, and then logs how many it left out."""
 
-    def __init__(self, context: Context) -> None:
-        """Start with no lines written."""
+    def __init__(self, context: Context, sums: Sums) -> None:
+        """Start with no lines written. `sums` counts every failure for the audit log."""
+        self._sums = sums
         self._context = context
         self._minute = -1
         self._written = 0
@@ -30,6 +32,7 @@ class FailedLogins:
 
     def note(self, *, by: str, cause: str | None, client: str, user_id: str | None = None) -> None:
         """Log that a login by the method `by` failed for `cause`. `user_id` is an existing account, never the caller's input."""
+        self._sums.count(Kind.LOGIN_FAILED, client)
         minute = self._context.clock.now() // MINUTE
         if minute != self._minute:
             if self._left_out:

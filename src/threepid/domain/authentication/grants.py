@@ -5,6 +5,7 @@ from typing import Final
 from msgspec import Struct
 
 from threepid.clock import MINUTE
+from threepid.domain.audit import OWNER, Caller
 from threepid.domain.authentication.stages import Proof
 from threepid.domain.origin import Origin
 from threepid.i18n import Text
@@ -34,12 +35,18 @@ class Grant(Struct, frozen=True):
     browser: tuple[str, bytes] | None = None
     origin: Origin = Origin()
     """The origin of the request for the operation, for the security log."""
+    by: Caller = OWNER
+    """Who does it, for the security log."""
+    spared: str = ""
+    """The user ID of an account that must not be changed if it may administer the homeserver; '' for none."""
 
     def consume(self, tx: Tx, result: str | None = None) -> None:
         """Use the permission up in the transaction of its operation.
 
         Raises Forbidden if it was used up already or the browser session is over, UnknownToken if the device was logged out.
         """
+        if self.spared and accounts.is_admin(tx, self.spared):
+            raise Forbidden(Text("This account may administer the server: only a token with admins:write changes it."))
         if self.device is not None:
             user_id, device_id = self.device
             if not accounts.lock(tx, user_id) or not devices.hold_device(tx, user_id, device_id):

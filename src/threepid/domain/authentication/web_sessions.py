@@ -69,6 +69,10 @@ class WebSessions:
                 )
         return session
 
+    def is_open(self, session: WebSession) -> bool:
+        """Has the session not ended by its age?"""
+        return not _has_ended(session, self._context.clock.now())
+
     def is_confirmed(self, session: WebSession) -> bool:
         """Did the person prove ownership of the account a short time ago?"""
         return abs(self._context.clock.now() - session.confirmed_at) <= CONFIRMED
@@ -106,7 +110,8 @@ class WebSessions:
             if grant is not None:
                 grant.consume(tx)
             if web_sessions.delete(tx, user_id, session_id):
-                audit.note(tx, self._context, audit.Event.SIGNED_OUT, user_id, origin, session="browser")
+                by = audit.OWNER if grant is None else grant.by
+                audit.note(tx, self._context, audit.Event.SIGNED_OUT, user_id, origin, by=by, session="browser")
 
         await self._context.database.write(step)
 

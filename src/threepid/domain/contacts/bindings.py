@@ -15,7 +15,7 @@ from threepid.clock import DAY, SECOND
 from threepid.domain import audit, limits, policy
 from threepid.domain.accounts.accounts import require_active
 from threepid.domain.accounts.notices import Notices
-from threepid.domain.addresses import InvalidAddress, mask, parse_address
+from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.contacts.unbind_requests import Plan, UnbindRequests
 from threepid.domain.context import Context
@@ -317,7 +317,15 @@ class Bindings:
             self._notices.bound(tx, user_id, medium, canonical)
 
     def _note(self, tx: Tx, event: audit.Event, user_id: str, medium: str, canonical: str, origin: Origin) -> None:
-        audit.note(tx, self._context, event, user_id, origin, medium=medium, contact=mask(canonical))
+        audit.note(
+            tx,
+            self._context,
+            event,
+            user_id,
+            origin,
+            medium=medium,
+            contact=audit.contact(self._context, medium, canonical),
+        )
 
     def _forget(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str) -> bool:
         return threepids.delete_binding(

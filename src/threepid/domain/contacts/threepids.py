@@ -8,7 +8,7 @@ from threepid.domain import audit, limits, policy
 from threepid.domain.accounts.accounts import require_active
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.provisioning import Provisioning
-from threepid.domain.addresses import InvalidAddress, mask, parse_address
+from threepid.domain.addresses import Address, InvalidAddress, parse_address
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.uia import Authentication
 from threepid.domain.contacts.bindings import Asking, Bindings
@@ -112,6 +112,26 @@ class Threepids:
 
         return await self._context.database.write(step)
 
+    async def add_for(self, user_id: str, address: Address, grant: Grant) -> Threepid:
+        """Add an address that an operator knows to be the owner's. Uses `grant` up. The other contacts are notified.
+
+        An address that the account has already counts as validated again, and so can recover the account where the configuration
+        sets a maximum age. Raises ThreepidDenied, ThreepidInUse and Forbidden.
+        """
+        policy.check_address(self._context.config, address)
+        now = self._context.clock.now()
+        contact = Threepid(address.medium, address.canonical, address.address, now, now)
+
+        def step(tx: Tx) -> Threepid:
+            require_active(tx, user_id)
+            grant.consume(tx)
+            if threepids.owner(tx, address.medium, address.canonical) == user_id:
+                self._note(tx, audit.Event.CONTACT_VERIFIED, user_id, contact, grant.origin, by=grant.by)
+            self._own(tx, user_id, contact, grant.origin, by=grant.by)
+            return contact
+
+        return await self._context.database.write(step)
+
     async def remove(
         self,
         user_id: str,
@@ -144,13 +164,15 @@ class Threepids:
                 return plan
             self._provisioning.account_changed(tx, user_id)
             self._notices.contact_removed(tx, user_id, removed)
-            self._note(tx, audit.Event.CONTACT_REMOVED, user_id, removed, origin)
+            self._note(tx, audit.Event.CONTACT_REMOVED, user_id, removed, origin, by=by)
             now = self._context.clock.now()
             close_resets(tx, medium=medium, canonical=canonical, now=now)
             validations.close_additions(tx, medium=medium, canonical=canonical, owner=user_id, now=now)
             return self._bindings.unbind_in(tx, user_id, medium, canonical, id_server, origin, tell=False)
 
-        policy.check_changes(self._context.config)
+        by = audit.OWNER if grant is None else grant.by
+        if by.kind is not audit.CallerKind.OPERATOR:
+            policy.check_changes(self._context.config)
         return await self._bindings.requests.carry_out(await self._context.database.write(step))
 
     def remove_all(self, tx: Tx, user_id: str, id_server: str | None) -> Plan:
@@ -234,7 +256,7 @@ class Threepids:
         now = self._context.clock.now()
         return Threepid(address.medium, address.canonical, address.address, min(validated.validated_at, now), now)
 
-    def _own(self, tx: Tx, user_id: str, threepid: Threepid, origin: Origin) -> None:
+    def _own(self, tx: Tx, user_id: str, threepid: Threepid, origin: Origin, *, by: audit.Caller = audit.OWNER) -> None:
         """Make the address a contact of the account. Raises ThreepidInUse, or Forbidden if the account has too many contacts."""
         if threepids.refresh(tx, user_id, threepid):
             return
@@ -244,8 +266,17 @@ class Threepids:
             raise ThreepidInUse
         self._provisioning.account_changed(tx, user_id)
         self._notices.contact_added(tx, user_id, threepid)
-        self._note(tx, audit.Event.CONTACT_ADDED, user_id, threepid, origin)
+        self._note(tx, audit.Event.CONTACT_ADDED, user_id, threepid, origin, by=by)
 
-    def _note(self, tx: Tx, event: audit.Event, user_id: str, threepid: Threepid, origin: Origin) -> None:
-        contact = mask(threepid.address)
-        audit.note(tx, self._context, event, user_id, origin, medium=threepid.medium, contact=contact)
+    def _note(
+        self,
+        tx: Tx,
+        event: audit.Event,
+        user_id: str,
+        threepid: Threepid,
+        origin: Origin,
+        *,
+        by: audit.Caller = audit.OWNER,
+    ) -> None:
+        contact = audit.contact(self._context, threepid.medium, threepid.canonical)
+        audit.note(tx, self._context, event, user_id, origin, by=by, medium=threepid.medium, contact=contact)

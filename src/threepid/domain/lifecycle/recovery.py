@@ -118,6 +118,20 @@ class Recovery:
         await self._context.database.write_aside(step)
         self._provisioning.hurry()
 
+    async def set_for(self, user_id: str, password: str, grant: Grant, *, log_out_devices: bool) -> None:
+        """Set the account's password for an operator, as `_set` does. Uses `grant` up.
+
+        Raises WeakPassword, InvalidParam, LimitExceeded under overload, and Forbidden if the account is deactivated.
+        """
+        password_hash = await self._passwords.hash(password, username=user_id, account=user_id)
+
+        def step(tx: Tx) -> None:
+            require_active(tx, user_id)
+            grant.consume(tx)
+            self._set(tx, user_id, password_hash, grant.origin, log_out_devices=log_out_devices, by=grant.by)
+
+        await self._context.database.write_aside(step)
+
     @property
     def media(self) -> tuple[str, ...]:
         """The media whose contacts can recover an account of somebody who is not signed in."""
@@ -209,6 +223,7 @@ class Recovery:
         log_out_devices: bool,
         but_device: str | None = None,
         but_session: str = "",
+        by: audit.Caller = audit.OWNER,
     ) -> None:
         """Set a password, and end what an old one may have opened.
 
@@ -227,4 +242,4 @@ class Recovery:
             close_resets(tx, medium=threepid.medium, canonical=threepid.canonical, now=now)
         uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
         self._notices.password_changed(tx, user_id)
-        audit.note(tx, self._context, audit.Event.PASSWORD_CHANGED, user_id, origin)
+        audit.note(tx, self._context, audit.Event.PASSWORD_CHANGED, user_id, origin, by=by)

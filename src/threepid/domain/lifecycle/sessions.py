@@ -35,7 +35,7 @@ class Sessions:
             if self._associations is not None:
                 self._associations.forget(tx, user_id)
             self._provisioning.devices_changed(tx, user_id)
-            audit.note(tx, self._context, audit.Event.SIGNED_OUT_EVERYWHERE, user_id, grant.origin)
+            audit.note(tx, self._context, audit.Event.SIGNED_OUT_EVERYWHERE, user_id, grant.origin, by=grant.by)
 
         await self._context.database.write_aside(step)
         self._provisioning.hurry()

@@ -92,3 +92,9 @@ ON CONFLICT (address_hash) DO NOTHING;
 -- name: opted_out(address_hash)$
 -- Does the owner of this address want no invitations?
 SELECT 1 FROM invite_opt_outs WHERE address_hash = :address_hash;
+
+-- name: of_address(medium, canonical, count)
+-- Invitations to one address, newest first.
+SELECT id, token, medium, canonical, room_id, sender, public_key, created_at, expires_at, cancelled_at, bound_to,
+    delivered_at, signed_for
+FROM invites WHERE medium = :medium AND canonical = :canonical ORDER BY created_at DESC, id DESC LIMIT :count;

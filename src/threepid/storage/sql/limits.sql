@@ -90,3 +90,11 @@ SELECT COUNT(*) FROM (
 -- name: delete_texts_outside(since_day, day)!
 -- Delete the counts of old days, and of future days, which a wrong clock wrote.
 DELETE FROM sms_prefixes WHERE day NOT BETWEEN :since_day AND :day;
+
+-- name: delete_keys(keys)!
+-- Fill these bursts; `keys` is a JSON array.
+DELETE FROM limits WHERE key IN (SELECT value FROM json_each(:keys));
+
+-- name: delete_keys_on_postgresql(keys)!
+-- The same with PostgreSQL's JSON functions.
+DELETE FROM limits WHERE key IN (SELECT jsonb_array_elements_text(CAST(:keys AS JSONB)));

@@ -38,6 +38,18 @@ EVENTS: Final[Mapping[Event, Text]] = {
     Event.KEY_RESET_ALLOWED: Text("A reset of the identity was allowed"),
     Event.ADMIN_GRANTED: Text("The account may administer the server"),
     Event.ADMIN_REVOKED: Text("The account may not administer the server any more"),
+    **dict.fromkeys(
+        (
+            Event.CONTACT_VERIFIED,
+            Event.LINK_SENT,
+            Event.LIMITS_CLEARED,
+            Event.MESSAGE_RESENT,
+            Event.SUPPRESSION_REMOVED,
+            Event.OPERATOR_TOKEN_CREATED,
+            Event.OPERATOR_TOKEN_REVOKED,
+        ),
+        Text("An operator helped with the account"),
+    ),
 }
 """What the log calls each event."""
 

@@ -1,0 +1,133 @@
+"""`threepid limits clear`, `resend`, `audit export` and `operator-token …`."""
+
+import sys
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from threepid.cli.common import ConfigFile, format_time, out
+from threepid.cli.operators import address_of, operate, refuse, time_or
+from threepid.cli.registration_tokens import end_of
+from threepid.cli.tables import AsJson, print_json, print_list
+
+limits = typer.Typer(help="Fill used-up limits again.", no_args_is_help=True)
+audit = typer.Typer(help="Read the audit log.", no_args_is_help=True)
+tokens = typer.Typer(help="Manage operator tokens, which open the admin API.", no_args_is_help=True)
+
+
+@limits.command("clear")
+def clear(
+    config_file: ConfigFile = None,
+    *,
+    account: Annotated[str, typer.Option(help="An account: username, user ID, email address or phone number.")] = "",
+    address: Annotated[str, typer.Option(help="An email address, or a phone number with +.")] = "",
+    network: Annotated[str, typer.Option(help="An IP address or network.")] = "",
+) -> None:
+    """Fill the limits again that keep an account, an address or a network out, and print how many there were."""
+    parsed = address_of(address) if address else None
+
+    async def fill(server: Any, operator: Any) -> int:
+        from threepid.cli.server import homeserver_of  # noqa: PLC0415 - see serving.py
+
+        user_id = await homeserver_of(server).directory.find(account) if account else ""
+        cleared: int = await server.services.operations.clear_limits(
+            operator, user_id=user_id, address=parsed, network=network
+        )
+        return cleared
+
+    count = operate(config_file, fill)
+    out.print(f"cleared {count} {'limit' if count == 1 else 'limits'}")
+
+
+def resend(
+    message_id: Annotated[
+        str,
+        typer.Argument(
+            help="The ID from `account show` or `outbox list`. Put `--` before one that begins with a dash."
+        ),
+    ],
+    config_file: ConfigFile = None,
+) -> None:
+    """Send a message now that waits for another attempt, and print its ID."""
+
+    async def hurry(server: Any, operator: Any) -> None:
+        await server.services.operations.resend(message_id, operator)
+
+    operate(config_file, hurry)
+    out.print(f"{message_id} is sent now", markup=False)
+
+
+@audit.command("export")
+def export(
+    config_file: ConfigFile = None,
+    *,
+    since: Annotated[str, typer.Option(help="Begin at this date or time, such as 2027-12-31, in UTC.")] = "",
+) -> None:
+    """Print the audit log as lines of JSON, oldest first: all entries, then failed logins and limits by minute."""
+    from datetime import UTC, datetime  # noqa: PLC0415 - only here
+
+    try:
+        moment = datetime.fromisoformat(since) if since else datetime.fromtimestamp(0, UTC)
+    except ValueError:
+        refuse("--since must be a date such as 2027-12-31.")
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+
+    async def write(server: Any, _operator: Any) -> None:
+        async for line in server.services.trail.export(since=max(0, int(moment.timestamp() * 1000))):
+            sys.stdout.write(line.decode("utf-8") + "\n")
+
+    operate(config_file, write)
+
+
+@tokens.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="A name for the audit log.")],
+    config_file: ConfigFile = None,
+    *,
+    scope: Annotated[list[str], typer.Option("--scope", help="A scope, such as accounts:read; may be repeated.")] = [],  # noqa: B006 - typer copies it
+    expires: Annotated[str, typer.Option(help="Lifetime (12h, 30d) or end (2027-12-31, in UTC) of the token.")] = "90d",
+) -> None:
+    """Create an operator token and print it. The server stores only a hash, so the token cannot be printed again."""
+
+    async def make(server: Any, operator: Any) -> str:
+        try:
+            end = end_of(expires, server.context.clock.now())
+        except typer.Exit:
+            raise typer.Exit(2) from None
+        made: str = await server.services.operator_tokens.create(name, scope, expires_at=end, operator=operator)
+        return made
+
+    out.print(operate(config_file, make), markup=False)
+
+
+@tokens.command("list")
+def list_tokens(config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
+    """List the operator tokens with their scopes, times and latest use."""
+
+    async def collect(server: Any, _operator: Any) -> list[Any]:
+        return list(await server.services.operator_tokens.all_tokens())
+
+    found = operate(config_file, collect)
+    if as_json:
+        print_json({**msgspec.to_builtins(one), "scopes": one.scopes.split()} for one in found)
+        return
+    rows = [
+        (one.name, one.scopes, format_time(one.created_at), format_time(one.expires_at), time_or(one.used_at, "never"))
+        for one in found
+    ]
+    print_list(("name", "scopes", "created", "expires", "last used"), rows, whole="name")
+
+
+@tokens.command("revoke")
+def revoke(
+    name: Annotated[str, typer.Argument(help="The name from `operator-token list`.")], config_file: ConfigFile = None
+) -> None:
+    """Revoke an operator token, and print its name."""
+
+    async def end(server: Any, operator: Any) -> None:
+        await server.services.operator_tokens.revoke(name, operator)
+
+    operate(config_file, end)
+    out.print(f"revoked {name}", markup=False)

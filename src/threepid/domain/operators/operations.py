@@ -1,0 +1,112 @@
+"""What operators do that needs no account: limits, messages, suppressed addresses, invitations. Every act is in the audit log."""
+
+from threepid.domain import audit, counted
+from threepid.domain.addresses import Address, Email
+from threepid.domain.context import Context
+from threepid.domain.identity.invites import Invites
+from threepid.domain.operators.directory import MOST_LISTED, limits_of, message_view
+from threepid.domain.operators.operator import Operator
+from threepid.domain.operators.views import InviteView, MessageView
+from threepid.domain.queue import Queue
+from threepid.i18n import Text
+from threepid.spec.errors import InvalidParam, NotFound
+from threepid.storage import invites, outbox, suppressions, threepids
+from threepid.storage.engine.database import Tx
+
+
+class Operations:
+    """Changes limits and messages for operators."""
+
+    def __init__(self, context: Context, queue: Queue) -> None:
+        """`queue` is the outbox."""
+        self._context = context
+        self._queue = queue
+
+    async def clear_limits(
+        self, operator: Operator, *, user_id: str = "", address: Address | None = None, network: str = ""
+    ) -> int:
+        """Fill the limits again that count for an account, an address or a network; returns how many were not full.
+
+        An account includes messages to its contacts, and wrong passwords from the networks that tried some. With an account and
+        a network, wrong passwords for the account from that network are included. Raises InvalidParam and Forbidden.
+        """
+        if not user_id and address is None and not network:
+            raise InvalidParam(Text("Name an account, an address or a network."))
+        try:
+            client = counted.client_of(network) if network else ""
+        except ValueError:
+            raise InvalidParam(Text("This is no IP address or network.")) from None
+
+        def step(tx: Tx) -> int:
+            found: list[counted.Counted] = []
+            if user_id:
+                operator.grant(user_id).consume(tx)
+                contacts = threepids.of_user(tx, user_id)
+                found += limits_of(tx, self._context, user_id, contacts)
+                if client:
+                    typed = [f"{contact.medium} {contact.canonical}" for contact in contacts]
+                    found += counted.of_guesses(self._context, user_id, typed, client)
+            if address is not None:
+                found += counted.of_address(self._context, address.medium, address.canonical)
+            if client:
+                found += counted.of_network(self._context, client)
+            details = {"network": network} if network else {}
+            if address is not None:
+                details["contact"] = audit.contact(self._context, address.medium, address.canonical)
+            self._note(tx, audit.Event.LIMITS_CLEARED, user_id, operator, **details)
+            return counted.clear(tx, self._context, found)
+
+        return await self._context.database.write_aside(step)
+
+    async def message(self, job_id: str) -> MessageView:
+        """One message, in whatever state it is. Raises NotFound."""
+        return message_view(await self._queue.get(job_id))
+
+    async def resend(self, job_id: str, operator: Operator) -> None:
+        """Send a message now that waits for another attempt. Raises NotFound, and Forbidden if it does not wait.
+
+        The contents of a message that was sent or has failed are erased: what it was about must be asked for again.
+        """
+        now = self._context.clock.now()
+
+        def step(tx: Tx) -> bool:
+            hurried = outbox.hurry(tx, job_id, now)
+            if hurried:
+                self._note(tx, audit.Event.MESSAGE_RESENT, "", operator, message_id=job_id)
+            return hurried
+
+        if not await self._context.database.write(step):
+            await self._queue.retry(job_id)  # says why not
+
+    async def remove_suppression(self, address: Address, operator: Operator) -> None:
+        """Send mails to an address again. Raises NotFound."""
+
+        def step(tx: Tx) -> None:
+            if address.medium != Email.medium or not suppressions.delete(tx, address.canonical):
+                raise NotFound(Text("No report is recorded for this address."))
+            shown = audit.contact(self._context, address.medium, address.canonical)
+            self._note(tx, audit.Event.SUPPRESSION_REMOVED, "", operator, contact=shown)
+
+        await self._context.database.write(step)
+
+    async def invites_of(self, address: Address, known: Invites) -> list[InviteView]:
+        """The newest invitations to an address."""
+        found = await self._context.database.read_aside(
+            lambda tx: invites.of_address(tx, address.medium, address.canonical, count=MOST_LISTED)
+        )
+        return [
+            InviteView(
+                one.id,
+                one.medium,
+                one.canonical,
+                one.sender,
+                one.room_id,
+                one.created_at,
+                one.expires_at,
+                known.state(one),
+            )
+            for one in found
+        ]
+
+    def _note(self, tx: Tx, event: audit.Event, user_id: str, operator: Operator, **details: str) -> None:
+        audit.note(tx, self._context, event, user_id, operator.origin, by=operator.caller, **details)

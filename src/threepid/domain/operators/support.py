@@ -1,0 +1,118 @@
+"""Helps people with their accounts: passwords, contacts, devices, browser sessions. Every act is in the audit log."""
+
+from threepid.domain import audit
+from threepid.domain.accounts.devices import Devices
+from threepid.domain.addresses import Address, parse_address
+from threepid.domain.authentication.web_sessions import WebSessions
+from threepid.domain.contacts.threepids import Threepids
+from threepid.domain.context import Context
+from threepid.domain.lifecycle.recovery import Recovery
+from threepid.domain.lifecycle.sessions import Sessions
+from threepid.domain.operators.operator import Operator
+from threepid.i18n import Text
+from threepid.spec.errors import NotFound
+from threepid.storage import devices, threepids, web_sessions
+from threepid.storage.engine.database import Tx
+
+_NO_CONTACT = Text("The account has no such contact.")
+
+
+class Support:
+    """Changes accounts for operators. `user_id` is an existing account, as `Directory.find` returns it."""
+
+    def __init__(
+        self,
+        context: Context,
+        threepids: Threepids,
+        recovery: Recovery,
+        devices: Devices,
+        web_sessions: WebSessions,
+        sessions: Sessions,
+    ) -> None:
+        """Act through the services that the owners of accounts use."""
+        self._context = context
+        self._threepids = threepids
+        self._recovery = recovery
+        self._devices = devices
+        self._web_sessions = web_sessions
+        self._sessions = sessions
+
+    async def set_password(self, user_id: str, password: str, operator: Operator, *, log_out_devices: bool) -> None:
+        """Set the account's password. Raises WeakPassword, InvalidParam and Forbidden."""
+        await self._recovery.set_for(user_id, password, operator.grant(user_id), log_out_devices=log_out_devices)
+
+    async def send_link(self, user_id: str, operator: Operator, address: Address | None = None) -> str:
+        """Send a code and a link by which the owner chooses a password, to `address` or the first contact that can get it.
+
+        Returns the address. Raises NotFound without such a contact, Forbidden, and LimitExceeded.
+        """
+
+        def look(tx: Tx) -> list[threepids.Threepid]:
+            operator.grant(user_id).consume(tx)
+            return threepids.of_user(tx, user_id)
+
+        contacts = await self._context.database.read(look)
+        key = None if address is None else (address.medium, address.canonical)
+        media = self._recovery.media
+        fitting = [one for one in contacts if one.medium in media and key in (None, (one.medium, one.canonical))]
+        if not fitting:
+            raise NotFound(_NO_CONTACT)
+        contact = fitting[0]
+        shown = audit.contact(self._context, contact.medium, contact.canonical)
+
+        def note(tx: Tx) -> None:
+            operator.grant(user_id).consume(tx)
+            audit.note(
+                tx, self._context, audit.Event.LINK_SENT, user_id, operator.origin, by=operator.caller, contact=shown
+            )
+
+        # First: better an entry about a link that a limit then holds back than a link without an entry.
+        await self._context.database.write(note)
+        await self._recovery.begin(
+            parse_address(contact.medium, contact.address),
+            client="",
+            client_secret=self._context.entropy.token(count=24),
+            send_attempt=1,
+            origin=operator.origin,
+            languages=(),
+        )
+        return contact.address
+
+    async def add_contact(self, user_id: str, address: Address, operator: Operator) -> None:
+        """Add an address that the operator knows to be the owner's. Raises ThreepidDenied, ThreepidInUse and Forbidden."""
+        await self._threepids.add_for(user_id, address, operator.grant(user_id))
+
+    async def verify_contact(self, user_id: str, address: Address, operator: Operator) -> None:
+        """Record that a contact is still the owner's. Raises NotFound, ThreepidDenied and Forbidden."""
+        await self._require_contact(user_id, address)
+        await self._threepids.add_for(user_id, address, operator.grant(user_id))
+
+    async def remove_contact(self, user_id: str, address: Address, operator: Operator) -> bool:
+        """Remove a contact and unbind its address: see `Threepids.remove`. Raises NotFound, Forbidden and LimitExceeded."""
+        await self._require_contact(user_id, address)
+        grant = operator.grant(user_id)
+        return await self._threepids.remove(
+            user_id, address.medium, address.address, None, origin=operator.origin, grant=grant
+        )
+
+    async def log_out(self, user_id: str, device_id: str, operator: Operator) -> None:
+        """Log a device out. Raises NotFound and Forbidden."""
+        if await self._context.database.read(lambda tx: devices.get(tx, user_id, device_id)) is None:
+            raise NotFound(Text("The account has no such device."))
+        await self._devices.delete(user_id, [device_id], operator.grant(user_id))
+
+    async def end_session(self, user_id: str, session_id: str, operator: Operator) -> None:
+        """Sign a browser out. Raises NotFound and Forbidden."""
+        found = await self._context.database.read(lambda tx: web_sessions.of_user(tx, user_id))
+        if session_id not in {one.session_id for one in found}:
+            raise NotFound(Text("The account has no such browser session."))
+        await self._web_sessions.end(user_id, session_id, operator.origin, grant=operator.grant(user_id))
+
+    async def log_out_everywhere(self, user_id: str, operator: Operator) -> None:
+        """Log out all devices and browsers. Raises Forbidden."""
+        await self._sessions.end_others(user_id, "", operator.grant(user_id))
+
+    async def _require_contact(self, user_id: str, address: Address) -> None:
+        owner = await self._context.database.read(lambda tx: threepids.owner(tx, address.medium, address.canonical))
+        if owner != user_id:
+            raise NotFound(_NO_CONTACT)

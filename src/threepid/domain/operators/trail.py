@@ -1,0 +1,95 @@
+"""The audit log for operators: all entries and sums, oldest first, a page at a time."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from threepid.clock import MINUTE
+from threepid.domain.context import Context
+from threepid.i18n import Text
+from threepid.spec.errors import NotFound
+from threepid.storage import audit
+from threepid.storage.engine.database import Tx
+
+_PAGE: Final = 500
+
+
+class EntryView(Struct, frozen=True, omit_defaults=True):
+    """An entry of the audit log. `at` is in milliseconds since the Unix epoch."""
+
+    id: str
+    at: int
+    event: str
+    user_id: str
+    """'' for an entry about no account."""
+    caller_kind: str
+    caller: str
+    origin: msgspec.Raw
+    details: msgspec.Raw
+
+
+class SumView(Struct, frozen=True):
+    """The number of events of a kind from a network in the minute that begins at `at`; '' stands for many networks."""
+
+    at: int
+    event: str
+    network: str
+    count: int
+
+
+class Trail:
+    """Reads the audit log."""
+
+    def __init__(self, context: Context) -> None:
+        """Read the log in the database of `context`."""
+        self._context = context
+
+    async def page(self, *, after: str | None, since: int, count: int) -> list[EntryView]:
+        """The next `count` entries after the one with the ID `after`, or from the time `since` on. Raises NotFound."""
+
+        def step(tx: Tx) -> list[audit.Entry]:
+            known = None if after is None else audit.get(tx, after)
+            if after is not None and known is None:
+                raise NotFound(Text("The audit log has no such entry."))
+            return audit.exported(tx, after=known, since=since, count=count)
+
+        return [_shown(entry) for entry in await self._context.database.read_aside(step)]
+
+    async def sums(self, *, since: int) -> list[SumView]:
+        """All sums from the time `since` on."""
+        found: list[audit.Sum] = []
+        while True:
+            page = await self._sums(found[-1] if found else None, since)
+            found += page
+            if len(page) < _PAGE:
+                return [SumView(one.minute * MINUTE, one.kind, one.network, one.count) for one in found]
+
+    async def _sums(self, after: audit.Sum | None, since: int) -> list[audit.Sum]:
+        return await self._context.database.read_aside(
+            lambda tx: audit.sums(tx, after=after, since=since // MINUTE, count=_PAGE)
+        )
+
+    async def export(self, *, since: int) -> AsyncIterator[bytes]:
+        """All entries and then all sums from the time `since` on, each as a line of JSON."""
+        last = None
+        while page := await self.page(after=last, since=since, count=_PAGE):
+            for entry in page:
+                yield msgspec.json.encode(entry)
+            last = page[-1].id
+        for total in await self.sums(since=since):
+            yield msgspec.json.encode(total)
+
+
+def _shown(entry: audit.Entry) -> EntryView:
+    return EntryView(
+        id=entry.entry_id,
+        at=entry.at,
+        event=entry.kind,
+        user_id=entry.user_id,
+        caller_kind=entry.caller_kind,
+        caller=entry.caller,
+        origin=msgspec.Raw(entry.origin.encode()),
+        details=msgspec.Raw(entry.details.encode()),
+    )

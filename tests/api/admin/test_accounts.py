@@ -1,0 +1,148 @@
+"""The admin API: an operator finds a person, sees what is wrong, and helps."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from operators import ADMIN, get, operator_token, post, world_of_operators
+from threepid.domain import audit
+from world import PASSWORD, World
+
+C = "/_matrix/client/v3"
+ALICE = "@alice:example.org"
+
+
+@pytest.fixture
+def world(database_url: str, tmp_path: Path) -> Iterator[World]:
+    with world_of_operators(database_url, tmp_path) as made:
+        token = made.register()
+        made.add(token, made.validated(made.identity_token(token)))
+        yield made
+
+
+@pytest.fixture
+def token(world: World) -> str:
+    return operator_token(world)
+
+
+def events(world: World) -> list[tuple[audit.Event, audit.CallerKind, str]]:
+    """What the log says of alice's account, newest first."""
+    found = world.run(audit.entries_of(world.server.context, ALICE, count=50))
+    return [(one.event, one.caller_kind, one.caller) for one in found]
+
+
+def log_in(world: World, password: str, **more: object) -> int:
+    body = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}, "password": password}
+    return world.post(f"{C}/login", body, **more).status_code
+
+
+@pytest.mark.parametrize("name", ["alice", ALICE, "alice@example.com", "ALICE@example.com", "@Alice:example.org"])
+def test_an_account_is_found_by_every_name(world: World, token: str, name: str) -> None:
+    answer = get(world, f"/accounts/{quote(name, safe='')}", token)
+    assert answer.json()["user_id"] == ALICE
+    assert [contact["address"] for contact in answer.json()["contacts"]] == ["alice@example.com"]
+
+
+@pytest.mark.parametrize(
+    "name", ["nobody", "@alice:other.org", "nobody@example.com", "+441632960960", "%00", "a" * 600]
+)
+def test_what_does_not_exist_is_not_found(world: World, token: str, name: str) -> None:
+    answer = get(world, f"/accounts/{name if name == '%00' else quote(name, safe='')}", token)
+    assert answer.status_code in (400, 404)
+    assert answer.json()["errcode"] in ("M_NOT_FOUND", "M_INVALID_PARAM", "M_UNRECOGNIZED")
+
+
+def test_a_search_goes_page_by_page(world: World, token: str) -> None:
+    for name in ("bob", "alina", "alan"):
+        world.register(name)
+    first = get(world, "/accounts?q=al&limit=2", token).json()
+    assert [one["user_id"] for one in first["accounts"]] == ["@alan:example.org", ALICE]
+    second = get(world, f"/accounts?q=al&limit=2&after={quote(first['next'])}", token).json()
+    assert [one["user_id"] for one in second["accounts"]] == ["@alina:example.org"]
+    assert second["next"] is None
+    by_address = get(world, "/accounts?q=alice%40example.com", token).json()
+    assert [(one["user_id"], one["contacts"]) for one in by_address["accounts"]] == [(ALICE, 1)]
+
+
+def test_a_new_password_signs_everything_else_out(world: World, token: str) -> None:
+    answer = world.call("PUT", f"{ADMIN}/accounts/alice/password", {"password": "a better password"}, token=token)
+    assert answer.json() == {}
+    assert log_in(world, PASSWORD) == 403
+    assert log_in(world, "a better password") == 200
+    assert get(world, "/accounts/alice", token).json()["devices"][0]["seen_from"] == "127.0.0.1"
+    assert (audit.Event.PASSWORD_CHANGED, audit.CallerKind.OPERATOR, "helpdesk") in events(world)
+    assert "password" in world.mail().text
+
+
+def test_a_link_lets_the_owner_choose_a_password(world: World, token: str) -> None:
+    assert post(world, "/accounts/alice/password_link", token).status_code == 200
+    assert world.mail().recipient == "alice@example.com"
+    assert world.get(world.mail().link).status_code == 200
+    assert (audit.Event.LINK_SENT, audit.CallerKind.OPERATOR, "helpdesk") in events(world)
+    world.register("bob")
+    assert post(world, "/accounts/bob/password_link", token).status_code == 404
+
+
+def test_contacts_are_added_verified_and_removed(world: World, token: str) -> None:
+    contact = {"medium": "email", "address": "Alice@second.example.com"}
+    assert post(world, "/accounts/alice/contacts/verify", token, contact).status_code == 404
+    assert post(world, "/accounts/alice/contacts/add", token, contact).status_code == 200
+    world.clock.advance(1000)
+    assert post(world, "/accounts/alice/contacts/verify", token, contact).status_code == 200
+    shown = get(world, "/accounts/alice", token).json()["contacts"][1]
+    assert shown["validated_at"] == shown["added_at"] + 1000
+    world.register("bob")
+    assert post(world, "/accounts/bob/contacts/add", token, contact).json()["errcode"] == "M_THREEPID_IN_USE"
+    assert post(world, "/accounts/bob/contacts/remove", token, contact).status_code == 404
+    assert post(world, "/accounts/alice/contacts/remove", token, contact).status_code == 200
+    assert len(get(world, "/accounts/alice", token).json()["contacts"]) == 1
+    assert [event for event, kind, _ in events(world) if kind is audit.CallerKind.OPERATOR] == [
+        audit.Event.CONTACT_REMOVED,
+        audit.Event.CONTACT_VERIFIED,
+        audit.Event.CONTACT_ADDED,
+    ]
+
+
+def test_devices_are_logged_out(world: World, token: str) -> None:
+    (device,) = get(world, "/accounts/alice", token).json()["devices"]
+    path = f"{ADMIN}/accounts/alice/devices/{device['device_id']}"
+    assert world.call("DELETE", path, token=token).status_code == 200
+    assert world.call("DELETE", path, token=token).status_code == 404
+    assert log_in(world, PASSWORD) == 200
+    assert post(world, "/accounts/alice/log_out", token).status_code == 200
+    assert get(world, "/accounts/alice", token).json()["devices"] == []
+
+
+def test_messages_say_why_they_did_not_arrive(world: World, token: str) -> None:
+    (mail,) = get(world, "/accounts/alice/messages", token).json()["messages"]
+    assert (mail["message"], mail["recipient"]) == ("confirm_address", "a***@example.com")
+    world.mails()
+    assert get(world, f"/messages/{quote(mail['id'])}", token).json()["state"] == "sent"
+    assert post(world, f"/messages/{quote(mail['id'])}/resend", token).status_code == 403
+    assert post(world, "/messages/nosuch/resend", token).status_code == 404
+
+
+def test_a_person_who_is_locked_out_gets_in_again(database_url: str, tmp_path: Path) -> None:
+    limits = {"all": "on", "guesses_at_account_from_client": {"burst": 3, "per_hour": 1}}
+    away = {"X-Forwarded-For": "203.0.113.7"}
+    with world_of_operators(database_url, tmp_path, limits=limits) as world:
+        world.register()
+        token = operator_token(world)
+        for _ in range(3):
+            assert log_in(world, "a wrong password", headers=away) == 403
+        assert log_in(world, PASSWORD, headers=away) == 429
+        used_up = get(world, "/accounts/alice", token).json()["used_up_limits"]
+        assert [one["limit"] for one in used_up] == ["guess from 203.0.113.7 at @alice:example.org"]
+        assert post(world, "/limits/clear", token, {"account": "alice"}).json()["cleared"] >= 2
+        assert log_in(world, PASSWORD, headers=away) == 200
+
+
+def test_the_audit_log_is_read_page_by_page(world: World, token: str) -> None:
+    whole = get(world, "/audit", token).json()["entries"]
+    assert [entry["event"] for entry in whole][-1] == "operator_token_created"
+    first = get(world, "/audit?limit=1", token).json()
+    rest = get(world, f"/audit?after={quote(first['next'])}", token).json()
+    assert [*first["entries"], *rest["entries"]] == whole
+    assert get(world, "/audit?after=nosuch", token).status_code == 404

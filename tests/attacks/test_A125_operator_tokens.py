@@ -1,0 +1,110 @@
+"""A125: somebody uses the admin API from elsewhere, with a wrong, old or weak token, or changes an administrator's account."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from operators import ADMIN, get, operator_token, post, root, world_of_operators
+from threepid.api.endpoints import ADMIN as ENDPOINTS
+from threepid.clock import DAY
+from threepid.spec.operator_scopes import Scope
+from threepid.storage import accounts
+from world import PASSWORD, World
+
+ALICE = "@alice:example.org"
+C = "/_matrix/client/v3"
+
+
+@pytest.fixture
+def world(database_url: str, tmp_path: Path) -> Iterator[World]:
+    with world_of_operators(database_url, tmp_path) as made:
+        made.register()
+        yield made
+
+
+def paths() -> list[tuple[str, str, Scope]]:
+    found = []
+    for endpoint in ENDPOINTS:
+        assert endpoint.scope is not None
+        path = endpoint.paths[0].template.replace("{account}", "alice")
+        found.append((endpoint.method, path.replace("{", "").replace("}", ""), endpoint.scope))
+    return found
+
+
+@pytest.mark.parametrize(("method", "path", "scope"), paths(), ids=str)
+def test_every_endpoint_wants_its_scope_and_network(world: World, method: str, path: str, scope: Scope) -> None:
+    token = operator_token(world, *(one for one in Scope if one is not scope))
+    before = world.run(world.homeserver.directory.show(ALICE))
+    body: dict[str, str] | None = None if method in ("GET", "DELETE") else {}
+    answer = world.call(method, path, body, token=token)
+    assert (answer.status_code, answer.json()["errcode"]) == (403, "M_FORBIDDEN")
+    for wrong in ("", "x", token[:-1], token + "x", token.upper(), world.register("bob")):
+        answer = world.call(method, path, body, token=wrong or None)
+        assert answer.status_code == 401
+    everything = operator_token(world, *Scope, name="all")
+    outside = world.call(method, path, body, token=everything, headers={"X-Forwarded-For": "203.0.113.7"})
+    unknown = world.call(method, f"{ADMIN}/nosuch/endpoint/of/ours", body, token=everything)
+    assert (outside.status_code, outside.json()) == (404, unknown.json())
+    assert world.call(method, f"{path}?access_token={everything}", body).status_code == 401
+    assert world.run(world.homeserver.directory.show(ALICE)) == before
+
+
+def test_there_is_no_admin_api_without_networks(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path) as world:
+        token = operator_token(world)
+        for method, path, _ in paths():
+            assert world.call(method, path, token=token).status_code == 404
+
+
+def test_forwarded_addresses_of_strangers_do_not_count(database_url: str, tmp_path: Path) -> None:
+    with world_of_operators(
+        database_url, tmp_path, admin__networks=["10.0.0.0/8"], server__trusted_proxies=[]
+    ) as world:
+        token = operator_token(world)
+        answer = get(world, "/accounts", token, headers={"X-Forwarded-For": "10.0.0.1"})
+        assert answer.status_code == 404
+
+
+def test_a_token_ends_with_its_time_and_when_it_is_revoked(world: World) -> None:
+    token, other = operator_token(world, days=1), operator_token(world, name="other")
+    assert get(world, "/accounts", token).status_code == 200
+    world.clock.advance(DAY)
+    expired = get(world, "/accounts", token)
+    world.run(world.server.services.operator_tokens.revoke("other", root(world)))
+    revoked = get(world, "/accounts", other)
+    unknown = get(world, "/accounts", "tpo_nosuch")
+    assert expired.status_code == 401
+    assert expired.json() == revoked.json() == unknown.json()
+
+
+def test_a_token_is_nowhere_in_the_database_or_log(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    token = operator_token(world)
+    get(world, "/accounts", token)
+    get(world, "/accounts", token + "x")
+    stored = world.run(world.server.services.operator_tokens.all_tokens())
+    assert token not in repr(stored)
+    assert token not in "".join(capfd.readouterr())
+
+
+def test_only_a_token_for_admins_changes_an_admins_account(world: World) -> None:
+    token, strong = operator_token(world), operator_token(world, *Scope, name="strong")
+    world.run(world.database.write(lambda tx: accounts.set_admin(tx, ALICE, world.clock.now())))
+    shown = get(world, "/accounts/alice", token).json()
+    device_id = shown["devices"][0]["device_id"]
+    contact = {"medium": "email", "address": "evil@example.com"}
+    password = {"password": "the evil password"}
+    for method, path, body in (
+        ("PUT", "password", password),
+        ("POST", "password_link", {}),
+        ("POST", "contacts/add", contact),
+        ("DELETE", f"devices/{device_id}", None),
+        ("POST", "log_out", {}),
+    ):
+        answer = world.call(method, f"{ADMIN}/accounts/alice/{path}", body, token=token)
+        assert (answer.status_code, answer.json()["errcode"]) == (403, "M_FORBIDDEN"), path
+    assert post(world, "/limits/clear", token, {"account": "alice"}).status_code == 403
+    assert get(world, "/accounts/alice", token).json() == shown
+    log_in = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}, "password": PASSWORD}
+    assert world.post(f"{C}/login", log_in).status_code == 200
+    assert world.call("PUT", f"{ADMIN}/accounts/alice/password", password, token=strong).status_code == 200

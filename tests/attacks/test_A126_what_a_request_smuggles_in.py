@@ -1,0 +1,51 @@
+"""A126: a request to the admin API brings members that nobody asked for, or asks for pages without end."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from operators import get, operator_token, post, world_of_operators
+from world import World
+
+
+@pytest.fixture
+def world(database_url: str, tmp_path: Path) -> Iterator[World]:
+    with world_of_operators(database_url, tmp_path) as made:
+        made.register()
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/accounts/alice/contacts/add", {"medium": "email", "address": "a@example.com", "validated_at": 1}),
+        (
+            "/accounts/alice/contacts/add",
+            {"medium": "email", "address": "a@example.com", "user_id": "@bob:example.org"},
+        ),
+        ("/accounts/alice/log_out", {"admin_at": 1}),
+        ("/accounts/alice/password_link", {"address": "evil@example.com"}),
+        ("/limits/clear", {"account": "alice", "all": True}),
+    ],
+)
+def test_an_unknown_member_is_an_error_and_changes_nothing(world: World, path: str, body: Any) -> None:
+    token = operator_token(world)
+    before = get(world, "/accounts/alice", token).json()
+    answer = post(world, path, token, body)
+    assert answer.status_code == 400
+    assert get(world, "/accounts/alice", token).json() == before
+    assert world.mails() == []
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "-1", "1e9", "x", "9" * 400])
+@pytest.mark.parametrize("path", ["/accounts", "/audit", "/accounts/alice/messages"])
+def test_a_page_has_its_most_rows(world: World, path: str, limit: str) -> None:
+    assert get(world, f"{path}?limit={limit}", operator_token(world)).status_code == 400
+
+
+def test_a_wildcard_is_a_letter_like_others(world: World) -> None:
+    token = operator_token(world)
+    for text in ("%25", "_", "*", "a%25", "' OR 1=1 --", "@%25"):
+        assert get(world, f"/accounts?q={text}", token).json()["accounts"] == [], text

@@ -1,0 +1,130 @@
+"""The commands that help people, as an operator types them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFIG = (
+    '[server]\nname = "example.org"\npublic_base_url = "https://matrix.example.org"\n[accounts]\n[identity]\n'
+    '[email]\nfrom = "noreply@example.org"\nvia = [{ transport = "mailbox" }]\n'
+)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    (tmp_path / "threepid.toml").write_text(CONFIG)
+    (tmp_path / "password").write_text("a long password\n")
+    run(tmp_path, "account", "create", "alice", "--password-file", "password")
+    return tmp_path
+
+
+def threepid(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "THREEPID_CONFIG": "threepid.toml", "COLUMNS": "200", "NO_COLOR": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "threepid", *arguments],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
+    )
+
+
+def run(directory: Path, *arguments: str) -> str:
+    done = threepid(directory, *arguments)
+    assert (done.returncode, done.stderr) == (0, ""), arguments
+    return done.stdout
+
+
+def events(directory: Path) -> list[tuple[str, str]]:
+    lines = [json.loads(line) for line in run(directory, "audit", "export").splitlines()]
+    return [(line["event"], line["user_id"]) for line in lines]
+
+
+ALICE = "@alice:example.org"
+
+
+def test_a_person_is_found_shown_and_helped(directory: Path) -> None:
+    assert run(directory, "account", "contact", "add", "alice", "alice@example.com") == (
+        "added alice@example.com to @alice:example.org\n"
+    )
+    assert run(directory, "account", "search", "alice@example.com").splitlines()[1].startswith(ALICE)
+    (found,) = json.loads(run(directory, "account", "search", "al", "--json"))
+    assert (found["user_id"], found["contacts"]) == (ALICE, 1)
+    (shown,) = json.loads(run(directory, "account", "show", "alice@example.com", "--json"))
+    assert [one["address"] for one in shown["contacts"]] == ["alice@example.com"]
+    assert "alice@example.com" in run(directory, "account", "show", "alice")
+    assert run(directory, "account", "contact", "verify", "alice", "alice@example.com").startswith("verified")
+    (directory / "new").write_text("another long password")
+    assert (
+        run(directory, "account", "set-password", ALICE, "--password-file", "new") == f"set the password of {ALICE}\n"
+    )
+    assert run(directory, "account", "set-password", "alice", "--link").startswith(f"sent a link for {ALICE} to alice@")
+    assert json.loads(run(directory, "account", "devices", "list", "alice", "--json")) == []
+    assert json.loads(run(directory, "account", "sessions", "list", "alice", "--json")) == []
+    assert run(directory, "account", "devices", "logout", "alice", "--all").startswith("logged all")
+    assert run(directory, "limits", "clear", "--account", "alice", "--network", "192.0.2.1").startswith("cleared ")
+    assert run(directory, "account", "contact", "remove", "alice", "alice@example.com").startswith("removed")
+    assert run(directory, "invites", "list", "--address", "alice@example.com", "--json") == "[]\n"
+    assert [event for event, user_id in events(directory) if user_id == ALICE] == [
+        "registered",
+        "contact_added",
+        "contact_verified",
+        "password_changed",
+        "link_sent",
+        "signed_out_everywhere",
+        "limits_cleared",
+        "contact_removed",
+    ]
+
+
+def test_operator_tokens_are_made_listed_and_revoked(directory: Path) -> None:
+    token = run(directory, "operator-token", "create", "helpdesk", "--scope", "accounts:read", "--expires", "12h")
+    assert token.startswith("tpo_")
+    (listed,) = json.loads(run(directory, "operator-token", "list", "--json"))
+    assert (listed["name"], listed["scopes"], listed["used_at"]) == ("helpdesk", ["accounts:read"], None)
+    assert listed["expires_at"] - listed["created_at"] == 12 * 3600 * 1000
+    assert token.strip() not in run(directory, "operator-token", "list")
+    assert run(directory, "operator-token", "revoke", "helpdesk") == "revoked helpdesk\n"
+    assert [event for event, _ in events(directory)][-2:] == ["operator_token_created", "operator_token_revoked"]
+
+
+WRONG = [
+    ("account", "show", "nobody"),
+    ("account", "show", ""),
+    ("account", "show", "@alice:elsewhere.example"),
+    ("account", "contact", "add", "alice", "no address"),
+    ("account", "contact", "verify", "alice", "a@example.com"),
+    ("account", "contact", "add", "alice", "a@example.com\r\nBcc: b@example.com"),
+    ("account", "set-password", "alice", "--password-file", "short"),
+    ("account", "set-password", "alice", "--link"),
+    ("account", "devices", "logout", "alice"),
+    ("account", "devices", "logout", "alice", "NOSUCH"),
+    ("account", "sessions", "end", "alice", "nosuch"),
+    ("limits", "clear"),
+    ("limits", "clear", "--network", "nowhere"),
+    ("limits", "clear", "--account", "nobody"),
+    ("resend", "nosuch"),
+    ("suppressions", "remove", "nobody@example.com"),
+    ("audit", "export", "--since", "yesterday"),
+    ("operator-token", "create", "no name", "--scope", "accounts:read"),
+    ("operator-token", "create", "helpdesk", "--scope", "everything"),
+    ("operator-token", "create", "helpdesk", "--scope", "accounts:read", "--expires", "soon"),
+    ("operator-token", "revoke", "nosuch"),
+]
+
+
+def test_a_wrong_argument_is_one_sentence_and_changes_nothing(directory: Path) -> None:
+    (directory / "short").write_text("short")
+    before = run(directory, "audit", "export")
+    for arguments in WRONG:
+        done = threepid(directory, *arguments)
+        assert done.returncode == 2, (arguments, done)
+        assert done.stdout == "", arguments
+        assert done.stderr.count("\n") == 1, (arguments, done.stderr)
+        assert done.stderr.endswith(".\n"), (arguments, done.stderr)
+    assert run(directory, "audit", "export") == before
