@@ -234,6 +234,7 @@ def test_deactivated_users_keep_their_names_and_locked_ones_their_devices(
     for user_id in locked:
         assert account(world, user_id).locked_at == now
         assert world.run(world.database.read(partial(devices.ids, user_id=user_id))) == ["PHONE"]
+        assert who(world, f"syt_token_of_{user_id}") == "M_USER_LOCKED"
     assert account(world, ALICE).locked_at is None
     assert world.run(world.database.read(lambda tx: accounts.is_admin(tx, ALICE)))
     assert log_in(world, "alice", "password") == 200
