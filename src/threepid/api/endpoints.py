@@ -18,6 +18,7 @@ from threepid.api.client import (
     refresh,
     registration,
     registration_tokens,
+    sso,
     sync,
     tokens,
     versions,
@@ -69,6 +70,7 @@ OAUTH: Final = collect(
     clients.ENDPOINTS,
     grants.ENDPOINTS,
     introspection.ENDPOINTS,
+    sso.ENDPOINTS,
 )
 OWN: Final = collect(health.ENDPOINTS, well_known.SUPPORT)
 BOUNCES: Final = collect(bounces.ENDPOINTS)

@@ -105,6 +105,7 @@ class Endpoint:
         max_body: int,
         switch: str | None,
         for_apps: bool,
+        fresh_seconds: int,
     ) -> None:
         """Read the types of the call, body, query and answer from the handler's annotations."""
         self.method = method
@@ -121,6 +122,7 @@ class Endpoint:
         self.max_body = max_body
         self.switch = switch
         self.for_apps = for_apps and uia is None
+        self.fresh_seconds = fresh_seconds
         self.name = handler.__name__
         self.doc = inspect.getdoc(handler) or ""
         hints = typing.get_type_hints(handler, include_extras=True)
@@ -154,6 +156,7 @@ def endpoint(
     max_body: int = 65_536,
     switch: str | None = None,
     for_apps: bool = True,
+    fresh_seconds: int = 0,
 ) -> Callable[[Handler], Endpoint]:
     """Declare that the decorated coroutine function answers `method` on `paths`.
 
@@ -162,6 +165,7 @@ def endpoint(
     requires User-Interactive Authentication. `before_terms` allows users who have not accepted the terms. `query_token` accepts
     the token in the query, whatever `server.query_token` says. `max_body` is in bytes. `switch` is the setting that enables it.
     Without `for_apps`, and with `uia`, tokens of the OAuth 2.0 API are rejected: their people use the account pages.
+    Anybody may keep an answer for `fresh_seconds`, if it is the same for all callers.
     """
 
     def declare(handler: Handler) -> Endpoint:
@@ -180,6 +184,7 @@ def endpoint(
             max_body=max_body,
             switch=switch,
             for_apps=for_apps,
+            fresh_seconds=fresh_seconds,
         )
 
     return declare

@@ -9,6 +9,7 @@ from threepid.spec.oauth.server import ServerMetadata, server_metadata
 
 ACTIONS: Final = tuple(Action)
 """What the account pages can do."""
+_FRESH_SECONDS: Final = 600
 
 
 @endpoint(
@@ -19,6 +20,7 @@ ACTIONS: Final = tuple(Action)
         *client("/org.matrix.msc2965/auth_metadata", "unstable"),
     ),
     auth=Auth.NONE,
+    fresh_seconds=_FRESH_SECONDS,
 )
 async def get_auth_metadata(call: Call) -> ServerMetadata:
     """Get the addresses of the OAuth 2.0 API and what it supports. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv1auth_metadata."""
