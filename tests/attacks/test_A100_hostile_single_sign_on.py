@@ -147,7 +147,13 @@ def test_neither_silence_nor_another_word_is_consent(world: World) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["loginToken=mallorys", "a=b&loginToken=mallorys", "login%54oken=mallorys", "loginToken", "loginToken=1&loginToken=2"],
+    [
+        "loginToken=mallorys",
+        "a=b&loginToken=mallorys",
+        "login%54oken=mallorys",
+        "loginToken",
+        "loginToken=1&loginToken=2",
+    ],
 )
 def test_an_address_cannot_bring_a_login_token_of_its_own(world: World, query: str) -> None:
     world.register()

@@ -18,8 +18,41 @@ _URL: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{1,2000}")
 """The characters of RFC 3986: no space, no backslash, nothing beyond ASCII, which browsers read differently."""
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
 _NOT_OF_APPS: Final = frozenset(
-    "about blob cid chrome chrome-extension content data file filesystem ftp ftps intent jar javascript livescript mailto "
-    "mid mms mocha moz-extension ms-appx res resource sms ssh tel telnet urn vbscript view-source wyciwyg ws wss".split()
+    {
+        "about",
+        "blob",
+        "cid",
+        "chrome",
+        "chrome-extension",
+        "content",
+        "data",
+        "file",
+        "filesystem",
+        "ftp",
+        "ftps",
+        "intent",
+        "jar",
+        "javascript",
+        "livescript",
+        "mailto",
+        "mid",
+        "mms",
+        "mocha",
+        "moz-extension",
+        "ms-appx",
+        "res",
+        "resource",
+        "sms",
+        "ssh",
+        "tel",
+        "telnet",
+        "urn",
+        "vbscript",
+        "view-source",
+        "wyciwyg",
+        "ws",
+        "wss",
+    }
 )
 """Schemes that run something, read something, or belong to other programs."""
 
