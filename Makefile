@@ -10,7 +10,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-NODE_FOLDERS := tests/clients/matrix_js_sdk tests/browser/axe_core
+NODE_FOLDERS := tests/clients/matrix_js_sdk tests/clients/matrix_js_sdk_oauth tests/browser/axe_core
 SYNAPSE := build/synapse-venv
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 

@@ -113,3 +113,22 @@ def test_a_person_connects_a_device(site: Site, window: Window) -> None:
     window.check_looks(page)
     form = {"grant_type": DEVICE_GRANT, "client_id": client_id, "device_code": begun["device_code"]}
     assert site.http.post("/oauth2/token", data=form).status_code == 200
+
+
+def test_a_person_lets_an_app_of_the_old_login_in(site: Site, window: Window, callback: str) -> None:
+    site.register("oskar")
+    page = window.page
+    page.goto(f"{site.base}/_matrix/client/v3/login/sso/redirect?{urlencode({'redirectUrl': f'{callback}?a=b#home'})}")
+    page.get_by_label("Username, email address or phone number").fill("oskar")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    where = f"http://{urlsplit(callback).netloc}"
+    expect(page.get_by_role("heading", name=f"Let {where} use your account?")).to_be_visible()
+    window.check_looks(page)
+    page.get_by_role("button", name="Allow", exact=True).click()
+    expect(page.get_by_role("heading", name="Back in the app")).to_be_visible()
+    parts = urlsplit(page.url)
+    told = dict(parse_qsl(parts.query))
+    assert (told["a"], parts.fragment) == ("b", "home")
+    login = site.http.post("/_matrix/client/v3/login", json={"type": "m.login.token", "token": told["loginToken"]})
+    assert login.json()["user_id"].startswith("@oskar:")

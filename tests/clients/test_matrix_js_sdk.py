@@ -60,17 +60,21 @@ class Told(Struct, frozen=True):
         return found[0] if found else self.errors
 
 
-@pytest.fixture(scope="module")
-def node() -> str:
-    """Node, with the packages of the lock file beside the story."""
+def node_program(folder: Path) -> str:
+    """Node, with the packages of the lock file in `folder`; skips the test where there is none."""
     program = shutil.which("node")
     if program is None:
         pytest.skip("Node is missing: matrix-js-sdk did not run")
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     if int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
         pytest.skip(f"Node is {version}: matrix-js-sdk needs {OLDEST_NODE} and did not run")
-    npm.install(FOLDER)
+    npm.install(folder)
     return program
+
+
+@pytest.fixture(scope="module")
+def node() -> str:
+    return node_program(FOLDER)
 
 
 @pytest.fixture(scope="module")

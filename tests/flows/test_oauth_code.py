@@ -271,3 +271,87 @@ def test_the_request_is_taken_as_apps_write_it(world: World) -> None:
     browser = Consenting(world, plain)
     browser.sign_in()
     assert browser.allow()["state"] == "a b"
+
+
+def test_a_forgotten_password_leads_back_to_the_app(world: World) -> None:
+    token = world.register()
+    world.add(token, world.validated(world.identity_token(token)))
+    world.mails()
+    world.clock.advance(1)
+    app = App(world)
+    for by_link in (False, True):
+        browser = app.opened()
+        browser.follow("Forgotten your password?")
+        browser.press("Send me a code", address="alice@example.com")
+        mail = world.mail()
+        if by_link:
+            browser.open(mail.link)
+        else:
+            browser.press("Continue", code=mail.code)
+        browser.press("Save and sign in", password="another long password")
+        assert browser.page.heading == "Let Element use your account?"
+        assert as_tokens(app.exchange(browser.allow()["code"])).scope == SCOPE
+        assert not [name for name in browser.cookies if "after" in name]
+        world.clock.advance(60 * MINUTE)
+
+
+def test_a_reset_that_starts_again_still_leads_back_to_the_app(world: World) -> None:
+    token = world.register()
+    world.add(token, world.validated(world.identity_token(token)))
+    world.mails()
+    world.clock.advance(1)
+    browser = App(world).opened()
+    browser.follow("Forgotten your password?")
+    browser.press("Send me a code", address="nobody@example.com")
+    browser.follow("Use another address")
+    browser.press("Send me a code", address="alice@example.com")
+    browser.press("Continue", code=world.mail().code)
+    browser.press("Save and sign in", password="another long password")
+    assert browser.page.heading == "Let Element use your account?"
+
+
+def test_who_remembers_the_password_after_all_gets_back_to_the_app(world: World) -> None:
+    world.register()
+    browser = App(world).opened()
+    browser.follow("Forgotten your password?")
+    browser.follow("Back to the sign-in page")
+    browser.sign_in()
+    assert browser.page.heading == "Let Element use your account?"
+
+
+def test_a_reset_for_its_own_sake_does_not_lead_to_an_app_of_before(world: World) -> None:
+    token = world.register()
+    world.add(token, world.validated(world.identity_token(token)))
+    world.mails()
+    world.clock.advance(1)
+    browser = App(world).opened()
+    browser.follow("Forgotten your password?")
+    browser.press("Send me a code", address="alice@example.com")
+    world.mail()
+    world.clock.advance(MINUTE)
+    browser.open("/account/forgot")
+    browser.press("Send me a code", address="alice@example.com")
+    browser.press("Continue", code=world.mail().code)
+    browser.press("Save and sign in", password="another long password")
+    assert browser.path == "/account/"
+
+
+def test_a_registration_that_takes_several_pages_leads_back_to_the_app(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, accounts__required_contacts=["email"]) as world:
+        browser = App(world).opened(prompt="create")
+        browser.press("Continue", username="alice", password=PASSWORD)
+        (button,) = (one for one in browser.page.buttons if one != "Sign out")
+        browser.press(button, address="alice@example.com")
+        browser.press("Continue", code=world.mail().code)
+        assert browser.page.heading == "Let Element use your account?"
+
+
+def test_a_registration_that_starts_again_leads_back_to_the_app(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, accounts__required_contacts=["email"]) as world:
+        browser = App(world).opened(prompt="create")
+        browser.press("Continue", username="alice", password=PASSWORD)
+        world.clock.advance(3 * 24 * 60 * MINUTE)
+        browser.open("/account/register/next")
+        assert browser.path.startswith("/account/register?next=")
+        browser.follow("Sign in")
+        assert browser.path.startswith("/account/sign-in?next=%2Foauth2%2Fauthorize")

@@ -165,6 +165,8 @@ class _Operation:
         of_apps = () if endpoint.for_apps else (errors.Forbidden,)
         self._expected = (*EVERYWHERE, *_OF_AUTHENTICATION[endpoint.auth], *of_uia, *of_apps, *endpoint.errors)
         self._call = _CALLS[endpoint.auth]
+        fresh = {"Cache-Control": f"public, max-age={endpoint.fresh_seconds}"} if endpoint.fresh_seconds else {}
+        self._headers = _HEADERS.replacing(fresh)
         self._takes_body = endpoint.method != "GET"
         self._needs_query = endpoint.query_type is not None or endpoint.accepts is Accepts.ANY
         # Plain integers: a metric in shared memory costs more than some answers do.
@@ -217,7 +219,7 @@ class _Operation:
         result = await endpoint.handler(call, **arguments)
         if isinstance(result, Answer):
             return result
-        return Answer(endpoint.status, b"{}" if result is None else _encode(result), headers=_HEADERS)
+        return Answer(endpoint.status, b"{}" if result is None else _encode(result), headers=self._headers)
 
     async def _caller(self, request: Request, query: dict[str, str], client: str) -> dict[str, Any]:
         """The caller's fields of this endpoint's Call class. Raises the errors of its authentication."""

@@ -20,6 +20,7 @@ from threepid.api.client import (
     refresh,
     registration,
     registration_tokens,
+    sso,
     sync,
     tokens,
     versions,
@@ -71,6 +72,7 @@ OAUTH: Final = collect(
     clients.ENDPOINTS,
     grants.ENDPOINTS,
     introspection.ENDPOINTS,
+    sso.ENDPOINTS,
 )
 OWN: Final = collect(health.ENDPOINTS, well_known.SUPPORT)
 BOUNCES: Final = collect(bounces.ENDPOINTS)

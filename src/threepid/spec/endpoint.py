@@ -132,6 +132,7 @@ class Endpoint:
         beside: Beside,
         forwards: Forwards | None,
         scope: Scope | None,
+        fresh_seconds: int,
     ) -> None:
         """Read the types of the call, body, query and answer from the handler's annotations."""
         self.method = method
@@ -152,6 +153,7 @@ class Endpoint:
         self.forwards = forwards
         self.scope = scope
         self.for_apps = for_apps and uia is None
+        self.fresh_seconds = fresh_seconds
         self.name = handler.__name__
         self.doc = inspect.getdoc(handler) or ""
         hints = typing.get_type_hints(handler, include_extras=True)
@@ -189,6 +191,7 @@ def endpoint(
     forwards: Forwards | None = None,
     for_apps: bool = True,
     scope: Scope | None = None,
+    fresh_seconds: int = 0,
 ) -> Callable[[Handler], Endpoint]:
     """Declare that the decorated coroutine function answers `method` on `paths`.
 
@@ -200,6 +203,7 @@ def endpoint(
     `beside` is who answers it where a homeserver has the rooms, and `forwards` are the requests that go on to it.
     `scope` is the scope that an operator token must have.
     Without `for_apps`, and with `uia`, tokens of the OAuth 2.0 API are rejected: their people use the account pages.
+    Anybody may keep an answer for `fresh_seconds`, if it is the same for all callers.
     """
 
     def declare(handler: Handler) -> Endpoint:
@@ -222,6 +226,7 @@ def endpoint(
             forwards=forwards,
             scope=scope,
             for_apps=for_apps,
+            fresh_seconds=fresh_seconds,
         )
 
     return declare

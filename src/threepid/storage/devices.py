@@ -361,10 +361,20 @@ def use_refresh_token(tx: Tx, token_hash: bytes, parent_hash: bytes | None, now:
 
 
 def insert_login_token(
-    tx: Tx, *, token_hash: bytes, user_id: str, device_id: str, expires_at: int, at_most: int
+    tx: Tx,
+    *,
+    token_hash: bytes,
+    user_id: str,
+    device_id: str | None = None,
+    session_id: str | None = None,
+    expires_at: int,
+    at_most: int,
 ) -> None:
-    """Store a token for one login. The caller has locked account and device; the user's newest `at_most` tokens stay."""
-    place = {"user_id": user_id, "device_id": device_id}
+    """Store a token for one login, which goes with its device or its browser session.
+
+    The caller has locked the account and that one of the two; the user's newest `at_most` tokens stay.
+    """
+    place = {"user_id": user_id, "device_id": device_id, "session_id": session_id}
     tx.run(_sql.insert_login_token, **place, token_hash=token_hash, expires_at=expires_at)
     tx.run(_sql.delete_surplus_login_tokens, ANY, user_id=user_id, at_most=at_most)
 

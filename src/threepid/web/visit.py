@@ -26,6 +26,8 @@ SESSION: Final = "threepid-session"
 """The cookie of a browser that is signed in."""
 VISITOR: Final = "threepid-visitor"
 """The cookie of a browser that is not: its forms are bound to it."""
+AFTER: Final = "threepid-after"
+"""The cookie with the page of ours that comes after a registration or a forgotten password, which take several pages."""
 _LANGUAGE_LIFE: Final = 365 * DAY
 HOME: Final = "/account/"
 _OURS: Final = re.compile(r"(?:/account/[a-z0-9/_-]*|/oauth2/authorize)(?:\?[A-Za-z0-9&=%+._~-]*)?")
@@ -106,7 +108,17 @@ class Visit(Struct, frozen=True, kw_only=True):
     @property
     def next_query(self) -> str:
         """The query by which another page leads to the same page next; '' if none was asked for."""
-        return f"?next={quote(self.next, safe='')}" if self.next != HOME else ""
+        return _next_query(self.next)
+
+    @property
+    def after(self) -> str:
+        """The page of ours that the browser was on its way to when a registration or a forgotten password began."""
+        return local_path(self.cookie(AFTER))
+
+    @property
+    def after_query(self) -> str:
+        """The query by which the first page of the same is on the way there again; '' if the browser was on none."""
+        return _next_query(self.after)
 
     def show(
         self, template: str, /, *, status: int = 200, set_cookies: tuple[Cookie, ...] = (), **values: Any
@@ -164,6 +176,10 @@ def language_cookie(language: str) -> Cookie:
 def signed_out_cookies() -> tuple[Cookie, ...]:
     """The cookies of a browser that has signed out."""
     return (Cookie(SESSION, "", 0),)
+
+
+def _next_query(path: str) -> str:
+    return f"?next={quote(path, safe='')}" if path != HOME else ""
 
 
 def local_path(path: str) -> str:

@@ -20,6 +20,7 @@ HERE = "https://matrix.example.org"
 def test_the_metadata_names_every_endpoint(world: World, path: str) -> None:
     answer = world.get(path)
     assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["cache-control"] == "public, max-age=600"
     assert answer.json() == {
         "issuer": f"{HERE}/",
         "authorization_endpoint": f"{HERE}/oauth2/authorize",
@@ -53,6 +54,7 @@ def test_a_server_without_it_says_so_everywhere(database_url: str, tmp_path: Pat
     with World(database_url, tmp_path, **changes) as world:
         for path in (*PATHS, "/oauth2/token", "/oauth2/unknown"):
             answer = world.get(path)
+            assert answer.headers["cache-control"] == "no-store"
             assert (answer.status_code, answer.json()["errcode"]) == (404, "M_UNRECOGNIZED"), path
         assert world.get("/account/link").status_code == 404
         assert world.get("/oauth2/authorize").status_code == 404

@@ -40,6 +40,8 @@ steps["ask what the server can do"] = async () => {
     assert.ok(versions.includes("r0.6.1") && versions.includes("v1.11"), String(versions));
     const { flows } = await nobody.loginFlows();
     assert.ok(flows.some(({ type }) => type === "m.login.password"));
+    // This version wants OpenID Connect. It finds none, so an app goes on with the old login.
+    await assert.rejects(nobody.getAuthMetadata());
     const person = await somebody();
     const capabilities = await person.client.getCapabilities();
     assert.notEqual(capabilities["m.change_password"]?.enabled, false);

@@ -49,13 +49,15 @@ class Capabilities(Struct, frozen=True):
 async def capabilities(call: UserCall) -> Capabilities:
     """Get the capabilities of the server. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3capabilities."""
     yes = Enabled(enabled=True)
+    # For apps of the OAuth 2.0 API, the account pages do what User-Interactive Authentication does for the old login.
+    uia = Enabled(enabled=not await call.homeserver.devices.is_app(call.requester))
     return Capabilities(
         KnownCapabilities(
-            change_password=yes,
-            threepid_changes=Enabled(enabled=call.config.policy.changes_allowed),
+            change_password=uia,
+            threepid_changes=Enabled(enabled=uia.enabled and call.config.policy.changes_allowed),
             set_displayname=yes,
             set_avatar_url=yes,
-            get_login_token=yes,
+            get_login_token=uia,
             profile_fields=ProfileFields(enabled=True, allowed=FIELDS),
             room_versions=RoomVersions("1", {"1": "stable"}),
         )

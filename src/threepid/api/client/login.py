@@ -1,6 +1,6 @@
 """Login. https://spec.matrix.org/latest/client-server-api/#login."""
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 from threepid.api.call import Call, UserCall
 from threepid.domain.accounts.devices import Login
@@ -10,13 +10,16 @@ from threepid.spec.types import DeviceId, DisplayName, Password
 from threepid.spec.uia import PASSWORD, AuthData, Identifier, Operation
 
 LOGIN_TOKEN = "m.login.token"  # noqa: S105 - the name of a login type
+SSO = "m.login.sso"
 
 
 class LoginFlow(Struct, frozen=True, omit_defaults=True):
-    """One way to log in."""
+    """One way to log in. The last two say the same: apps that know OAuth 2.0 should use it instead."""
 
     type: str
     get_login_token: bool | UnsetType = UNSET
+    oauth_aware_preferred: bool | UnsetType = UNSET
+    delegated_oidc: bool | UnsetType = field(default=UNSET, name="org.matrix.msc3824.delegated_oidc_compatibility")
 
 
 class LoginFlows(Struct, frozen=True):
@@ -65,9 +68,12 @@ class LoginToken(Struct, frozen=True):
 
 
 @endpoint("GET", client("/login", "r0", "v3", "unstable"), auth=Auth.NONE)
-async def get_login(call: Call) -> LoginFlows:  # noqa: ARG001 - the flows are the same for everybody
+async def get_login(call: Call) -> LoginFlows:
     """Get the login types. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3login."""
-    return LoginFlows([LoginFlow(PASSWORD), LoginFlow(LOGIN_TOKEN, get_login_token=True)])
+    flows = [LoginFlow(PASSWORD), LoginFlow(LOGIN_TOKEN, get_login_token=True)]
+    if call.homeserver.oauth is not None:
+        flows.append(LoginFlow(SSO, oauth_aware_preferred=True, delegated_oidc=True))
+    return LoginFlows(flows)
 
 
 @endpoint(

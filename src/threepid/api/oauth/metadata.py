@@ -9,6 +9,7 @@ from threepid.spec.oauth.server import ServerMetadata, server_metadata
 
 ALONE: Final = tuple(action for action in Action if action is not Action.CROSS_SIGNING_RESET)
 """What the account pages can do without a homeserver beside us, which would have the keys."""
+_FRESH_SECONDS: Final = 600
 
 
 @endpoint(
@@ -20,6 +21,7 @@ ALONE: Final = tuple(action for action in Action if action is not Action.CROSS_S
     ),
     auth=Auth.NONE,
     beside=Beside.HOMESERVER,
+    fresh_seconds=_FRESH_SECONDS,
 )
 async def get_auth_metadata(call: Call) -> ServerMetadata:
     """Get the addresses of the OAuth 2.0 API and what it supports. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv1auth_metadata."""

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from threepid import config
 from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
 from threepid.domain import audit
-from threepid.domain.accounts.accounts import refuse_locked
+from threepid.domain.accounts.accounts import refuse_locked, require_active
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.grants import Grant
@@ -29,6 +29,7 @@ from threepid.storage import accounts, associations, devices, oauth, uia, web_se
 from threepid.storage.devices import Device as KnownDevice
 from threepid.storage.devices import Requester, SealedPair, Tokens
 from threepid.storage.engine.database import StorageError, Tx
+from threepid.storage.web_sessions import WebSession
 
 __all__ = [
     "ENDED_KEPT",
@@ -310,24 +311,41 @@ class Devices:
         https://spec.matrix.org/latest/client-server-api/#post_matrixclientv1loginget_token
         """
         token = self._context.entropy.token("tpl_")
-        token_hash = self._context.vault.hash_token(token)
-        expires_at = self._context.clock.now() + self._login_token_life
 
         def step(tx: Tx) -> None:
             grant.consume(tx)
             if grant.device is None:
                 raise UnknownToken
-            devices.insert_login_token(
-                tx,
-                token_hash=token_hash,
-                user_id=user_id,
-                device_id=grant.device[1],
-                expires_at=expires_at,
-                at_most=MOST_TOKENS,
-            )
+            self._keep_login_token(tx, token, user_id, device_id=grant.device[1])
 
         await self._context.database.write(step)
         return token, self._login_token_life
+
+    async def login_token_of_browser(self, session: WebSession, grant: Grant) -> str:
+        """A token for one login by the app that the person of `session` lets in. The end of that session revokes it.
+
+        `grant` is the browser's permission. Raises Forbidden if the browser was signed out.
+        https://spec.matrix.org/latest/client-server-api/#sso-client-loginauthentication
+        """
+        token = self._context.entropy.token("tpl_")
+
+        def step(tx: Tx) -> None:
+            require_active(tx, session.user_id)
+            grant.hold_browser(tx)
+            self._keep_login_token(tx, token, session.user_id, session_id=session.session_id)
+
+        await self._context.database.write(step)
+        return token
+
+    def _keep_login_token(self, tx: Tx, token: str, user_id: str, **owner: str) -> None:
+        devices.insert_login_token(
+            tx,
+            token_hash=self._context.vault.hash_token(token),
+            user_id=user_id,
+            expires_at=self._context.clock.now() + self._login_token_life,
+            at_most=MOST_TOKENS,
+            **owner,
+        )
 
     def take_login_token(self, tx: Tx, token: str) -> str | None:
         """Use a login token up. Returns its user ID, or None if the token is not valid."""

@@ -18,7 +18,7 @@ from threepid.spec.oauth.redirects import answer_uri, is_registered, policy_sour
 from threepid.spec.oauth.scopes import Scope, parse_scope
 
 _LONGEST_STATE: Final = 2_000
-_UNKNOWN: Final = Text("We don't know the app that sent you here. Please go back to the app and try again.")
+UNKNOWN_APP: Final = Text("We don't know the app that sent you here. Please go back to the app and try again.")
 _FRAGMENT: Final = "fragment"
 _MODES: Final = (_FRAGMENT, "query")
 
@@ -68,10 +68,10 @@ def read_target(client: Client | None, parameters: Mapping[str, str], issuer: st
     """Where the answer to a request goes. Raises InvalidParam if the browser must not be sent anywhere."""
     redirect_uri = parameters.get("redirect_uri", "")
     if client is None or not is_registered(redirect_uri, client.redirect_uris):
-        raise InvalidParam(_UNKNOWN)
+        raise InvalidParam(UNKNOWN_APP)
     state = parameters.get("state")
     if state is not None and len(state) > _LONGEST_STATE:
-        raise InvalidParam(_UNKNOWN, cause="the state is too long")
+        raise InvalidParam(UNKNOWN_APP, cause="the state is too long")
     return Target(client, redirect_uri, state, parameters.get("response_mode") == _FRAGMENT, issuer)
 
 

@@ -179,10 +179,10 @@ SELECT 1 FROM access_tokens WHERE refresh_hash = :refresh_hash AND first_use_spe
 DELETE FROM refresh_tokens WHERE token_hash = :token_hash
 RETURNING token_hash, user_id, device_id, created_at, spent_at;
 
--- name: insert_login_token(token_hash, user_id, device_id, expires_at)!
--- Insert a token for one login, as the account's newest.
-INSERT INTO login_tokens (token_hash, user_id, device_id, number, expires_at)
-VALUES (:token_hash, :user_id, :device_id, (
+-- name: insert_login_token(token_hash, user_id, device_id, session_id, expires_at)!
+-- Insert a token for one login, as the account's newest. It goes with its device or its browser session.
+INSERT INTO login_tokens (token_hash, user_id, device_id, session_id, number, expires_at)
+VALUES (:token_hash, :user_id, :device_id, :session_id, (
     SELECT COALESCE(MAX(number), 0) + 1 FROM login_tokens WHERE user_id = :user_id
 ), :expires_at);
 

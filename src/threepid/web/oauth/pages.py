@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from threepid.web.oauth import authorize, link
+from threepid.web.oauth import authorize, link, sso
 from threepid.web.page import collect
 
-PAGES: Final = collect(authorize.PAGES, link.PAGES)
+PAGES: Final = collect(authorize.PAGES, link.PAGES, sso.PAGES)

@@ -32,7 +32,7 @@ from threepid.spec.errors import (
 from threepid.web.page import Access, Form, page
 from threepid.web.portal.password import NewPasswordForm
 from threepid.web.typed import typed_address
-from threepid.web.visit import HOME, Visit, signed_in_cookies
+from threepid.web.visit import AFTER, Visit, signed_in_cookies
 
 RESET: Final = "threepid-reset"
 """The cookie of the browser that asked for a code: the session ID and the client secret of the validation session."""
@@ -76,7 +76,8 @@ async def forgot(visit: Visit, form: AddressForm) -> Answer:
         sid = await _send(visit, _parse(visit, form.address), secret, 1)
     except _NOT_SENT as error:
         return _ask_address(visit, form.address, error)
-    return visit.redirect(_CODE, set_cookies=(Cookie(RESET, f"{sid}.{secret}", SESSION_LIFE // SECOND),))
+    asked = Cookie(RESET, f"{sid}.{secret}", SESSION_LIFE // SECOND)
+    return visit.redirect(_CODE, set_cookies=(asked, Cookie(AFTER, visit.next)))
 
 
 @page("GET", _CODE, access=Access.ANYONE)
@@ -84,7 +85,7 @@ async def show_code(visit: Visit) -> Answer:
     """Ask for the code."""
     session = await _sent(visit)
     if session is None:
-        return visit.redirect(FORGOT)
+        return visit.redirect(f"{FORGOT}{visit.after_query}")
     if session.validated_at is not None:
         return visit.redirect(_PASSWORD)
     return _ask_code(visit, session)
@@ -236,7 +237,8 @@ async def _choose(visit: Visit, proof: ResetCode | ResetLink, form: NewPasswordF
         return _gone(visit, over)
     if visit.session is not None:  # this browser was signed in to another account, perhaps
         await homeserver.web_sessions.end(visit.session.user_id, visit.session.session_id, visit.origin)
-    return visit.redirect(HOME, set_cookies=(*signed_in_cookies(token), Cookie(RESET, "", 0)))
+    ended = (Cookie(RESET, "", 0), Cookie(AFTER, "", 0))
+    return visit.redirect(visit.after, set_cookies=(*signed_in_cookies(token), *ended))
 
 
 def _gone(visit: Visit, error: MatrixError | None = None) -> Answer:

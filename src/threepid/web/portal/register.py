@@ -37,13 +37,11 @@ from threepid.web.fallback.contact import ContactStage
 from threepid.web.fallback.forms import FormStage, form_stages
 from threepid.web.fallback.visit import Visit as StageVisit
 from threepid.web.page import Access, Fields, Form, page
-from threepid.web.visit import Visit, local_path, signed_in_cookies
+from threepid.web.visit import AFTER, Visit, signed_in_cookies
 
 REGISTER: Final = "/account/register"
 SESSION: Final = "threepid-registration"
 """The cookie of a browser in which somebody registers: the ID of the authentication session."""
-_AFTER: Final = "threepid-after"
-"""The cookie with the page of ours that comes after the registration."""
 _NEXT: Final = f"{REGISTER}/next"
 _STEP: Final = f"{REGISTER}/{{step}}"
 _STEPS: Final = {
@@ -94,7 +92,7 @@ async def register(visit: Visit, form: RegisterForm) -> Answer:
         return _ask(visit, form.username, error)
     if begun.token:
         return await _signed_in(visit, begun, visit.next)
-    return visit.redirect(_NEXT, set_cookies=(Cookie(SESSION, begun.session), Cookie(_AFTER, visit.next)))
+    return visit.redirect(_NEXT, set_cookies=(Cookie(SESSION, begun.session), Cookie(AFTER, visit.next)))
 
 
 @page("GET", _NEXT, access=Access.ANYONE)
@@ -102,7 +100,7 @@ async def show_next(visit: Visit) -> Answer:
     """Lead to the page of the next stage, or ask which of several comes next."""
     view = await visit.homeserver.sign_ups.view(visit.cookie(SESSION))
     if view is None:
-        return visit.redirect(REGISTER)
+        return visit.redirect(f"{REGISTER}{visit.after_query}")
     stages = following(view)
     steps = [step for step, stage in _STEPS.items() if stage in stages]
     if len(stages) > 1:
@@ -181,13 +179,13 @@ async def _finish(visit: Visit) -> Answer:
     except LimitExceeded as error:
         account = view.account if view else None
         return visit.show("portal/register_finish.html", status=error.status, account=account, problem=error.text)
-    return await _signed_in(visit, done, local_path(visit.cookie(_AFTER)))
+    return await _signed_in(visit, done, visit.after)
 
 
 async def _signed_in(visit: Visit, done: SignUp, after: str) -> Answer:
     if visit.session is not None:  # another tab signed in meanwhile
         await visit.homeserver.web_sessions.end(visit.session.user_id, visit.session.session_id, visit.origin)
-    ended = (Cookie(SESSION, "", 0), Cookie(_AFTER, "", 0))
+    ended = (Cookie(SESSION, "", 0), Cookie(AFTER, "", 0))
     return visit.redirect(after, set_cookies=(*signed_in_cookies(done.token), *ended))
 
 
