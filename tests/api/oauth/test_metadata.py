@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from threepid.spec.oauth.accounts import Action
+from beside import beside_a_synapse
+from threepid.api.oauth.metadata import ALONE
 from world import World
 
 PATHS = (
@@ -39,7 +40,7 @@ def test_the_metadata_names_every_endpoint(world: World, path: str) -> None:
         "token_endpoint_auth_methods_supported": ["none"],
         "authorization_response_iss_parameter_supported": True,
         "account_management_uri": f"{HERE}/account/",
-        "account_management_actions_supported": [str(action) for action in Action],
+        "account_management_actions_supported": [str(action) for action in ALONE],
         "prompt_values_supported": ["create"],
     }
 
@@ -65,3 +66,10 @@ def test_every_endpoint_answers_the_preflight_of_a_browser(world: World) -> None
     for path in ("token", "revoke", "registration", "device"):
         answer = world.call("OPTIONS", f"/oauth2/{path}")
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "*")
+
+
+def test_keys_are_reset_on_our_pages_only_beside_a_homeserver_that_has_them(database_url: str, tmp_path: Path) -> None:
+    assert "org.matrix.cross_signing_reset" not in ALONE
+    with beside_a_synapse(database_url, tmp_path) as both:
+        metadata = both.world.get("/.well-known/openid-configuration").json()
+        assert "org.matrix.cross_signing_reset" in metadata["account_management_actions_supported"]
