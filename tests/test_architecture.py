@@ -12,7 +12,7 @@ SOURCE = ROOT / "src" / "threepid"
 DOMAIN = SOURCE / "domain"
 MODULES = sorted(SOURCE.rglob("*.py"))
 FOUNDATION = "secrets and shared words"
-MOST_ARROWS = 18
+MOST_ARROWS = 20
 """Between rooms proper: `services` makes each of them and each stands on the shared words, which says nothing of the order."""
 MOST_LINES = 500
 """A module past about 400 lines is split by noun."""

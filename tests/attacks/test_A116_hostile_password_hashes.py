@@ -19,7 +19,7 @@ HOSTILE: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("password_hash", HOSTILE, ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize("password_hash", HOSTILE, ids=range(len(HOSTILE)))  # the hashes have random salts
 def test_A116_such_a_hash_is_not_carried(world: World, tmp_path: Path, password_hash: Any) -> None:
     synapse = SynapseDatabase(f"sqlite:{tmp_path}/homeserver.db", strict=False)
     synapse.user("@alice:example.org", password_hash=password_hash)

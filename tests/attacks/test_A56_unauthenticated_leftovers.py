@@ -25,6 +25,9 @@ OPEN: Final = {
     "register", "request_register_email_token", "request_register_msisdn_token", "post_login", "refresh",
     "token_refresh", "submit_token", "request_reset_email_token", "request_reset_msisdn_token", "openid_userinfo",
     "register_account", "put_on_bind", "post_on_bind",
+    # by which apps get in: the browser of a person proves it, or a secret of the app (its code, verifier, token or device code)
+    "get_auth_metadata", "register_client", "issue_token", "revoke_token", "authorize_device", "redirect_to_sso",
+    "redirect_to_idp",
 }  # fmt: skip
 # What takes a token or another proof.
 EITHER: Final = {"request_add_email_token", "request_add_msisdn_token", "change_password", "deactivate"}

@@ -112,7 +112,7 @@ PARTS: Final = ("accounts", "passwords", "contacts", "devices", "access_tokens",
 """What is counted of accounts."""
 
 
-def counted(accounts: Iterable[Account]) -> Counter[str]:
+def numbers_of(accounts: Iterable[Account]) -> Counter[str]:
     """How many of each of `PARTS` there are."""
     found: Counter[str] = Counter()
     for account in accounts:

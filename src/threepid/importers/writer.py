@@ -25,7 +25,7 @@ from threepid.clock import DAY, MINUTE
 from threepid.config import Accounts
 from threepid.domain.context import Context
 from threepid.domain.limits import known_network
-from threepid.importers.records import AccessToken, Account, Device, Finding, Kind, counted, ours, state_of, theirs
+from threepid.importers.records import AccessToken, Account, Device, Finding, Kind, numbers_of, ours, state_of, theirs
 from threepid.storage import imports
 from threepid.storage.engine.database import StorageError, Tx
 from threepid.storage.threepids import Threepid
@@ -152,7 +152,7 @@ class Writer:
         replaced = self._replaceable(tx, changed, known, findings)
         if replaced:
             imports.empty(tx, [account.user_id for account in replaced])
-        inserted = counted(new)
+        inserted = numbers_of(new)
         unsettled: set[str] = set()
         settled = self._without_taken(tx, [*new, *replaced], findings, unsettled)
         now = self._context.clock.now()

@@ -10,7 +10,7 @@ from msgspec import Struct
 from threepid import config
 from threepid.domain.context import Context
 from threepid.domain.secrets.password_peppers import PasswordPeppers
-from threepid.importers.records import PARTS, Account, Finding, Kind, counted
+from threepid.importers.records import PARTS, Account, Finding, Kind, numbers_of
 from threepid.importers.source import Source, SourceError
 from threepid.importers.synapse.checks import Checks
 from threepid.importers.synapse.configuration import Settings
@@ -100,7 +100,7 @@ class Import:
         # Nothing is gained by reading the next batch in a thread meanwhile: both sides are Python, and share the GIL.
         for users, accounts, findings in self._batches(checks):
             outcome = await self._writer.write(accounts)
-            self._carried += counted(accounts)
+            self._carried += numbers_of(accounts)
             self._inserted += outcome.inserted
             self._replaced += outcome.replaced
             self._unchanged += outcome.unchanged
