@@ -77,3 +77,14 @@ def test_names_that_do_not_resolve_are_named(tmp_path: Path) -> None:
     )
     assert [one.partition(": ")[0] for one in found] == ["[email] via[0].host", "[sms] via[0].url"]
     assert all("does not resolve" in one for one in found)
+
+
+def test_a_token_that_no_program_prints_is_a_trouble_of_the_relay(tmp_path: Path) -> None:
+    relay = Relay(offers=("AUTH XOAUTH2",))
+    via = {
+        "transport": "smtp", "host": "127.0.0.1", "port": relay.port, "tls": "plain", "username": "threepid",
+        "token_command": ["/bin/false"],
+    }  # fmt: skip
+    (found,) = troubles(tmp_path, relay, email__via=[via])
+    assert "token_command" in found
+    assert "AUTH" not in relay.verbs

@@ -105,6 +105,8 @@ class SmtpRelay:
             await _good_bye(client)
         except TimeoutError:
             return "timeout"
+        except DeliveryError as error:
+            return str(error)
         except aiosmtplib.SMTPResponseException as error:
             return f"{type(error).__name__} {_answer(error)}"
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
