@@ -116,7 +116,7 @@ def test_lists_are_whole_in_a_pipe_and_json_for_programs(directory: Path) -> Non
 
     (account,) = json.loads(run("account", "list", "--json"))
     assert account.pop("created_at") > 1_700_000_000_000
-    assert account == {"user_id": f"@{name}:example.org", "deactivated_at": None, "contacts": 1}
+    assert account == {"user_id": f"@{name}:example.org", "deactivated_at": None, "locked_at": None, "contacts": 1}
     at = 1_800_000_000_000
     assert json.loads(run("account", "contacts", name, "--json")) == [
         {"medium": "email", "address": f"{LONG}@example.com", "validated_at": at, "added_at": at}
