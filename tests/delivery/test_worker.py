@@ -1,13 +1,13 @@
 """The worker: what it delivers, when it tries again, and what it leaves alone."""
 
 import asyncio
+import shutil
 import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pytest
 import structlog
 
 from mail_relay import HANG, Flaky, PostOffice, Relay
@@ -391,20 +391,29 @@ def test_two_callers_together_begin_no_more_than_one_and_wait_for_each_others(da
     asyncio.run(run())
 
 
-@pytest.mark.alone
-def test_a_worker_does_not_give_way_to_its_own_work(database_url: str) -> None:
+class CpuClock(HandClock):
+    """Time in which this process works: what other processes do meanwhile must not look like a busy event loop."""
+
+    def monotonic(self) -> float:
+        return time.process_time()
+
+
+def test_a_worker_does_not_give_way_to_its_own_work(sqlite_template: Path, tmp_path: Path) -> None:
+    """On SQLite: `OwnTime` says why not on PostgreSQL."""
+    shutil.copy(sqlite_template, tmp_path / "threepid.db")
+
     async def run() -> None:
-        async with PostOffice(database_url, MailboxTransport()) as office:
+        async with PostOffice(f"sqlite:{tmp_path}/threepid.db", MailboxTransport(), clock=CpuClock()) as office:
             for number in range(30 * AT_ONCE):
                 await office.order(f"bob{number}@example.com")
             stop = asyncio.Event()
             running = asyncio.create_task(office.worker.run(stop))
-            begun = time.monotonic()
             await until(lambda: office.worker.sent == 30 * AT_ONCE)
-            took = time.monotonic() - begun
             stop.set()
             office.worker.wake()
             await running
-            assert took < 30 * REST_SECONDS / 2  # it rested almost so long after each eight of its own mails
+            assert (
+                office.worker.rested < 30 * REST_SECONDS / 2
+            )  # almost so long after each eight of its own mails before
 
     asyncio.run(run())

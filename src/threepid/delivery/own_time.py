@@ -8,7 +8,11 @@ T = TypeVar("T")
 
 
 class OwnTime:
-    """The time that the watched coroutines have kept the event loop busy."""
+    """The time that the watched coroutines have kept the event loop busy.
+
+    On PostgreSQL, their units of work run in callbacks of the event loop, which nobody can tell from those of requests: there the
+    worker gives way to a part of its own work as well.
+    """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         """`monotonic` returns the time in seconds."""
