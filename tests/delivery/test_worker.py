@@ -1,7 +1,6 @@
 """The worker: what it delivers, when it tries again, and what it leaves alone."""
 
 import asyncio
-import shutil
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -15,7 +14,7 @@ from threepid.clock import HOUR, MINUTE
 from threepid.config import FileTransport, MailboxTransport
 from threepid.delivery.job import MESSAGES, JobType
 from threepid.delivery.traffic import AT_ONCE
-from threepid.delivery.worker import KEPT, REST_SECONDS, Worker
+from threepid.delivery.worker import KEPT, Worker
 from threepid.storage import mailbox, outbox
 from threepid.storage.engine.database import Tx
 from world import HandClock
@@ -387,33 +386,5 @@ def test_two_callers_together_begin_no_more_than_one_and_wait_for_each_others(da
                 return worker.sent
 
             assert set(await asyncio.gather(sent_after_one(), sent_after_one())) == {3 * AT_ONCE + 1}
-
-    asyncio.run(run())
-
-
-class CpuClock(HandClock):
-    """Time in which this process works: what other processes do meanwhile must not look like a busy event loop."""
-
-    def monotonic(self) -> float:
-        return time.process_time()
-
-
-def test_a_worker_does_not_give_way_to_its_own_work(sqlite_template: Path, tmp_path: Path) -> None:
-    """On SQLite: `OwnTime` says why not on PostgreSQL."""
-    shutil.copy(sqlite_template, tmp_path / "threepid.db")
-
-    async def run() -> None:
-        async with PostOffice(f"sqlite:{tmp_path}/threepid.db", MailboxTransport(), clock=CpuClock()) as office:
-            for number in range(30 * AT_ONCE):
-                await office.order(f"bob{number}@example.com")
-            stop = asyncio.Event()
-            running = asyncio.create_task(office.worker.run(stop))
-            await until(lambda: office.worker.sent == 30 * AT_ONCE)
-            stop.set()
-            office.worker.wake()
-            await running
-            assert (
-                office.worker.rested < 30 * REST_SECONDS / 2
-            )  # almost so long after each eight of its own mails before
 
     asyncio.run(run())

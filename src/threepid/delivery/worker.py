@@ -91,8 +91,6 @@ class Worker:
         """Attempts so far after which a retry was scheduled."""
         self.dropped = 0
         """Messages given up so far because they expired."""
-        self.rested = 0.0
-        """Seconds so far in which the worker has given way to requests."""
 
     def wake(self) -> None:
         """Check the outbox at once, because a message was put into it."""
@@ -111,9 +109,7 @@ class Worker:
                 await self._begin()
             except StorageError as error:
                 _log.warning("outbox_unreachable", cause=type(error).__name__)
-            rest = min(REST_SECONDS, REST * busy)
-            self.rested += rest
-            await asyncio.sleep(rest)
+            await asyncio.sleep(min(REST_SECONDS, REST * busy))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), self._traffic.seconds_until_room(POLL_SECONDS))
             self._woken.clear()
