@@ -79,7 +79,7 @@ def people(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     database = directory / "threepid.db"
     database.write_bytes(sqlite_template.read_bytes())
     proxies = ["127.0.0.1", "10.0.0.0/8", "2001:db8::/32"]
-    with World(f"sqlite:{database}", directory, server__trusted_proxies=proxies, **EVERYTHING_ON) as world:
+    with World(f"sqlite:{database}", directory, **{**EVERYTHING_ON, "server__trusted_proxies": proxies}) as world:
         yield People(world)
 
 

@@ -197,13 +197,25 @@ def headings(template: str) -> set[str]:
     return found - {"Problem:"}
 
 
+UNVISITED = {"keys.html"}
+"""Pages that need a homeserver beside us. `tests/synapse` opens them without a browser."""
+
+
+def said(heading: str) -> str:
+    """A pattern of the heading as a story has it, with values in place of the variables."""
+    return '"' + ".+".join(map(re.escape, re.split(r"(?:<bdi>)?{{[^}]*}}(?:</bdi>)?", heading))) + '"'
+
+
 @pytest.mark.parametrize(
     "template", sorted(TEMPLATES.rglob("*.html")), ids=lambda path: str(path.relative_to(TEMPLATES))
 )
 def test_every_page_is_looked_at_in_a_browser(template: Path) -> None:
     stories = "".join(path.read_text() for path in Path(__file__).parent.glob("*.py"))
     wanted = headings(template.read_text())
-    assert not wanted or any(f'"{heading}"' in stories for heading in wanted), wanted
+    if template.name in UNVISITED:
+        assert not any(f'"{heading}"' in stories for heading in wanted)
+        return
+    assert not wanted or any(re.search(said(heading), stories) for heading in wanted), wanted
 
 
 def test_no_word_of_a_heading_or_button_is_broken_in_any_language(window: Window, site: Site) -> None:

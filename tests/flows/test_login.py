@@ -22,6 +22,11 @@ def test_the_ways_are_told(world: World) -> None:
     assert world.get(f"{C}/login").json()["flows"] == [
         {"type": "m.login.password"},
         {"type": "m.login.token", "get_login_token": True},
+        {
+            "type": "m.login.sso",
+            "oauth_aware_preferred": True,
+            "org.matrix.msc3824.delegated_oidc_compatibility": True,
+        },
     ]
 
 

@@ -40,8 +40,7 @@ def test_each_action_has_its_page_and_an_unknown_one_the_start_page(alice: Brows
 
 def test_every_action_that_is_advertised_is_known(world: World, alice: Browser) -> None:
     found = world.get("/_matrix/client/v1/auth_metadata").json()["account_management_actions_supported"]
-    assert found == [str(action) for action in Action]
-    assert "org.matrix.cross_signing_reset" not in found
+    assert found == [str(action) for action in Action if action is not Action.CROSS_SIGNING_RESET]
     for action in found:
         alice.open(f"/account/?action={action}")
         assert alice.page.status == 200

@@ -68,7 +68,7 @@ UPDATE accounts SET admin_at = CAST(:admin_at AS BIGINT) WHERE user_id = :user_i
 
 -- name: accounts_by_beginning(beginning, user_id, count)
 -- A page of the accounts whose user ID begins with `beginning`.
-SELECT accounts.user_id, created_at, deactivated_at,
+SELECT accounts.user_id, created_at, deactivated_at, locked_at,
     (SELECT COUNT(*) FROM threepids WHERE threepids.user_id = accounts.user_id) AS contacts
 FROM accounts WHERE accounts.user_id > :user_id AND accounts.user_id >= :beginning
     AND accounts.user_id < CAST(:beginning AS TEXT) || char(1114111)
@@ -76,7 +76,7 @@ ORDER BY accounts.user_id LIMIT :count;
 
 -- name: accounts_by_beginning_on_postgresql(beginning, user_id, count)
 -- The same in the order of the characters' codes, whatever collation the database has.
-SELECT accounts.user_id, created_at, deactivated_at,
+SELECT accounts.user_id, created_at, deactivated_at, locked_at,
     (SELECT COUNT(*) FROM threepids WHERE threepids.user_id = accounts.user_id) AS contacts
 FROM accounts WHERE accounts.user_id COLLATE "C" > :user_id
     AND starts_with(accounts.user_id, CAST(:beginning AS TEXT))

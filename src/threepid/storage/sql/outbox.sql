@@ -138,7 +138,8 @@ WHERE planned_at > :then AND worker IS NULL AND sent_at IS NULL AND failed_at IS
 
 -- name: waiting_unbind(recipient, params)^
 -- The newest waiting unbind request to an identity server with these parameters, so that no duplicate is sent.
-SELECT id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller FROM outbox
+SELECT id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller, last_error
+FROM outbox
 WHERE channel = 'unbind' AND recipient = :recipient AND params = :params AND sent_at IS NULL AND failed_at IS NULL
 ORDER BY created_at DESC LIMIT 1;
 

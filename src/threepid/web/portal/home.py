@@ -33,7 +33,10 @@ async def show_home(visit: SignedIn) -> Answer:
     https://spec.matrix.org/latest/client-server-api/#account-management-url-actions
     """
     action = visit.query.get("action", "")
-    if (path := _PAGES.get(action)) is not None:
+    path = _PAGES.get(action)
+    if path == KEYS and visit.homeserver.provisioning.synapse is None:
+        path = None  # no homeserver beside us, so no keys
+    if path is not None:
         device_id = visit.query.get("device_id", "") if action in _OF_ONE_DEVICE else ""
         return visit.redirect(f"{path}?{urlencode({'device': device_id})}" if device_id else path)
     return visit.show("portal/home.html", contacts=await visit.homeserver.portal_contacts.list_of(visit.user_id))
