@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from fake_synapse import DROP, HANG, FakeSynapse, fake_synapse
+from fake_synapse import DROP, HANG, Called, FakeSynapse, fake_synapse
 from real_synapse import SECRET, RealSynapse, needs_synapse, real_synapse
 from threepid.config import Secret
 from threepid.remote.guard import RemoteError, RemoteRefused, Unreachable
@@ -152,6 +152,35 @@ def test_a_call_that_was_not_answered_may_have_been_done(fake: FakeSynapse) -> N
         with pytest.raises(RemoteError) as raised:
             run(client(fake.port, total_seconds=0.5).provision_user("alice"))
         assert not isinstance(raised.value, Failed | Unreachable)
+
+
+def test_a_user_whom_two_calls_make_at_once_is_changed_by_the_second(fake: FakeSynapse) -> None:
+    """A real Synapse refuses one of the two, though each would be right alone."""
+
+    def refuse_once(_called: Called) -> tuple[int, Any] | None:
+        return (400, {"errcode": "M_USER_IN_USE", "error": "User ID already taken."}) if len(fake.calls) == 1 else None
+
+    fake.replies["provision_user"] = refuse_once
+    run(client(fake.port).provision_user("alice", emails=["alice@example.com"]))
+    assert fake.names() == ["provision_user"] * 2
+    assert fake.users["alice"].emails == ["alice@example.com"]
+
+
+def test_a_name_that_stays_taken_is_refused(fake: FakeSynapse) -> None:
+    fake.replies["provision_user"] = (400, {"errcode": "M_USER_IN_USE", "error": "User ID already taken."})
+    assert refusal(client(fake.port).provision_user("alice")) == (400, "M_USER_IN_USE")
+    assert len(fake.calls) == 2
+
+
+@needs_synapse
+def test_two_registrations_of_one_user_at_once_make_one_user(real: RealSynapse, names: Callable[[], str]) -> None:
+    async def both() -> None:
+        synapse, localpart = client(real.port), names()
+        await asyncio.gather(*(synapse.provision_user(localpart, emails=[]) for _ in range(5)))
+        assert await synapse.query_user(localpart) is not None
+
+    for _ in range(5):
+        run(both())
 
 
 def test_an_absent_homeserver_was_sent_nothing(fake: FakeSynapse) -> None:

@@ -20,7 +20,7 @@ from yarl import URL
 from threepid import __version__
 from threepid.config import Secret
 from threepid.remote.guard import RemoteAnswer, RemoteError, RemoteRefused, Unreachable, checked_tls
-from threepid.spec.errors import MatrixError
+from threepid.spec.errors import MatrixError, UserInUse
 from threepid.spec.strict_json import parse_object
 
 _log = structlog.get_logger()
@@ -97,7 +97,13 @@ class Synapse:
             body |= {"set_emails": emails} if emails else {"unset_emails": True}
         if locked is not None:
             body["locked"] = locked
-        await self._call("POST", "provision_user", body)
+        try:
+            await self._call("POST", "provision_user", body)
+        except RemoteRefused as error:
+            if error.errcode != UserInUse.errcode:
+                raise
+            # Another call made the user at the same moment, so now there is one to change.
+            await self._call("POST", "provision_user", body)
 
     async def upsert_device(self, localpart: str, device_id: str, display_name: str | None) -> None:
         """Make a device, if it does not exist. A name replaces that of an existing device; None leaves it."""
