@@ -129,7 +129,7 @@ def lock(user: User, config_file: ConfigFile = None) -> None:
         return await homeserver_of(server).administration.lock(user_id)
 
     if not with_server(settings, lock, writes_accounts=True):
-        die(f"{user_id} is no account, is deactivated, or is locked already.")
+        die(f"{user_id} is not an account, is deactivated, or is locked already.")
     out.print(f"locked {user_id}")
 
 
@@ -145,7 +145,7 @@ def unlock(user: User, config_file: ConfigFile = None) -> None:
         return await homeserver_of(server).administration.unlock(user_id)
 
     if not with_server(settings, unlock, writes_accounts=True):
-        die(f"{user_id} is no account, is deactivated, or is not locked.")
+        die(f"{user_id} is not an account, is deactivated, or is not locked.")
     out.print(f"unlocked {user_id}")
 
 

@@ -163,12 +163,12 @@ def typed_address(text: str) -> Address | None:
         try:
             return parse_address(Email.medium, text)
         except InvalidAddress:
-            raise InvalidParam(Text("This is no email address.")) from None
+            raise InvalidParam(Text("This is not a valid email address.")) from None
     if text.startswith("+"):
         try:
             return parse_phone(text)
         except InvalidAddress:
-            raise InvalidParam(Text("This is no phone number.")) from None
+            raise InvalidParam(Text("This is not a valid phone number.")) from None
     return None
 
 

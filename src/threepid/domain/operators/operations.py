@@ -35,7 +35,7 @@ class Operations:
         try:
             client = counted.client_of(network) if network else ""
         except ValueError:
-            raise InvalidParam(Text("This is no IP address or network.")) from None
+            raise InvalidParam(Text("This is not an IP address or a network.")) from None
 
         def step(tx: Tx) -> int:
             found: list[counted.Counted] = []
