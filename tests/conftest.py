@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,6 +15,7 @@ from rig import RUNNING
 from scratch import in_memory
 from threepid.clock import Clock
 from threepid.storage.engine.migrate import migrate
+from whole_database import fill
 from world import World
 
 # How long an example takes says how busy the machine is.
@@ -94,3 +96,21 @@ def world(database_url: str, tmp_path: Path) -> Iterator[World]:
     """The real application with a hand on the clock."""
     with World(database_url, tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def filled_url(tmp_path: Path, sqlite_template: Path) -> str:
+    """A SQLite database with rows in every table."""
+    path = tmp_path / "filled.db"
+    shutil.copy(sqlite_template, path)
+    fill(path)
+    return f"sqlite:{path}"
+
+
+@pytest.fixture
+def empty_url(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database that does not exist, or that has no tables."""
+    if engine == "sqlite":
+        return f"sqlite:{tmp_path / 'new.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.create_database(f"copy_{uuid4().hex}")

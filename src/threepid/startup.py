@@ -37,11 +37,12 @@ def connect(settings: Config) -> Database:
     return open_database(
         config.database_url(settings),
         pool_size=settings.database.pool_size,
-        password=_database_password(settings),
+        password=database_password(settings),
     )
 
 
-def _database_password(settings: Config) -> str | None:
+def database_password(settings: Config) -> str | None:
+    """The password of PostgreSQL from its file; None without a file."""
     password_file = settings.database.password_file
     return config.read_secret(Path(password_file)).reveal() if password_file else None
 
@@ -49,7 +50,7 @@ def _database_password(settings: Config) -> str | None:
 def database_trouble(settings: Config, seconds: int) -> Problem | None:
     """Why the database cannot be used now; None if it can. PostgreSQL has `seconds` to answer."""
     try:
-        why = why_unusable(config.database_url(settings), password=_database_password(settings), seconds=seconds)
+        why = why_unusable(config.database_url(settings), password=database_password(settings), seconds=seconds)
     except ConfigError as error:
         return Problem("[database] password_file", str(error))
     return None if why is None else Problem("[database] url", why)
@@ -62,7 +63,7 @@ def delivery_troubles(settings: Config, seconds: float) -> list[Problem]:
 
 def run_migrations(settings: Config) -> list[str]:
     """Bring the database to this version's schema; returns the names of the applied migrations."""
-    return migrate(config.database_url(settings), password=_database_password(settings), clock=Clock())
+    return migrate(config.database_url(settings), password=database_password(settings), clock=Clock())
 
 
 def verify_secret(settings: Config, secrets: Secrets) -> None:

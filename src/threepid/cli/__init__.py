@@ -10,6 +10,7 @@ from threepid.cli import (
     administration,
     bounces,
     configuration,
+    databases,
     imports,
     init,
     invites,
@@ -36,6 +37,7 @@ app.add_typer(configuration.app, name="config")
 app.command()(administration.resend)
 app.add_typer(support.app, name="account")
 app.add_typer(imports.app, name="import")
+app.add_typer(databases.app, name="database")
 app.add_typer(registration_tokens.app, name="registration-token")
 app.add_typer(invites.app, name="invites")
 app.add_typer(outbox.app, name="outbox")

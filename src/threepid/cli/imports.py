@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from threepid.cli.common import die, err, load, out
+from threepid.cli.common import die, load, out
+from threepid.cli.progress import progress_bar
 
 app = typer.Typer(help="Import the accounts of another server.", no_args_is_help=True)
 
@@ -85,7 +86,7 @@ def synapse(
             begun = Import(server.context, accounts, settings, source, dry_run=dry_run)
             # Millions of small objects are made and none is in a circle: looking for circles would take a tenth of the time.
             gc.disable()
-            with _progress(begun.total) as advance:
+            with progress_bar("users", begun.total) as advance:
                 return await begun.run(note, advance)
 
     try:
@@ -140,17 +141,6 @@ def _report_file(path: Path | None) -> Iterator[Callable[[Any], None]]:
             file.write(json.dumps(line) + "\n")
 
         yield note
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A function that advances a progress bar on the terminal, if there is one."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-
-    columns = (TextColumn("users"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda users: bar.advance(task, users)
 
 
 def _print(result: Any, report: Path | None, *, as_json: bool) -> None:

@@ -1,0 +1,65 @@
+"""`threepid database …`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from threepid.cli.common import ConfigFile, die, load, out
+from threepid.cli.operators import refuse
+from threepid.cli.progress import progress_bar
+from threepid.cli.tables import AsJson
+
+app = typer.Typer(help="Move the database.", no_args_is_help=True)
+
+
+@app.callback()
+def group() -> None:
+    """Move the database."""
+
+
+@app.command("copy")
+def copy(
+    to: Annotated[
+        str, typer.Option(help="URL of the new, empty database: `sqlite:PATH` or `postgresql://USER@HOST/NAME`.")
+    ],
+    to_password_file: Annotated[Path | None, typer.Option(help="File with the password of the new database.")] = None,
+    config_file: ConfigFile = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the database of the configuration into an empty one, on SQLite or PostgreSQL, and compare both.
+
+    Stop the server first. The copy is one transaction: one that is broken off has copied nothing, and can be repeated. Nothing is
+    written to the old database. Afterwards, write the new URL into the configuration.
+    """
+    from threepid import config  # noqa: PLC0415 - see serving.py
+    from threepid.clock import Clock  # noqa: PLC0415 - see serving.py
+    from threepid.config.sections import database  # noqa: PLC0415 - see serving.py
+    from threepid.importers.copying.run import Place, copy_database  # noqa: PLC0415 - see serving.py
+    from threepid.importers.source import SourceError  # noqa: PLC0415 - see serving.py
+    from threepid.startup import database_password  # noqa: PLC0415 - see serving.py
+
+    settings = load(config_file)
+    # An empty URL would mean the file that is the default.
+    for problem in database.problems(config.Database(url=to or "-"), settings.server.data_dir):
+        refuse(f"--to: {problem.message}.")
+    source = Place(config.database_url(settings), database_password(settings))
+    target = Place(to, config.read_secret(to_password_file).reveal() if to_password_file else None)
+    try:
+        copied = copy_database(source, target, Clock(), lambda rows: progress_bar("rows", rows))
+    except SourceError as error:
+        die(str(error))
+    if as_json:
+        sys.stdout.write(json.dumps(copied, indent=2) + "\n")
+        return
+    for table, rows in copied.items():
+        if rows:
+            out.print(f"{rows:>9}  {table}", markup=False)
+    out.print(
+        f"{sum(copied.values()):>9}  rows in all, the same on both sides\n\n"
+        "Write the new URL into [database] of the configuration, and start the server.",
+        markup=False,
+    )
