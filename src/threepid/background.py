@@ -130,8 +130,12 @@ async def every(seconds: float, work: Callable[[], Awaitable[object]], stop: asy
 
 
 async def run_once(context: Context) -> int:
-    """Delete expired rows, each kind in transactions of its own; returns how many."""
+    """Delete expired rows, each kind in short transactions of its own; returns how many.
+
+    docs/guides/retention.md says what is kept, and how long.
+    """
     now = context.clock.now()
+    kept = context.config.retention
     ended_before = now - ENDED_KEPT
     await forget_sealed_pairs(context)
     kinds: tuple[Callable[[Tx], int], ...] = (
@@ -144,13 +148,13 @@ async def run_once(context: Context) -> int:
         lambda tx: uia.delete_idle(tx, idle_since=now - IDLE, limit=BATCH),
         lambda tx: validations.delete_before(tx, now - KEPT_AFTER_EXPIRY, limit=BATCH),
         lambda tx: limits.delete_full(tx, now, limit=BATCH),
-    )
-    whole: tuple[Callable[[Tx], int], ...] = (
-        lambda tx: devices.delete_expired(tx, now, ended_before=ended_before),
-        lambda tx: associations.delete_expired_tokens(tx, now),
-        lambda tx: limits.delete_texts_outside(tx, since_day=now // DAY - 1, day=(now + SKEW) // DAY),
-        lambda tx: tallies.delete_outside(tx, since_day=now // DAY, day=(now + SKEW) // DAY),
-        lambda tx: invites.delete_before(tx, now - INVITES_KEPT),
+        lambda tx: devices.delete_expired(tx, now, ended_before=ended_before, at_most=BATCH),
+        lambda tx: associations.delete_expired_tokens(tx, now, at_most=BATCH),
+        lambda tx: limits.delete_texts_outside(tx, since_day=now // DAY - 1, day=(now + SKEW) // DAY, at_most=BATCH),
+        lambda tx: tallies.delete_outside(tx, since_day=now // DAY, day=(now + SKEW) // DAY, at_most=BATCH),
+        lambda tx: invites.delete_before(tx, now - INVITES_KEPT, at_most=BATCH),
+        lambda tx: outbox.delete_done(tx, now - kept.messages_days * DAY, at_most=BATCH),
+        lambda tx: suppressions.delete_old(tx, context, now, at_most=BATCH),
     )
     count = 0
     for forget in kinds:
@@ -158,6 +162,4 @@ async def run_once(context: Context) -> int:
             count += forgotten
             if forgotten < BATCH:
                 break
-    for forget in whole:
-        count += await context.database.write_aside(forget)
     return count

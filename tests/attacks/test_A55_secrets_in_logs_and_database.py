@@ -429,7 +429,7 @@ def test_what_was_forgotten_does_not_lie_about_in_the_file(tmp_path: Path, sqlit
 
             await database.write(order)
             await database.write(lambda tx, number=number: outbox.sent(tx, f"o{number}", number))  # type: ignore[misc]
-        assert await database.write(lambda tx: outbox.delete_done(tx, 29)) == 30
+        assert await database.write(lambda tx: outbox.delete_done(tx, 29, at_most=99)) == 30
         await database.close()
 
     asyncio.run(deliver_and_forget())

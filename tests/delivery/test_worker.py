@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -14,9 +13,8 @@ from threepid.clock import HOUR, MINUTE
 from threepid.config import FileTransport, MailboxTransport
 from threepid.delivery.job import MESSAGES, JobType
 from threepid.delivery.traffic import AT_ONCE
-from threepid.delivery.worker import KEPT, Worker
-from threepid.storage import mailbox, outbox
-from threepid.storage.engine.database import Tx
+from threepid.delivery.worker import Worker
+from threepid.storage import outbox
 from world import HandClock
 
 
@@ -313,25 +311,6 @@ def test_two_workers_send_each_message_once(database_url: str, tmp_path: Path) -
             tried = await asyncio.gather(one.worker.run_once(), other.worker.run_once())
             assert sum(tried) == one.worker.sent + other.worker.sent == 40
             assert len(list((tmp_path / "out").iterdir())) == 40
-
-    asyncio.run(run())
-
-
-def test_the_record_of_a_finished_message_is_forgotten_after_a_month(database_url: str) -> None:
-    async def run() -> None:
-        async with PostOffice(database_url, MailboxTransport()) as office:
-            await office.order()
-            await office.worker.run_once()
-            office.clock.advance(KEPT)
-            kept = await office.order()
-            await office.worker.run_once()
-
-            def forget(tx: Tx) -> int:
-                return outbox.delete_done(tx, office.clock.now())
-
-            assert await office.database.write(forget) == 1  # the newer one only: the older one was gone
-            mails: list[Any] = await office.database.read(lambda tx: mailbox.newest(tx, 10))
-            assert kept in {mail.id for mail in mails}
 
     asyncio.run(run())
 

@@ -138,8 +138,8 @@ def test_ended_invitations_and_keys_are_forgotten(world: World) -> None:
         associations.insert_ephemeral_key(tx, "key-two", now=NOW, expires_at=9_000)
 
     world.run(write(keys))
-    assert world.run(write(lambda tx: invites.delete_before(tx, 4_999))) == 0
-    assert world.run(write(lambda tx: invites.delete_before(tx, 5_000))) == 2
+    assert world.run(write(lambda tx: invites.delete_before(tx, 4_999, at_most=9))) == 0
+    assert world.run(write(lambda tx: invites.delete_before(tx, 5_000, at_most=9))) == 2
     assert [one.id for one in world.run(read(lambda tx: invites.after(tx, 0, "", 10)))] == ["two"]
     assert world.run(write(lambda tx: invites.cancel(tx, "two", 6_000))) is True
     assert world.run(read(lambda tx: associations.ephemeral_key_expiry(tx, "key-two"))) == 6_000

@@ -299,8 +299,8 @@ def test_a_tally_is_replaced_only_by_one_that_was_made_of_it(world: World) -> No
     write(world, lambda tx: tallies.add_asked(tx, 1, "n", 4))
     assert write(world, lambda tx: tallies.asked_from(tx, 1, "n")) == 7
     assert write(world, lambda tx: tallies.asked_from(tx, 2, "n")) == 0
-    assert write(world, lambda tx: tallies.delete_outside(tx, since_day=1, day=1)) == 0
-    assert write(world, lambda tx: tallies.delete_outside(tx, since_day=2, day=2)) == 2
+    assert write(world, lambda tx: tallies.delete_outside(tx, since_day=1, day=1, at_most=9)) == 0
+    assert write(world, lambda tx: tallies.delete_outside(tx, since_day=2, day=2, at_most=9)) == 2
     assert write(world, lambda tx: tallies.get(tx, 1, "w")) is None
 
 

@@ -9,7 +9,7 @@ import typer
 from threepid.cli.accounts import app
 from threepid.cli.common import ConfigFile, format_time, out, read_text
 from threepid.cli.operators import Account, Address, address_of, operate, refuse, time_or
-from threepid.cli.tables import AsJson, print_json, print_list
+from threepid.cli.tables import AsJson, print_json, print_list, print_object
 
 __all__ = ["app"]
 
@@ -99,6 +99,32 @@ def show(account: Account, config_file: ConfigFile = None, *, as_json: AsJson = 
         ],
         whole="id",
     )
+
+
+@app.command("export")
+def export(account: Account, config_file: ConfigFile = None) -> None:
+    """Print the data of an account as JSON, as its owner can download it: docs/account-data.md."""
+
+    async def collect(server: Any, operator: Any) -> Any:
+        user_id = await _home(server).directory.find(account)
+        return await _home(server).export.of(user_id, operator.grant(user_id))
+
+    print_object(operate(config_file, collect))
+
+
+@app.command("remains")
+def remains(account: Account, config_file: ConfigFile = None, *, as_json: AsJson = False) -> None:
+    """Print which tables have rows about an account, and how many. After an erasure: docs/guides/retention.md says why."""
+
+    async def count(server: Any, _operator: Any) -> list[Any]:
+        directory = _home(server).directory
+        return list(await directory.remains(await directory.find(account)))
+
+    found = operate(config_file, count)
+    if as_json:
+        print_json({"table": one.table_name, "rows": one.count} for one in found)
+        return
+    print_list(("table", "rows"), [(one.table_name, str(one.count)) for one in found], whole="table")
 
 
 @app.command("set-password")

@@ -39,6 +39,11 @@ def print_json(entries: Iterable[Mapping[str, Any]]) -> None:
     sys.stdout.write(json.dumps(list(entries), ensure_ascii=False, indent=2) + "\n")
 
 
+def print_object(value: Mapping[str, Any]) -> None:
+    """Print one JSON object."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
 def _shown(cell: str) -> str:
     """`cell` in one line, with control characters escaped: strangers wrote much of the text."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in cell)

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from threepid.clock import DAY, MINUTE, SECOND, Clock, Entropy
+from threepid.clock import MINUTE, SECOND, Clock, Entropy
 from threepid.delivery.attempt import Attempt
 from threepid.delivery.doubt import error_to_keep
 from threepid.delivery.errors import DeliveryError
@@ -30,7 +30,6 @@ _log = structlog.get_logger()
 
 DELIVERY: Final = 5 * MINUTE
 """Maximum time, in milliseconds, to hand a message over in one attempt, over all relays or gateways, without their answers."""
-KEPT: Final = 30 * DAY
 """Milliseconds for which the record of a finished message is kept, without its contents."""
 REST: Final = 200
 """The worker pauses this many times as long as the event loop just delayed it. This is negligible on an idle server. On a busy
@@ -177,7 +176,6 @@ class Worker:
         worker = self._leases.worker
 
         def step(tx: Tx) -> tuple[list[str], list[Order]]:
-            outbox.delete_done(tx, now - KEPT)
             dropped = outbox.drop_expired(tx, now) if pending.expired else []
             if pending.due:
                 outbox.line_up(tx, now)

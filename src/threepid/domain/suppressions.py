@@ -14,7 +14,7 @@ from threepid.storage import suppressions
 from threepid.storage.engine.database import Tx
 from threepid.storage.suppressions import Suppression
 
-__all__ = ["CODES_AGAIN", "Kind", "Suppression", "Suppressions", "counts", "find", "holds_back", "lift"]
+__all__ = ["CODES_AGAIN", "Kind", "Suppression", "Suppressions", "counts", "delete_old", "find", "holds_back", "lift"]
 
 CODES_AGAIN: Final = DAY
 """Milliseconds after the latest report until a code that somebody asks for is sent again."""
@@ -52,6 +52,11 @@ def lift(tx: Tx, medium: str, canonical: str) -> None:
     """Send mails again, because somebody typed a code or opened a link that only the address got."""
     if medium == Email.medium:
         suppressions.delete(tx, canonical)
+
+
+def delete_old(tx: Tx, context: Context, now: int, *, at_most: int) -> int:
+    """Delete up to `at_most` records that are older than `retention.suppressions_days`; returns how many."""
+    return suppressions.delete_before(tx, now - context.config.retention.suppressions_days * DAY, at_most=at_most)
 
 
 async def counts(context: Context) -> dict[str, int]:

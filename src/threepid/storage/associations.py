@@ -124,9 +124,9 @@ def delete_tokens_of_device(tx: Tx, user_id: str, device_id: str) -> None:
     tx.run(_sql.delete_tokens_of_device, ANY, user_id=user_id, device_id=device_id)
 
 
-def delete_expired_tokens(tx: Tx, now: int) -> int:
-    """Delete the expired identity tokens; returns how many."""
-    return tx.run(_sql.delete_expired_tokens, ANY, now=now)
+def delete_expired_tokens(tx: Tx, now: int, *, at_most: int) -> int:
+    """Delete up to `at_most` expired identity tokens; returns how many."""
+    return tx.run(_sql.delete_expired_tokens, ANY, now=now, at_most=at_most)
 
 
 def ephemeral_key_expiry(tx: Tx, public_key: str) -> int | None:

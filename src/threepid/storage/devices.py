@@ -415,16 +415,16 @@ def end_expired(tx: Tx, now: int, *, ended_before: int, at_most: int) -> int:
     return len(found)
 
 
-def delete_expired(tx: Tx, now: int, *, ended_before: int) -> int:
-    """Delete expired login, OpenID and spent refresh tokens, and those that ended before `ended_before`; returns how many.
+def delete_expired(tx: Tx, now: int, *, ended_before: int, at_most: int) -> int:
+    """Delete up to `at_most` expired login, OpenID and spent refresh tokens each, and of those that ended before `ended_before`.
 
-    Dates a token's end back to `now` if it lies in the future, because the clock may have been ahead.
+    Returns how many. Dates a token's end back to `now` if it lies in the future, because the clock may have been ahead.
     """
-    limits = {"now": now, "latest": now + _LONGEST}
+    limits = {"now": now, "latest": now + _LONGEST, "at_most": at_most}
     tx.run(_sql.date_ended_tokens, ANY, now=now)
     return (
         tx.run(_sql.delete_expired_openid_tokens, ANY, **limits)
         + tx.run(_sql.delete_expired_login_tokens, ANY, **limits)
-        + tx.run(_sql.delete_spent_refresh_tokens, ANY, now=now, spent_before=ended_before)
-        + tx.run(_sql.delete_ended_tokens, ANY, before=ended_before)
+        + tx.run(_sql.delete_spent_refresh_tokens, ANY, now=now, spent_before=ended_before, at_most=at_most)
+        + tx.run(_sql.delete_ended_tokens, ANY, before=ended_before, at_most=at_most)
     )

@@ -113,9 +113,10 @@ def cancel(tx: Tx, invite_id: str, now: int) -> bool:
     return True
 
 
-def delete_before(tx: Tx, then: int) -> int:
-    """Delete the invitations and short-lived keys that expired before `then`; returns how many."""
-    return tx.run(_sql.delete_before, ANY, then=then) + tx.run(_sql.delete_keys_before, ANY, then=then)
+def delete_before(tx: Tx, then: int, *, at_most: int) -> int:
+    """Delete up to `at_most` invitations and as many short-lived keys that expired before `then`; returns how many."""
+    limits = {"then": then, "at_most": at_most}
+    return tx.run(_sql.delete_before, ANY, **limits) + tx.run(_sql.delete_keys_before, ANY, **limits)
 
 
 def opt_out(tx: Tx, address_hash: str, now: int) -> None:

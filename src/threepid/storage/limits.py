@@ -119,9 +119,9 @@ def closed_prefixes(tx: Tx, *, since_day: int, day: int, least_sent: int, confir
     return int(tx.value(_sql.closed_prefixes, **parameters))
 
 
-def delete_texts_outside(tx: Tx, *, since_day: int, day: int) -> int:
-    """Delete the SMS counts of all other days."""
-    return tx.run(_sql.delete_texts_outside, ANY, since_day=since_day, day=day)
+def delete_texts_outside(tx: Tx, *, since_day: int, day: int, at_most: int) -> int:
+    """Delete up to `at_most` SMS counts of other days; returns how many."""
+    return tx.run(_sql.delete_texts_outside, ANY, since_day=since_day, day=day, at_most=at_most)
 
 
 def delete_full(tx: Tx, now: int, *, limit: int) -> int:

@@ -306,9 +306,9 @@ def returned(tx: Tx, order_id: str, *, status: str, now: int) -> bool:
     return tx.run(_sql.returned, AT_MOST_ONE, order_id=order_id, status=status, now=now) == 1
 
 
-def delete_done(tx: Tx, then: int) -> int:
-    """Delete the finished jobs that were created before `then`; returns how many."""
-    return tx.run(_sql.delete_done, ANY, then=then)
+def delete_done(tx: Tx, then: int, *, at_most: int) -> int:
+    """Delete up to `at_most` finished jobs that were created before `then`; returns how many."""
+    return tx.run(_sql.delete_done, ANY, then=then, at_most=at_most)
 
 
 def _json(texts: Iterable[str]) -> str:

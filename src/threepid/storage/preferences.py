@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from threepid.storage.engine.database import Tx
+from threepid.storage.engine.database import AT_MOST_ONE, Tx
 from threepid.storage.engine.queries import Queries
 
 _sql = Queries("preferences")
@@ -37,3 +37,8 @@ def set_language(tx: Tx, user_id: str, language: str) -> None:
 def set_muted(tx: Tx, user_id: str, muted: Iterable[str]) -> None:
     """Store the names of the notices that an account has switched off."""
     tx.run(_sql.set_muted, user_id=user_id, muted=" ".join(sorted(muted)))
+
+
+def erase(tx: Tx, user_id: str) -> None:
+    """Delete the choices of an account."""
+    tx.run(_sql.erase, AT_MOST_ONE, user_id=user_id)

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from threepid.storage.engine.database import AT_MOST_ONE, Tx
+from threepid.storage.engine.database import ANY, AT_MOST_ONE, Tx
 from threepid.storage.engine.queries import Queries
 
 _sql = Queries("suppressions")
@@ -49,6 +49,11 @@ def listed(tx: Tx, *, after: str, count: int) -> list[Suppression]:
 def delete(tx: Tx, canonical: str) -> bool:
     """Delete the record of an address; False if there is none."""
     return tx.run(_sql.delete, AT_MOST_ONE, canonical=canonical) == 1
+
+
+def delete_before(tx: Tx, then: int, *, at_most: int) -> int:
+    """Delete up to `at_most` records whose latest report is from before `then`; returns how many."""
+    return tx.run(_sql.delete_before, ANY, before=then, at_most=at_most)
 
 
 def counts(tx: Tx) -> dict[str, int]:

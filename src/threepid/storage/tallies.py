@@ -48,7 +48,7 @@ def add_asked(tx: Tx, day: int, network: str, count: int) -> None:
     tx.run(_sql.add_asked, day=day, network=network, count=count)
 
 
-def delete_outside(tx: Tx, *, since_day: int, day: int) -> int:
-    """Delete the tallies of all other days; returns how many."""
-    days = {"since_day": since_day, "day": day}
+def delete_outside(tx: Tx, *, since_day: int, day: int, at_most: int) -> int:
+    """Delete up to `at_most` tallies and as many network counts of other days; returns how many."""
+    days = {"since_day": since_day, "day": day, "at_most": at_most}
     return tx.run(_sql.delete_outside, ANY, **days) + tx.run(_sql.delete_networks_outside, ANY, **days)

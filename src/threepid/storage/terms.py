@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from threepid.storage.engine.database import AT_MOST_ONE, Tx
+from threepid.storage.engine.database import ANY, AT_MOST_ONE, Tx
 from threepid.storage.engine.queries import Queries
 
 _sql = Queries("terms")
@@ -24,3 +24,8 @@ def accept(tx: Tx, user_id: str, *, document: str, version: str, now: int) -> No
 def accepted(tx: Tx, user_id: str) -> list[Acceptance]:
     """The versions of documents that a user accepted, oldest first."""
     return tx.rows(_sql.accepted, Acceptance, user_id=user_id)
+
+
+def erase(tx: Tx, user_id: str) -> None:
+    """Delete what a user accepted."""
+    tx.run(_sql.erase, ANY, user_id=user_id)

@@ -200,3 +200,8 @@ def use_remote(
         )
         == 1
     )
+
+
+def forget_remote(tx: Tx, user_id: str) -> None:
+    """Forget which addresses an account proved by sessions of other identity servers. The sessions stay used."""
+    tx.run(_sql.forget_remote, ANY, user_id=user_id)

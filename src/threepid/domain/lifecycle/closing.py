@@ -19,7 +19,7 @@ from threepid.domain.lifecycle.owner import authenticate_owner
 from threepid.domain.origin import Origin
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, MissingToken
-from threepid.storage import accounts, devices, uia, validations, web_sessions
+from threepid.storage import accounts, devices, preferences, terms, uia, validations, web_sessions
 from threepid.storage.engine.database import Tx
 
 
@@ -52,7 +52,8 @@ class Closing:
         """Deactivate the caller's account and remove its devices, sessions and contacts, in one transaction.
 
         True if all its addresses are known to be unbound. They are unbound where we bound them and at `id_server`. `erase` also
-        removes the profile. Raises MissingToken without an access token, unless the configuration allows that, and Forbidden.
+        removes the profile, preferences, accepted terms and the audit log's entries. Raises MissingToken without an access token,
+        unless the configuration allows that, and Forbidden.
         """
         if authentication.user_id is None and not policy.closes_without_token(self._context.config):
             raise MissingToken
@@ -83,12 +84,15 @@ class Closing:
             web_sessions.delete_of_user(tx, user_id)
             uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
             validations.close_of_owner(tx, user_id, now)
+            validations.forget_remote(tx, user_id)
             self._notices.deactivated(tx, user_id)
             if self._associations is not None:
                 self._associations.forget(tx, user_id)
             audit.note(tx, self._context, audit.Event.DEACTIVATED, user_id, origin, by=by)
             if erase:
                 self._profiles.erase(tx, user_id)
+                preferences.erase(tx, user_id)
+                terms.erase(tx, user_id)
                 audit.erase(tx, user_id)
             self._provisioning.deactivated(tx, user_id, erase=erase)
             return self._threepids.remove_all(tx, user_id, id_server)

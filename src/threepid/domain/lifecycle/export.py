@@ -48,7 +48,7 @@ class Export:
 
         def note(tx: Tx) -> None:
             grant.consume(tx)
-            audit.note(tx, self._context, audit.Event.DATA_DOWNLOADED, user_id, grant.origin)
+            audit.note(tx, self._context, audit.Event.DATA_DOWNLOADED, user_id, grant.origin, by=grant.by)
 
         def collect(tx: Tx) -> dict[str, Any]:
             account, profile = accounts.get(tx, user_id), profiles.get(tx, user_id)

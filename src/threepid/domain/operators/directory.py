@@ -19,9 +19,10 @@ from threepid.domain.operators.views import (
 from threepid.domain.queue import state
 from threepid.i18n import Text
 from threepid.spec.errors import InvalidParam, NotFound
-from threepid.storage import accounts, audit, devices, outbox, threepids, web_sessions
+from threepid.storage import accounts, audit, devices, outbox, remains, threepids, web_sessions
 from threepid.storage.engine.database import Tx
 from threepid.storage.outbox import Listed
+from threepid.storage.remains import Remains
 from threepid.storage.threepids import Threepid
 
 MOST_LISTED: Final = 100
@@ -101,6 +102,16 @@ class Directory:
                 ],
                 used_up_limits=counted.used_up(tx, self._context, limits_of(tx, self._context, user_id, contacts)),
             )
+
+        return await self._context.database.read_aside(step)
+
+    async def remains(self, user_id: str) -> list[Remains]:
+        """The tables that still name the account, such as one that was erased. Raises NotFound."""
+
+        def step(tx: Tx) -> list[Remains]:
+            if accounts.get(tx, user_id) is None:
+                raise NotFound(_UNKNOWN)
+            return remains.of_account(tx, user_id)
 
         return await self._context.database.read_aside(step)
 

@@ -66,9 +66,12 @@ DELETE FROM identity_tokens WHERE user_id = :user_id;
 -- Delete the identity tokens of a device of our own homeserver.
 DELETE FROM identity_tokens WHERE user_id = :user_id AND device_id = :device_id;
 
--- name: delete_expired_tokens(now)!
+-- name: delete_expired_tokens(now, at_most)!
 -- Delete expired identity tokens.
-DELETE FROM identity_tokens WHERE expires_at <= :now;
+DELETE FROM identity_tokens WHERE token_hash IN (
+    SELECT token_hash FROM identity_tokens
+    WHERE expires_at <= :now LIMIT :at_most
+);
 
 -- name: ephemeral_key_expiry(public_key)$
 -- When a short-lived key expires.

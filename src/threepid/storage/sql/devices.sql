@@ -96,9 +96,12 @@ DELETE FROM ended_tokens WHERE user_id = :user_id AND device_id = :device_id AND
 -- Is this a token that ended after `since` and whose device still exists?
 SELECT 1 FROM ended_tokens WHERE token_hash = :token_hash AND ended_at > :since;
 
--- name: delete_ended_tokens(before)!
+-- name: delete_ended_tokens(before, at_most)!
 -- Delete tokens that ended before this time.
-DELETE FROM ended_tokens WHERE ended_at <= :before;
+DELETE FROM ended_tokens WHERE token_hash IN (
+    SELECT token_hash FROM ended_tokens
+    WHERE ended_at <= :before LIMIT :at_most
+);
 
 -- name: date_ended_tokens(now)!
 -- Date tokens that ended while the clock was ahead back to `now`.
@@ -230,17 +233,26 @@ DELETE FROM openid_tokens WHERE user_id = :user_id;
 -- Delete the OpenID tokens of a device.
 DELETE FROM openid_tokens WHERE user_id = :user_id AND device_id = :device_id;
 
--- name: delete_expired_openid_tokens(now, latest)!
+-- name: delete_expired_openid_tokens(now, latest, at_most)!
 -- Delete OpenID tokens that have expired or that a clock that was ahead issued.
-DELETE FROM openid_tokens WHERE expires_at NOT BETWEEN CAST(:now AS BIGINT) + 1 AND CAST(:latest AS BIGINT);
+DELETE FROM openid_tokens WHERE token_hash IN (
+    SELECT token_hash FROM openid_tokens
+    WHERE expires_at NOT BETWEEN CAST(:now AS BIGINT) + 1 AND CAST(:latest AS BIGINT) LIMIT :at_most
+);
 
--- name: delete_expired_login_tokens(now, latest)!
+-- name: delete_expired_login_tokens(now, latest, at_most)!
 -- Delete login tokens that have expired or that a clock that was ahead issued.
-DELETE FROM login_tokens WHERE expires_at NOT BETWEEN CAST(:now AS BIGINT) + 1 AND CAST(:latest AS BIGINT);
+DELETE FROM login_tokens WHERE token_hash IN (
+    SELECT token_hash FROM login_tokens
+    WHERE expires_at NOT BETWEEN CAST(:now AS BIGINT) + 1 AND CAST(:latest AS BIGINT) LIMIT :at_most
+);
 
--- name: delete_spent_refresh_tokens(now, spent_before)!
+-- name: delete_spent_refresh_tokens(now, spent_before, at_most)!
 -- Delete expired refresh tokens that were spent so long ago that their clients get no `soft_logout` any more.
-DELETE FROM refresh_tokens WHERE expires_at <= :now AND spent_at <= :spent_before;
+DELETE FROM refresh_tokens WHERE token_hash IN (
+    SELECT token_hash FROM refresh_tokens
+    WHERE expires_at <= :now AND spent_at <= :spent_before LIMIT :at_most
+);
 
 -- name: devices_with_expired_tokens(now, spent_before, at_most)
 -- Devices with expired tokens to delete. A refresh token stays while the first use of a pair issued for it can spend it, and an

@@ -76,13 +76,19 @@ SELECT id, token, medium, canonical, room_id, sender, public_key, created_at, ex
 FROM invites WHERE created_at > :created_at OR (created_at = :created_at AND id > :invite_id)
 ORDER BY created_at, id LIMIT :count;
 
--- name: delete_before(then)!
+-- name: delete_before(then, at_most)!
 -- Delete invitations that expired before `then`.
-DELETE FROM invites WHERE expires_at <= :then;
+DELETE FROM invites WHERE id IN (
+    SELECT id FROM invites
+    WHERE expires_at <= :then LIMIT :at_most
+);
 
--- name: delete_keys_before(then)!
+-- name: delete_keys_before(then, at_most)!
 -- Delete short-lived keys that expired before `then`.
-DELETE FROM ephemeral_keys WHERE expires_at <= :then;
+DELETE FROM ephemeral_keys WHERE public_key IN (
+    SELECT public_key FROM ephemeral_keys
+    WHERE expires_at <= :then LIMIT :at_most
+);
 
 -- name: insert_opt_out(address_hash, created_at)!
 -- Record that the owner of an address wants no more invitations; a repetition is no error.

@@ -87,9 +87,12 @@ SELECT COUNT(*) FROM (
     HAVING SUM(sent) >= :least_sent AND SUM(confirmed) * :confirmed_part < SUM(sent)
 ) AS closed;
 
--- name: delete_texts_outside(since_day, day)!
+-- name: delete_texts_outside(since_day, day, at_most)!
 -- Delete the counts of old days, and of future days, which a wrong clock wrote.
-DELETE FROM sms_prefixes WHERE day NOT BETWEEN :since_day AND :day;
+DELETE FROM sms_prefixes WHERE (prefix, day) IN (
+    SELECT prefix, day FROM sms_prefixes
+    WHERE day NOT BETWEEN :since_day AND :day LIMIT :at_most
+);
 
 -- name: delete_keys(keys)!
 -- Fill these bursts; `keys` is a JSON array.

@@ -147,9 +147,12 @@ ORDER BY created_at DESC LIMIT 1;
 -- Number of waiting jobs.
 SELECT COUNT(*) FROM outbox WHERE sent_at IS NULL AND failed_at IS NULL;
 
--- name: delete_done(then)!
+-- name: delete_done(then, at_most)!
 -- Delete finished jobs that were created before `then`.
-DELETE FROM outbox WHERE created_at <= :then AND (sent_at IS NOT NULL OR failed_at IS NOT NULL);
+DELETE FROM outbox WHERE id IN (
+    SELECT id FROM outbox
+    WHERE created_at <= :then AND (sent_at IS NOT NULL OR failed_at IS NOT NULL) LIMIT :at_most
+);
 
 -- name: listed(after_at, after_id, only_failed, count)
 -- Jobs for an operator's list, oldest first: those that wait or are held, and with `only_failed` those that have failed.

@@ -11,3 +11,7 @@ ON CONFLICT (user_id) DO UPDATE SET language = excluded.language;
 -- Store the notices that an account has switched off.
 INSERT INTO preferences (user_id, muted) VALUES (:user_id, :muted)
 ON CONFLICT (user_id) DO UPDATE SET muted = excluded.muted;
+
+-- name: erase(user_id)!
+-- Delete the choices of an account.
+DELETE FROM preferences WHERE user_id = :user_id;

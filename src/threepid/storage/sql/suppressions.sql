@@ -18,6 +18,12 @@ WHERE canonical > :after ORDER BY canonical LIMIT :count;
 -- Delete the record of an address.
 DELETE FROM suppressions WHERE canonical = :canonical;
 
+-- name: delete_before(before, at_most)!
+-- Delete records whose latest report is older than this time.
+DELETE FROM suppressions WHERE canonical IN (
+    SELECT canonical FROM suppressions WHERE latest_at < :before LIMIT :at_most
+);
+
 -- name: counts()
 -- Number of addresses by kind.
 SELECT kind, COUNT(*) AS count FROM suppressions GROUP BY kind;

@@ -19,10 +19,16 @@ SELECT asked FROM lookup_networks WHERE day = :day AND network = :network;
 INSERT INTO lookup_networks (day, network, asked) VALUES (:day, :network, :count)
 ON CONFLICT (day, network) DO UPDATE SET asked = lookup_networks.asked + excluded.asked;
 
--- name: delete_outside(since_day, day)!
+-- name: delete_outside(since_day, day, at_most)!
 -- Delete the tallies of old days, and of future days, which a wrong clock wrote.
-DELETE FROM lookup_tallies WHERE day NOT BETWEEN :since_day AND :day;
+DELETE FROM lookup_tallies WHERE (day, who) IN (
+    SELECT day, who FROM lookup_tallies
+    WHERE day NOT BETWEEN :since_day AND :day LIMIT :at_most
+);
 
--- name: delete_networks_outside(since_day, day)!
+-- name: delete_networks_outside(since_day, day, at_most)!
 -- Delete the network counts of old and future days.
-DELETE FROM lookup_networks WHERE day NOT BETWEEN :since_day AND :day;
+DELETE FROM lookup_networks WHERE (day, network) IN (
+    SELECT day, network FROM lookup_networks
+    WHERE day NOT BETWEEN :since_day AND :day LIMIT :at_most
+);

@@ -109,3 +109,7 @@ DELETE FROM validation_sessions WHERE expires_at <= :then AND sid IN (
 INSERT INTO remote_sessions (id_server, sid_hash, user_id, medium, canonical, used_at)
 VALUES (:id_server, :sid_hash, :user_id, :medium, :canonical, :used_at)
 ON CONFLICT (id_server, sid_hash) DO NOTHING;
+
+-- name: forget_remote(user_id)!
+-- Forget whose the used sessions of other identity servers were, and which address. They stay used.
+UPDATE remote_sessions SET user_id = '', medium = '', canonical = '' WHERE user_id = :user_id;

@@ -1,0 +1,170 @@
+"""What is kept, and how long: the guide names every table, and the housekeeping keeps its word."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from threepid import background
+from threepid.clock import DAY
+from threepid.importers.copying.tables import all_tables
+from threepid.storage import outbox, preferences, suppressions, terms, validations
+from threepid.storage.engine.database import Tx
+from threepid.storage.engine.queries import Queries
+from world import PASSWORD, World
+
+ALICE = "@alice:example.org"
+GUIDE = Path(__file__).parents[1] / "docs" / "guides" / "retention.md"
+
+
+def test_the_guide_names_every_table_of_the_database_and_no_other() -> None:
+    rows = re.findall(r"^\| ((?:`[a-z_]+`(?:, )?)+) \|", GUIDE.read_text(), re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`([a-z_]+)`", row)]
+    assert sorted(named) == sorted(table.name for table in all_tables())
+
+
+def test_the_report_of_remains_covers_every_column_that_may_name_an_account() -> None:
+    query = Queries("remains").of_account.sqlite
+    for table in all_tables():
+        for column in {"user_id", "mxid", "sender", "bound_to", "signed_for", "owner"} & {*table.columns}:
+            assert re.search(rf"FROM {table.name} WHERE [^;\n]*\b{column} = :user_id", query), (table.name, column)
+
+
+def finish(world: World, count: int) -> None:
+    """Insert messages that have failed at this moment."""
+    now = world.clock.now()
+
+    def step(tx: Tx) -> None:
+        for number in range(count):
+            outbox.insert(
+                tx,
+                order_id=f"{now}-{number}",
+                channel="email",
+                recipient="a@example.com",
+                language="en",
+                template="code",
+                params="{}",
+                created_at=now,
+                due_at=now,
+                expires_at=now,
+                held_back="suppressed",
+            )
+
+    world.run(world.database.write_aside(step))
+
+
+def report(world: World, address: str) -> None:
+    """Record a bounce of this moment."""
+    now = world.clock.now()
+    reported: dict[str, Any] = {
+        "canonical": address,
+        "kind": "bounce",
+        "status": "5.1.1",
+        "message_id": "x",
+        "now": now,
+    }
+    world.run(world.database.write(lambda tx: suppressions.record(tx, **reported)))
+
+
+def keep_house(world: World) -> int:
+    return world.run(background.run_once(world.server.context))
+
+
+def test_finished_messages_go_after_the_days_of_the_setting(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, retention__messages_days=3) as world:
+        finish(world, 2)
+        world.clock.advance(3 * DAY - 1)
+        assert keep_house(world) == 0
+        world.clock.advance(1)
+        finish(world, 1)
+        assert keep_house(world) == 2
+        assert keep_house(world) == 0
+
+
+def test_a_waiting_message_is_not_deleted_however_old_it_is(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, retention__messages_days=1) as world:
+        world.request_token(world.identity_token(world.register()), "alice@example.com")
+        world.clock.advance(2 * DAY)
+        assert world.run(world.database.read(outbox.depth)) == 1
+        keep_house(world)
+        assert world.run(world.database.read(outbox.depth)) == 1
+
+
+def test_many_rows_are_deleted_in_several_transactions(world: World) -> None:
+    finish(world, 2 * background.BATCH + 1)
+    world.clock.advance(30 * DAY)
+    before = world.database.writes
+    keep_house(world)
+    batched = world.database.writes - before
+    before = world.database.writes
+    keep_house(world)
+    assert batched == world.database.writes - before + 2
+
+
+def test_an_address_gets_mails_again_after_the_days_of_the_setting(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, retention__suppressions_days=10) as world:
+        report(world, "often@example.com")
+        report(world, "once@example.com")
+        world.clock.advance(5 * DAY)
+        report(world, "often@example.com")
+        world.clock.advance(5 * DAY + 1)
+        assert keep_house(world) == 1
+        left = world.run(world.database.read(lambda tx: suppressions.listed(tx, after="", count=9)))
+        assert [one.canonical for one in left] == ["often@example.com"]
+
+
+def test_of_an_erased_account_only_its_name_remains(world: World) -> None:
+    """The account has everything that an account can have: contact, binding, devices, profile, terms, identity token."""
+    token = world.register()
+    bearer = {"token": token}
+    identity = world.identity_token(token)
+    world.add(token, world.validated(identity), bind=True)
+    world.run(world.server.worker.run_once())
+    assert (
+        world.call(
+            "PUT", "/_matrix/client/v3/profile/@alice:example.org/displayname", {"displayname": "A"}, **bearer
+        ).status_code
+        == 200
+    )
+    world.post(
+        "/_matrix/client/v3/login",
+        {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}, "password": PASSWORD},
+    )
+
+    def more(tx: Tx) -> None:
+        preferences.set_language(tx, ALICE, "de")
+        terms.accept(tx, ALICE, document="privacy", version="1", now=1)
+        proved: dict[str, Any] = {"user_id": ALICE, "medium": "email", "canonical": "alice@example.net", "used_at": 1}
+        assert validations.use_remote(tx, id_server="is.example", sid_hash=b"x", **proved)
+
+    world.run(world.database.write(more))
+
+    def remains() -> dict[str, int]:
+        found = world.run(world.homeserver.directory.remains(ALICE))
+        return {one.table_name: one.count for one in found}
+
+    before = remains()
+    assert {
+        "accounts",
+        "devices",
+        "access_tokens",
+        "profiles",
+        "threepids",
+        "threepid_bindings",
+        "associations",
+    } <= before.keys()
+    assert {"preferences", "accepted_terms", "remote_sessions", "audit_log"} <= before.keys()
+    world.run(world.homeserver.closing.close_by_operator(ALICE, erase=True))
+    world.run(world.server.worker.run_once())
+    assert remains() == {"accounts": 1, "validation_sessions": 1}
+    world.clock.advance(2 * DAY)
+    keep_house(world)
+    assert remains() == {"accounts": 1}
+    again: dict[str, Any] = {
+        "user_id": "@bob:example.org",
+        "medium": "email",
+        "canonical": "b@example.net",
+        "used_at": 2,
+    }
+    assert not world.run(
+        world.database.write(lambda tx: validations.use_remote(tx, id_server="is.example", sid_hash=b"x", **again))
+    )
