@@ -1,6 +1,7 @@
 """The tables of this version's schema, as its migrations make them."""
 
 from graphlib import TopologicalSorter
+from typing import Final
 
 import apsw
 from msgspec import Struct
@@ -26,7 +27,7 @@ class Table(Struct, frozen=True):
         return f"SELECT {self.names} FROM {self.name}"  # noqa: S608 - names of our own migrations
 
 
-_TYPES = {"TEXT": "TEXT", "BIGINT": "BIGINT", "INTEGER": "BIGINT", "BLOB": "BYTES"}
+_TYPES: Final = {"TEXT": "TEXT", "BIGINT": "BIGINT", "INTEGER": "BIGINT", "BLOB": "BYTES"}
 
 
 def all_tables() -> list[Table]:
@@ -34,13 +35,20 @@ def all_tables() -> list[Table]:
     connection = apsw.Connection(":memory:")
     for migration in known_migrations():
         connection.execute(migration.script("sqlite"))
+    try:
+        return tables_of(connection)
+    finally:
+        connection.close()
+
+
+def tables_of(connection: apsw.Connection) -> list[Table]:
+    """The tables of a SQLite database that our migrations made, each behind those that its foreign keys refer to."""
     names = [str(row[0]) for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     tables = {name: _table(connection, name) for name in names}
     refers_to = {
         name: {str(row[0]) for row in connection.execute('SELECT "table" FROM pragma_foreign_key_list(?)', (name,))}
         for name in sorted(names)
     }
-    connection.close()
     return [tables[name] for name in TopologicalSorter(refers_to).static_order()]
 
 
