@@ -3,6 +3,7 @@
 # make check   everything that a change must pass: format, lint, types, imports, tests on SQLite and PostgreSQL
 # make synapse install the Synapse that some tests start; without it they are skipped
 # make bench   measure; prints ratios to a floor in the same run
+# make site    build the documentation site into build/site
 # make dist    build the wheel and the source distribution into dist/
 # make release check, build, and write a bill of materials; TAG=yes also sets the tag of the version
 # make lock    pin the newest allowed versions of all dependencies
@@ -12,12 +13,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 NODE_FOLDERS := tests/clients/matrix_js_sdk tests/clients/matrix_js_sdk_oauth tests/browser/axe_core
 SYNAPSE := build/synapse-venv
+SITE := build/site-venv
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Tests start hundreds of processes: each module is compiled once, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test check synapse format lint types imports bench docs dist release lock clean
+.PHONY: run test check synapse format lint types imports bench docs site dist release lock clean
 
 run: $(VENV)/.run
 	$(BIN)/threepid serve
@@ -26,7 +28,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest -m alone
 
-check: $(VENV)/.dev $(SYNAPSE)/.installed lint types imports
+check: $(VENV)/.dev $(SYNAPSE)/.installed lint types imports site
 	scripts/system-packages postgresql strace curl systemd nginx caddy chromium fonts-droid-fallback nodejs npm
 	$(BIN)/python -m pytest --postgres -n auto --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest --postgres -m alone
@@ -55,6 +57,9 @@ docs: $(VENV)/.dev
 	$(BIN)/python scripts/generate-docs
 	$(BIN)/python scripts/extract-sentences
 
+site: $(SITE)/.installed
+	$(SITE)/bin/python scripts/build-site
+
 dist: $(VENV)/.run
 	rm -rf dist
 	$(BIN)/hatchling build
@@ -71,6 +76,8 @@ lock:
 	    --group build --group dev pyproject.toml -o requirements/dev.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 	    requirements/synapse.in -o requirements/synapse.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	    requirements/site.in -o requirements/site.txt
 	for folder in $(NODE_FOLDERS); do (cd $$folder && npm update --package-lock-only --ignore-scripts --no-audit --no-fund) || exit 1; done
 
 clean:
@@ -91,4 +98,9 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 $(SYNAPSE)/.installed: requirements/synapse.txt
 	test -x $(SYNAPSE)/bin/python || $(PYTHON) -m venv $(SYNAPSE)
 	$(SYNAPSE)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/synapse.txt
+	touch $@
+
+$(SITE)/.installed: requirements/site.txt
+	test -x $(SITE)/bin/python || $(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/site.txt
 	touch $@
