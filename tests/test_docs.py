@@ -160,7 +160,7 @@ def test_every_decision_that_is_referred_to_exists() -> None:
 
 def headings(name: str) -> list[str]:
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
-    return re.findall(r"^### `(.+)`$", text, re.MULTILINE)
+    return re.findall(r"^###? `(.+)`$", text, re.MULTILINE)
 
 
 def test_every_setting_has_its_heading_and_no_heading_is_made_up() -> None:
