@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import httpx
 
@@ -49,6 +49,10 @@ class Post:
     def invitation(self, address: str) -> str:
         """The newest invitation to `address`, mail or text."""
         return self.found(address, r"(?s).*\binvites\s+you\s+to\b.*")
+
+    def parameters_of_link(self, address: str) -> dict[str, str]:
+        """What the link to a web client tells it in the newest invitation to `address`."""
+        return dict(parse_qsl(self.found(address, r"https://\S+/#/room/\S+").partition("?")[2]))
 
     def found(self, address: str, pattern: str) -> str:
         """What `pattern` matches in the newest message to `address` in which it does."""

@@ -1,7 +1,6 @@
 """threepid as the identity server of real Synapses that keep their own accounts, set up by the lines of the guide."""
 
 import itertools
-from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -131,8 +130,7 @@ def test_somebody_joins_by_the_link_in_the_mail_without_publishing_the_address(f
     alice, bob = clients(federated, number)
     room_id = alice.person.create_room()
     alice.invite(room_id, "email", address)
-    link = federated.post.found(address, r"https://app\.example\.org/\S+")
-    told = dict(parse_qsl(link.partition("?")[2]))
+    told = federated.post.parameters_of_link(address)
     proof = {"token": told["token"], "private_key": told["private_key"], "mxid": bob.person.user_id}
     signed = bob.do("sign-ed25519", proof)
     bob.person.do("POST", f"join/{room_id}?via={federated.first.name}", {"third_party_signed": signed})

@@ -158,7 +158,7 @@ class Synapse:
             _log.warning("homeserver_call_failed", call=path, cause=error.cause, setting="homeserver.url")
             raise
         if answer.status == HTTPStatus.NOT_FOUND:
-            cause = "status 404: its listener lacks the resource `federation`"
+            cause = "status 404: its listener lacks the resource federation"
             _log.warning("homeserver_call_failed", call=path, cause=cause, setting="homeserver.url")
         return answer
 
