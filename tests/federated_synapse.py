@@ -215,4 +215,5 @@ class IdentityAccount:
         details = httpx.get(f"{self.base}{IDENTITY}/hash_details", headers=headers, verify=trust()).json()
         body = {"algorithm": "sha256", "pepper": details["lookup_pepper"], "addresses": []}
         hashed = lookup_hash(address, medium, details["lookup_pepper"])
-        return self.do("lookup", {**body, "addresses": [hashed]})["mappings"].get(hashed)
+        mappings: dict[str, str] = self.do("lookup", {**body, "addresses": [hashed]})["mappings"]
+        return mappings.get(hashed)

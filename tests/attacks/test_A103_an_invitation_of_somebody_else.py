@@ -36,7 +36,7 @@ class Stage:
     def accept(self) -> dict[str, Any]:
         """What threepid signed for Bob."""
         self.bob.bind(self.servers.post, "email", self.address)
-        wait_for(lambda: self.bob.person.invited_to(self.room_id), 15, what="the invitation")
+        wait_for(lambda: self.bob.person.invited_to(self.room_id), 30, what="the invitation")
         (event,) = self.alice.person.member(self.room_id, self.bob.person.user_id)
         return dict(event["content"]["third_party_invite"]["signed"])
 

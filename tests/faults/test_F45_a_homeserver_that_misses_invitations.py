@@ -119,7 +119,7 @@ def test_a_rotated_key_ends_invitations_but_not_the_link_in_the_mail(federated: 
 def test_a_call_that_is_repeated_changes_nothing(federated: Servers, invited: Invited) -> None:
     """threepid repeats a call if it dies before it could note the answer."""
     invited.bob.bind_directly(invited.session)
-    wait_for(invited.is_invited, 15, what="the invitation")
+    wait_for(invited.is_invited, 30, what="the invitation")
     bob = invited.bob.person
     bob.join(invited.room_id, federated.first.name)
     (event, _) = invited.alice.person.member(invited.room_id, bob.user_id)

@@ -54,8 +54,8 @@ def neighbours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbours]
     synapse_port = free_port()
     certificate = authority().issue_cert("localhost")
     certificate.cert_chain_pems[0].write_to_path(str(directory / "chain.pem"))
-    for name, text in (("key.pem", certificate.private_key_pem.bytes()), ("synapse.secret", SECRET.encode())):
-        (directory / name).write_bytes(text)
+    for name, content in (("key.pem", certificate.private_key_pem.bytes()), ("synapse.secret", SECRET.encode())):
+        (directory / name).write_bytes(content)
         (directory / name).chmod(0o600)
     with post_office() as post:
         threepid = ServerProcess(
@@ -93,7 +93,7 @@ def test_somebody_registers_because_of_an_invitation_and_joins(
     neighbours.post.invitation(address)
     bob = IdentityAccount(neighbours.register(f"bob-{medium}"), neighbours.threepid.base)
     bob.bind(neighbours.post, medium, address)
-    wait_for(lambda: bob.person.invited_to(room_id), 15, what="the invitation")
+    wait_for(lambda: bob.person.invited_to(room_id), 30, what="the invitation")
     bob.person.join(room_id, neighbours.other.name)
     alice.person.say(room_id, "Welcome")
     bob.person.reads(room_id, "Welcome")
@@ -108,10 +108,10 @@ def test_invitations_go_the_other_way_and_find_published_addresses(neighbours: N
     room_id = carol.person.create_room()
     carol.invite(room_id, "email", "dave@example.net")
     dave.bind(neighbours.post, "email", "dave@example.net")
-    wait_for(lambda: dave.person.invited_to(room_id), 15, what="the invitation")
+    wait_for(lambda: dave.person.invited_to(room_id), 30, what="the invitation")
     second = carol.person.create_room()
     carol.invite(second, "email", "dave@example.net")
-    wait_for(lambda: dave.person.invited_to(second), 15, what="the invitation")
+    wait_for(lambda: dave.person.invited_to(second), 30, what="the invitation")
 
 
 def test_synapse_unbinds_by_its_own_key_and_for_accounts_that_close(neighbours: Neighbours) -> None:
@@ -125,4 +125,4 @@ def test_synapse_unbinds_by_its_own_key_and_for_accounts_that_close(neighbours: 
     assert frank.found("email", "eve@example.net") is None
     command = [sys.executable, "-m", "threepid", "account", "deactivate", "--yes", "eve"]
     subprocess.run([*command, "--config", str(neighbours.threepid.config)], check=True, capture_output=True, timeout=60)
-    wait_for(lambda: frank.found("email", "eve2@example.net") is None, 15, what="the unbinding")
+    wait_for(lambda: frank.found("email", "eve2@example.net") is None, 30, what="the unbinding")

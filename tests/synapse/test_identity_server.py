@@ -1,12 +1,15 @@
 """threepid as the identity server of real Synapses that keep their own accounts, set up by the lines of the guide."""
 
 import itertools
+import subprocess
+from pathlib import Path
 
 import httpx
 import pytest
 
 from federated_synapse import IdentityAccount, Person
 from identity_of_synapse import Servers
+from real_synapse import PYTHON
 from rig import wait_for
 
 _numbers = itertools.count(1)
@@ -54,7 +57,7 @@ def test_somebody_who_was_invited_by_address_joins_from_another_homeserver(
     alice.invite(room_id, medium, address)
     assert not bob.person.invited_to(room_id)
     bob.bind(federated.post, medium, address)
-    wait_for(lambda: bob.person.invited_to(room_id), 15, what="the invitation")
+    wait_for(lambda: bob.person.invited_to(room_id), 30, what="the invitation")
     talk(alice.person, bob.person, room_id)
     invited, joined = alice.person.member(room_id, bob.person.user_id)
     assert invited["content"]["third_party_invite"]["signed"]["mxid"] == bob.person.user_id
@@ -68,7 +71,7 @@ def test_the_owner_of_a_published_address_is_invited_directly(federated: Servers
     bob.bind(federated.post, medium, address)
     room_id = alice.person.create_room()
     alice.invite(room_id, medium, address)
-    wait_for(lambda: bob.person.invited_to(room_id), 15, what="the invitation")
+    wait_for(lambda: bob.person.invited_to(room_id), 30, what="the invitation")
     (invited,) = alice.person.member(room_id, bob.person.user_id)
     assert "third_party_invite" not in invited["content"]
 
@@ -94,7 +97,7 @@ def test_an_account_that_synapse_deactivates_is_not_found_any_more(federated: Se
         bob.bind(federated.post, medium, address)
     said = bob.person.confirm("POST", "account/deactivate", {"id_server": bob.name})
     assert said == {"id_server_unbind_result": "success"}
-    wait_for(lambda: [alice.found(*one) for one in addresses] == [None, None], 15, what="the unbinding")
+    wait_for(lambda: [alice.found(*one) for one in addresses] == [None, None], 30, what="the unbinding")
 
 
 def test_people_add_a_phone_number_through_threepid_and_an_email_address_by_synapse(
@@ -148,3 +151,37 @@ def test_the_mail_and_the_text_say_who_invites_where(federated: Servers, number:
         assert f"alice{number}" in said
         assert "Rose garden" in said
         assert alice.name in said
+
+
+def test_a_synapse_that_delegates_email_does_not_start(federated: Servers, tmp_path: Path) -> None:
+    """So the guide has a section `email` for it."""
+    config = tmp_path / "homeserver.yaml"
+    text = (federated.first.directory / "homeserver.yaml").read_text()
+    config.write_text(text.replace("  msisdn: ", f"  email: {federated.identity.public}\n  msisdn: "))
+    command = [str(PYTHON), "-m", "synapse.app.homeserver", "-c", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "account_threepid_delegates.email" in done.stderr
+
+
+def test_a_synapse_calls_no_identity_server_at_a_private_address_until_it_may(
+    federated: Servers, number: int, tmp_path: Path
+) -> None:
+    """What the guide says under "Private addresses", and what operators find in the log without it."""
+    federated.second.stop()
+    config = federated.second.directory / "homeserver.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("ip_range_whitelist:\n  - 127.0.0.0/8\n  - ::1\n", ""))
+    assert config.read_text() != text
+    try:
+        federated.second.start()
+        carol = IdentityAccount(federated.second.register(f"carol{number}"), federated.identity.public)
+        room_id = carol.person.create_room()
+        told = {"medium": "email", "address": address_of("email", number), **carol.named}
+        assert carol.person.ask("POST", f"rooms/{room_id}/invite", told).status_code >= 400
+        assert "Error when looking up hashing details" in (federated.second.directory / "synapse.log").read_text()
+    finally:
+        federated.second.stop()
+        config.write_text(text)
+        federated.second.start()
+    carol.invite(room_id, "email", address_of("email", number))
