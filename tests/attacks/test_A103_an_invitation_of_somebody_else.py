@@ -17,7 +17,7 @@ from rig import wait_for
 
 ON_BIND = "/_matrix/federation/v1/3pid/onbind"
 _numbers = itertools.count(1)
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(180)
 
 
 class Stage:

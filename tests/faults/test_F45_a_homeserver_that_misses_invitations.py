@@ -15,7 +15,7 @@ from identity_of_synapse import Servers
 from rig import wait_for
 
 _numbers = itertools.count(1)
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(180)
 
 
 class Invited:
@@ -62,7 +62,7 @@ def test_a_homeserver_that_was_away_is_told_when_it_is_back(federated: Servers, 
     federated.second.stop()
     try:
         invited.bob.bind_directly(invited.session)
-        wait_for(lambda: [job["attempts"] for job in waiting(federated)] == [1], 20, what="the first attempt")
+        wait_for(lambda: [job["attempts"] for job in waiting(federated)] == [1], 40, what="the first attempt")
     finally:
         federated.second.start()
     assert not invited.is_invited()
@@ -91,7 +91,7 @@ def test_an_address_that_was_unbound_meanwhile_is_not_told(federated: Servers, i
     federated.second.stop()
     try:
         invited.bob.bind_directly(invited.session)
-        wait_for(lambda: [job["attempts"] for job in waiting(federated)] == [1], 20, what="the first attempt")
+        wait_for(lambda: [job["attempts"] for job in waiting(federated)] == [1], 40, what="the first attempt")
         threepid = {"medium": "email", "address": invited.address}
         invited.bob.do("3pid/unbind", {"mxid": invited.bob.person.user_id, "threepid": threepid, **invited.session})
     finally:
@@ -106,7 +106,7 @@ def test_a_rotated_key_ends_invitations_but_not_the_link_in_the_mail(federated: 
     federated.identity.stop()
     federated.identity.start()
     invited.bob.bind_directly(invited.session)
-    (job,) = wait_for(lambda: [job for job in waiting(federated) if job["attempts"]], 20, what="an attempt")
+    (job,) = wait_for(lambda: [job for job in waiting(federated) if job["attempts"]], 40, what="an attempt")
     assert job["last_error"] == "status 502"
     assert not invited.is_invited()
     operate(federated, "outbox", "drop", job["id"])

@@ -13,7 +13,7 @@ from real_synapse import PYTHON
 from rig import wait_for
 
 _numbers = itertools.count(1)
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
