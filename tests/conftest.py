@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 
+from identity_of_synapse import Servers, federation
 from postgres import PostgresServer
 from rig import RUNNING
 from scratch import in_memory
@@ -114,3 +115,10 @@ def empty_url(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> st
         return f"sqlite:{tmp_path / 'new.db'}"
     server: PostgresServer = request.getfixturevalue("postgres_server")
     return server.create_database(f"copy_{uuid4().hex}")
+
+
+@pytest.fixture(scope="session")
+def federated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Two real Synapses with accounts of their own, and threepid as their identity server."""
+    with federation(tmp_path_factory.mktemp("federated")) as made:
+        yield made

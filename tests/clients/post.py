@@ -8,13 +8,14 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import httpx
 
 from rig import Sink, sink
 
 PATIENCE = 10.0
+_CODE = r"\b(\d{6})\b"
 
 
 class Post:
@@ -32,7 +33,7 @@ class Post:
         """The six digits of the oldest message to `address` that nobody has read, mail or text."""
         if "@" in address:
             return _first(r"^ {4}(\d{6})\r?$", self._next(address))
-        return _first(r"\b(\d{6})\b", self._next(address))
+        return _first(_CODE, self._next(address))
 
     def link(self, address: str) -> str:
         """The link of the oldest mail to `address` that nobody has read."""
@@ -44,6 +45,26 @@ class Post:
         with httpx.Client() as browser:
             assert "<button" in browser.get(link).text
             assert browser.post(link, headers={"Origin": link.partition("/confirm/")[0]}).status_code == 200
+
+    def invitation(self, address: str) -> str:
+        """The newest invitation to `address`, mail or text."""
+        return self.found(address, r"(?s).*\binvites\s+you\s+to\b.*")
+
+    def parameters_of_link(self, address: str) -> dict[str, str]:
+        """What the link to a web client tells it in the newest invitation to `address`."""
+        return dict(parse_qsl(self.found(address, r"https://\S+/#/room/\S+").partition("?")[2]))
+
+    def found(self, address: str, pattern: str) -> str:
+        """What `pattern` matches in the newest message to `address` in which it does."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            with self._changed:
+                said = [mail.text for mail in self._relay.mails if address in mail.recipients]
+                said += [text for to, text in self._texts if _digits(to) == _digits(address)]
+            if found := [match[0] for text in said if (match := re.search(pattern, text))]:
+                return found[-1]
+            time.sleep(0.01)
+        raise AssertionError(f"no such message to {address} within {PATIENCE} s")
 
     def accept(self, to: str, text: str) -> None:
         """Take a text from the server."""
@@ -69,8 +90,12 @@ class Post:
                     yield id(mail), mail.text
         else:
             for text in self._texts:
-                if re.sub(r"\D", "", text[0]) == re.sub(r"\D", "", address):
+                if _digits(text[0]) == _digits(address) and re.search(_CODE, text[1]):
                     yield id(text), text[1]
+
+
+def _digits(number: str) -> str:
+    return re.sub(r"\D", "", number)
 
 
 def _first(pattern: str, text: str) -> str:

@@ -26,6 +26,10 @@ class Context(Struct, frozen=True):
         """Is this the name of our own homeserver? False if threepid is only an identity server."""
         return self.config.accounts is not None and server_name == self.config.server.name
 
+    def answers_for(self, server_name: str) -> bool:
+        """Do we issue the OpenID tokens and sign the requests of this homeserver? Beside a Synapse it does so itself."""
+        return self.config.homeserver is None and self.is_own_homeserver(server_name)
+
     @property
     def brand(self) -> str:
         """The server's name as people see it.

@@ -129,6 +129,14 @@ def delete_expired_tokens(tx: Tx, now: int, *, at_most: int) -> int:
     return tx.run(_sql.delete_expired_tokens, ANY, now=now, at_most=at_most)
 
 
+def delete_tokens_without_device(tx: Tx, user_id: str) -> None:
+    """Revoke a user's identity tokens whose device is unknown, because a homeserver beside us issued the OpenID token.
+
+    Any of them may be that of a device that signs out. Clients replace rejected ones by themselves.
+    """
+    tx.run(_sql.delete_tokens_without_device, ANY, user_id=user_id)
+
+
 def ephemeral_key_expiry(tx: Tx, public_key: str) -> int | None:
     """When a short-lived key expires, or None if it is not ours."""
     expires_at: int | None = tx.value(_sql.ephemeral_key_expiry, public_key=public_key)
