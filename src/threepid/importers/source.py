@@ -89,8 +89,10 @@ class SqliteSource(Source):
             raise _of_sqlite(path, error) from error
 
     def columns(self, table: str) -> frozenset[str]:
-        """The columns of a table; none if there is no such table."""
-        return frozenset(str(row[0]) for row in self.rows(f"SELECT name FROM pragma_table_info('{table}')"))  # noqa: S608
+        """The columns of a table; none if there is no such table, or if that is a view."""
+        # A view could be made to have rows without end.
+        query = f"SELECT t.name FROM sqlite_schema s, pragma_table_info(s.name) t WHERE s.type = 'table' AND s.name = '{table}'"  # noqa: S608
+        return frozenset(str(row[0]) for row in self.rows(query))
 
     def rows(self, query: str) -> Iterator[Row]:
         """The rows of a query. Raises SourceError."""
