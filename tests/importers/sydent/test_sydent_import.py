@@ -96,10 +96,8 @@ def test_of_two_spellings_the_later_proof_wins(world: World, sydent: SydentDatab
     found = bring(world, sydent)
     assert dry.details("BOUND_LATER") == found.details("BOUND_LATER") == ["@early:hs.example email two@example.com"]
     assert not found.result.is_complete
-    assert look_up(world, TOKEN, PEPPER, "Two@example.com", "two@example.com", "TWO@example.com") == {
-        "two@example.com": "@late:hs.example",
-        "TWO@example.com": "@late:hs.example",
-    }
+    spellings = ("Two@example.com", "two@example.com", "TWO@example.com")
+    assert look_up(world, TOKEN, PEPPER, *spellings) == dict.fromkeys(spellings, "@late:hs.example")
 
 
 def test_a_later_proof_that_was_given_here_wins(world: World, sydent: SydentDatabase) -> None:
