@@ -193,6 +193,10 @@ def _check_header(path: Path) -> bool:
 def _of_sqlite(path: Path, error: apsw.Error) -> SourceError:
     if isinstance(error, apsw.BusyError):
         return SourceError(f"{path} is locked by another program. Stop the other server, or try again.")
+    if isinstance(error, apsw.ReadOnlyError):
+        return SourceError(
+            f"{path} was not closed properly: the other server was killed while it wrote. Start it once, and stop it again."
+        )
     if isinstance(error, apsw.CorruptError | apsw.NotADBError | apsw.IOError):
         return SourceError(f"{path} is damaged: {error}. Restore it from a backup, or repair it first.")
     return SourceError(f"{path} cannot be read: {error}.")
