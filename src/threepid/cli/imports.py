@@ -10,6 +10,7 @@ import typer
 
 from threepid.cli.common import die, load
 from threepid.cli.importing import AsJson, DryRun, OwnConfig, Report, print_result, progress, report_file
+from threepid.cli.operators import refuse
 
 app = typer.Typer(help="Import the data of another server.", no_args_is_help=True)
 
@@ -89,10 +90,10 @@ def _settings(config_files: list[Path], database: str | None, server_name: str |
 
     if config_files:
         if server_name is not None or pepper_file is not None:
-            die("`--server-name` and `--pepper-file` are for imports without `--config`, which says both.")
+            refuse("`--server-name` and `--pepper-file` are for imports without `--config`, which says both.")
         return configuration.read(config_files, database=database)
     if database is None or server_name is None:
-        die("Name Synapse's homeserver.yaml with `--config`, or use `--database` together with `--server-name`.")
+        _missing("Synapse's homeserver.yaml")
     pepper = ""
     if pepper_file is not None:
         try:
@@ -208,7 +209,7 @@ def ma1sd(
 
 
 def _missing(what: str) -> NoReturn:
-    die(f"Name {what} with `--config`, or use `--database` together with `--server-name`.")
+    refuse(f"Name {what} with `--config`, or use `--database` together with `--server-name`.")
 
 
 def _import_identity(
