@@ -8,7 +8,7 @@ from typing import Any, Final
 from unpaddedbase64 import decode_base64, encode_base64
 
 from threepid.config import TermsDocument
-from threepid.domain.addresses import Address, InvalidAddress, parse_address
+from threepid.domain.addresses import InvalidAddress, canonical_form
 from threepid.importers.identity.records import Acceptance, Binding, Invitation, InvitationKey, Token, Unbinding
 from threepid.importers.records import Finding, Kind
 from threepid.importers.values import SHORTEST_TOKEN, TOKEN, shown, time_of
@@ -44,8 +44,8 @@ class Checks:
 
     def binding(self, medium: Any, address: Any, mxid: Any, times: Sequence[Any]) -> Binding | None:
         """An association; `times` are those of binding, beginning and end."""
-        parsed = self._address(medium, address, mxid)
-        if parsed is None or not self._is_user(mxid):
+        canonical = self._canonical(medium, address, mxid)
+        if canonical is None or not self._is_user(mxid):
             return None
         bound_at, not_before, not_after = map(time_of, times)
         if bound_at is None or not_before is None or not_after is None:
@@ -54,16 +54,16 @@ class Checks:
         if not_after <= self._now:
             self.note(Kind.EXPIRED_ASSOCIATION, mxid, f"{medium} {shown(address)}")
             return None
-        spelling = "" if address == parsed.canonical else address
-        return Binding(medium, parsed.canonical, mxid, bound_at, not_before, not_after, spelling)
+        spelling = "" if address == canonical else address
+        return Binding(medium, canonical, mxid, bound_at, not_before, not_after, spelling)
 
     def unbinding(self, medium: Any, address: Any, time: Any) -> Unbinding | None:
         """An address that was unbound."""
-        parsed = self._address(medium, address, "")
+        canonical = self._canonical(medium, address, "")
         unbound_at = time_of(time)
-        if parsed is None or unbound_at is None:
+        if canonical is None or unbound_at is None:
             return None
-        return Unbinding(medium, parsed.canonical, unbound_at)
+        return Unbinding(medium, canonical, unbound_at)
 
     def token(self, user_id: Any, token: Any, created_at: int) -> Token | None:
         """An access token."""
@@ -89,8 +89,8 @@ class Checks:
         created_at: int | None,
     ) -> Invitation | None:
         """An invitation that waits."""
-        parsed = self._address(medium, address, sender)
-        if parsed is None:
+        canonical = self._canonical(medium, address, sender)
+        if canonical is None:
             return None
         if (
             not isinstance(room_id, str)
@@ -103,7 +103,7 @@ class Checks:
             self.note(Kind.INVALID_INVITE, sender, f"{medium} {shown(address)}")
             return None
         made = self._now if created_at is None else created_at
-        return Invitation(token, medium, parsed.canonical, room_id, sender, public_key, made)
+        return Invitation(token, medium, canonical, room_id, sender, public_key, made)
 
     def key(self, public_key: Any, created_at: int | None) -> InvitationKey | None:
         """A public key of an invitation, in base64 of any kind."""
@@ -123,10 +123,10 @@ class Checks:
             return None
         return Acceptance(user_id, *document, self._now if accepted_at is None else accepted_at)
 
-    def _address(self, medium: Any, address: Any, user_id: Any) -> Address | None:
+    def _canonical(self, medium: Any, address: Any, user_id: Any) -> str | None:
         if isinstance(medium, str) and isinstance(address, str):
             try:
-                return parse_address(medium, address)
+                return canonical_form(medium, address)
             except InvalidAddress:
                 pass
         self.note(Kind.INVALID_CONTACT, user_id or "", f"{shown(medium)} {shown(address)}")
