@@ -1,6 +1,7 @@
 """`threepid import ma1sd`, as an operator types it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,12 @@ def test_the_database_of_the_configuration(tmp_path: Path) -> None:
         file.write_text(f"matrix: {{domain: example.org}}\nstorage: {storage}\n")
         with pytest.raises(SourceError, match="names no database"):
             configuration.read(file)
+
+
+def test_the_commands_of_the_guide(directory: Path) -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "guides" / "moving-from-ma1sd.md").read_text()
+    commands = re.findall(r"^ *threepid (import ma1sd .*)$", guide, re.MULTILINE)
+    assert ["--dry-run" in command for command in commands] == [True, False]
+    for command in commands:
+        done = threepid(*command.replace("/etc/ma1sd/", "").split(), cwd=directory)
+        assert (done.returncode, done.stderr) == (3, ""), command  # because of the directory

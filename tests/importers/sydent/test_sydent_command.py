@@ -1,6 +1,8 @@
 """`threepid import sydent`, as an operator types it."""
 
 import json
+import re
+import shutil
 import sqlite3
 import stat
 from pathlib import Path
@@ -143,3 +145,13 @@ def test_a_key_of_the_same_id_that_has_signed_is_kept(directory: Path) -> None:
     assert done.stderr.startswith("Another key ed25519:0 exists already.")
     with sqlite3.connect(directory / "data" / "threepid.db") as database:
         assert database.execute("SELECT COUNT(*) FROM associations").fetchone() == (1,)
+
+
+def test_the_commands_of_the_guide(directory: Path) -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "guides" / "moving-from-sydent.md").read_text()
+    shutil.copy(directory / "sydent.db", directory / "copy.db")
+    commands = re.findall(r"^ *threepid (import sydent .*)$", guide, re.MULTILINE)
+    assert ["--dry-run" in command for command in commands] == [True, False]
+    for command in commands:
+        done = threepid(*command.replace("/etc/sydent/", "").split(), cwd=directory)
+        assert (done.returncode, done.stderr) == (0, ""), command

@@ -1,5 +1,6 @@
 """One import from an identity server: reads, checks and writes, and compares the counts at the end."""
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -78,14 +79,7 @@ class Import:
             await self._peppers.adopt(self._origin.pepper)
         passed = self.total - sum(self._origin.count(position).values())
         progress(passed)
-        for batch in self._origin.batches(position):
-            outcome = await self._writer.write(batch)
-            self._carried += outcome.carried
-            self._inserted += outcome.inserted
-            self._replaced += outcome.replaced
-            self._unchanged += outcome.unchanged
-            self._note([*batch.findings, *outcome.findings], report)
-            progress(batch.rows)
+        await self._write(self._origin.batches(position), report, progress)
         await self._writer.finish()
         if self._origin.unreadable:
             text = f"{self._origin.unreadable} rows with text that is not UTF-8"
@@ -100,6 +94,26 @@ class Import:
             findings={kind.name: self._findings[kind] for kind in Kind if self._findings[kind]},
             mismatches=[*self._not_read(position), *await self._not_stored()],
         )
+
+    async def _write(
+        self, batches: Iterator[Batch], report: Callable[[Finding], None], progress: Callable[[int], None]
+    ) -> None:
+        """Write all batches. SQLite's thread writes one, mostly without the GIL, while the next one is read and checked."""
+        batch = next(batches, None)
+        while batch is not None:
+            writing = asyncio.create_task(self._writer.write(batch))
+            await asyncio.sleep(0)  # it begins
+            try:
+                following = next(batches, None)
+            finally:
+                outcome = await writing
+            self._carried += outcome.carried
+            self._inserted += outcome.inserted
+            self._replaced += outcome.replaced
+            self._unchanged += outcome.unchanged
+            self._note([*batch.findings, *outcome.findings], report)
+            progress(batch.rows)
+            batch = following
 
     async def _bring_keys(self) -> None:
         if not self._origin.signing_keys:

@@ -1,7 +1,7 @@
 -- name: is_used()$
--- Is there anything that this server has signed for somebody, or may have signed?
-SELECT 1 WHERE EXISTS (SELECT 1 FROM associations) OR EXISTS (SELECT 1 FROM invites) OR EXISTS (SELECT 1 FROM accounts)
-    OR EXISTS (SELECT 1 FROM identity_tokens);
+-- Is there anything that this server has signed for somebody, or may have signed? An import of accounts signs nothing.
+SELECT 1 WHERE EXISTS (SELECT 1 FROM associations) OR EXISTS (SELECT 1 FROM invites) OR EXISTS (SELECT 1 FROM identity_tokens)
+    OR EXISTS (SELECT 1 FROM accounts WHERE user_id NOT IN (SELECT user_id FROM imported_accounts));
 
 -- name: bound(addresses)
 -- The associations of a JSON array of medium and canonical address.
