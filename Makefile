@@ -2,6 +2,7 @@
 # make test    set up and run the tests on SQLite
 # make check   everything that a change must pass: format, lint, types, imports, tests on SQLite and PostgreSQL
 # make synapse install the Synapse that some tests start; without it they are skipped
+# make sydent  install the Sydent that some tests replace; without it they are skipped
 # make bench   measure; prints ratios to a floor in the same run
 # make site    build the documentation site into build/site
 # make dist    build the wheel and the source distribution into dist/
@@ -14,12 +15,13 @@ BIN := $(VENV)/bin
 NODE_FOLDERS := tests/clients/matrix_js_sdk tests/clients/matrix_js_sdk_oauth tests/browser/axe_core
 SYNAPSE := build/synapse-venv
 SITE := build/site-venv
+SYDENT := build/sydent-venv
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Tests start hundreds of processes: each module is compiled once, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test check synapse format lint types imports bench docs site dist release lock clean
+.PHONY: run test check synapse sydent format lint types imports bench docs site dist release lock clean
 
 run: $(VENV)/.run
 	$(BIN)/threepid serve
@@ -28,12 +30,14 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest -m alone
 
-check: $(VENV)/.dev $(SYNAPSE)/.installed lint types imports site
+check: $(VENV)/.dev $(SYNAPSE)/.installed $(SYDENT)/.installed lint types imports site
 	scripts/system-packages postgresql sqlite3 strace curl systemd nginx caddy chromium fonts-droid-fallback nodejs npm
 	$(BIN)/python -m pytest --postgres -n auto --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest --postgres -m alone
 
 synapse: $(SYNAPSE)/.installed
+
+sydent: $(SYDENT)/.installed
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format src tests bench
@@ -78,6 +82,8 @@ lock:
 	    requirements/synapse.in -o requirements/synapse.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 	    requirements/site.in -o requirements/site.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	    requirements/sydent.in -o requirements/sydent.txt
 	for folder in $(NODE_FOLDERS); do (cd $$folder && npm update --package-lock-only --ignore-scripts --no-audit --no-fund) || exit 1; done
 
 clean:
@@ -103,4 +109,9 @@ $(SYNAPSE)/.installed: requirements/synapse.txt
 $(SITE)/.installed: requirements/site.txt
 	test -x $(SITE)/bin/python || $(PYTHON) -m venv $(SITE)
 	$(SITE)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/site.txt
+	touch $@
+
+$(SYDENT)/.installed: requirements/sydent.txt
+	test -x $(SYDENT)/bin/python || $(PYTHON) -m venv $(SYDENT)
+	$(SYDENT)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/sydent.txt
 	touch $@

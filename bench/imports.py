@@ -1,4 +1,4 @@
-"""An import from a Synapse, against a bare loop that reads the same rows and inserts them into the same tables.
+"""Imports from a Synapse and a Sydent, each against a bare loop that reads the same rows and inserts them into the same tables.
 
 The floor writes the same rows in transactions of as many users, as durably. It checks nothing, and records nothing of the import.
 """
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,9 +22,11 @@ from threepid.storage.engine.migrate import migrate
 from tools import HERE, Figures, Setup
 
 sys.path.append(str(HERE.parent / "tests"))
+from sydent_database import NAME, SydentDatabase
 from synapse_database import SynapseDatabase
 
 _BATCH: Final = 500
+_BINDINGS: Final = 1000
 _READ: Final = {
     "accounts": "SELECT name, password_hash, creation_ts FROM users",
     "threepids": "SELECT medium, address, address, user_id, validated_at, added_at FROM user_threepids",
@@ -55,12 +58,79 @@ def measure(setup: Setup) -> Figures:
             encoding="utf-8",
         )
         first, second = bring(synapse, config), bring(synapse, config)
+        of_sydent = sydent(setup, directory)
     return {
+        **of_sydent,
         "floor of an import: read and insert (users/s)": (users / bare, ""),
         "first import (users/s)": (users / first, ""),
         "first import / floor": (bare / first, ">= 0.30"),
         "second import, nothing changed (users/s)": (users / second, ""),
     }
+
+
+def sydent(setup: Setup, directory: Path) -> Figures:
+    """Associations per second of an import from a Sydent."""
+    associations = 2 * setup.accounts
+    path = directory / "sydent.db"
+    fill_sydent(path, associations)
+    bare = floor_of_sydent(path, target(setup, directory, "sydent_floor"))
+    url = target(setup, directory, "of_sydent")
+    config = directory / "identity.toml"
+    config.write_text(
+        f'[server]\nname = "bench.example"\npublic_base_url = "http://localhost:1"\ndata_dir = "{directory}/identity"\n'
+        f'[database]\nurl = "{url}"\n[identity]\nname = "{NAME}"\n',
+        encoding="utf-8",
+    )
+    took = run_import(config, "sydent", "--database", f"sqlite:{path}", "--server-name", NAME)
+    return {
+        "floor of an import from Sydent: read, hash and insert (associations/s)": (associations / bare, ""),
+        "import from Sydent (associations/s)": (associations / took, ""),
+        "import from Sydent / floor": (bare / took, ">= 0.30"),
+    }
+
+
+def fill_sydent(path: Path, associations: int) -> None:
+    """Associations, of which every fifth is one of a phone number."""
+    made = SydentDatabase(path)
+    made.do("BEGIN")
+    for number in range(associations):
+        if number % 5 == 0:
+            made.bind(f"@user{number:07}:hs.example", f"49151{20_000_000 + number}", "msisdn")
+        else:
+            made.bind(f"@user{number:07}:hs.example", f"user{number}@mails.example.com")
+    made.do("COMMIT")
+    made.close()
+
+
+def floor_of_sydent(path: Path, url: str) -> float:
+    """Seconds of a bare loop that reads, hashes and inserts associations and hashes, in transactions of as many rows."""
+    source = sqlite3.connect(path)
+    rows = source.execute("SELECT medium, address, mxid, ts, notBefore, notAfter FROM local_threepid_associations")
+    first = (
+        "INSERT INTO associations (medium, canonical, mxid, bound_at, not_before, not_after) VALUES (?, ?, ?, ?, ?, ?)"
+    )
+    second = "INSERT INTO association_hashes (key, pepper, hash, mxid, not_after) VALUES (?, 1, ?, ?, ?)"
+    start = time.monotonic()
+    if url.startswith("sqlite:"):
+        into = apsw.Connection(url.removeprefix("sqlite:"))
+        into.execute("PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA foreign_keys = 1")
+        while batch := rows.fetchmany(_BINDINGS):
+            with into:
+                into.executemany(first, batch)
+                into.executemany(second, [_hashed(row) for row in batch])
+        into.close()
+    else:
+        with psycopg.connect(url) as connection, connection.cursor() as cursor:
+            while batch := rows.fetchmany(_BINDINGS):
+                cursor.executemany(first.replace("?", "%s"), batch)
+                cursor.executemany(second.replace("?", "%s"), [_hashed(row) for row in batch])
+                connection.commit()
+    return time.monotonic() - start
+
+
+def _hashed(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    digest = hashlib.sha256(f"{row[1]} {row[0]} pepper".encode()).digest()
+    return int.from_bytes(digest[:8]) >> 4, urlsafe_b64encode(digest).decode()[:-1], row[2], row[5]
 
 
 def fill(path: Path, users: int) -> None:
@@ -122,13 +192,18 @@ def floor(synapse: Path, url: str) -> float:
 
 
 def bring(synapse: Path, config: Path) -> float:
+    """Seconds of an import from a Synapse."""
+    return run_import(config, "synapse", "--database", f"sqlite:{synapse}", "--server-name", "bench.example")
+
+
+def run_import(config: Path, system: str, *more: str) -> float:
     """Seconds of an import, without the start of the command."""
     command = [sys.executable, "-m", "threepid"]
-    more = ["--database", f"sqlite:{synapse}", "--server-name", "bench.example", "-c", str(config), "--json"]
+    arguments = [*more, "-c", str(config), "--json"]
     start = time.monotonic()
     subprocess.run([*command, "migrate", "-c", str(config)], capture_output=True, check=True)
     begun = time.monotonic()
-    done = subprocess.run([*command, "import", "synapse", *more], capture_output=True, check=True)
+    done = subprocess.run([*command, "import", system, *arguments], capture_output=True, check=True)
     result = json.loads(done.stdout)
     assert result["complete"], result
     return time.monotonic() - begun - (begun - start)

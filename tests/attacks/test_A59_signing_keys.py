@@ -15,7 +15,8 @@ from unpaddedbase64 import decode_base64
 
 from attacks.test_A39_plaintext_where_it_should_not_be import everything
 from rig import ServerProcess
-from threepid.domain.secrets.keys import KeyFileError, ensure_keyring, import_keys, load_keyring, rotate_keyring
+from threepid.domain.secrets.files import KeyFileError
+from threepid.domain.secrets.keys import ensure_keyring, import_keys, load_keyring, rotate_keyring
 from world import HandClock, SeededEntropy, World
 
 V2 = "/_matrix/identity/v2"

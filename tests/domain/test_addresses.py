@@ -12,6 +12,7 @@ from threepid.domain.addresses import (
     Email,
     InvalidAddress,
     Phone,
+    canonical_form,
     domain_matches,
     mask,
     parse_address,
@@ -279,3 +280,18 @@ def test_the_numbers_of_the_specifications_examples_are_numbers() -> None:
         assert (phone.canonical, phone.region, phone.texted) == ("447700900001", "GB", True)
     with pytest.raises(InvalidAddress):
         parse_phone("+4477009000011")
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(["447700900123", "4915112345678", "390612345678", "5491123456789", "12025550123", "0044770090012"]),
+       st.text(alphabet="0123456789", max_size=6))  # fmt: skip
+def test_the_canonical_form_alone_is_that_of_the_whole_address(number: str, more: str) -> None:
+    for text in (number, number + more, more, f"+{number}", "Alice@Example.com", more + "@example.com"):
+        for medium in ("msisdn", "email", "other"):
+            try:
+                expected = parse_address(medium, text).canonical
+            except InvalidAddress:
+                with pytest.raises(InvalidAddress):
+                    canonical_form(medium, text)
+            else:
+                assert canonical_form(medium, text) == expected

@@ -11,8 +11,8 @@ import pytest
 
 from rig import ServerProcess, free_port, register
 from threepid.clock import Clock, Entropy
+from threepid.domain.secrets.files import KeyFileError
 from threepid.domain.secrets.fingerprint import accept, differs, recognise
-from threepid.domain.secrets.keys import KeyFileError
 from threepid.domain.secrets.vault import Vault
 from threepid.storage import fingerprints
 from threepid.storage.engine.connect import open_database

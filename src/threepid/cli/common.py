@@ -49,7 +49,7 @@ def refuse_problems(settings: Config) -> None:
 
 def with_key_errors(work: Callable[[], T]) -> T:
     """The result of `work`. Ends the program with an error message about the key files or the database."""
-    from threepid.domain.secrets.keys import KeyFileError  # noqa: PLC0415 - see serving.py
+    from threepid.domain.secrets.files import KeyFileError  # noqa: PLC0415 - see serving.py
     from threepid.storage.engine.database import StorageError  # noqa: PLC0415 - see serving.py
 
     try:
@@ -61,7 +61,7 @@ def with_key_errors(work: Callable[[], T]) -> T:
 def sentence(error: Exception) -> str | None:
     """The message to an operator about an error that they can fix; None for an error in the program."""
     from threepid.delivery.render import TemplateError  # noqa: PLC0415 - see serving.py
-    from threepid.domain.secrets.keys import KeyFileError  # noqa: PLC0415 - see serving.py
+    from threepid.domain.secrets.files import KeyFileError  # noqa: PLC0415 - see serving.py
     from threepid.spec.errors import MatrixError  # noqa: PLC0415 - see serving.py
     from threepid.storage.engine.database import StorageError  # noqa: PLC0415 - see serving.py
 

@@ -1,38 +1,24 @@
 """`threepid import …`."""
 
 import gc
-import json
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, NoReturn
 
+import msgspec
 import typer
 
-from threepid.cli.common import die, load, out
+from threepid.cli.common import die, load
+from threepid.cli.importing import AsJson, DryRun, OwnConfig, Report, print_result, report_file
+from threepid.cli.operators import refuse
 from threepid.cli.progress import progress_bar
 
-app = typer.Typer(help="Import the accounts of another server.", no_args_is_help=True)
-
-_INCOMPLETE: Final = 3
-"""Exit status of an import that is done, but did not carry everything."""
-
-OwnConfig = Annotated[
-    Path | None,
-    typer.Option(
-        "--threepid-config",
-        "-c",
-        envvar="THREEPID_CONFIG",
-        help="The configuration file of threepid (TOML), as `--config` of other commands.",
-    ),
-]
+app = typer.Typer(help="Import the data of another server.", no_args_is_help=True)
 
 
 @app.callback()
 def group() -> None:
-    """Import the accounts of another server."""
+    """Import the data of another server."""
 
 
 @app.command("synapse")
@@ -56,12 +42,9 @@ def synapse(
     ] = None,
     threepid_config: OwnConfig = None,
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check everything, and import nothing.")] = False,
-    report: Annotated[
-        Path | None,
-        typer.Option(help="Write everything that is not carried into this new file, as a JSON object a line."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    dry_run: DryRun = False,
+    report: Report = None,
+    as_json: AsJson = False,
 ) -> None:
     """Import users with their passwords, contacts, devices and sessions from Synapse, which keeps running meanwhile.
 
@@ -70,8 +53,9 @@ def synapse(
     something to look at, 1 after an error.
     """
     from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+    from threepid.importers.result import Result  # noqa: PLC0415 - see serving.py
     from threepid.importers.source import SourceError, open_source  # noqa: PLC0415 - see serving.py
-    from threepid.importers.synapse.run import Import, Result  # noqa: PLC0415 - see serving.py
+    from threepid.importers.synapse.run import Import  # noqa: PLC0415 - see serving.py
 
     own = load(threepid_config)
     if own.homeserver is not None:
@@ -82,7 +66,7 @@ def synapse(
 
     async def work(server: Server) -> Result:
         accounts = homeserver_of(server).settings
-        with open_source(settings.database, settings.arguments) as source, _report_file(report) as note:
+        with open_source(settings.database, settings.arguments) as source, report_file(report) as note:
             begun = Import(server.context, accounts, settings, source, dry_run=dry_run)
             # Millions of small objects are made and none is in a circle: looking for circles would take a tenth of the time.
             gc.disable()
@@ -99,9 +83,7 @@ def synapse(
         result = with_server(own, work, writes_accounts=True)
     except SourceError as error:
         die(str(error))
-    _print(result, report, as_json=as_json)
-    if not result.is_complete:
-        raise typer.Exit(_INCOMPLETE)
+    print_result(result, report, noun="accounts", as_json=as_json)
 
 
 def _settings(config_files: list[Path], database: str | None, server_name: str | None, pepper_file: Path | None) -> Any:
@@ -109,10 +91,10 @@ def _settings(config_files: list[Path], database: str | None, server_name: str |
 
     if config_files:
         if server_name is not None or pepper_file is not None:
-            die("`--server-name` and `--pepper-file` are for imports without `--config`, which says both.")
+            refuse("`--server-name` and `--pepper-file` are for imports without `--config`, which says both.")
         return configuration.read(config_files, database=database)
     if database is None or server_name is None:
-        die("Name Synapse's homeserver.yaml with `--config`, or use `--database` together with `--server-name`.")
+        _missing("Synapse's homeserver.yaml")
     pepper = ""
     if pepper_file is not None:
         try:
@@ -122,47 +104,154 @@ def _settings(config_files: list[Path], database: str | None, server_name: str |
     return configuration.Settings(server_name=server_name, database=database, pepper=pepper)
 
 
-@contextmanager
-def _report_file(path: Path | None) -> Iterator[Callable[[Any], None]]:
-    """A function that writes a finding into a new file, which only its owner can read: it has contacts of people."""
-    if path is None:
-        yield lambda _: None
-        return
+@app.command("sydent")
+def sydent(
+    config_file: Annotated[Path | None, typer.Option("--config", help="Sydent's sydent.conf.")] = None,
+    database: Annotated[
+        str | None, typer.Option(help="URL of Sydent's database, in place of the configured one: `sqlite:PATH`.")
+    ] = None,
+    server_name: Annotated[
+        str | None,
+        typer.Option(help="Sydent's `server.name`, if there is no `--config`; then no signing key is imported."),
+    ] = None,
+    threepid_config: OwnConfig = None,
+    *,
+    dry_run: DryRun = False,
+    report: Report = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import associations, pepper, tokens, invitations, accepted terms and the signing key from a Sydent that was stopped.
+
+    A run that was killed is continued by the same command. Nothing is written to Sydent's database. Exit status: 0 if everything
+    was carried that can be, 3 if the report has something to look at, 1 after an error.
+    """
+    from threepid.importers.source import SourceError  # noqa: PLC0415 - see serving.py
+    from threepid.importers.sydent import configuration  # noqa: PLC0415 - see serving.py
+    from threepid.importers.sydent.origin import Sydent  # noqa: PLC0415 - see serving.py
+
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        die(f"{path} exists already.")
-    except OSError as error:
-        die(f"{path} cannot be written: {error.strerror}.")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        settings = (
+            configuration.read(config_file, database=database)
+            if config_file is not None
+            else configuration.Settings(
+                server_name=server_name or _missing("Sydent's sydent.conf"),
+                database=database or _missing("Sydent's sydent.conf"),
+            )
+        )
+        if config_file is not None and server_name is not None:
+            settings = msgspec.structs.replace(settings, server_name=server_name)
+    except SourceError as error:
+        die(str(error))
+    _import_identity(
+        threepid_config,
+        settings,
+        lambda source, checked: Sydent(source, settings, **checked),
+        dry_run=dry_run,
+        report=report,
+        as_json=as_json,
+    )
 
-        def note(finding: Any) -> None:
-            line = {"kind": finding.kind.name.lower(), "user_id": finding.user_id, "detail": finding.detail}
-            file.write(json.dumps(line) + "\n")
 
-        yield note
+@app.command("ma1sd")
+def ma1sd(
+    config_file: Annotated[Path | None, typer.Option("--config", help="ma1sd's ma1sd.yaml.")] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            help="URL of ma1sd's database, in place of the configured one: `sqlite:PATH` or `postgresql://USER@HOST/NAME`."
+        ),
+    ] = None,
+    keys: Annotated[Path | None, typer.Option(help="ma1sd's folder of keys, in place of the configured one.")] = None,
+    server_name: Annotated[
+        str | None, typer.Option(help="ma1sd's `server.name`, in place of the configured one.")
+    ] = None,
+    threepid_config: OwnConfig = None,
+    *,
+    with_directory: Annotated[
+        bool,
+        typer.Option("--with-directory", help="Also bind the addresses that ma1sd had copied from its directories."),
+    ] = False,
+    dry_run: DryRun = False,
+    report: Report = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import tokens, invitations with their keys, accepted terms and the signing keys from a ma1sd or mxisd that was stopped.
+
+    A run that was killed is continued by the same command. Nothing is written to its database. Exit status: 0 if everything was
+    carried that can be, 3 if the report has something to look at, 1 after an error.
+    """
+    from threepid.importers.ma1sd import configuration  # noqa: PLC0415 - see serving.py
+    from threepid.importers.ma1sd.origin import Ma1sd  # noqa: PLC0415 - see serving.py
+    from threepid.importers.source import SourceError  # noqa: PLC0415 - see serving.py
+
+    try:
+        settings = (
+            configuration.read(config_file, database=database)
+            if config_file is not None
+            else configuration.Settings(
+                server_name=server_name or _missing("ma1sd's ma1sd.yaml"),
+                database=database or _missing("ma1sd's ma1sd.yaml"),
+            )
+        )
+    except SourceError as error:
+        die(str(error))
+    changes = {"server_name": server_name, "keys": keys}
+    settings = msgspec.structs.replace(
+        settings, **{name: value for name, value in changes.items() if value is not None}
+    )
+    _import_identity(
+        threepid_config,
+        settings,
+        lambda source, checked: Ma1sd(source, settings, with_directory=with_directory, **checked),
+        dry_run=dry_run,
+        report=report,
+        as_json=as_json,
+    )
 
 
-def _print(result: Any, report: Path | None, *, as_json: bool) -> None:
-    from threepid.importers.records import Kind  # noqa: PLC0415 - see serving.py
+def _missing(what: str) -> NoReturn:
+    refuse(f"Name {what} with `--config`, or use `--database` together with `--server-name`.")
 
-    if as_json:
-        shown = {name: getattr(result, name) for name in result.__struct_fields__}
-        shown["findings"] = {name.lower(): count for name, count in result.findings.items()}
-        sys.stdout.write(json.dumps({**shown, "complete": result.is_complete}, indent=2) + "\n")
-        return
-    if result.dry_run:
-        out.print("Dry run: nothing was imported.")
-    for part, count in result.carried.items():
-        out.print(f"{count:>9}  {part.replace('_', ' ')}, of which {result.inserted[part]} are new", markup=False)
-    out.print(f"{result.replaced:>9}  accounts changed since the last import", markup=False)
-    for lost, title in ((True, "Look at these:"), (False, "Not carried, as it must be:")):
-        found = [(Kind[name], count) for name, count in result.findings.items() if Kind[name].lost is lost]
-        if found:
-            out.print(f"\n{title}")
-        for kind, count in found:
-            out.print(f"{count:>9}  {kind.text}", markup=False)
-    for mismatch in result.mismatches:
-        out.print(f"The counts differ: {mismatch}", markup=False)
-    if result.findings and report is None:
-        out.print("\nWith `--report FILE`, each of these is written into a file.")
+
+def _import_identity(
+    threepid_config: Path | None,
+    settings: Any,
+    origin_of: Callable[[Any, dict[str, Any]], Any],
+    *,
+    dry_run: bool,
+    report: Path | None,
+    as_json: bool,
+) -> None:
+    """Import from an identity server, print the result and end the program with its exit status."""
+    from threepid.cli.server import Server, identity_of, with_server  # noqa: PLC0415 - see serving.py
+    from threepid.importers.identity.run import Import  # noqa: PLC0415 - see serving.py
+    from threepid.importers.result import Result  # noqa: PLC0415 - see serving.py
+    from threepid.importers.source import SourceError, open_source  # noqa: PLC0415 - see serving.py
+
+    own = load(threepid_config)
+
+    async def work(server: Server) -> Result:
+        identity = identity_of(server)
+        if not identity.associations.is_named(settings.server_name):
+            die(
+                f"The other identity server's name is {settings.server_name}, and the one of threepid is "
+                f'{identity.associations.name}. Set [identity] name = "{settings.server_name}" first.'
+            )
+        context = server.context
+        checked = {
+            "now": context.clock.now(),
+            "hash_token": context.vault.hash_token,
+            "documents": identity.settings.terms,
+        }
+        arguments = getattr(settings, "arguments", None)
+        with open_source(settings.database, arguments) as source, report_file(report) as note:
+            begun = Import(context, identity.settings, origin_of(source, checked), dry_run=dry_run)
+            gc.disable()  # as above
+            with progress_bar("rows", begun.total) as advance:
+                return await begun.run(note, advance)
+
+    try:
+        result = with_server(own, work)
+    except SourceError as error:
+        die(str(error))
+    print_result(result, report, noun="associations", as_json=as_json)

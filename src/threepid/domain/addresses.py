@@ -7,6 +7,7 @@ https://spec.matrix.org/latest/appendices/#3pid-types
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import ClassVar, Final, Literal
 
 import idna
@@ -127,6 +128,19 @@ def parse_address(medium: str, text: str, country: str | None = None) -> Address
     if medium == Phone.medium:
         return parse_phone(text, country)
     raise InvalidAddress("not a medium")
+
+
+def canonical_form(medium: str, text: str) -> str:
+    """The canonical form of the address in `text`: half the work of `parse_address` for a number as Matrix writes it.
+
+    Raises InvalidAddress.
+    """
+    if medium == Phone.medium and text.isascii() and text.isdecimal() and len(text) <= _MAX_PHONE:
+        number = _read("+" + text.removeprefix(_INTERNATIONAL_PREFIX), None)
+        if number is None:
+            raise InvalidAddress("not a phone number")
+        return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
+    return parse_address(medium, text).canonical
 
 
 def trim(text: str) -> str:
@@ -254,7 +268,9 @@ def parse_email(text: str) -> Email:
     return Email(address, f"{local.casefold()}@{ascii_domain}", ascii_domain)
 
 
+@lru_cache(4096)
 def _ascii_domain(domain: str) -> str:
+    """The domain in A-labels, in lower case. Most addresses are of a few domains."""
     try:
         encoded = domain.lower() if domain.isascii() else _a_labels(domain)
     except (idna.IDNAError, UnicodeError):

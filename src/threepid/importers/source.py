@@ -89,8 +89,10 @@ class SqliteSource(Source):
             raise _of_sqlite(path, error) from error
 
     def columns(self, table: str) -> frozenset[str]:
-        """The columns of a table; none if there is no such table."""
-        return frozenset(str(row[0]) for row in self.rows(f"SELECT name FROM pragma_table_info('{table}')"))  # noqa: S608
+        """The columns of a table; none if there is no such table, or if that is a view."""
+        # A view could be made to have rows without end.
+        query = f"SELECT t.name FROM sqlite_schema s, pragma_table_info(s.name) t WHERE s.type = 'table' AND s.name = '{table}'"  # noqa: S608
+        return frozenset(str(row[0]) for row in self.rows(query))
 
     def rows(self, query: str) -> Iterator[Row]:
         """The rows of a query. Raises SourceError."""
@@ -191,6 +193,10 @@ def _check_header(path: Path) -> bool:
 def _of_sqlite(path: Path, error: apsw.Error) -> SourceError:
     if isinstance(error, apsw.BusyError):
         return SourceError(f"{path} is locked by another program. Stop the other server, or try again.")
+    if isinstance(error, apsw.ReadOnlyError):
+        return SourceError(
+            f"{path} was not closed properly: the other server was killed while it wrote. Start it once, and stop it again."
+        )
     if isinstance(error, apsw.CorruptError | apsw.NotADBError | apsw.IOError):
         return SourceError(f"{path} is damaged: {error}. Restore it from a backup, or repair it first.")
     return SourceError(f"{path} cannot be read: {error}.")

@@ -26,18 +26,15 @@ from threepid.config import Accounts
 from threepid.domain.context import Context
 from threepid.domain.limits import known_network
 from threepid.importers.records import AccessToken, Account, Device, Finding, Kind, numbers_of, ours, state_of, theirs
+from threepid.importers.steps import Steps
 from threepid.storage import imports
-from threepid.storage.engine.database import StorageError, Tx
+from threepid.storage.engine.database import Tx
 from threepid.storage.threepids import Threepid
 
 BATCH: Final = 1000
 """Number of accounts in one transaction."""
 _UNSETTLED: Final = b""
 """What is recorded of an account with a conflict, so that the next run looks at it again."""
-
-
-class Superseded(StorageError):
-    """Another import from the same server was started, and took over."""
 
 
 class Outcome(Struct, frozen=True):
@@ -48,14 +45,6 @@ class Outcome(Struct, frozen=True):
     replaced: int
     unchanged: int
     findings: list[Finding]
-
-
-class _UndoError(Exception):
-    """Undoes a batch of a dry run."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__()
-        self.outcome = outcome
 
 
 class Writer:
@@ -73,8 +62,8 @@ class Writer:
         self._source = source
         self._refresh_life = settings.refresh_token_days * DAY
         self._access_life = settings.access_token_minutes * MINUTE
+        self._steps = Steps(context, source, dry_run=dry_run)
         self._dry_run = dry_run
-        self._run_id = context.entropy.id(context.clock.now())
         self._done = 0
         self._claimed: dict[tuple[str, str], str] = {}
         """The owners of addresses that a dry run would have given away."""
@@ -82,16 +71,11 @@ class Writer:
 
     async def earlier(self) -> imports.Run | None:
         """The latest run of this source, if there was one."""
-        return await self._context.database.read(lambda tx: imports.get(tx, self._source))
+        return await self._steps.earlier()
 
     async def begin(self, *, settings: str, total: int) -> None:
         """Begin the run, and take over from one that is still running."""
-        if self._dry_run:
-            return
-        now = self._context.clock.now()
-        await self._context.database.write(
-            lambda tx: imports.begin(tx, self._source, settings=settings, run_id=self._run_id, now=now, total=total)
-        )
+        await self._steps.begin(settings=settings, total=total)
 
     async def write(self, accounts: Sequence[Account]) -> Outcome:
         """Write a batch. Raises Superseded, and the errors of the database: then nothing of the batch is written."""
@@ -110,10 +94,7 @@ class Writer:
         for first in range(0, len(self._again), BATCH):
             outcome = await self._write(self._again[first : first + BATCH])
             findings += outcome.findings
-        if not self._dry_run:
-            now = self._context.clock.now()
-            if not await self._context.database.write(lambda tx: imports.finish(tx, self._source, self._run_id, now)):
-                raise _superseded()
+        await self._steps.finish()
         return findings
 
     async def stored(self) -> imports.Stored:
@@ -121,17 +102,7 @@ class Writer:
         return await self._context.database.read_aside(lambda tx: imports.stored(tx, self._source))
 
     async def _write(self, accounts: Sequence[Account]) -> Outcome:
-        def step(tx: Tx) -> Outcome:
-            if self._dry_run:
-                raise _UndoError(self._step(tx, accounts))
-            if not imports.advance(tx, self._source, self._run_id, self._done):
-                raise _superseded()
-            return self._step(tx, accounts)
-
-        try:
-            return await self._context.database.write_aside(step)
-        except _UndoError as undone:
-            return undone.outcome
+        return await self._steps.take(lambda tx: self._step(tx, accounts), done=self._done)
 
     def _step(self, tx: Tx, accounts: Sequence[Account]) -> Outcome:
         findings: list[Finding] = []
@@ -285,7 +256,3 @@ def _device(user_id: str, device: Device) -> imports.Device:
 @lru_cache(10_000)
 def _network(address: str) -> str | None:
     return known_network(address)
-
-
-def _superseded() -> Superseded:
-    return Superseded("Another import from the same server was started, so this one has stopped. Nothing is lost.")

@@ -14,7 +14,10 @@ _sql = Queries("imports")
 
 
 class Run(Struct, frozen=True):
-    """The latest run of a source; times in milliseconds. `done` of `total` accounts were compared."""
+    """The latest run of a source; times in milliseconds. `done` of `total` accounts or rows were compared.
+
+    `position` is the number of the last row of the other server's log that was imported; 0 if it has no log.
+    """
 
     settings: str
     run_id: str
@@ -22,6 +25,7 @@ class Run(Struct, frozen=True):
     finished_at: int | None
     done: int
     total: int
+    position: int
 
 
 class Known(Struct, frozen=True):
@@ -154,9 +158,9 @@ def get(tx: Tx, source: str) -> Run | None:
     return tx.row(_sql.get, Run, source=source)
 
 
-def advance(tx: Tx, source: str, run_id: str, done: int) -> bool:
-    """Record how many accounts the run has compared; False if another run has taken its place."""
-    return tx.run(_sql.advance, AT_MOST_ONE, source=source, run_id=run_id, done=done) == 1
+def advance(tx: Tx, source: str, run_id: str, *, done: int, position: int = 0) -> bool:
+    """Record how far the run has come; False if another run has taken its place."""
+    return tx.run(_sql.advance, AT_MOST_ONE, source=source, run_id=run_id, done=done, position=position) == 1
 
 
 def finish(tx: Tx, source: str, run_id: str, now: int) -> bool:

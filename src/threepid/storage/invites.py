@@ -19,7 +19,7 @@ class Invite(Struct, frozen=True):
     room_id: str
     sender: str
     public_key: str
-    """The public half of the invitation's own key, as unpadded base64."""
+    """The public half of the invitation's own key, as unpadded base64; '' if an import could not tell which it is."""
     created_at: int
     expires_at: int
     cancelled_at: int | None = None

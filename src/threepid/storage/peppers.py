@@ -53,6 +53,12 @@ class Hashed(Struct, frozen=True, gc=False):
     not_after: int
 
 
+class _Spelling(Struct, frozen=True, gc=False):
+    medium: str
+    canonical: str
+    spelling: str
+
+
 def insert(tx: Tx, pepper: str, now: int) -> bool:
     """Add a new pepper; False if one is being filled already."""
     tx.value(_sql.hold_alone)
@@ -99,19 +105,45 @@ def hold(tx: Tx) -> list[Pepper]:
 
 def write_hashes(tx: Tx, peppers: Iterable[Pepper], address: Hashed) -> None:
     """Let lookups find an address from now on, under each pepper that answers or will answer."""
+    texts = _texts(tx, address.medium, address.canonical)
     for pepper in peppers:
         if pepper.gone_at is None:
-            hash_ = lookup_hash(address.canonical, address.medium, pepper.pepper)
-            (key,) = keys(pepper.number, (hash_,))
-            _write(tx, pepper.number, key, hash_, address.mxid, address.not_after)
+            hashes = [lookup_hash(text, address.medium, pepper.pepper) for text in texts]
+            for key, hash_ in zip(keys(pepper.number, hashes), hashes, strict=True):
+                _write(tx, pepper.number, key, hash_, address.mxid, address.not_after)
+
+
+def write_many(tx: Tx, peppers: Iterable[Pepper], addresses: Sequence[tuple[str, Hashed]]) -> None:
+    """Like `write_hashes` for many addresses, each with the text to be hashed: its canonical form or another spelling."""
+    for pepper in peppers:
+        if pepper.gone_at is None:
+            _write_many(tx, pepper, addresses)
+
+
+def add_spellings(tx: Tx, spellings: Sequence[tuple[str, str, str]]) -> None:
+    """Let lookups also find addresses by other spellings: medium, canonical form, spelling. The caller writes the hashes."""
+    tx.run_many(
+        _sql.add_spelling,
+        [{"medium": medium, "canonical": canonical, "spelling": spelling} for medium, canonical, spelling in spellings],
+        AT_MOST_ONE,
+    )
 
 
 def erase_hashes(tx: Tx, peppers: Iterable[Pepper], medium: str, canonical: str) -> None:
-    """Delete the hashes of an address, so that lookups no longer find it."""
+    """Delete the hashes of an address and its other spellings, so that lookups no longer find it."""
+    texts = _texts(tx, medium, canonical)
     for pepper in peppers:
-        hash_ = lookup_hash(canonical, medium, pepper.pepper)
-        (key,) = keys(pepper.number, (hash_,))
-        tx.run(_sql.erase_hash, _AT_ITS_PLACES, key=key, hash=hash_)
+        hashes = [lookup_hash(text, medium, pepper.pepper) for text in texts]
+        for key, hash_ in zip(keys(pepper.number, hashes), hashes, strict=True):
+            tx.run(_sql.erase_hash, _AT_ITS_PLACES, key=key, hash=hash_)
+    if len(texts) > 1:
+        tx.run(_sql.delete_spellings, ANY, medium=medium, canonical=canonical)
+
+
+def _texts(tx: Tx, medium: str, canonical: str) -> list[str]:
+    """What is hashed of an address: its canonical form, and the other spellings that an import brought."""
+    rows = tx.rows(_sql.spellings, _Spelling, medium=medium, canonical=canonical)
+    return [canonical, *(row.spelling for row in rows)]
 
 
 def _write(tx: Tx, number: int, key: int, hash_: str, mxid: str, not_after: int) -> None:
@@ -165,22 +197,41 @@ def fill(tx: Tx, pepper: Pepper, count: int) -> int:
         _sql.next_associations, Hashed, medium=pepper.last_medium, canonical=pepper.last_canonical, count=count
     )
     if found:
-        hashes = [lookup_hash(one.canonical, one.medium, pepper.pepper) for one in found]
-        rows = sorted(
-            (key, hash_, one.mxid, one.not_after)
-            for key, hash_, one in zip(keys(pepper.number, hashes), hashes, found, strict=True)
-        )
-        added = tx.run(
-            _sql.add_hashes, range(len(rows) + 1), pepper=pepper.number, rows=msgspec.json.encode(rows).decode()
-        )
-        # Some were bound meanwhile, or another hash has their place. A hash that stands at a later place may now stand at its
-        # first place too: both rows are rewritten and erased together.
-        if added < len(rows):
-            for row in rows:
-                _write(tx, pepper.number, *row)
         last = found[-1]
+        others = tx.rows(
+            _sql.spellings_between,
+            _Spelling,
+            after_medium=pepper.last_medium,
+            after_canonical=pepper.last_canonical,
+            medium=last.medium,
+            canonical=last.canonical,
+        )
+        texts = [(one.canonical, one) for one in found]
+        if others:
+            by_address = {(one.medium, one.canonical): one for one in found}
+            # What was bound since the first query has its hashes already.
+            texts += [
+                (other.spelling, by_address[other.medium, other.canonical])
+                for other in others
+                if (other.medium, other.canonical) in by_address
+            ]
+        _write_many(tx, pepper, texts)
         tx.run(_sql.hashed_until, number=pepper.number, medium=last.medium, canonical=last.canonical, count=len(found))
     return len(found)
+
+
+def _write_many(tx: Tx, pepper: Pepper, addresses: Sequence[tuple[str, Hashed]]) -> None:
+    hashes = [lookup_hash(text, one.medium, pepper.pepper) for text, one in addresses]
+    rows = sorted(
+        (key, hash_, one.mxid, one.not_after)
+        for key, hash_, (_, one) in zip(keys(pepper.number, hashes), hashes, addresses, strict=True)
+    )
+    added = tx.run(_sql.add_hashes, range(len(rows) + 1), pepper=pepper.number, rows=msgspec.json.encode(rows).decode())
+    # Some were bound before, or another hash has their place. A hash that stands at a later place may now stand at its
+    # first place too: both rows are rewritten and erased together.
+    if added < len(rows):
+        for row in rows:
+            _write(tx, pepper.number, *row)
 
 
 def make_current(tx: Tx, number: int, *, now: int, answers_until: int) -> None:

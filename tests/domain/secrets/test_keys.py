@@ -7,9 +7,10 @@ from signedjson.key import decode_verify_key_bytes
 from signedjson.sign import SignatureVerifyException, verify_signed_json
 from unpaddedbase64 import decode_base64
 
+from threepid.domain.secrets.files import KeyFileError
 from threepid.domain.secrets.keys import (
-    KeyFileError,
     Keyring,
+    adopt_keys,
     ensure_keyring,
     ensure_secret,
     import_keys,
@@ -185,7 +186,7 @@ def test_retired_keys_do_not_sign_and_do_not_stop_the_first_start(tmp_path: Path
         (f"ed25519 0 {SEEDS[0]}", "ed25519:0 exists already"),
         (f"ed25519 1 {SEEDS[1]}\ned25519 1 {SEEDS[2]}", "Another key ed25519:1"),
         (f"ed25519 1 {SEEDS[1]}\ned25519 2 {SEEDS[1]}", "ed25519:2 exists already, as ed25519:1"),
-        (f"ed25519 a-b {SEEDS[1]}", "not a signing key"),
+        (f"ed25519 a.b {SEEDS[1]}", "not a signing key"),
         (f"ed25519 ../x {SEEDS[1]}", "not a signing key"),
         (f"ed25519 \N{SUPERSCRIPT TWO} {SEEDS[1]}", "not a signing key"),
         (f"ed25519 {'1' * 101} {SEEDS[1]}", "not a signing key"),
@@ -249,3 +250,46 @@ def test_where_no_key_can_be_written_none_is_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(KeyFileError, match="cannot be created"):
         ensure_keyring(tmp_path / "file" / "keys", SeededEntropy("a"))
+
+
+SEED = "A" * 43
+OTHER_SEED = "B" * 42 + "A"
+
+
+def test_keys_of_a_replaced_server_are_adopted_once(tmp_path: Path) -> None:
+    text = f"ed25519 x_1 {SEED}\ned25519 x-2 {OTHER_SEED}"
+    ensure_keyring(tmp_path, SeededEntropy("own"))
+    assert adopt_keys(tmp_path, text, HandClock(), unused=False, dry_run=True) == 2
+    assert [key.key_id for key in load_keyring(tmp_path).keys] == ["ed25519:0"]
+    for new in (2, 0):
+        assert adopt_keys(tmp_path, text, HandClock(), unused=False) == new
+        keyring = load_keyring(tmp_path)
+        assert keyring.current.key_id == "ed25519:x_1"
+        assert {key.key_id for key in keyring.keys if key.retired_at is not None} == {"ed25519:x-2", "ed25519:0"}
+
+
+def test_a_key_that_was_rotated_since_stays_retired(tmp_path: Path) -> None:
+    text = f"ed25519 x_1 {SEED}"
+    adopt_keys(tmp_path, text, HandClock(), unused=True)
+    rotate_keyring(tmp_path, SeededEntropy("b"), HandClock())
+    newest = load_keyring(tmp_path).current.key_id
+    assert adopt_keys(tmp_path, text, HandClock(), unused=False) == 0
+    assert load_keyring(tmp_path).current.key_id == newest != "ed25519:x_1"
+
+
+def test_an_own_key_of_the_same_id_makes_room_only_if_it_has_signed_nothing(tmp_path: Path) -> None:
+    text = f"ed25519.signingkey = ed25519 0 {SEED}"
+    own = ensure_keyring(tmp_path, SeededEntropy("own")).current.public_key
+    for dry_run in (True, False):
+        with pytest.raises(KeyFileError, match="Another key ed25519:0 exists already"):
+            adopt_keys(tmp_path, text, HandClock(), unused=False, dry_run=dry_run)
+    assert load_keyring(tmp_path).current.public_key == own
+    assert adopt_keys(tmp_path, text, HandClock(), unused=True) == 1
+    assert [key.public_key != own for key in load_keyring(tmp_path).keys] == [True]
+
+
+def test_the_key_of_an_early_sydent_is_a_seed_in_hexadecimal_digits(tmp_path: Path) -> None:
+    seed = bytes(range(32))
+    adopt_keys(tmp_path, f"ed25519.signingkey = {seed.hex()}", HandClock(), unused=True)
+    current = load_keyring(tmp_path).current
+    assert (current.key_id, bytes(current.key)) == ("ed25519:0", seed)

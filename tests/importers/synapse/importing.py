@@ -4,9 +4,10 @@ from typing import Any
 
 from synapse_database import SynapseDatabase
 from threepid.importers.records import Finding
+from threepid.importers.result import Result
 from threepid.importers.source import open_source
 from threepid.importers.synapse.configuration import Settings
-from threepid.importers.synapse.run import Import, Result
+from threepid.importers.synapse.run import Import
 from world import World
 
 

@@ -9,7 +9,8 @@ from importers.synapse.importing import bring, log_in, who
 from synapse_database import SynapseDatabase, synapse_hash
 from threepid.importers.records import Account
 from threepid.importers.source import SourceError
-from threepid.importers.writer import Superseded, Writer
+from threepid.importers.steps import Superseded
+from threepid.importers.writer import Writer
 from threepid.storage import accounts, imports
 from threepid.storage.threepids import Threepid
 from world import World

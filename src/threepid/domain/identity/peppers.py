@@ -111,9 +111,27 @@ class Peppers:
 
     async def begin(self) -> bool:
         """Begin a rotation with a new pepper; False if another one is being filled."""
-        pepper = self._context.entropy.letters(LENGTH, _ALPHANUMERIC)
+        return await self._insert(self._context.entropy.letters(LENGTH, _ALPHANUMERIC))
+
+    async def _insert(self, pepper: str) -> bool:
         now = self._context.clock.now()
         return await self._context.database.write(lambda tx: peppers.insert(tx, pepper, now))
+
+    async def adopt(self, pepper: str) -> bool:
+        """Make another server's pepper the current one, so that its clients can go on with it. Returns when it is.
+
+        False, and no change, if it was adopted before, even if another one is current by now.
+        """
+        adopted = False
+        while True:
+            found = await self.all_of()
+            if any(one.pepper == pepper and one.current_at is not None for one in found):
+                return adopted
+            adopted = True
+            if not any(one.current_at is None for one in found):
+                await self._insert(pepper)
+            elif await self.work(LARGE_BATCH) is not Work.SOME:
+                await asyncio.sleep(0.1)
 
     async def work(self, count: int = BATCH) -> Work:
         """Do one transaction of work with `count` hashes: fill a new pepper, or end or empty an old one."""

@@ -6,7 +6,7 @@ The database stores a keyed hash of the secret. All servers and commands that us
 from pathlib import Path
 
 from threepid.clock import Clock
-from threepid.domain.secrets.keys import KeyFileError
+from threepid.domain.secrets.files import KeyFileError
 from threepid.domain.secrets.vault import Vault, same
 from threepid.storage import fingerprints
 from threepid.storage.engine.database import Database, Tx

@@ -6,9 +6,7 @@ the configuration nor in the database. Servers read them at start, so changes ta
 https://spec.matrix.org/latest/appendices/#signing-details
 """
 
-import os
 import re
-import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -19,20 +17,19 @@ from signedjson.sign import sign_json
 from unpaddedbase64 import decode_base64, encode_base64
 
 from threepid.clock import DAY, Clock, Entropy
+from threepid.domain.secrets.files import KeyFileError, create, make_directory, read_private, replace
 from threepid.spec.signing import Signer
 
 _ALGORITHM: Final = "ed25519"
 _SECRET_BYTES: Final = 32
-_KEY: Final = re.compile(r"ed25519[ \t]+(?P<version>[a-zA-Z0-9_]{1,100})[ \t]+(?P<seed>[a-zA-Z0-9+/]{43}=?)[ \t]*")
+_KEY: Final = re.compile(r"ed25519[ \t]+(?P<version>[a-zA-Z0-9_-]{1,100})[ \t]+(?P<seed>[a-zA-Z0-9+/]{43}=?)[ \t]*")
 _RETIRED: Final = re.compile(r"retired (?P<at>[0-9]{1,15})")
 _OF_SYDENT: Final = re.compile(r"^[ \t]*ed25519\.signingkey[ \t]*[=:][ \t]*(?P<key>.*)$", re.MULTILINE)
 """The setting `ed25519.signingkey` of Sydent's configuration, in its section `crypto`."""
+_OLD_SEED: Final = re.compile(r"[0-9a-fA-F]{64}")
+"""The seed alone, as early versions of Sydent wrote it; its key is `ed25519:0`."""
 PUBLISHED_LIFE: Final = DAY
 """How long other servers may cache our public keys."""
-
-
-class KeyFileError(Exception):
-    """A key file cannot or must not be used; the message says why."""
 
 
 class SigningKey(Struct, frozen=True):
@@ -113,9 +110,9 @@ def ensure_keyring(directory: Path, entropy: Entropy) -> Keyring:
     """Load the keys in `directory`, and first generate one if none is active. Raises KeyFileError."""
     keys = _read_keys(directory)
     if not any(key.retired_at is None for key in keys):
-        _make_directory(directory)
+        make_directory(directory)
         new = _new_key(keys, entropy)
-        _create(_path(directory, new.version), _text(new))
+        create(_path(directory, new.version), _text(new))
     return load_keyring(directory)
 
 
@@ -123,7 +120,7 @@ def rotate_keyring(directory: Path, entropy: Entropy, clock: Clock) -> Keyring:
     """Generate a new signing key, and retire the present one. Raises KeyFileError."""
     keyring = load_keyring(directory)
     new = _new_key(keyring.keys, entropy)
-    _create(_path(directory, new.version), _text(new))
+    create(_path(directory, new.version), _text(new))
     _retire(directory, keyring.keys, clock.now())
     return load_keyring(directory)
 
@@ -136,31 +133,58 @@ def import_keys(directory: Path, text: str, clock: Clock, *, retired: bool = Fal
     """
     given, known = _parse(text), _read_keys(directory)
     _refuse_twice(given, known)
-    _make_directory(directory)
+    make_directory(directory)
     now = clock.now()
     for number, key in enumerate(given):
         signs = number == 0 and not retired
-        if not _create(_path(directory, key.version), _text(key, retired_at=None if signs else now)):
+        if not create(_path(directory, key.version), _text(key, retired_at=None if signs else now)):
             raise KeyFileError(f"The key {key.key_id} exists already.")
     if not retired:
         _retire(directory, known, now)
     return Keyring(_read_keys(directory))
 
 
+def adopt_keys(directory: Path, text: str, clock: Clock, *, unused: bool, dry_run: bool = False) -> int:
+    """Import the keys of a server that this one replaces, like `import_keys`, and return how many are new.
+
+    Keys that were imported before stay as they are, so this can be repeated. `unused`: this server has signed nothing yet, so its
+    own keys make room. A dry run only looks for errors. Raises KeyFileError for an invalid key, and another key of the same ID.
+    """
+    given, known = _parse(text), _read_keys(directory)
+    there = {(key.key_id, key.public_key): key for key in known}
+    new = [key for key in given if (key.key_id, key.public_key) not in there]
+    own = [key for key in known if unused and new and key.public_key not in {one.public_key for one in given}]
+    _refuse_twice(new, [key for key in known if key not in own])
+    if dry_run:
+        return len(new)
+    make_directory(directory)
+    for key in own:
+        _path(directory, key.version).unlink()
+    now = clock.now()
+    signs, *_ = given
+    for key in new:
+        create(_path(directory, key.version), _text(key, retired_at=None if key is signs else now))
+    # An interrupted import may have left them. If ours has been rotated since the import, it is retired itself.
+    before = there.get((signs.key_id, signs.public_key))
+    if before is None or before.retired_at is None:
+        _retire(directory, (key for key in _read_keys(directory) if key.key_id != signs.key_id), now)
+    return len(new)
+
+
 def check_files(directory: Path) -> None:
     """Check the existing key files. Raises KeyFileError for a file that a server would reject at start."""
     _read_keys(directory)
     if (secret := directory / "vault.secret").exists():
-        _read_private(secret)
+        read_private(secret)
 
 
 def ensure_secret(path: Path, entropy: Entropy) -> bytes:
     """Load the server's secret from `path`, and first generate it if there is none. All processes of a server share it."""
     if not path.exists():
-        _make_directory(path.parent)
-        _create(path, encode_base64(entropy.bytes(_SECRET_BYTES)) + "\n")
+        make_directory(path.parent)
+        create(path, encode_base64(entropy.bytes(_SECRET_BYTES)) + "\n")
     try:
-        secret = bytes(decode_base64(_read_private(path).strip()))
+        secret = bytes(decode_base64(read_private(path).strip()))
     except ValueError:
         raise KeyFileError(f"{path} is not base64.") from None
     if len(secret) < _SECRET_BYTES:
@@ -170,25 +194,31 @@ def ensure_secret(path: Path, entropy: Entropy) -> bytes:
 
 def keep_text(path: Path, text: str) -> None:
     """Keep a secret text in a new file, as base64. Raises KeyFileError, also if the file exists."""
-    _make_directory(path.parent)
-    if not _create(path, encode_base64(text.encode("utf-8")) + "\n"):
+    make_directory(path.parent)
+    if not create(path, encode_base64(text.encode("utf-8")) + "\n"):
         raise KeyFileError(f"{path} exists already.")
 
 
 def read_text(path: Path) -> str:
     """The text that `keep_text` wrote. Raises KeyFileError."""
     try:
-        return decode_base64(_read_private(path).strip()).decode("utf-8")
+        return decode_base64(read_private(path).strip()).decode("utf-8")
     except ValueError:
         raise KeyFileError(f"{path} is not base64 of a text.") from None
 
 
 def _parse(text: str) -> list[SigningKey]:
-    settings = [match["key"].strip() for match in _OF_SYDENT.finditer(text)]
+    settings = [_new_form(match["key"].strip()) for match in _OF_SYDENT.finditer(text)]
     lines = settings or [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
     if not lines:
         raise KeyFileError("There is no key in the file.")
     return [_decode(line, what="A line of the file") for line in lines]
+
+
+def _new_form(setting: str) -> str:
+    if _OLD_SEED.fullmatch(setting):
+        return f"{_ALGORITHM} 0 {encode_base64(bytes.fromhex(setting))}"
+    return setting
 
 
 def _decode(line: str, *, what: object, retired_at: int | None = None) -> SigningKey:
@@ -221,7 +251,7 @@ def _new_key(keys: Iterable[SigningKey], entropy: Entropy) -> SigningKey:
 def _retire(directory: Path, keys: Iterable[SigningKey], now: int) -> None:
     for key in keys:
         if key.retired_at is None:
-            _replace(_path(directory, key.version), _text(key, retired_at=now))
+            replace(_path(directory, key.version), _text(key, retired_at=now))
 
 
 def _text(key: SigningKey, *, retired_at: int | None = None) -> str:
@@ -242,7 +272,7 @@ def _read_keys(directory: Path) -> tuple[SigningKey, ...]:
 
 
 def _read_key(path: Path) -> SigningKey:
-    line, *more = _read_private(path).splitlines() or [""]
+    line, *more = read_private(path).splitlines() or [""]
     retired = _RETIRED.fullmatch(more[0]) if len(more) == 1 else None
     if more and retired is None:
         raise KeyFileError(f"{path} is not a signing key of the form `ed25519 <version> <seed>`.")
@@ -252,65 +282,3 @@ def _read_key(path: Path) -> SigningKey:
             f"{path} holds the key {key.key_id}: its name must be {_path(path.parent, key.version).name}."
         )
     return key
-
-
-def _read_private(path: Path) -> str:
-    try:
-        status = path.stat()
-        if stat.S_IMODE(status.st_mode) & 0o077:
-            raise KeyFileError(f"{path} is readable by others: run `chmod 600 {path}`.")
-        if status.st_uid not in (os.geteuid(), 0):
-            raise KeyFileError(f"{path} belongs to another user.")
-        return path.read_text(encoding="ascii")
-    except OSError as error:
-        raise KeyFileError(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise KeyFileError(f"{path} is not plain ASCII.") from None
-
-
-def _make_directory(directory: Path) -> None:
-    try:
-        for folder in (directory.parent, directory):  # `mode` applies only to the last directory
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise KeyFileError(f"{directory} cannot be created: {error.strerror}.") from None
-
-
-def _create(path: Path, text: str) -> bool:
-    """Create a file atomically; False, and no change, if it exists."""
-    temporary = _write_aside(path, text)
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink()
-    _sync(path.parent)
-    return True
-
-
-def _replace(path: Path, text: str) -> None:
-    _write_aside(path, text).replace(path)
-    _sync(path.parent)
-
-
-def _write_aside(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    except OSError as error:
-        raise KeyFileError(f"{path} cannot be written: {error.strerror}.") from None
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary
-
-
-def _sync(directory: Path) -> None:
-    """Call fsync on the directory, so that a new key file survives a power failure: signatures must not outlive their key."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

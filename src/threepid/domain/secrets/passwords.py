@@ -16,8 +16,8 @@ from nacl.exceptions import InvalidkeyError
 
 from threepid.clock import Clock
 from threepid.config import ConfigError, Policy
+from threepid.domain.secrets.files import KeyFileError
 from threepid.domain.secrets.hashing import Turns
-from threepid.domain.secrets.keys import KeyFileError
 from threepid.domain.secrets.password_peppers import PasswordPeppers
 from threepid.i18n import Text, counted
 from threepid.spec.errors import InvalidParam, WeakPassword

@@ -13,6 +13,7 @@ from threepid.importers.records import Account, Finding, Kind
 from threepid.importers.synapse import reader
 from threepid.importers.synapse.configuration import Settings
 from threepid.importers.synapse.reader import Rows
+from threepid.importers.values import SHORTEST_TOKEN, TOKEN, shown, time_of
 from threepid.storage.threepids import Threepid
 
 _LOCALPART: Final = re.compile(r"[\x21-\x39\x3b-\x7e]+")
@@ -23,14 +24,9 @@ _NO_TEXT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _BCRYPT: Final = re.compile(r"\$2[aby]\$(?P<cost>[0-9]{2})\$[./A-Za-z0-9]{53}")
 _COSTS: Final = range(4, 16)
 """Costs of bcrypt that are verified: each more doubles the time, and 15 takes seconds."""
-_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
-_SHORTEST_TOKEN: Final = 16
 _LONGEST_NAME: Final = 256
 _LONGEST_USER_AGENT: Final = 256
 _LONGEST_IP: Final = 60
-_MOST_TIME: Final = 2**53
-_DETAIL: Final = 100
-"""Maximum number of characters of a value in a finding."""
 
 
 class Checks:
@@ -60,9 +56,9 @@ class Checks:
         findings: list[Finding] = []
         user = rows.user
         if (kind := self._refused(user)) is not None:
-            return None, [Finding(kind, _shown(user.name))]
+            return None, [Finding(kind, shown(user.name))]
         user_id: str = user.name
-        created_at = _time(user.creation_ts, SECOND)
+        created_at = time_of(user.creation_ts, SECOND)
         if created_at is None:
             findings.append(Finding(Kind.DAMAGED, user_id, "users.creation_ts"))
         self._note(rows, findings)
@@ -122,11 +118,11 @@ class Checks:
         if user.erased:
             findings.append(Finding(Kind.ERASED, user_id))
         findings += [
-            Finding(Kind.EXTERNAL_ID, user_id, f"{_shown(one.auth_provider)}: {_shown(one.external_id)}")
+            Finding(Kind.EXTERNAL_ID, user_id, f"{shown(one.auth_provider)}: {shown(one.external_id)}")
             for one in rows.external_ids
         ]
         findings += [
-            Finding(Kind.BINDING, user_id, f"{_contact(one)} at {_shown(one.id_server)}") for one in rows.bindings
+            Finding(Kind.BINDING, user_id, f"{_contact(one)} at {shown(one.id_server)}") for one in rows.bindings
         ]
 
     def _is_locked(self, user: reader.User, findings: list[Finding]) -> bool:
@@ -165,7 +161,7 @@ class Checks:
         user_id = rows.user.name
         found: dict[tuple[str, str], Threepid] = {}
         for row in rows.contacts:
-            validated_at, added_at = _time(row.validated_at), _time(row.added_at)
+            validated_at, added_at = time_of(row.validated_at), time_of(row.added_at)
             if not isinstance(row.medium, str) or not isinstance(row.address, str) or None in (validated_at, added_at):
                 findings.append(Finding(Kind.DAMAGED, user_id, f"user_threepids: {_contact(row)}"))
                 continue
@@ -176,7 +172,7 @@ class Checks:
                 continue
             if (owner := self._losers.get((user_id, row.address))) is not None:
                 findings.append(
-                    Finding(Kind.CONTACT_TAKEN, user_id, f"{_contact(row)}, which belongs to {_shown(owner)}")
+                    Finding(Kind.CONTACT_TAKEN, user_id, f"{_contact(row)}, which belongs to {shown(owner)}")
                 )
                 continue
             contact = Threepid(address.medium, address.canonical, address.address, validated_at or 0, added_at or 0)
@@ -216,12 +212,12 @@ class _Sessions:
 
     def _device(self, row: reader.Device) -> None:
         if row.hidden or (row.dehydrated is not None and row.dehydrated == row.device_id):
-            self._note(Kind.HIDDEN_DEVICE, _shown(row.device_id))
+            self._note(Kind.HIDDEN_DEVICE, shown(row.device_id))
             return
         if not isinstance(row.device_id, str) or not _DEVICE_ID.fullmatch(row.device_id):
-            self._note(Kind.INVALID_DEVICE, _shown(row.device_id))
+            self._note(Kind.INVALID_DEVICE, shown(row.device_id))
             return
-        seen_at = _time(row.last_seen)
+        seen_at = time_of(row.last_seen)
         self.devices[row.device_id] = records.Device(
             device_id=row.device_id,
             display_name=_text(row.display_name, _LONGEST_NAME),
@@ -255,7 +251,7 @@ class _Sessions:
 
     def _valid(self, token: reader.RefreshToken) -> tuple[bytes, int | None] | None:
         """The hash of a refresh token and when it expires, or None if it cannot be carried."""
-        ends = [_time(at) for at in (token.expiry_ts, token.ultimate_session_expiry_ts) if at is not None]
+        ends = [time_of(at) for at in (token.expiry_ts, token.ultimate_session_expiry_ts) if at is not None]
         expires_at = min((end for end in ends if end is not None), default=None)
         if None in ends:
             self._note(Kind.DAMAGED, "refresh_tokens")
@@ -268,9 +264,9 @@ class _Sessions:
 
     def _access_token(self, token: reader.AccessToken, refresh: Mapping[Any, tuple[bytes, bytes | None]]) -> None:
         if token.puppets_user_id is not None:
-            self._note(Kind.PUPPET_TOKEN, f"for {_shown(token.puppets_user_id)}")
+            self._note(Kind.PUPPET_TOKEN, f"for {shown(token.puppets_user_id)}")
             return
-        expires_at = None if token.valid_until_ms is None else _time(token.valid_until_ms)
+        expires_at = None if token.valid_until_ms is None else time_of(token.valid_until_ms)
         if token.valid_until_ms is not None and expires_at is None:
             self._note(Kind.DAMAGED, "access_tokens")
             return
@@ -289,12 +285,12 @@ class _Sessions:
     def _hash(self, token: reader.AccessToken | reader.RefreshToken, what: str) -> bytes | None:
         """The hash of a token that can be carried, or None."""
         if not isinstance(token.device_id, str) or token.device_id not in self.devices:
-            self._note(Kind.TOKEN_WITHOUT_DEVICE, f"{what} of {_shown(token.device_id)}")
+            self._note(Kind.TOKEN_WITHOUT_DEVICE, f"{what} of {shown(token.device_id)}")
             return None
-        if not isinstance(token.token, str) or not _TOKEN.fullmatch(token.token):
+        if not isinstance(token.token, str) or not TOKEN.fullmatch(token.token):
             self._note(Kind.DAMAGED, what)
             return None
-        if len(token.token) < _SHORTEST_TOKEN:
+        if len(token.token) < SHORTEST_TOKEN:
             self._note(Kind.WEAK_TOKEN, what)
             return None
         token_hash = self._hash_token(token.token)
@@ -336,13 +332,6 @@ def _losers(rows: list[tuple[Any, ...]]) -> list[tuple[Any, Any, Any]]:
     return [(user, address, owner) for user, address, _ in rows if user != owner]
 
 
-def _time(value: Any, unit: int = 1) -> int | None:
-    """A time in milliseconds, or None if it is none."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value * unit < _MOST_TIME:
-        return None
-    return value * unit
-
-
 def _text(value: Any, most: int) -> str | None:
     """A text without control characters, cut to `most` characters."""
     if not isinstance(value, str):
@@ -362,13 +351,4 @@ def _ip(text: str) -> str | None:
 
 
 def _contact(row: reader.Contact | reader.Binding) -> str:
-    return f"{_shown(row.medium)} {_shown(row.address)}"
-
-
-def _shown(value: Any) -> str:
-    """A value of any type, short and printable."""
-    text = value if isinstance(value, str) else f"({type(value).__name__})"
-    text = text if len(text) <= _DETAIL else f"{text[:_DETAIL]}…"
-    return "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode() for sign in text
-    )
+    return f"{shown(row.medium)} {shown(row.address)}"

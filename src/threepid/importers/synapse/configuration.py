@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from threepid.importers.files import read_yaml, section
 from threepid.importers.source import SourceError
 
-_MOST_BYTES: Final = 4 * 1024 * 1024
 _OF_THE_POOL: Final = "cp_"
 """What the names of arguments begin with that are Synapse's own, and not libpq's."""
 
@@ -40,9 +40,9 @@ def read(files: Iterable[Path], *, database: str | None = None) -> Settings:
     """
     tree: dict[str, Any] = {}
     for file in files:
-        tree |= _load(file)
-    if _section(tree, "matrix_authentication_service").get("enabled") or _section(
-        _section(tree, "experimental_features"), "msc3861"
+        tree |= read_yaml(file, "Synapse's homeserver.yaml")
+    if section(tree, "matrix_authentication_service").get("enabled") or section(
+        section(tree, "experimental_features"), "msc3861"
     ).get("enabled"):
         raise SourceError(
             "This Synapse delegates authentication already, so its accounts are out of date. "
@@ -51,11 +51,11 @@ def read(files: Iterable[Path], *, database: str | None = None) -> Settings:
     name = tree.get("server_name")
     if not isinstance(name, str) or not name:
         raise SourceError("The configuration has no server_name. Is it Synapse's?")
-    passwords = _section(tree, "password_config")
+    passwords = section(tree, "password_config")
     pepper = passwords.get("pepper", "")
     if not isinstance(pepper, str):
         raise SourceError("password_config.pepper is not a text: put it in quotation marks, as Synapse read it.")
-    approval = _section(_section(tree, "experimental_features"), "msc3866")
+    approval = section(section(tree, "experimental_features"), "msc3866")
     url, arguments = (database, {}) if database else _database(tree)
     return Settings(
         server_name=name,
@@ -65,38 +65,15 @@ def read(files: Iterable[Path], *, database: str | None = None) -> Settings:
         # `only_for_reauth` accepts passwords for changes, but not to sign in.
         has_passwords=passwords.get("enabled", True) is True and passwords.get("localdb_enabled", True) is True,
         needs_approval=bool(approval.get("enabled") and approval.get("require_approval_for_new_accounts")),
-        expires_accounts=bool(_section(tree, "account_validity").get("enabled")),
+        expires_accounts=bool(section(tree, "account_validity").get("enabled")),
     )
 
 
-def _load(file: Path) -> dict[str, Any]:
-    import yaml  # noqa: PLC0415 - only this command needs it
-
-    try:
-        data = file.read_bytes()[: _MOST_BYTES + 1]
-    except OSError as error:
-        raise SourceError(f"{file} cannot be read: {error.strerror}.") from None
-    if len(data) > _MOST_BYTES:
-        raise SourceError(f"{file} is too large for a configuration.")
-    try:
-        tree = yaml.safe_load(data)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        # The error quotes the text around it, which may be a secret.
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark is not None else ""
-        raise SourceError(
-            f"{file}{place}: this is not YAML. `--config` names Synapse's homeserver.yaml, and `-c` the file of threepid."
-        ) from None
-    if not isinstance(tree, dict):
-        raise SourceError(f"{file} has no settings. `--config` names Synapse's homeserver.yaml.")
-    return tree
-
-
 def _database(tree: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    section = _section(tree, "database")
+    chosen = section(tree, "database")
     if isinstance(tree.get("databases"), dict):
         # Tables may be in several databases; those of users are in the one that has the store `main`.
-        section = next(
+        chosen = next(
             (
                 one
                 for one in tree["databases"].values()
@@ -104,19 +81,14 @@ def _database(tree: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
             ),
             {},
         )
-    arguments = _section(section, "args")
-    if section.get("name") == "sqlite3" and isinstance(arguments.get("database"), str):
+    arguments = section(chosen, "args")
+    if chosen.get("name") == "sqlite3" and isinstance(arguments.get("database"), str):
         return f"sqlite:{arguments['database']}", {}
-    if section.get("name") == "psycopg2":
-        chosen = {
+    if chosen.get("name") == "psycopg2":
+        given = {
             ("dbname" if key == "database" else str(key)): str(value)
             for key, value in arguments.items()
             if not str(key).startswith(_OF_THE_POOL) and isinstance(value, str | int) and value != ""
         }
-        return "postgresql:", chosen
+        return "postgresql:", given
     raise SourceError("The configuration names no database that can be read. Name one with `--database`.")
-
-
-def _section(tree: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = tree.get(name)
-    return found if isinstance(found, dict) else {}

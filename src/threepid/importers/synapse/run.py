@@ -5,41 +5,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 
 from threepid import config
 from threepid.domain.context import Context
 from threepid.domain.secrets.password_peppers import PasswordPeppers
 from threepid.importers.records import PARTS, Account, Finding, Kind, numbers_of
+from threepid.importers.result import Result
 from threepid.importers.source import Source, SourceError
 from threepid.importers.synapse.checks import Checks
 from threepid.importers.synapse.configuration import Settings
 from threepid.importers.synapse.reader import COUNTED, Reader
 from threepid.importers.writer import BATCH, Writer
-
-
-class Result(Struct, frozen=True, kw_only=True):
-    """What an import did."""
-
-    dry_run: bool
-    found: dict[str, int]
-    """Number of rows of each table of the other server."""
-    carried: dict[str, int]
-    """How much of what this server keeps was found there: accounts and parts of them."""
-    inserted: dict[str, int]
-    """The part of it that is new."""
-    replaced: int
-    """Number of accounts that changed there since the last run."""
-    unchanged: int
-    findings: dict[str, int]
-    """Number of findings of each kind, by name."""
-    mismatches: list[str]
-    """Counts that should be equal and are not."""
-
-    @property
-    def is_complete(self) -> bool:
-        """Is nothing lost that an operator should look at?"""
-        return not self.mismatches and not any(Kind[name].lost for name in self.findings)
 
 
 class Import:

@@ -8,11 +8,11 @@ ON CONFLICT (source) DO UPDATE SET
 
 -- name: get(source)^
 -- The latest run of a source.
-SELECT settings, run_id, started_at, finished_at, done, total FROM imports WHERE source = :source;
+SELECT settings, run_id, started_at, finished_at, done, total, position FROM imports WHERE source = :source;
 
--- name: advance(source, run_id, done)!
--- Record how many accounts a run has compared; touches no row if another run has taken its place.
-UPDATE imports SET done = :done WHERE source = :source AND run_id = :run_id;
+-- name: advance(source, run_id, done, position)!
+-- Record how far a run has come; touches no row if another run has taken its place.
+UPDATE imports SET done = :done, position = :position WHERE source = :source AND run_id = :run_id;
 
 -- name: finish(source, run_id, now)!
 -- Record the end of a run; touches no row if another run has taken its place.

@@ -49,9 +49,13 @@ UPDATE invites SET delivered_at = :now
 WHERE id = :invite_id AND order_id = :order_id AND delivered_at IS NULL AND cancelled_at IS NULL;
 
 -- name: sign_for(token, mxid, public_key, now)!
--- Give an invitation to `mxid`, if it is in force, has this key, and does not belong to another user.
-UPDATE invites SET signed_for = :mxid
-WHERE token = :token AND public_key = :public_key AND expires_at > :now AND cancelled_at IS NULL
+-- Give an invitation to `mxid`, if it is in force, has this key, and does not belong to another user. An imported invitation
+-- whose key is not known (the empty text) keeps the first key of an invitation that it is signed with.
+UPDATE invites SET signed_for = :mxid, public_key = :public_key
+WHERE token = :token AND expires_at > :now AND cancelled_at IS NULL
+    AND (public_key = :public_key OR (public_key = '' AND EXISTS (
+        SELECT 1 FROM ephemeral_keys WHERE ephemeral_keys.public_key = :public_key AND ephemeral_keys.expires_at > :now
+    )))
     AND (signed_for IS NULL OR signed_for = :mxid) AND (delivered_at IS NULL OR bound_to = :mxid);
 
 -- name: cancel(invite_id, now)!

@@ -97,6 +97,25 @@ INSERT INTO association_hashes (key, pepper, hash, mxid, not_after)
 SELECT CAST(value ->> 0 AS BIGINT), CAST(:pepper AS BIGINT), value ->> 1, value ->> 2, CAST(value ->> 3 AS BIGINT)
 FROM json_array_elements(CAST(:rows AS JSON)) ON CONFLICT DO NOTHING;
 
+-- name: add_spelling(medium, canonical, spelling)!
+-- Insert another spelling of a bound address; touches no row if it is known.
+INSERT INTO association_spellings (medium, canonical, spelling) VALUES (:medium, :canonical, :spelling)
+ON CONFLICT DO NOTHING;
+
+-- name: spellings(medium, canonical)
+-- The other spellings of an address.
+SELECT medium, canonical, spelling FROM association_spellings WHERE medium = :medium AND canonical = :canonical;
+
+-- name: spellings_between(after_medium, after_canonical, medium, canonical)
+-- The other spellings of the bound addresses after one address and up to another one.
+SELECT s.medium, s.canonical, s.spelling FROM association_spellings AS s
+JOIN associations AS a ON a.medium = s.medium AND a.canonical = s.canonical
+WHERE (s.medium, s.canonical) > (:after_medium, :after_canonical) AND (s.medium, s.canonical) <= (:medium, :canonical);
+
+-- name: delete_spellings(medium, canonical)!
+-- Delete the other spellings of an unbound address.
+DELETE FROM association_spellings WHERE medium = :medium AND canonical = :canonical;
+
 -- name: nth_key(pepper, first, last, count)$
 -- The key of the hash of a pepper that comes after `count` others.
 SELECT key FROM association_hashes WHERE key BETWEEN :first AND :last AND pepper = :pepper

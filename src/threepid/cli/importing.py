@@ -1,0 +1,85 @@
+"""Functions that all imports share: the file of the report, the progress bar and the printed result."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from threepid.cli.common import die, out
+
+_INCOMPLETE: Final = 3
+"""Exit status of an import that is done, but did not carry everything."""
+
+OwnConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--threepid-config",
+        "-c",
+        envvar="THREEPID_CONFIG",
+        help="The configuration file of threepid (TOML), as `--config` of other commands.",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and check everything, and import nothing.")]
+Report = Annotated[
+    Path | None,
+    typer.Option(help="Write everything that is not carried into this new file, as a JSON object a line."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@contextmanager
+def report_file(path: Path | None) -> Iterator[Callable[[Any], None]]:
+    """A function that writes a finding into a new file, which only its owner can read: it has contacts of people."""
+    if path is None:
+        yield lambda _: None
+        return
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        die(f"{path} exists already.")
+    except OSError as error:
+        die(f"{path} cannot be written: {error.strerror}.")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+
+        def note(finding: Any) -> None:
+            line = {"kind": finding.kind.name.lower(), "user_id": finding.user_id, "detail": finding.detail}
+            file.write(json.dumps(line) + "\n")
+
+        yield note
+
+
+def print_result(result: Any, report: Path | None, *, noun: str, as_json: bool) -> None:
+    """Print what an import did, of which `noun`s changed at the other server, and end the program with the exit status."""
+    from threepid.importers.records import Kind  # noqa: PLC0415 - see serving.py
+
+    _print(result, report, Kind, noun=noun, as_json=as_json)
+    if not result.is_complete:
+        raise typer.Exit(_INCOMPLETE)
+
+
+def _print(result: Any, report: Path | None, kinds: Any, *, noun: str, as_json: bool) -> None:
+    if as_json:
+        shown = {name: getattr(result, name) for name in result.__struct_fields__}
+        shown["findings"] = {name.lower(): count for name, count in result.findings.items()}
+        sys.stdout.write(json.dumps({**shown, "complete": result.is_complete}, indent=2) + "\n")
+        return
+    if result.dry_run:
+        out.print("Dry run: nothing was imported.")
+    for part, count in result.carried.items():
+        out.print(f"{count:>9}  {part.replace('_', ' ')}, of which {result.inserted[part]} are new", markup=False)
+    out.print(f"{result.replaced:>9}  {noun} changed since the last import", markup=False)
+    for lost, title in ((True, "Look at these:"), (False, "Not carried, as it must be:")):
+        found = [(kinds[name], count) for name, count in result.findings.items() if kinds[name].lost is lost]
+        if found:
+            out.print(f"\n{title}")
+        for kind, count in found:
+            out.print(f"{count:>9}  {kind.text}", markup=False)
+    for mismatch in result.mismatches:
+        out.print(f"The counts differ: {mismatch}", markup=False)
+    if result.findings and report is None:
+        out.print("\nWith `--report FILE`, each of these is written into a file.")

@@ -1,0 +1,28 @@
+"""Values of any type from rows of another server: SQLite stores whatever somebody wrote, and a row may be forged."""
+
+import re
+from typing import Any, Final
+
+_MOST_TIME: Final = 2**53
+_DETAIL: Final = 100
+"""Maximum number of characters of a value in a finding."""
+TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
+"""A token as it can stand in a header."""
+SHORTEST_TOKEN: Final = 16
+"""A shorter token could be guessed."""
+
+
+def time_of(value: Any, unit: int = 1) -> int | None:
+    """A time in milliseconds, or None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value * unit < _MOST_TIME:
+        return None
+    return value * unit
+
+
+def shown(value: Any) -> str:
+    """A value of any type, short and printable."""
+    text = value if isinstance(value, str) else f"({type(value).__name__})"
+    text = text if len(text) <= _DETAIL else f"{text[:_DETAIL]}…"
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode() for sign in text
+    )
