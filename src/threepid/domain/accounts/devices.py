@@ -412,9 +412,14 @@ class Devices:
         def step(tx: Tx) -> bool:
             if grant is not None:
                 grant.consume(tx)
-            return devices.rename(tx, user_id, device_id, display_name)
+            if not devices.rename(tx, user_id, device_id, display_name):
+                return False
+            self._provisioning.device_renamed(tx, user_id, device_id)
+            return True
 
-        return await self._context.database.write(step)
+        is_known = await self._context.database.write(step)
+        self._provisioning.hurry()
+        return is_known
 
     async def delete(self, user_id: str, device_ids: Iterable[str], grant: Grant) -> None:
         """Log devices out. Unknown devices are no error."""
