@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import ssl
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -94,12 +95,18 @@ class RealSynapse:
         (directory / "homeserver.yaml").write_text(_CONFIG.format(base=base or self.url, endpoint=endpoint, **places))
         (directory / "log.yaml").write_text(_LOG.format(directory=directory))
         self.process: subprocess.Popen[bytes] | None = None
+        self.environment: dict[str, str] = {}
+        self.verify: bool | ssl.SSLContext = True
+        """How the certificate of `url` is verified."""
 
     def start(self) -> "RealSynapse":
         if not (self.directory / "homeserver.db").exists():
-            shutil.copytree(_template(), self.directory, dirs_exist_ok=True)
+            self._prepare()
         self._start()
         return self
+
+    def _prepare(self) -> None:
+        shutil.copytree(_template(), self.directory, dirs_exist_ok=True)
 
     def _start(self) -> None:
         with (self.directory / "output").open("ab") as output:
@@ -107,7 +114,7 @@ class RealSynapse:
                 [str(PYTHON), "-m", "synapse.app.homeserver", "-c", str(self.directory / "homeserver.yaml")],
                 stdout=output,
                 stderr=output,
-                env={**os.environ, "PYTHONWARNINGS": "ignore"},
+                env={**os.environ, "PYTHONWARNINGS": "ignore", **self.environment},
                 start_new_session=True,
             )
         wait_for(self._answers, 60, what="an answer of Synapse")
@@ -116,7 +123,7 @@ class RealSynapse:
         assert self.process is not None
         assert self.process.poll() is None, (self.directory / "output").read_text()[-3000:]
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/_matrix/client/versions", timeout=5).status_code == 200
+            return httpx.get(f"{self.url}/_matrix/client/versions", timeout=5, verify=self.verify).status_code == 200
         return False
 
     def stop(self) -> None:
@@ -131,7 +138,7 @@ class RealSynapse:
 
     def request(self, method: str, path: str, token: str | None, **more: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.request(method, f"{self.url}{path}", headers=headers, timeout=30, **more)
+        return httpx.request(method, f"{self.url}{path}", headers=headers, timeout=30, verify=self.verify, **more)
 
     def whoami(self, token: str) -> httpx.Response:
         return self.get("/_matrix/client/v3/account/whoami", token)

@@ -15,6 +15,7 @@ import httpx
 from rig import Sink, sink
 
 PATIENCE = 10.0
+_CODE = r"\b(\d{6})\b"
 
 
 class Post:
@@ -32,7 +33,7 @@ class Post:
         """The six digits of the oldest message to `address` that nobody has read, mail or text."""
         if "@" in address:
             return _first(r"^ {4}(\d{6})\r?$", self._next(address))
-        return _first(r"\b(\d{6})\b", self._next(address))
+        return _first(_CODE, self._next(address))
 
     def link(self, address: str) -> str:
         """The link of the oldest mail to `address` that nobody has read."""
@@ -44,6 +45,18 @@ class Post:
         with httpx.Client() as browser:
             assert "<button" in browser.get(link).text
             assert browser.post(link, headers={"Origin": link.partition("/confirm/")[0]}).status_code == 200
+
+    def invitation(self, address: str) -> str:
+        """The newest invitation to `address`, mail or text."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            mails = [mail.text for mail in self._relay.mails if address in mail.recipients]
+            with self._changed:
+                mails += [text for to, text in self._texts if _digits(to) == _digits(address)]
+            if found := [text for text in mails if " invites you to " in text.replace("\n", " ")]:
+                return found[-1]
+            time.sleep(0.01)
+        raise AssertionError(f"no invitation to {address} within {PATIENCE} s")
 
     def accept(self, to: str, text: str) -> None:
         """Take a text from the server."""
@@ -69,8 +82,12 @@ class Post:
                     yield id(mail), mail.text
         else:
             for text in self._texts:
-                if re.sub(r"\D", "", text[0]) == re.sub(r"\D", "", address):
+                if _digits(text[0]) == _digits(address) and re.search(_CODE, text[1]):
                     yield id(text), text[1]
+
+
+def _digits(number: str) -> str:
+    return re.sub(r"\D", "", number)
 
 
 def _first(pattern: str, text: str) -> str:
