@@ -26,6 +26,10 @@ class Context(Struct, frozen=True):
         """Is this the name of our own homeserver? False if threepid is only an identity server."""
         return self.config.accounts is not None and server_name == self.config.server.name
 
+    def is_homeserver(self, server_name: str) -> bool:
+        """Are we the whole homeserver of this name? False beside another one, which has the rooms and signs what it sends."""
+        return self.config.homeserver is None and self.is_own_homeserver(server_name)
+
     @property
     def brand(self) -> str:
         """The server's name as people see it.

@@ -174,9 +174,8 @@ def build(
     identity = homeserver = None
     if context.config.identity is not None:
         discovery = Discovery(guard, names, context.clock, context.entropy)
-        identity = _identity_server(
-            context, context.config.identity, keyring, validation, Federation(guard, discovery), wake_delivery
-        )
+        federation = Federation(guard, discovery, synapse and (context.server_name, synapse))
+        identity = _identity_server(context, context.config.identity, keyring, validation, federation, wake_delivery)
     if context.config.accounts is not None:
         associations, terms = (identity.associations, identity.terms) if identity else (None, None)
         homeserver = _homeserver(

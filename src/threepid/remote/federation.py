@@ -15,6 +15,7 @@ from unpaddedbase64 import decode_base64
 from threepid.clock import DAY, MINUTE
 from threepid.remote.discovery import Discovery
 from threepid.remote.guard import MAX_BODY, Call, Guard, RemoteAnswer, RemoteError, RemoteRefused, Unreachable
+from threepid.remote.homeserver.synapse import Synapse
 from threepid.spec.types import parse_user_id
 
 ANSWER_SECONDS: Final = 20.0
@@ -54,8 +55,12 @@ class KnownKeys(Struct, frozen=True):
 class Federation:
     """Calls homeservers."""
 
-    def __init__(self, guard: Guard, discovery: Discovery) -> None:
-        """Call the servers that `discovery` finds, through `guard`."""
+    def __init__(self, guard: Guard, discovery: Discovery, neighbour: tuple[str, Synapse] | None = None) -> None:
+        """Call the servers that `discovery` finds, through `guard`.
+
+        `neighbour` is the name of the homeserver beside us, and where it is: from here, its public address may be out of reach.
+        """
+        self._neighbour = neighbour
         self._guard = guard
         self._discovery = discovery
         self._known: dict[str, KnownKeys] = {}
@@ -71,6 +76,8 @@ class Federation:
         max_body: int = MAX_BODY,
     ) -> RemoteAnswer:
         """The answer of the homeserver `server_name`, from the first of its places that is reachable. Raises RemoteError."""
+        if self._neighbour is not None and server_name == self._neighbour[0]:
+            return await self._neighbour[1].forward(method, path, headers or {}, body or b"")
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 destination = await self._discovery.find(server_name)

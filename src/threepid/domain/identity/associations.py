@@ -81,8 +81,10 @@ class Associations:
 
         def step(tx: Tx) -> None:
             device_id = None
-            if self._context.is_own_homeserver(server_name):
+            if self._context.is_homeserver(server_name):
                 device_id = self._held_device(tx, openid_token, user_id, now)
+            elif self._context.is_own_homeserver(server_name):
+                _refuse_ended(tx, user_id)
             limits.take_identity_token(tx, self._context, user_id=user_id)
             associations.insert_token(
                 tx,
@@ -178,7 +180,7 @@ class Associations:
         await self._context.database.write(lambda tx: associations.unbind(tx, medium, canonical, mxid))
 
     async def _public_key(self, signature: Signature, *, client: str) -> bytes:
-        if self._context.is_own_homeserver(signature.origin):
+        if self._context.is_homeserver(signature.origin):
             own = self.keyring.get(signature.key_id)
             key = None if own is None or own.retired_at is not None else bytes(own.key.verify_key)
         else:
@@ -264,7 +266,7 @@ class Associations:
         return owner.device_id
 
     async def _openid_user(self, server_name: str, openid_token: str, *, client: str) -> str:
-        if self._context.is_own_homeserver(server_name):
+        if self._context.is_homeserver(server_name):
             user_id = await openid_user(self._context, openid_token)
             if user_id is None:
                 raise Unauthorized(Text("The homeserver rejected this OpenID token."))
@@ -278,6 +280,18 @@ class Associations:
             raise UpstreamFailed(
                 Text("The homeserver is unreachable."), cause=f"{server_name}: {error.cause}"
             ) from error
+
+
+def _refuse_ended(tx: Tx, user_id: str) -> None:
+    """Raise Unauthorized if the account is locked or deactivated: the homeserver beside us may learn of it two minutes late.
+
+    Users of its application services have no account here.
+    """
+    account = accounts.get(tx, user_id)
+    if account is not None and (account.deactivated_at is not None or account.locked_at is not None):
+        raise Unauthorized(
+            Text("The homeserver rejected this OpenID token."), cause="the account is locked or deactivated"
+        )
 
 
 def _canonical(medium: str, address: str) -> str:
