@@ -4,7 +4,7 @@ import itertools
 import ssl
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import signedjson.key
@@ -101,10 +101,16 @@ class FederatedSynapse(RealSynapse):
         return log.count('"POST /_matrix/federation/v1/3pid/onbind HTTP')
 
 
+class Home(Protocol):
+    """Where a client sends its requests: a homeserver, or the proxy before it."""
+
+    def request(self, method: str, path: str, token: str | None, **more: Any) -> httpx.Response: ...
+
+
 class Person:
     """A user of a homeserver."""
 
-    def __init__(self, home: RealSynapse, user_id: str, token: str) -> None:
+    def __init__(self, home: Home, user_id: str, token: str) -> None:
         self.home = home
         self.user_id = user_id
         self.token = token
@@ -181,9 +187,7 @@ class IdentityAccount:
         """The credentials of a validated session."""
         secret = f"secret{next(_numbers)}"
         spelled = {"email": address} if medium == "email" else {"country": "GB", "phone_number": f"+{address}"}
-        asked = self.do(
-            f"validate/{medium}/requestToken", {"client_secret": secret, "send_attempt": 1, **spelled}
-        )
+        asked = self.do(f"validate/{medium}/requestToken", {"client_secret": secret, "send_attempt": 1, **spelled})
         session = {"sid": asked["sid"], "client_secret": secret}
         said = self.do(f"validate/{medium}/submitToken", {**session, "token": post.code(address)})
         assert said == {"success": True}

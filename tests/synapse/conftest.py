@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from browser import conftest as browsers
 from identity_of_synapse import Servers, federation
+from one_origin import OneOrigin, one_origin
 from real_synapse import PYTHON, SECRET, SERVER_NAME, RealSynapse, real_synapse
 from rig import ServerProcess, free_port, whole
+
+chromium = browsers.chromium
 
 
 class Pair:
@@ -51,4 +55,11 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 def federated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Two homeservers with accounts of their own, and threepid as their identity server."""
     with federation(tmp_path_factory.mktemp("federated")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneOrigin]:
+    """threepid and Synapse behind one nginx."""
+    with one_origin(tmp_path_factory.mktemp("origin")) as made:
         yield made

@@ -2,7 +2,6 @@
 
 import itertools
 
-import httpx
 import pytest
 
 from federated_synapse import IdentityAccount, Person
