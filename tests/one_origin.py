@@ -116,15 +116,37 @@ class OneOrigin:
         return self.post.code(address)
 
 
+AS_TOKEN = "token-of-the-bridge"
+_BRIDGE = f"""
+id: irc
+url: null
+as_token: {AS_TOKEN}
+hs_token: token-of-the-homeserver
+sender_localpart: irc_bot
+rate_limited: false
+io.element.msc4190: true
+namespaces:
+  users: [{{exclusive: true, regex: "@irc_.*"}}]
+  rooms: []
+  aliases: []
+"""
+
+
+def with_a_bridge(directory: Path) -> str:
+    """Lines of Synapse's configuration: an application service whose users begin with `irc_`."""
+    (directory / "bridge.yaml").write_text(_BRIDGE)
+    return f'app_service_config_files: ["{directory}/bridge.yaml"]\n'
+
+
 @contextlib.contextmanager
-def one_origin(directory: Path, *, synapse: str = "") -> Iterator[OneOrigin]:
+def one_origin(directory: Path) -> Iterator[OneOrigin]:
     """Both servers and nginx; threepid starts first, as the guide says."""
     if not PYTHON.exists():
         pytest.skip("there is no Synapse in build/synapse-venv: `make synapse` installs it")
     if shutil.which("nginx") is None:
         pytest.skip("nginx is missing: run scripts/system-packages nginx")
     with post_office() as post:
-        made = OneOrigin(directory, post, synapse=synapse)
+        made = OneOrigin(directory, post, synapse=with_a_bridge(directory))
         try:
             with whole(made.threepid), run_nginx_with_tls(made.threepid.config, directory / "nginx", made.front):
                 made.synapse.start()

@@ -234,10 +234,6 @@ class Devices:
         left = max(1, pair["expires_at"] - now)
         return Login(user_id, device_id, pair["access_token"], pair["refresh_token"], left, scope)
 
-    async def forget_sealed_pairs(self) -> None:
-        """Delete the stored answers to refreshes that cannot be repeated any more."""
-        await forget_sealed_pairs(self._context)
-
     async def log_out(self, requester: Requester, origin: Origin) -> None:
         """Log the requesting device out."""
         await self._context.database.write(lambda tx: self.end(tx, requester.user_id, requester.device_id, origin))
