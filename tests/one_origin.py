@@ -109,6 +109,12 @@ class OneOrigin:
         assert answer.status_code == 200, answer.text
         return Person(self, answer.json()["user_id"], answer.json()["access_token"])
 
+    @staticmethod
+    def password_auth(person: Person) -> dict[str, Any]:
+        """What completes an authentication session for the old login."""
+        identifier = {"type": "m.id.user", "user": person.user_id}
+        return {"type": "m.login.password", "identifier": identifier, "password": PASSWORD}
+
     # -- what people get
 
     def code(self, address: str) -> str:
