@@ -94,11 +94,11 @@ class OneOrigin:
     def is_dead(self, token: str) -> bool:
         return self.whoami(token).status_code == 401
 
-    def log_in(self, localpart: str, device_id: str, password: str = PASSWORD) -> Person:
+    def log_in(self, localpart: str, device_id: str, **more: str) -> Person:
         """What a client does that knows the old login only."""
         identifier = {"type": "m.id.user", "user": localpart}
-        body = {"type": "m.login.password", "identifier": identifier, "password": password, "device_id": device_id}
-        answer = self.request("POST", f"{V3}/login", None, json=body)
+        body = {"type": "m.login.password", "identifier": identifier, "password": PASSWORD, "device_id": device_id}
+        answer = self.request("POST", f"{V3}/login", None, json={**body, **more})
         assert answer.status_code == 200, answer.text
         return Person(self, answer.json()["user_id"], answer.json()["access_token"])
 
