@@ -10,6 +10,7 @@ from threepid.cli import (
     administration,
     bounces,
     configuration,
+    homeserver,
     imports,
     init,
     invites,
@@ -35,6 +36,7 @@ app.command()(bounces.bounce)
 app.add_typer(configuration.app, name="config")
 app.command()(administration.resend)
 app.add_typer(support.app, name="account")
+app.add_typer(homeserver.app, name="homeserver")
 app.add_typer(imports.app, name="import")
 app.add_typer(registration_tokens.app, name="registration-token")
 app.add_typer(invites.app, name="invites")

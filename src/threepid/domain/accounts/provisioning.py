@@ -117,6 +117,21 @@ class Provisioning:
         self.hurry()
         return count
 
+    async def tell_again(self) -> int:
+        """Order that the homeserver learns of every account and its devices, as after its backup; returns of how many."""
+        count, last = 0, ""
+
+        def step(tx: Tx) -> list[str]:
+            found = [account.user_id for account in accounts.after(tx, last, _BATCH)]
+            for user_id in found:
+                self._order_all(tx, user_id)
+            return found
+
+        while page := await self._context.database.write_aside(step):
+            count, last = count + len(page), page[-1]
+        self.hurry()
+        return count
+
     def hurry(self) -> None:
         """Begin with ordered jobs now, after the transaction that ordered them."""
         if self._synapse is not None:
