@@ -242,7 +242,7 @@ def _waits(setup: Setup, rate: float, seconds: float) -> list[float]:
     requests = setup.settings.parent / "introspections"
     step = max(1, setup.accounts // 5_000)
     requests.write_text("\n".join(data.token(number) for number in range(0, setup.accounts, step)))
-    command = [sys.executable, HERE / "steady.py", str(setup.port), str(rate), str(seconds), SECRET, requests]
+    command = [sys.executable, str(HERE / "steady.py"), str(setup.port), str(rate), str(seconds), SECRET, str(requests)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return sorted(json.loads(done.stdout))
 

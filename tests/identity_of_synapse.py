@@ -27,6 +27,7 @@ OPEN = "enable_registration: true\nenable_registration_without_verification: tru
 
 def lines(info: str, changes: Mapping[str, str]) -> str:
     """A block of the guide with each of `changes` made, all of which must be possible."""
+    block: str
     (block,) = re.findall(rf"^```{info}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
     for old, new in changes.items():
         assert old in block, (info, old)

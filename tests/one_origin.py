@@ -40,6 +40,7 @@ rc_third_party_invite: {per_second: 1000, burst_count: 1000}
 
 def _section(info: str, **changes: str) -> str:
     """The only block of the guide of this kind, with the text of each of `changes` in place of its value."""
+    block: str
     (block,) = re.findall(rf"^```{info}\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     between = ": " if info == "yaml" else " = "
     for name, value in changes.items():

@@ -1,24 +1,15 @@
 """A person in the account portal."""
 
-from typing import Protocol
-
 from playwright.sync_api import Locator, Page, expect
 
+from browser.served import Site
 from browser.window import Window
-
-
-class Place(Protocol):
-    """A running server, and what people get from it."""
-
-    base: str
-
-    def code(self, recipient: str, /) -> str: ...
 
 
 class Portal:
     """A person in the portal, who looks at each page. Sentences are given in English and found in the window's language."""
 
-    def __init__(self, window: Window, site: Place) -> None:
+    def __init__(self, window: Window, site: Site) -> None:
         self.window = window
         self.page: Page = window.page
         self.site = site

@@ -8,7 +8,7 @@ import pytest
 from mautrix.api import HTTPAPI
 from mautrix.client import Client
 from mautrix.errors import MUnknownToken
-from mautrix.types import EventType, RoomID, UserID
+from mautrix.types import RoomID, UserID
 
 from authority import authority_file
 from clients.test_matrix_js_sdk import Told
@@ -57,7 +57,7 @@ def test_mautrix_lives_from_login_to_logout(origin: OneOrigin) -> None:
             me = await client.whoami()
             assert (me.user_id, me.device_id) == (f"@mau:{origin.name}", login.device_id)
             room_id = RoomID(await client.create_room(name="Garden"))
-            await client.send_message_event(room_id, EventType.ROOM_MESSAGE, HELLO)
+            await client.send_text(room_id, "Hello")
             synced = await client.sync(timeout=0)
             events = synced["rooms"]["join"][room_id]["timeline"]["events"]
             assert "Hello" in [event["content"].get("body") for event in events]

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from browser.portal import Portal
-from browser.served import PASSWORD
+from browser.served import PASSWORD, Site
 from browser.test_account_portal import add_contact, create_account
 from browser.window import Window, new_context
 from clients.web_app import WebApp, web_app
@@ -29,6 +30,9 @@ def app(tmp_path: Path) -> Iterator[str]:
 
 class Resident(Portal):
     """Somebody in the portal who does not look at pages, as tests/browser does."""
+
+    def __init__(self, window: Window, origin: OneOrigin) -> None:
+        super().__init__(window, cast(Site, origin))  # of which only `base` and `code` are needed
 
     def see(self, heading: str) -> None:
         expect(self.page.locator("h1")).to_have_text(self.window.say(heading))
