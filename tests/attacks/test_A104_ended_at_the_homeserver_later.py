@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from beside import Beside, beside_a_synapse
+from fake_synapse import USERINFO
 
 ALICE = "@alice:example.org"
-USERINFO = "/_matrix/federation/v1/openid/userinfo"
 OPENID = {"access_token": "of Synapse", "token_type": "Bearer", "matrix_server_name": "example.org", "expires_in": 3600}
 REGISTER = "/_matrix/identity/v2/account/register"
 

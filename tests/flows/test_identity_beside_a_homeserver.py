@@ -11,12 +11,11 @@ from signedjson.sign import sign_json
 from unpaddedbase64 import encode_base64
 
 from beside import Beside, beside_a_synapse
-from fake_synapse import SECRET
+from fake_synapse import SECRET, USERINFO
 from threepid.clock import HOUR
 from threepid.spec.signing import SignedRequest, Signer
 
 REGISTER = "/_matrix/identity/v2/account/register"
-USERINFO = "/_matrix/federation/v1/openid/userinfo"
 ON_BIND = "/_matrix/federation/v1/3pid/onbind"
 KEYS = "/_matrix/key/v2/server"
 UNBIND = "/_matrix/identity/v2/3pid/unbind"

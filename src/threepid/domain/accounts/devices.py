@@ -42,7 +42,6 @@ __all__ = [
     "Requester",
     "allowed_scope",
     "forget_sealed_pairs",
-    "openid_user",
 ]
 
 OPENID_LIFE: Final = HOUR
@@ -122,6 +121,12 @@ class Devices:
         """
         token_hash = self._context.vault.hash_token(access_token)
         found = await self._context.database.read(lambda tx: devices.requester(tx, token_hash))
+        return await self.check(token_hash, found, while_locked=while_locked)
+
+    async def check(
+        self, token_hash: bytes, found: Requester | None, *, while_locked: bool = False
+    ) -> Requester | None:
+        """`found`, the requester of an access token, if the token is valid now, as `whose_token` says."""
         now = self._context.clock.now()
         if found is None:
             if await self._context.database.read(lambda tx: devices.has_ended(tx, token_hash, now - ENDED_KEPT)):
@@ -481,14 +486,6 @@ def allowed_scope(session: oauth.Session) -> Scope:
 def _refused(*, lives: bool) -> UnknownToken:
     """The error for an unusable refresh token. `lives` says whether its device still exists."""
     return UnknownToken(Text("The refresh token is unknown, has expired or was used before."), soft_logout=lives)
-
-
-async def openid_user(context: Context, token: str) -> str | None:
-    """The user ID of an OpenID token, or None."""
-    token_hash = context.vault.hash_token(token)
-    now = context.clock.now()
-    owner = await context.database.read(lambda tx: devices.openid_owner(tx, token_hash, now))
-    return None if owner is None else owner.user_id
 
 
 async def forget_sealed_pairs(context: Context) -> None:

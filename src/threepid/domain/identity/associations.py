@@ -8,7 +8,8 @@ from typing import Any, Final
 from threepid.clock import DAY
 from threepid.config import Identity
 from threepid.domain import limits
-from threepid.domain.accounts.devices import MOST_TOKENS, openid_user
+from threepid.domain.accounts.devices import MOST_TOKENS
+from threepid.domain.accounts.openid import openid_user
 from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.context import Context
 from threepid.domain.identity.invites import Invites
