@@ -7,11 +7,15 @@ from typing import Any
 
 import httpx
 
-from fake_synapse import FakeSynapse, fake_synapse
+from fake_synapse import Called, FakeSynapse, fake_synapse
 from threepid.storage import outbox
 from world import PASSWORD, World
 
 V3 = "/_matrix/client/v3"
+I2 = "/_matrix/identity/v2"
+USERINFO = "/_matrix/federation/v1/openid/userinfo"
+ON_BIND = "/_matrix/federation/v1/3pid/onbind"
+GUEST = "guest@example.net"
 
 
 class Beside:
@@ -33,6 +37,32 @@ class Beside:
 
     def device_ids(self, token: str) -> list[str]:
         return [device["device_id"] for device in self.world.get(f"{V3}/devices", token=token).json()["devices"]]
+
+    # -- the identity server
+
+    def register_identity(self, openid_token: str) -> httpx.Response:
+        """Ask for a token of the identity server with an OpenID token of the homeserver beside it."""
+        told = {"token_type": "Bearer", "matrix_server_name": "example.org", "expires_in": 3600}
+        return self.world.post(f"{I2}/account/register", {**told, "access_token": openid_token})
+
+    def identity_token(self, localpart: str = "alice") -> str:
+        """A token of the identity server for a user of the homeserver, whose OpenID token is the localpart."""
+        self.synapse.replies[USERINFO] = lambda called: (200, {"sub": f"@{called.body['access_token']}:example.org"})
+        answer = self.register_identity(localpart)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["token"])
+
+    def bind(self, token: str, localpart: str) -> None:
+        """Publish the guest's address."""
+        self.world.clock.advance(1)
+        sid = self.world.validated(token, GUEST)
+        body = {"sid": sid, "client_secret": "secret", "mxid": f"@{localpart}:example.org"}
+        answer = self.world.post(f"{I2}/3pid/bind", body, token=token)
+        assert answer.status_code == 200, answer.text
+
+    def calls(self, name: str) -> list[Called]:
+        """The requests that the homeserver got, by their path."""
+        return [called for called in self.synapse.calls if called.name == name]
 
     def jobs(self, *, failed: bool = False) -> list[str]:
         """The names of the jobs that wait for the homeserver, or have failed."""

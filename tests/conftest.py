@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from identity_of_synapse import Servers, federation
 from postgres import PostgresServer
 from rig import RUNNING
 from scratch import in_memory
@@ -93,4 +94,11 @@ def database_url(engine: str, request: pytest.FixtureRequest, tmp_path: Path) ->
 def world(database_url: str, tmp_path: Path) -> Iterator[World]:
     """The real application with a hand on the clock."""
     with World(database_url, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def federated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Two real Synapses with accounts of their own, and threepid as their identity server."""
+    with federation(tmp_path_factory.mktemp("federated")) as made:
         yield made

@@ -17,7 +17,6 @@ from urllib.parse import parse_qs, urlsplit
 from rig import free_port
 
 SECRET = "secret-of-both-servers"
-USERINFO = "/_matrix/federation/v1/openid/userinfo"
 MAS = "/_synapse/mas/"
 ANSWER = tuple[int, Any]
 HANG = "hang"

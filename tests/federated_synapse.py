@@ -16,6 +16,7 @@ from threepid.spec.lookup_hash import lookup_hash
 
 V3 = "/_matrix/client/v3"
 IDENTITY = "/_matrix/identity/v2"
+PASSWORD = "correct horse battery"
 _CONFIG = """
 server_name: "{name}"
 public_baseurl: "{url}/"
@@ -90,7 +91,7 @@ class FederatedSynapse(RealSynapse):
 
     def register(self, localpart: str) -> "Person":
         """A user of this homeserver."""
-        body = {"username": localpart, "password": "correct horse battery", "auth": {"type": "m.login.dummy"}}
+        body = {"username": localpart, "password": PASSWORD, "auth": {"type": "m.login.dummy"}}
         answer = self.request("POST", f"{V3}/register", None, json=body)
         assert answer.status_code == 200, answer.text
         return Person(self, answer.json()["user_id"], answer.json()["access_token"])
@@ -122,6 +123,19 @@ class Person:
         answer = self.ask(method, path, body)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
+
+    def confirm(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """A request that asks for the password."""
+        asked = self.ask(method, path, body)
+        assert asked.status_code == 401, asked.text
+        identifier = {"type": "m.id.user", "user": self.user_id}
+        proof = {"type": "m.login.password", "identifier": identifier, "password": PASSWORD}
+        return self.do(method, path, {**body, "auth": {**proof, "session": asked.json()["session"]}})
+
+    def contacts(self) -> list[tuple[str, str]]:
+        """The contacts of the account."""
+        found = self.do("GET", "account/3pid")["threepids"]
+        return sorted((contact["medium"], contact["address"]) for contact in found)
 
     # -- rooms
 
@@ -207,4 +221,5 @@ class IdentityAccount:
         details = httpx.get(f"{self.base}{IDENTITY}/hash_details", headers=headers, verify=trust()).json()
         body = {"algorithm": "sha256", "pepper": details["lookup_pepper"], "addresses": []}
         hashed = lookup_hash(address, medium, details["lookup_pepper"])
-        return self.do("lookup", {**body, "addresses": [hashed]})["mappings"].get(hashed)
+        mappings: dict[str, str] = self.do("lookup", {**body, "addresses": [hashed]})["mappings"]
+        return mappings.get(hashed)

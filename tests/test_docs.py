@@ -292,6 +292,25 @@ def test_a_server_process_writes_no_secret_into_its_log(tmp_path: Path) -> None:
 def test_a_proxy_is_told_of_every_path_that_people_and_programs_use(world: World) -> None:
     guide = (ROOT / "docs" / "guides" / "reverse-proxy.md").read_text(encoding="utf-8")
     told = re.findall(r"^\| `(/[^`]+)` \|", guide, re.MULTILINE)
+    served = paths(world)
+    assert [path for path in served if not path.startswith(tuple(told))] == []
+    assert [path for path in told if not any(template.startswith(path) for template in served)] == []
+
+
+def test_a_proxy_of_an_identity_server_alone_is_told_of_every_path(database_url: str, tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "guides" / "synapse-identity-server.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"forward these paths to threepid, with `X-Forwarded-For`: ([^.]+)\.", guide)
+    told = re.findall(r"`(/[^`]+)`", listed)
+    with World(database_url, tmp_path, accounts=None, identity__v1__validate=True) as world:
+        served = paths(world)
+    # Who supports a shared host is not for the identity server to say.
+    served.remove("/.well-known/matrix/support")
+    assert [path for path in served if not path.startswith(tuple(told))] == []
+    assert [path for path in told if not any(template.startswith(path) for template in served)] == []
+
+
+def paths(world: World) -> list[str]:
+    """The paths of a server."""
     server = world.server
     routes = [
         *Dispatcher(server.services, endpoints.served(server.context.config)).routes(),
@@ -302,8 +321,4 @@ def test_a_proxy_is_told_of_every_path_that_people_and_programs_use(world: World
         ),
     ]
     # The mailbox is for development only, and `/` may belong to another site.
-    served = [
-        route.template for route in routes if route.template != "/" and not route.template.startswith("/mailbox/")
-    ]
-    assert [path for path in served if not path.startswith(tuple(told))] == []
-    assert [path for path in told if not any(template.startswith(path) for template in served)] == []
+    return [route.template for route in routes if route.template != "/" and not route.template.startswith("/mailbox/")]

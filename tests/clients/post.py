@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import httpx
 
@@ -48,15 +48,23 @@ class Post:
 
     def invitation(self, address: str) -> str:
         """The newest invitation to `address`, mail or text."""
+        return self.found(address, r"(?s).*\binvites\s+you\s+to\b.*")
+
+    def parameters_of_link(self, address: str) -> dict[str, str]:
+        """What the link to a web client tells it in the newest invitation to `address`."""
+        return dict(parse_qsl(self.found(address, r"https://\S+/#/room/\S+").partition("?")[2]))
+
+    def found(self, address: str, pattern: str) -> str:
+        """What `pattern` matches in the newest message to `address` in which it does."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            mails = [mail.text for mail in self._relay.mails if address in mail.recipients]
             with self._changed:
-                mails += [text for to, text in self._texts if _digits(to) == _digits(address)]
-            if found := [text for text in mails if " invites you to " in text.replace("\n", " ")]:
+                said = [mail.text for mail in self._relay.mails if address in mail.recipients]
+                said += [text for to, text in self._texts if _digits(to) == _digits(address)]
+            if found := [match[0] for text in said if (match := re.search(pattern, text))]:
                 return found[-1]
             time.sleep(0.01)
-        raise AssertionError(f"no invitation to {address} within {PATIENCE} s")
+        raise AssertionError(f"no such message to {address} within {PATIENCE} s")
 
     def accept(self, to: str, text: str) -> None:
         """Take a text from the server."""

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from browser import conftest as browsers
-from identity_of_synapse import Servers, federation
 from one_origin import OneOrigin, one_origin
 from real_synapse import PYTHON, SECRET, SERVER_NAME, RealSynapse, real_synapse
 from rig import ServerProcess, free_port, whole
@@ -48,13 +47,6 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     if not PYTHON.exists():
         pytest.skip("there is no Synapse in build/synapse-venv: `make synapse` installs it")
     with pair(tmp_path_factory.mktemp("pair")) as made:
-        yield made
-
-
-@pytest.fixture(scope="session")
-def federated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Two homeservers with accounts of their own, and threepid as their identity server."""
-    with federation(tmp_path_factory.mktemp("federated")) as made:
         yield made
 
 

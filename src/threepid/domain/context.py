@@ -26,8 +26,8 @@ class Context(Struct, frozen=True):
         """Is this the name of our own homeserver? False if threepid is only an identity server."""
         return self.config.accounts is not None and server_name == self.config.server.name
 
-    def is_homeserver(self, server_name: str) -> bool:
-        """Are we the whole homeserver of this name? False beside another one, which has the rooms and signs what it sends."""
+    def answers_for(self, server_name: str) -> bool:
+        """Do we issue the OpenID tokens and sign the requests of this homeserver? Beside a Synapse it does so itself."""
         return self.config.homeserver is None and self.is_own_homeserver(server_name)
 
     @property

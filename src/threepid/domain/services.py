@@ -174,7 +174,7 @@ def build(
     identity = homeserver = None
     if context.config.identity is not None:
         discovery = Discovery(guard, names, context.clock, context.entropy)
-        federation = Federation(guard, discovery, None if synapse is None else (context.server_name, synapse))
+        federation = Federation(guard, discovery, None if synapse is None else {context.server_name: synapse})
         identity = _identity_server(context, context.config.identity, keyring, validation, federation, wake_delivery)
     if context.config.accounts is not None:
         associations, terms = (identity.associations, identity.terms) if identity else (None, None)

@@ -55,14 +55,11 @@ class KnownKeys(Struct, frozen=True):
 class Federation:
     """Calls homeservers."""
 
-    def __init__(self, guard: Guard, discovery: Discovery, neighbour: tuple[str, Synapse] | None = None) -> None:
-        """Call the servers that `discovery` finds, through `guard`.
-
-        `neighbour` is the name of the homeserver beside us, and where it is: from here, its public address may be out of reach.
-        """
-        self._neighbour = neighbour
+    def __init__(self, guard: Guard, discovery: Discovery, beside: Mapping[str, Synapse] | None = None) -> None:
+        """Call the servers that `discovery` finds, through `guard`, and by their URL those that stand `beside` us, by name."""
         self._guard = guard
         self._discovery = discovery
+        self._beside = beside or {}
         self._known: dict[str, KnownKeys] = {}
 
     async def request(
@@ -76,8 +73,8 @@ class Federation:
         max_body: int = MAX_BODY,
     ) -> RemoteAnswer:
         """The answer of the homeserver `server_name`, from the first of its places that is reachable. Raises RemoteError."""
-        if self._neighbour is not None and server_name == self._neighbour[0]:
-            return await self._neighbour[1].forward(method, path, headers or {}, body or b"")
+        if (beside := self._beside.get(server_name)) is not None:
+            return await beside.federate(method, path, headers or {}, body or b"")
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 destination = await self._discovery.find(server_name)

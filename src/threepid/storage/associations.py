@@ -124,6 +124,14 @@ def delete_tokens_of_device(tx: Tx, user_id: str, device_id: str) -> None:
     tx.run(_sql.delete_tokens_of_device, ANY, user_id=user_id, device_id=device_id)
 
 
+def delete_tokens_without_device(tx: Tx, user_id: str) -> None:
+    """Revoke a user's identity tokens whose device is unknown, because a homeserver beside us issued the OpenID token.
+
+    Any of them may be that of a device that signs out. Clients replace rejected ones by themselves.
+    """
+    tx.run(_sql.delete_tokens_without_device, ANY, user_id=user_id)
+
+
 def delete_expired_tokens(tx: Tx, now: int) -> int:
     """Delete the expired identity tokens; returns how many."""
     return tx.run(_sql.delete_expired_tokens, ANY, now=now)

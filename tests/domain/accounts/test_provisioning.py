@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from fake_synapse import USERINFO, FakeSynapse, User, fake_synapse
+from beside import USERINFO
+from fake_synapse import FakeSynapse, User, fake_synapse
 from threepid.clock import HOUR, MINUTE
 from threepid.delivery.jobs.provisioning import provisioning_jobs
 from threepid.delivery.worker import Worker

@@ -222,6 +222,7 @@ class Devices:
         devices.delete_tokens(tx, user_id, device_id, now)
         devices.delete_side_tokens(tx, user_id, device_id)
         associations.delete_tokens_of_device(tx, user_id, device_id)
+        associations.delete_tokens_without_device(tx, user_id)
         stranger = audit.CallerKind.STRANGER
         audit.note(tx, self._context, audit.Event.TOKEN_REUSED, user_id, origin, by=stranger, device_id=device_id)
         self._notices.suspicious(tx, user_id, origin)
@@ -247,6 +248,7 @@ class Devices:
     def end(self, tx: Tx, user_id: str, device_id: str, origin: Origin, *, by: audit.Caller = audit.OWNER) -> None:
         """Log a device out. Doing it again is no error."""
         if devices.delete(tx, user_id, device_id):
+            associations.delete_tokens_without_device(tx, user_id)
             self._provisioning.devices_changed(tx, user_id)
             audit.note(tx, self._context, audit.Event.SIGNED_OUT, user_id, origin, by=by, device_id=device_id)
 

@@ -65,7 +65,7 @@ class Associations:
     async def register(self, server_name: str, openid_token: str, *, client: str) -> str:
         """An access token for the user to whom the homeserver `server_name` issued this OpenID token.
 
-        For a user of our own homeserver, logging out the device that got the OpenID token revokes the access token. Raises
+        If the OpenID token is ours, logging out the device that got it revokes the access token. Raises
         InvalidParam for an invalid server name, Forbidden if its users must not register here, UpstreamFailed if the homeserver
         is unreachable, Unauthorized if it rejects the OpenID token, and LimitExceeded.
         """
@@ -82,7 +82,7 @@ class Associations:
 
         def step(tx: Tx) -> None:
             device_id = None
-            if self._context.is_homeserver(server_name):
+            if self._context.answers_for(server_name):
                 device_id = self._held_device(tx, openid_token, user_id, now)
             elif self._context.is_own_homeserver(server_name):
                 _refuse_ended(tx, user_id)
@@ -181,7 +181,7 @@ class Associations:
         await self._context.database.write(lambda tx: associations.unbind(tx, medium, canonical, mxid))
 
     async def _public_key(self, signature: Signature, *, client: str) -> bytes:
-        if self._context.is_homeserver(signature.origin):
+        if self._context.answers_for(signature.origin):
             own = self.keyring.get(signature.key_id)
             key = None if own is None or own.retired_at is not None else bytes(own.key.verify_key)
         else:
@@ -267,7 +267,7 @@ class Associations:
         return owner.device_id
 
     async def _openid_user(self, server_name: str, openid_token: str, *, client: str) -> str:
-        if self._context.is_homeserver(server_name):
+        if self._context.answers_for(server_name):
             user_id = await openid_user(self._context, openid_token)
             if user_id is None:
                 raise Unauthorized(Text("The homeserver rejected this OpenID token."))

@@ -306,7 +306,7 @@ class Invites:
             server_name = parse_user_id(mxid).server_name
         except ValueError:
             return  # the v1 API accepts any text as a user ID, so there may be no homeserver to call
-        if self._context.is_homeserver(server_name):
+        if self._context.answers_for(server_name):
             for invite_id in waiting:  # this homeserver has no rooms to join
                 invites.settle(tx, invite_id, mxid, now)
             return

@@ -22,7 +22,7 @@ from threepid.spec.errors import Forbidden, Unavailable, UnknownToken, UserLocke
 from threepid.spec.oauth import pkce
 from threepid.spec.oauth.errors import InvalidGrant
 from threepid.spec.oauth.scopes import parse_scope
-from threepid.storage import accounts, devices, oauth
+from threepid.storage import accounts, associations, devices, oauth
 from threepid.storage.engine.database import Tx
 
 
@@ -113,6 +113,7 @@ class AppTokens:
         """End the session of a code that was used twice: one of the two users has stolen it."""
         device_id = oauth.device_of_grant(tx, user_id, code_hash)
         if device_id is not None and devices.delete(tx, user_id, device_id):
+            associations.delete_tokens_without_device(tx, user_id)
             stranger = audit.CallerKind.STRANGER
             audit.note(tx, self._context, audit.Event.TOKEN_REUSED, user_id, origin, by=stranger, device_id=device_id)
             self._notices.suspicious(tx, user_id, origin)

@@ -149,6 +149,19 @@ class Synapse:
         """The answer to a client's request that the homeserver must answer. Our secret is not sent. Raises RemoteError."""
         return await self._request(method, target, headers, body)
 
+    async def federate(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> RemoteAnswer:
+        """The answer to a request as other servers make it, without our secret. Raises RemoteError."""
+        path = target.partition("?")[0]
+        try:
+            answer = await self._request(method, target, headers, body)
+        except RemoteError as error:
+            _log.warning("homeserver_call_failed", call=path, cause=error.cause, setting="homeserver.url")
+            raise
+        if answer.status == HTTPStatus.NOT_FOUND:
+            cause = "status 404: its listener lacks the resource federation"
+            _log.warning("homeserver_call_failed", call=path, cause=cause, setting="homeserver.url")
+        return answer
+
     async def _call(self, method: str, name: str, parameters: dict[str, Any]) -> RemoteAnswer:
         target, body = f"{_MAS}{name}", b""
         headers = {"Authorization": f"Bearer {self._secret.reveal()}"}

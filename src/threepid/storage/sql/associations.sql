@@ -66,6 +66,10 @@ DELETE FROM identity_tokens WHERE user_id = :user_id;
 -- Delete the identity tokens of a device of our own homeserver.
 DELETE FROM identity_tokens WHERE user_id = :user_id AND device_id = :device_id;
 
+-- name: delete_tokens_without_device(user_id)!
+-- Delete the identity tokens of a user for OpenID tokens that we did not issue.
+DELETE FROM identity_tokens WHERE user_id = :user_id AND device_id IS NULL;
+
 -- name: delete_expired_tokens(now)!
 -- Delete expired identity tokens.
 DELETE FROM identity_tokens WHERE expires_at <= :now;
