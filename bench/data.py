@@ -90,15 +90,16 @@ async def _fill(url: str, count: int, posts: int, vault: Vault, password_hash: s
         validations.validate_by_link(tx, f"bench{number:07}", now=now, expires_at=now + DAY, attempts=5)
 
     try:
-        await _in_batches(database.write, account, count, "accounts")
-        await _in_batches(database.write, session, posts, "validated sessions")
+        await in_batches(database.write, account, count, "accounts")
+        await in_batches(database.write, session, posts, "validated sessions")
     finally:
         await database.close()
 
 
-async def _in_batches(
+async def in_batches(
     write: Callable[[Callable[[Tx], None]], Awaitable[None]], one: Callable[[Tx, int], None], count: int, what: str
 ) -> None:
+    """Make `count` of something, each by `one`."""
     for start in track(range(0, count, BATCH), description=f"making {what}"):
 
         def batch(tx: Tx, start: int = start) -> None:

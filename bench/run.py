@@ -22,6 +22,7 @@ import delivery
 import imports
 import logins
 import lookup
+import oauth
 import pages
 from clients import PASSWORD
 from threepid.clock import Clock, Entropy
@@ -40,6 +41,7 @@ SECTIONS: dict[str, Callable[[Setup], Figures]] = {
     "logins": logins.measure,
     "lookup": lookup.measure,
     "pages": pages.measure,
+    "oauth": oauth.measure,
     "import": imports.measure,
     "delivery": delivery.measure,
 }
@@ -88,7 +90,7 @@ def main() -> None:
     if options.large:
         sections["lookup"] = partial(lookup.measure, sizes=lookup.LARGE)
     sections["delivery"] = partial(delivery.measure, mails=options.mails)
-    only = options.only or (sections if options.engine == "sqlite" else ["contacts", "accounts", "import"])
+    only = options.only or (sections if options.engine == "sqlite" else ["contacts", "accounts", "oauth", "import"])
     figures: Figures = {}
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="threepid-bench-")))

@@ -174,6 +174,13 @@ class FakeSynapse:
             user.devices[body["device_id"]] = name
         return 200 if known else 201, {}
 
+    def _update_device_display_name(self, body: dict[str, Any]) -> ANSWER:
+        user = self.users.get(body["localpart"])
+        if user is None or body["device_id"] not in user.devices:
+            return _NOT_FOUND
+        user.devices[body["device_id"]] = body["display_name"]
+        return _OK
+
     def _sync_devices(self, body: dict[str, Any]) -> ANSWER:
         user = self.users.get(body["localpart"])
         if user is None:

@@ -4,7 +4,7 @@ import itertools
 import ssl
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import signedjson.key
@@ -102,10 +102,16 @@ class FederatedSynapse(RealSynapse):
         return log.count('"POST /_matrix/federation/v1/3pid/onbind HTTP')
 
 
+class Home(Protocol):
+    """Where a client sends its requests: a homeserver, or the proxy before it."""
+
+    def request(self, method: str, path: str, token: str | None, **more: Any) -> httpx.Response: ...
+
+
 class Person:
     """A user of a homeserver."""
 
-    def __init__(self, home: RealSynapse, user_id: str, token: str) -> None:
+    def __init__(self, home: Home, user_id: str, token: str) -> None:
         self.home = home
         self.user_id = user_id
         self.token = token

@@ -177,8 +177,8 @@ def at_link(world: World, path: str = "/account/link", username: str = "alice") 
     return browser
 
 
-def connect(world: World, begun: dict[str, Any]) -> None:
-    browser = at_link(world)
+def connect(world: World, begun: dict[str, Any], username: str = "alice") -> None:
+    browser = at_link(world, username=username)
     browser.press("Continue", code=begun["user_code"].lower().replace("-", " "))
     browser.press("Allow")
     assert browser.page.heading == "Your device is connected"

@@ -4,12 +4,16 @@ import contextlib
 import re
 import shutil
 import socket
+import ssl
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from authority import authority, authority_file
 from rig import free_port, wait_for
 from threepid import config
 from threepid.cli.proxy import caddy, nginx
@@ -25,6 +29,35 @@ def nginx_command(directory: Path, text: str) -> list[str]:
         f"events {{}}\nhttp {{\naccess_log off;\n{temporary}{text}}}\n"
     )
     return ["nginx", "-p", str(directory), "-e", str(directory / "nginx.log"), "-c", str(directory / "nginx.conf")]
+
+
+@contextlib.contextmanager
+def run_nginx_with_tls(config_file: Path, directory: Path, port: int) -> Iterator[str]:
+    """What `threepid proxy nginx` prints for a configuration, with a certificate of the tests; the address of its server."""
+    directory.mkdir()
+    command = [sys.executable, "-m", "threepid", "proxy", "nginx", "--config", str(config_file)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    certificate = authority().issue_cert("localhost")
+    certificate.private_key_pem.write_to_path(str(directory / "key.pem"))
+    certificate.cert_chain_pems[0].write_to_path(str(directory / "chain.pem"))
+    text = re.sub(r"(ssl_certificate) .*;", rf"\1 {directory}/chain.pem;", text)
+    text = re.sub(r"(ssl_certificate_key) .*;", rf"\1 {directory}/key.pem;", text)
+    text = re.sub(r"listen \d+ ssl;", f"listen 127.0.0.1:{port} ssl;", text)
+    base = f"https://localhost:{port}"
+    trust = ssl.create_default_context(cafile=authority_file())
+
+    def answers() -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{base}/_matrix/identity/v2", verify=trust, timeout=5).status_code == 200
+        return False
+
+    process = subprocess.Popen(nginx_command(directory, text), stderr=subprocess.DEVNULL)
+    try:
+        wait_for(answers, 20, what="an answer of nginx")
+        yield base
+    finally:
+        process.kill()
+        process.wait(20)
 
 
 def caddy_command(directory: Path, text: str) -> list[str]:

@@ -6,6 +6,7 @@ Its empty database is made once for a process of tests, since that takes longer 
 import atexit
 import contextlib
 import functools
+import hashlib
 import os
 import shutil
 import signal
@@ -18,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import nacl.signing
 import pytest
+from unpaddedbase64 import encode_base64
 
 from rig import free_port, wait_for
 from scratch import in_memory
@@ -84,6 +87,7 @@ class RealSynapse:
         *,
         port: int | None = None,
         base: str | None = None,
+        name: str = SERVER_NAME,
         secret: str = SECRET,
         more: str = "",
     ) -> None:
@@ -91,7 +95,7 @@ class RealSynapse:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         directory.mkdir(exist_ok=True)
-        places = {"directory": directory, "name": SERVER_NAME, "port": self.port, "secret": secret, "more": more}
+        places = {"directory": directory, "name": name, "port": self.port, "secret": secret, "more": more}
         (directory / "homeserver.yaml").write_text(_CONFIG.format(base=base or self.url, endpoint=endpoint, **places))
         (directory / "log.yaml").write_text(_LOG.format(directory=directory))
         self.process: subprocess.Popen[bytes] | None = None
@@ -155,6 +159,13 @@ class RealSynapse:
     def query_user(self, localpart: str) -> dict[str, Any] | None:
         answer = self.request("GET", f"/_synapse/mas/query_user?localpart={localpart}", SECRET)
         return None if answer.status_code == 404 else dict(answer.json())
+
+
+def cross_signing_keys(user_id: str, seed: str) -> dict[str, Any]:
+    """What a client uploads: a master key that depends on `seed`."""
+    signing = nacl.signing.SigningKey(hashlib.sha256(seed.encode()).digest())
+    public = encode_base64(bytes(signing.verify_key))
+    return {"master_key": {"user_id": user_id, "usage": ["master"], "keys": {f"ed25519:{public}": public}}}
 
 
 @functools.cache

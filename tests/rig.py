@@ -53,11 +53,13 @@ class ServerProcess:
         server: str = "",
         scheme: str = "http",
         name: str | None = None,
+        base: str | None = None,
         registration: str = "open",
         accounts: str = "",
         sender: str = "Test <noreply@example.org>",
         via: str = '{ transport = "mailbox" }',
     ) -> None:
+        """`base` is the public URL, if a proxy stands before the server."""
         self.port = port or free_port()
         self.metrics_port = free_port()
         self.directory = directory
@@ -69,7 +71,7 @@ class ServerProcess:
             f"""
 [server]
 name = "{name or f"localhost:{self.port}"}"
-public_base_url = "{self.base}"
+public_base_url = "{base or self.base}"
 listen = "127.0.0.1:{self.port}"
 metrics_listen = "127.0.0.1:{self.metrics_port}"
 data_dir = "{directory / "data"}"

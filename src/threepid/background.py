@@ -113,7 +113,7 @@ class Background:
             await self._services.sums.write()
             if self._services.homeserver is not None:
                 await self._services.homeserver.devices.note_seen()
-                await self._services.homeserver.devices.forget_sealed_pairs()
+                await forget_sealed_pairs(self._services.context)
         except StorageError as error:
             _log.warning("not_counted", cause=type(error).__name__)
 

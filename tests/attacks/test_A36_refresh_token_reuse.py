@@ -14,6 +14,7 @@ import pytest
 
 from threepid import background
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
+from threepid.domain.accounts.devices import forget_sealed_pairs
 from threepid.storage.engine.queries import Query
 from world import BASE, PASSWORD, World
 
@@ -359,10 +360,10 @@ def test_the_pair_is_sealed_and_forgotten_after_30_seconds(world: World, login: 
         assert secret.encode().hex().encode() not in kept
     assert answer.json()["refresh_token"].encode() in vault.unseal(login["refresh_token"], kept)
     world.clock.advance(30 * SECOND - 1)
-    world.run(world.homeserver.devices.forget_sealed_pairs())
+    world.run(forget_sealed_pairs(world.server.context))
     assert sealed() == [kept]
     world.clock.advance(1)
-    world.run(world.homeserver.devices.forget_sealed_pairs())
+    world.run(forget_sealed_pairs(world.server.context))
     assert sealed() == []
     assert use(world, answer.json()).status_code == 200
     refresh(world, answer.json())

@@ -1,5 +1,6 @@
 """Today's matrix-js-sdk signs in by the OAuth 2.0 API: `matrix_js_sdk_oauth/story.mjs` in Node."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -27,12 +28,17 @@ STEPS: Final = (
 )
 
 
-@pytest.fixture(scope="module")
-def told(server: ServerProcess) -> Told:
-    command = [node_program(FOLDER), str(FOLDER / "story.mjs"), server.base]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+def tell(base: str, **environment: str) -> Told:
+    """The story with the server at `base`."""
+    command = [node_program(FOLDER), str(FOLDER / "story.mjs"), base]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env={**os.environ, **environment})
     assert done.returncode == 0, done.stderr
     return Told([line for line in done.stdout.splitlines() if re.match("ok |failed ", line)], done.stderr)
+
+
+@pytest.fixture(scope="module")
+def told(server: ServerProcess) -> Told:
+    return tell(server.base)
 
 
 @pytest.mark.timeout(300)

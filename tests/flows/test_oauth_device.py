@@ -1,9 +1,15 @@
 """A device without a browser shows a code, which its owner enters on another one."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from beside import Beside, beside_a_synapse
 from oauth_app import DEVICE_GRANT, SCOPE, App, Television, Tokens, as_tokens, ask, at_link, connect, whoami
 from threepid.clock import MINUTE, SECOND
+from threepid.storage import oauth
+from threepid.storage.engine.database import Tx
 from world import World
 
 ADMIN = "urn:synapse:admin:*"
@@ -145,3 +151,40 @@ def test_of_many_questions_at_once_one_gets_tokens(world: World) -> None:
     form = {"grant_type": DEVICE_GRANT, "client_id": device.client_id, "device_code": begun["device_code"]}
     answers = world.together(*[lambda: world.http.post("/oauth2/token", data=form)] * 6)
     assert sorted(answer.status_code for answer in answers) == [200, *[400] * 5]
+
+
+def test_a_device_that_a_homeserver_did_not_get_asks_again(database_url: str, tmp_path: Path) -> None:
+    """Nobody has to enter a code again because the homeserver was away for a moment."""
+    with beside_a_synapse(database_url, tmp_path) as both:
+        both.world.register()
+        device = Television(both.world)
+        begun = device.begin()
+        connect(both.world, begun)
+        both.synapse.replies["upsert_device"] = 502, b""
+        refused = device.poll(begun["device_code"])
+        assert (refused.status_code, "access_token" in refused.text) == (503, False)
+        both.synapse.replies.clear()
+        both.world.clock.advance(5 * SECOND)
+        assert as_tokens(device.poll(begun["device_code"])).scope == SCOPE
+        assert "ABCDEFGHIJ" in both.synapse.users["alice"].devices
+        assert device.error(begun["device_code"]) == "invalid_grant"
+
+
+def test_a_device_whose_server_died_before_the_homeserver_had_it_asks_again(database_url: str, tmp_path: Path) -> None:
+    with beside_a_synapse(database_url, tmp_path) as both:
+        both.world.register()
+        device = Television(both.world)
+        begun = device.begin()
+        connect(both.world, begun)
+        opened = both.world.run(both.world.server.context.database.write(lambda tx: _open_grant(both, tx, begun)))
+        assert opened
+        assert device.error(begun["device_code"]) == "authorization_pending"
+        both.world.clock.advance(3 * MINUTE)
+        assert device.poll(begun["device_code"]).status_code == 200
+
+
+def _open_grant(both: Beside, tx: Tx, begun: dict[str, Any]) -> bool:
+    """What the process that died has committed."""
+    context = both.world.server.context
+    device_hash = context.vault.hash_token(begun["device_code"])
+    return oauth.open_device_grant(tx, device_hash, context.clock.now())

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from browser import conftest as browsers
+from one_origin import OneOrigin, one_origin
 from real_synapse import PYTHON, SECRET, SERVER_NAME, RealSynapse, real_synapse
 from rig import ServerProcess, free_port, whole
+
+chromium = browsers.chromium
 
 
 class Pair:
@@ -43,4 +47,11 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     if not PYTHON.exists():
         pytest.skip("there is no Synapse in build/synapse-venv: `make synapse` installs it")
     with pair(tmp_path_factory.mktemp("pair")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneOrigin]:
+    """threepid and Synapse behind one nginx."""
+    with one_origin(tmp_path_factory.mktemp("origin")) as made:
         yield made

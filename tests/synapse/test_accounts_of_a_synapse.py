@@ -1,6 +1,5 @@
 """People of a real Synapse that lets threepid authenticate them."""
 
-import hashlib
 import itertools
 import re
 import subprocess
@@ -10,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import nacl.signing
 import pytest
-from unpaddedbase64 import encode_base64
 
+from real_synapse import cross_signing_keys
 from rig import wait_for
 from synapse.conftest import Pair
 
@@ -198,9 +196,5 @@ def _form(html: str, **values: str) -> dict[str, str]:
 
 
 def _upload_keys(servers: Pair, person: Person, seed: str) -> httpx.Response:
-    signing = nacl.signing.SigningKey(hashlib.sha256(seed.encode()).digest())
-    public = encode_base64(bytes(signing.verify_key))
-    master = {"user_id": person.user_id, "usage": ["master"], "keys": {f"ed25519:{public}": public}}
-    return servers.synapse.request(
-        "POST", f"{V3}/keys/device_signing/upload", person.token, json={"master_key": master}
-    )
+    path = f"{V3}/keys/device_signing/upload"
+    return servers.synapse.request("POST", path, person.token, json=cross_signing_keys(person.user_id, seed))

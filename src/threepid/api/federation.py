@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from threepid import __version__
 from threepid.api.call import Call
-from threepid.domain.accounts.devices import openid_user
+from threepid.domain.accounts.openid import openid_user
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, Beside, endpoint, other
 from threepid.spec.types import UserId

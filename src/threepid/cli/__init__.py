@@ -11,6 +11,7 @@ from threepid.cli import (
     bounces,
     configuration,
     databases,
+    homeserver,
     imports,
     init,
     invites,
@@ -36,6 +37,7 @@ app.command()(bounces.bounce)
 app.add_typer(configuration.app, name="config")
 app.command()(administration.resend)
 app.add_typer(support.app, name="account")
+app.add_typer(homeserver.app, name="homeserver")
 app.add_typer(imports.app, name="import")
 app.add_typer(databases.app, name="database")
 app.add_typer(registration_tokens.app, name="registration-token")

@@ -55,6 +55,8 @@ class Account(Struct, frozen=True, kw_only=True):
     deactivated: bool = False
     locked: bool = False
     admin: bool = False
+    application_service: str | None = None
+    """The application service that owns the user, and makes the user's devices; None for a person."""
     contacts: tuple[Threepid, ...] = ()
     devices: tuple[Device, ...] = ()
     refresh_tokens: tuple[RefreshToken, ...] = ()

@@ -236,6 +236,7 @@ def _row(account: Account, now: int) -> imports.Account:
         deactivated_at=now if account.deactivated else None,
         locked_at=now if account.locked else None,
         admin_at=now if account.admin else None,
+        application_service=account.application_service,
     )
 
 

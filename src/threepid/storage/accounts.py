@@ -102,6 +102,12 @@ def is_admin(tx: Tx, user_id: str) -> bool:
     return tx.value(_sql.admin_at, user_id=user_id) is not None
 
 
+def application_service(tx: Tx, user_id: str) -> str | None:
+    """The application service of the homeserver beside us that owns the user; None for a person."""
+    found: str | None = tx.value(_sql.application_service, user_id=user_id)
+    return found
+
+
 def set_admin(tx: Tx, user_id: str, admin_at: int | None) -> bool:
     """Make an active account an administrator's, or with None an ordinary one; False if there is no such account."""
     return tx.run(_sql.set_admin, AT_MOST_ONE, user_id=user_id, admin_at=admin_at) == 1

@@ -49,9 +49,9 @@ def running(tx: Tx, user_id: str, now: int) -> str | None:
     return run_id
 
 
-def hold_waiting(tx: Tx, user_id: str, name: str) -> bool:
+def hold_waiting(tx: Tx, user_id: str, name: str, params: str) -> bool:
     """Is there a job `name` for the account that no worker has claimed? None can claim it until `tx` ends."""
-    return tx.run(_sql.hold_waiting, ANY, recipient=user_id, template=name) > 0
+    return tx.run(_sql.hold_waiting, ANY, recipient=user_id, template=name, params=params) > 0
 
 
 def _alive(now: int) -> dict[str, int]:

@@ -46,6 +46,7 @@ class Account(Struct, frozen=True):
     deactivated_at: int | None
     locked_at: int | None
     admin_at: int | None
+    application_service: str | None
 
 
 class Device(Struct, frozen=True):

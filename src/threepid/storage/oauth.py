@@ -72,6 +72,7 @@ class DeviceGrant(Struct, frozen=True):
     user_id: str | None
     allowed_at: int | None
     denied_at: int | None
+    opened_at: int | None
 
 
 def insert_client(tx: Tx, *, client_id: str, metadata: str, now: int) -> bool:
@@ -227,6 +228,11 @@ def poll(tx: Tx, device_hash: bytes, now: int) -> bool:
 def slow_down(tx: Tx, device_hash: bytes, poll_interval: int) -> None:
     """Set the time, in milliseconds, that a device must wait between two questions."""
     tx.run(_sql.slow_down, ONE, device_hash=device_hash, poll_interval=poll_interval)
+
+
+def open_device_grant(tx: Tx, device_hash: bytes, opened_at: int | None) -> bool:
+    """Note when the session of a device was opened, or with None that it was not; False if the request is gone."""
+    return tx.run(_sql.open_device_grant, AT_MOST_ONE, device_hash=device_hash, opened_at=opened_at) == 1
 
 
 def delete_device_grant(tx: Tx, device_hash: bytes) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from beside import USERINFO
 from fake_synapse import FakeSynapse, User, fake_synapse
 from threepid.clock import HOUR, MINUTE
 from threepid.delivery.jobs.provisioning import provisioning_jobs
@@ -20,6 +21,7 @@ V3 = "/_matrix/client/v3"
 @pytest.fixture
 def synapse() -> Iterator[FakeSynapse]:
     with fake_synapse() as fake:
+        fake.replies[USERINFO] = 200, {"sub": "@alice:example.org"}
         yield fake
 
 

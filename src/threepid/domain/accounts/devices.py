@@ -42,7 +42,6 @@ __all__ = [
     "Requester",
     "allowed_scope",
     "forget_sealed_pairs",
-    "openid_user",
 ]
 
 OPENID_LIFE: Final = HOUR
@@ -122,6 +121,12 @@ class Devices:
         """
         token_hash = self._context.vault.hash_token(access_token)
         found = await self._context.database.read(lambda tx: devices.requester(tx, token_hash))
+        return await self.check(token_hash, found, while_locked=while_locked)
+
+    async def check(
+        self, token_hash: bytes, found: Requester | None, *, while_locked: bool = False
+    ) -> Requester | None:
+        """`found`, the requester of an access token, if the token is valid now, as `whose_token` says."""
         now = self._context.clock.now()
         if found is None:
             if await self._context.database.read(lambda tx: devices.has_ended(tx, token_hash, now - ENDED_KEPT)):
@@ -234,10 +239,6 @@ class Devices:
         pair = json.loads(self._context.vault.unseal(refresh_token, sealed))
         left = max(1, pair["expires_at"] - now)
         return Login(user_id, device_id, pair["access_token"], pair["refresh_token"], left, scope)
-
-    async def forget_sealed_pairs(self) -> None:
-        """Delete the stored answers to refreshes that cannot be repeated any more."""
-        await forget_sealed_pairs(self._context)
 
     async def log_out(self, requester: Requester, origin: Origin) -> None:
         """Log the requesting device out."""
@@ -414,9 +415,14 @@ class Devices:
         def step(tx: Tx) -> bool:
             if grant is not None:
                 grant.consume(tx)
-            return devices.rename(tx, user_id, device_id, display_name)
+            if not devices.rename(tx, user_id, device_id, display_name):
+                return False
+            self._provisioning.device_renamed(tx, user_id, device_id)
+            return True
 
-        return await self._context.database.write(step)
+        is_known = await self._context.database.write(step)
+        self._provisioning.hurry()
+        return is_known
 
     async def delete(self, user_id: str, device_ids: Iterable[str], grant: Grant) -> None:
         """Log devices out. Unknown devices are no error."""
@@ -482,14 +488,6 @@ def allowed_scope(session: oauth.Session) -> Scope:
 def _refused(*, lives: bool) -> UnknownToken:
     """The error for an unusable refresh token. `lives` says whether its device still exists."""
     return UnknownToken(Text("The refresh token is unknown, has expired or was used before."), soft_logout=lives)
-
-
-async def openid_user(context: Context, token: str) -> str | None:
-    """The user ID of an OpenID token, or None."""
-    token_hash = context.vault.hash_token(token)
-    now = context.clock.now()
-    owner = await context.database.read(lambda tx: devices.openid_owner(tx, token_hash, now))
-    return None if owner is None else owner.user_id
 
 
 async def forget_sealed_pairs(context: Context) -> None:

@@ -45,15 +45,19 @@ class Name(StrEnum):
     """The account exists, with its email addresses, and is locked or not."""
     SYNC_DEVICES = "sync_devices"
     """The account has these devices and no others."""
+    RENAME_DEVICE = "rename_device"
+    """A device has another display name."""
     DELETE_USER = "delete_user"
     """The account is deactivated."""
 
 
-class Params(Struct, frozen=True):
+class Params(Struct, frozen=True, omit_defaults=True):
     """What a job cannot see when it runs."""
 
     erase: bool = False
     """Did the owner ask to forget as much as possible?"""
+    device_id: str = ""
+    """The device of RENAME_DEVICE: the others keep the names that clients gave them at the homeserver."""
 
 
 class BusyHere(Exception):
@@ -87,6 +91,10 @@ class Provisioning:
         """Order that the homeserver learns of the devices, so that the tokens of a deleted device die there at once."""
         self._order(tx, user_id, Name.SYNC_DEVICES)
 
+    def device_renamed(self, tx: Tx, user_id: str, device_id: str) -> None:
+        """Order that the homeserver learns of a device's display name."""
+        self._order(tx, user_id, Name.RENAME_DEVICE, Params(device_id=device_id))
+
     def deactivated(self, tx: Tx, user_id: str, *, erase: bool) -> None:
         """Order that the homeserver deactivates the account."""
         self._order(tx, user_id, Name.DELETE_USER, Params(erase))
@@ -109,20 +117,36 @@ class Provisioning:
         self.hurry()
         return count
 
+    async def tell_again(self) -> int:
+        """Order that the homeserver learns of every account and its devices, as after its backup; returns of how many."""
+        count, last = 0, ""
+
+        def step(tx: Tx) -> list[str]:
+            found = [account.user_id for account in accounts.after(tx, last, _BATCH)]
+            for user_id in found:
+                self._order_all(tx, user_id)
+            return found
+
+        while page := await self._context.database.write_aside(step):
+            count, last = count + len(page), page[-1]
+        self.hurry()
+        return count
+
     def hurry(self) -> None:
         """Begin with ordered jobs now, after the transaction that ordered them."""
         if self._synapse is not None:
             self._wake_delivery()
 
     def _order(self, tx: Tx, user_id: str, name: Name, params: Params | None = None) -> None:
-        if self._synapse is None or (name is not Name.DELETE_USER and homeserver.hold_waiting(tx, user_id, name)):
+        params = params or Params()
+        if self._synapse is None or homeserver.hold_waiting(tx, user_id, name, outbox.seal(self._context, params)):
             return
         now = self._context.clock.now()
         job = outbox.Job(
             channel=CHANNEL,
             name=name,
             recipient=Recipient(user_id),
-            params=params or Params(),
+            params=params,
             urgency=Urgency.CODE,
             expires_at=now + _LIFE,
         )
@@ -171,7 +195,7 @@ class Provisioning:
             raise Unavailable(cause=f"homeserver: {error}") from error
         # The device may have been logged out meanwhile, and the order for that may have run before ours.
         if await database.read(lambda tx: devices.get(tx, user_id, device_id)) is None:
-            await database.write(lambda tx: self.devices_changed(tx, user_id))
+            await database.write(lambda tx: self._order_all(tx, user_id))
             self.hurry()
 
     async def reactivate(self, user_id: str) -> None:
@@ -221,14 +245,21 @@ class Provisioning:
 
         def step(tx: Tx) -> None:
             homeserver.provisioned(tx, user_id, now)
-            account = accounts.get(tx, user_id)
-            if account is not None and account.deactivated_at is not None:
-                self.deactivated(tx, user_id, erase=False)
-            else:
-                self.account_changed(tx, user_id)
-                self.devices_changed(tx, user_id)
+            self._order_all(tx, user_id)
 
         await self._context.database.write(step)
+
+    def _order_all(self, tx: Tx, user_id: str) -> None:
+        """Order that the homeserver learns of everything again.
+
+        The account may be deactivated, although a call has just made a user or a device of it there.
+        """
+        account = accounts.get(tx, user_id)
+        if account is None or account.deactivated_at is not None:
+            self.deactivated(tx, user_id, erase=False)
+        else:
+            self.account_changed(tx, user_id)
+            self.devices_changed(tx, user_id)
 
     async def _wait_for_job(self, user_id: str) -> None:
         """Wait for the job that may have read the account's devices before the latest one was committed."""
@@ -256,6 +287,8 @@ class Provisioning:
                 await self._provision(user_id, self._synapse)
             elif order.template == Name.SYNC_DEVICES:
                 await self._sync_devices(user_id, self._synapse)
+            elif order.template == Name.RENAME_DEVICE:
+                await self._rename_device(user_id, params.device_id, self._synapse)
             else:
                 await self._delete_user(user_id, self._synapse, erase=params.erase)
 
@@ -295,19 +328,23 @@ class Provisioning:
             await self._context.database.write(lambda tx: homeserver.provisioned(tx, user_id, now))
 
     async def _sync_devices(self, user_id: str, synapse: Synapse) -> None:
-        def look(tx: Tx) -> tuple[bool, list[str]] | None:
+        def look(tx: Tx) -> tuple[bool, list[str], bool] | None:
             account = accounts.get(tx, user_id)
             # A locked account keeps its devices, and a deactivated one has lost them there already.
             if account is None or account.deactivated_at is not None:
                 return None
-            return homeserver.is_provisioned(tx, user_id), devices.ids(tx, user_id)
+            is_bridged = accounts.application_service(tx, user_id) is not None
+            return homeserver.is_provisioned(tx, user_id), devices.ids(tx, user_id), is_bridged
 
         found = await self._context.database.read(look)
         if found is None:
             return
-        is_provisioned, device_ids = found
+        is_provisioned, device_ids, is_bridged = found
         if not is_provisioned:
             await self._provision(user_id, synapse)
+        if is_bridged:
+            # The application service has made devices that we do not know. Our list would delete them with their keys.
+            return
         try:
             await synapse.sync_devices(_localpart(user_id), device_ids)
         except RemoteRefused as error:
@@ -325,7 +362,22 @@ class Provisioning:
             try:
                 await synapse.delete_user(_localpart(user_id), erase=erase)
             except RemoteRefused as error:
-                if error.errcode != _NOT_FOUND:  # an account that never logged in
+                if error.errcode == _NOT_FOUND:  # an account that never logged in
+                    return
+                # This also says that an identity server, which may be away, did not unbind an address. The user is active still.
+                raise Failed(str(error)) from error
+
+    async def _rename_device(self, user_id: str, device_id: str, synapse: Synapse) -> None:
+        def look(tx: Tx) -> str | None:
+            device = devices.get(tx, user_id, device_id)
+            return None if device is None else device.display_name or ""
+
+        name = await self._context.database.read(look)
+        if name is not None:
+            try:
+                await synapse.update_device_display_name(_localpart(user_id), device_id, name)
+            except RemoteRefused as error:
+                if error.errcode != _NOT_FOUND:  # a device that only our list has
                     raise
 
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 from threepid.clock import DAY
 from threepid.config import Identity
 from threepid.domain import limits
-from threepid.domain.accounts.devices import MOST_TOKENS, openid_user
+from threepid.domain.accounts.devices import MOST_TOKENS
+from threepid.domain.accounts.openid import openid_user
 from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.context import Context
 from threepid.domain.identity.invites import Invites
@@ -83,6 +84,8 @@ class Associations:
             device_id = None
             if self._context.answers_for(server_name):
                 device_id = self._held_device(tx, openid_token, user_id, now)
+            elif self._context.is_own_homeserver(server_name):
+                _refuse_ended(tx, user_id)
             limits.take_identity_token(tx, self._context, user_id=user_id)
             associations.insert_token(
                 tx,
@@ -278,6 +281,18 @@ class Associations:
             raise UpstreamFailed(
                 Text("The homeserver is unreachable."), cause=f"{server_name}: {error.cause}"
             ) from error
+
+
+def _refuse_ended(tx: Tx, user_id: str) -> None:
+    """Raise Unauthorized if the account is locked or deactivated: the homeserver beside us may learn of it two minutes late.
+
+    Users of its application services have no account here.
+    """
+    account = accounts.get(tx, user_id)
+    if account is not None and (account.deactivated_at is not None or account.locked_at is not None):
+        raise Unauthorized(
+            Text("The homeserver rejected this OpenID token."), cause="the account is locked or deactivated"
+        )
 
 
 def _canonical(medium: str, address: str) -> str:

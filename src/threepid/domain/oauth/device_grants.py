@@ -21,7 +21,7 @@ from threepid.domain.oauth.sessions import AppSessions
 from threepid.domain.oauth.tokens import Caller
 from threepid.domain.origin import Origin
 from threepid.i18n import Text
-from threepid.spec.errors import Forbidden, UserLocked
+from threepid.spec.errors import Forbidden, Unavailable, UserLocked
 from threepid.spec.oauth.clients import DEVICE_CODE
 from threepid.spec.oauth.errors import (
     AccessDenied,
@@ -47,6 +47,8 @@ _EARLY: Final = SECOND
 _ALPHABET: Final = "BCDFGHJKLMNPQRSTVWXZ"
 """Letters that nobody confuses and that make no words. https://www.rfc-editor.org/rfc/rfc8628#section-6.1."""
 _LENGTH: Final = 8
+_OPENING: Final = 2 * MINUTE
+"""How long the homeserver beside us may take to get a device. After that, the process that told it has died."""
 _WRONG: Final = Text("This code is wrong or has expired. Check the device that shows it.")
 
 
@@ -150,7 +152,8 @@ class DeviceGrants:
     async def tokens(self, device_code: str, *, client_id: str, caller: Caller) -> Login:
         """The tokens of a device that its owner has allowed.
 
-        Raises AuthorizationPending, SlowDown, AccessDenied, ExpiredToken and InvalidGrant.
+        Raises AuthorizationPending, SlowDown, AccessDenied, ExpiredToken, InvalidGrant, and Unavailable if a homeserver beside us
+        is away: then the device can ask again.
         """
         device_hash = self._context.vault.hash_token(device_code)
         now = self._context.clock.now()
@@ -180,12 +183,26 @@ class DeviceGrants:
             raise AccessDenied(cause=error.cause) from None
         if isinstance(answer, OAuthError):
             raise answer
-        return await self._admission.admit(answer)
+        return await self._admitted(answer, device_hash)
+
+    async def _admitted(self, login: Login, device_hash: bytes) -> Login:
+        """Let a homeserver beside us have the device. If that fails, the login is undone, and the device can ask again."""
+        write = self._context.database.write
+        try:
+            await self._admission.admit(login)
+        except Unavailable:
+            await write(lambda tx: oauth.open_device_grant(tx, device_hash, None))
+            raise
+        await write(lambda tx: oauth.delete_device_grant(tx, device_hash))
+        return login
 
     def _open(self, tx: Tx, found: oauth.DeviceGrant, device_hash: bytes, caller: Caller) -> Login | OAuthError:
         app = known_client(tx, found.client_id)
         if app is None or found.user_id is None:
             return InvalidGrant(cause="the client is gone")
+        now = self._context.clock.now()
+        if found.opened_at is not None and 0 <= now - found.opened_at < _OPENING:
+            return AuthorizationPending("The device is being connected.")
         login = self._sessions.open(
             tx,
             found.user_id,
@@ -195,7 +212,7 @@ class DeviceGrants:
             client=caller.client,
             user_agent=caller.user_agent,
         )
-        oauth.delete_device_grant(tx, device_hash)
+        oauth.open_device_grant(tx, device_hash, now)
         return login
 
     def _hash(self, letters: str) -> bytes:

@@ -10,7 +10,9 @@ from threepid.domain.context import Context
 from threepid.spec.errors import UnknownToken, Unrecognized, UserLocked
 from threepid.spec.oauth.errors import InvalidClient
 from threepid.spec.oauth.scopes import BOTH_APIS
-from threepid.storage import oauth
+from threepid.storage import devices, oauth
+from threepid.storage.devices import Requester
+from threepid.storage.engine.database import Tx
 
 OLD_LOGIN = "legacy"
 """The client ID of tokens of the old login, as other authentication services call it."""
@@ -33,10 +35,10 @@ class LivingToken(Struct, frozen=True):
 class Introspection:
     """Answers a homeserver that shares a secret with us."""
 
-    def __init__(self, context: Context, devices: Devices, secret: str) -> None:
+    def __init__(self, context: Context, known_devices: Devices, secret: str) -> None:
         """`secret` is known to the homeserver and to nobody else."""
         self._context = context
-        self._devices = devices
+        self._devices = known_devices
         self._secret = secret.encode("utf-8")
 
     def require(self, secret: str | None) -> None:
@@ -52,13 +54,20 @@ class Introspection:
 
     async def of(self, token: str) -> LivingToken | None:
         """What an access token is good for; None for everything that is not a valid one."""
+        token_hash = self._context.vault.hash_token(token)
+
+        def look(tx: Tx) -> tuple[Requester | None, oauth.Session | None]:
+            found = devices.requester(tx, token_hash)
+            return found, None if found is None else oauth.session(tx, found.user_id, found.device_id)
+
+        # One question to the database, because the homeserver's client waits for the answer.
+        requester, session = await self._context.database.read(look)
         try:
-            found = await self._devices.whose_token(token)
+            found = await self._devices.check(token_hash, requester)
         except (UnknownToken, UserLocked):
             return None
         if found is None:
             return None
-        session = await self._context.database.read(lambda tx: oauth.session(tx, found.user_id, found.device_id))
         left = None if found.expires_at is None else (found.expires_at - self._context.clock.now()) // SECOND
         return LivingToken(
             username=found.user_id.removeprefix("@").partition(":")[0],

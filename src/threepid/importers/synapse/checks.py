@@ -66,7 +66,9 @@ class Checks:
             # Synapse leaves rows of its own behind in some versions.
             left = len(rows.contacts) + len(rows.access_tokens) + len(rows.devices)
             findings += [Finding(Kind.DEACTIVATED, user_id, f"{left} rows")] if left else []
-            return Account(user_id=user_id, created_at=created_at or 0, deactivated=True), findings
+            return Account(
+                user_id=user_id, created_at=created_at or 0, deactivated=True, application_service=_service(user)
+            ), findings
         sessions = _Sessions(self._now, self._hash_token, user_id, created_at or 0, findings)
         if user.appservice_id:
             count = len(rows.devices) + len(rows.access_tokens)
@@ -79,6 +81,7 @@ class Checks:
             password_hash=self._password(user, findings),
             locked=self._is_locked(user, findings),
             admin=self._is_admin(user, findings),
+            application_service=_service(user),
             contacts=self._contacts(rows, findings),
             devices=tuple(sessions.devices.values()),
             refresh_tokens=tuple(sessions.refresh.values()),
@@ -330,6 +333,11 @@ def _losers(rows: list[tuple[Any, ...]]) -> list[tuple[Any, Any, Any]]:
         return []
     owner = next((user for user, address, _ in rows if address == address.lower()), rows[0][0])
     return [(user, address, owner) for user, address, _ in rows if user != owner]
+
+
+def _service(user: reader.User) -> str | None:
+    """The application service that owns the user. A damaged name counts too: the user's devices are not ours."""
+    return (_text(user.appservice_id, _LONGEST_NAME) or "unknown") if user.appservice_id else None
 
 
 def _text(value: Any, most: int) -> str | None:

@@ -58,6 +58,10 @@ WHERE user_id = :user_id AND deactivated_at IS NULL AND (locked_at IS NULL) <> (
 -- Is an account locked?
 SELECT locked_at FROM accounts WHERE user_id = :user_id AND locked_at IS NOT NULL;
 
+-- name: application_service(user_id)$
+-- The application service of the homeserver that owns the user.
+SELECT application_service FROM accounts WHERE user_id = :user_id;
+
 -- name: admin_at(user_id)$
 -- When an active account was made an administrator's.
 SELECT admin_at FROM accounts WHERE user_id = :user_id AND deactivated_at IS NULL;

@@ -30,8 +30,8 @@ UPDATE homeserver_accounts SET run_id = NULL, run_at = NULL WHERE user_id = :use
 SELECT run_id FROM homeserver_accounts
 WHERE user_id = :user_id AND run_at BETWEEN CAST(:after AS BIGINT) AND CAST(:before AS BIGINT);
 
--- name: hold_waiting(recipient, template)!
--- Lock a job of this name for the account that waits, and that no worker has claimed, until the transaction ends.
+-- name: hold_waiting(recipient, template, params)!
+-- Lock a job of this name and with these parameters for the account that waits, and that no worker has claimed, until the transaction ends.
 UPDATE outbox SET language = language
-WHERE channel = 'homeserver' AND recipient = :recipient AND template = :template
+WHERE channel = 'homeserver' AND recipient = :recipient AND template = :template AND params = :params
     AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL;

@@ -93,15 +93,15 @@ DELETE FROM web_sessions WHERE user_id IN (SELECT value FROM json_each(:user_ids
 -- The same with PostgreSQL's JSON functions.
 DELETE FROM web_sessions WHERE user_id IN (SELECT json_array_elements_text(CAST(:user_ids AS JSON)));
 
--- name: insert_account(user_id, password_hash, created_at, deactivated_at, locked_at, admin_at)!
+-- name: insert_account(user_id, password_hash, created_at, deactivated_at, locked_at, admin_at, application_service)!
 -- Insert an account.
-INSERT INTO accounts (user_id, password_hash, created_at, deactivated_at, locked_at, admin_at)
+INSERT INTO accounts (user_id, password_hash, created_at, deactivated_at, locked_at, admin_at, application_service)
 VALUES (:user_id, CAST(:password_hash AS TEXT), :created_at, CAST(:deactivated_at AS BIGINT), CAST(:locked_at AS BIGINT),
-    CAST(:admin_at AS BIGINT));
+    CAST(:admin_at AS BIGINT), CAST(:application_service AS TEXT));
 
--- name: update_account(user_id, password_hash, deactivated_at, locked_at, admin_at)!
+-- name: update_account(user_id, password_hash, deactivated_at, locked_at, admin_at, application_service)!
 -- Replace what was imported of an account. What it was before, it has been since then.
-UPDATE accounts SET password_hash = CAST(:password_hash AS TEXT),
+UPDATE accounts SET password_hash = CAST(:password_hash AS TEXT), application_service = CAST(:application_service AS TEXT),
     deactivated_at = CASE WHEN CAST(:deactivated_at AS BIGINT) IS NULL THEN NULL
         ELSE COALESCE(deactivated_at, CAST(:deactivated_at AS BIGINT)) END,
     locked_at = CASE WHEN CAST(:locked_at AS BIGINT) IS NULL THEN NULL

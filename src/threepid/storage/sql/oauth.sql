@@ -97,12 +97,16 @@ UPDATE oauth_device_grants SET polled_at = :now WHERE device_hash = :device_hash
 
 -- name: device_grant(device_hash)^
 -- What a device waits for, and the decision.
-SELECT client_id, scope, expires_at, poll_interval, polled_at, user_id, allowed_at, denied_at
+SELECT client_id, scope, expires_at, poll_interval, polled_at, user_id, allowed_at, denied_at, opened_at
 FROM oauth_device_grants WHERE device_hash = :device_hash;
 
 -- name: slow_down(device_hash, poll_interval)!
 -- Make a device that asks too often wait longer.
 UPDATE oauth_device_grants SET poll_interval = :poll_interval WHERE device_hash = :device_hash;
+
+-- name: open_device_grant(device_hash, opened_at)!
+-- Note when the session of a device was opened, or that it was not.
+UPDATE oauth_device_grants SET opened_at = CAST(:opened_at AS BIGINT) WHERE device_hash = :device_hash;
 
 -- name: delete_device_grant(device_hash)!
 -- Delete a device's request.
