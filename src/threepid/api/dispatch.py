@@ -240,7 +240,7 @@ class _Operation:
         device = await requester(
             homeserver, token, required=auth is Auth.ACCESS_TOKEN, while_locked=self.endpoint.while_locked
         )
-        if device is not None and not self.endpoint.for_apps and await homeserver.devices.is_app(device):
+        if device is not None and not self.endpoint.for_apps and device.client_id is not None:
             raise errors.Forbidden(_on_account_pages(self._services.context.config.server.public_base_url))
         if device is not None and homeserver.devices.unnoticed(device):
             homeserver.devices.notice(device, client=client, user_agent=request.header("user-agent") or "")

@@ -39,13 +39,15 @@ class Device(Struct, frozen=True):
 
 
 class Requester(Struct, frozen=True):
-    """The user and device of an access token, and when an operator locked the account."""
+    """The user and device of an access token, when an operator locked the account, and the app that has the device."""
 
     user_id: str
     device_id: str
     expires_at: int | None = None
     first_use_spends: bytes | None = None
     locked_at: int | None = None
+    client_id: str | None = None
+    """The app of the OAuth 2.0 API that has the device; None for a device of the old login."""
 
 
 class RefreshToken(Struct, frozen=True):

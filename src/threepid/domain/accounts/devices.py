@@ -378,11 +378,6 @@ class Devices:
         await self._context.database.write(step)
         return token, OPENID_LIFE // SECOND
 
-    async def is_app(self, requester: Requester) -> bool:
-        """Is this the device of an app of the OAuth 2.0 API?"""
-        found = await self._context.database.read(lambda tx: oauth.session(tx, requester.user_id, requester.device_id))
-        return found is not None
-
     # -- device list
 
     async def of(self, user_id: str, *, own: str | None = None) -> list[devices.Device]:

@@ -80,6 +80,10 @@ class Tx(ABC):
         """
 
     @abstractmethod
+    def run_unseen(self, query: Query, /, **parameters: Any) -> None:
+        """Change rows, however many, when the unit of work does not need their number. As with `insert`, it cannot learn of a failure."""
+
+    @abstractmethod
     def run_many(self, query: Query, parameters: Sequence[Mapping[str, Any]], /, each: range = ONE) -> int:
         """Insert or update rows: run `query` once for each of `parameters`, and return how many rows all of them touched.
 

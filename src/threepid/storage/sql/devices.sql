@@ -57,10 +57,15 @@ WHERE user_id = :user_id AND device_id = :device_id;
 UPDATE devices SET display_name = CAST(:display_name AS TEXT) WHERE user_id = :user_id AND device_id = :device_id;
 
 -- name: requester(token_hash)^
--- The user and device of an access token, even of an expired one, the refresh token that its first use spends, and when the
--- account was locked.
-SELECT access_tokens.user_id, device_id, expires_at, first_use_spends, locked_at
-FROM access_tokens JOIN accounts ON accounts.user_id = access_tokens.user_id WHERE token_hash = :token_hash;
+-- The user and device of an access token, even of an expired one, the refresh token that its first use spends, when the account
+-- was locked, and the app of the OAuth 2.0 API that has the device. Every request asks this: on SQLite subqueries take a third of
+-- the time of joins.
+SELECT user_id, device_id, expires_at, first_use_spends,
+    (SELECT locked_at FROM accounts WHERE accounts.user_id = access_tokens.user_id) AS locked_at,
+    (SELECT client_id FROM oauth_sessions
+        WHERE oauth_sessions.user_id = access_tokens.user_id AND oauth_sessions.device_id = access_tokens.device_id
+    ) AS client_id
+FROM access_tokens WHERE token_hash = :token_hash;
 
 -- name: insert_access_token(token_hash, user_id, device_id, now, expires_at, refresh_hash, first_use_spends)!
 -- Insert the hash of an access token.
