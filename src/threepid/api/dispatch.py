@@ -238,7 +238,11 @@ class _Operation:
             return {"user_id": user_id, "token": token or ""}
         homeserver = self._services.require_homeserver()
         device = await requester(
-            homeserver, token, required=auth is Auth.ACCESS_TOKEN, while_locked=self.endpoint.while_locked
+            homeserver,
+            token,
+            required=auth is Auth.ACCESS_TOKEN,
+            while_locked=self.endpoint.while_locked,
+            with_contacts=self.endpoint.with_contacts,
         )
         if device is not None and not self.endpoint.for_apps and device.client_id is not None:
             raise errors.Forbidden(_on_account_pages(self._services.context.config.server.public_base_url))

@@ -34,7 +34,8 @@ class _Held(Struct, frozen=True):
     language: str | None
 
 
-_decode: Final = msgspec.json.Decoder(list[Threepid]).decode
+decode: Final = msgspec.json.Decoder(list[Threepid]).decode
+"""The contacts of an account, from the JSON of a query."""
 
 
 class Binding(Struct, frozen=True):
@@ -90,7 +91,7 @@ def refresh(tx: Tx, user_id: str, threepid: Threepid) -> bool:
 
 def of_user(tx: Tx, user_id: str) -> list[Threepid]:
     """The contacts of an account, oldest first."""
-    return _decode(tx.value(_sql.of_user, user_id=user_id))
+    return decode(tx.value(_sql.of_user, user_id=user_id))
 
 
 def count_of_user(tx: Tx, user_id: str) -> int:

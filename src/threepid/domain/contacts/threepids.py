@@ -6,6 +6,7 @@ https://spec.matrix.org/latest/client-server-api/#adding-account-administrative-
 from threepid import config
 from threepid.domain import audit, limits, policy
 from threepid.domain.accounts.accounts import require_active
+from threepid.domain.accounts.devices import Requester
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.addresses import Address, InvalidAddress, parse_address
@@ -59,6 +60,10 @@ class Threepids:
         self._bindings = bindings
         self._identity = identity
         self._provisioning = provisioning
+
+    async def of_requester(self, requester: Requester) -> list[Threepid]:
+        """The contacts of the account that asks, oldest first: those that came with its token, if they did."""
+        return await self.of(requester.user_id) if requester.contacts is None else threepids.decode(requester.contacts)
 
     async def of(self, user_id: str) -> list[Threepid]:
         """The contacts of the account, oldest first."""

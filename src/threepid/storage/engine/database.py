@@ -79,9 +79,9 @@ class Tx(ABC):
         cannot learn of a failure: it fails as a whole, with StorageError.
         """
 
-    @abstractmethod
     def run_unseen(self, query: Query, /, **parameters: Any) -> None:
-        """Change rows, however many, when the unit of work does not need their number. As with `insert`, it cannot learn of a failure."""
+        """Change rows, when the unit of work does not need to know how many. As with `insert`, it cannot learn of a failure."""
+        self.run(query, ANY, **parameters)
 
     @abstractmethod
     def run_many(self, query: Query, parameters: Sequence[Mapping[str, Any]], /, each: range = ONE) -> int:
