@@ -85,6 +85,19 @@ def notice(world: World, medium: str, canonical: str) -> bool:
     )
 
 
+@pytest.mark.parametrize("world", [{"notice_to_address": {"burst": 1, "per_hour": 1}}], indirect=True)
+def test_a_contact_over_its_limit_keeps_no_notice_from_the_others(world: World) -> None:
+    context = world.server.context
+    contacts = [("email", "a@b.example"), ("email", "c@b.example"), ("msisdn", "447400123456")]
+
+    def allowed() -> set[tuple[str, str]]:
+        return world.run(context.database.write(lambda tx: limits.take_notices(tx, context, contacts)))
+
+    assert notice(world, "email", "c@b.example")
+    assert allowed() == {("email", "a@b.example"), ("msisdn", "447400123456")}
+    assert allowed() == set()
+
+
 @pytest.mark.parametrize(
     ("one", "other", "together"),
     [

@@ -152,3 +152,19 @@ def test_where_changes_are_off_nothing_changes(database_url: str, tmp_path: Any)
             answer = world.post(path, body, token=token)
             assert (answer.status_code, answer.json()["errcode"]) == (403, "M_FORBIDDEN")
         assert world.mails() == []
+
+
+def test_contacts_are_read_together_with_the_access_token(world: World) -> None:
+    token = world.register()
+    assert world.add(token, world.validated(world.identity_token(token), "alice@example.com")).json() == {}
+    before = world.server.context.database.reads
+    assert world.contacts(token) == ["alice@example.com"]
+    assert world.server.context.database.reads == before + 1
+
+
+def test_a_notice_of_a_new_contact_goes_to_each_of_the_others(world: World) -> None:
+    token = world.register()
+    for name in ("one", "two", "three"):
+        assert world.add(token, world.validated(world.identity_token(token), f"{name}@example.com")).json() == {}
+    told = [mail.recipient for mail in world.mails() if "t***@example.com" in mail.text and "code" not in mail.text]
+    assert sorted(told) == ["one@example.com", "one@example.com", "two@example.com"]

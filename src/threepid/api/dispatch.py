@@ -238,9 +238,13 @@ class _Operation:
             return {"user_id": user_id, "token": token or ""}
         homeserver = self._services.require_homeserver()
         device = await requester(
-            homeserver, token, required=auth is Auth.ACCESS_TOKEN, while_locked=self.endpoint.while_locked
+            homeserver,
+            token,
+            required=auth is Auth.ACCESS_TOKEN,
+            while_locked=self.endpoint.while_locked,
+            with_contacts=self.endpoint.with_contacts,
         )
-        if device is not None and not self.endpoint.for_apps and await homeserver.devices.is_app(device):
+        if device is not None and not self.endpoint.for_apps and device.client_id is not None:
             raise errors.Forbidden(_on_account_pages(self._services.context.config.server.public_base_url))
         if device is not None and homeserver.devices.unnoticed(device):
             homeserver.devices.notice(device, client=client, user_agent=request.header("user-agent") or "")

@@ -20,5 +20,9 @@ def fitting(config: Config, wishes: Iterable[str]) -> str:
 
 def of_account(tx: Tx, config: Config, user_id: str, wishes: Iterable[str] = ()) -> str:
     """The language of messages to an account, or to a person without one (`''`), who may have `wishes`."""
-    chosen = preferences.get(tx, user_id).language
+    return chosen_or_fitting(config, preferences.get(tx, user_id).language, wishes)
+
+
+def chosen_or_fitting(config: Config, chosen: str, wishes: Iterable[str]) -> str:
+    """The language that an account has `chosen` (`''` for none) if it is offered; else the one that fits `wishes`."""
     return fitting(config, (chosen, *wishes) if chosen else wishes)

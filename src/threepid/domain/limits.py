@@ -152,16 +152,34 @@ def take_notice(tx: Tx, context: Context, *, medium: str, canonical: str, option
     SMS notices also count by prefix, country and in total, separately from SMS with codes: otherwise requests for many codes
     could suppress a notice.
     """
-    settings = context.config.limits
-    limit = settings.notice_to_address
-    counted = [Counted(f"notice to {medium} {canonical}", limit, limit.burst // 2 if optional else 0)]
+    counted = [_of_notice(context, medium, canonical, optional=optional)]
     try:
         if medium == Phone.medium:
-            counted += _of_texts("sms notice", parse_phone(canonical), settings)
+            counted += _of_texts("sms notice", parse_phone(canonical), context.config.limits)
         _take(tx, context, counted)
     except (InvalidAddress, LimitExceeded):
         return False
     return True
+
+
+def take_notices(
+    tx: Tx, context: Context, contacts: Iterable[tuple[str, str]], *, optional: bool = False
+) -> set[tuple[str, str]]:
+    """Count a notice to each contact, a medium and a canonical address; returns those to which it may be sent.
+
+    As `take_notice`, but with one statement for all email addresses.
+    """
+    allowed, addresses = set[tuple[str, str]](), list[tuple[str, str]]()
+    for medium, canonical in contacts:
+        if medium != Phone.medium:
+            addresses.append((medium, canonical))
+        elif take_notice(tx, context, medium=medium, canonical=canonical, optional=optional):
+            allowed.add((medium, canonical))
+    wanted = as_wanted(context, [_of_notice(context, *address, optional=optional) for address in addresses])
+    if not wanted:  # there are no addresses, or limits are off
+        return allowed | set(addresses)
+    taken = limits.take_each(tx, wanted, now=context.clock.now())
+    return allowed | {address for address, one in zip(addresses, wanted, strict=True) if one.key in taken}
 
 
 def take_invite(tx: Tx, context: Context, *, sender: str, address: Address, client: str, user_id: str) -> None:
@@ -433,6 +451,11 @@ def _of_messages_caller(context: Context, address: Address, caller: _Caller, *, 
         callers = f"callers in {site_of(caller.client)}"
         counted += _part(f"sms to {address.prefix} by {callers}", settings.sms_to_prefix, _PART_OF_TOTAL)
     return counted
+
+
+def _of_notice(context: Context, medium: str, canonical: str, *, optional: bool) -> Counted:
+    limit = context.config.limits.notice_to_address
+    return Counted(f"notice to {medium} {canonical}", limit, limit.burst // 2 if optional else 0)
 
 
 def _of_texts(kind: str, phone: Phone, settings: Limits) -> list[Counted]:

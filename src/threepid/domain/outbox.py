@@ -4,7 +4,9 @@ Each job has an urgency, a destination that may be slow or unreachable as a whol
 the caller's own.
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
@@ -75,28 +77,35 @@ def put(tx: Tx, context: Context, job: Job, *, now: int) -> str:
     A mail to an address from which mails come back is recorded as failed and not sent. That takes the same time, because the
     caller of an endpoint must not learn of it.
     """
-    order_id = context.entropy.id(now)
-    address = job.recipient.address
-    held_back = job.channel == Email.channel and holds_back(
-        tx, context, address, is_code=job.urgency is Urgency.CODE, now=now
-    )
-    outbox.insert(
-        tx,
-        order_id=order_id,
-        channel=job.channel,
-        recipient=job.recipient.address,
-        language=job.recipient.language,
-        template=job.name,
-        params=seal(context, job.params),
-        created_at=now,
-        due_at=max(now, job.due_at),
-        expires_at=job.expires_at,
-        destination=destination(context.config, job.channel, job.recipient.address),
-        caller=_hash(context, job.caller),
-        urgency=job.urgency,
-        held_back=_HELD_BACK if held_back else "",
-    )
-    return order_id
+    return put_for_all(tx, context, job, [job.recipient], now=now)[0]
+
+
+def put_for_all(tx: Tx, context: Context, job: Job, recipients: Iterable[Recipient], *, now: int) -> list[str]:
+    """Put `job` into the outbox for each of `recipients` in place of its own, encrypted once. Returns the rows' IDs."""
+    params, caller = seal(context, job.params), _hash(context, job.caller)
+    is_mail, is_code = job.channel == Email.channel, job.urgency is Urgency.CODE
+    order_ids = []
+    for recipient in recipients:
+        address = recipient.address
+        held_back = is_mail and holds_back(tx, context, address, is_code=is_code, now=now)
+        order_ids.append(context.entropy.id(now))
+        outbox.insert(
+            tx,
+            order_id=order_ids[-1],
+            channel=job.channel,
+            recipient=address,
+            language=recipient.language,
+            template=job.name,
+            params=params,
+            created_at=now,
+            due_at=max(now, job.due_at),
+            expires_at=job.expires_at,
+            destination=destination(context.config, job.channel, address),
+            caller=caller,
+            urgency=job.urgency,
+            held_back=_HELD_BACK if held_back else "",
+        )
+    return order_ids
 
 
 def seal(context: Context, params: Struct) -> str:
@@ -124,6 +133,7 @@ def _hash(context: Context, caller: str) -> str:
     return context.vault.hash_limit_key(f"outbox of {_crowd(caller)}")[:_HASH_DIGITS] if caller else ""
 
 
+@lru_cache(maxsize=4096)
 def _crowd(caller: str) -> str:
     try:
         address = ip_address(caller)

@@ -22,9 +22,9 @@ def bearer_token(request: Request, query: Mapping[str, str], *, in_query: bool) 
 
 
 async def requester(
-    homeserver: Homeserver, token: str | None, *, required: bool, while_locked: bool
+    homeserver: Homeserver, token: str | None, *, required: bool, while_locked: bool, with_contacts: bool = False
 ) -> Requester | None:
-    """The account and device of an access token.
+    """The account and device of an access token, and the account's contacts if they are wanted.
 
     Raises UnknownToken, MissingToken if one is `required`, and UserLocked, unless `while_locked`, if the account is locked.
     """
@@ -32,7 +32,7 @@ async def requester(
         if required:
             raise MissingToken
         return None
-    found = await homeserver.devices.whose_token(token, while_locked=while_locked)
+    found = await homeserver.devices.whose_token(token, while_locked=while_locked, with_contacts=with_contacts)
     if found is None:
         raise UnknownToken
     return found

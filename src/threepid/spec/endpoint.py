@@ -129,6 +129,7 @@ class Endpoint:
         switch: str | None,
         for_apps: bool,
         while_locked: bool,
+        with_contacts: bool,
         beside: Beside,
         forwards: Forwards | None,
         scope: Scope | None,
@@ -149,6 +150,7 @@ class Endpoint:
         self.max_body = max_body
         self.switch = switch
         self.while_locked = while_locked
+        self.with_contacts = with_contacts
         self.beside = beside
         self.forwards = forwards
         self.scope = scope
@@ -187,6 +189,7 @@ def endpoint(
     max_body: int = 65_536,
     switch: str | None = None,
     while_locked: bool = False,
+    with_contacts: bool = False,
     beside: Beside = Beside.HERE,
     forwards: Forwards | None = None,
     for_apps: bool = True,
@@ -199,7 +202,7 @@ def endpoint(
     `errors` are those that it may raise besides the errors that every endpoint may raise. `uia` is the operation for which it
     requires User-Interactive Authentication. `before_terms` allows users who have not accepted the terms. `query_token` accepts
     the token in the query, whatever `server.query_token` says. `max_body` is in bytes. `switch` is the setting that enables it.
-    `while_locked` serves locked accounts, too.
+    `while_locked` serves locked accounts, too. `with_contacts` reads the account's contacts together with the access token.
     `beside` is who answers it where a homeserver has the rooms, and `forwards` are the requests that go on to it.
     `scope` is the scope that an operator token must have.
     Without `for_apps`, and with `uia`, tokens of the OAuth 2.0 API are rejected: their people use the account pages.
@@ -222,6 +225,7 @@ def endpoint(
             max_body=max_body,
             switch=switch,
             while_locked=while_locked,
+            with_contacts=with_contacts,
             beside=beside,
             forwards=forwards,
             scope=scope,

@@ -18,6 +18,12 @@ class Account(Struct, frozen=True):
     locked_at: int | None
 
 
+class Locked(Struct, frozen=True):
+    """An account whose row a transaction has locked, and when an operator locked the account itself, in milliseconds."""
+
+    locked_at: int | None
+
+
 class AccountSummary(Struct, frozen=True):
     """One row of the account list; times in milliseconds."""
 
@@ -67,9 +73,9 @@ def set_password_hash(tx: Tx, user_id: str, password_hash: str) -> bool:
     return tx.run(_sql.set_password_hash, AT_MOST_ONE, user_id=user_id, password_hash=password_hash) == 1
 
 
-def lock(tx: Tx, user_id: str) -> bool:
-    """Lock the account's row until `tx` ends; False if there is no such account or it is deactivated."""
-    return tx.run(_sql.lock, AT_MOST_ONE, user_id=user_id) == 1
+def lock(tx: Tx, user_id: str) -> Locked | None:
+    """Lock the account's row until `tx`, a write, ends; None if there is no such account or it is deactivated."""
+    return tx.row(_sql.lock, Locked, user_id=user_id)
 
 
 def hold_password(tx: Tx, user_id: str, password_hash: str) -> bool:

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from threepid.storage.engine.database import ANY, AT_MOST_ONE, Tx
+from threepid.storage.engine.database import ANY, Tx
 from threepid.storage.engine.queries import Queries
 
 _sql = Queries("audit")
@@ -28,7 +28,7 @@ def append(tx: Tx, entry: Entry) -> None:
 
 def append_bounded(tx: Tx, entry: Entry, *, since: int, at_most: int) -> None:
     """Append an entry about an account, if it exists and has fewer than `at_most` of the kind since `since`."""
-    tx.run(_sql.insert_bounded, AT_MOST_ONE, **_parameters(entry), since=since, at_most=at_most)
+    tx.run_unseen(_sql.insert_bounded, **_parameters(entry), since=since, at_most=at_most)
 
 
 def _parameters(entry: Entry) -> dict[str, str | int]:

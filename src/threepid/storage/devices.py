@@ -39,13 +39,17 @@ class Device(Struct, frozen=True):
 
 
 class Requester(Struct, frozen=True):
-    """The user and device of an access token, and when an operator locked the account."""
+    """The user and device of an access token, when an operator locked the account, and the app that has the device."""
 
     user_id: str
     device_id: str
     expires_at: int | None = None
     first_use_spends: bytes | None = None
     locked_at: int | None = None
+    client_id: str | None = None
+    """The app of the OAuth 2.0 API that has the device; None for a device of the old login."""
+    contacts: str | None = None
+    """The contacts of the account, for `threepids.decode`, if they were asked for."""
 
 
 class RefreshToken(Struct, frozen=True):
@@ -281,9 +285,10 @@ def rename(tx: Tx, user_id: str, device_id: str, display_name: str | None) -> bo
     return tx.run(_sql.rename_device, AT_MOST_ONE, user_id=user_id, device_id=device_id, display_name=display_name) == 1
 
 
-def requester(tx: Tx, token_hash: bytes) -> Requester | None:
-    """The user and device of an access token, even of an expired one."""
-    return tx.row(_sql.requester, Requester, token_hash=token_hash)
+def requester(tx: Tx, token_hash: bytes, *, with_contacts: bool = False) -> Requester | None:
+    """The user and device of an access token, even of an expired one. With the account's contacts if they are wanted."""
+    query = _sql.requester_with_contacts if with_contacts else _sql.requester
+    return tx.row(query, Requester, token_hash=token_hash)
 
 
 def is_refreshed(tx: Tx, token_hash: bytes) -> bool:

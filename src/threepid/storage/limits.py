@@ -57,12 +57,17 @@ class _Texts(Struct, frozen=True):
     confirmed: int
 
 
-def take(tx: Tx, wanted: Sequence[Wanted], *, now: int) -> int:
-    """Take one unit of each and return 0; or take nothing and return the milliseconds until the first empty one refills."""
+def take_each(tx: Tx, wanted: Iterable[Wanted], *, now: int) -> set[str]:
+    """Take one unit of each that has one; returns their keys."""
     # Sorted, so that two transactions lock rows in the same order and do not deadlock.
     rows = sorted((one.key, one.interval, one.latest(now), one.empty(now)) for one in wanted)
     asked = msgspec.json.encode(rows).decode("ascii")
-    taken = {row.key for row in tx.rows(_sql.take, _Taken, wanted=asked, now=now, skew=SKEW)}
+    return {row.key for row in tx.rows(_sql.take, _Taken, wanted=asked, now=now, skew=SKEW)}
+
+
+def take(tx: Tx, wanted: Sequence[Wanted], *, now: int) -> int:
+    """Take one unit of each and return 0; or take nothing and return the milliseconds until the first empty one refills."""
+    taken = take_each(tx, wanted, now=now)
     if len(taken) == len(wanted):
         return 0
     give_back(tx, [one for one in wanted if one.key in taken])

@@ -28,7 +28,14 @@ class Holder(Struct, frozen=True):
     address: str
 
 
-_decode: Final = msgspec.json.Decoder(list[Threepid]).decode
+class _Held(Struct, frozen=True):
+    user_id: str | None
+    address: str | None
+    language: str | None
+
+
+decode: Final = msgspec.json.Decoder(list[Threepid]).decode
+"""The contacts of an account, from the JSON of a query."""
 
 
 class Binding(Struct, frozen=True):
@@ -44,19 +51,26 @@ class Binding(Struct, frozen=True):
 
 def insert(tx: Tx, user_id: str, threepid: Threepid) -> bool:
     """Add the address to the account; False if the address has an owner already."""
-    return (
-        tx.run(
-            _sql.insert,
-            AT_MOST_ONE,
-            user_id=user_id,
-            medium=threepid.medium,
-            canonical=threepid.canonical,
-            address=threepid.address,
-            validated_at=threepid.validated_at,
-            added_at=threepid.added_at,
-        )
-        == 1
-    )
+    return tx.run(_sql.insert, AT_MOST_ONE, **_parameters(user_id, threepid)) == 1
+
+
+def insert_within(tx: Tx, user_id: str, threepid: Threepid, *, most: int) -> bool:
+    """Add the address to the account; False if the address has an owner already, or the account has `most` contacts.
+
+    The caller has locked the account.
+    """
+    return tx.run(_sql.insert_within, AT_MOST_ONE, **_parameters(user_id, threepid), most=most) == 1
+
+
+def _parameters(user_id: str, threepid: Threepid) -> dict[str, str | int]:
+    return {
+        "user_id": user_id,
+        "medium": threepid.medium,
+        "canonical": threepid.canonical,
+        "address": threepid.address,
+        "validated_at": threepid.validated_at,
+        "added_at": threepid.added_at,
+    }
 
 
 def refresh(tx: Tx, user_id: str, threepid: Threepid) -> bool:
@@ -77,7 +91,7 @@ def refresh(tx: Tx, user_id: str, threepid: Threepid) -> bool:
 
 def of_user(tx: Tx, user_id: str) -> list[Threepid]:
     """The contacts of an account, oldest first."""
-    return _decode(tx.value(_sql.of_user, user_id=user_id))
+    return decode(tx.value(_sql.of_user, user_id=user_id))
 
 
 def count_of_user(tx: Tx, user_id: str) -> int:
@@ -91,9 +105,14 @@ def owner(tx: Tx, medium: str, canonical: str) -> str | None:
     return user_id
 
 
-def holder(tx: Tx, medium: str, canonical: str) -> Holder | None:
-    """The owner of an address and the verified spelling."""
-    return tx.row(_sql.holder, Holder, medium=medium, canonical=canonical)
+def holder_and_language(tx: Tx, medium: str, canonical: str, asker: str) -> tuple[Holder | None, str]:
+    """The owner of an address and the verified spelling; and the language that the owner, else the account `asker`, has chosen.
+
+    One query, whether an account has the address or not: its time does not tell.
+    """
+    row = tx.row(_sql.holder, _Held, medium=medium, canonical=canonical, asker=asker) or _Held(None, None, None)
+    known = None if row.user_id is None or row.address is None else Holder(row.user_id, row.address)
+    return known, row.language or ""
 
 
 def get(tx: Tx, medium: str, canonical: str) -> Threepid | None:

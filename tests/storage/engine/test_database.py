@@ -325,6 +325,25 @@ def test_a_failed_insert_fails_its_unit_and_no_other(database_url: str, *, last:
     assert on(database_url, work) == ["@a:x", "@u0003:x"]
 
 
+def test_a_change_whose_count_nobody_needs_is_seen_by_the_next_statement_and_committed(database_url: str) -> None:
+    count = query("SELECT COUNT(*) FROM accounts WHERE created_at = 7 AND user_id >= :user")
+    change = query("UPDATE accounts SET created_at = 7 WHERE user_id >= :user")
+
+    def step(tx: Tx) -> Any:
+        tx.run_unseen(change, user="@u0002:x")
+        return tx.value(count, user="")
+
+    async def work(database: Database) -> list[Any]:
+        for number in (1, 2, 3):
+            await database.write(account(number))
+        seen = await database.write(step)
+        await database.write(lambda tx: tx.run_unseen(change, user="@z:x"))
+        await database.write(lambda tx: tx.run_unseen(change, user="@u0001:x"))
+        return [seen, await database.read(lambda tx: tx.value(count, user=""))]
+
+    assert on(database_url, work) == [2, 3]
+
+
 def inserting(statement: Query) -> Callable[[Tx], None]:
     return lambda tx: tx.insert(statement, user="@a:x")
 

@@ -37,13 +37,13 @@ class PostThreepids(Struct, frozen=True):
     bind: bool = False
 
 
-@endpoint("GET", client("/account/3pid", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN)
+@endpoint("GET", client("/account/3pid", "r0", "v3", "unstable"), auth=Auth.ACCESS_TOKEN, with_contacts=True)
 async def get_threepids(call: UserCall) -> Threepids:
     """List the contacts of the account. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3account3pid."""
     return Threepids(
         [
             Threepid(threepid.medium, threepid.canonical, threepid.validated_at, threepid.added_at)
-            for threepid in await call.homeserver.threepids.of(call.user_id)
+            for threepid in await call.homeserver.threepids.of_requester(call.requester)
         ]
     )
 

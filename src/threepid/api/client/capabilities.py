@@ -50,7 +50,7 @@ async def capabilities(call: UserCall) -> Capabilities:
     """Get the capabilities of the server. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3capabilities."""
     yes = Enabled(enabled=True)
     # For apps of the OAuth 2.0 API, the account pages do what User-Interactive Authentication does for the old login.
-    uia = Enabled(enabled=not await call.homeserver.devices.is_app(call.requester))
+    uia = Enabled(enabled=call.requester.client_id is None)
     return Capabilities(
         KnownCapabilities(
             change_password=uia,

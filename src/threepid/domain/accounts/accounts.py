@@ -137,9 +137,11 @@ class Accounts:
 
 def require_active(tx: Tx, user_id: str) -> None:
     """Hold the account's row until `tx` ends. Raises Forbidden if it is deactivated, and UserLocked if it is locked."""
-    if not accounts.lock(tx, user_id):
+    account = accounts.lock(tx, user_id)
+    if account is None:
         raise Forbidden(Text("This account has been deactivated."))
-    refuse_locked(tx, user_id)
+    if account.locked_at is not None:
+        raise UserLocked
 
 
 def refuse_locked(tx: Tx, user_id: str) -> None:

@@ -112,15 +112,21 @@ class Devices:
 
     # -- tokens
 
-    async def whose_token(self, access_token: str, *, while_locked: bool = False) -> Requester | None:
+    async def whose_token(
+        self, access_token: str, *, while_locked: bool = False, with_contacts: bool = False
+    ) -> Requester | None:
         """The account and device of an access token, or None. Every check of an access token goes through here.
+
+        With the account's contacts if they are wanted, because a second question would take as long as the first.
 
         Raises UnknownToken with `soft_logout` if the token has expired or was revoked but its device still exists, and
         UserLocked, unless `while_locked`, if the account is locked.
         https://spec.matrix.org/latest/client-server-api/#soft-logout
         """
         token_hash = self._context.vault.hash_token(access_token)
-        found = await self._context.database.read(lambda tx: devices.requester(tx, token_hash))
+        found = await self._context.database.read(
+            lambda tx: devices.requester(tx, token_hash, with_contacts=with_contacts)
+        )
         return await self.check(token_hash, found, while_locked=while_locked)
 
     async def check(
@@ -380,11 +386,6 @@ class Devices:
 
         await self._context.database.write(step)
         return token, OPENID_LIFE // SECOND
-
-    async def is_app(self, requester: Requester) -> bool:
-        """Is this the device of an app of the OAuth 2.0 API?"""
-        found = await self._context.database.read(lambda tx: oauth.session(tx, requester.user_id, requester.device_id))
-        return found is not None
 
     # -- device list
 

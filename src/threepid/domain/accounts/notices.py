@@ -12,7 +12,7 @@ from threepid.domain.accounts.accounts import require_active
 from threepid.domain.addresses import Email, Phone, mask
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.context import Context
-from threepid.domain.limits import take_notice
+from threepid.domain.limits import take_notices
 from threepid.domain.origin import Origin
 from threepid.domain.outbox import Recipient
 from threepid.storage import accounts, preferences, threepids
@@ -24,7 +24,7 @@ OPTIONAL: Final[tuple[config.Notice, ...]] = ("new_sign_in", "bound", "unbound")
 _LIFE: Final = 3 * DAY
 _NEW_ACCOUNT: Final = 10 * MINUTE
 """After its registration, the first sign-ins of an account are no news."""
-_CHANNELS: Final = {Email.medium: Email.channel, Phone.medium: Phone.channel}
+_CHANNELS: Final[dict[str, messages.Channel]] = {Email.medium: Email.channel, Phone.medium: Phone.channel}
 
 
 class Choices(Struct, frozen=True):
@@ -132,32 +132,38 @@ class Notices:
         optional = event in OPTIONAL
         if event not in self._told or (optional and event in preferences.get(tx, user_id).muted):
             return
-        contacts = list(_others(threepids.of_user(tx, user_id), but))
-        language = languages.of_account(tx, self._context.config, user_id) if contacts else ""
-        for contact in contacts:
-            self._put(tx, user_id, contact, message, language, optional=optional)
-
-    def _put(
-        self, tx: Tx, user_id: str, contact: Threepid, message: messages.Message, language: str, *, optional: bool
-    ) -> None:
-        config, now = self._context.config, self._context.clock.now()
-        if (config.email if contact.medium == Email.medium else config.sms) is None:
+        contacts = [one for one in _others(threepids.of_user(tx, user_id), but) if self._reaches(one)]
+        if not contacts:
             return
-        if take_notice(tx, self._context, medium=contact.medium, canonical=contact.canonical, optional=optional):
-            job = messages.to_person(
-                message,
-                Recipient(contact.address, language),
-                channel=_CHANNELS[contact.medium],
-                expires_at=now + _LIFE,
-                caller=user_id,
-            )
-            outbox.put(tx, self._context, job, now=now)
+        language = languages.of_account(tx, self._context.config, user_id)
+        allowed = take_notices(tx, self._context, map(_place, contacts), optional=optional)
+        now = self._context.clock.now()
+        for medium, channel in _CHANNELS.items():
+            recipients = [
+                Recipient(contact.address, language)
+                for contact in contacts
+                if contact.medium == medium and _place(contact) in allowed
+            ]
+            if recipients:
+                job = messages.to_person(
+                    message, recipients[0], channel=channel, expires_at=now + _LIFE, caller=user_id
+                )
+                outbox.put_for_all(tx, self._context, job, recipients, now=now)
+
+    def _reaches(self, contact: Threepid) -> bool:
+        """Can the server send messages to this kind of contact?"""
+        config = self._context.config
+        return (config.email if contact.medium == Email.medium else config.sms) is not None
+
+
+def _place(contact: Threepid) -> tuple[str, str]:
+    return contact.medium, contact.canonical
 
 
 def _others(contacts: Iterable[Threepid], but: Threepid | None) -> Iterable[Threepid]:
     if but is None:
         return contacts
-    return [other for other in contacts if (other.medium, other.canonical) != (but.medium, but.canonical)]
+    return [other for other in contacts if _place(other) != _place(but)]
 
 
 def _masked(medium: str, canonical: str) -> str:

@@ -6,6 +6,7 @@ https://spec.matrix.org/latest/client-server-api/#adding-account-administrative-
 from threepid import config
 from threepid.domain import audit, limits, policy
 from threepid.domain.accounts.accounts import require_active
+from threepid.domain.accounts.devices import Requester
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.addresses import Address, InvalidAddress, parse_address
@@ -16,7 +17,7 @@ from threepid.domain.contacts.unbind_requests import Plan
 from threepid.domain.context import Context
 from threepid.domain.origin import Origin
 from threepid.domain.validation.resets import close_resets
-from threepid.domain.validation.sessions import Consumer, Validation
+from threepid.domain.validation.sessions import Consumer, Session, Validation
 from threepid.i18n import Text
 from threepid.remote.guard import RemoteError
 from threepid.remote.identity import IdentityClient, SessionRefused, ValidatedThreepid, matches
@@ -60,6 +61,10 @@ class Threepids:
         self._identity = identity
         self._provisioning = provisioning
 
+    async def of_requester(self, requester: Requester) -> list[Threepid]:
+        """The contacts of the account that asks, oldest first: those that came with its token, if they did."""
+        return await self.of(requester.user_id) if requester.contacts is None else threepids.decode(requester.contacts)
+
     async def of(self, user_id: str) -> list[Threepid]:
         """The contacts of the account, oldest first."""
         return await self._context.database.read(lambda tx: threepids.of_user(tx, user_id))
@@ -75,10 +80,11 @@ class Threepids:
         bind_at = creds.id_server if bind and ours else None
 
         def step(tx: Tx) -> Threepid | None:
-            if not self._validation.known(tx, creds.sid):
+            session = self._validation.find(tx, creds.sid)
+            if session is None:
                 return None
             require_active(tx, user_id)
-            return self._add_own(tx, user_id, creds, origin, bind_at=bind_at)
+            return self._add_own(tx, user_id, session, creds, origin, bind_at=bind_at)
 
         if await self._context.database.write(step) is None:
             await self._add_remote(user_id, creds, origin, ours=ours)
@@ -108,7 +114,8 @@ class Threepids:
         def step(tx: Tx) -> Threepid:
             require_active(tx, user_id)
             grant.consume(tx)
-            return self._add_own(tx, user_id, creds, grant.origin, consumer=Consumer.ADD_THREEPID)
+            session = self._validation.find(tx, creds.sid)
+            return self._add_own(tx, user_id, session, creds, grant.origin, consumer=Consumer.ADD_THREEPID)
 
         return await self._context.database.write(step)
 
@@ -188,6 +195,7 @@ class Threepids:
         self,
         tx: Tx,
         user_id: str,
+        session: Session | None,
         creds: ThreepidCreds,
         origin: Origin,
         *,
@@ -195,7 +203,7 @@ class Threepids:
         consumer: Consumer = Consumer.POST_THREEPID,
     ) -> Threepid:
         try:
-            session = self._validation.check(tx, creds.sid, creds.client_secret, consumer, user_id)
+            session = self._validation.check_found(session, creds.client_secret, consumer, user_id)
         except MatrixError as error:
             raise ThreepidAuthFailed(cause=type(error).__name__) from error
         now = self._context.clock.now()
@@ -258,11 +266,13 @@ class Threepids:
 
     def _own(self, tx: Tx, user_id: str, threepid: Threepid, origin: Origin, *, by: audit.Caller = audit.OWNER) -> None:
         """Make the address a contact of the account. Raises ThreepidInUse, or Forbidden if the account has too many contacts."""
-        if threepids.refresh(tx, user_id, threepid):
-            return
-        if threepids.count_of_user(tx, user_id) >= self._context.config.policy.contacts_per_account:
-            raise Forbidden(Text("This account has reached its contact limit."))
-        if not threepids.insert(tx, user_id, threepid):
+        most = self._context.config.policy.contacts_per_account
+        # First, because it nearly always succeeds, and then tells the count as well.
+        if not threepids.insert_within(tx, user_id, threepid, most=most):
+            if threepids.refresh(tx, user_id, threepid):
+                return
+            if threepids.count_of_user(tx, user_id) >= most:
+                raise Forbidden(Text("This account has reached its contact limit."))
             raise ThreepidInUse
         self._provisioning.account_changed(tx, user_id)
         self._notices.contact_added(tx, user_id, threepid)

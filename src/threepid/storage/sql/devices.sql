@@ -57,10 +57,38 @@ WHERE user_id = :user_id AND device_id = :device_id;
 UPDATE devices SET display_name = CAST(:display_name AS TEXT) WHERE user_id = :user_id AND device_id = :device_id;
 
 -- name: requester(token_hash)^
--- The user and device of an access token, even of an expired one, the refresh token that its first use spends, and when the
--- account was locked.
-SELECT access_tokens.user_id, device_id, expires_at, first_use_spends, locked_at
-FROM access_tokens JOIN accounts ON accounts.user_id = access_tokens.user_id WHERE token_hash = :token_hash;
+-- The user and device of an access token, even of an expired one, the refresh token that its first use spends, when the account
+-- was locked, and the app of the OAuth 2.0 API that has the device.
+SELECT user_id, device_id, expires_at, first_use_spends,
+    (SELECT locked_at FROM accounts WHERE accounts.user_id = access_tokens.user_id) AS locked_at,
+    (SELECT client_id FROM oauth_sessions
+        WHERE oauth_sessions.user_id = access_tokens.user_id AND oauth_sessions.device_id = access_tokens.device_id
+    ) AS client_id, CAST(NULL AS TEXT) AS contacts
+FROM access_tokens WHERE token_hash = :token_hash;
+
+-- name: requester_with_contacts(token_hash)^
+-- The same with the account's contacts, as `of_user` in threepids.sql gives them.
+SELECT user_id, device_id, expires_at, first_use_spends,
+    (SELECT locked_at FROM accounts WHERE accounts.user_id = access_tokens.user_id) AS locked_at,
+    (SELECT client_id FROM oauth_sessions
+        WHERE oauth_sessions.user_id = access_tokens.user_id AND oauth_sessions.device_id = access_tokens.device_id
+    ) AS client_id,
+    (SELECT json_group_array(
+        json_array(medium, canonical, address, validated_at, added_at) ORDER BY added_at, medium, canonical
+    ) FROM threepids WHERE threepids.user_id = access_tokens.user_id) AS contacts
+FROM access_tokens WHERE token_hash = :token_hash;
+
+-- name: requester_with_contacts_on_postgresql(token_hash)^
+-- The same with PostgreSQL's JSON functions.
+SELECT user_id, device_id, expires_at, first_use_spends,
+    (SELECT locked_at FROM accounts WHERE accounts.user_id = access_tokens.user_id) AS locked_at,
+    (SELECT client_id FROM oauth_sessions
+        WHERE oauth_sessions.user_id = access_tokens.user_id AND oauth_sessions.device_id = access_tokens.device_id
+    ) AS client_id,
+    (SELECT COALESCE(CAST(json_agg(
+        json_build_array(medium, canonical, address, validated_at, added_at) ORDER BY added_at, medium, canonical
+    ) AS TEXT), '[]') FROM threepids WHERE threepids.user_id = access_tokens.user_id) AS contacts
+FROM access_tokens WHERE token_hash = :token_hash;
 
 -- name: insert_access_token(token_hash, user_id, device_id, now, expires_at, refresh_hash, first_use_spends)!
 -- Insert the hash of an access token.

@@ -4,6 +4,14 @@ INSERT INTO threepids (medium, canonical, address, user_id, validated_at, added_
 VALUES (:medium, :canonical, :address, :user_id, :validated_at, :added_at)
 ON CONFLICT (medium, canonical) DO NOTHING;
 
+-- name: insert_within(medium, canonical, address, user_id, validated_at, added_at, most)!
+-- Insert a contact; touches no row if an account owns the address already, or if this account has `most` contacts or more.
+INSERT INTO threepids (medium, canonical, address, user_id, validated_at, added_at)
+SELECT CAST(:medium AS TEXT), CAST(:canonical AS TEXT), CAST(:address AS TEXT), CAST(:user_id AS TEXT),
+    CAST(:validated_at AS BIGINT), CAST(:added_at AS BIGINT)
+WHERE (SELECT COUNT(*) FROM threepids WHERE user_id = :user_id) < :most
+ON CONFLICT (medium, canonical) DO NOTHING;
+
 -- name: refresh(medium, canonical, address, user_id, validated_at)!
 -- Update a contact whose address the owner has proven again.
 UPDATE threepids SET validated_at = :validated_at, address = :address
@@ -29,9 +37,13 @@ SELECT COUNT(*) FROM threepids WHERE user_id = :user_id;
 -- The account that owns an address.
 SELECT user_id FROM threepids WHERE medium = :medium AND canonical = :canonical;
 
--- name: holder(medium, canonical)^
--- The account that owns an address, and the verified spelling.
-SELECT user_id, address FROM threepids WHERE medium = :medium AND canonical = :canonical;
+-- name: holder(medium, canonical, asker)^
+-- The account that owns an address and the verified spelling, both NULL if none does; and the language of that account, else of
+-- `asker`. Always one row.
+SELECT held.user_id, held.address, (
+    SELECT language FROM preferences WHERE preferences.user_id = COALESCE(held.user_id, CAST(:asker AS TEXT))
+) AS language
+FROM (SELECT 1) AS one LEFT JOIN threepids AS held ON held.medium = :medium AND held.canonical = :canonical;
 
 -- name: delete(medium, canonical, user_id)!
 -- Delete a contact of this account; touches no row if another account owns the address.

@@ -91,6 +91,10 @@ class PostgresqlTx(Tx):
     def insert(self, query: Query, /, **parameters: Any) -> None:
         """Insert one row, together with the next statement or with COMMIT."""
         query.require_plain_insert()
+        self.run_unseen(query, **parameters)
+
+    def run_unseen(self, query: Query, /, **parameters: Any) -> None:
+        """Change rows, together with the next statement or with COMMIT."""
         self._require_own_unit(query)
         self._connection.defer(self._known.statement(query), parameters)
 

@@ -8,6 +8,7 @@ import apsw
 from msgspec import Struct
 
 from threepid.storage.engine.database import (
+    ANY,
     ONE,
     Mapper,
     StorageError,
@@ -68,8 +69,12 @@ class SqliteTx(Tx):
     def insert(self, query: Query, /, **parameters: Any) -> None:
         """Insert one row. Raises StorageError if it violates a constraint."""
         query.require_plain_insert()
+        self.run_unseen(query, **parameters)
+
+    def run_unseen(self, query: Query, /, **parameters: Any) -> None:
+        """Change rows. Raises StorageError if that violates a constraint."""
         try:
-            self.run(query, **parameters)
+            self.run(query, ANY, **parameters)
         except UniqueViolation as error:
             raise StorageError(f"{query.name}: a constraint of the schema was violated") from error
 
