@@ -176,4 +176,4 @@ def _rendered(database: Database, message: Message) -> bytes:
     settings = EmailSettings(sender="Bench <noreply@bench.example>", via=(MailboxTransport(),))
     params = msgspec.json.encode(message).decode()
     order = Order("sample", "email", "bob@example.com", "en", message.template, params, 0, HOUR, 1)
-    return Mailer(settings, database).build(order, Renderer().mail(order)).as_bytes()
+    return Mailer(settings, database).build(order, Renderer().mail(order))

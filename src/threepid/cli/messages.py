@@ -82,7 +82,10 @@ def send_test(
                 mailer = Mailer(
                     settings.email, context.database, context.clock, server.services.bounces.envelope.sender
                 )
-                return await mailer.deliver(order, previewing.mail_of_test(context.brand))
+                try:
+                    return await mailer.deliver(order, previewing.mail_of_test(context.brand))
+                finally:
+                    await mailer.close()
             if settings.sms is not None and medium == Phone.medium:
                 return await Texter(settings.sms, context.clock).deliver(order, previewing.sms_of_test(context.brand))
         except DeliveryError as error:

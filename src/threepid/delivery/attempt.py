@@ -20,6 +20,8 @@ class Attempt:
         self.began = began
         self.handed_over = False
         """Is only the answer due? Then the attempt costs nothing but a connection."""
+        self.done = False
+        """Has the relay answered, and must the result only be stored? Then the attempt costs no relay anything."""
         self._limit: asyncio.Timeout | None = None
         self._until = 0.0
         self._alive_until = 0.0

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from email.message import EmailMessage
 from pathlib import Path
 
 from threepid.delivery.errors import RelayDown
@@ -20,10 +19,10 @@ class MailFolder:
         self.name = "file"
         self._directory = directory
 
-    async def send(self, order: Order, message: EmailMessage) -> None:
+    async def send(self, order: Order, content: bytes) -> None:
         """Write the mail atomically. Raises RelayDown."""
         try:
-            await asyncio.to_thread(self._write, order.id, message.as_bytes())
+            await asyncio.to_thread(self._write, order.id, content)
         except OSError as error:
             raise RelayDown(f"cannot be written: {type(error).__name__}", retry=True) from None
 
@@ -45,9 +44,9 @@ class DevelopmentMailbox:
         self.name = "mailbox"
         self._database = database
 
-    async def send(self, order: Order, message: EmailMessage) -> None:
+    async def send(self, order: Order, content: bytes) -> None:
         """Keep one mail. Raises RelayDown."""
-        await self._store(order, message.as_bytes())
+        await self._store(order, content)
 
     async def keep_sms(self, order: Order, text: str) -> None:
         """Keep one SMS. Raises RelayDown."""

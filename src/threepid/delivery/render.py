@@ -6,7 +6,6 @@ overrides a mail only as a whole: a mail with parts by two authors would look fo
 """
 
 import re
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -73,6 +72,7 @@ class Renderer:
         self._roots = [Path(override), _OWN] if override else [_OWN]
         self._environment = by_language(self._make_environment)
         self._place = lru_cache(maxsize=256)(self._find)
+        self._template = lru_cache(maxsize=2_048)(self._compiled)
         # The style sheet is kept in addition to the inlined styles, because it has the colours of the dark mode.
         self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False, keep_style_tags=True)
         if override:
@@ -107,7 +107,10 @@ class Renderer:
         return text
 
     def _part(self, template: str, language: str, values: dict[str, Any]) -> str:
-        return self._environment(language).get_template(template).render(values)
+        return self._template(template, language).render(values)
+
+    def _compiled(self, template: str, language: str) -> jinja2.Template:
+        return self._environment(language).get_template(template)
 
     def _make_environment(self) -> jinja2.Environment:
         environment = jinja2.Environment(
@@ -201,7 +204,14 @@ def _filled(text: str) -> str:
 def _filled_line(line: str) -> str:
     if len(line) <= _WIDTH or line.startswith(" "):
         return line
-    return textwrap.fill(line, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    first, *others = line.split()
+    lines = [first]
+    for word in others:
+        if len(lines[-1]) + 1 + len(word) <= _WIDTH:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return "\n".join(lines)
 
 
 def _languages(language: str) -> Iterator[str]:

@@ -35,6 +35,8 @@ KEPT: Final = 30 * DAY
 REST: Final = 200
 """The worker pauses this many times as long as the event loop just delayed it. This is negligible on an idle server. On a busy
 one, requests go first: a mail costs as much CPU time as several answers, and no caller waits for it."""
+_TURN_SECONDS: Final = 0.000_1
+"""Delay of the event loop that is no load: the worker's own sockets and commits cost a turn that much."""
 REST_SECONDS: Final = 0.25
 """Maximum pause in seconds: a server under constant load still sends thirty messages a second."""
 POLL_SECONDS: Final = 1.0
@@ -74,7 +76,7 @@ class Worker:
         self._unseal = unseal or str
         self._leases = Leases(database, clock, presence or Presence(None, Entropy()))
         self._traffic = Traffic(clock, self._types)
-        self._own_time = OwnTime(clock.monotonic)
+        self._own_time = OwnTime(clock.used)
         self._stop_seconds = stop_seconds
         self._woken = woken or asyncio.Event()
         self._beginning = asyncio.Lock()
@@ -102,18 +104,19 @@ class Worker:
         looking = asyncio.create_task(self._look(stop))
         while not stop.is_set():
             # The worker must not yield to its own work: none begins meanwhile, and that in progress does not count.
-            asked, own = self._clock.monotonic(), self._own_time.spent
+            asked, own = self._clock.used(), self._own_time.spent
             await asyncio.sleep(0)
-            busy = max(0.0, self._clock.monotonic() - asked - (self._own_time.spent - own))
+            busy = self._clock.used() - asked - (self._own_time.spent - own)
             try:
                 await self._begin()
             except StorageError as error:
                 _log.warning("outbox_unreachable", cause=type(error).__name__)
-            await asyncio.sleep(min(REST_SECONDS, REST * busy))
+            await asyncio.sleep(min(REST_SECONDS, REST * max(0.0, busy - _TURN_SECONDS)))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), self._traffic.seconds_until_room(POLL_SECONDS))
             self._woken.clear()
         await self._finish()
+        await self._close()
         await looking
         self._leases.end()
 
@@ -123,6 +126,7 @@ class Worker:
         while True:
             tried += await self._begin()
             if not self._under_way:
+                await self._close()
                 return tried
             seconds = self._traffic.seconds_until_room(POLL_SECONDS)
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED, timeout=seconds)
@@ -167,9 +171,14 @@ class Worker:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
 
+    async def _close(self) -> None:
+        for type_ in self._types.values():
+            if type_.close is not None:
+                await type_.close()
+
     async def _claim(self, count: int) -> list[Order]:
         now = self._clock.now()
-        await self._mend_plans(now)
+        is_cleaning = await self._mend_plans(now)
         pending = await self._database.read(lambda tx: outbox.pending(tx, now))
         if not pending:
             return []
@@ -177,7 +186,8 @@ class Worker:
         worker = self._leases.worker
 
         def step(tx: Tx) -> tuple[list[str], list[Order]]:
-            outbox.delete_done(tx, now - KEPT)
+            if is_cleaning:
+                outbox.delete_done(tx, now - KEPT)
             dropped = outbox.drop_expired(tx, now) if pending.expired else []
             if pending.due:
                 outbox.line_up(tx, now)
@@ -198,23 +208,28 @@ class Worker:
                 taken += sorted(orders, key=lambda order: ids.index(order.id))
             return dropped, taken
 
-        dropped, orders = await self._database.write_aside(step)
+        # A short step shares its commit with the results of other deliveries. One that skips rows may read very many.
+        is_short = not (is_cleaning or pending.due or pending.expired or gaps.has_closed)
+        dropped, orders = await (self._database.write(step) if is_short else self._database.write_aside(step))
         if dropped:
             self.dropped += len(dropped)
             self.tally.note_expired(dropped)
             _log.warning("messages_expired", count=len(dropped))
         return orders
 
-    async def _mend_plans(self, now: int) -> None:
-        """Reschedule messages that a clock ahead of time postponed: every CLOCK_SECONDS, and when the clock was set back."""
-        time = self._clock.monotonic()
-        if now >= self._clock_said and time - self._clock_looked_at < CLOCK_SECONDS:
+    async def _mend_plans(self, now: int) -> bool:
+        """Reschedule messages that a clock ahead of time postponed: every CLOCK_SECONDS, and when the clock was set back.
+
+        Returns whether it was time.
+        """
+        if self._clock_said <= now < self._clock_looked_at + CLOCK_SECONDS * SECOND:
             self._clock_said = now
-            return
+            return False
         if await self._database.read_aside(lambda tx: outbox.is_planned_wrongly(tx, now)):
             count = await self._database.write_aside(lambda tx: outbox.plan_anew(tx, now))
             _log.warning("clock_was_ahead", messages=count)
-        self._clock_looked_at, self._clock_said = time, now
+        self._clock_looked_at = self._clock_said = now
+        return True
 
     async def _deliver(self, attempt: Attempt) -> None:
         order = attempt.order
@@ -225,7 +240,9 @@ class Worker:
                 # The server stops before the message was handed over: any worker may send it at once.
                 await self._let_go(order)
                 raise
-            attempt.handed_over = True  # storing the result must not count towards the destination's limit
+            # Storing the result must not count towards any limit but that of all deliveries.
+            attempt.handed_over = attempt.done = True
+            self._woken.set()
             if isinstance(outcome, DeliveryError):
                 await self._note_failure(order, outcome)
             else:

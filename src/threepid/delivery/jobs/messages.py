@@ -16,7 +16,7 @@ def mails(mailer: Mailer, renderer: Renderer, clock: Clock) -> JobType:
     async def send(order: Order) -> Receipt:
         return await mailer.deliver(order, renderer.mail(order, _age(order, clock)))
 
-    return JobType(Email.channel, send)
+    return JobType(Email.channel, send, close=mailer.close)
 
 
 def text_messages(texter: Texter, renderer: Renderer, clock: Clock) -> JobType:
