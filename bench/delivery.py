@@ -33,7 +33,7 @@ from threepid.storage import outbox
 from threepid.storage.engine.connect import open_database
 from threepid.storage.engine.database import Database, Tx
 from threepid.storage.engine.migrate import migrate
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 from tools import HERE, Figures, Setup, cpu_seconds, free_port, memory, serving
 
 MAILS = 10_000
@@ -199,5 +199,5 @@ async def _put(database: Database, vault: Vault, message: Message, count: int, n
 def _rendered(database: Database, message: Message) -> bytes:
     settings = EmailSettings(sender="Bench <noreply@bench.example>", via=(MailboxTransport(),))
     params = msgspec.json.encode(message).decode()
-    order = Order("sample", "email", "bob@example.com", "en", message.template, params, 0, HOUR, 1)
+    order = ClaimedJob("sample", "email", "bob@example.com", "en", message.template, params, 0, HOUR, 1)
     return Mailer(settings, database).build(order, Renderer().mail(order))

@@ -18,20 +18,20 @@ from threepid.delivery.errors import DeliveryError
 from threepid.delivery.render import Rendered
 from threepid.storage import mailbox
 from threepid.storage.engine.connect import open_database
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 NOW = 1_800_000_000_123
 RENDERED = Rendered("Grüße", "Hello\n.\nFrom here\n", "<p>Hello</p>")
 
 
-def an_order(recipient: str = "bob@example.com") -> Order:
-    return Order("the-id", "email", recipient, "en", "confirm_address", "{}", NOW, NOW + 1, 1)
+def an_order(recipient: str = "bob@example.com") -> ClaimedJob:
+    return ClaimedJob("the-id", "email", recipient, "en", "confirm_address", "{}", NOW, NOW + 1, 1)
 
 
 def raw(
     database_url: str,
     sender: str = "Example <noreply@example.org>",
-    order: Order | None = None,
+    order: ClaimedJob | None = None,
     rendered: Rendered = RENDERED,
 ) -> bytes:
     async def run() -> bytes:

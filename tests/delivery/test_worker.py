@@ -372,7 +372,7 @@ def test_two_callers_together_begin_no_more_than_one_and_wait_for_each_others(da
                 await office.order(f"bob{number}@example.com")
             most = 0
 
-            async def watch(order: outbox.Order) -> None:
+            async def watch(order: outbox.ClaimedJob) -> None:
                 nonlocal most
                 most = max(most, len(worker._under_way))
                 await office.job_types[0].handler(order)

@@ -29,7 +29,7 @@ from threepid.delivery.sendmail import Sendmail
 from threepid.delivery.smtp import SmtpRelay
 from threepid.domain.addresses import InvalidAddress, parse_email
 from threepid.storage.engine.database import Database
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 _LINK: Final = re.compile(r"https?://[!-;=?-~]{1,900}")
 """A URL that can stand in a header."""
@@ -58,7 +58,7 @@ class Mailer:
         self._smtp = [transport for transport in transports if isinstance(transport, SmtpRelay)]
         self._relays = Relays(transports, clock or Clock())
 
-    async def deliver(self, order: Order, rendered: Rendered) -> Receipt:
+    async def deliver(self, order: ClaimedJob, rendered: Rendered) -> Receipt:
         """Send one mail; returns which relay took it. Raises DeliveryError with the cause at each relay tried.
 
         A mail that a relay may have taken goes to no other relay, in this attempt or a later one.
@@ -88,7 +88,7 @@ class Mailer:
         for relay in self._smtp:
             await relay.close()
 
-    def build(self, order: Order, rendered: Rendered) -> bytes:
+    def build(self, order: ClaimedJob, rendered: Rendered) -> bytes:
         """The mail. The same order always gives the same bytes, so that mail programs recognise a second copy.
 
         Raises DeliveryError for a recipient that is not a valid address.

@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from threepid.clock import MINUTE, SECOND
 from threepid.delivery.outcome import Receipt
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
-Handler = Callable[[Order], Awaitable[Receipt | None]]
+Handler = Callable[[ClaimedJob], Awaitable[Receipt | None]]
 """Delivers one job; returns what took it, if that has a name. Raises DeliveryError, which says whether to try again."""
 
 

@@ -11,7 +11,7 @@ import structlog
 from threepid.clock import SECOND, Clock
 from threepid.delivery.errors import DeliveryError, RelayDown
 from threepid.delivery.traffic import Rests
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 _log = structlog.get_logger()
 
@@ -25,7 +25,7 @@ class Transport(Protocol):
     name: str
     """Its name in logs and metrics."""
 
-    async def send(self, order: Order, content: bytes) -> None:
+    async def send(self, order: ClaimedJob, content: bytes) -> None:
         """Send the mail to `order.recipient`. Raises DeliveryError, and RelayDown if the relay failed and not the mail."""
         ...
 
@@ -47,7 +47,7 @@ class Relay:
         """Should mails go to another relay? After its pause, a relay gets one mail as a trial, and rests for all others."""
         return self._failures >= FAILURES and (self._is_on_trial or self._rests.left(self._key) > 0)
 
-    async def send(self, order: Order, content: bytes) -> None:
+    async def send(self, order: ClaimedJob, content: bytes) -> None:
         """Send the mail. Raises DeliveryError."""
         is_trial = self._failures >= FAILURES and not self._is_on_trial
         self._is_on_trial |= is_trial

@@ -23,7 +23,7 @@ from threepid.domain.names import unlinked
 from threepid.domain.origin import Origin, from_text
 from threepid.i18n.catalogues import DEFAULT_LANGUAGE, languages
 from threepid.i18n.templates import by_language
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 MAIL: Final = ("subject.txt", "body.txt", "body.html")
 """The parts of a mail."""
@@ -78,7 +78,7 @@ class Renderer:
         if override:
             self._check(Path(override))
 
-    def mail(self, order: Order, age: int = 0) -> Rendered:
+    def mail(self, order: ClaimedJob, age: int = 0) -> Rendered:
         """The mail of a job that was put into the outbox `age` milliseconds ago.
 
         Lifetimes (`…_minutes`) are rendered as the rest of them, at least 0: a delayed mail must not promise time that has
@@ -87,7 +87,7 @@ class Renderer:
         folder, language = self._place(order.template, order.language, MAIL)
         return self._mail(folder, language, _values(order, age))
 
-    def text(self, order: Order, age: int = 0) -> str:
+    def text(self, order: ClaimedJob, age: int = 0) -> str:
         """The same as an SMS: plain text without a final line end."""
         folder, language = self._place(order.template, order.language, TEXT)
         return self._text(folder, language, _values(order, age))
@@ -175,7 +175,7 @@ def _subfolders(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
-def _values(order: Order, age: int) -> dict[str, Any]:
+def _values(order: ClaimedJob, age: int) -> dict[str, Any]:
     params = msgspec.json.decode(order.params, type=dict[str, str | int])
     values: dict[str, Any] = {
         name: _clean(value, age, lifetime=name.endswith(_LIFETIME)) for name, value in params.items()

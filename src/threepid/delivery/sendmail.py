@@ -10,7 +10,7 @@ from threepid.delivery.attempt import handed_over
 from threepid.delivery.errors import DeliveryError, InDoubt, RelayDown
 from threepid.delivery.outcome import Cause
 from threepid.delivery.programs import run
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 _FINAL: Final = {65: "the mail", 67: "the recipient", 68: "the recipient's domain"}
 """Statuses about this mail that no later attempt changes: EX_DATAERR, EX_NOUSER and EX_NOHOST of sysexits.h.
@@ -36,7 +36,7 @@ class Sendmail:
         self._sender = settings.envelope_from or sender
         self._envelope_sender = envelope_sender
 
-    async def send(self, order: Order, mail: bytes) -> None:
+    async def send(self, order: ClaimedJob, mail: bytes) -> None:
         """Run the program for one mail. Raises DeliveryError.
 
         A program that is killed may have passed the mail on already.

@@ -22,7 +22,7 @@ from threepid.delivery.errors import DeliveryError, InDoubt, RelayDown, SenderRe
 from threepid.delivery.kept import Kept, Line
 from threepid.delivery.outcome import Cause
 from threepid.delivery.tokens import Tokens
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 _REFUSALS: Final = range(400, 600)
 _PERMANENT: Final = range(500, 600)
@@ -63,7 +63,7 @@ class SmtpRelay:
         if settings.ca_file:
             self._tls.load_verify_locations(settings.ca_file)
 
-    async def send(self, order: Order, content: bytes) -> None:
+    async def send(self, order: ClaimedJob, content: bytes) -> None:
         """Deliver over a connection that was kept, or over a new one. Raises DeliveryError.
 
         The transfer of the whole mail may take `timeout` seconds, and the answer `answer_timeout` seconds after that. Shorter
@@ -122,7 +122,7 @@ class SmtpRelay:
             talk.hang_up()
         return ""
 
-    async def _begin_mail(self, order: Order, talk: "_Talk") -> Line:
+    async def _begin_mail(self, order: ClaimedJob, talk: "_Talk") -> Line:
         """A connection on which the relay has accepted the mail's sender.
 
         A connection that was kept may have been closed by the relay meanwhile, or have no more mails. Until the relay accepts

@@ -24,7 +24,7 @@ from threepid.delivery.traffic import Traffic
 from threepid.domain.addresses import mask
 from threepid.storage import outbox
 from threepid.storage.engine.database import Database, StorageError, Tx
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 _log = structlog.get_logger()
 
@@ -176,7 +176,7 @@ class Worker:
             if type_.close is not None:
                 await type_.close()
 
-    async def _claim(self, count: int) -> list[Order]:
+    async def _claim(self, count: int) -> list[ClaimedJob]:
         now = self._clock.now()
         is_cleaning = await self._mend_plans(now)
         pending = await self._database.read(lambda tx: outbox.pending(tx, now))
@@ -185,13 +185,13 @@ class Worker:
         gaps = self._traffic.gaps()
         worker = self._leases.worker
 
-        def step(tx: Tx) -> tuple[list[str], list[Order]]:
+        def step(tx: Tx) -> tuple[list[str], list[ClaimedJob]]:
             if is_cleaning:
                 outbox.delete_done(tx, now - KEPT)
             dropped = outbox.drop_expired(tx, now) if pending.expired else []
             if pending.due:
                 outbox.line_up(tx, now)
-            left, taken = gaps.copy(), list[Order]()
+            left, taken = gaps.copy(), list[ClaimedJob]()
             while len(taken) < count:
                 found = outbox.in_line(
                     tx,
@@ -267,7 +267,7 @@ class Worker:
             where = traceback.extract_tb(error.__traceback__)[-1]
             return DeliveryError(f"{type(error).__name__} in {where.name}, line {where.lineno}", retry=True)
 
-    async def _send(self, order: Order) -> Receipt | None:
+    async def _send(self, order: ClaimedJob) -> Receipt | None:
         type_ = self._types.get(order.channel)
         if type_ is None:
             raise DeliveryError(f"there is no transport for {order.channel}", retry=True)
@@ -277,7 +277,7 @@ class Worker:
             raise DeliveryError("was sealed with another vault.secret", retry=False) from None
         return await type_.handler(msgspec.structs.replace(order, params=params))
 
-    async def _note_sent(self, order: Order, receipt: Receipt | None) -> None:
+    async def _note_sent(self, order: ClaimedJob, receipt: Receipt | None) -> None:
         """Store the result before logging it: a failing log must not cause the mail to be sent again."""
         now = self._clock.now()
         self._traffic.rests.end(order.destination)
@@ -286,7 +286,7 @@ class Worker:
         self.tally.note_sent(order, receipt)
         _log.info("message_sent", **_described(order))
 
-    async def _note_failure(self, order: Order, error: DeliveryError) -> None:
+    async def _note_failure(self, order: ClaimedJob, error: DeliveryError) -> None:
         now = self._clock.now()
         cause = error_to_keep(order, error)
         self.tally.note_failure(order, error)
@@ -303,7 +303,7 @@ class Worker:
         self.retried += 1
         _log.warning("message_delayed", cause=cause, seconds=pause // SECOND, **_described(order))
 
-    async def _note(self, order: Order, step: Callable[[Tx], bool]) -> None:
+    async def _note(self, order: ClaimedJob, step: Callable[[Tx], bool]) -> None:
         """Store the result, retrying without end: repeating is harmless, and a lost result would send the mail twice."""
         for pause in itertools.chain(NOTE_AGAIN_SECONDS, itertools.repeat(NOTE_AGAIN_SECONDS[-1])):
             try:
@@ -314,11 +314,11 @@ class Worker:
             else:
                 return
 
-    async def _let_go(self, order: Order) -> None:
+    async def _let_go(self, order: ClaimedJob) -> None:
         now = self._clock.now()
         with contextlib.suppress(StorageError):
             await self._database.write(lambda tx: outbox.let_one_go(tx, order.id, self._leases.worker, now))
 
 
-def _described(order: Order) -> dict[str, str | int]:
+def _described(order: ClaimedJob) -> dict[str, str | int]:
     return {"order": order.id, "message": order.template, "to": mask(order.recipient), "attempt": order.attempts}
