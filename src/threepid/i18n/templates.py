@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import jinja2
 from babel.dates import format_date
@@ -91,7 +91,7 @@ class _Sentences(InternationalizationExtension):
             return super()._make_node(
                 singular, plural, context, variables, plural_expr, vars_referenced, num_called_num
             )
-        translated = self.environment.globals["gettext"](singular)
+        translated = cast("Callable[[str], str]", self.environment.globals["gettext"])(singular)
         pieces: list[nodes.Expr] = []
         for number, piece in enumerate(_PLACEHOLDER.split(translated)):
             pieces.append(variables[piece] if number % 2 else nodes.TemplateData(piece.replace("%%", "%")))
