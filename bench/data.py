@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from rich.progress import track
 
 from threepid.clock import DAY, Clock
-from threepid.domain.limits import known_network
+from threepid.domain.networks import known_network
 from threepid.domain.secrets.vault import Vault
 from threepid.storage import accounts, devices, threepids, validations
 from threepid.storage.engine.connect import open_database

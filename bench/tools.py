@@ -129,6 +129,12 @@ def memory(pid: int, *, peak: bool = False) -> float:
     return int(found[1]) / 1024 if found else 0.0
 
 
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used, with all of its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def worker_of(supervisor: int) -> int:
     """The largest child process: the others serve the metrics and count resources."""
     children = [

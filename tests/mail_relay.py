@@ -251,6 +251,7 @@ class PostOffice:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
+        await self.mailer.close()
         await self.database.close()
 
     async def order(

@@ -12,7 +12,7 @@ from msgspec import Struct
 from mail_relay import PostOffice
 from threepid.config import HttpTransport, Sms, SmsTransport
 from threepid.delivery.jobs.messages import text_messages
-from threepid.delivery.sms import Texter
+from threepid.delivery.sms import SmsSender
 
 HANG: Final = "hang"
 """Take the request and say nothing."""
@@ -127,5 +127,5 @@ async def texting(
 ) -> AsyncIterator[PostOffice]:
     """A post office whose worker gives texts to `via`."""
     async with PostOffice(database_url) as office:
-        office.deliver_by(text_messages(Texter(Sms(via=via, countries=countries)), office.renderer, office.clock))
+        office.deliver_by(text_messages(SmsSender(Sms(via=via, countries=countries)), office.renderer, office.clock))
         yield office

@@ -350,6 +350,7 @@ def test_the_outbox_is_listed_and_changed(directory: Path) -> None:
     assert "sealed" not in threepid("outbox", "show", "job1", *by, cwd=directory).stdout
     assert threepid("outbox", "retry", *by, cwd=directory).stderr == "Name a job, or use --all.\n"
     assert threepid("outbox", "retry", "--all", *by, cwd=directory).stdout == "1 job is tried now\n"
+    assert json.loads(threepid("outbox", "retry", "job1", "--json", *by, cwd=directory).stdout) == [{"retried": 1}]
     assert threepid("outbox", "drop", "job1", *by, cwd=directory).stdout == "dropped job1\n"
     again = threepid("outbox", "drop", "job1", *by, cwd=directory)
     assert again.returncode == 1
@@ -387,10 +388,12 @@ def test_jobs_are_dropped_by_recipient_and_message(directory: Path) -> None:
     assert "job1" in listed.stdout
     assert "job2" not in listed.stdout
     assert "ann@example.com" not in listed.stdout
+    (kept,) = json.loads(drop("--to", "ann@example.com", "--json").stdout)
+    assert (kept["dropped"], [job["id"] for job in kept["kept"]]) == (0, ["job0", "job1"])
     assert drop("--to", "ann@example.com", "--message", "contact_added").stdout == "dropped 1 job\n"
     assert drop("--to", "+49 1511 2345678").stdout == "dropped 1 job\n"
     assert drop("--to", "id.example").stdout == "dropped 1 job\n"
-    assert drop("--to", "carol@example.com").stdout == "dropped 0 jobs\n"
+    assert json.loads(drop("--to", "carol@example.com", "--json").stdout) == [{"dropped": 0, "kept": []}]
     assert drop("--to", "@").returncode == 1
     assert drop("--message", "confirm_address", "--yes").stdout == "dropped 1 job\n"
     (left,) = json.loads(threepid("outbox", "list", "--json", *by, cwd=directory).stdout)

@@ -22,8 +22,8 @@ Faults of Sydent:
 * codes and tokens are kept in the clear: `tests/attacks/test_A39_plaintext_where_it_should_not_be.py::test_no_secret_is_kept_in_the_clear`
 * secrets get into the log: `tests/test_docs.py::test_a_server_process_writes_no_secret_into_its_log`
 * unbind hangs for ever on a session that is not validated: `tests/attacks/test_A52_unbind_forgery.py::test_other_sessions_prove_nothing`
-* unbind fails with 500 on a session that has expired: `test_an_expired_session_withdraws_nothing_and_is_told_so`
-* an association is good for a hundred years: `test_what_is_published_is_found_by_its_hash_and_for_a_year`
+* unbind fails with 500 on a session that has expired: `test_an_expired_session_unbinds_nothing_and_is_told_so`
+* an association is good for a hundred years: `test_what_is_bound_is_found_by_its_hash_and_for_a_year`
 * v1 publishes for any user without a token: `tests/http/test_asgi.py::test_v1_is_off_but_for_the_public_keys`
 * a write that touches no row goes unnoticed: `tests/storage/engine/test_database.py::test_a_write_that_touches_another_number_of_rows_is_undone`
 * the pepper is short and never replaced: `tests/domain/identity/test_lookup.py::test_a_pepper_has_128_random_bits_or_more_of_letters_and_digits`,
@@ -41,12 +41,12 @@ Faults of ma1sd:
 * session ids are the time of day: `tests/attacks/test_A04_weak_or_predictable_tokens.py::test_sessions_and_tokens_of_the_api_are_not_short`
 * v1 takes no forms: `tests/api/test_identity_v1.py::test_parameters_come_as_json_as_a_form_or_in_the_query`
 * there is no `versions`, and logout is a GET: `test_logging_out_is_a_post`, `test_the_versions_are_told`
-* what is published is not kept: `test_what_is_published_is_found_by_its_hash_and_for_a_year`
+* what is published is not kept: `test_what_is_bound_is_found_by_its_hash_and_for_a_year`
 * unbind says yes and removes nothing: `tests/attacks/test_A52_unbind_forgery.py::test_who_proves_the_address_withdraws_it_from_whoever_has_it`
 * a signature is checked over the path of v1 whatever was called: `tests/attacks/test_A52_unbind_forgery.py::test_a_signature_of_anything_else_is_refused`,
   `tests/api/test_identity_v1.py::test_synapse_withdraws_by_a_signature_over_the_path_that_it_called`
 * answers to lookups in the clear are turned round: `tests/api/test_hashed_lookup.py::test_in_the_clear_answers_name_what_was_asked_for`
-* hash_details has no pepper: `test_there_is_a_pepper_before_anybody_has_published_anything`
+* hash_details has no pepper: `test_there_is_a_pepper_before_anybody_has_bound_anything`
 * the first lookups after a new pepper find nothing: `tests/domain/identity/test_lookup.py::test_a_rotation_is_complete_before_clients_are_told_and_both_answer_for_a_while`
 * acceptances are signed by the server's key: `tests/flows/test_invite.py::test_the_mails_key_signs_the_acceptance_and_the_room_can_check_it`
 
@@ -149,7 +149,7 @@ def test_a_session_outlives_the_process_that_opened_it(world: World) -> None:
 # -- what is published
 
 
-def test_what_is_published_is_found_by_its_hash_and_for_a_year(world: World) -> None:
+def test_what_is_bound_is_found_by_its_hash_and_for_a_year(world: World) -> None:
     identity = world.identity_token(world.register())
     pepper = world.get(f"{V2}/hash_details", token=identity).json()["lookup_pepper"]
     hashed = lookup_hash("alice@example.com", "email", pepper)
@@ -167,7 +167,7 @@ def test_what_is_published_is_found_by_its_hash_and_for_a_year(world: World) -> 
     assert association["not_after"] - association["not_before"] == 365 * DAY
 
 
-def test_an_expired_session_withdraws_nothing_and_is_told_so(world: World) -> None:
+def test_an_expired_session_unbinds_nothing_and_is_told_so(world: World) -> None:
     identity = world.identity_token(world.register())
     body = {"sid": world.validated(identity), "client_secret": "secret", "mxid": ALICE}
     assert world.post(f"{V2}/3pid/bind", body, token=identity).status_code == 200
@@ -185,7 +185,7 @@ def test_an_expired_session_withdraws_nothing_and_is_told_so(world: World) -> No
 
 
 @pytest.mark.parametrize("algorithms", [["sha256"], ["none"], ["sha256", "none"]])
-def test_there_is_a_pepper_before_anybody_has_published_anything(
+def test_there_is_a_pepper_before_anybody_has_bound_anything(
     database_url: str, tmp_path: Path, algorithms: list[str]
 ) -> None:
     with World(database_url, tmp_path, identity__lookup_algorithms=algorithms) as world:

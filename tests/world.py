@@ -28,7 +28,7 @@ from threepid.domain.services import Homeserver, IdentityServer
 from threepid.startup import load_secrets
 from threepid.storage import mailbox
 from threepid.storage.engine.connect import open_database
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 T = TypeVar("T")
 BASE = "https://matrix.example.org"
@@ -193,7 +193,7 @@ class World:
         assert self.server.services.identity is not None
         return self.server.services.identity
 
-    async def _keep_text(self, order: Order) -> None:
+    async def _keep_text(self, order: ClaimedJob) -> None:
         text = self._renderer.text(order, self.clock.now() - order.created_at)
         self._texts.append(Text(order.recipient, text))
 

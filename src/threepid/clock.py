@@ -32,6 +32,10 @@ class Clock:
         """Seconds of a clock that never goes back, for durations inside this process."""
         return time.monotonic()
 
+    def used(self) -> float:
+        """Seconds for which this thread has used a processor so far."""
+        return time.thread_time()
+
 
 class Entropy:
     """OpenSSL's cryptographic random source, which each process seeds from the system."""

@@ -81,7 +81,7 @@ BODY = {"medium": "email", "address": "alice@example.com", "mxid": "@alice:examp
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST"])
-def test_a_published_address_is_taken_note_of(world: World, method: str) -> None:
+def test_a_bound_address_is_taken_note_of(world: World, method: str) -> None:
     for body in (BODY, {**BODY, "invites": []}, {**BODY, "invites": [INVITATION] * 300}, {**BODY, "more": 1}):
         answer = world.call(method, ON_BIND, body)
         assert (answer.status_code, answer.json()) == (200, {})
@@ -99,7 +99,7 @@ def test_a_published_address_is_taken_note_of(world: World, method: str) -> None
         {name: value for name, value in BODY.items() if name != "invites"},
     ],
 )
-def test_what_is_no_published_address_is_refused(world: World, body: dict[str, Any]) -> None:
+def test_what_is_no_bound_address_is_refused(world: World, body: dict[str, Any]) -> None:
     answer = world.call("PUT", ON_BIND, body)
     assert answer.status_code == 400
     assert answer.json()["errcode"] in {"M_BAD_JSON", "M_INVALID_PARAM", "M_MISSING_PARAM"}

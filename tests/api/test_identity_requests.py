@@ -32,7 +32,7 @@ def refusal(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["errcode"]
 
 
-def test_addresses_are_validated_and_published_by_forms_too(world: World, token: str) -> None:
+def test_addresses_are_validated_and_bound_by_forms_too(world: World, token: str) -> None:
     def send(path: str, fields: dict[str, Any]) -> Any:
         answer = world.post(f"{V2}/{path}", urlencode(fields), token=token, headers=FORM)
         assert answer.status_code == 200, answer.text

@@ -133,7 +133,7 @@ def test_synapse_has_a_number_validated_by_us(world: World) -> None:
     assert (found["medium"], found["address"], found["validated_at"]) == ("msisdn", "447400123456", world.clock.now())
 
 
-def test_synapse_withdraws_by_a_signature_over_the_path_that_it_called(world: World) -> None:
+def test_synapse_unbinds_by_a_signature_over_the_path_that_it_called(world: World) -> None:
     signer = world.server.services.keyring.signer("example.org")
     body = {"mxid": ALICE, "threepid": {"medium": "msisdn", "address": "447400123456"}}
     published(world, PHONE)
@@ -151,7 +151,7 @@ def test_synapse_withdraws_by_a_signature_over_the_path_that_it_called(world: Wo
     assert lookup(world, "msisdn", "447400123456") == {}
 
 
-def test_an_address_is_withdrawn_by_a_proof_of_it(world: World) -> None:
+def test_an_address_is_unbound_by_a_proof_of_it(world: World) -> None:
     published(world)
     body = {"mxid": ALICE, "threepid": {"medium": "email", "address": "ALICE@example.com"}, "client_secret": "other"}
     assert refusal(world.post(f"{V1}/3pid/unbind", {**body, "sid": "unknown"})) == (404, "M_NO_VALID_SESSION")
@@ -165,7 +165,7 @@ def test_an_address_is_withdrawn_by_a_proof_of_it(world: World) -> None:
 # -- Dendrite
 
 
-def test_dendrite_has_an_address_validated_publishes_it_and_checks_our_signature(world: World) -> None:
+def test_dendrite_has_an_address_validated_binds_it_and_checks_our_signature(world: World) -> None:
     asked = form(world, "validate/email/requestToken", EMAIL)
     assert list(asked.json()) == ["sid"]
     sid = asked.json()["sid"]
@@ -461,7 +461,7 @@ def test_a_listed_homeserver_asks_for_more_people_than_one_caller_may(
 # -- finding people
 
 
-def test_any_spelling_of_an_address_finds_who_published_it(world: World) -> None:
+def test_any_spelling_of_an_address_finds_who_bound_it(world: World) -> None:
     published(world)
     published(world, PHONE, "@bob:example.org")
     for address in ("alice@example.com", "ALICE@EXAMPLE.COM", "Alice@example.com"):

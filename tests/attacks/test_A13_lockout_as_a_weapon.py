@@ -12,7 +12,7 @@ import pytest
 from failing_disk import failing_disk
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
 from threepid.domain.authentication.registration_tokens import RegistrationTokens
-from threepid.domain.limits import known_network
+from threepid.domain.networks import known_network
 from threepid.storage.engine.migrate import migrate
 from world import PASSWORD, HandClock, WatchedHasher, World
 

@@ -362,7 +362,7 @@ def test_the_user_id_of_who_invites_is_whole_and_no_link(database_url: str, tmp_
         assert "ann.b" not in text
 
 
-def test_a_text_says_where_to_publish_the_number(database_url: str, tmp_path: Path) -> None:
+def test_a_text_says_where_to_bind_the_number(database_url: str, tmp_path: Path) -> None:
     with World(database_url, tmp_path, sms__countries=["GB"], identity__name="id.example.org") as world:
         token = world.identity_token(world.register())
         world.post(STORE, body("+447400123456") | {"medium": "msisdn"}, token=token)

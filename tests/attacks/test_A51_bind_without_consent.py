@@ -63,7 +63,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("mxid", OTHERS)
-def test_nobody_publishes_for_another_user_than_themselves(people: People, mxid: str) -> None:
+def test_nobody_binds_for_another_user_than_themselves(people: People, mxid: str) -> None:
     answer = people.bind("alice", mxid)
     assert answer.status_code in (400, 403)
     if answer.status_code == 403:
@@ -81,7 +81,7 @@ def test_a_user_is_a_text(people: People, mxid: Any) -> None:
 
 
 @pytest.mark.parametrize("mxid", [BOB, ALICE])
-def test_nobody_publishes_by_anothers_session(people: People, mxid: str) -> None:
+def test_nobody_binds_by_anothers_session(people: People, mxid: str) -> None:
     answer = people.bind("bob", mxid)
     assert (answer.status_code, answer.json()["errcode"]) in (NO_SESSION, NOT_YOURS)
     unknown = people.bind("bob", mxid, sid="unknown")
@@ -108,7 +108,7 @@ def test_a_session_is_used_with_its_own_secret(people: People, changes: dict[str
     assert published(people.world) == []
 
 
-def test_nobody_publishes_without_a_token_or_by_one_of_the_homeserver(people: People) -> None:
+def test_nobody_binds_without_a_token_or_by_one_of_the_homeserver(people: People) -> None:
     assert people.bind(None, ALICE).status_code == 401
     body = {"sid": people.sid, "client_secret": "alices", "mxid": ALICE}
     for token in (people.access["alice"], "", "tpi_x"):
@@ -120,7 +120,7 @@ def test_nobody_publishes_without_a_token_or_by_one_of_the_homeserver(people: Pe
 
 @pytest.mark.parametrize("path", ["register", "account/3pid", "account/password"])
 @pytest.mark.parametrize("opened_by", [None, "alice"])
-def test_a_session_of_another_purpose_publishes_nothing(people: People, path: str, opened_by: str | None) -> None:
+def test_a_session_of_another_purpose_binds_nothing(people: People, path: str, opened_by: str | None) -> None:
     address = "new@example.com"
     if path == "account/password":
         address = ADDRESS
@@ -137,7 +137,7 @@ def test_a_session_of_another_purpose_publishes_nothing(people: People, path: st
     assert published(people.world, address) == []
 
 
-def test_a_session_that_proves_nothing_publishes_nothing(people: People) -> None:
+def test_a_session_that_proves_nothing_binds_nothing(people: People) -> None:
     world = people.world
     world.clock.advance(1)
     sid = world.request_token(people.identity["bob"], "victim@example.com", secret="bobs")
@@ -149,7 +149,7 @@ def test_a_session_that_proves_nothing_publishes_nothing(people: People) -> None
     assert published(world) == published(world, "victim@example.com") == []
 
 
-def test_what_is_published_stays_with_its_user_until_somebody_proves_the_address_anew(people: People) -> None:
+def test_what_is_bound_stays_with_its_user_until_somebody_proves_the_address_anew(people: People) -> None:
     world = people.world
     assert people.bind("alice", ALICE).status_code == 200
     for who, mxid in (("bob", BOB), ("bob", ALICE), ("alice", BOB)):
@@ -168,7 +168,7 @@ def test_what_is_published_stays_with_its_user_until_somebody_proves_the_address
     assert published(world) == [BOB]
 
 
-def test_of_many_at_once_only_the_owner_of_the_session_publishes(people: People) -> None:
+def test_of_many_at_once_only_the_owner_of_the_session_binds(people: People) -> None:
     async def bind(who: str, mxid: str) -> int:
         body = {"sid": people.sid, "client_secret": "alices", "mxid": mxid}
         return (await people.world.acall("POST", BIND, body, token=people.identity[who])).status_code

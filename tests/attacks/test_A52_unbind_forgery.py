@@ -65,7 +65,7 @@ def send(world: World, authorization: str | None, body: dict[str, Any] = BODY, u
 # -- by the homeserver
 
 
-def test_the_users_homeserver_withdraws_in_either_form_of_the_signature(world: World) -> None:
+def test_the_users_homeserver_unbinds_in_either_form_of_the_signature(world: World) -> None:
     publish(world)
     request = SignedRequest("POST", UNBIND, BODY)
     assert send(world, own(world).authorization(request, US)) == DONE
@@ -168,7 +168,7 @@ def by_zoe(elsewhere: FakeIdentityServer, signing: Any, mxid: str | None = None)
     return header(Signer(elsewhere.name, signing), content=body), body
 
 
-def test_another_homeserver_withdraws_for_its_users_only(world_with_zoe: World, elsewhere: FakeIdentityServer) -> None:
+def test_another_homeserver_unbinds_for_its_users_only(world_with_zoe: World, elsewhere: FakeIdentityServer) -> None:
     world, zoe = world_with_zoe, f"@zoe:{elsewhere.name}"
     serve_keys(elsewhere, world, key(b"z"))
     for mxid in (ALICE, f"@zoe:x{elsewhere.name}", f"@zoe:{elsewhere.name}.example", "@zoe:localhost"):
@@ -247,7 +247,7 @@ def by_session(world: World, sid: str, mxid: str = ALICE, address: str = "alice@
     return send(world, None, body)
 
 
-def test_who_proves_the_address_withdraws_it_from_whoever_has_it(world: World) -> None:
+def test_who_proves_the_address_unbinds_it_from_whoever_has_it(world: World) -> None:
     publish(world)
     sid = proven(world, "newowner")  # of a mailbox that has changed hands
     assert by_session(world, sid, "@bob:example.org") == DONE
@@ -288,7 +288,7 @@ def test_what_is_no_address_is_refused(world: World, threepid: dict[str, str]) -
     assert (status, errcode) in {(400, "M_INVALID_PARAM"), (400, "M_MISSING_PARAMS")}
 
 
-def test_the_session_that_published_also_withdraws_but_its_users_alone(world: World) -> None:
+def test_the_session_that_bound_also_unbinds_but_its_users_alone(world: World) -> None:
     token = world.identity_token(world.register())
     sid = world.validated(token, secret="proof")
     bind = {"sid": sid, "client_secret": "proof", "mxid": ALICE}

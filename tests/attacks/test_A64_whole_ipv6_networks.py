@@ -14,7 +14,8 @@ import pytest
 from threepid.clock import DAY, HOUR
 from threepid.domain import limits
 from threepid.domain.addresses import parse_address
-from threepid.domain.limits import Guess, networks_of
+from threepid.domain.guesses import Guess
+from threepid.domain.networks import networks_of
 from threepid.spec.errors import LimitExceeded
 from threepid.storage.engine.database import Tx
 from world import PASSWORD, World

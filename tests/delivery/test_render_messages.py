@@ -23,7 +23,7 @@ from threepid.domain.messages import (
     Message,
     Suspicious,
 )
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 OWN = Path(messages.__file__).parents[1] / "delivery" / "templates"
 PROOFS = [example for example in EXAMPLES if isinstance(example, ConfirmAddress)]
@@ -41,9 +41,9 @@ def named(example: Message) -> str:
     return example.template
 
 
-def order(message: Message, language: str = "en", changes: Mapping[str, str | int] | None = None) -> Order:
+def order(message: Message, language: str = "en", changes: Mapping[str, str | int] | None = None) -> ClaimedJob:
     params = msgspec.json.encode(msgspec.to_builtins(message) | dict(changes or {})).decode()
-    return Order("id", "email", "bob@example.com", language, message.template, params, 0, 1, 1)
+    return ClaimedJob("id", "email", "bob@example.com", language, message.template, params, 0, 1, 1)
 
 
 def render(message: Message, *, age: int = 0, language: str = "en", changes: dict[str, str] | None = None) -> Rendered:
@@ -243,9 +243,9 @@ def test_a_language_without_templates_gets_english_and_says_so(language: str) ->
 
 def test_a_message_without_templates_and_a_missing_value_are_errors() -> None:
     with pytest.raises(TemplateError, match="no_such_message"):
-        Renderer().mail(Order("id", "email", "b@example.com", "en", "no_such_message", "{}", 0, 1, 1))
+        Renderer().mail(ClaimedJob("id", "email", "b@example.com", "en", "no_such_message", "{}", 0, 1, 1))
     with pytest.raises(Exception, match="'address' is undefined"):
-        Renderer().mail(Order("id", "email", "b@example.com", "en", "confirm_address", '{"brand": "x"}', 0, 1, 1))
+        Renderer().mail(ClaimedJob("id", "email", "b@example.com", "en", "confirm_address", '{"brand": "x"}', 0, 1, 1))
 
 
 def write_message(folder: Path, text: str = "own text {{ brand }}") -> None:

@@ -17,8 +17,8 @@ from threepid.config import ConfigError, ConsoleTransport, HttpTransport, Sms
 from threepid.delivery.errors import DeliveryError
 from threepid.delivery.gateways.http import HttpGateway
 from threepid.delivery.job import JobType
-from threepid.delivery.sms import Texter
-from threepid.storage.outbox import Order
+from threepid.delivery.sms import SmsSender
+from threepid.storage.outbox import ClaimedJob
 
 GERMAN = "+4915112345678"
 FRENCH = "+33612345678"
@@ -132,7 +132,7 @@ def test_a_secret_that_does_not_fit_into_a_header_is_refused_at_the_start(tmp_pa
 def test_a_secret_that_is_not_there_is_found_at_the_start(tmp_path: Path) -> None:
     via = HttpTransport(url="https://h.example", secret_file=str(tmp_path / "nothing"))
     with pytest.raises(ConfigError, match="nothing: No such file"):
-        Texter(Sms(via=(via,), countries=("DE",)))
+        SmsSender(Sms(via=(via,), countries=("DE",)))
 
 
 def test_a_line_end_never_gets_into_a_header() -> None:
@@ -382,9 +382,9 @@ def test_an_order_of_another_channel_waits(database_url: str) -> None:
 
 def test_a_channel_is_whatever_takes_its_orders(database_url: str) -> None:
     async def run() -> None:
-        taken: list[Order] = []
+        taken: list[ClaimedJob] = []
 
-        async def take(order: Order) -> None:
+        async def take(order: ClaimedJob) -> None:
             taken.append(order)
 
         async with PostOffice(database_url) as office:

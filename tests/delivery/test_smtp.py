@@ -3,7 +3,6 @@
 import asyncio
 import base64
 from collections.abc import Callable, Coroutine
-from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from threepid.delivery.email import Mailer
 from threepid.delivery.errors import InDoubt, RelayDown
 from threepid.delivery.jobs.messages import mails
 from threepid.delivery.smtp import SmtpRelay
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 
 async def deliver(database_url: str, relay: Relay, **settings: Any) -> PostOffice:
@@ -150,7 +149,7 @@ def test_the_certificate_has_the_name_of_tls_name_which_is_asked_for(
             via = relay.transport(**{**settings, "tls_name": "localhost"})
             with pytest.raises(RelayDown, match="SSLCertVerificationError"):
                 await SmtpRelay(via, "noreply@example.org").send(
-                    Order("1", "email", "", "en", "", "", 0, 1, 1), EmailMessage()
+                    ClaimedJob("1", "email", "", "en", "", "", 0, 1, 1), b"x\r\n"
                 )
 
     runner(run())
@@ -194,11 +193,12 @@ def test_a_mail_that_is_broken_off_gets_no_final_dot(runner: Callable[[Coroutine
 
         server = await asyncio.start_server(talk, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        message = EmailMessage()
-        message.set_content("x" * 70 + "\n" + ("y" * 70 + "\n") * 400_000)
+        content = b"Subject: long\r\n\r\n" + (b"y" * 70 + b"\r\n") * 400_000
         via = SmtpTransport(host="127.0.0.1", port=port, tls="plain", answer_timeout=0.3)
         with pytest.raises(InDoubt, match="timeout"):
-            await SmtpRelay(via, "noreply@example.org").send(Order("1", "email", "b@c", "en", "", "", 0, 1, 1), message)
+            await SmtpRelay(via, "noreply@example.org").send(
+                ClaimedJob("1", "email", "b@c", "en", "", "", 0, 1, 1), content
+            )
         goes_on.set()
         async with asyncio.timeout(20):
             await ended.wait()

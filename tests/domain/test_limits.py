@@ -10,7 +10,8 @@ from threepid import background
 from threepid.clock import DAY, HOUR
 from threepid.domain import limits
 from threepid.domain.addresses import Phone, parse_address
-from threepid.domain.limits import Guess, network_of
+from threepid.domain.guesses import Guess
+from threepid.domain.networks import network_of
 from threepid.domain.registrable import registrable_domain
 from threepid.spec.errors import LimitExceeded
 from threepid.storage.engine.database import Tx

@@ -84,7 +84,7 @@ def test_our_own_identity_server_is_not_another(home: World) -> None:
         assert unbind(home, OURS, token).json() == {"id_server_unbind_result": "success"}
 
 
-def test_a_withdrawal_that_is_too_many_changes_nothing_and_a_removal_is_never_too_many(
+def test_an_unbind_request_that_is_too_many_changes_nothing_and_a_removal_is_never_too_many(
     home: World, other: FakeIdentityServer
 ) -> None:
     token = home.register()

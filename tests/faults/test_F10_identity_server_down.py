@@ -149,7 +149,7 @@ def published_there(home: World, other: FakeIdentityServer) -> str:
 
 @pytest.mark.parametrize("work", [unbind, delete, deactivate])
 @pytest.mark.parametrize("fault", [*FAULTS, "refuses"])
-def test_what_is_to_be_withdrawn_is_done_here_at_once_and_there_when_the_server_is_well(
+def test_what_is_to_be_unbound_is_done_here_at_once_and_there_when_the_server_is_well(
     home: World, other: FakeIdentityServer, fault: str, work: Work
 ) -> None:
     token = published_there(home, other)

@@ -9,7 +9,7 @@ from mail_relay import PostOffice, Relay
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
 from threepid.delivery.errors import DeliveryError
 from threepid.delivery.job import MESSAGES, JobType
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 from world import World
 
 JUMPS = [DAY, 365 * DAY, HOUR]
@@ -141,7 +141,7 @@ def test_a_destination_that_failed_is_not_left_alone_for_the_jump(database_url: 
         async with PostOffice(database_url) as office:
             sent: list[str] = []
 
-            async def send(order: Order) -> None:
+            async def send(order: ClaimedJob) -> None:
                 if not sent:
                     sent.append("failed")
                     raise DeliveryError("hangs", retry=True, rest=MINUTE)

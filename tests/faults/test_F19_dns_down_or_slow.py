@@ -118,7 +118,7 @@ def test_an_answer_that_comes_late_is_waited_for(world: World, dns: DnsServer, o
 
 
 @pytest.mark.parametrize("fault", [HANG, SERVFAIL])
-def test_a_withdrawal_waits_for_dns_in_the_outbox_and_the_person_does_not(
+def test_an_unbind_request_waits_for_dns_in_the_outbox_and_the_person_does_not(
     world: World, dns: DnsServer, other: FakeIdentityServer, fault: str
 ) -> None:
     # `localhost` needs no DNS, so that the address can be published there; its withdrawal is asked of a name that does.

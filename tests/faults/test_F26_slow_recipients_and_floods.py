@@ -16,14 +16,14 @@ from threepid.delivery.attempt import Attempt
 from threepid.delivery.errors import DeliveryError
 from threepid.delivery.job import JobType
 from threepid.delivery.jobs.messages import text_messages
-from threepid.delivery.sms import Texter
+from threepid.delivery.sms import SmsSender
 from threepid.delivery.traffic import AT_ONCE, MOST, OF_ONE, RESTS, TO_ONE_DESTINATION, Gaps, Rests
 from threepid.domain.messages import EXAMPLES
 from threepid.domain.outbox import destination
 from threepid.storage import outbox
 from threepid.storage.engine.database import Tx
 from threepid.storage.engine.queries import Query
-from threepid.storage.outbox import Order, Waiting
+from threepid.storage.outbox import ClaimedJob, Waiting
 from world import HandClock, World, settings
 
 KINDS = {example.template: example for example in EXAMPLES}
@@ -44,7 +44,7 @@ class Slow:
         self.begun: list[str] = []
         self.done: list[str] = []
 
-    async def send(self, order: Order) -> None:
+    async def send(self, order: ClaimedJob) -> None:
         self.begun.append(order.recipient)
         if order.recipient.partition("@")[2] in self.domains or "*" in self.domains:
             await self.goes_on.wait()
@@ -80,7 +80,7 @@ def test_a_code_passes_a_flood_of_another_caller(database_url: str) -> None:
     async def run() -> None:
         sent: list[str] = []
 
-        async def send(order: Order) -> None:
+        async def send(order: ClaimedJob) -> None:
             await asyncio.sleep(0.02)
             sent.append(order.recipient)
 
@@ -108,7 +108,7 @@ def test_a_code_passes_notices_and_these_pass_invitations(database_url: str) -> 
     async def run() -> None:
         sent: list[str] = []
 
-        async def send(order: Order) -> None:
+        async def send(order: ClaimedJob) -> None:
             sent.append(order.template)
 
         async with PostOffice(database_url) as office:
@@ -128,7 +128,7 @@ def test_a_backlog_of_a_relay_that_was_down_is_sent_in_that_order_too(database_u
         sent: list[tuple[str, str]] = []
         down = True
 
-        async def send(order: Order) -> None:
+        async def send(order: ClaimedJob) -> None:
             if down:
                 raise DeliveryError("down", retry=True)
             sent.append((order.template, order.caller))
@@ -164,7 +164,7 @@ def test_one_caller_and_one_destination_leave_room_for_others() -> None:
     assert gaps.closed_destinations == ["email:d.example"]
     # What waits for its answer does not count, as long as it is not half of all.
     attempts = [
-        Attempt(Order(str(n), "email", "", "", "", "", 0, 1, 1, "email:d.example"), began=0) for n in range(OF_ONE)
+        Attempt(ClaimedJob(str(n), "email", "", "", "", "", 0, 1, 1, "email:d.example"), began=0) for n in range(OF_ONE)
     ]
     for attempt in attempts:
         attempt.handed_over = True
@@ -244,8 +244,8 @@ def test_a_gateway_that_is_down_is_not_asked_for_each_text(database_url: str) ->
             PostOffice(database_url) as office,
         ):
             via = (first.transport(), second.transport())
-            texter = Texter(Sms(via=via, countries=("DE",)), office.clock)
-            office.deliver_by(text_messages(texter, office.renderer, office.clock))
+            sender = SmsSender(Sms(via=via, countries=("DE",)), office.clock)
+            office.deliver_by(text_messages(sender, office.renderer, office.clock))
             for number in range(3):
                 await office.order(f"+491511234567{number}", channel="sms")
                 assert await office.worker.run_once() == 1
@@ -262,8 +262,8 @@ def test_a_gateway_that_is_down_is_not_asked_for_each_text(database_url: str) ->
 def test_a_text_waits_as_long_as_the_only_gateway_said(database_url: str) -> None:
     async def run() -> None:
         async with Gateway("429 Too Many\r\nRetry-After: 60") as gateway, PostOffice(database_url) as office:
-            texter = Texter(Sms(via=(gateway.transport(),), countries=("DE",)), office.clock)
-            office.deliver_by(text_messages(texter, office.renderer, office.clock))
+            sender = SmsSender(Sms(via=(gateway.transport(),), countries=("DE",)), office.clock)
+            office.deliver_by(text_messages(sender, office.renderer, office.clock))
             ids = [await office.order(f"+491511234567{number}", channel="sms") for number in range(2)]
             await office.worker.run_once()
             assert len(gateway.asked) <= 2
@@ -278,8 +278,8 @@ def test_a_gateway_that_hangs_swallows_no_further_texts(database_url: str) -> No
     async def run() -> None:
         async with Gateway(NO_ANSWER) as first, Gateway() as second, PostOffice(database_url) as office:
             via = (first.transport(timeout=1.5), second.transport())
-            texter = Texter(Sms(via=via, countries=("DE",)), office.clock)
-            office.deliver_by(text_messages(texter, office.renderer, office.clock))
+            sender = SmsSender(Sms(via=via, countries=("DE",)), office.clock)
+            office.deliver_by(text_messages(sender, office.renderer, office.clock))
             for number in range(3):
                 await office.order(f"+491511234567{number}", channel="sms")
                 await office.worker.run_once()

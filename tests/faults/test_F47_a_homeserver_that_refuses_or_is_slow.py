@@ -15,7 +15,7 @@ from threepid.domain.accounts.provisioning import CHANNEL, BusyHere, Name, Provi
 from threepid.remote.guard import RemoteError
 from threepid.remote.homeserver.synapse import Failed, Synapse
 from threepid.spec.errors import Unavailable
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 from world import PASSWORD
 
 ALICE = "@alice:example.org"
@@ -102,7 +102,7 @@ def test_F47_a_slow_list_of_devices_is_not_overtaken(both: Beside) -> None:
     both.synapse.replies["sync_devices"] = HANG
     both.log_out(both.log_in("LAPTOP").json()["access_token"])
     before = both.synapse.names().count("sync_devices")
-    job = Order("x", CHANNEL, ALICE, "en", Name.SYNC_DEVICES, "{}", 0, 0, 1)
+    job = ClaimedJob("x", CHANNEL, ALICE, "en", Name.SYNC_DEVICES, "{}", 0, 0, 1)
 
     async def twice() -> None:
         with pytest.raises(RemoteError) as slow:

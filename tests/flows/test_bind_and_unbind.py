@@ -85,7 +85,7 @@ def check_signature(home: World, asked: Asked, destination: str) -> None:
 # -- publishing
 
 
-def test_an_address_is_published_at_another_server_and_is_no_contact_by_that(
+def test_an_address_is_bound_at_another_server_and_is_no_contact_by_that(
     home: World, other: FakeIdentityServer
 ) -> None:
     token = home.register()
@@ -111,7 +111,7 @@ def test_an_old_server_and_an_old_client_speak_v1(home: World, other: FakeIdenti
     assert bound(home) == [f"alice@example.com {other.name}"]
 
 
-def test_our_own_identity_server_publishes_without_being_called(home: World, other: FakeIdentityServer) -> None:
+def test_our_own_identity_server_binds_without_being_called(home: World, other: FakeIdentityServer) -> None:
     token = home.register()
     identity = home.identity_token(token)
     sid = home.request_token(identity)
@@ -128,7 +128,7 @@ def test_our_own_identity_server_publishes_without_being_called(home: World, oth
     assert other.asked == []
 
 
-def test_nobody_publishes_by_anothers_session(home: World) -> None:
+def test_nobody_binds_by_anothers_session(home: World) -> None:
     alice, bob = home.register("alice"), home.register("bob")
     sid = home.validated(home.identity_token(alice))
     for body in (creds(OURS, sid=sid), creds(OURS, sid="unknown"), creds(OURS, sid=sid, client_secret="wrong")):
@@ -206,7 +206,7 @@ def test_addresses_that_must_not_be_called_are_not(
     assert other.asked == []
 
 
-def test_where_changes_are_off_addresses_can_be_withdrawn_and_not_published(
+def test_where_changes_are_off_addresses_can_be_unbound_and_not_bound(
     database_url: str, tmp_path: Path, other: FakeIdentityServer
 ) -> None:
     with World(database_url, tmp_path, **other.settings) as home:
@@ -217,7 +217,7 @@ def test_where_changes_are_off_addresses_can_be_withdrawn_and_not_published(
             assert strict.post(UNBIND, ADDRESS, token=token).json() == SUCCESS
 
 
-def test_an_account_publishes_so_much_and_no_more(database_url: str, tmp_path: Path, other: FakeIdentityServer) -> None:
+def test_an_account_binds_so_much_and_no_more(database_url: str, tmp_path: Path, other: FakeIdentityServer) -> None:
     def numbered(asked: Asked) -> tuple[int, Any]:
         return 200, {"medium": "email", "address": f"a{len(other.asked)}@example.com", "mxid": asked.body["mxid"]}
 
@@ -233,7 +233,7 @@ def test_an_account_publishes_so_much_and_no_more(database_url: str, tmp_path: P
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_an_address_is_withdrawn_by_a_request_that_our_published_key_signed(
+def test_an_address_is_unbound_by_a_request_that_our_published_key_signed(
     home: World, other: FakeIdentityServer, named: bool
 ) -> None:
     token = home.register()
@@ -339,9 +339,7 @@ def test_what_is_not_known_changes_nothing(home: World, other: FakeIdentityServe
     assert other.asked == []
 
 
-def test_a_server_that_we_did_not_publish_at_is_asked_once_if_it_is_named(
-    home: World, other: FakeIdentityServer
-) -> None:
+def test_a_server_that_we_did_not_bind_at_is_asked_once_if_it_is_named(home: World, other: FakeIdentityServer) -> None:
     token = home.register()
     assert home.post(UNBIND, {**ADDRESS, "id_server": other.name}, token=token).json() == SUCCESS
     assert other.paths() == [f"{V2}/3pid/unbind"]
@@ -360,7 +358,7 @@ def test_our_own_identity_server_forgets_at_once(home: World, named: bool) -> No
     assert home.post(UNBIND, body, token=token).json() == NO_SUPPORT
 
 
-def test_what_was_published_without_the_homeserver_is_withdrawn_with_the_contact(home: World) -> None:
+def test_what_was_bound_without_the_homeserver_is_unbound_with_the_contact(home: World) -> None:
     token = home.register()
     identity = home.identity_token(token)
     home.add(token, home.validated(identity))
@@ -372,7 +370,7 @@ def test_what_was_published_without_the_homeserver_is_withdrawn_with_the_contact
     assert published(home) == []
 
 
-def test_removing_a_contact_withdraws_it_where_it_was_published_or_where_the_client_says(
+def test_removing_a_contact_unbinds_it_where_it_was_bound_or_where_the_client_says(
     home: World, other: FakeIdentityServer
 ) -> None:
     token = home.register()
@@ -451,9 +449,7 @@ def test_asking_again_and_again_leaves_one_order(home: World, other: FakeIdentit
     assert (waiting(home), bound(home)) == (0, [])
 
 
-def test_an_address_that_was_published_anew_is_not_withdrawn_by_an_old_order(
-    home: World, other: FakeIdentityServer
-) -> None:
+def test_an_address_that_was_bound_anew_is_not_unbound_by_an_old_job(home: World, other: FakeIdentityServer) -> None:
     token = home.register()
     home.post(BIND, creds(other.name), token=token)
     other.replies[f"{V2}/3pid/unbind"] = 503, b""
@@ -478,7 +474,7 @@ def test_an_address_that_was_published_anew_is_not_withdrawn_by_an_old_order(
 # -- the end of an account
 
 
-def test_the_end_of_an_account_withdraws_everything(home: World, other: FakeIdentityServer) -> None:
+def test_the_end_of_an_account_unbinds_everything(home: World, other: FakeIdentityServer) -> None:
     token = home.register()
     identity = home.identity_token(token)
     home.add(token, home.validated(identity), bind=True)
@@ -509,7 +505,7 @@ def test_a_named_server_is_asked_for_all_contacts_of_an_account_that_ends(
     assert published(home) == []  # a dead account leaves nothing behind
 
 
-def test_an_account_that_published_nothing_ends_with_success(home: World, other: FakeIdentityServer) -> None:
+def test_an_account_that_bound_nothing_ends_with_success(home: World, other: FakeIdentityServer) -> None:
     token = home.register()
     home.add(token, home.validated(home.identity_token(token)))
     assert deactivate(home, token) == SUCCESS
@@ -533,7 +529,7 @@ def test_the_profile_is_erased_if_that_is_wanted(home: World, erase: bool) -> No
     assert kept_name(home) == (None if erase else "Alice")
 
 
-def test_what_is_published_while_the_account_ends_is_withdrawn(home: World, other: FakeIdentityServer) -> None:
+def test_what_is_bound_while_the_account_ends_is_unbound(home: World, other: FakeIdentityServer) -> None:
     token = home.register()
 
     def slowly(asked: Asked) -> tuple[int, Any]:

@@ -115,7 +115,7 @@ def test_removing_takes_ones_own_address_only(world: World) -> None:
     assert world.add(bob, world.validated(world.identity_token(bob, "bob"))).status_code == 200
 
 
-def test_removing_withdraws_the_address_from_our_own_identity_server(world: World) -> None:
+def test_removing_unbinds_the_address_from_our_own_identity_server(world: World) -> None:
     token = world.register()
     world.add(token, world.validated(world.identity_token(token)), bind=True)
     lookup = world.identity.lookup

@@ -391,7 +391,7 @@ def test_a_homeserver_that_cannot_be_asked_is_asked_later(home: World, elsewhere
     assert state(home, stored["token"]) == "handed over"
 
 
-def test_after_seven_days_nobody_is_asked_until_the_address_is_published_again(
+def test_after_seven_days_nobody_is_asked_until_the_address_is_bound_again(
     home: World, elsewhere: FakeHomeserver
 ) -> None:
     elsewhere.replies[ON_BIND] = (500, {})
@@ -414,7 +414,7 @@ def test_after_seven_days_nobody_is_asked_until_the_address_is_published_again(
     assert state(home, stored["token"]) == "handed over"
 
 
-def test_publishing_again_makes_no_second_call_and_another_owner_takes_it_over(
+def test_binding_again_makes_no_second_call_and_another_owner_takes_it_over(
     home: World, elsewhere: FakeHomeserver
 ) -> None:
     elsewhere.replies[ON_BIND] = (500, {})
@@ -436,7 +436,7 @@ def test_publishing_again_makes_no_second_call_and_another_owner_takes_it_over(
     assert home.run(home.server.context.database.read(outbox.depth)) == 0
 
 
-def test_what_was_withdrawn_or_cancelled_meanwhile_is_not_told(home: World, elsewhere: FakeHomeserver) -> None:
+def test_what_was_unbound_or_cancelled_meanwhile_is_not_told(home: World, elsewhere: FakeHomeserver) -> None:
     token = alice(home)
     kept, cancelled = invite(home, token), invite(home, token)
     guest, mxid = join(home, elsewhere), elsewhere.user_id("guest")

@@ -50,7 +50,7 @@ def pair(tmp_path: Path) -> Iterator[tuple[Pair, Any]]:
         assert made.peer.stop() == 0
 
 
-def test_a_session_of_a_trusted_server_is_asked_for_added_and_published(pair: tuple[Pair, Any]) -> None:
+def test_a_session_of_a_trusted_server_is_asked_for_added_and_bound(pair: tuple[Pair, Any]) -> None:
     servers, taken = pair
     import ssl
 
@@ -93,7 +93,7 @@ def test_a_session_of_a_trusted_server_is_asked_for_added_and_published(pair: tu
         assert lookup(peer, identity, "alice@example.com") == user_id
 
 
-def test_what_is_published_is_withdrawn_by_a_signature_that_the_peer_verifies(pair: tuple[Pair, Any]) -> None:
+def test_what_is_bound_is_unbound_by_a_signature_that_the_peer_verifies(pair: tuple[Pair, Any]) -> None:
     import ssl
 
     from rig import wait_for

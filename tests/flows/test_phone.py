@@ -116,7 +116,7 @@ def test_without_texts_phones_are_not_supported(database_url: str, tmp_path: Pat
             assert (answer.status_code, answer.json()["errcode"]) == (400, "M_THREEPID_MEDIUM_NOT_SUPPORTED")
 
 
-def test_the_identity_server_validates_and_publishes_it(world: World, alice: str) -> None:
+def test_the_identity_server_validates_and_binds_it(world: World, alice: str) -> None:
     identity = world.identity_token(alice)
     body = {"client_secret": "i", "send_attempt": 1, **NUMBER}
     sid = world.post("/_matrix/identity/v2/validate/msisdn/requestToken", body, token=identity).json()["sid"]

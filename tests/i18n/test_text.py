@@ -16,6 +16,7 @@ import threepid
 from threepid.clock import DAY, HOUR
 from threepid.domain import messages
 from threepid.i18n import Duration, Text, Verbatim, catalogues, counted
+from threepid.i18n.catalogues import Catalogues
 from threepid.i18n.templates import translate
 from threepid.spec import errors
 from threepid.spec.errors import MatrixError
@@ -39,7 +40,7 @@ NOT_SENTENCES = {"width=device-width, initial-scale=1", "light dark", "noindex",
 
 
 @pytest.fixture
-def german(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def german(tmp_path: Path) -> Catalogues:
     """A catalogue of a few sentences, as a translator writes it."""
     folder = tmp_path / "de" / "LC_MESSAGES"
     folder.mkdir(parents=True)
@@ -64,47 +65,42 @@ msgstr "Darum"
 """,
         encoding="utf-8",
     )
-    for cached in (catalogues.languages, catalogues.catalogue):
-        cached.cache_clear()
-    monkeypatch.setattr(catalogues, "LOCALE", tmp_path)
-    yield
-    for cached in (catalogues.languages, catalogues.catalogue):
-        cached.cache_clear()
+    return Catalogues(tmp_path)
 
 
-def test_a_text_is_english_until_somebody_shows_it(german: None) -> None:
+def test_a_text_is_english_until_somebody_shows_it(german: Catalogues) -> None:
     text = Text("Wait %(wait)s: %(why)s", wait=Duration(2 * HOUR), why=Text("Why not"))
     assert str(text) == "Wait 2 hours: Why not"
-    assert text.in_language("de") == "Darum Warten: 2 Stunden"
-    assert text.in_language("xx") == str(text)
+    assert text.in_language("de", german) == "Darum Warten: 2 Stunden"
+    assert text.in_language("xx", german) == str(text)
     assert "2 hours" not in repr(text)
 
 
-def test_a_number_chooses_its_form(german: None) -> None:
+def test_a_number_chooses_its_form(german: Catalogues) -> None:
     told = [
-        counted("%(count)s device", "%(count)s devices", count).in_language(language)
+        counted("%(count)s device", "%(count)s devices", count).in_language(language, german)
         for language in ("en", "de")
         for count in (0, 1, 2)
     ]
     assert told == ["0 devices", "1 device", "2 devices", "0 Geräte", "1 Gerät", "2 Geräte"]
 
 
-def test_a_value_can_be_added_and_replaced(german: None) -> None:
+def test_a_value_can_be_added_and_replaced(german: Catalogues) -> None:
     waiting = Text("Wait %(wait)s: %(why)s", why="x").having(wait=Duration(HOUR))
     assert str(waiting.having(wait=Duration(DAY))) == "Wait 1 day: x"
     assert str(waiting) == "Wait 1 hour: x"
-    assert counted("%(count)s device", "%(count)s devices", 2).having(more=1).in_language("de") == "2 Geräte"
+    assert counted("%(count)s device", "%(count)s devices", 2).having(more=1).in_language("de", german) == "2 Geräte"
 
 
-def test_a_text_without_values_and_somebody_elses_words_are_taken_as_they_stand(german: None) -> None:
+def test_a_text_without_values_and_somebody_elses_words_are_taken_as_they_stand(german: Catalogues) -> None:
     assert str(Text("100%(x)s sure")) == "100%(x)s sure"
     assert str(Verbatim("50% off %(wait)s").having(wait=Duration(DAY))) == "50% off %(wait)s"
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
-def test_templates_have_the_sentence_of_their_language_and_escape_its_values(german: None, language: str) -> None:
+def test_templates_have_the_sentence_of_their_language_and_escape_its_values(german: Catalogues, language: str) -> None:
     environment = jinja2.Environment(autoescape=True)
-    translate(environment, language)
+    translate(environment, language, german)
     template = environment.from_string(
         "{% trans name=name %}Hello <b>{{ name }}</b>,\n  {{ name }}. 100% sure.{% endtrans %}"
         "|{% trans count=count %}{{ count }} device{% pluralize %}{{ count }} devices{% endtrans %}"
@@ -120,9 +116,9 @@ def test_templates_have_the_sentence_of_their_language_and_escape_its_values(ger
     )
 
 
-def test_sentences_and_durations_among_the_values_are_translated_too(german: None) -> None:
+def test_sentences_and_durations_among_the_values_are_translated_too(german: Catalogues) -> None:
     environment = jinja2.Environment(autoescape=True)
-    translate(environment, "de")
+    translate(environment, "de", german)
     template = environment.from_string(
         "{{ wait }}|{% trans why=why %}A {{ why }}{% endtrans %}"
         "|{% trans count=1, why=why %}{{ count }} {{ why }}{% pluralize %}{{ count }} {{ why }}{% endtrans %}"

@@ -154,7 +154,7 @@ def test_a_wish_for_no_more_is_kept_once(world: World) -> None:
     assert world.run(read(lambda tx: invites.opted_out(tx, "other"))) is False
 
 
-def test_an_invitation_stored_while_its_address_is_published_is_never_left_behind(world: World) -> None:
+def test_an_invitation_stored_while_its_address_is_bound_is_never_left_behind(world: World) -> None:
     """Either the sender is told that the address is known, or the publisher sees the invitation."""
     database = database_of(world)
 

@@ -12,7 +12,7 @@ from threepid.domain.messages import EXAMPLES
 from threepid.storage import mailbox, outbox
 from threepid.storage.engine.connect import open_database
 from threepid.storage.engine.database import Tx
-from threepid.storage.outbox import Order, Pending
+from threepid.storage.outbox import ClaimedJob, Pending
 
 T = TypeVar("T")
 WORKER = "host~boot~one"
@@ -22,13 +22,13 @@ class Refusal(Exception):
     pass
 
 
-def take(tx: Tx, now: int, count: int, worker: str = WORKER) -> list[Order]:
+def take(tx: Tx, now: int, count: int, worker: str = WORKER) -> list[ClaimedJob]:
     outbox.line_up(tx, now)
     found = outbox.in_line(tx, now=now, count=count)
     return outbox.claim(tx, [one.id for one in found], worker=worker, now=now)
 
 
-async def claim(office: PostOffice, count: int = 10, worker: str = WORKER) -> list[Order]:
+async def claim(office: PostOffice, count: int = 10, worker: str = WORKER) -> list[ClaimedJob]:
     return await write(office, take, office.clock.now(), count, worker)
 
 
@@ -290,7 +290,7 @@ def test_what_a_wrong_clock_put_off_waits_no_longer_than_it_was_to_wait(database
             await write(office, take, office.clock.now(), 2)
             now = office.clock.now()
             for order_id, ahead in ((tried, DAY), (skewed, 50 * SECOND)):
-                order = Order(order_id, "", "", "", "", "", now, now + 90 * DAY, 1)
+                order = ClaimedJob(order_id, "", "", "", "", "", now, now + 90 * DAY, 1)
                 await write(
                     office, outbox.retry_later, order, now=now + ahead, due_at=now + ahead + 5 * SECOND, last_error="x"
                 )
@@ -322,8 +322,8 @@ def test_pending_tells_what_there_is_to_do(database_url: str) -> None:
 
 
 def test_neither_orders_nor_messages_show_their_contents() -> None:
-    order = Order("the id", "email", "bob@example.com", "en", "confirm_address", '{"code": "042917"}', 0, 1, 1)
-    assert repr(order) == "Order('the id')"
+    order = ClaimedJob("the id", "email", "bob@example.com", "en", "confirm_address", '{"code": "042917"}', 0, 1, 1)
+    assert repr(order) == "ClaimedJob('the id')"
     assert repr(EXAMPLES[0]) == "ConfirmAddress()"
 
 

@@ -58,7 +58,7 @@ def found(world: World, numbers: range, pepper: peppers.Pepper, now: int = 2) ->
     return {f"a{hashes[hash_]:04}": mxid for hash_, mxid in rows.items()}
 
 
-def test_what_is_published_is_found_until_it_expires_or_is_withdrawn(world: World) -> None:
+def test_what_is_bound_is_found_until_it_expires_or_is_unbound(world: World) -> None:
     (pepper,) = write(world, peppers.all_of)
     publish(world, *map(association, range(3)), association(3, "@bob:example.org", not_after=10))
     everybody = {f"a{number:04}": "@alice:example.org" for number in range(3)}
@@ -261,7 +261,7 @@ def test_peppers_whose_numbers_share_keys_answer_and_end_apart(world: World) -> 
     assert found(world, range(9), last) == everybody
 
 
-def test_who_publishes_while_a_rotation_begins_is_waited_for(world: World, engine: str) -> None:
+def test_who_binds_while_a_rotation_begins_is_waited_for(world: World, engine: str) -> None:
     """Otherwise the new pepper could be filled past an address that is published without knowing of it."""
     database = world.server.context.database
     if engine == "sqlite":

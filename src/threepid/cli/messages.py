@@ -64,7 +64,7 @@ def send_test(
     from threepid.delivery.email import Mailer  # noqa: PLC0415 - see serving.py
     from threepid.delivery.errors import DeliveryError  # noqa: PLC0415 - see serving.py
     from threepid.delivery.outcome import Receipt  # noqa: PLC0415 - see serving.py
-    from threepid.delivery.sms import Texter  # noqa: PLC0415 - see serving.py
+    from threepid.delivery.sms import SmsSender  # noqa: PLC0415 - see serving.py
     from threepid.domain.addresses import Email, InvalidAddress, Phone, parse_address  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file)
@@ -82,9 +82,14 @@ def send_test(
                 mailer = Mailer(
                     settings.email, context.database, context.clock, server.services.bounces.envelope.sender
                 )
-                return await mailer.deliver(order, previewing.mail_of_test(context.brand))
+                try:
+                    return await mailer.deliver(order, previewing.mail_of_test(context.brand))
+                finally:
+                    await mailer.close()
             if settings.sms is not None and medium == Phone.medium:
-                return await Texter(settings.sms, context.clock).deliver(order, previewing.sms_of_test(context.brand))
+                return await SmsSender(settings.sms, context.clock).deliver(
+                    order, previewing.sms_of_test(context.brand)
+                )
         except DeliveryError as error:
             return error
         return None

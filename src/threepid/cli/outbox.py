@@ -80,6 +80,7 @@ def retry(
     config_file: ConfigFile = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="Try all jobs that wait for another attempt.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Try a job now that waits for another attempt, and print what was done."""
     from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
@@ -87,14 +88,19 @@ def retry(
     if bool(job_id) == every:
         die("Name a job, or use --all.")
 
-    async def hurry(server: Server) -> str:
+    async def hurry(server: Server) -> int:
         if every:
-            count = await server.services.queue.retry_all()
-            return f"{count} {'job is' if count == 1 else 'jobs are'} tried now"
+            return await server.services.queue.retry_all()
         await server.services.queue.retry(job_id)
-        return f"{job_id} is tried now"
+        return 1
 
-    out.print(with_server(load(config_file), hurry), markup=False)
+    count = with_server(load(config_file), hurry)
+    if as_json:
+        print_json([{"retried": count}])
+    elif job_id:
+        out.print(f"{job_id} is tried now", markup=False)
+    else:
+        out.print(f"{count} {'job is' if count == 1 else 'jobs are'} tried now", markup=False)
 
 
 @app.command("drop")
@@ -109,6 +115,7 @@ def drop(
         str, typer.Option("--message", help="Drop the jobs with this message instead, or those of --to.")
     ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Drop more than one job. Without it, they are listed.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Give waiting jobs up and erase their contents: they are not sent. Print which were dropped."""
     from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
@@ -117,23 +124,25 @@ def drop(
         die("Name a job, or use --to or --message.")
     recipient = _as_stored(to)
 
-    async def give_up(server: Server) -> list[dict[str, Any]]:
+    async def give_up(server: Server) -> tuple[int, list[dict[str, Any]]]:
         queue = server.services.queue
         if job_id:
             await queue.drop(job_id)
-            out.print(f"dropped {job_id}", markup=False)
-            return []
+            return 1, []
         jobs = await queue.waiting(recipient=recipient, message=message)
         if len(jobs) > 1 and not yes:
-            return [_shown(job) for job in jobs]
-        count = await queue.drop_all(jobs)
-        out.print(f"dropped {count} {'job' if count == 1 else 'jobs'}", markup=False)
-        return []
+            return 0, [_shown(job) for job in jobs]
+        return await queue.drop_all(jobs), []
 
-    jobs = with_server(load(config_file), give_up)
-    if jobs:
-        _print(jobs)
-        die(f"Nothing was dropped. Use --yes to drop these {len(jobs)} jobs.")
+    count, kept = with_server(load(config_file), give_up)
+    if as_json:
+        print_json([{"dropped": count, "kept": kept}])
+    elif kept:
+        _print(kept)
+    else:
+        out.print(f"dropped {job_id or f'{count} job' + ('' if count == 1 else 's')}", markup=False)
+    if kept:
+        die(f"Nothing was dropped. Use --yes to drop these {len(kept)} jobs.")
 
 
 def _as_stored(text: str) -> str:

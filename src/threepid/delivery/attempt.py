@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Self
 
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 _current: ContextVar["Attempt | None"] = ContextVar("attempt", default=None)
 
@@ -14,12 +14,14 @@ _current: ContextVar["Attempt | None"] = ContextVar("attempt", default=None)
 class Attempt:
     """An attempt to deliver one message, in a task of its own."""
 
-    def __init__(self, order: Order, *, began: float) -> None:
+    def __init__(self, order: ClaimedJob, *, began: float) -> None:
         """Deliver `order`; `began` is the monotonic start time in seconds."""
         self.order = order
         self.began = began
         self.handed_over = False
         """Is only the answer due? Then the attempt costs nothing but a connection."""
+        self.done = False
+        """Has the relay answered, and must the result only be stored? Then the attempt costs no relay anything."""
         self._limit: asyncio.Timeout | None = None
         self._until = 0.0
         self._alive_until = 0.0

@@ -14,7 +14,7 @@ from threepid.delivery.jobs.unbinds import unbinds
 from threepid.delivery.local import DevelopmentMailbox
 from threepid.delivery.preview import previews
 from threepid.delivery.render import Renderer
-from threepid.delivery.sms import Texter
+from threepid.delivery.sms import SmsSender
 from threepid.domain.mailbox import Preview, Previews
 from threepid.domain.services import Services
 from threepid.storage.engine.database import Database
@@ -42,7 +42,7 @@ def message_types(
         found.append(mails(Mailer(settings.email, database, clock, envelope_sender), renderer, clock))
     if settings.sms is not None:
         mailbox = DevelopmentMailbox(database) if has_mailbox(settings) else None
-        found.append(text_messages(Texter(settings.sms, clock, mailbox), renderer, clock))
+        found.append(text_messages(SmsSender(settings.sms, clock, mailbox), renderer, clock))
     return found
 
 

@@ -10,18 +10,18 @@ from typing import Final
 
 from threepid.delivery.errors import DeliveryError
 from threepid.delivery.outcome import Cause
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 _MARK: Final = re.compile(r"in doubt at (\S+): ")
 
 
-def relay_in_doubt(order: Order) -> str:
+def relay_in_doubt(order: ClaimedJob) -> str:
     """The name of the relay that may have the mail from an earlier attempt; '' if none has."""
     match = _MARK.match(order.last_error or "")
     return match[1] if match else ""
 
 
-def error_to_keep(order: Order, error: DeliveryError) -> str:
+def error_to_keep(order: ClaimedJob, error: DeliveryError) -> str:
     """The text of `error` for the outbox, with the relay that may have the mail from this attempt or an earlier one."""
     relays = [failure.relay for failure in error.failures if failure.cause is Cause.DOUBT]
     relay = next(iter(relays), "") or relay_in_doubt(order)

@@ -1,16 +1,13 @@
-"""Mails: built with Python's `email` package, and sent by the first relay that accepts them."""
+"""Mails: built, and sent by the first relay that accepts them."""
 
 import email.errors
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
-from email.message import EmailMessage
-from email.policy import SMTP, Policy
+from email.headerregistry import Address
 from email.utils import format_datetime
-from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from threepid.clock import Clock
 from threepid.config import (
@@ -24,6 +21,7 @@ from threepid.config import (
 from threepid.delivery.doubt import relay_in_doubt
 from threepid.delivery.errors import DeliveryError, InDoubt, SenderRefused
 from threepid.delivery.local import DevelopmentMailbox, MailFolder
+from threepid.delivery.mime import alternatives, header, sender
 from threepid.delivery.outcome import Cause, Failure, Receipt
 from threepid.delivery.relays import Relays, Transport
 from threepid.delivery.render import Rendered
@@ -31,57 +29,10 @@ from threepid.delivery.sendmail import Sendmail
 from threepid.delivery.smtp import SmtpRelay
 from threepid.domain.addresses import InvalidAddress, parse_email
 from threepid.storage.engine.database import Database
-from threepid.storage.outbox import Order
-
-
-class _OneLine(UnstructuredHeader, BaseHeader):
-    """A header that is not folded: the library would turn a URL that is longer than a line into encoded words."""
-
-    def fold(self, *, policy: Policy) -> str:
-        return f"{self.name}: {self}{policy.linesep}"
-
-
-class _FoldedOnce(BaseHeader):
-    """A header that remembers its form in the mail: `_Headers` shares many between mails."""
-
-    _folded = ""
-
-    def fold(self, *, policy: Policy) -> str:
-        self._folded = self._folded or super().fold(policy=policy)
-        return self._folded
-
-
-class _Headers(HeaderRegistry):
-    """Creates the library's headers, with a cache of their classes and of the headers that all mails share.
-
-    The library creates a class for each header and parses each `Content-Type` again: half of the work for a mail.
-    """
-
-    _SHARED: Final = frozenset(
-        {"auto-submitted", "content-transfer-encoding", "content-type", "mime-version", "x-auto-response-suppress"}
-    )
-
-    def __init__(self) -> None:
-        super().__init__(base_class=_FoldedOnce)
-        self.map_to_type("list-unsubscribe", _OneLine)
-        self._class = cache(super().__getitem__)
-        self._shared = lru_cache(maxsize=32)(super().__call__)
-
-    def __getitem__(self, name: str) -> type[BaseHeader]:
-        return self._class(name.lower())
-
-    def __call__(self, name: str, value: Any) -> BaseHeader:
-        if name.lower() in self._SHARED and isinstance(value, str):
-            return self._shared(name, value)
-        return super().__call__(name, value)
-
-
-_POLICY: Final = SMTP.clone(max_line_length=76, cte_type="7bit", header_factory=_Headers())
+from threepid.storage.outbox import ClaimedJob
 
 _LINK: Final = re.compile(r"https?://[!-;=?-~]{1,900}")
 """A URL that can stand in a header."""
-
-
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ESCAPED: Final = re.compile(r"\\(.)")
 
@@ -102,16 +53,17 @@ class Mailer:
         or else that of the `From` header.
         """
         self._sender = _sender(settings.sender)
-        self._from = _POLICY.header_factory("From", self._sender)
+        self._from = sender(self._sender)
         transports = [_transport(via, self._sender, database, envelope_sender) for via in settings.via]
+        self._smtp = [transport for transport in transports if isinstance(transport, SmtpRelay)]
         self._relays = Relays(transports, clock or Clock())
 
-    async def deliver(self, order: Order, rendered: Rendered) -> Receipt:
+    async def deliver(self, order: ClaimedJob, rendered: Rendered) -> Receipt:
         """Send one mail; returns which relay took it. Raises DeliveryError with the cause at each relay tried.
 
         A mail that a relay may have taken goes to no other relay, in this attempt or a later one.
         """
-        message = self.build(order, rendered)
+        content = self.build(order, rendered)
         relays = self._relays.in_order()
         if name := relay_in_doubt(order):
             relays = self._relays.named(name)
@@ -121,7 +73,7 @@ class Mailer:
         failures: list[Failure] = []
         for relay in relays:
             try:
-                await relay.send(order, message)
+                await relay.send(order, content)
             except DeliveryError as error:
                 errors.append(error)
                 failures.append(Failure(relay.name, error.cause, str(error)))
@@ -131,34 +83,38 @@ class Mailer:
                 return Receipt(relay.name, tuple(failures))
         raise _combined(errors, failures)
 
-    def build(self, order: Order, rendered: Rendered) -> EmailMessage:
-        """The mail. The same order always has the same headers, so that mail programs recognise a second copy.
+    async def close(self) -> None:
+        """Close the connections to relays that wait for the next mail."""
+        for relay in self._smtp:
+            await relay.close()
+
+    def build(self, order: ClaimedJob, rendered: Rendered) -> bytes:
+        """The mail. The same order always gives the same bytes, so that mail programs recognise a second copy.
 
         Raises DeliveryError for a recipient that is not a valid address.
         """
-        message = EmailMessage(policy=_POLICY)
         try:
             # The parsed address must equal the stored one, which goes into the header and onto the envelope.
             if parse_email(order.recipient).address != order.recipient:
                 raise InvalidAddress("not in the form that is stored")
-            message["From"] = self._from
-            message["To"] = Address(addr_spec=order.recipient)
-            message["Subject"] = _plain(rendered.subject)
+            headers = [
+                self._from,
+                header("To", order.recipient),
+                header("Subject", _plain(rendered.subject)),
+                header("Date", format_datetime(datetime.fromtimestamp(order.created_at / 1000, UTC))),
+                header("Message-ID", f"<{order.id}@{self._sender.domain}>"),
+                header("Auto-Submitted", "auto-generated"),  # https://www.rfc-editor.org/rfc/rfc3834#section-5
+                header("X-Auto-Response-Suppress", "All"),
+            ]
         except (ValueError, email.errors.MessageError) as error:
             raise DeliveryError(f"a header cannot be built: {type(error).__name__}", retry=False) from None
-        message["Date"] = format_datetime(datetime.fromtimestamp(order.created_at / 1000, UTC))
-        message["Message-ID"] = f"<{order.id}@{self._sender.domain}>"
-        message["Auto-Submitted"] = "auto-generated"  # https://www.rfc-editor.org/rfc/rfc3834#section-5
-        message["X-Auto-Response-Suppress"] = "All"
         if _LINK.fullmatch(rendered.stop_link):
-            message["List-Unsubscribe"] = f"<{rendered.stop_link}>"
+            # On one line: the library would turn a URL that is longer than a line into encoded words.
+            headers.append(f"List-Unsubscribe: <{rendered.stop_link}>\r\n")
             if rendered.stop_link.startswith("https:"):  # https://www.rfc-editor.org/rfc/rfc8058#section-3.1
-                message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-        message.set_content(rendered.text)
-        # A fixed boundary: the library's own would differ in every attempt.
-        message.make_alternative(boundary=f"=_{order.id}")
-        message.add_alternative(rendered.html, subtype="html")
-        return message
+                headers.append(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
+        # A fixed boundary: a random one would differ in every attempt.
+        return alternatives(headers, rendered.text, rendered.html, boundary=f"=_{order.id}")
 
 
 def _combined(errors: list[DeliveryError], failures: list[Failure]) -> DeliveryError:

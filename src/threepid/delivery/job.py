@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from threepid.clock import MINUTE, SECOND
 from threepid.delivery.outcome import Receipt
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
-Handler = Callable[[Order], Awaitable[Receipt | None]]
+Handler = Callable[[ClaimedJob], Awaitable[Receipt | None]]
 """Delivers one job; returns what took it, if that has a name. Raises DeliveryError, which says whether to try again."""
 
 
@@ -47,3 +47,5 @@ class JobType(Struct, frozen=True):
     """Maximum number of jobs in progress; None = no limit of its own."""
     to_one_destination: int | None = None
     """Maximum number of jobs in progress to one destination; None = the limits of `traffic`."""
+    close: Callable[[], Awaitable[None]] | None = None
+    """Closes what the handler keeps open between jobs; the handler may open it again."""

@@ -2,13 +2,12 @@
 
 import asyncio
 import os
-from email.message import EmailMessage
 from pathlib import Path
 
 from threepid.delivery.errors import RelayDown
 from threepid.storage import mailbox
 from threepid.storage.engine.database import Database, StorageError
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 
 class MailFolder:
@@ -20,10 +19,10 @@ class MailFolder:
         self.name = "file"
         self._directory = directory
 
-    async def send(self, order: Order, message: EmailMessage) -> None:
+    async def send(self, order: ClaimedJob, content: bytes) -> None:
         """Write the mail atomically. Raises RelayDown."""
         try:
-            await asyncio.to_thread(self._write, order.id, message.as_bytes())
+            await asyncio.to_thread(self._write, order.id, content)
         except OSError as error:
             raise RelayDown(f"cannot be written: {type(error).__name__}", retry=True) from None
 
@@ -45,15 +44,15 @@ class DevelopmentMailbox:
         self.name = "mailbox"
         self._database = database
 
-    async def send(self, order: Order, message: EmailMessage) -> None:
+    async def send(self, order: ClaimedJob, content: bytes) -> None:
         """Keep one mail. Raises RelayDown."""
-        await self._store(order, message.as_bytes())
+        await self._store(order, content)
 
-    async def keep_sms(self, order: Order, text: str) -> None:
+    async def keep_sms(self, order: ClaimedJob, text: str) -> None:
         """Keep one SMS. Raises RelayDown."""
         await self._store(order, text.encode())
 
-    async def _store(self, order: Order, message: bytes) -> None:
+    async def _store(self, order: ClaimedJob, message: bytes) -> None:
         mail = mailbox.Mail(order.id, order.recipient, order.created_at, message)
         try:
             await self._database.write(lambda tx: mailbox.store(tx, mail))

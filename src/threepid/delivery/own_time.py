@@ -14,9 +14,12 @@ class OwnTime:
     worker gives way to a part of its own work as well.
     """
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        """`monotonic` returns the time in seconds."""
-        self._monotonic = monotonic
+    def __init__(self, used: Callable[[], float]) -> None:
+        """`used` returns the seconds for which this thread has used a processor.
+
+        A wall clock would also count the time of other programs, for which no worker needs to give way.
+        """
+        self._used = used
         self.spent = 0.0
         """Seconds so far, without the time in which the coroutines waited."""
 
@@ -29,13 +32,13 @@ class OwnTime:
         value: Any = None
         error: BaseException | None = None
         while True:
-            began = self._monotonic()
+            began = self._used()
             try:
                 awaited = work.send(value) if error is None else work.throw(error)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             finally:
-                self.spent += self._monotonic() - began
+                self.spent += self._used() - began
             value = error = None
             try:
                 value = yield awaited

@@ -13,7 +13,7 @@ from threepid.domain import messages
 from threepid.domain.addresses import Email
 from threepid.domain.mailbox import Preview
 from threepid.domain.messages import Message
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 TEST: Final = "test"
 
@@ -36,10 +36,10 @@ def previews(renderer: Renderer, languages: list[str], names: list[str]) -> Iter
                 )
 
 
-def order_of_test(channel: str, recipient: str, clock: Clock, entropy: Entropy) -> Order:
+def order_of_test(channel: str, recipient: str, clock: Clock, entropy: Entropy) -> ClaimedJob:
     """The job of a message that is sent now to see whether it arrives."""
     now = clock.now()
-    return Order(
+    return ClaimedJob(
         id=entropy.id(now),
         channel=channel,
         recipient=recipient,
@@ -65,8 +65,8 @@ def sms_of_test(brand: str) -> str:
     return f"This is a test of {brand}. Its SMS arrive."
 
 
-def _order(example: Message, language: str) -> Order:
-    return Order(
+def _order(example: Message, language: str) -> ClaimedJob:
+    return ClaimedJob(
         id=example.template,
         channel=Email.channel,
         recipient="alice@example.com",

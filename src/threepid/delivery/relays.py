@@ -4,7 +4,6 @@ Health is kept in memory: each process finds out for itself, which costs a few a
 """
 
 from collections.abc import Sequence
-from email.message import EmailMessage
 from typing import Final, Protocol
 
 import structlog
@@ -12,7 +11,7 @@ import structlog
 from threepid.clock import SECOND, Clock
 from threepid.delivery.errors import DeliveryError, RelayDown
 from threepid.delivery.traffic import Rests
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 _log = structlog.get_logger()
 
@@ -26,7 +25,7 @@ class Transport(Protocol):
     name: str
     """Its name in logs and metrics."""
 
-    async def send(self, order: Order, message: EmailMessage) -> None:
+    async def send(self, order: ClaimedJob, content: bytes) -> None:
         """Send the mail to `order.recipient`. Raises DeliveryError, and RelayDown if the relay failed and not the mail."""
         ...
 
@@ -48,12 +47,12 @@ class Relay:
         """Should mails go to another relay? After its pause, a relay gets one mail as a trial, and rests for all others."""
         return self._failures >= FAILURES and (self._is_on_trial or self._rests.left(self._key) > 0)
 
-    async def send(self, order: Order, message: EmailMessage) -> None:
+    async def send(self, order: ClaimedJob, content: bytes) -> None:
         """Send the mail. Raises DeliveryError."""
         is_trial = self._failures >= FAILURES and not self._is_on_trial
         self._is_on_trial |= is_trial
         try:
-            await self._transport.send(order, message)
+            await self._transport.send(order, content)
         except RelayDown as failure:
             self._note_failure(failure)
             raise

@@ -6,7 +6,6 @@ overrides a mail only as a whole: a mail with parts by two authors would look fo
 """
 
 import re
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +23,7 @@ from threepid.domain.names import unlinked
 from threepid.domain.origin import Origin, from_text
 from threepid.i18n.catalogues import DEFAULT_LANGUAGE, languages
 from threepid.i18n.templates import by_language
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 MAIL: Final = ("subject.txt", "body.txt", "body.html")
 """The parts of a mail."""
@@ -73,12 +72,13 @@ class Renderer:
         self._roots = [Path(override), _OWN] if override else [_OWN]
         self._environment = by_language(self._make_environment)
         self._place = lru_cache(maxsize=256)(self._find)
+        self._template = lru_cache(maxsize=2_048)(self._compiled)
         # The style sheet is kept in addition to the inlined styles, because it has the colours of the dark mode.
         self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False, keep_style_tags=True)
         if override:
             self._check(Path(override))
 
-    def mail(self, order: Order, age: int = 0) -> Rendered:
+    def mail(self, order: ClaimedJob, age: int = 0) -> Rendered:
         """The mail of a job that was put into the outbox `age` milliseconds ago.
 
         Lifetimes (`…_minutes`) are rendered as the rest of them, at least 0: a delayed mail must not promise time that has
@@ -87,7 +87,7 @@ class Renderer:
         folder, language = self._place(order.template, order.language, MAIL)
         return self._mail(folder, language, _values(order, age))
 
-    def text(self, order: Order, age: int = 0) -> str:
+    def text(self, order: ClaimedJob, age: int = 0) -> str:
         """The same as an SMS: plain text without a final line end."""
         folder, language = self._place(order.template, order.language, TEXT)
         return self._text(folder, language, _values(order, age))
@@ -107,7 +107,10 @@ class Renderer:
         return text
 
     def _part(self, template: str, language: str, values: dict[str, Any]) -> str:
-        return self._environment(language).get_template(template).render(values)
+        return self._template(template, language).render(values)
+
+    def _compiled(self, template: str, language: str) -> jinja2.Template:
+        return self._environment(language).get_template(template)
 
     def _make_environment(self) -> jinja2.Environment:
         environment = jinja2.Environment(
@@ -172,7 +175,7 @@ def _subfolders(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
-def _values(order: Order, age: int) -> dict[str, Any]:
+def _values(order: ClaimedJob, age: int) -> dict[str, Any]:
     params = msgspec.json.decode(order.params, type=dict[str, str | int])
     values: dict[str, Any] = {
         name: _clean(value, age, lifetime=name.endswith(_LIFETIME)) for name, value in params.items()
@@ -201,7 +204,14 @@ def _filled(text: str) -> str:
 def _filled_line(line: str) -> str:
     if len(line) <= _WIDTH or line.startswith(" "):
         return line
-    return textwrap.fill(line, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    first, *others = line.split()
+    lines = [first]
+    for word in others:
+        if len(lines[-1]) + 1 + len(word) <= _WIDTH:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return "\n".join(lines)
 
 
 def _languages(language: str) -> Iterator[str]:

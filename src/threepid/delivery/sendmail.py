@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from email.message import EmailMessage
 from typing import Final
 
 from threepid.clock import MINUTE
@@ -11,7 +10,7 @@ from threepid.delivery.attempt import handed_over
 from threepid.delivery.errors import DeliveryError, InDoubt, RelayDown
 from threepid.delivery.outcome import Cause
 from threepid.delivery.programs import run
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 _FINAL: Final = {65: "the mail", 67: "the recipient", 68: "the recipient's domain"}
 """Statuses about this mail that no later attempt changes: EX_DATAERR, EX_NOUSER and EX_NOHOST of sysexits.h.
@@ -37,14 +36,14 @@ class Sendmail:
         self._sender = settings.envelope_from or sender
         self._envelope_sender = envelope_sender
 
-    async def send(self, order: Order, message: EmailMessage) -> None:
+    async def send(self, order: ClaimedJob, mail: bytes) -> None:
         """Run the program for one mail. Raises DeliveryError.
 
         A program that is killed may have passed the mail on already.
         """
         sender = self._envelope_sender(order.id) or self._sender
         command = (*self._settings.command, "-f", sender, "--", order.recipient)
-        content = message.as_bytes().replace(b"\r\n", b"\n")  # programs expect the line ends of this system
+        content = mail.replace(b"\r\n", b"\n")  # programs expect the line ends of this system
         try:
             async with handed_over(self._settings.timeout):
                 finished = await run(command, content)

@@ -15,10 +15,10 @@ from threepid.delivery.local import DevelopmentMailbox
 from threepid.delivery.outcome import Cause, Failure, Receipt
 from threepid.delivery.traffic import Rests
 from threepid.domain.addresses import InvalidAddress, parse_phone
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 
-class Texter:
+class SmsSender:
     """Sends each SMS through the first gateway that accepts it."""
 
     def __init__(self, settings: Sms, clock: Clock | None = None, mailbox: DevelopmentMailbox | None = None) -> None:
@@ -32,7 +32,7 @@ class Texter:
         self._gateways: list[Gateway] = [_gateway(via) for via in settings.via]
         self._routes = {country: route(settings.via, country) for country in settings.countries}
 
-    async def deliver(self, order: Order, text: str) -> Receipt:
+    async def deliver(self, order: ClaimedJob, text: str) -> Receipt:
         """Send one SMS; returns which gateway took it. Raises DeliveryError with the cause at each gateway tried.
 
         The country is checked again: the setting may have changed while the SMS waited in the outbox.

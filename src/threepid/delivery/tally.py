@@ -7,7 +7,7 @@ from typing import Final
 from threepid.delivery.errors import DeliveryError
 from threepid.delivery.outcome import Cause, Receipt
 from threepid.domain.addresses import Email, Phone
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 _MEDIA: Final[Mapping[str, str]] = {Email.channel: Email.medium, Phone.channel: Phone.medium}
 CALL: Final = "call"
@@ -26,14 +26,14 @@ class Tally:
         self.failures: Counter[tuple[str, str, str]] = Counter()
         """Attempts at a relay that failed, by medium, relay and cause."""
 
-    def note_sent(self, order: Order, receipt: Receipt | None) -> None:
+    def note_sent(self, order: ClaimedJob, receipt: Receipt | None) -> None:
         """Count a delivery, and the relays that were tried before."""
         medium = _medium(order.channel)
         self.sent[medium, receipt.relay if receipt else ""] += 1
         for failure in receipt.failures if receipt else ():
             self.failures[medium, failure.relay, failure.cause.value] += 1
 
-    def note_failure(self, order: Order, error: DeliveryError) -> None:
+    def note_failure(self, order: ClaimedJob, error: DeliveryError) -> None:
         """Count a failed attempt, and the message if it is given up."""
         medium = _medium(order.channel)
         for failure in error.failures:

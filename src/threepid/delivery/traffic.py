@@ -120,6 +120,11 @@ class Gaps:
         """Channels on which no delivery may begin now."""
         return [channel for channel in self._by if self._is_full(channel)]
 
+    @property
+    def has_closed(self) -> bool:
+        """Are there jobs that must be passed over?"""
+        return bool(self.closed_destinations or self.closed_callers or self.closed_channels)
+
     def take(self, waiting: Waiting) -> bool:
         """May the delivery of this message begin? If so, it counts from now on."""
         if self._is_full(waiting.channel) or not self._is_open(waiting.channel, waiting.destination):
@@ -189,4 +194,4 @@ class Traffic:
 
     def _ages(self) -> list[float]:
         now = self._clock.monotonic()
-        return [age for attempt in self._under_way if (age := now - attempt.began) < YOUNG_SECONDS]
+        return [age for attempt in self._under_way if not attempt.done and (age := now - attempt.began) < YOUNG_SECONDS]

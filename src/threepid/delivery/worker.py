@@ -24,7 +24,7 @@ from threepid.delivery.traffic import Traffic
 from threepid.domain.addresses import mask
 from threepid.storage import outbox
 from threepid.storage.engine.database import Database, StorageError, Tx
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 _log = structlog.get_logger()
 
@@ -34,6 +34,8 @@ DELIVERY: Final = 5 * MINUTE
 REST: Final = 200
 """The worker pauses this many times as long as the event loop just delayed it. This is negligible on an idle server. On a busy
 one, requests go first: a mail costs as much CPU time as several answers, and no caller waits for it."""
+_TURN_SECONDS: Final = 0.000_1
+"""Delay of the event loop that is no load: the worker's own sockets and commits cost a turn that much."""
 REST_SECONDS: Final = 0.25
 """Maximum pause in seconds: a server under constant load still sends thirty messages a second."""
 POLL_SECONDS: Final = 1.0
@@ -73,7 +75,7 @@ class Worker:
         self._unseal = unseal or str
         self._leases = Leases(database, clock, presence or Presence(None, Entropy()))
         self._traffic = Traffic(clock, self._types)
-        self._own_time = OwnTime(clock.monotonic)
+        self._own_time = OwnTime(clock.used)
         self._stop_seconds = stop_seconds
         self._woken = woken or asyncio.Event()
         self._beginning = asyncio.Lock()
@@ -101,18 +103,19 @@ class Worker:
         looking = asyncio.create_task(self._look(stop))
         while not stop.is_set():
             # The worker must not yield to its own work: none begins meanwhile, and that in progress does not count.
-            asked, own = self._clock.monotonic(), self._own_time.spent
+            asked, own = self._clock.used(), self._own_time.spent
             await asyncio.sleep(0)
-            busy = max(0.0, self._clock.monotonic() - asked - (self._own_time.spent - own))
+            busy = self._clock.used() - asked - (self._own_time.spent - own)
             try:
                 await self._begin()
             except StorageError as error:
                 _log.warning("outbox_unreachable", cause=type(error).__name__)
-            await asyncio.sleep(min(REST_SECONDS, REST * busy))
+            await asyncio.sleep(min(REST_SECONDS, REST * max(0.0, busy - _TURN_SECONDS)))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), self._traffic.seconds_until_room(POLL_SECONDS))
             self._woken.clear()
         await self._finish()
+        await self._close()
         await looking
         self._leases.end()
 
@@ -122,6 +125,7 @@ class Worker:
         while True:
             tried += await self._begin()
             if not self._under_way:
+                await self._close()
                 return tried
             seconds = self._traffic.seconds_until_room(POLL_SECONDS)
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED, timeout=seconds)
@@ -166,7 +170,12 @@ class Worker:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
 
-    async def _claim(self, count: int) -> list[Order]:
+    async def _close(self) -> None:
+        for type_ in self._types.values():
+            if type_.close is not None:
+                await type_.close()
+
+    async def _claim(self, count: int) -> list[ClaimedJob]:
         now = self._clock.now()
         await self._mend_plans(now)
         pending = await self._database.read(lambda tx: outbox.pending(tx, now))
@@ -175,11 +184,11 @@ class Worker:
         gaps = self._traffic.gaps()
         worker = self._leases.worker
 
-        def step(tx: Tx) -> tuple[list[str], list[Order]]:
+        def step(tx: Tx) -> tuple[list[str], list[ClaimedJob]]:
             dropped = outbox.drop_expired(tx, now) if pending.expired else []
             if pending.due:
                 outbox.line_up(tx, now)
-            left, taken = gaps.copy(), list[Order]()
+            left, taken = gaps.copy(), list[ClaimedJob]()
             while len(taken) < count:
                 found = outbox.in_line(
                     tx,
@@ -196,7 +205,9 @@ class Worker:
                 taken += sorted(orders, key=lambda order: ids.index(order.id))
             return dropped, taken
 
-        dropped, orders = await self._database.write_aside(step)
+        # A short step shares its commit with the results of other deliveries. One that skips rows may read very many.
+        is_short = not (pending.due or pending.expired or gaps.has_closed)
+        dropped, orders = await (self._database.write(step) if is_short else self._database.write_aside(step))
         if dropped:
             self.dropped += len(dropped)
             self.tally.note_expired(dropped)
@@ -205,14 +216,13 @@ class Worker:
 
     async def _mend_plans(self, now: int) -> None:
         """Reschedule messages that a clock ahead of time postponed: every CLOCK_SECONDS, and when the clock was set back."""
-        time = self._clock.monotonic()
-        if now >= self._clock_said and time - self._clock_looked_at < CLOCK_SECONDS:
+        if self._clock_said <= now < self._clock_looked_at + CLOCK_SECONDS * SECOND:
             self._clock_said = now
             return
         if await self._database.read_aside(lambda tx: outbox.is_planned_wrongly(tx, now)):
             count = await self._database.write_aside(lambda tx: outbox.plan_anew(tx, now))
             _log.warning("clock_was_ahead", messages=count)
-        self._clock_looked_at, self._clock_said = time, now
+        self._clock_looked_at = self._clock_said = now
 
     async def _deliver(self, attempt: Attempt) -> None:
         order = attempt.order
@@ -223,7 +233,9 @@ class Worker:
                 # The server stops before the message was handed over: any worker may send it at once.
                 await self._let_go(order)
                 raise
-            attempt.handed_over = True  # storing the result must not count towards the destination's limit
+            # Storing the result must not count towards any limit but that of all deliveries.
+            attempt.handed_over = attempt.done = True
+            self._woken.set()
             if isinstance(outcome, DeliveryError):
                 await self._note_failure(order, outcome)
             else:
@@ -248,7 +260,7 @@ class Worker:
             where = traceback.extract_tb(error.__traceback__)[-1]
             return DeliveryError(f"{type(error).__name__} in {where.name}, line {where.lineno}", retry=True)
 
-    async def _send(self, order: Order) -> Receipt | None:
+    async def _send(self, order: ClaimedJob) -> Receipt | None:
         type_ = self._types.get(order.channel)
         if type_ is None:
             raise DeliveryError(f"there is no transport for {order.channel}", retry=True)
@@ -258,7 +270,7 @@ class Worker:
             raise DeliveryError("was sealed with another vault.secret", retry=False) from None
         return await type_.handler(msgspec.structs.replace(order, params=params))
 
-    async def _note_sent(self, order: Order, receipt: Receipt | None) -> None:
+    async def _note_sent(self, order: ClaimedJob, receipt: Receipt | None) -> None:
         """Store the result before logging it: a failing log must not cause the mail to be sent again."""
         now = self._clock.now()
         self._traffic.rests.end(order.destination)
@@ -267,7 +279,7 @@ class Worker:
         self.tally.note_sent(order, receipt)
         _log.info("message_sent", **_described(order))
 
-    async def _note_failure(self, order: Order, error: DeliveryError) -> None:
+    async def _note_failure(self, order: ClaimedJob, error: DeliveryError) -> None:
         now = self._clock.now()
         cause = error_to_keep(order, error)
         self.tally.note_failure(order, error)
@@ -284,7 +296,7 @@ class Worker:
         self.retried += 1
         _log.warning("message_delayed", cause=cause, seconds=pause // SECOND, **_described(order))
 
-    async def _note(self, order: Order, step: Callable[[Tx], bool]) -> None:
+    async def _note(self, order: ClaimedJob, step: Callable[[Tx], bool]) -> None:
         """Store the result, retrying without end: repeating is harmless, and a lost result would send the mail twice."""
         for pause in itertools.chain(NOTE_AGAIN_SECONDS, itertools.repeat(NOTE_AGAIN_SECONDS[-1])):
             try:
@@ -295,11 +307,11 @@ class Worker:
             else:
                 return
 
-    async def _let_go(self, order: Order) -> None:
+    async def _let_go(self, order: ClaimedJob) -> None:
         now = self._clock.now()
         with contextlib.suppress(StorageError):
             await self._database.write(lambda tx: outbox.let_one_go(tx, order.id, self._leases.worker, now))
 
 
-def _described(order: Order) -> dict[str, str | int]:
+def _described(order: ClaimedJob) -> dict[str, str | int]:
     return {"order": order.id, "message": order.template, "to": mask(order.recipient), "attempt": order.attempts}

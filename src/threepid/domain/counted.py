@@ -6,7 +6,8 @@ from ipaddress import ip_network
 from msgspec import Struct
 
 from threepid.domain.context import Context
-from threepid.domain.limits import Counted, as_wanted, networks_of, site_of
+from threepid.domain.networks import networks_of, site_of
+from threepid.domain.uses import Counted, as_wanted
 from threepid.storage import limits
 from threepid.storage.engine.database import Tx
 

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from threepid.domain.limits import network_of
 from threepid.domain.names import harmless
+from threepid.domain.networks import network_of
 from threepid.i18n import Text, Verbatim
 
 _LONGEST: Final = 1_000

@@ -6,7 +6,7 @@ from typing import Final
 
 from threepid.clock import MINUTE
 from threepid.domain.context import Context
-from threepid.domain.limits import network_of
+from threepid.domain.networks import network_of
 from threepid.storage import audit
 from threepid.storage.engine.database import StorageError, Tx
 

@@ -45,31 +45,46 @@ _NAMES: Final[Mapping[str, str]] = {
 
 
 @cache
-def languages() -> tuple[str, ...]:
-    """The languages with sentences, as BCP 47 tags: English, then the others in alphabetical order."""
-    others = (path.parent.parent.name for path in LOCALE.glob(f"*/LC_MESSAGES/{DOMAIN}.po"))
-    return (DEFAULT_LANGUAGE, *sorted(others))
-
-
-@cache
-def catalogue(language: str) -> Catalogue:
-    """The catalogue of one of `languages()`; English for any other language."""
-    if language == DEFAULT_LANGUAGE or language not in languages():
-        return gettext.NullTranslations()
-    compiled = io.BytesIO()
-    with (LOCALE / language / "LC_MESSAGES" / f"{DOMAIN}.po").open("rb") as file:
-        write_mo(compiled, read_po(file, locale=locale(language)))
-    compiled.seek(0)
-    return gettext.GNUTranslations(compiled)
-
-
-@cache
 def locale(language: str) -> Locale:
     """Babel's locale of `language`; English if Babel does not know it."""
     try:
         return Locale.parse(language, sep="-")
     except (UnknownLocaleError, ValueError):
         return Locale(DEFAULT_LANGUAGE)
+
+
+class Catalogues:
+    """The catalogues of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read them when they are first needed."""
+        self._folder = folder
+        self.languages = cache(self._languages)
+        """The languages with sentences, as BCP 47 tags: English, then the others in alphabetical order."""
+        self.catalogue = cache(self._catalogue)
+        """The catalogue of one of `languages()`; English for any other language."""
+
+    def _languages(self) -> tuple[str, ...]:
+        others = (path.parent.parent.name for path in self._folder.glob(f"*/LC_MESSAGES/{DOMAIN}.po"))
+        return (DEFAULT_LANGUAGE, *sorted(others))
+
+    def _catalogue(self, language: str) -> Catalogue:
+        if language == DEFAULT_LANGUAGE or language not in self.languages():
+            return gettext.NullTranslations()
+        compiled = io.BytesIO()
+        with (self._folder / language / "LC_MESSAGES" / f"{DOMAIN}.po").open("rb") as file:
+            write_mo(compiled, read_po(file, locale=locale(language)))
+        compiled.seek(0)
+        return gettext.GNUTranslations(compiled)
+
+
+OURS: Final = Catalogues(LOCALE)
+"""The catalogues of this program."""
+
+
+def languages() -> tuple[str, ...]:
+    """The languages of `OURS`."""
+    return OURS.languages()
 
 
 def own_name(language: str) -> str:

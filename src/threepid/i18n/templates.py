@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import jinja2
 from babel.dates import format_date
@@ -16,7 +16,7 @@ from jinja2.ext import InternationalizationExtension
 from markupsafe import Markup
 
 from threepid.clock import SECOND
-from threepid.i18n.catalogues import DEFAULT_LANGUAGE, catalogue, direction, locale
+from threepid.i18n.catalogues import DEFAULT_LANGUAGE, OURS, Catalogues, direction, locale
 from threepid.i18n.text import Duration, Text
 
 LANGUAGE: Final = "language"
@@ -36,12 +36,12 @@ def by_language(make: Callable[[], jinja2.Environment]) -> Callable[[str], jinja
     return speaking
 
 
-def translate(environment: jinja2.Environment, language: str) -> None:
+def translate(environment: jinja2.Environment, language: str, catalogues: Catalogues = OURS) -> None:
     """Make the templates of `environment` speak `language`: sentences, `Text`, `Duration`, `date` and `date_time`.
 
     A line break within a sentence becomes a space.
     """
-    translations = catalogue(language)
+    translations = catalogues.catalogue(language)
     environment.globals |= {LANGUAGE: language, "direction": direction(language)}
     environment.add_extension(_Sentences)
     environment.policies["ext.i18n.trimmed"] = True
@@ -49,7 +49,9 @@ def translate(environment: jinja2.Environment, language: str) -> None:
     environment.globals["gettext"] = translations.gettext
 
     def shown(value: Any) -> Any:
-        return value.in_language(language) if isinstance(value, Text | Duration) else value
+        if isinstance(value, Text):
+            return value.in_language(language, catalogues)
+        return value.in_language(language) if isinstance(value, Duration) else value
 
     @jinja2.pass_eval_context
     def ngettext(context: nodes.EvalContext, singular: str, plural: str, count: int, /, **values: Any) -> str:
@@ -89,7 +91,7 @@ class _Sentences(InternationalizationExtension):
             return super()._make_node(
                 singular, plural, context, variables, plural_expr, vars_referenced, num_called_num
             )
-        translated = catalogue(str(self.environment.globals[LANGUAGE])).gettext(singular)
+        translated = cast("Callable[[str], str]", self.environment.globals["gettext"])(singular)
         pieces: list[nodes.Expr] = []
         for number, piece in enumerate(_PLACEHOLDER.split(translated)):
             pieces.append(variables[piece] if number % 2 else nodes.TemplateData(piece.replace("%%", "%")))

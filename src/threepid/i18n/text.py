@@ -7,7 +7,7 @@ from babel.units import format_unit
 from msgspec import Struct
 
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
-from threepid.i18n.catalogues import DEFAULT_LANGUAGE, Catalogue, catalogue, locale
+from threepid.i18n.catalogues import DEFAULT_LANGUAGE, OURS, Catalogue, Catalogues, locale
 
 _UNITS: Final = (("duration-second", SECOND, 59), ("duration-minute", MINUTE, 59), ("duration-hour", HOUR, 23))
 """Babel's name of each unit, its length in milliseconds, and the largest number of it that is shown."""
@@ -47,12 +47,12 @@ class Text:
         """The message ID without its values, which may include an address."""
         return f"{type(self).__name__}({self.msgid!r})"
 
-    def in_language(self, language: str) -> str:
+    def in_language(self, language: str, catalogues: Catalogues = OURS) -> str:
         """The sentence in `language`, or in English if there is no translation."""
-        translated = self._translated(catalogue(language))
+        translated = self._translated(catalogues.catalogue(language))
         if not self.values:
             return translated
-        return translated % {name: _shown(value, language) for name, value in self.values.items()}
+        return translated % {name: _shown(value, language, catalogues) for name, value in self.values.items()}
 
     def having(self, **values: "Value") -> "Text":
         """The same sentence with further values."""
@@ -73,7 +73,7 @@ class Verbatim(Text):
 
     __slots__ = ()
 
-    def in_language(self, _language: str) -> str:
+    def in_language(self, _language: str, _catalogues: Catalogues = OURS) -> str:
         """The sentence, unchanged."""
         return self.msgid
 
@@ -101,8 +101,10 @@ def counted(singular: str, plural: str, /, count: int, **values: Value) -> Text:
     return _Counted(singular, plural, count, **values)
 
 
-def _shown(value: Value, language: str) -> str:
-    return value.in_language(language) if isinstance(value, Text | Duration) else str(value)
+def _shown(value: Value, language: str, catalogues: Catalogues) -> str:
+    if isinstance(value, Text):
+        return value.in_language(language, catalogues)
+    return value.in_language(language) if isinstance(value, Duration) else str(value)
 
 
 def _in_units(count: int, unit: str, language: str) -> str:

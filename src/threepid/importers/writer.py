@@ -24,7 +24,7 @@ from msgspec import Struct
 from threepid.clock import DAY, MINUTE
 from threepid.config import Accounts
 from threepid.domain.context import Context
-from threepid.domain.limits import known_network
+from threepid.domain.networks import known_network
 from threepid.importers.records import AccessToken, Account, Device, Finding, Kind, numbers_of, ours, state_of, theirs
 from threepid.importers.steps import Steps
 from threepid.storage import imports

@@ -21,7 +21,7 @@ _LINED_UP: Final = 1_000
 """Maximum number of jobs that one call puts into the queue."""
 
 
-class Order(Struct, frozen=True):
+class ClaimedJob(Struct, frozen=True):
     """A job that a worker has claimed; times in milliseconds, `attempts` includes this attempt."""
 
     id: str
@@ -39,7 +39,7 @@ class Order(Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Show only the ID: the recipient and the contents must not get into a log."""
-        return f"Order({self.id!r})"
+        return f"ClaimedJob({self.id!r})"
 
 
 class Waiting(Struct, frozen=True):
@@ -172,12 +172,12 @@ def in_line(
     )
 
 
-def claim(tx: Tx, ids: Iterable[str], *, worker: str, now: int) -> list[Order]:
+def claim(tx: Tx, ids: Iterable[str], *, worker: str, now: int) -> list[ClaimedJob]:
     """Claim those of these jobs that are in the queue; returns them in any order.
 
     `worker` holds them until it records their outcome, or until another worker finds it dead and releases them.
     """
-    return tx.rows(_sql.claim, Order, ids=_json(ids), worker=worker, now=now)
+    return tx.rows(_sql.claim, ClaimedJob, ids=_json(ids), worker=worker, now=now)
 
 
 def held(tx: Tx) -> list[Holder]:
@@ -220,7 +220,7 @@ def sent(tx: Tx, order_id: str, now: int) -> bool:
     return tx.run(_sql.sent, AT_MOST_ONE, order_id=order_id, now=now) == 1
 
 
-def retry_later(tx: Tx, order: Order, *, now: int, due_at: int, last_error: str) -> bool:
+def retry_later(tx: Tx, order: ClaimedJob, *, now: int, due_at: int, last_error: str) -> bool:
     """Plan another attempt at `due_at`; False if another worker holds the job now.
 
     A job that would come too late is due when it expires, and is dropped then. `last_error` is kept for operators: it must
@@ -241,7 +241,7 @@ def retry_later(tx: Tx, order: Order, *, now: int, due_at: int, last_error: str)
     )
 
 
-def failed(tx: Tx, order: Order, *, now: int, last_error: str) -> bool:
+def failed(tx: Tx, order: ClaimedJob, *, now: int, last_error: str) -> bool:
     """Record that a job has failed for good; False if another worker holds it now."""
     return (
         tx.run(_sql.failed, AT_MOST_ONE, order_id=order.id, attempts=order.attempts, now=now, last_error=last_error)
@@ -254,9 +254,9 @@ def drop_expired(tx: Tx, now: int) -> list[str]:
     return [row.channel for row in tx.rows(_sql.drop_expired, _Channel, now=now)]
 
 
-def waiting_unbind(tx: Tx, recipient: str, params: str) -> Order | None:
+def waiting_unbind(tx: Tx, recipient: str, params: str) -> ClaimedJob | None:
     """The newest waiting unbind request to the identity server `recipient` with these `params`."""
-    return tx.row(_sql.waiting_unbind, Order, recipient=recipient, params=params)
+    return tx.row(_sql.waiting_unbind, ClaimedJob, recipient=recipient, params=params)
 
 
 def depth(tx: Tx) -> int:

@@ -9,7 +9,7 @@ from threepid.delivery.traffic import AT_ONCE as PLACES
 from threepid.delivery.traffic import Rests
 from threepid.domain.identity.invites import Invites
 from threepid.remote.guard import RemoteError
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 from world import HandClock
 
 
@@ -23,7 +23,7 @@ class Scripted(Invites):
         self.failing: set[str] = set()
         self.released = asyncio.Event()
 
-    async def hand_over(self, order: Order) -> None:
+    async def hand_over(self, order: ClaimedJob) -> None:
         self.called.append(order.recipient)
         if order.recipient in self.hanging:
             await self.released.wait()

@@ -52,6 +52,8 @@ class SmtpTransport(Section, frozen=True, tag_field="transport", tag="smtp"):
     """Maximum time to hand the whole mail to the relay, in seconds."""
     answer_timeout: Annotated[float, Meta(gt=0, le=3600)] = 600.0
     """Maximum time for the relay to accept the mail then, in seconds; if it is too short, mails arrive twice (RFC 5321)."""
+    mails_per_connection: Annotated[int, Meta(ge=1, le=10_000)] = 100
+    """Maximum number of mails over one connection, which waits five seconds for the next; 1 = a connection for each mail."""
 
 
 class SendmailTransport(Section, frozen=True, tag_field="transport", tag="sendmail"):

@@ -8,7 +8,7 @@ from threepid.delivery.job import JobType, doubling
 from threepid.domain.identity import invites
 from threepid.domain.identity.invites import Invites
 from threepid.remote.guard import RemoteError
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 AT_ONCE: Final = 4
 """Maximum number of concurrent calls: fewer than the worker's own limits, to leave room for mails."""
@@ -21,7 +21,7 @@ def callbacks(service: Invites) -> JobType:
     Anybody can name a homeserver, so calls that hang must not take the room of mails.
     """
 
-    async def call(order: Order) -> None:
+    async def call(order: ClaimedJob) -> None:
         try:
             await service.hand_over(order)
         except RemoteError as error:

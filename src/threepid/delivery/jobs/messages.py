@@ -5,29 +5,29 @@ from threepid.delivery.email import Mailer
 from threepid.delivery.job import JobType
 from threepid.delivery.outcome import Receipt
 from threepid.delivery.render import Renderer
-from threepid.delivery.sms import Texter
+from threepid.delivery.sms import SmsSender
 from threepid.domain.addresses import Email, Phone
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 
 def mails(mailer: Mailer, renderer: Renderer, clock: Clock) -> JobType:
     """The job type of mails, which renders and sends them."""
 
-    async def send(order: Order) -> Receipt:
+    async def send(order: ClaimedJob) -> Receipt:
         return await mailer.deliver(order, renderer.mail(order, _age(order, clock)))
 
-    return JobType(Email.channel, send)
+    return JobType(Email.channel, send, close=mailer.close)
 
 
-def text_messages(texter: Texter, renderer: Renderer, clock: Clock) -> JobType:
+def text_messages(sender: SmsSender, renderer: Renderer, clock: Clock) -> JobType:
     """The job type of SMS, which renders and sends them."""
 
-    async def send(order: Order) -> Receipt:
-        return await texter.deliver(order, renderer.text(order, _age(order, clock)))
+    async def send(order: ClaimedJob) -> Receipt:
+        return await sender.deliver(order, renderer.text(order, _age(order, clock)))
 
     return JobType(Phone.channel, send)
 
 
-def _age(order: Order, clock: Clock) -> int:
+def _age(order: ClaimedJob, clock: Clock) -> int:
     """Milliseconds that the message has waited; never negative, so that a clock set back extends no code's lifetime."""
     return max(0, clock.now() - order.created_at)

@@ -8,7 +8,7 @@ from threepid.delivery.job import JobType, doubling
 from threepid.domain.accounts import provisioning
 from threepid.domain.accounts.provisioning import BusyHere, Provisioning
 from threepid.remote.guard import RemoteError, RemoteRefused
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 AT_ONCE: Final = 8
 PAUSES: Final = doubling(2 * SECOND, 5 * MINUTE)
@@ -18,7 +18,7 @@ PAUSES: Final = doubling(2 * SECOND, 5 * MINUTE)
 def provisioning_jobs(service: Provisioning) -> JobType:
     """The job type of these calls: one at a time for an account, repeated until the homeserver is back."""
 
-    async def call(order: Order) -> None:
+    async def call(order: ClaimedJob) -> None:
         try:
             await service.carry_out(order)
         except BusyHere as error:

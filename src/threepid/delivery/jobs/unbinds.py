@@ -7,7 +7,7 @@ from threepid.delivery.errors import DeliveryError
 from threepid.delivery.job import JobType, doubling
 from threepid.domain.contacts.unbind_requests import CHANNEL, UnbindRequests
 from threepid.remote.guard import RemoteError, RemoteRefused
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 PAUSES: Final = doubling(2 * MINUTE, 6 * HOUR)
 
@@ -15,7 +15,7 @@ PAUSES: Final = doubling(2 * MINUTE, 6 * HOUR)
 def unbinds(service: UnbindRequests) -> JobType:
     """The job type of these calls: growing pauses if the identity server is unreachable, no retry if it rejects the call."""
 
-    async def ask(order: Order) -> None:
+    async def ask(order: ClaimedJob) -> None:
         try:
             await service.repeat(order)
         except RemoteRefused as error:

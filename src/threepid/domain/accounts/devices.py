@@ -20,7 +20,8 @@ from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.uia import subjects_of
 from threepid.domain.context import Context
-from threepid.domain.limits import known_network, network_of, take_authentication, take_openid_token
+from threepid.domain.limits import take_authentication, take_openid_token
+from threepid.domain.networks import known_network, network_of
 from threepid.domain.origin import Origin, of_caller
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, UnknownToken, UserLocked

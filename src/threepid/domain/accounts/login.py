@@ -19,7 +19,8 @@ from threepid.domain.authentication.failed_logins import FailedLogins
 from threepid.domain.authentication.uia import WrongUserError
 from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.context import Context
-from threepid.domain.limits import Guess, known_network
+from threepid.domain.guesses import Guess
+from threepid.domain.networks import known_network
 from threepid.domain.origin import Origin, of_caller
 from threepid.domain.secrets.passwords import Passwords
 from threepid.domain.sums import Sums

@@ -28,7 +28,7 @@ from threepid.spec.types import parse_user_id
 from threepid.storage import accounts, devices, homeserver, threepids
 from threepid.storage.engine.database import Tx
 from threepid.storage.homeserver import LONGEST
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 CHANNEL: Final = "homeserver"
 _LIFE: Final = 36_500 * DAY
@@ -277,7 +277,7 @@ class Provisioning:
 
     # -- jobs
 
-    async def carry_out(self, order: Order) -> None:
+    async def carry_out(self, order: ClaimedJob) -> None:
         """Do one job. Raises BusyHere, and the errors of `Synapse`."""
         if self._synapse is None:
             return

@@ -7,7 +7,7 @@ import structlog
 
 from threepid.clock import MINUTE
 from threepid.domain.context import Context
-from threepid.domain.limits import network_of
+from threepid.domain.networks import network_of
 from threepid.domain.sums import Kind, Sums
 
 _log = structlog.get_logger()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from threepid.domain.context import Context
-from threepid.domain.limits import Guess
+from threepid.domain.guesses import Guess
 from threepid.i18n import Text
 from threepid.spec.errors import InvalidParam, NotFound
 from threepid.spec.types import MAX_INTEGER

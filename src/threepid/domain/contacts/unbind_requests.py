@@ -20,7 +20,7 @@ from threepid.spec.signing import Signer
 from threepid.storage import outbox as stored
 from threepid.storage import threepids
 from threepid.storage.engine.database import StorageError, Tx
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 _log = structlog.get_logger()
 
@@ -45,8 +45,8 @@ class Plan(Struct, frozen=True):
     """The requests to other servers after an unbinding's transaction. `known`: are all addresses unbound if these succeed?"""
 
     known: bool
-    orders: tuple[Order, ...] = ()
-    besides: tuple[Order, ...] = ()
+    orders: tuple[ClaimedJob, ...] = ()
+    besides: tuple[ClaimedJob, ...] = ()
     """Further requests, whose results do not matter for `known`."""
 
 
@@ -59,7 +59,9 @@ class UnbindRequests:
         self._signer = signer
         self._identity = identity
 
-    def put(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, *, keep: bool = True) -> Order:
+    def put(
+        self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, *, keep: bool = True
+    ) -> ClaimedJob:
         """A request to `id_server` to unbind an address. With `keep`, it is put into the outbox, but only once."""
         now = self._context.clock.now()
         unbind = Unbind(user_id, medium, canonical)
@@ -81,7 +83,7 @@ class UnbindRequests:
                 due_at=now + _REPEAT_AFTER,
             )
             order_id = outbox.put(tx, self._context, job, now=now)
-        return Order(
+        return ClaimedJob(
             id=order_id or self._context.entropy.id(now),
             channel=CHANNEL,
             recipient=id_server,
@@ -108,7 +110,7 @@ class UnbindRequests:
         counted = tries[: len(plan.orders)]
         return plan.known and all(task in done and task.result() for task in counted)
 
-    async def repeat(self, order: Order) -> None:
+    async def repeat(self, order: ClaimedJob) -> None:
         """Send a request from the outbox. Raises RemoteRefused if it failed for good, RemoteError if it may succeed later."""
         unbind = msgspec.json.decode(order.params, type=Unbind)
         if await self._context.database.read(lambda tx: _is_moot(tx, order, unbind)):
@@ -116,7 +118,7 @@ class UnbindRequests:
         await self._ask(order, unbind)
         await self._context.database.write(lambda tx: _forget_until(tx, order, unbind))
 
-    async def _try(self, order: Order) -> bool:
+    async def _try(self, order: ClaimedJob) -> bool:
         unbind = msgspec.json.decode(order.params, type=Unbind)
         now = self._context.clock.now()
         refusal = None
@@ -143,7 +145,7 @@ class UnbindRequests:
             _log.info("unbind_refused", id_server=order.recipient, cause=refusal)
         return refusal is None
 
-    async def _ask(self, order: Order, unbind: Unbind) -> None:
+    async def _ask(self, order: ClaimedJob, unbind: Unbind) -> None:
         await self._identity.unbind(
             order.recipient,
             self._signer,
@@ -153,13 +155,13 @@ class UnbindRequests:
         )
 
 
-def _is_moot(tx: Tx, order: Order, unbind: Unbind) -> bool:
+def _is_moot(tx: Tx, order: ClaimedJob, unbind: Unbind) -> bool:
     """Was the address bound at that server again after the request to unbind it?"""
     known = threepids.bindings(tx, unbind.mxid, unbind.medium, unbind.address)
     return any(binding.id_server == order.recipient and binding.bound_at > order.created_at for binding in known)
 
 
-def _forget_until(tx: Tx, order: Order, unbind: Unbind) -> None:
+def _forget_until(tx: Tx, order: ClaimedJob, unbind: Unbind) -> None:
     threepids.delete_binding(
         tx,
         user_id=unbind.mxid,

@@ -55,7 +55,7 @@ from threepid.storage import associations, invites
 from threepid.storage.associations import Association
 from threepid.storage.engine.database import Tx
 from threepid.storage.invites import Invite
-from threepid.storage.outbox import Order
+from threepid.storage.outbox import ClaimedJob
 
 CHANNEL: Final = "onbind"
 """Channel of the outbox for calls to homeservers. The `recipient` is the server's name."""
@@ -324,7 +324,7 @@ class Invites:
             for invite_id in waiting[start : start + AT_ONCE]:
                 invites.assign(tx, invite_id, mxid, order_id)
 
-    async def hand_over(self, order: Order) -> None:
+    async def hand_over(self, order: ClaimedJob) -> None:
         """Send a call from the outbox, if the address is still bound. Raises RemoteError if the call may have failed."""
         callback = msgspec.json.decode(order.params, type=Callback)
         told = await self._context.database.read(lambda tx: self._of_order(tx, order, callback))
@@ -345,7 +345,7 @@ class Invites:
 
         await self._context.database.write(step)
 
-    def _of_order(self, tx: Tx, order: Order, callback: Callback) -> list[Invite]:
+    def _of_order(self, tx: Tx, order: ClaimedJob, callback: Callback) -> list[Invite]:
         association = associations.get(tx, callback.medium, callback.address, self._context.clock.now())
         if association is None or association.mxid != callback.mxid:
             return []  # the address was unbound in the meantime, so the signed statement would be false

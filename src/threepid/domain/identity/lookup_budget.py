@@ -22,7 +22,8 @@ from msgspec import Struct
 from threepid.clock import DAY
 from threepid.config import Identity
 from threepid.domain.context import Context
-from threepid.domain.limits import has_used, networks_of
+from threepid.domain.limits import has_used
+from threepid.domain.networks import networks_of
 from threepid.i18n import Text
 from threepid.spec.errors import LimitExceeded
 from threepid.storage import tallies

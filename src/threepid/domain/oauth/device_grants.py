@@ -14,7 +14,8 @@ from threepid.domain.accounts.admission import Admission
 from threepid.domain.accounts.devices import Login
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.context import Context
-from threepid.domain.limits import Guess, take_device_code
+from threepid.domain.guesses import Guess
+from threepid.domain.limits import take_device_code
 from threepid.domain.oauth.clients import Client, known_client
 from threepid.domain.oauth.consent import Consents
 from threepid.domain.oauth.sessions import AppSessions

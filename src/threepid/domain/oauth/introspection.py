@@ -58,7 +58,9 @@ class Introspection:
 
         def look(tx: Tx) -> tuple[Requester | None, oauth.Session | None]:
             found = devices.requester(tx, token_hash)
-            return found, None if found is None else oauth.session(tx, found.user_id, found.device_id)
+            if found is None or found.client_id is None:
+                return found, None
+            return found, oauth.session(tx, found.user_id, found.device_id)
 
         # One question to the database, because the homeserver's client waits for the answer.
         requester, session = await self._context.database.read(look)

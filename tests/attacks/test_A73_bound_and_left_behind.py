@@ -100,7 +100,7 @@ def deactivate(home: World, token: str, **more: Any) -> Any:
         (UNBIND.replace("v3", "unstable"), bind, None),
     ],
 )
-def test_what_is_bound_here_and_no_contact_is_withdrawn(
+def test_what_is_bound_here_and_no_contact_is_unbound(
     home: World, path: str, how: Callable[[World, str], None], name: str | None
 ) -> None:
     token = home.register()
@@ -112,7 +112,7 @@ def test_what_is_bound_here_and_no_contact_is_withdrawn(
 
 
 @pytest.mark.parametrize("name", [True, False])
-def test_what_is_bound_elsewhere_and_no_contact_is_withdrawn_there(
+def test_what_is_bound_elsewhere_and_no_contact_is_unbound_there(
     home: World, other: FakeIdentityServer, name: bool
 ) -> None:
     token = home.register()
@@ -121,7 +121,7 @@ def test_what_is_bound_elsewhere_and_no_contact_is_withdrawn_there(
     assert (other.paths()[1:], bound(home), waiting(home)) == ([f"{V2}/3pid/unbind"], [], 0)
 
 
-def test_what_is_bound_elsewhere_and_cannot_be_withdrawn_yet_is_tried_again(
+def test_what_is_bound_elsewhere_and_cannot_be_unbound_yet_is_tried_again(
     home: World, other: FakeIdentityServer
 ) -> None:
     token = home.register()
@@ -141,7 +141,7 @@ def test_what_is_neither_bound_nor_a_contact_is_asked_of_nobody(home: World, oth
     assert (other.asked, waiting(home)) == ([], 0)
 
 
-def test_nobody_withdraws_what_another_account_published(home: World, other: FakeIdentityServer) -> None:
+def test_nobody_unbinds_what_another_account_bound(home: World, other: FakeIdentityServer) -> None:
     alice, bob = home.register("alice"), home.register("bob")
     publish(home, alice)
     bind_elsewhere(home, alice, other)
@@ -185,7 +185,7 @@ def renamed(database_url: str, tmp_path: Path, other: FakeIdentityServer) -> Ite
         (UNBIND, False, True, OLD),
     ],
 )
-def test_what_was_published_under_an_earlier_name_is_found_by_any(
+def test_what_was_bound_under_an_earlier_name_is_found_by_any(
     renamed: tuple[World, World], path: str, contact: bool, by_homeserver: bool, name: str | None
 ) -> None:
     old, new = renamed
@@ -214,7 +214,7 @@ def test_an_earlier_name_of_ours_is_called_by_nobody(renamed: tuple[World, World
 
 
 @pytest.mark.parametrize("name", [None, OLD, "id.new.example"])
-def test_an_account_that_ends_takes_with_it_what_was_published_under_an_earlier_name(
+def test_an_account_that_ends_takes_with_it_what_was_bound_under_an_earlier_name(
     renamed: tuple[World, World], name: str | None
 ) -> None:
     old, new = renamed
@@ -229,7 +229,7 @@ def test_an_account_that_ends_takes_with_it_what_was_published_under_an_earlier_
 # -- published here, and at another server too
 
 
-def test_a_server_where_it_was_published_too_is_not_taken_for_ours(home: World, other: FakeIdentityServer) -> None:
+def test_a_server_where_it_was_bound_too_is_not_taken_for_ours(home: World, other: FakeIdentityServer) -> None:
     token = home.register()
     bind(home, token)
     bind_elsewhere(home, token, other)
@@ -300,7 +300,7 @@ def undo(database_url: str, *statements: str) -> None:
             postgres.execute(statement.encode())
 
 
-def test_what_was_published_before_this_was_remembered_is_found_by_its_time(
+def test_what_was_bound_before_this_was_remembered_is_found_by_its_time(
     database_url: str, tmp_path: Path, other: FakeIdentityServer
 ) -> None:
     with World(database_url, tmp_path, **other.settings, identity__name=OLD) as home:
