@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from operators import world_of_operators
 from rig import ServerProcess, free_port, wait_for
 from threepid import config
 from threepid.api import endpoints
@@ -18,7 +19,6 @@ from threepid.cli import app as commands
 from threepid.delivery import configured
 from threepid.web import site
 from threepid.web.render import Templates
-from world import World
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -289,18 +289,19 @@ def test_a_server_process_writes_no_secret_into_its_log(tmp_path: Path) -> None:
         assert secret not in log
 
 
-def test_a_proxy_is_told_of_every_path_that_people_and_programs_use(world: World) -> None:
+def test_a_proxy_is_told_of_every_path_that_people_and_programs_use(database_url: str, tmp_path: Path) -> None:
     guide = (ROOT / "docs" / "guides" / "reverse-proxy.md").read_text(encoding="utf-8")
     told = re.findall(r"^\| `(/[^`]+)` \|", guide, re.MULTILINE)
-    server = world.server
-    routes = [
-        *Dispatcher(server.services, endpoints.served(server.context.config)).routes(),
-        *site.routes(
-            server.services,
-            Templates(server.context.config, "x"),
-            configured.previews_of(server.context.config),
-        ),
-    ]
+    with world_of_operators(database_url, tmp_path) as world:
+        server = world.server
+        routes = [
+            *Dispatcher(server.services, endpoints.served(server.context.config)).routes(),
+            *site.routes(
+                server.services,
+                Templates(server.context.config, "x"),
+                configured.previews_of(server.context.config),
+            ),
+        ]
     # The mailbox is for development only, and `/` may belong to another site.
     served = [
         route.template for route in routes if route.template != "/" and not route.template.startswith("/mailbox/")

@@ -13,7 +13,7 @@ from threepid.clock import HOUR
 from threepid.domain import audit
 from threepid.domain.context import Context
 from threepid.domain.operators.operator import Operator
-from threepid.domain.origin import of_caller
+from threepid.domain.origin import Origin, of_caller
 from threepid.domain.sums import Kind, Sums
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, InvalidParam, MissingToken, NotFound, UnknownToken, Unrecognized
@@ -42,21 +42,44 @@ class OperatorTokens:
         Raises Unrecognized for a caller outside the networks of `[admin]`, as if there were no admin API; MissingToken;
         UnknownToken, alike for unknown, expired and revoked tokens; and Forbidden without the scope, before anything is read.
         """
-        if not self._is_near(client):
-            raise Unrecognized
+        found = await self.find(token, client=client)
+        await self.used(found)
+        return operator_of(found.name, found.scopes, scope, of_caller(self._context.clock.now(), client, ""))
+
+    async def find(self, token: str | None, *, client: str) -> OperatorToken:
+        """The valid operator token, whatever its scopes. Raises as `authorize` does."""
+        self.require_near(client)
         if token is None:
             raise MissingToken
-        token_hash, now = self._context.vault.hash_token(token), self._context.clock.now()
+        token_hash, now = self.hash(token), self._context.clock.now()
         found = await self._context.database.read(lambda tx: operator_tokens.get(tx, token_hash))
         if found is None or not found.created_at <= now < found.expires_at:
             self._sums.count(Kind.OPERATOR_TOKEN_REJECTED, client)
             raise UnknownToken
-        scopes = found.scopes.split()
-        if scope not in scopes:
-            raise Forbidden(Text("The token does not have the scope %(scope)s.", scope=scope.value))
-        if found.used_at is None or abs(now - found.used_at) >= HOUR:
-            await self._context.database.write(lambda tx: operator_tokens.used(tx, token_hash, now))
-        return Operator(found.name, of_caller(now, client, ""), changes_admins=Scope.ADMINS_WRITE in scopes)
+        return found
+
+    def hash(self, token: str) -> bytes:
+        """The hash by which a token is stored."""
+        return self._context.vault.hash_token(token)
+
+    async def used(self, token: OperatorToken) -> None:
+        """Record, to the hour, that a token was used."""
+        now = self._context.clock.now()
+        if token.used_at is None or abs(now - token.used_at) >= HOUR:
+            await self._context.database.write(lambda tx: operator_tokens.used(tx, token.name, now))
+
+    def require_near(self, client: str) -> None:
+        """Raise Unrecognized for a caller outside the networks of `[admin]`."""
+        if not self.is_near(client):
+            raise Unrecognized
+
+    def is_near(self, client: str) -> bool:
+        """Is the caller's IP address in one of the networks of `[admin]`?"""
+        try:
+            address = ip_address(client)
+        except ValueError:
+            return False  # a request over a Unix socket without a proxy has no IP address
+        return any(address in network for network in self._networks)
 
     async def create(self, name: str, scopes: Iterable[str], *, expires_at: int, operator: Operator) -> str:
         """Create a token and return it. It cannot be read later. Raises InvalidParam."""
@@ -107,9 +130,10 @@ class OperatorTokens:
             expires_at=token.expires_at,
         )
 
-    def _is_near(self, client: str) -> bool:
-        try:
-            address = ip_address(client)
-        except ValueError:
-            return False  # a request over a Unix socket without a proxy has no IP address
-        return any(address in network for network in self._networks)
+
+def operator_of(name: str, scopes: str, scope: Scope, origin: Origin) -> Operator:
+    """The operator with these `scopes`, who does something that takes `scope`. Raises Forbidden without it."""
+    given = scopes.split()
+    if scope not in given:
+        raise Forbidden(Text("The token does not have the scope %(scope)s.", scope=scope.value))
+    return Operator(name, origin, changes_admins=Scope.ADMINS_WRITE in given)
