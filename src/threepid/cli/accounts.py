@@ -203,7 +203,7 @@ def admin(
     *,
     remove: Annotated[bool, typer.Option(help="Make it an ordinary account again.")] = False,
 ) -> None:
-    """Let the apps of an account ask for the administration of the homeserver (`urn:synapse:admin:*`)."""
+    """Let an account open the console, and its apps ask for the administration of the homeserver and of people's accounts."""
     from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file)

@@ -195,7 +195,7 @@ def build(
             sums,
         )
     queue = Queue(context)
-    operator_tokens = OperatorTokens(context, sums)
+    operator_tokens = OperatorTokens(context, sums, homeserver.devices if homeserver else None)
     return Services(
         context=context,
         console=Console(context, operator_tokens),

@@ -383,6 +383,11 @@ class Devices:
         found = await self._context.database.read(lambda tx: oauth.session(tx, requester.user_id, requester.device_id))
         return found is not None
 
+    async def scope_of(self, requester: Requester) -> Scope | None:
+        """What the app of this device may do now; None if the device is no app's."""
+        found = await self._context.database.read(lambda tx: oauth.session(tx, requester.user_id, requester.device_id))
+        return None if found is None else allowed_scope(found)
+
     # -- device list
 
     async def of(self, user_id: str, *, own: str | None = None) -> list[devices.Device]:
@@ -474,7 +479,7 @@ class Devices:
 def allowed_scope(session: oauth.Session) -> Scope:
     """What an app's session may do now: the administration only while its account is an administrator's."""
     scope = parse_scope(session.scope)
-    return replace(scope, is_admin=scope.is_admin and session.admin_at is not None)
+    return scope if session.admin_at is not None else scope.without_admin()
 
 
 def _refused(*, lives: bool) -> UnknownToken:

@@ -67,7 +67,11 @@ class Console:
 
         Raises Unrecognized and UnknownToken, as `OperatorTokens.authorize` does.
         """
-        found = await self._tokens.find(token, client=client)
+        try:
+            found = await self._tokens.find(token, client=client)
+        except UnknownToken:
+            self._tokens.rejected(client)
+            raise
         token_hash = self._tokens.hash(token)
 
         def step(tx: Tx) -> str:
