@@ -44,8 +44,10 @@ class OperatorTokens:
     async def authorize(self, token: str | None, scope: Scope, *, client: str) -> Operator:
         """The operator with this token, if it has the scope.
 
-        The token is an operator token, or an access token of the OAuth 2.0 API with `urn:threepid:admin:*`, which has all scopes but
-        `admins:write` while its account may administer the server. Raises Unrecognized for a caller outside the networks of `[admin]`, as if there were no admin API; MissingToken;
+        The token is an operator token, or an access token of the OAuth 2.0 API with `urn:threepid:admin:*`: that one has all scopes
+        but `admins:write` while its account may administer the server.
+
+        Raises Unrecognized for a caller outside the networks of `[admin]`, as if there were no admin API; MissingToken;
         UnknownToken, alike for unknown, expired and revoked tokens; and Forbidden without the scope, before anything is read.
         """
         origin = of_caller(self._context.clock.now(), client, "")
@@ -61,7 +63,7 @@ class OperatorTokens:
         return operator_of(found.name, found.scopes, scope, origin)
 
     async def find(self, token: str | None, *, client: str) -> OperatorToken:
-        """The valid operator token, whatever its scopes. Raises Unrecognized, MissingToken and UnknownToken as `authorize` does."""
+        """The valid operator token, whatever its scopes. Raises Unrecognized, MissingToken and UnknownToken."""
         self.require_near(client)
         if token is None:
             raise MissingToken

@@ -13,7 +13,7 @@ from threepid.spec.operator_scopes import Scope
 from threepid.web.console.visit import ACCOUNT, Operating, account_path
 from threepid.web.page import Access, Form, page
 
-_MESSAGES: Final = 20
+_MESSAGES: Final = 10
 _NO_ADDRESS: Final = Text("This is not a valid email address.")
 DONE: Final = {
     "link": Text("A link for a new password was sent"),
