@@ -44,8 +44,8 @@ class OperatorTokens:
     async def authorize(self, token: str | None, scope: Scope, *, client: str) -> Operator:
         """The operator with this token, if it has the scope.
 
-        The token is an operator token, or an access token of the OAuth 2.0 API with `urn:threepid:admin:*`: that one has all scopes
-        but `admins:write` while its account may administer the server.
+        The token is an operator token, or an access token of the OAuth 2.0 API with `urn:threepid:admin:*`: that one has all
+        scopes but `admins:write` while its account may administer the server.
 
         Raises Unrecognized for a caller outside the networks of `[admin]`, as if there were no admin API; MissingToken;
         UnknownToken, alike for unknown, expired and revoked tokens; and Forbidden without the scope, before anything is read.
