@@ -64,6 +64,9 @@ def test_a_wrong_token_is_named_wrong(world: World) -> None:
     assert browser.page.status == 401
     assert browser.page.problem == "This token is unknown, expired or revoked."
     assert COOKIE not in browser.cookies
+    world.run(world.server.services.sums.write())
+    sums = world.run(world.server.services.trail.sums(since=0))
+    assert [(one.event, one.count) for one in sums] == [("operator_token_rejected", 1)]
 
 
 def test_the_sign_in_leads_to_the_page_that_was_wanted(world: World) -> None:

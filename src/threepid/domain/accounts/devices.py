@@ -383,11 +383,6 @@ class Devices:
         found = await self._context.database.read(lambda tx: oauth.session(tx, requester.user_id, requester.device_id))
         return found is not None
 
-    async def scope_of(self, requester: Requester) -> Scope | None:
-        """What the app of this device may do now; None if the device is no app's."""
-        found = await self._context.database.read(lambda tx: oauth.session(tx, requester.user_id, requester.device_id))
-        return None if found is None else allowed_scope(found)
-
     # -- device list
 
     async def of(self, user_id: str, *, own: str | None = None) -> list[devices.Device]:

@@ -11,7 +11,7 @@ from typing import Final
 from threepid import config
 from threepid.clock import HOUR
 from threepid.domain import audit
-from threepid.domain.accounts.devices import Devices
+from threepid.domain.accounts.devices import Devices, allowed_scope
 from threepid.domain.context import Context
 from threepid.domain.operators.operator import Operator
 from threepid.domain.origin import Origin, of_caller
@@ -19,7 +19,7 @@ from threepid.domain.sums import Kind, Sums
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, InvalidParam, MissingToken, NotFound, UnknownToken, Unrecognized, UserLocked
 from threepid.spec.operator_scopes import OF_ADMINISTRATORS, Scope
-from threepid.storage import operator_tokens
+from threepid.storage import oauth, operator_tokens
 from threepid.storage.engine.database import Tx
 from threepid.storage.operator_tokens import OperatorToken
 
@@ -87,8 +87,9 @@ class OperatorTokens:
             return None  # the answer must not say more about a token than that it does not open the admin API
         if requester is None:
             return None
-        scope = await self._devices.scope_of(requester)
-        return requester.user_id if scope is not None and scope.is_operator else None
+        user_id, device_id = requester.user_id, requester.device_id
+        app = await self._context.database.read(lambda tx: oauth.session(tx, user_id, device_id))
+        return user_id if app is not None and allowed_scope(app).is_operator else None
 
     def hash(self, token: str) -> bytes:
         """The hash by which a token is stored."""
