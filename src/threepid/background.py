@@ -21,6 +21,7 @@ from threepid.domain.context import Context
 from threepid.domain.identity.invites import INVITES_KEPT
 from threepid.domain.limits import closed_prefixes
 from threepid.domain.oauth import clients, consent
+from threepid.domain.operators import console
 from threepid.domain.services import Services
 from threepid.domain.validation.sessions import KEPT_AFTER_EXPIRY
 from threepid.storage import associations, devices, invites, limits, outbox, tallies, uia, validations
@@ -142,6 +143,7 @@ async def run_once(context: Context) -> int:
         lambda tx: devices.end_expired(tx, now, ended_before=ended_before, at_most=BATCH),
         lambda tx: audit.delete_old(tx, context, now, at_most=BATCH),
         lambda tx: web_sessions.delete_expired(tx, now, at_most=BATCH),
+        lambda tx: console.delete_expired(tx, now, at_most=BATCH),
         lambda tx: consent.delete_expired(tx, now, at_most=BATCH),
         lambda tx: clients.delete_unused(tx, now, at_most=BATCH),
         lambda tx: uia.delete_expired(tx, now=now, limit=BATCH),

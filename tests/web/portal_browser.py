@@ -27,9 +27,11 @@ class Browser(Visitor):
 
     def press(self, button: str, *, check: tuple[str, ...] = (), **typed: str) -> Page:
         """Type into fields, check checkboxes, press a button. The fields of its form alone go along."""
-        action, names = self.page.forms[self.page.form_of[button]]
+        form = self.page.form_of[button]
+        action, names = self.page.forms[form]
         assert typed.keys() <= names, self.page.html
-        fields = {name: value for name, value in {**self.page.fields, **typed}.items() if name in names}
+        known = {**self.page.fields, **self.page.values[form], **typed}
+        fields = {name: value for name, value in known.items() if name in names}
         fields |= {name: self.page.checkboxes[name] for name in check}
         if (pressed := self.page.buttons[button]) is not None:
             fields[pressed[0]] = pressed[1]

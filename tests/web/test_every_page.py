@@ -57,7 +57,7 @@ def check_headers(path: str, page: Page) -> None:
     assert page.headers["X-Frame-Options"] == ("SAMEORIGIN" if framed else "DENY"), path
     assert page.headers["X-Content-Type-Options"] == "nosniff", path
     # With `no-referrer`, browsers send `Origin: null` with every form, and the check of the Origin would say nothing.
-    of_portal = path.startswith(("/account/", "/reset/"))
+    of_portal = path.startswith(("/account/", "/reset/", "/admin/"))
     assert page.headers["Referrer-Policy"] in ("no-referrer", *(["same-origin"] if of_portal else [])), path
     assert page.headers["Cache-Control"] == "no-store", path
     assert "Access-Control-Allow-Origin" not in page.headers, path

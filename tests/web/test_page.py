@@ -8,6 +8,8 @@ from msgspec import Struct
 
 from threepid.http.exchange import Answer
 from threepid.spec.endpoint import BadDeclarationError
+from threepid.spec.operator_scopes import Scope
+from threepid.web.console.visit import Operating
 from threepid.web.page import Access, Fields, Form, Page, collect, page
 from threepid.web.visit import SignedIn, Visit
 
@@ -159,3 +161,17 @@ def test_two_pages_cannot_have_one_method_and_path() -> None:
 def test_a_form_does_not_show_its_contents() -> None:
     assert repr(GoodForm(name="secret")) == "GoodForm()"
     assert "secret" not in repr(Fields({"password": "secret"}))
+
+
+async def helped(visit: Operating, form: GoodForm) -> Answer:
+    """Help somebody."""
+    return visit.redirect(f"/admin/?{form.name}")
+
+
+def test_an_operators_act_takes_a_scope_and_nobody_else_has_one() -> None:
+    declared = page("POST", "/admin/x", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)(helped)
+    assert declared.scope is Scope.ACCOUNTS_WRITE
+    refused("an operator's act takes a scope", helped, "POST", access=Access.OPERATOR)
+    refused("only operators have scopes", sent, "POST", scope=Scope.ACCOUNTS_WRITE)
+    refused("its `visit` does not come from", helped, "POST", access=Access.NEAR)
+    refused("could be forged", helped, "POST", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE, csrf=False)

@@ -41,6 +41,8 @@ class Page(HTMLParser):
         self.links: dict[str, dict[str, str | None]] = {}
         self.forms: list[tuple[str, set[str]]] = []
         """The action and the names of the fields of each form."""
+        self.values: list[dict[str, str]] = []
+        """The values of the inputs of each form: rows of a list have forms with fields of the same names."""
         self.form_of: dict[str, int] = {}
         """The number of the form that a button belongs to, by the button's text."""
         self.scripts: list[str | None] = []
@@ -86,6 +88,8 @@ class Page(HTMLParser):
             self.checkboxes[name] = given["value"] or ""
         elif tag == "input" and name:
             self.fields[name] = given.get("value") or ""
+            if self.values:
+                self.values[-1][name] = self.fields[name]
             self.attributes[name] = given
         elif tag == "select":
             self._select = name
@@ -99,6 +103,7 @@ class Page(HTMLParser):
     def _note_form(self, tag: str, given: dict[str, str | None]) -> None:
         if tag == "form":
             self.forms.append((given.get("action") or "", set()))
+            self.values.append({})
         elif self.forms and given.get("name"):
             self.forms[-1][1].add(given["name"] or "")
 

@@ -98,7 +98,14 @@ class Dispatcher:
         by_template: dict[str, dict[str, Handle]] = {}
         for operation in self._operations:
             by_template.setdefault(operation.path.template, {})[operation.endpoint.method] = self._handle(operation)
-        return [Route(template, handlers, preflight) for template, handlers in by_template.items()]
+        near = {operation.path.template for operation in self._operations if operation.endpoint.scope is not None}
+        return [
+            Route(template, handlers, preflight, self._is_near if template in near else None)
+            for template, handlers in by_template.items()
+        ]
+
+    def _is_near(self, request: Request) -> bool:
+        return self._services.operator_tokens.is_near(request.client)
 
     def _handle(self, operation: "_Operation") -> Handle:
         homeserver = self._services.homeserver

@@ -1,11 +1,12 @@
 """`threepid account …`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from threepid.cli.common import ConfigFile, die, format_time, load, out, read_text
+from threepid.cli.operators import operate
 from threepid.cli.tables import AsJson, print_json, print_list
 from threepid.config import Config
 
@@ -120,15 +121,14 @@ def contacts(
 @app.command("lock")
 def lock(user: User, config_file: ConfigFile = None) -> None:
     """Lock an account: nobody can sign in to it or use it, but its devices and contacts stay."""
-    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+    from threepid.cli.server import homeserver_of  # noqa: PLC0415 - see serving.py
 
-    settings = load(config_file)
-    user_id = _user_id(settings, user)
+    user_id = _user_id(load(config_file), user)
 
-    async def lock(server: Server) -> bool:
-        return await homeserver_of(server).administration.lock(user_id)
+    async def lock(server: Any, operator: Any) -> bool:
+        return await homeserver_of(server).support.lock(user_id, operator)
 
-    if not with_server(settings, lock, writes_accounts=True):
+    if not operate(config_file, lock, writes=True):
         die(f"{user_id} is not an account, is deactivated, or is locked already.")
     out.print(f"locked {user_id}")
 
@@ -136,15 +136,14 @@ def lock(user: User, config_file: ConfigFile = None) -> None:
 @app.command("unlock")
 def unlock(user: User, config_file: ConfigFile = None) -> None:
     """Unlock an account, so that its devices can go on."""
-    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+    from threepid.cli.server import homeserver_of  # noqa: PLC0415 - see serving.py
 
-    settings = load(config_file)
-    user_id = _user_id(settings, user)
+    user_id = _user_id(load(config_file), user)
 
-    async def unlock(server: Server) -> bool:
-        return await homeserver_of(server).administration.unlock(user_id)
+    async def unlock(server: Any, operator: Any) -> bool:
+        return await homeserver_of(server).support.unlock(user_id, operator)
 
-    if not with_server(settings, unlock, writes_accounts=True):
+    if not operate(config_file, unlock, writes=True):
         die(f"{user_id} is not an account, is deactivated, or is not locked.")
     out.print(f"unlocked {user_id}")
 
@@ -160,19 +159,18 @@ def deactivate(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Deactivate an account: remove its devices, sessions and contacts, and never give its username to anybody else."""
-    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+    from threepid.cli.server import homeserver_of  # noqa: PLC0415 - see serving.py
 
-    settings = load(config_file)
-    user_id = _user_id(settings, user)
+    user_id = _user_id(load(config_file), user)
     if not yes:
         typer.confirm(f"Deactivate {user_id}?", abort=True)
 
-    async def deactivate(server: Server) -> bool:
+    async def deactivate(server: Any, operator: Any) -> bool:
         if await homeserver_of(server).accounts.get(user_id) is None:
             die(f"There is no account {user_id}.")
-        return await homeserver_of(server).closing.close_by_operator(user_id, erase=erase)
+        return await homeserver_of(server).support.deactivate(user_id, operator, erase=erase)
 
-    with_server(settings, deactivate, writes_accounts=True)
+    operate(config_file, deactivate, writes=True)
     out.print(f"deactivated {user_id}")
 
 
@@ -205,7 +203,7 @@ def admin(
     *,
     remove: Annotated[bool, typer.Option(help="Make it an ordinary account again.")] = False,
 ) -> None:
-    """Let the apps of an account ask for the administration of the homeserver (`urn:synapse:admin:*`)."""
+    """Let an account open the console, and its apps ask for the administration of the homeserver and of people's accounts."""
     from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file)

@@ -4,17 +4,31 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
+from msgspec import Struct
+
 from threepid.domain.context import Context
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, NotFound
 from threepid.storage import outbox
-from threepid.storage.outbox import Listed
+from threepid.storage.engine.database import Tx
+from threepid.storage.outbox import Causes, Listed
 
-__all__ = ["Listed", "Queue", "State", "state"]
+__all__ = ["Causes", "Listed", "Overview", "Queue", "State", "state"]
 
 _PAGE: Final = 500
+_MOST_CAUSES: Final = 20
 _UNKNOWN: Final = Text("The outbox has no such job.")
 _ERASED: Final = Text("This job has failed for good, and its contents are erased. It must be asked for again.")
+
+
+class Overview(Struct, frozen=True):
+    """The outbox as a whole."""
+
+    waiting: int
+    oldest_at: int | None
+    """When the oldest unfinished job was created, in milliseconds since the Unix epoch; None if there is none."""
+    waiting_causes: list[Causes]
+    failed_causes: list[Causes]
 
 
 class State(StrEnum):
@@ -73,6 +87,26 @@ class Queue:
     async def _page(self, after: Listed | None, *, failed: bool) -> list[Listed]:
         return await self._context.database.read_aside(
             lambda tx: outbox.listed(tx, failed=failed, after=after, count=_PAGE)
+        )
+
+    async def overview(self) -> Overview:
+        """The number of unfinished jobs, the age of the oldest, and the most frequent causes of waiting and of failures."""
+
+        def step(tx: Tx) -> Overview:
+            waiting = outbox.causes(tx, failed=False, count=_MOST_CAUSES)
+            failed = outbox.causes(tx, failed=True, count=_MOST_CAUSES)
+            return Overview(outbox.depth(tx), outbox.oldest(tx), waiting, failed)
+
+        return await self._context.database.read_aside(step)
+
+    async def page(self, *, after: str | None, failed: bool, count: int) -> list[Listed]:
+        """The next `count` unfinished jobs after the one with the ID `after`, or with `failed` those that have failed.
+
+        Raises NotFound.
+        """
+        place = None if after is None else await self.get(after)
+        return await self._context.database.read_aside(
+            lambda tx: outbox.listed(tx, failed=failed, after=place, count=count)
         )
 
     async def get(self, job_id: str) -> Listed:

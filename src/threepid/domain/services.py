@@ -44,6 +44,7 @@ from threepid.domain.oauth.device_grants import DeviceGrants
 from threepid.domain.oauth.introspection import Introspection
 from threepid.domain.oauth.sessions import AppSessions
 from threepid.domain.oauth.tokens import AppTokens
+from threepid.domain.operators.console import Console
 from threepid.domain.operators.directory import Directory
 from threepid.domain.operators.operations import Operations
 from threepid.domain.operators.support import Support
@@ -122,6 +123,7 @@ class Services(Struct, frozen=True, kw_only=True):
     """The services that handlers, pages, jobs and commands use."""
 
     context: Context
+    console: Console
     operations: Operations
     operator_tokens: OperatorTokens
     sums: Sums
@@ -192,10 +194,12 @@ def build(
             sums,
         )
     queue = Queue(context)
+    operator_tokens = OperatorTokens(context, sums, homeserver.devices if homeserver else None)
     return Services(
         context=context,
+        console=Console(context, operator_tokens),
         operations=Operations(context, queue),
-        operator_tokens=OperatorTokens(context, sums),
+        operator_tokens=operator_tokens,
         sums=sums,
         trail=Trail(context),
         bounces=Bounces(context),
@@ -250,12 +254,14 @@ def _homeserver(
     )
     recovery = Recovery(context, passwords, notices, validation, web_sessions, associations, provisioning)
     sessions = Sessions(context, associations, provisioning)
+    administration = Administration(context, passwords, associations, provisioning)
+    closing = Closing(context, notices, profiles, threepids, bindings, associations, provisioning)
     return Homeserver(
         settings=settings,
         accounts=accounts,
-        administration=Administration(context, passwords, associations, provisioning),
+        administration=administration,
         bindings=bindings,
-        closing=Closing(context, notices, profiles, threepids, bindings, associations, provisioning),
+        closing=closing,
         confirming=Confirming(context, validation, web_sessions),
         devices=devices,
         directory=Directory(context, accounts, web_sessions),
@@ -274,7 +280,7 @@ def _homeserver(
         registration=registration,
         registration_tokens=registration_tokens,
         sessions=sessions,
-        support=Support(context, threepids, recovery, devices, web_sessions, sessions),
+        support=Support(context, threepids, recovery, devices, web_sessions, sessions, administration, closing),
         threepids=threepids,
         sign_ups=SignUps(context, registration, uia),
         uia=uia,

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from falcon.routing import CompiledRouter
 
-from threepid.http.exchange import Answer, Fallbacks, Handle, Headers, Route
+from threepid.http.exchange import Answer, Fallbacks, Handle, Headers, Request, Route
 from threepid.i18n import Text
 from threepid.spec.errors import NotJson, RequestTimeout, TooLarge
 
@@ -65,7 +65,7 @@ def build(
         if b"%2" in (raw := scope.get("raw_path") or b""):
             path = _with_marked_slashes(raw)
         found = find(path)
-        if found is None:
+        if found is None or not found[0].is_for(request):
             return (fallbacks.preflight if request.method == "OPTIONS" else fallbacks.not_found)(request)
         resource, variables = found
         handle = resource.handlers.get(request.method)
@@ -91,7 +91,7 @@ def build(
 
 def _finder(routes: Iterable[Route]) -> Callable[[str], tuple["_Resource", Mapping[str, str]] | None]:
     """A function that finds the resource of a path and its path variables."""
-    resources = {route.template: _Resource(_handlers(route)) for route in _merged(routes)}
+    resources = {route.template: _Resource(_handlers(route), route.is_for) for route in _merged(routes)}
     fixed: dict[str, tuple[_Resource, Mapping[str, str]]] = {
         template: (resource, {}) for template, resource in resources.items() if "{" not in template
     }
@@ -120,10 +120,15 @@ def _router(templates: tuple[str, ...]) -> CompiledRouter:
 
 
 class _Resource:
-    """The handlers of a path, by method."""
+    """The handlers of a path, by method, and for whom it exists."""
 
-    def __init__(self, handlers: dict[str, Handle]) -> None:
+    def __init__(self, handlers: dict[str, Handle], is_for: Callable[[Request], bool] | None = None) -> None:
         self.handlers = handlers
+        self.is_for = is_for or _for_everybody
+
+
+def _for_everybody(_request: Request) -> bool:
+    return True
 
 
 def _handlers(route: Route) -> dict[str, Handle]:
@@ -187,7 +192,10 @@ def _merged(routes: Iterable[Route]) -> list[Route]:
         if first.handlers.keys() & route.handlers.keys():
             raise ValueError(f"{route.template} has two handlers for one method")
         merged[route.template] = Route(
-            route.template, {**first.handlers, **route.handlers}, first.preflight or route.preflight
+            route.template,
+            {**first.handlers, **route.handlers},
+            first.preflight or route.preflight,
+            first.is_for or route.is_for,
         )
     return list(merged.values())
 

@@ -81,6 +81,8 @@ class Route(Struct, frozen=True):
     handlers: Mapping[str, Handle]
     preflight: Callable[[], Answer] | None = None
     """Answers OPTIONS, if cross-origin requests are allowed."""
+    is_for: Callable[[Request], bool] | None = None
+    """Does the path exist for this caller? Otherwise the answer is that of an unknown path, whatever the method."""
 
 
 class Fallbacks(Struct, frozen=True):

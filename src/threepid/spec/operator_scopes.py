@@ -1,6 +1,7 @@
 """Scopes of the admin API: what an operator token permits."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class Scope(StrEnum):
@@ -18,3 +19,7 @@ class Scope(StrEnum):
     """Send messages again, and send mails to suppressed addresses again."""
     AUDIT_READ = "audit:read"
     """Read the audit log."""
+
+
+OF_ADMINISTRATORS: Final = tuple(scope for scope in Scope if scope is not Scope.ADMINS_WRITE)
+"""The scopes of an account that may administer the server: a stolen one must not change the others."""

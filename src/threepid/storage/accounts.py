@@ -62,6 +62,11 @@ def by_beginning(tx: Tx, beginning: str, user_id: str, count: int) -> list[Accou
     return tx.rows(_sql.accounts_by_beginning, AccountSummary, beginning=beginning, user_id=user_id, count=count)
 
 
+def with_part(tx: Tx, part: str, user_id: str, count: int) -> list[AccountSummary]:
+    """The next `count` accounts after `user_id` that have `part` in their username. It reads all usernames."""
+    return tx.rows(_sql.accounts_with_part, AccountSummary, part=part, user_id=user_id, count=count)
+
+
 def of_another_name(tx: Tx, server_name: str) -> str | None:
     """The user ID of an active account that has another server name than `server_name`, or None."""
     user_id: str | None = tx.value(_sql.account_of_another_name, suffix=f":{server_name}")

@@ -1,11 +1,15 @@
 """The audit log: what happened to accounts. Entries are added and deleted by age, and never changed."""
 
+from typing import Final
+
 from msgspec import Struct
 
 from threepid.storage.engine.database import ANY, Tx
 from threepid.storage.engine.queries import Queries
 
 _sql = Queries("audit")
+
+_NEVER: Final = 2**62
 
 
 class Entry(Struct, frozen=True):
@@ -70,6 +74,12 @@ def exported(tx: Tx, *, after: Entry | None, since: int, count: int) -> list[Ent
     """The next `count` entries after `after`, or since the time `since`, oldest first."""
     at, entry_id = (since, "") if after is None else (after.at, after.entry_id)
     return tx.rows(_sql.exported, Entry, after_at=at, after_id=entry_id, count=count)
+
+
+def recent(tx: Tx, *, before: Entry | None, kind: str, user_id: str, count: int) -> list[Entry]:
+    """The newest `count` entries, or those older than `before`, newest first: of one kind and account, '' for all."""
+    at, entry_id = (_NEVER, "") if before is None else (before.at, before.entry_id)
+    return tx.rows(_sql.recent, Entry, before_at=at, before_id=entry_id, kind=kind, user_id=user_id, count=count)
 
 
 def add_to_sum(tx: Tx, added: Sum) -> None:

@@ -35,9 +35,9 @@ def all_tokens(tx: Tx) -> list[OperatorToken]:
     return tx.rows(_sql.all_tokens, OperatorToken)
 
 
-def used(tx: Tx, token_hash: bytes, now: int) -> None:
-    """Record that a token was used."""
-    tx.run(_sql.used, AT_MOST_ONE, token_hash=token_hash, now=now)
+def used(tx: Tx, name: str, now: int) -> None:
+    """Record that the token with this name was used."""
+    tx.run(_sql.used, AT_MOST_ONE, name=name, now=now)
 
 
 def delete(tx: Tx, name: str) -> bool:

@@ -92,6 +92,17 @@ class Listed(Struct, frozen=True):
     returned_status: str | None = None
 
 
+class Causes(Struct, frozen=True):
+    """How many messages of a channel to a destination wait or have failed for one cause; times in milliseconds."""
+
+    channel: str
+    destination: str
+    last_error: str
+    count: int
+    oldest_at: int
+    newest_at: int
+
+
 class _Id(Struct, frozen=True):
     id: str
 
@@ -274,6 +285,11 @@ def listed(tx: Tx, *, failed: bool, after: Listed | None, count: int) -> list[Li
     """The next `count` unfinished jobs after `after`, or the next `failed` ones, oldest first."""
     place = {"after_at": -1, "after_id": ""} if after is None else {"after_at": after.created_at, "after_id": after.id}
     return tx.rows(_sql.listed, Listed, **place, only_failed=int(failed), count=count)
+
+
+def causes(tx: Tx, *, failed: bool, count: int) -> list[Causes]:
+    """The `count` most frequent causes why messages wait, or have `failed`."""
+    return tx.rows(_sql.causes, Causes, only_failed=int(failed), count=count)
 
 
 def get(tx: Tx, order_id: str) -> Listed | None:

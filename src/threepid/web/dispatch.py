@@ -1,7 +1,8 @@
 """Dispatch of a request to a declared page: session, protection against forged forms, the visit, errors."""
 
 import hmac
-from collections.abc import Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -27,18 +28,32 @@ _OUTDATED: Final = Text(
 )
 
 
-def routes(services: Services, templates: Templates, declared: Iterable[Page]) -> list[Route]:
-    """One route for each path."""
+def routes(
+    services: Services,
+    templates: Templates,
+    declared: Iterable[Page],
+    is_for: Callable[[Request], bool] | None = None,
+) -> list[Route]:
+    """One route for each path; see `Route.is_for`."""
+    return routes_of(declared, lambda page, shown: _PortalDoor(services, templates, page, shown), is_for)
+
+
+def routes_of(
+    declared: Iterable[Page],
+    door: Callable[[Page, frozenset[str]], "Door"],
+    is_for: Callable[[Request], bool] | None = None,
+) -> list[Route]:
+    """One route for each path, through the `door` of each page; see `Route.is_for`."""
     pages_of = list(declared)
     shown = frozenset(page.path for page in pages_of if page.method == "GET")
     by_path: dict[str, dict[str, Handle]] = {}
     for page in pages_of:
-        by_path.setdefault(page.path, {})[page.method] = _Door(services, templates, page, shown).handle
-    return [Route(path, handlers) for path, handlers in by_path.items()]
+        by_path.setdefault(page.path, {})[page.method] = door(page, shown).handle
+    return [Route(path, handlers, is_for=is_for) for path, handlers in by_path.items()]
 
 
-class _Door:
-    """The way to one page."""
+class Door(ABC):
+    """The way to one page: what the pages of the portal and of the console have in common."""
 
     def __init__(self, services: Services, templates: Templates, page: Page, shown: frozenset[str]) -> None:
         """`shown` are the paths that can be opened, not only sent a form to."""
@@ -61,6 +76,53 @@ class _Door:
                 self._services.sums.count(Kind.LIMIT_EXCEEDED, request.client)
             return pages.error(known)
 
+    @abstractmethod
+    async def _answer(self, request: Request, variables: Mapping[str, str], pages: Pages) -> Answer:
+        """The answer of the page, if the visitor may see it. Raises a MatrixError."""
+
+    def _here(self, request: Request) -> str:
+        """The page to come back to: this one, or the one whose form was sent here."""
+        if self._is_shown:
+            return request.target
+        origin, slash, path = (request.header("referer") or "").removeprefix(self._base).partition("/")
+        return self._local(slash + path if not origin else "")
+
+    def _cookie(self, request: Request, name: str) -> str:
+        return cookies.read(request.header("cookie"), name, secure=self._secure)
+
+    @staticmethod
+    @abstractmethod
+    def _local(path: str) -> str:
+        """`path` if it is a page that the browser may come back to, else the start page."""
+
+    def _values(self, request: Request, variables: Mapping[str, str], pages: Pages) -> dict[str, Any]:
+        """What every visit has."""
+        return {
+            "services": self._services,
+            "pages": pages,
+            "languages": pages.wishes,
+            "client": request.client,
+            "user_agent": request.header("user-agent") or "",
+            "target": request.target,
+            "query": parse_parameters(request.query_string) if request.query_string else {},
+            "variables": variables,
+            "sent_cookies": request.header("cookie") or "",
+        }
+
+    async def _form(self, request: Request, visit: Visit) -> forms.Form:
+        form = dict(await forms.read(request, self._config))
+        sent = form.pop(FORM_TOKEN, "")
+        if self._page.csrf and not (
+            request.header("origin") != "null"
+            and hmac.compare_digest(sent.encode("utf-8", "surrogatepass"), visit.form_token.encode("ascii"))
+        ):
+            raise Forbidden(_OUTDATED)
+        return form
+
+
+class _PortalDoor(Door):
+    """The way to one page of the portal."""
+
     async def _answer(self, request: Request, variables: Mapping[str, str], pages: Pages) -> Answer:
         page = self._page
         token = self._cookie(request, SESSION) if self._services.homeserver else ""
@@ -68,7 +130,7 @@ class _Door:
         visit = await self._visit(request, variables, pages, token, session)
         if page.access is not Access.ANYONE and session is None:
             return visit.redirect(
-                _with_next(SIGN_IN, self._here(request)), set_cookies=signed_out_cookies() if token else ()
+                with_next(SIGN_IN, self._here(request)), set_cookies=signed_out_cookies() if token else ()
             )
         arguments: dict[str, Any] = {"visit": visit}
         if page.method == "POST":
@@ -80,18 +142,12 @@ class _Door:
             and session is not None
             and not visit.homeserver.web_sessions.is_confirmed(session)
         ):
-            return visit.redirect(_with_next(CONFIRM, self._here(request)))
+            return visit.redirect(with_next(CONFIRM, self._here(request)))
         return await page.handler(**arguments)
 
-    def _here(self, request: Request) -> str:
-        """The page to come back to: this one, or the one whose form was sent here."""
-        if self._is_shown:
-            return request.target
-        origin, slash, path = (request.header("referer") or "").removeprefix(self._base).partition("/")
-        return local_path(slash + path if not origin else "")
-
-    def _cookie(self, request: Request, name: str) -> str:
-        return cookies.read(request.header("cookie"), name, secure=self._secure)
+    @staticmethod
+    def _local(path: str) -> str:
+        return local_path(path)
 
     async def _session(self, request: Request, token: str) -> WebSession | None:
         return await self._services.require_homeserver().web_sessions.of(
@@ -113,15 +169,7 @@ class _Door:
                 new = (language_cookie(chosen),)  # the pages that do not know the account speak its language, too
             pages = self._templates.pages(request, here=self._here(request), chosen=chosen)
         values: dict[str, Any] = {
-            "services": self._services,
-            "pages": pages,
-            "languages": pages.wishes,
-            "client": request.client,
-            "user_agent": request.header("user-agent") or "",
-            "target": request.target,
-            "query": parse_parameters(request.query_string) if request.query_string else {},
-            "variables": variables,
-            "sent_cookies": request.header("cookie") or "",
+            **self._values(request, variables, pages),
             # The session's ID stays the same when it is confirmed and gets a new secret: forms in other tabs stay valid.
             "form_token": context.vault.form_token(f"visitor {visitor}" if session is None else session.session_id),
             "visitor": visitor,
@@ -131,16 +179,7 @@ class _Door:
             return Visit(token=token if session else "", session=session, **values)
         return SignedIn(token=token, session=session, **values)
 
-    async def _form(self, request: Request, visit: Visit) -> forms.Form:
-        form = dict(await forms.read(request, self._config))
-        sent = form.pop(FORM_TOKEN, "")
-        if self._page.csrf and not (
-            request.header("origin") != "null"
-            and hmac.compare_digest(sent.encode("utf-8", "surrogatepass"), visit.form_token.encode("ascii"))
-        ):
-            raise Forbidden(_OUTDATED)
-        return form
 
-
-def _with_next(path: str, target: str) -> str:
+def with_next(path: str, target: str) -> str:
+    """`path`, which leads to the page `target` next."""
     return f"{path}?next={quote(target, safe='')}"

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from threepid.http.exchange import Answer
 from threepid.spec.endpoint import BadDeclarationError
+from threepid.spec.operator_scopes import Scope
 from threepid.spec.strict_json import convert
 
 Handler = Callable[..., Awaitable[Answer]]
@@ -26,6 +27,8 @@ class Access(Enum):
     ANYONE = "anyone"
     SIGNED_IN = "a browser that is signed in"
     CONFIRMED = "a browser whose person proved ownership of the account a short time ago"
+    NEAR = "anyone in the networks of operators"
+    OPERATOR = "a browser that is signed in to the console of operators"
 
 
 class Form(Struct, frozen=True):
@@ -55,13 +58,16 @@ class Fields(Form, frozen=True):
 class Page:
     """One declared page; use the decorator `page` to create it."""
 
-    def __init__(self, method: str, path: str, handler: Handler, *, access: Access, csrf: bool) -> None:
+    def __init__(
+        self, method: str, path: str, handler: Handler, *, access: Access, csrf: bool, scope: Scope | None = None
+    ) -> None:
         """Read the types of the visit and the form from the handler's annotations."""
         self.method = method
         self.path = path
         self.handler = handler
         self.access = access
         self.csrf = csrf
+        self.scope = scope
         self.name = handler.__name__
         hints = typing.get_type_hints(handler)
         hints.pop("return", None)
@@ -85,6 +91,11 @@ class Page:
             (self.access not in accepted, f"its `visit` does not come from {self.access.value}"),
             (self.method == "GET" and self.form_type is not None, "a GET has no form"),
             (self.method == "GET" and not self.csrf, "a GET changes nothing, so it has no check to leave out"),
+            (self.scope is not None and self.access is not Access.OPERATOR, "only operators have scopes"),
+            (
+                self.method == "POST" and self.access is Access.OPERATOR and self.scope is None,
+                "an operator's act takes a scope",
+            ),
             (not self.csrf and self.access is not Access.ANYONE, "a session's form without a check could be forged"),
             (
                 self.form_type is not None
@@ -96,15 +107,17 @@ class Page:
                 raise BadDeclarationError(f"{self.handler.__qualname__}: {why}")
 
 
-def page(method: str, path: str, *, access: Access = Access.SIGNED_IN, csrf: bool = True) -> Callable[[Handler], Page]:
+def page(
+    method: str, path: str, *, access: Access = Access.SIGNED_IN, csrf: bool = True, scope: Scope | None = None
+) -> Callable[[Handler], Page]:
     """Declare that the decorated coroutine function answers `method` on `path`.
 
     Its parameters are `visit` and, for a POST, `form` (a `Form` with the form's fields). Every POST must prove that it comes from
-    one of our pages in the same browser, unless `csrf` is False.
+    one of our pages in the same browser, unless `csrf` is False. `scope` is what an operator must be permitted.
     """
 
     def declare(handler: Handler) -> Page:
-        return Page(method, path, handler, access=access, csrf=csrf)
+        return Page(method, path, handler, access=access, csrf=csrf, scope=scope)
 
     return declare
 

@@ -10,6 +10,7 @@ from threepid.http.exchange import Answer, Fallbacks, Handle, Request, Route
 from threepid.http.failures import as_error
 from threepid.i18n import Text
 from threepid.web import dispatch, language
+from threepid.web.console import pages as console
 from threepid.web.fallback import page as fallback
 from threepid.web.oauth.pages import PAGES as OAUTH
 from threepid.web.pages import confirm, index, login, mailbox, previews, static, stop_invites, submit_token
@@ -36,6 +37,7 @@ def routes(services: Services, templates: Templates, preview: Previews) -> list[
         found += [*mailbox.routes(services), *previews.routes(templates.languages, preview)]
     return [
         *static.routes(config),
+        *console.routes(services, templates),
         *dispatch.routes(services, templates, declared),
         *(_plain(route, templates, services.context.entropy) for route in found),
     ]

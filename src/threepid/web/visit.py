@@ -30,7 +30,9 @@ AFTER: Final = "threepid-after"
 """The cookie with the page of ours that comes after a registration or a forgotten password, which take several pages."""
 _LANGUAGE_LIFE: Final = 365 * DAY
 HOME: Final = "/account/"
-_OURS: Final = re.compile(r"(?:/account/[a-z0-9/_-]*|/oauth2/authorize)(?:\?[A-Za-z0-9&=%+._~-]*)?")
+BY_ACCOUNT: Final = "/admin/by-account"
+"""The page that opens the console of operators with an account."""
+_OURS: Final = re.compile(rf"(?:/account/[a-z0-9/_-]*|/oauth2/authorize|{BY_ACCOUNT})(?:\?[A-Za-z0-9&=%+._~-]*)?")
 
 
 class Visit(Struct, frozen=True, kw_only=True):

@@ -7,10 +7,10 @@ from threepid.config.section import Section
 
 
 class Admin(Section, frozen=True):
-    """`[admin]`: the API for operators under `/_threepid/admin/v1/`."""
+    """`[admin]`: the API for operators under `/_threepid/admin/v1/`, and their console under `/admin/`."""
 
     networks: tuple[str, ...] = ()
-    """Networks whose callers may use the admin API, with an operator token, none wider than /8 (IPv6: /16); empty = off."""
+    """Networks whose callers may use the admin API and the console, as operators, none wider than /8 (IPv6: /16); empty = off."""
 
 
 def problems(admin: Admin) -> Iterator[Problem]:

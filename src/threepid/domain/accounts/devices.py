@@ -484,7 +484,7 @@ class Devices:
 def allowed_scope(session: oauth.Session) -> Scope:
     """What an app's session may do now: the administration only while its account is an administrator's."""
     scope = parse_scope(session.scope)
-    return replace(scope, is_admin=scope.is_admin and session.admin_at is not None)
+    return scope if session.admin_at is not None else scope.without_admin()
 
 
 def _refused(*, lives: bool) -> UnknownToken:

@@ -5,7 +5,7 @@ from typing import Final
 from msgspec import Struct
 
 from threepid.clock import MINUTE
-from threepid.domain.audit import OWNER, Caller
+from threepid.domain.audit import OWNER, Caller, CallerKind
 from threepid.domain.authentication.stages import Proof
 from threepid.domain.origin import Origin
 from threepid.i18n import Text
@@ -70,3 +70,7 @@ class Grant(Struct, frozen=True):
         if session is None or session.user_id != user_id:
             raise Forbidden(Text("You have been signed out. Please sign in again."))
         return session
+
+
+AT_THE_SERVER: Final = Grant(0, by=Caller(CallerKind.OPERATOR))
+"""The permission of a person or program at the server itself, which nobody names."""

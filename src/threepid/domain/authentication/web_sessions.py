@@ -117,9 +117,13 @@ class WebSessions:
 
 
 def _has_ended(session: WebSession, now: int) -> bool:
-    """Is the session too old, or was it stored by a clock that was ahead?"""
+    return has_ended(created_at=session.created_at, seen_at=session.seen_at, now=now)
+
+
+def has_ended(*, created_at: int, seen_at: int, now: int) -> bool:
+    """Is a session of these times too old, or was it stored by a clock that was ahead?"""
     latest = now + SKEW
-    return not (now - IDLE < session.seen_at <= latest and now - LIFE < session.created_at <= latest)
+    return not (now - IDLE < seen_at <= latest and now - LIFE < created_at <= latest)
 
 
 def delete_expired(tx: Tx, now: int, *, at_most: int) -> int:

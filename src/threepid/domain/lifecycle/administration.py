@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 from threepid.domain import audit
 from threepid.domain.accounts.provisioning import Provisioning
+from threepid.domain.authentication.grants import AT_THE_SERVER, Grant
 from threepid.domain.authentication.uia import subjects_of
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
-from threepid.domain.origin import Origin
 from threepid.domain.secrets.passwords import Passwords
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden
@@ -31,11 +31,15 @@ class Administration:
         self._associations = associations
         self._provisioning = provisioning
 
-    async def lock(self, user_id: str) -> bool:
-        """Lock the account, and sign its browsers out. False if it is locked already, or is deactivated."""
+    async def lock(self, user_id: str, grant: Grant = AT_THE_SERVER) -> bool:
+        """Lock the account, and sign its browsers out. False if it is locked already, or is deactivated.
+
+        Raises Forbidden if `grant` does not include the account.
+        """
         now = self._context.clock.now()
 
         def step(tx: Tx) -> bool:
+            grant.consume(tx)
             if not accounts.set_locked(tx, user_id, now):
                 return False
             web_sessions.delete_of_user(tx, user_id)
@@ -44,19 +48,20 @@ class Administration:
             if self._associations is not None:
                 self._associations.forget(tx, user_id)
             self._provisioning.account_changed(tx, user_id)
-            self._note(tx, audit.Event.LOCKED, user_id)
+            self._note(tx, audit.Event.LOCKED, user_id, grant)
             return True
 
         return await self._write(step)
 
-    async def unlock(self, user_id: str) -> bool:
-        """Unlock the account: its devices go on. False if it is not locked, or is deactivated."""
+    async def unlock(self, user_id: str, grant: Grant = AT_THE_SERVER) -> bool:
+        """Unlock the account: its devices go on. False if it is not locked, or is deactivated. Raises as `lock` does."""
 
         def step(tx: Tx) -> bool:
+            grant.consume(tx)
             if not accounts.set_locked(tx, user_id, None):
                 return False
             self._provisioning.account_changed(tx, user_id)
-            self._note(tx, audit.Event.UNLOCKED, user_id)
+            self._note(tx, audit.Event.UNLOCKED, user_id, grant)
             return True
 
         return await self._write(step)
@@ -84,8 +89,8 @@ class Administration:
 
         await self._write(step)
 
-    def _note(self, tx: Tx, event: audit.Event, user_id: str) -> None:
-        audit.note(tx, self._context, event, user_id, Origin(), by=audit.CallerKind.OPERATOR)
+    def _note(self, tx: Tx, event: audit.Event, user_id: str, grant: Grant = AT_THE_SERVER) -> None:
+        audit.note(tx, self._context, event, user_id, grant.origin, by=grant.by)
 
     async def _write(self, step: Callable[[Tx], bool]) -> bool:
         done = await self._context.database.write_aside(step)

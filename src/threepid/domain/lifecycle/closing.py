@@ -8,7 +8,7 @@ from threepid.domain.accounts.accounts import refuse_locked
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.profiles import Profiles
 from threepid.domain.accounts.provisioning import Provisioning
-from threepid.domain.authentication.grants import Grant
+from threepid.domain.authentication.grants import AT_THE_SERVER, Grant
 from threepid.domain.authentication.uia import Authentication, subjects_of
 from threepid.domain.contacts.bindings import Bindings
 from threepid.domain.contacts.threepids import Threepids
@@ -16,7 +16,6 @@ from threepid.domain.contacts.unbind_requests import Plan
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
 from threepid.domain.lifecycle.owner import authenticate_owner
-from threepid.domain.origin import Origin
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, MissingToken
 from threepid.storage import accounts, devices, preferences, terms, uia, validations, web_sessions
@@ -64,18 +63,19 @@ class Closing:
         """Deactivate the account, and use `grant` up. Returns and raises as `deactivate` does."""
         return await self._close(user_id, grant, id_server=id_server, erase=erase)
 
-    async def close_by_operator(self, user_id: str, *, erase: bool) -> bool:
-        """Deactivate the account for an operator. Returns as `deactivate` does, and raises Forbidden if it is deactivated."""
-        return await self._close(user_id, None, id_server=None, erase=erase)
+    async def close_by_operator(self, user_id: str, grant: Grant = AT_THE_SERVER, *, erase: bool) -> bool:
+        """Deactivate the account for an operator. Returns as `deactivate` does.
 
-    async def _close(self, user_id: str, grant: Grant | None, *, id_server: str | None, erase: bool) -> bool:
+        Raises Forbidden if it is deactivated, or `grant` does not include it.
+        """
+        return await self._close(user_id, grant, id_server=None, erase=erase)
+
+    async def _close(self, user_id: str, grant: Grant, *, id_server: str | None, erase: bool) -> bool:
         now = self._context.clock.now()
-        by = audit.CallerKind.OPERATOR if grant is None else audit.CallerKind.OWNER
-        origin = Origin() if grant is None else grant.origin
 
         def step(tx: Tx) -> Plan:
-            if grant is not None:
-                grant.consume(tx)
+            grant.consume(tx)
+            if grant.by.kind is not audit.CallerKind.OPERATOR:
                 refuse_locked(tx, user_id)
             # Deactivate first: a concurrent login then commits before the devices are deleted, or sees a deactivated account.
             if not accounts.deactivate(tx, user_id, now):
@@ -88,7 +88,7 @@ class Closing:
             self._notices.deactivated(tx, user_id)
             if self._associations is not None:
                 self._associations.forget(tx, user_id)
-            audit.note(tx, self._context, audit.Event.DEACTIVATED, user_id, origin, by=by)
+            audit.note(tx, self._context, audit.Event.DEACTIVATED, user_id, grant.origin, by=grant.by)
             if erase:
                 self._profiles.erase(tx, user_id)
                 preferences.erase(tx, user_id)

@@ -45,7 +45,7 @@ class Consents:
         now = self._context.clock.now()
 
         def step(tx: Tx) -> None:
-            self.check(tx, session.user_id, grant, is_admin=wish.scope.is_admin)
+            self.check(tx, session.user_id, grant, is_admin=wish.scope.needs_admin)
             if not oauth.use_client(tx, wish.target.client.client_id, now):
                 raise Forbidden(cause="the app was deleted meanwhile")
             oauth.insert_code(

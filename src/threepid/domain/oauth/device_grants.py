@@ -133,7 +133,7 @@ class DeviceGrants:
             found = self._guessed(tx, user_code, client)
             if found is None:
                 return False
-            Consents.check(tx, user_id, grant, is_admin=allowed and found.scope.is_admin)
+            Consents.check(tx, user_id, grant, is_admin=allowed and found.scope.needs_admin)
             return oauth.decide(tx, self._hash(_letters(user_code)), user_id=user_id, allowed=allowed, now=now)
 
         if not await self._context.database.write(step):

@@ -62,5 +62,5 @@ class AppSessions:
             grant_hash=grant_hash,
             now=now,
         )
-        allowed = scope if accounts.is_admin(tx, user_id) else Scope(scope.device_id, is_unstable=scope.is_unstable)
+        allowed = scope if accounts.is_admin(tx, user_id) else scope.without_admin()
         return replace(login, scope=str(allowed))

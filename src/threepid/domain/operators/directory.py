@@ -54,10 +54,12 @@ class Directory:
                 return named.account.user_id
         raise NotFound(_UNKNOWN)
 
-    async def search(self, text: str, *, after: str = "", count: int = MOST_LISTED) -> list[Summary]:
+    async def search(
+        self, text: str, *, after: str = "", count: int = MOST_LISTED, anywhere: bool = False
+    ) -> list[Summary]:
         """The next `count` accounts after the user ID `after`: with an address, its owner; else by the start of the username.
 
-        An empty `text` lists all accounts.
+        With `anywhere`, `text` may be in the middle of a username, too. An empty `text` lists all accounts.
         """
         text = trim(text)
         if len(text) > _LONGEST or "\0" in text:
@@ -66,6 +68,8 @@ class Directory:
         beginning = text if text.startswith("@") else f"@{text}"
 
         def step(tx: Tx) -> list[accounts.AccountSummary]:
+            if address is None and anywhere and not text.startswith("@"):
+                return accounts.with_part(tx, text.lower(), after, count)
             if address is None:
                 return accounts.by_beginning(tx, beginning, after, count)
             owner = threepids.owner(tx, address.medium, address.canonical)
@@ -74,7 +78,7 @@ class Directory:
             return [one for one in accounts.by_beginning(tx, owner, "", 1) if one.user_id == owner]
 
         found = await self._context.database.read_aside(step)
-        return [Summary(one.user_id, one.created_at, one.deactivated_at, one.contacts) for one in found]
+        return [Summary(one.user_id, one.created_at, one.deactivated_at, one.contacts, one.locked_at) for one in found]
 
     async def show(self, user_id: str) -> AccountView:
         """All that an operator needs to help a person. Raises NotFound."""
@@ -88,6 +92,7 @@ class Directory:
                 user_id=user_id,
                 created_at=account.created_at,
                 deactivated_at=account.deactivated_at,
+                locked_at=account.locked_at,
                 is_admin=accounts.is_admin(tx, user_id),
                 has_password=account.password_hash is not None,
                 contacts=[self._contact(tx, contact) for contact in contacts],

@@ -6,6 +6,8 @@ from threepid.domain.addresses import Address, parse_address
 from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.contacts.threepids import Threepids
 from threepid.domain.context import Context
+from threepid.domain.lifecycle.administration import Administration
+from threepid.domain.lifecycle.closing import Closing
 from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.sessions import Sessions
 from threepid.domain.operators.operator import Operator
@@ -28,6 +30,8 @@ class Support:
         devices: Devices,
         web_sessions: WebSessions,
         sessions: Sessions,
+        administration: Administration,
+        closing: Closing,
     ) -> None:
         """Act through the services that the owners of accounts use."""
         self._context = context
@@ -36,6 +40,8 @@ class Support:
         self._devices = devices
         self._web_sessions = web_sessions
         self._sessions = sessions
+        self._administration = administration
+        self._closing = closing
 
     async def set_password(self, user_id: str, password: str, operator: Operator, *, log_out_devices: bool) -> None:
         """Set the account's password. Raises WeakPassword, InvalidParam and Forbidden."""
@@ -111,6 +117,18 @@ class Support:
     async def log_out_everywhere(self, user_id: str, operator: Operator) -> None:
         """Log out all devices and browsers. Raises Forbidden."""
         await self._sessions.end_others(user_id, "", operator.grant(user_id))
+
+    async def lock(self, user_id: str, operator: Operator) -> bool:
+        """Lock the account: see `Administration.lock`. Raises Forbidden."""
+        return await self._administration.lock(user_id, operator.grant(user_id))
+
+    async def unlock(self, user_id: str, operator: Operator) -> bool:
+        """Unlock the account: see `Administration.unlock`. Raises Forbidden."""
+        return await self._administration.unlock(user_id, operator.grant(user_id))
+
+    async def deactivate(self, user_id: str, operator: Operator, *, erase: bool) -> bool:
+        """Deactivate the account: see `Closing.deactivate`. Raises Forbidden."""
+        return await self._closing.close_by_operator(user_id, operator.grant(user_id), erase=erase)
 
     async def _require_contact(self, user_id: str, address: Address) -> None:
         owner = await self._context.database.read(lambda tx: threepids.owner(tx, address.medium, address.canonical))

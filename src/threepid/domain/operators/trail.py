@@ -57,6 +57,20 @@ class Trail:
 
         return [_shown(entry) for entry in await self._context.database.read_aside(step)]
 
+    async def recent(self, *, before: str | None, event: str, user_id: str, count: int) -> list[EntryView]:
+        """The newest `count` entries, or those before the one with the ID `before`, newest first. Raises NotFound.
+
+        `event` and `user_id` leave out the entries of other kinds and about other accounts, '' = none.
+        """
+
+        def step(tx: Tx) -> list[audit.Entry]:
+            known = None if before is None else audit.get(tx, before)
+            if before is not None and known is None:
+                raise NotFound(Text("The audit log has no such entry."))
+            return audit.recent(tx, before=known, kind=event, user_id=user_id, count=count)
+
+        return [_shown(entry) for entry in await self._context.database.read_aside(step)]
+
     async def sums(self, *, since: int) -> list[SumView]:
         """All sums from the time `since` on."""
         found: list[audit.Sum] = []

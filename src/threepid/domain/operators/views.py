@@ -63,6 +63,7 @@ class AccountView(Struct, frozen=True):
     user_id: str
     created_at: int
     deactivated_at: int | None
+    locked_at: int | None
     is_admin: bool
     has_password: bool
     contacts: list[ContactView]
@@ -78,6 +79,7 @@ class Summary(Struct, frozen=True):
     created_at: int
     deactivated_at: int | None
     contacts: int
+    locked_at: int | None = None
 
 
 class InviteView(Struct, frozen=True):

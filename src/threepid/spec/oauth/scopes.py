@@ -1,4 +1,4 @@
-"""Scopes: the client API, one device, and the administration of a Synapse.
+"""Scopes: the client API, one device, the administration of a Synapse, and our own admin API.
 
 https://spec.matrix.org/latest/client-server-api/#scope
 """
@@ -11,6 +11,8 @@ from msgspec import Struct
 from threepid.spec.oauth.errors import InvalidScope
 
 ADMIN: Final = "urn:synapse:admin:*"
+OPERATOR: Final = "urn:threepid:admin:*"
+"""Our own admin API. It is no part of the other one, nor the other one of it."""
 _STABLE: Final = "urn:matrix:client:"
 _UNSTABLE: Final = "urn:matrix:org.matrix.msc2967.client:"
 _API: Final = "api:*"
@@ -22,21 +24,32 @@ BOTH_APIS: Final = f"{_STABLE}{_API} {_UNSTABLE}{_API}"
 
 
 class Scope(Struct, frozen=True):
-    """What a client may do: use the client API as one device, and perhaps administer the homeserver."""
+    """What a client may do: use the client API as one device, and perhaps administer the homeserver or help its people."""
 
     device_id: str
     is_admin: bool = False
     is_unstable: bool = False
     """Did the client write it in the form of the drafts?"""
+    is_operator: bool = False
+    """Does it include our own admin API?"""
+
+    @property
+    def needs_admin(self) -> bool:
+        """Can only an account that may administer the server allow it?"""
+        return self.is_admin or self.is_operator
+
+    def without_admin(self) -> "Scope":
+        """What is left of it for an ordinary account."""
+        return Scope(self.device_id, is_unstable=self.is_unstable)
 
     def __str__(self) -> str:
         """The scope as the client is told."""
         prefix = _UNSTABLE if self.is_unstable else _STABLE
         parts = [f"{prefix}{_API}", f"{prefix}{_DEVICE}{self.device_id}", *([ADMIN] if self.is_admin else [])]
-        return " ".join(parts)
+        return " ".join([*parts, *([OPERATOR] if self.is_operator else [])])
 
     def for_homeserver(self) -> str:
-        """The scope as a homeserver is told: in both forms, whichever of them it knows."""
+        """The scope as a homeserver is told: in both forms, whichever of them it knows. Our admin API is none of its business."""
         devices = f"{_STABLE}{_DEVICE}{self.device_id} {_UNSTABLE}{_DEVICE}{self.device_id}"
         return f"{BOTH_APIS} {devices}{f' {ADMIN}' if self.is_admin else ''}"
 
@@ -56,4 +69,4 @@ def parse_scope(text: str) -> Scope:
     device_id = devices[0].removeprefix(f"{prefix}{_DEVICE}")
     if not _DEVICE_ID.fullmatch(device_id):
         raise InvalidScope("A device ID has 10 to 255 characters of a URI.")
-    return Scope(device_id, ADMIN in parts, prefix == _UNSTABLE)
+    return Scope(device_id, ADMIN in parts, prefix == _UNSTABLE, OPERATOR in parts)

@@ -90,3 +90,19 @@ SELECT accounts.user_id, created_at, deactivated_at, locked_at,
 FROM accounts WHERE accounts.user_id COLLATE "C" > :user_id
     AND starts_with(accounts.user_id, CAST(:beginning AS TEXT))
 ORDER BY accounts.user_id COLLATE "C" LIMIT :count;
+
+-- name: accounts_with_part(part, user_id, count)
+-- A page of the accounts whose username has `part` anywhere in it.
+SELECT accounts.user_id, created_at, deactivated_at, locked_at,
+    (SELECT COUNT(*) FROM threepids WHERE threepids.user_id = accounts.user_id) AS contacts
+FROM accounts WHERE accounts.user_id > :user_id
+    AND instr(substr(accounts.user_id, 1, instr(accounts.user_id, ':')), :part) > 0
+ORDER BY accounts.user_id LIMIT :count;
+
+-- name: accounts_with_part_on_postgresql(part, user_id, count)
+-- The same with PostgreSQL's functions, in the order of the characters' codes.
+SELECT accounts.user_id, created_at, deactivated_at, locked_at,
+    (SELECT COUNT(*) FROM threepids WHERE threepids.user_id = accounts.user_id) AS contacts
+FROM accounts WHERE accounts.user_id COLLATE "C" > :user_id
+    AND strpos(split_part(accounts.user_id, ':', 1), CAST(:part AS TEXT)) > 0
+ORDER BY accounts.user_id COLLATE "C" LIMIT :count;

@@ -61,3 +61,10 @@ WHERE (minute, kind, network) > (:after_minute, :after_kind, :after_network) ORD
 DELETE FROM audit_sums WHERE (minute, kind, network) IN (
     SELECT minute, kind, network FROM audit_sums WHERE minute < :minute LIMIT :at_most
 );
+
+-- name: recent(before_at, before_id, kind, user_id, count)
+-- Entries that are older than a place in the log, newest first: of one kind and about one account, '' for all.
+SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM audit_log
+WHERE (at, entry_id) < (:before_at, :before_id)
+    AND (CAST(:kind AS TEXT) = '' OR kind = :kind) AND (CAST(:user_id AS TEXT) = '' OR user_id = :user_id)
+ORDER BY at DESC, entry_id DESC LIMIT :count;

@@ -12,9 +12,9 @@ SELECT name, scopes, created_at, expires_at, used_at FROM operator_tokens WHERE 
 -- All tokens in the order of their names.
 SELECT name, scopes, created_at, expires_at, used_at FROM operator_tokens ORDER BY name;
 
--- name: used(token_hash, now)!
+-- name: used(name, now)!
 -- Record that a token was used.
-UPDATE operator_tokens SET used_at = :now WHERE token_hash = :token_hash;
+UPDATE operator_tokens SET used_at = :now WHERE name = :name;
 
 -- name: delete(name)!
 -- Delete a token.

@@ -205,3 +205,10 @@ SELECT MIN(created_at) FROM outbox WHERE sent_at IS NULL AND failed_at IS NULL;
 -- Record a report about a mail that was tried; touches no row if one was recorded before.
 UPDATE outbox SET returned_at = :now, returned_status = :status
 WHERE id = :order_id AND channel = 'email' AND attempts > 0 AND returned_at IS NULL;
+
+-- name: causes(only_failed, count)
+-- Why unfinished messages wait, or with `only_failed` why messages have failed: the most frequent causes.
+SELECT channel, destination, COALESCE(last_error, '') AS last_error, COUNT(*) AS count,
+    MIN(created_at) AS oldest_at, MAX(created_at) AS newest_at
+FROM outbox WHERE sent_at IS NULL AND (failed_at IS NOT NULL) = (:only_failed = 1)
+GROUP BY channel, destination, COALESCE(last_error, '') ORDER BY COUNT(*) DESC, channel, destination, last_error LIMIT :count;

@@ -38,9 +38,9 @@ async def show_authorize(visit: Visit) -> Answer:
     if visit.session is None:
         return visit.redirect(_before(visit))
     user_id = visit.session.user_id
-    if wish.scope.is_admin and not await visit.oauth.consents.is_admin(user_id):
+    if wish.scope.needs_admin and not await visit.oauth.consents.is_admin(user_id):
         return await _ask(visit, wish, user_id, error=Forbidden(NOT_AN_ADMIN))
-    if wish.scope.is_admin and not visit.homeserver.web_sessions.is_confirmed(visit.session):
+    if wish.scope.needs_admin and not visit.homeserver.web_sessions.is_confirmed(visit.session):
         return visit.redirect(f"{CONFIRM}?next={_here(visit)}")
     return await _ask(visit, wish, user_id)
 
@@ -55,7 +55,7 @@ async def authorize(visit: SignedIn, form: DecisionForm) -> Answer:
             raise AccessDenied
     except OAuthError as error:
         return visit.redirect(target.refusal(error))
-    if wish.scope.is_admin and not visit.homeserver.web_sessions.is_confirmed(visit.session):
+    if wish.scope.needs_admin and not visit.homeserver.web_sessions.is_confirmed(visit.session):
         return visit.redirect(f"{CONFIRM}?next={_here(visit)}")
     try:
         code = await visit.oauth.consents.allow(wish, visit.session, visit.grant)

@@ -45,7 +45,7 @@ async def link(visit: SignedIn, form: CodeForm) -> Answer:
         waiting = await visit.oauth.device_grants.waiting(form.code, client=visit.client)
     except (Forbidden, LimitExceeded) as error:
         return _ask_code(visit, form.code[:_LONGEST], error)
-    if not waiting.scope.is_admin:
+    if not waiting.scope.needs_admin:
         return await _ask(visit, waiting)
     if not await visit.oauth.consents.is_admin(visit.user_id):
         return await _ask(visit, waiting, Forbidden(NOT_AN_ADMIN))

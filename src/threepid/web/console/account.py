@@ -1,0 +1,238 @@
+"""The page of one account: what an operator sees of it, and does to it."""
+
+from collections.abc import Awaitable
+from typing import Final
+from urllib.parse import urlencode
+
+from threepid.domain.addresses import Address, InvalidAddress, parse_address
+from threepid.domain.operators.directory import typed_address
+from threepid.http.exchange import Answer
+from threepid.i18n import Text
+from threepid.spec.errors import InvalidParam, MatrixError, Unknown
+from threepid.spec.operator_scopes import Scope
+from threepid.web.console.visit import ACCOUNT, Operating, account_path
+from threepid.web.page import Access, Form, page
+
+_MESSAGES: Final = 10
+_NO_ADDRESS: Final = Text("This is not a valid email address.")
+DONE: Final = {
+    "link": Text("A link for a new password was sent"),
+    "saved": Text("Your choice was saved."),
+    "cleared": Text("Limits were cleared"),
+    "sent": Text("A message was sent again"),
+}
+"""What the page says after an act, by the word in the query."""
+
+
+class UserForm(Form, frozen=True):
+    """The account that a form is about, by its user ID."""
+
+    user: str = ""
+
+
+class OutForm(UserForm, frozen=True):
+    """What to log out: a device or browser, or everything."""
+
+    kind: str = ""
+    id: str = ""
+
+
+class AddressForm(UserForm, frozen=True):
+    """An address that a person types."""
+
+    address: str = ""
+
+
+class ContactForm(UserForm, frozen=True):
+    """A contact, or a suppressed address."""
+
+    medium: str = ""
+    address: str = ""
+
+    @property
+    def parsed(self) -> Address:
+        """The address. Raises InvalidParam."""
+        try:
+            return parse_address(self.medium, self.address)
+        except InvalidAddress:
+            raise InvalidParam(_NO_ADDRESS) from None
+
+
+class MessageForm(UserForm, frozen=True):
+    """A message to send again, shown on the page of an account or, without `user`, on that of the queue."""
+
+    message: str = ""
+
+
+class CloseForm(UserForm, frozen=True):
+    """The confirmation of a deactivation."""
+
+    understood: str = ""
+    erase: str = ""
+
+
+@page("GET", ACCOUNT, access=Access.OPERATOR, scope=Scope.ACCOUNTS_READ)
+async def show_account(visit: Operating) -> Answer:
+    """Show an account, given by user ID, username, address or number."""
+    return await _show(visit, await visit.homeserver.directory.find(visit.query.get("user", "")))
+
+
+@page("POST", f"{ACCOUNT}/link", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)
+async def send_link(visit: Operating, form: UserForm) -> Answer:
+    """Send a link by which the owner chooses a password."""
+    user_id = await visit.homeserver.directory.find(form.user)
+    return await _act(visit, user_id, visit.homeserver.support.send_link(user_id, visit.operator), "link")
+
+
+@page("POST", f"{ACCOUNT}/lock", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)
+async def lock(visit: Operating, form: UserForm) -> Answer:
+    """Lock the account. Doing it again is no error."""
+    user_id = await visit.homeserver.directory.find(form.user)
+    return await _act(visit, user_id, visit.homeserver.support.lock(user_id, visit.operator))
+
+
+@page("POST", f"{ACCOUNT}/unlock", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)
+async def unlock(visit: Operating, form: UserForm) -> Answer:
+    """Unlock the account. Doing it again is no error."""
+    user_id = await visit.homeserver.directory.find(form.user)
+    return await _act(visit, user_id, visit.homeserver.support.unlock(user_id, visit.operator))
+
+
+@page("POST", f"{ACCOUNT}/log-out", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)
+async def log_out(visit: Operating, form: OutForm) -> Answer:
+    """Log out what was chosen."""
+    user_id = await visit.homeserver.directory.find(form.user)
+    support = visit.homeserver.support
+    if form.kind == "all":
+        return await _act(visit, user_id, support.log_out_everywhere(user_id, visit.operator))
+    if form.kind == "browser":
+        return await _act(visit, user_id, support.end_session(user_id, form.id, visit.operator))
+    return await _act(visit, user_id, support.log_out(user_id, form.id, visit.operator))
+
+
+@page("POST", f"{ACCOUNT}/add-contact", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)
+async def add_contact(visit: Operating, form: AddressForm) -> Answer:
+    """Add an address that the operator knows to be the owner's: it is not asked to confirm."""
+    user_id = await visit.homeserver.directory.find(form.user)
+
+    async def add() -> None:
+        address = typed_address(form.address.strip())
+        if address is None:
+            raise InvalidParam(_NO_ADDRESS)
+        await visit.homeserver.support.add_contact(user_id, address, visit.operator)
+
+    return await _act(visit, user_id, add(), typed=form.address)
+
+
+@page("POST", f"{ACCOUNT}/remove-contact", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)
+async def remove_contact(visit: Operating, form: ContactForm) -> Answer:
+    """Remove a contact of the account, and unbind its address."""
+    user_id = await visit.homeserver.directory.find(form.user)
+
+    async def remove() -> None:
+        await visit.homeserver.support.remove_contact(user_id, form.parsed, visit.operator)
+
+    return await _act(visit, user_id, remove())
+
+
+@page("POST", f"{ACCOUNT}/limits", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)
+async def clear_limits(visit: Operating, form: UserForm) -> Answer:
+    """Fill the limits again that keep the person out."""
+    user_id = await visit.homeserver.directory.find(form.user)
+    return await _act(
+        visit, user_id, visit.services.operations.clear_limits(visit.operator, user_id=user_id), "cleared"
+    )
+
+
+@page("POST", "/admin/suppressions", access=Access.OPERATOR, scope=Scope.MESSAGES_WRITE)
+async def remove_suppression(visit: Operating, form: ContactForm) -> Answer:
+    """Send mails to an address again from which they came back."""
+    user_id = await visit.homeserver.directory.find(form.user)
+
+    async def remove() -> None:
+        await visit.services.operations.remove_suppression(form.parsed, visit.operator)
+
+    return await _act(visit, user_id, remove())
+
+
+@page("POST", "/admin/resend", access=Access.OPERATOR, scope=Scope.MESSAGES_WRITE)
+async def resend(visit: Operating, form: MessageForm) -> Answer:
+    """Send a message now that waits for another attempt."""
+    if form.user:
+        user_id = await visit.homeserver.directory.find(form.user)
+        return await _act(visit, user_id, visit.services.operations.resend(form.message, visit.operator), "sent")
+    await visit.services.operations.resend(form.message, visit.operator)
+    return visit.redirect("/admin/queue?done=sent")
+
+
+@page("GET", f"{ACCOUNT}/deactivate", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)
+async def show_deactivate(visit: Operating) -> Answer:
+    """Ask whether to deactivate the account."""
+    return _ask(visit, await visit.homeserver.directory.find(visit.query.get("user", "")))
+
+
+@page("POST", f"{ACCOUNT}/deactivate", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)
+async def deactivate(visit: Operating, form: CloseForm) -> Answer:
+    """Deactivate the account, if the operator says that this cannot be undone."""
+    user_id = await visit.homeserver.directory.find(form.user)
+    if form.understood != "yes":
+        return _ask(visit, user_id, InvalidParam(Text("Tick the box first: this cannot be undone.")))
+    try:
+        await visit.homeserver.support.deactivate(user_id, visit.operator, erase=form.erase == "yes")
+    except MatrixError as error:
+        return _ask(visit, user_id, error)
+    return visit.redirect(account_path(user_id))
+
+
+def _ask(visit: Operating, user_id: str, error: MatrixError | None = None) -> Answer:
+    return visit.show(
+        "console/deactivate.html",
+        status=error.status if error else 200,
+        user_id=user_id,
+        back=account_path(user_id),
+        problem=error.text if error else None,
+    )
+
+
+async def _act(
+    visit: Operating, user_id: str, act: Awaitable[object], done: str = "saved", *, typed: str = ""
+) -> Answer:
+    """Act, and show the account again: with what went wrong, if the operator may read it."""
+    try:
+        await act
+    except MatrixError as error:
+        if isinstance(error, Unknown) or not visit.may(Scope.ACCOUNTS_READ):
+            raise
+        return await _show(visit, user_id, error, typed=typed)
+    return visit.redirect(f"{account_path(user_id)}&{urlencode({'done': done})}")
+
+
+async def _show(visit: Operating, user_id: str, error: MatrixError | None = None, *, typed: str = "") -> Answer:
+    directory = visit.homeserver.directory
+    return visit.show(
+        "console/account.html",
+        status=error.status if error else 200,
+        account=await directory.show(user_id),
+        messages=await directory.messages(user_id, count=_MESSAGES) if visit.may(Scope.MESSAGES_READ) else None,
+        audit=f"/admin/audit?{urlencode({'user': user_id})}",
+        deactivate=f"{ACCOUNT}/deactivate?{urlencode({'user': user_id})}",
+        typed=typed,
+        done=DONE.get(visit.query.get("done", "")) if error is None else None,
+        problem=error.text if error else None,
+    )
+
+
+PAGES: Final = (
+    show_account,
+    send_link,
+    lock,
+    unlock,
+    log_out,
+    add_contact,
+    remove_contact,
+    clear_limits,
+    remove_suppression,
+    resend,
+    show_deactivate,
+    deactivate,
+)

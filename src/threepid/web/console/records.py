@@ -1,0 +1,118 @@
+"""What operators read that belongs to no account: the queue of messages, invitations and the audit log."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+
+from threepid.domain import origin as origins
+from threepid.domain.audit import Event
+from threepid.domain.operators.directory import message_view, typed_address
+from threepid.domain.operators.trail import EntryView
+from threepid.domain.operators.views import InviteView
+from threepid.http.exchange import Answer
+from threepid.i18n import Text
+from threepid.spec.errors import InvalidParam, MatrixError
+from threepid.spec.operator_scopes import Scope
+from threepid.web.console.account import DONE
+from threepid.web.console.people import LONGEST, ON_A_PAGE
+from threepid.web.console.visit import Operating
+from threepid.web.page import Access, page
+from threepid.web.portal.security import EVENTS
+
+_QUEUE: Final = "/admin/queue"
+_INVITATIONS: Final = "/admin/invitations"
+_AUDIT: Final = "/admin/audit"
+_EVENTS: Final[Mapping[Event, Text]] = {
+    **EVENTS,
+    Event.CONTACT_VERIFIED: Text("A contact was confirmed"),
+    Event.LINK_SENT: Text("A link for a new password was sent"),
+    Event.LIMITS_CLEARED: Text("Limits were cleared"),
+    Event.MESSAGE_RESENT: Text("A message was sent again"),
+    Event.SUPPRESSION_REMOVED: Text("An address gets mails again"),
+    Event.CONSOLE_OPENED: Text("The console was opened"),
+    Event.OPERATOR_TOKEN_CREATED: Text("An operator token was created"),
+    Event.OPERATOR_TOKEN_REVOKED: Text("An operator token was revoked"),
+}
+
+
+class Line(msgspec.Struct, frozen=True):
+    """An entry of the audit log, in words."""
+
+    entry: EntryView
+    what: Text
+    origin: origins.Origin
+    details: Mapping[str, Any]
+
+
+@page("GET", _QUEUE, access=Access.OPERATOR, scope=Scope.MESSAGES_READ)
+async def show_queue(visit: Operating) -> Answer:
+    """Show how long the oldest message waits, why messages wait and fail, and the messages themselves."""
+    queue, failed = visit.services.queue, "failed" in visit.query
+    jobs = await queue.page(after=visit.query.get("after"), failed=failed, count=ON_A_PAGE + 1)
+    more = {"after": jobs[ON_A_PAGE - 1].id, **({"failed": "1"} if failed else {})} if len(jobs) > ON_A_PAGE else None
+    return visit.show(
+        "console/queue.html",
+        overview=await queue.overview(),
+        messages=[message_view(job) for job in jobs[:ON_A_PAGE]],
+        failed=failed,
+        next_page=f"{_QUEUE}?{urlencode(more)}" if more else None,
+        done=DONE.get(visit.query.get("done", "")),
+    )
+
+
+@page("GET", _INVITATIONS, access=Access.OPERATOR, scope=Scope.MESSAGES_READ)
+async def show_invitations(visit: Operating) -> Answer:
+    """Show the newest invitations to the address in the query."""
+    text = visit.query.get("address", "")[:LONGEST]
+    found: list[InviteView] = []
+    problem = None
+    if text:
+        try:
+            if (address := typed_address(text.strip())) is None:
+                raise InvalidParam(Text("This is not a valid email address."))
+            found = await visit.services.operations.invites_of(address, visit.services.require_identity().invites)
+        except InvalidParam as error:
+            problem = error.text
+    return visit.show(
+        "console/invitations.html", status=400 if problem else 200, text=text, found=found, problem=problem
+    )
+
+
+@page("GET", _AUDIT, access=Access.OPERATOR, scope=Scope.AUDIT_READ)
+async def show_audit(visit: Operating) -> Answer:
+    """Show the newest entries of the audit log, of the kind and about the account that the query names, a page at a time."""
+    user, event = visit.query.get("user", "")[:LONGEST].strip(), visit.query.get("event", "")
+    event = event if event in set(Event) else ""
+    found: list[EntryView] = []
+    error: MatrixError | None = None
+    try:
+        found = await visit.services.trail.recent(
+            before=visit.query.get("before"), event=event, user_id=user, count=ON_A_PAGE + 1
+        )
+    except MatrixError as raised:
+        error = raised
+    more = found[ON_A_PAGE - 1].id if len(found) > ON_A_PAGE else None
+    return visit.show(
+        "console/audit.html",
+        status=error.status if error else 200,
+        lines=[_line(entry) for entry in found[:ON_A_PAGE]],
+        events=sorted((one.value, _EVENTS[one]) for one in Event),
+        user=user,
+        event=event,
+        next_page=f"{_AUDIT}?{urlencode({'user': user, 'event': event, 'before': more})}" if more else None,
+        problem=error.text if error else None,
+    )
+
+
+def _line(entry: EntryView) -> Line:
+    return Line(
+        entry,
+        _EVENTS[Event(entry.event)],
+        origins.from_text(bytes(entry.origin).decode("utf-8")),
+        msgspec.json.decode(entry.details, type=dict[str, Any]),
+    )
+
+
+PAGES: Final = (show_queue, show_invitations, show_audit)

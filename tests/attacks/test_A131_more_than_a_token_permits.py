@@ -1,0 +1,110 @@
+"""A131: an operator does more in the console than the scopes of the token permit, or changes an administrator's account."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from operators import world_of_operators
+from threepid.spec.operator_scopes import Scope
+from threepid.storage import accounts
+from threepid.web.page import Access
+from threepid.web.page import Page as Declared
+from web.console_pages import ALICE, PAGES, operator_browser
+from web.portal_browser import Browser
+from world import World
+
+WITH_SCOPE = tuple(page for page in PAGES if page.scope is not None)
+OF_AN_ACCOUNT = tuple(page for page in PAGES if page.scope is Scope.ACCOUNTS_WRITE and page.method == "POST")
+FORMS = {
+    "/admin/account/add-contact": {"address": "evil@example.com"},
+    "/admin/account/remove-contact": {"medium": "email", "address": "alice@example.com"},
+    "/admin/account/log-out": {"kind": "all"},
+    "/admin/account/deactivate": {"understood": "yes", "erase": "yes"},
+}
+
+
+@pytest.fixture
+def world(database_url: str, tmp_path: Path) -> Iterator[World]:
+    with world_of_operators(database_url, tmp_path) as made:
+        token = made.register()
+        made.add(token, made.validated(made.identity_token(token)))
+        yield made
+
+
+def ask(browser: Browser, page: Declared) -> None:
+    if page.method == "GET":
+        browser.open(f"{page.path}?user=alice&q=alice&address=alice%40example.com")
+    else:
+        token = browser.page.fields["form_token"]
+        browser.submit({"user": "alice", "form_token": token, **FORMS.get(page.path, {})}, page.path)
+
+
+def test_all_pages_of_the_console_but_the_first_take_a_scope() -> None:
+    assert [page for page in PAGES if page.access is Access.OPERATOR and page.scope is None] == [
+        page for page in PAGES if page.path == "/admin/"
+    ]
+
+
+@pytest.mark.parametrize("page", WITH_SCOPE, ids=repr)
+def test_every_page_wants_its_scope(world: World, page: Declared) -> None:
+    browser = operator_browser(world, *(scope for scope in Scope if scope is not page.scope))
+    before, mails = world.run(world.homeserver.directory.show(ALICE)), len(world.mails())
+    writes = world.database.writes
+    ask(browser, page)
+    assert browser.page.status == 403
+    assert "alice" not in browser.page.text
+    assert world.run(world.homeserver.directory.show(ALICE)) == before
+    assert world.database.writes == writes
+    assert len(world.mails()) == mails
+
+
+def test_the_first_page_names_nobody_without_the_scope(world: World) -> None:
+    browser = operator_browser(world, Scope.AUDIT_READ)
+    browser.open("/admin/?q=alice")
+    assert "@alice" not in browser.page.html
+
+
+@pytest.mark.parametrize("page", OF_AN_ACCOUNT, ids=repr)
+def test_only_a_token_for_admins_changes_an_admins_account(world: World, page: Declared) -> None:
+    browser = operator_browser(world)
+    world.run(world.database.write(lambda tx: accounts.set_admin(tx, ALICE, world.clock.now())))
+    before, mails = world.run(world.homeserver.directory.show(ALICE)), len(world.mails())
+    ask(browser, page)
+    assert browser.page.status == 403
+    assert "admins:write" in browser.page.problem
+    assert world.run(world.homeserver.directory.show(ALICE)) == before
+    assert len(world.mails()) == mails
+
+
+@pytest.mark.parametrize("page", OF_AN_ACCOUNT, ids=repr)
+def test_a_token_for_admins_does(world: World, page: Declared) -> None:
+    """Without this, a page that refuses everything would pass."""
+    browser = operator_browser(world, *Scope)
+    world.run(world.database.write(lambda tx: accounts.set_admin(tx, ALICE, world.clock.now())))
+    ask(browser, page)
+    assert browser.page.status == 200
+    assert not browser.page.problem
+
+
+def test_fields_that_a_form_does_not_have_change_nothing(world: World) -> None:
+    browser = operator_browser(world)
+    more = {"is_admin": "1", "admin": "yes", "scope": "admins:write", "password": "evil password", "user_id": "@bob:x"}
+    token = browser.page.fields["form_token"]
+    browser.submit({"user": "alice", "form_token": token, **more}, "/admin/account/unlock")
+    shown = world.run(world.homeserver.directory.show(ALICE))
+    assert not shown.is_admin
+    browser.submit({"user": "alice", "form_token": token, **more}, "/admin/account/lock")
+    assert world.run(world.homeserver.directory.show(ALICE)).locked_at is not None
+    assert not world.run(world.homeserver.directory.show(ALICE)).is_admin
+
+
+def test_a_device_of_another_account_is_not_logged_out(world: World) -> None:
+    world.register("bob")
+    device = world.run(world.homeserver.directory.show("@bob:example.org")).devices[0].device_id
+    browser = operator_browser(world)
+    token = browser.page.fields["form_token"]
+    form = {"user": "alice", "form_token": token, "kind": "device", "id": device}
+    browser.submit(form, "/admin/account/log-out")
+    assert browser.page.status == 404
+    assert len(world.run(world.homeserver.directory.show("@bob:example.org")).devices) == 1
