@@ -8,7 +8,7 @@ import structlog
 
 from threepid import config
 from threepid.api.dispatch import FALLBACKS, Dispatcher
-from threepid.api.endpoints import served
+from threepid.api.endpoints import documented, served
 from threepid.background import Background
 from threepid.clock import Clock, Entropy
 from threepid.config import Config
@@ -74,7 +74,10 @@ class Server:
         self._background = Background(self.services, self.worker, dispatcher.counts) if background else None
         templates = Templates(settings, self.context.brand)
         self.asgi = asgi.build(
-            [*dispatcher.routes(), *site.routes(self.services, templates, configured.previews_of(settings))],
+            [
+                *dispatcher.routes(),
+                *site.routes(self.services, templates, configured.previews_of(settings), lambda: documented(settings)),
+            ],
             by_path(FALLBACKS, site.fallbacks(templates)),
             trusted_proxies=config.trusted_proxies(settings),
             startup=self.start,

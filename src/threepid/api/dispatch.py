@@ -19,6 +19,7 @@ from threepid.api.call import (
     SignedCall,
     UserCall,
 )
+from threepid.api.expected import expected
 from threepid.api.forwarding import forwarding
 from threepid.domain.services import Services
 from threepid.domain.sums import Kind
@@ -30,10 +31,10 @@ from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Accepts, Auth, Endpoint, Path
 from threepid.spec.errors import MatrixError
-from threepid.spec.oauth.errors import InvalidClient, in_oauth
+from threepid.spec.oauth.errors import in_oauth
 from threepid.spec.oauth.server import MANAGE
 from threepid.spec.strict_json import convert, parse_object, usable
-from threepid.spec.uia import AuthenticationRequiredError, Operation
+from threepid.spec.uia import Operation
 
 _log = structlog.get_logger()
 _encode: Final = msgspec.json.Encoder().encode
@@ -45,30 +46,6 @@ CORS: Final = {
 }
 """https://spec.matrix.org/latest/client-server-api/#web-browser-clients."""
 _HEADERS: Final = Headers(*CORS.items(), ("Cache-Control", "no-store"))
-
-EVERYWHERE: Final = (
-    errors.BadJson,
-    errors.InvalidParam,
-    errors.LimitExceeded,
-    errors.MissingParam,
-    errors.NotJson,
-    errors.RequestTimeout,
-    errors.TooLarge,
-    errors.Unavailable,
-    errors.Unknown,
-    errors.Unrecognized,
-)
-"""Errors that every endpoint may return, besides those of its authentication."""
-_OF_AUTHENTICATION: Final = {
-    Auth.NONE: (),
-    Auth.ACCESS_TOKEN: (errors.MissingToken, errors.UnknownToken, errors.UserLocked),
-    Auth.OPTIONAL_ACCESS_TOKEN: (errors.UnknownToken, errors.UserLocked),
-    Auth.IDENTITY_TOKEN: (errors.Unauthorized, errors.TermsNotSigned),
-    Auth.OPTIONAL_SIGNATURE: (errors.Unauthorized,),
-    Auth.BOUNCE_SECRET: (errors.Unauthorized,),
-    Auth.HOMESERVER: (InvalidClient,),
-    Auth.OPERATOR_TOKEN: (errors.MissingToken, errors.UnknownToken, errors.Forbidden),
-}
 
 _CALLS: Final[dict[Auth, type[Call]]] = {
     Auth.NONE: Call,
@@ -161,9 +138,7 @@ class _Operation:
         self._query_token = endpoint.query_token or path.family in services.context.config.server.query_token
         self._is_identity = path.family in _IDENTITY
         self._is_oauth = path.family == "oauth"
-        of_uia = (AuthenticationRequiredError,) if endpoint.uia is not None else ()
-        of_apps = () if endpoint.for_apps else (errors.Forbidden,)
-        self._expected = (*EVERYWHERE, *_OF_AUTHENTICATION[endpoint.auth], *of_uia, *of_apps, *endpoint.errors)
+        self._expected = expected(endpoint)
         self._call = _CALLS[endpoint.auth]
         fresh = {"Cache-Control": f"public, max-age={endpoint.fresh_seconds}"} if endpoint.fresh_seconds else {}
         self._headers = _HEADERS.replacing(fresh)
