@@ -73,23 +73,18 @@ class Dispatcher:
     def routes(self) -> list[Route]:
         """One route for each path."""
         by_template: dict[str, dict[str, Handle]] = {}
+        names: dict[str, dict[str, str]] = {}
         for operation in self._operations:
-            by_template.setdefault(operation.path.template, {})[operation.endpoint.method] = self._handle(operation)
-        return [Route(template, handlers, preflight) for template, handlers in by_template.items()]
+            template, method = operation.path.template, operation.endpoint.method
+            by_template.setdefault(template, {})[method] = self._handle(operation)
+            names.setdefault(template, {})[method] = operation.endpoint.name
+        return [Route(template, handlers, preflight, names[template]) for template, handlers in by_template.items()]
 
     def _handle(self, operation: "_Operation") -> Handle:
         homeserver = self._services.homeserver
         if homeserver is None or homeserver.provisioning.synapse is None or operation.endpoint.forwards is None:
             return operation.handle
         return forwarding(homeserver, operation.endpoint, operation.handle, headers=_HEADERS, fail=error_answer)
-
-    def counts(self) -> dict[str, tuple[int, int]]:
-        """Requests and failures (5xx) so far, by the endpoint's name."""
-        found: dict[str, tuple[int, int]] = {}
-        for operation in self._operations:
-            requests, failures = found.get(operation.endpoint.name, (0, 0))
-            found[operation.endpoint.name] = (requests + operation.requests, failures + operation.failures)
-        return found
 
 
 def preflight() -> Answer:
@@ -99,13 +94,25 @@ def preflight() -> Answer:
 
 def error_answer(error: MatrixError) -> Answer:
     """The specification's standard error response."""
-    return Answer(error.status, _encode(error.body()), headers=_HEADERS.replacing(error.headers()))
+    return Answer(
+        error.status,
+        _encode(error.body()),
+        headers=_HEADERS.replacing(error.headers()),
+        errcode=error.errcode,
+        limit=error.limit if isinstance(error, errors.LimitExceeded) else "",
+    )
 
 
 def oauth_error_answer(error: MatrixError) -> Answer:
     """The error response of OAuth 2.0. https://www.rfc-editor.org/rfc/rfc6749#section-5.2."""
     status, body = in_oauth(error)
-    return Answer(status, _encode(body), headers=_HEADERS.replacing(error.headers()))
+    return Answer(
+        status,
+        _encode(body),
+        headers=_HEADERS.replacing(error.headers()),
+        errcode=error.errcode,
+        limit=error.limit if isinstance(error, errors.LimitExceeded) else "",
+    )
 
 
 def _on_account_pages(base: str) -> Text:
@@ -144,13 +151,9 @@ class _Operation:
         self._headers = _HEADERS.replacing(fresh)
         self._takes_body = endpoint.method != "GET"
         self._needs_query = endpoint.query_type is not None or endpoint.accepts is Accepts.ANY
-        # Plain integers: a metric in shared memory costs more than some answers do.
-        self.requests = 0
-        self.failures = 0
 
     async def handle(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """The answer to `request`; turns every exception into an error answer."""
-        self.requests += 1
         try:
             return await self._answer(request, variables)
         except Exception as error:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
@@ -276,7 +279,6 @@ class _Operation:
             if self._strict:
                 raise AssertionError(f"{self.endpoint}: {type(error).__name__} is not declared") from error
         if error.status >= errors.Unknown.status:
-            self.failures += 1
             if not isinstance(error, errors.Unknown):  # `as_error` has logged that one with its traceback
                 _log.warning("request_failed", endpoint=self.endpoint.name, status=error.status, cause=error.cause)
         elif error.cause:

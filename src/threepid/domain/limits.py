@@ -38,6 +38,8 @@ _MILKED_AFTER: Final = 50
 _CONFIRMED_PART: Final = 10
 """A phone prefix is closed if it got at least 50 SMS today and yesterday, and fewer than a tenth of them were confirmed."""
 _OPENED_AGAIN: Final = HOUR
+_BEFORE_OBJECTS: Final = frozenset({"at", "by", "for", "from", "of", "to"})
+_LONGEST_KIND: Final = 4
 
 TOO_MANY_MESSAGES: Final = Text("Too many messages were sent recently. Please wait %(wait)s.")
 _TOO_MANY_GUESSES: Final = Text("There were too many wrong attempts recently. Please wait %(wait)s.")
@@ -125,7 +127,7 @@ async def refusals_cost(context: Context, *, client: str, sender: str = "") -> A
         except StorageError:
             raise refused from None
         if wait > refused.retry_after_ms:  # a caller that waits as long as told must not be rejected again
-            raise LimitExceeded(wait, refused.text, cause=refused.cause) from refused
+            raise LimitExceeded(wait, refused.text, cause=refused.cause, limit=refused.limit) from refused
         raise
 
 
@@ -313,7 +315,7 @@ class Guess:
         for one in self._wanted:
             wait = self._wait(one, full_at, pending)
             if wait > 0:
-                raise LimitExceeded(wait, _TOO_MANY_GUESSES)
+                raise LimitExceeded(wait, _TOO_MANY_GUESSES, limit=one.kind)
 
     def is_spent(self, full_at: Mapping[str, int], pending: Mapping[str, int] = MappingProxyType({})) -> bool:
         """Is the account's own limit used up? Then a right guess is answered and counted like a wrong one."""
@@ -325,7 +327,7 @@ class Guess:
         Raises LimitExceeded; then nothing is counted, and the caller must not learn whether the guess was right.
         """
         _take_wanted(tx, self._context, self._wanted, _TOO_MANY_GUESSES)
-        return not self._silent or limits.take(tx, self._silent, now=self._context.clock.now()) == 0
+        return not self._silent or limits.take(tx, self._silent, now=self._context.clock.now()) is None
 
     def give_back(self, tx: Tx) -> None:
         """Give a right guess back that `take` has counted."""
@@ -450,7 +452,7 @@ def _count_text(tx: Tx, context: Context, phone: Phone) -> None:
     today = context.clock.now() // DAY
     sent, confirmed = limits.texts_of_prefix(tx, phone.prefix, since_day=today - 1, day=today)
     if sent >= _MILKED_AFTER and confirmed * _CONFIRMED_PART < sent:
-        raise LimitExceeded(_OPENED_AGAIN, TOO_MANY_MESSAGES, cause="prefix closed")
+        raise LimitExceeded(_OPENED_AGAIN, TOO_MANY_MESSAGES, cause="prefix closed", limit="prefix closed")
     limits.count_text(tx, phone.prefix, today)
 
 
@@ -460,7 +462,9 @@ def as_wanted(context: Context, counted: Iterable[Counted]) -> list[limits.Wante
         return []
     hash_key = context.vault.hash_limit_key
     return [
-        limits.Wanted(hash_key(one.name), max(1, round(HOUR / one.limit.per_hour)), one.limit.burst, one.kept)
+        limits.Wanted(
+            hash_key(one.name), max(1, round(HOUR / one.limit.per_hour)), one.limit.burst, one.kept, _kind(one.name)
+        )
         for one in counted
     ]
 
@@ -470,6 +474,13 @@ def _take(tx: Tx, context: Context, counted: Iterable[Counted], text: Text | Non
 
 
 def _take_wanted(tx: Tx, context: Context, wanted: Sequence[limits.Wanted], text: Text | None) -> None:
-    wait = limits.take(tx, wanted, now=context.clock.now()) if wanted else 0
-    if wait:
-        raise LimitExceeded(wait, text)
+    empty = limits.take(tx, wanted, now=context.clock.now()) if wanted else None
+    if empty is not None:
+        raise LimitExceeded(empty.wait, text, limit=empty.kind)
+
+
+def _kind(name: str) -> str:
+    """The words of a limit's name before its first object: "message to" of the limit of an address."""
+    words = name.split(" ", _LONGEST_KIND)[:_LONGEST_KIND]
+    end = next((place for place, word in enumerate(words, 1) if word in _BEFORE_OBJECTS), len(words))
+    return " ".join(words[:end])

@@ -15,6 +15,7 @@ from threepid.config.sections.oauth import OAuth
 from threepid.config.sections.outbound import Outbound
 from threepid.config.sections.policy import Policy
 from threepid.config.sections.server import Server
+from threepid.config.sections.telemetry import Telemetry
 from threepid.config.sections.web import Web
 
 
@@ -35,3 +36,4 @@ class Config(Section, frozen=True):
     web: Web = field(default_factory=Web)
     admin: Admin = field(default_factory=Admin)
     audit: Audit = field(default_factory=Audit)
+    telemetry: Telemetry = field(default_factory=Telemetry)
