@@ -98,7 +98,8 @@ class Counts:
     def carry(self, counter: Counter, total: int, *labels: str) -> None:
         """Raise `counter` (with `labels`, if it has some) to the running `total`."""
         key = (id(counter), labels)
-        if total != self._seen.get(key, 0):
+        # A counter begins at 0 before it rises: Prometheus sees no rise in the first value of a series.
+        if key not in self._seen or total != self._seen[key]:
             (counter.labels(*labels) if labels else counter).inc(total - self._seen.get(key, 0))
             self._seen[key] = total
 

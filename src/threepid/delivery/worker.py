@@ -238,7 +238,7 @@ class Worker:
 
     async def _traced(self, attempt: Attempt) -> DeliveryError | Receipt | None:
         order = attempt.order
-        with span(f"deliver {order.channel}", message__name=order.template, message__attempt=order.attempts) as running:
+        with span(f"deliver {order.channel}", message_name=order.template, message_attempt=order.attempts) as running:
             outcome = await self._try(attempt)
             if isinstance(outcome, DeliveryError):
                 running.fail(outcome.cause.value)

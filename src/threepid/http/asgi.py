@@ -90,7 +90,8 @@ def build(
             return
         started = ticks()
         request = _Request(scope, receive, proxies)
-        label = watch.label(request.header("x-request-id") if request.is_from_proxy else None)
+        given = request.header("x-request-id")
+        label = watch.label(given if given is not None and request.is_from_proxy else None)
         known = request_id.set(label)
         try:
             if request.is_doubtful():

@@ -14,7 +14,7 @@ from threepid.storage.engine.database import Busy, Database, StorageError, Tx, c
 from threepid.storage.engine.sqlite.connection import connect
 from threepid.storage.engine.sqlite.transaction import SqliteTx
 from threepid.storage.engine.sqlite.writer import Writer
-from threepid.tracing import span
+from threepid.tracing import is_on, span
 
 T = TypeVar("T")
 
@@ -50,8 +50,10 @@ class Sqlite(Database):
         self.reads += 1
         started = ticks()
         try:
-            with span("database read"):
-                return call(fn, self._inline)
+            if is_on():
+                with span("database read"):
+                    return call(fn, self._inline)
+            return call(fn, self._inline)
         except apsw.BusyError:
             return await self._in_reader_thread(fn)
         except apsw.Error as error:
