@@ -27,7 +27,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m alone
 
 check: $(VENV)/.dev $(SYNAPSE)/.installed lint types imports
-	scripts/system-packages postgresql strace curl systemd nginx caddy chromium fonts-droid-fallback nodejs npm
+	scripts/system-packages postgresql strace curl systemd nginx caddy chromium fonts-droid-fallback nodejs npm prometheus
 	$(BIN)/python -m pytest --postgres -n auto --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest --postgres -m alone
 
