@@ -17,7 +17,7 @@ class Description:
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
-        whole: Resource[Any] = Resource(contents=document, specification=DRAFT202012)
+        whole: Resource[Any] = Resource.from_contents(document, default_specification=DRAFT202012)
         self._registry: Registry[Any] = Registry().with_resource(_NAME, whole)
         # Paths without variables first: `/pubkey/isvalid` is not the key called `isvalid`.
         paths = sorted(document["paths"], key=lambda path: path.count("{"))

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ def lines() -> Iterator[list[dict[str, Any]]]:
     """The log lines of the test, as the processors before the renderer leave them."""
     kept: list[dict[str, Any]] = []
 
-    def keep(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    def keep(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
         kept.append(dict(event))
         raise structlog.DropEvent
 
@@ -56,7 +56,7 @@ def test_a_trusted_proxy_gives_the_id(world: World) -> None:
 
 @pytest.mark.parametrize("given", ["", "a" * 65, "a b", "ä", 'x"y', "a\tb", "1,2", "<b>", "{}"])
 def test_an_id_that_could_spoil_the_log_is_replaced(world: World, given: str) -> None:
-    found = world.run(world.acall("GET", VERSIONS, headers={"X-Request-Id": given.encode()}))  # type: ignore[dict-item]
+    found = world.run(world.acall("GET", VERSIONS, headers={"X-Request-Id": given.encode()}))
     assert len(found.headers["X-Request-Id"]) == 16
 
 
