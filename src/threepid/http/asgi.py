@@ -90,8 +90,8 @@ def build(
             return
         started = ticks()
         request = _Request(scope, receive, proxies)
-        given = request.header("x-request-id")
-        label = watch.label(given if given is not None and request.is_from_proxy else None)
+        given = request.request_id
+        label = watch.new_label() if given is None else watch.label(given if request.is_from_proxy else "")
         known = request_id.set(label)
         try:
             if request.is_doubtful():
@@ -333,6 +333,12 @@ class _Request:
     def client(self) -> str:
         peer = self._scope.get("client")
         return self._proxies.client(peer[0] if peer else "", self.header("x-forwarded-for"))
+
+    @property
+    def request_id(self) -> str | None:
+        """The ID that the peer gives the request."""
+        given = self._headers.get(b"x-request-id")
+        return None if given is None else given.decode("latin-1")
 
     @property
     def is_from_proxy(self) -> bool:

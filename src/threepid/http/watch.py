@@ -26,13 +26,14 @@ class Watch:
 
     def __init__(self, label: Callable[[], str], *, logs: bool = False) -> None:
         """`label` makes the ID of a request. With `logs`, every request gets a line in the log."""
-        self._label = label
+        self.new_label = label
+        """Makes the ID of a request."""
         self._logs = logs
         self.meters = Meters()
 
-    def label(self, given: str | None) -> str:
+    def label(self, given: str) -> str:
         """The ID of a request: the one that a trusted proxy has given, if it is usable, else a new one."""
-        return given if given and is_valid(given) else self._label()
+        return given if is_valid(given) else self.new_label()
 
     def note(self, request: Request, meter: Meter, answer: Answer, seconds: float) -> None:
         """Count an answer."""
