@@ -15,6 +15,7 @@ class Around(Database):
         super().__init__()
         self.inside = inside
         self.engine = inside.engine
+        self.read_times, self.write_times = inside.read_times, inside.write_times
         self.before_reads: Callable[[], Awaitable[Any]] | None = None
         self.at_end_of_long_writes: Callable[[Tx], Any] | None = None
 

@@ -8,7 +8,7 @@ import structlog
 
 from threepid import config
 from threepid.api.dispatch import FALLBACKS, Dispatcher
-from threepid.api.endpoints import served
+from threepid.api.endpoints import documented, served
 from threepid.background import Background
 from threepid.clock import Clock, Entropy
 from threepid.config import Config
@@ -23,6 +23,7 @@ from threepid.domain.secrets.vault import Vault
 from threepid.domain.services import build
 from threepid.http import asgi
 from threepid.http.exchange import by_path
+from threepid.http.watch import Watch
 from threepid.startup import Secrets
 from threepid.storage.engine.database import Database
 from threepid.web import site
@@ -71,14 +72,19 @@ class Server:
             woken=woken,
         )
         dispatcher = Dispatcher(self.services, served(settings), strict=strict)
-        self._background = Background(self.services, self.worker, dispatcher.counts) if background else None
+        self.watch = Watch(entropy.label, logs=settings.telemetry.access_log)
+        self._background = Background(self.services, self.worker, self.watch.meters) if background else None
         templates = Templates(settings, self.context.brand)
         self.asgi = asgi.build(
-            [*dispatcher.routes(), *site.routes(self.services, templates, configured.previews_of(settings))],
+            [
+                *dispatcher.routes(),
+                *site.routes(self.services, templates, configured.previews_of(settings), lambda: documented(settings)),
+            ],
             by_path(FALLBACKS, site.fallbacks(templates)),
             trusted_proxies=config.trusted_proxies(settings),
             startup=self.start,
             shutdown=self.stop,
+            watch=self.watch,
         )
 
     async def recognise(self) -> None:

@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from threepid import telemetry
-from threepid.clock import DAY, SECOND, SKEW
+from threepid.clock import DAY, SECOND, SKEW, ticks
 from threepid.delivery.maildir import Maildir
 from threepid.delivery.worker import Worker
 from threepid.domain import audit, suppressions
@@ -24,6 +24,7 @@ from threepid.domain.oauth import clients, consent
 from threepid.domain.operators import console
 from threepid.domain.services import Services
 from threepid.domain.validation.sessions import KEPT_AFTER_EXPIRY
+from threepid.meter import Durations, Meters
 from threepid.storage import associations, devices, invites, limits, outbox, tallies, uia, validations
 from threepid.storage.engine.database import StorageError, Tx
 
@@ -35,18 +36,19 @@ MAILDIR_SECONDS: Final = 10.0
 BATCH: Final = 500
 """Maximum number of rows deleted in one transaction where callers can make many, so that other writes wait only briefly."""
 
-OperationCounts = Callable[[], Mapping[str, tuple[int, int]]]
-"""Requests and failures that this process has counted, by endpoint name."""
+LAG_SECONDS: Final = 0.25
+"""Pause between two measurements of the event loop's lag."""
 
 
 class Background:
     """The background work of one server process."""
 
-    def __init__(self, services: Services, worker: Worker, operations: OperationCounts) -> None:
-        """Prepare the work, which `start` begins."""
+    def __init__(self, services: Services, worker: Worker, meters: Meters) -> None:
+        """Prepare the work, which `start` begins. `meters` count the requests."""
         self._services = services
         self._worker = worker
-        self._operations = operations
+        self._meters = meters
+        self._lag = Durations()
         self._counts = telemetry.Counts()
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -57,6 +59,7 @@ class Background:
             self._worker.run(self._stop),
             every(HOUSEKEEPING_SECONDS, self._keep_house, self._stop),
             every(COUNTING_SECONDS, self._count, self._stop),
+            self._measure_lag(),
         ]
         if self._services.homeserver is not None:
             work.append(self._catch_up(self._services.homeserver.provisioning))
@@ -103,9 +106,15 @@ class Background:
         ):
             for labels, total in totals.items():
                 counts.carry(counter, total, *labels)
-        for operation, (requests, failures) in self._operations().items():
-            counts.carry(telemetry.requests, requests, operation)
-            counts.carry(telemetry.failed_requests, failures, operation)
+        self._carry_requests()
+        counts.carry_durations(telemetry.database_seconds, database.read_times, "read")
+        counts.carry_durations(telemetry.database_seconds, database.write_times, "write")
+        counts.carry_durations(telemetry.event_loop_lag_seconds, self._lag)
+        homeserver = self._services.homeserver
+        if homeserver is not None:
+            counts.carry_durations(telemetry.password_wait_seconds, homeserver.passwords.turns.waits)
+            for (by, outcome), total in homeserver.logins.outcomes.items():
+                counts.carry(telemetry.logins, total, by, outcome)
         try:
             telemetry.messages_waiting.set(await database.read(outbox.depth))
             oldest = await database.read(outbox.oldest)
@@ -117,6 +126,26 @@ class Background:
                 await forget_sealed_pairs(self._services.context)
         except StorageError as error:
             _log.warning("not_counted", cause=type(error).__name__)
+
+    def _carry_requests(self) -> None:
+        counts, meters = self._counts, self._meters
+        for name, meter in meters.of.items():
+            total = sum(meter.durations.counts)
+            if total:
+                counts.carry(telemetry.requests, total, name)
+                counts.carry(telemetry.failed_requests, meter.failures, name)
+                counts.carry_durations(telemetry.request_seconds, meter.durations, name)
+        for labels, total in meters.refusals.items():
+            counts.carry(telemetry.refused_requests, total, *labels)
+        for limit, total in meters.limits.items():
+            counts.carry(telemetry.limits_exceeded, total, limit)
+
+    async def _measure_lag(self) -> None:
+        """Measure how late the event loop is, until the server stops."""
+        while not self._stop.is_set():
+            planned = ticks() + LAG_SECONDS
+            await asyncio.sleep(LAG_SECONDS)
+            self._lag.note(max(0.0, ticks() - planned))
 
 
 async def every(seconds: float, work: Callable[[], Awaitable[object]], stop: asyncio.Event) -> None:

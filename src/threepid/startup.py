@@ -5,7 +5,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from threepid import config
+from threepid import config, tracing
 from threepid.clock import Clock, Entropy
 from threepid.config import Config, ConfigError, Problem
 from threepid.delivery import trial
@@ -87,3 +87,13 @@ async def account_of_another_name(settings: Config) -> str | None:
         return await database.read_aside(lambda tx: accounts.of_another_name(tx, settings.server.name))
     finally:
         await database.close()
+
+
+def trace(settings: Config) -> None:
+    """Send traces, if the settings say where to. Otherwise OpenTelemetry is not imported."""
+    telemetry = settings.telemetry
+    if telemetry.traces_url:
+        from threepid.otlp import OtlpTracer  # noqa: PLC0415 - an optional dependency
+
+        server = settings.server.name
+        tracing.use(OtlpTracer(telemetry.traces_url, server_name=server, share=telemetry.traces_share))

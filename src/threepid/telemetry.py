@@ -3,17 +3,55 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
+from threepid.meter import BOUNDS, Durations
 from threepid.output import secure_errors
+from threepid.tracing import request_id
+
+
+class Running(Histogram):
+    """A histogram that is raised to running totals, because observing each request would cost more than some answers do."""
+
+    def raise_by(self, counts: Sequence[int], seconds: float) -> None:
+        """Add `counts` durations to the classes, which took so many `seconds` together."""
+        self._sum.inc(seconds)
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
+
 
 requests: Final = Counter("threepid_requests_total", "Requests by operation.", ["operation"])
 failed_requests: Final = Counter("threepid_failed_requests_total", "Requests answered with a 5xx.", ["operation"])
+request_seconds: Final = Running(
+    "threepid_request_seconds", "Time until a request is answered.", ["operation"], buckets=BOUNDS
+)
+refused_requests: Final = Counter(
+    "threepid_refused_requests_total",
+    "Requests answered with a 4xx, by operation and error code.",
+    ["operation", "errcode"],
+)
+limits_exceeded: Final = Counter(
+    "threepid_limits_exceeded_total", "Requests answered with a 429, by the kind of the limit.", ["limit"]
+)
+logins: Final = Counter("threepid_logins_total", "Logins by their way and outcome.", ["by", "outcome"])
+database_seconds: Final = Running(
+    "threepid_database_seconds",
+    "Time of units of work, with their waiting, by kind: read or write.",
+    ["kind"],
+    buckets=BOUNDS,
+)
+password_wait_seconds: Final = Running(
+    "threepid_password_wait_seconds", "Time that a password waits for a core before it is hashed.", buckets=BOUNDS
+)
+event_loop_lag_seconds: Final = Running(
+    "threepid_event_loop_lag_seconds", "How much later than planned the event loop continues a task.", buckets=BOUNDS
+)
 
 database_writes: Final = Counter("threepid_database_writes_total", "Committed units of work.")
 database_commits: Final = Counter(
@@ -55,13 +93,25 @@ class Counts:
     def __init__(self) -> None:
         """Start with no totals copied."""
         self._seen: dict[tuple[int, tuple[str, ...]], int] = {}
+        self._seen_durations: dict[tuple[int, tuple[str, ...]], tuple[list[int], float]] = {}
 
     def carry(self, counter: Counter, total: int, *labels: str) -> None:
         """Raise `counter` (with `labels`, if it has some) to the running `total`."""
         key = (id(counter), labels)
-        if total != self._seen.get(key, 0):
+        # A counter begins at 0 before it rises: Prometheus sees no rise in the first value of a series.
+        if key not in self._seen or total != self._seen[key]:
             (counter.labels(*labels) if labels else counter).inc(total - self._seen.get(key, 0))
             self._seen[key] = total
+
+    def carry_durations(self, histogram: Running, total: Durations, *labels: str) -> None:
+        """Raise `histogram` (with `labels`, if it has some) to the running `total`."""
+        key = (id(histogram), labels)
+        counts, seconds = list(total.counts), total.seconds
+        before, seconds_before = self._seen_durations.get(key, ([0] * len(counts), 0.0))
+        if counts != before:
+            child = histogram.labels(*labels) if labels else histogram
+            child.raise_by([new - old for new, old in zip(counts, before, strict=True)], seconds - seconds_before)
+            self._seen_durations[key] = (counts, seconds)
 
 
 _SECRET_NAME: Final = re.compile(
@@ -70,6 +120,13 @@ _SECRET_NAME: Final = re.compile(
 _SECRET_VALUE: Final = re.compile(r"\b(tp[a-z]?_)[A-Za-z0-9_-]{16,}|(access_token|client_secret|token)=[^&\s\"']+")
 _EMAIL: Final = re.compile(r"([\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]{0,63}@(?=[\w\[])")
 """Bounded, so that a text of one long word takes linear and not quadratic time."""
+
+
+def name_request(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Add the ID of the request that the code works for, if there is one: a structlog processor."""
+    if known := request_id.get():
+        event.setdefault("request_id", known)
+    return event
 
 
 def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -97,6 +154,7 @@ def configure_logging(*, level: str = "info", json: bool | None = None) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            name_request,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,

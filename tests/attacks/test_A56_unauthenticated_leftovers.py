@@ -28,6 +28,8 @@ OPEN: Final = {
     # by which apps get in: the browser of a person proves it, or a secret of the app (its code, verifier, token or device code)
     "get_auth_metadata", "register_client", "issue_token", "revoke_token", "authorize_device", "redirect_to_sso",
     "redirect_to_idp",
+    # the same for everybody, and in the documentation
+    "get_openapi",
 }  # fmt: skip
 # What takes a token or another proof.
 EITHER: Final = {"request_add_email_token", "request_add_msisdn_token", "change_password", "deactivate"}

@@ -23,7 +23,7 @@ def test_a_development_server_says_where_everything_is(database_url: str, tmp_pa
     with World(database_url, tmp_path, **LOCAL) as world:
         page = Page(world.get("/"))
         assert page.status == 200
-        for text in ("@alice:example.org", "http://localhost:8008", "README.md", "docs/endpoints.md", "Ctrl-C"):
+        for text in ("@alice:example.org", "http://localhost:8008", "README.md", "/docs/api", "Ctrl-C"):
             assert text in page.text
         assert "SMS" not in page.text
         assert [page.links[name]["href"] for name in ("Account portal", "Mailbox")] == ["/account/", "/mailbox/"]

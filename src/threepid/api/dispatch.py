@@ -19,6 +19,7 @@ from threepid.api.call import (
     SignedCall,
     UserCall,
 )
+from threepid.api.expected import expected
 from threepid.api.forwarding import forwarding
 from threepid.domain.services import Services
 from threepid.domain.sums import Kind
@@ -30,10 +31,10 @@ from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Accepts, Auth, Endpoint, Path
 from threepid.spec.errors import MatrixError
-from threepid.spec.oauth.errors import InvalidClient, in_oauth
+from threepid.spec.oauth.errors import in_oauth
 from threepid.spec.oauth.server import MANAGE
 from threepid.spec.strict_json import convert, parse_object, usable
-from threepid.spec.uia import AuthenticationRequiredError, Operation
+from threepid.spec.uia import Operation
 
 _log = structlog.get_logger()
 _encode: Final = msgspec.json.Encoder().encode
@@ -45,30 +46,6 @@ CORS: Final = {
 }
 """https://spec.matrix.org/latest/client-server-api/#web-browser-clients."""
 _HEADERS: Final = Headers(*CORS.items(), ("Cache-Control", "no-store"))
-
-EVERYWHERE: Final = (
-    errors.BadJson,
-    errors.InvalidParam,
-    errors.LimitExceeded,
-    errors.MissingParam,
-    errors.NotJson,
-    errors.RequestTimeout,
-    errors.TooLarge,
-    errors.Unavailable,
-    errors.Unknown,
-    errors.Unrecognized,
-)
-"""Errors that every endpoint may return, besides those of its authentication."""
-_OF_AUTHENTICATION: Final = {
-    Auth.NONE: (),
-    Auth.ACCESS_TOKEN: (errors.MissingToken, errors.UnknownToken, errors.UserLocked),
-    Auth.OPTIONAL_ACCESS_TOKEN: (errors.UnknownToken, errors.UserLocked),
-    Auth.IDENTITY_TOKEN: (errors.Unauthorized, errors.TermsNotSigned),
-    Auth.OPTIONAL_SIGNATURE: (errors.Unauthorized,),
-    Auth.BOUNCE_SECRET: (errors.Unauthorized,),
-    Auth.HOMESERVER: (InvalidClient,),
-    Auth.OPERATOR_TOKEN: (errors.MissingToken, errors.UnknownToken, errors.Forbidden),
-}
 
 _CALLS: Final[dict[Auth, type[Call]]] = {
     Auth.NONE: Call,
@@ -96,11 +73,14 @@ class Dispatcher:
     def routes(self) -> list[Route]:
         """One route for each path."""
         by_template: dict[str, dict[str, Handle]] = {}
+        names: dict[str, dict[str, str]] = {}
         for operation in self._operations:
-            by_template.setdefault(operation.path.template, {})[operation.endpoint.method] = self._handle(operation)
+            template, method = operation.path.template, operation.endpoint.method
+            by_template.setdefault(template, {})[method] = self._handle(operation)
+            names.setdefault(template, {})[method] = operation.endpoint.name
         near = {operation.path.template for operation in self._operations if operation.endpoint.scope is not None}
         return [
-            Route(template, handlers, preflight, self._is_near if template in near else None)
+            Route(template, handlers, preflight, names[template], self._is_near if template in near else None)
             for template, handlers in by_template.items()
         ]
 
@@ -113,14 +93,6 @@ class Dispatcher:
             return operation.handle
         return forwarding(homeserver, operation.endpoint, operation.handle, headers=_HEADERS, fail=error_answer)
 
-    def counts(self) -> dict[str, tuple[int, int]]:
-        """Requests and failures (5xx) so far, by the endpoint's name."""
-        found: dict[str, tuple[int, int]] = {}
-        for operation in self._operations:
-            requests, failures = found.get(operation.endpoint.name, (0, 0))
-            found[operation.endpoint.name] = (requests + operation.requests, failures + operation.failures)
-        return found
-
 
 def preflight() -> Answer:
     """The answer to OPTIONS: no authentication, every origin."""
@@ -129,13 +101,25 @@ def preflight() -> Answer:
 
 def error_answer(error: MatrixError) -> Answer:
     """The specification's standard error response."""
-    return Answer(error.status, _encode(error.body()), headers=_HEADERS.replacing(error.headers()))
+    return Answer(
+        error.status,
+        _encode(error.body()),
+        headers=_HEADERS.replacing(error.headers()),
+        errcode=error.errcode,
+        limit=error.limit if isinstance(error, errors.LimitExceeded) else "",
+    )
 
 
 def oauth_error_answer(error: MatrixError) -> Answer:
     """The error response of OAuth 2.0. https://www.rfc-editor.org/rfc/rfc6749#section-5.2."""
     status, body = in_oauth(error)
-    return Answer(status, _encode(body), headers=_HEADERS.replacing(error.headers()))
+    return Answer(
+        status,
+        _encode(body),
+        headers=_HEADERS.replacing(error.headers()),
+        errcode=error.errcode,
+        limit=error.limit if isinstance(error, errors.LimitExceeded) else "",
+    )
 
 
 def _on_account_pages(base: str) -> Text:
@@ -168,21 +152,15 @@ class _Operation:
         self._query_token = endpoint.query_token or path.family in services.context.config.server.query_token
         self._is_identity = path.family in _IDENTITY
         self._is_oauth = path.family == "oauth"
-        of_uia = (AuthenticationRequiredError,) if endpoint.uia is not None else ()
-        of_apps = () if endpoint.for_apps else (errors.Forbidden,)
-        self._expected = (*EVERYWHERE, *_OF_AUTHENTICATION[endpoint.auth], *of_uia, *of_apps, *endpoint.errors)
+        self._expected = expected(endpoint)
         self._call = _CALLS[endpoint.auth]
         fresh = {"Cache-Control": f"public, max-age={endpoint.fresh_seconds}"} if endpoint.fresh_seconds else {}
         self._headers = _HEADERS.replacing(fresh)
         self._takes_body = endpoint.method != "GET"
         self._needs_query = endpoint.query_type is not None or endpoint.accepts is Accepts.ANY
-        # Plain integers: a metric in shared memory costs more than some answers do.
-        self.requests = 0
-        self.failures = 0
 
     async def handle(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """The answer to `request`; turns every exception into an error answer."""
-        self.requests += 1
         try:
             return await self._answer(request, variables)
         except Exception as error:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
@@ -312,7 +290,6 @@ class _Operation:
             if self._strict:
                 raise AssertionError(f"{self.endpoint}: {type(error).__name__} is not declared") from error
         if error.status >= errors.Unknown.status:
-            self.failures += 1
             if not isinstance(error, errors.Unknown):  # `as_error` has logged that one with its traceback
                 _log.warning("request_failed", endpoint=self.endpoint.name, status=error.status, cause=error.cause)
         elif error.cause:

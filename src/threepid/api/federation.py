@@ -1,7 +1,8 @@
 """The Server-Server API of the homeserver role. https://spec.matrix.org/latest/server-server-api/."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
+import msgspec
 from msgspec import Meta, Struct
 
 from threepid import __version__
@@ -64,20 +65,44 @@ async def federation_version(call: Call) -> ServerVersion:  # noqa: ARG001 - the
     return ServerVersion(Implementation("threepid", __version__))
 
 
-def _server_keys(call: Call) -> dict[str, Any]:
+class VerifyKey(Struct, frozen=True):
+    """A key that signs requests, in unpadded Base64."""
+
+    key: str
+
+
+class OldVerifyKey(Struct, frozen=True):
+    """A key that signed requests until `expired_ts`, in milliseconds."""
+
+    key: str
+    expired_ts: int
+
+
+class ServerKeys(Struct, frozen=True):
+    """The signed keys of this server, by ID."""
+
+    server_name: str
+    verify_keys: dict[str, VerifyKey]
+    old_verify_keys: dict[str, OldVerifyKey]
+    valid_until_ts: int
+    signatures: dict[str, dict[str, str]]
+
+
+def _server_keys(call: Call) -> ServerKeys:
     context = call.services.context
-    return call.services.keyring.published(context.server_name, context.clock.now())
+    published = call.services.keyring.published(context.server_name, context.clock.now())
+    return msgspec.convert(published, ServerKeys)
 
 
 # Sydent and its forks request the path with a trailing slash and no key ID.
 @endpoint("GET", other("/_matrix/key/v2/server", "/_matrix/key/v2/server/"), auth=Auth.NONE, beside=Beside.HOMESERVER)
-async def get_server_keys(call: Call) -> dict[str, Any]:
+async def get_server_keys(call: Call) -> ServerKeys:
     """Get the keys that sign this server's requests. https://spec.matrix.org/latest/server-server-api/#get_matrixkeyv2server."""
     return _server_keys(call)
 
 
 @endpoint("GET", other("/_matrix/key/v2/server/{key_id}"), auth=Auth.NONE, deprecated=True, beside=Beside.HOMESERVER)
-async def get_server_key(call: Call, key_id: _Text) -> dict[str, Any]:  # noqa: ARG001 - all of them are the answer
+async def get_server_key(call: Call, key_id: _Text) -> ServerKeys:  # noqa: ARG001 - all of them are the answer
     """Get one key that signs this server's requests. https://spec.matrix.org/v1.5/server-server-api/#get_matrixkeyv2serverkeyid."""
     return _server_keys(call)
 

@@ -38,6 +38,10 @@ class _Read:
         return self._request.header(name)
 
     @property
+    def is_from_proxy(self) -> bool:
+        return self._request.is_from_proxy
+
+    @property
     def client(self) -> str:
         return self._request.client
 

@@ -180,4 +180,5 @@ def _shown(job: Any) -> dict[str, Any]:
         "last_error": job.last_error,
         "returned_at": job.returned_at,
         "returned_status": job.returned_status,
+        "request_id": job.request_id or None,
     }

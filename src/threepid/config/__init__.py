@@ -34,6 +34,7 @@ from threepid.config.sections.relays import (
     SmtpTransport,
 )
 from threepid.config.sections.server import Server, Tls
+from threepid.config.sections.telemetry import Telemetry
 from threepid.config.sections.terms import TermsDocument, TermsText
 from threepid.config.sections.web import Web
 from threepid.config.shown import shown
@@ -68,6 +69,7 @@ __all__ = [
     "Sms",
     "SmsTransport",
     "SmtpTransport",
+    "Telemetry",
     "TermsDocument",
     "TermsText",
     "Tls",

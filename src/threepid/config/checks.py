@@ -17,6 +17,7 @@ from threepid.config.sections import (
     outbound,
     policy,
     server,
+    telemetry,
     web,
 )
 
@@ -67,6 +68,7 @@ def _of_sections(config: Config) -> Iterator[Problem]:
     yield from policy.problems(config.policy)
     yield from web.problems(config.web)
     yield from admin.problems(config.admin)
+    yield from telemetry.problems(config.telemetry)
 
 
 def _of_paths(config: Config) -> Iterator[Problem]:

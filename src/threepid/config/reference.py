@@ -3,10 +3,11 @@
 import ast
 import functools
 import inspect
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from types import MappingProxyType, UnionType
+from types import MappingProxyType, ModuleType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
@@ -83,7 +84,7 @@ def example(config: type[Struct] = Config, values: Mapping[str, str] = MappingPr
 
 
 def _of_table(table: str, section: type[Struct]) -> Iterator[Setting]:
-    sentences = _sentences(section)
+    told = sentences(section)
     nested = []
     for field in msgspec.structs.fields(section):
         if inner := _nested(field.type):
@@ -95,7 +96,7 @@ def _of_table(table: str, section: type[Struct]) -> Iterator[Setting]:
             field.encode_name,
             _readable(field.type),
             None if made is NODEFAULT else _toml(made),
-            sentences[field.name],
+            told[field.name],
             next((one.toml for one in metadata(field.type) if isinstance(one, Example)), '"…"'),
         )
     for name, inner in nested:
@@ -130,10 +131,12 @@ def _doc(config: type[Struct], table: str) -> str:
 
 
 @functools.cache
-def _sentences(section: type[Struct]) -> Mapping[str, str]:
+def sentences(section: type[Struct]) -> Mapping[str, str]:
     """The docstring below each attribute in the source, by attribute."""
     found = {}
-    (declaration,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
+    declaration = _declarations(sys.modules[section.__module__]).get(section.__qualname__)
+    if declaration is None:  # in a function
+        (declaration,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
     body = declaration.body if isinstance(declaration, ast.ClassDef) else []
     for member, following in pairwise(body):
         if (
@@ -144,6 +147,12 @@ def _sentences(section: type[Struct]) -> Mapping[str, str]:
         ):
             found[member.target.id] = " ".join(str(following.value.value).split())
     return found
+
+
+@functools.cache
+def _declarations(module: ModuleType) -> Mapping[str, ast.stmt]:
+    """The classes of a module by name: `inspect.getsource` would parse the module once for each of them."""
+    return {one.name: one for one in ast.parse(inspect.getsource(module)).body if isinstance(one, ast.ClassDef)}
 
 
 def _readable(type_: Any) -> str:

@@ -25,6 +25,7 @@ from threepid.domain.addresses import mask
 from threepid.storage import outbox
 from threepid.storage.engine.database import Database, StorageError, Tx
 from threepid.storage.outbox import ClaimedJob
+from threepid.tracing import request_id, span
 
 _log = structlog.get_logger()
 
@@ -226,9 +227,11 @@ class Worker:
 
     async def _deliver(self, attempt: Attempt) -> None:
         order = attempt.order
+        # The task has a context of its own: all log lines of the delivery name the request that caused it.
+        request_id.set(order.request_id)
         try:
             try:
-                outcome = await self._try(attempt)
+                outcome = await self._traced(attempt)
             except asyncio.CancelledError:
                 # The server stops before the message was handed over: any worker may send it at once.
                 await self._let_go(order)
@@ -242,6 +245,14 @@ class Worker:
                 await self._note_sent(order, outcome)
         finally:
             self._traffic.end(attempt)
+
+    async def _traced(self, attempt: Attempt) -> DeliveryError | Receipt | None:
+        order = attempt.order
+        with span(f"deliver {order.channel}", message_name=order.template, message_attempt=order.attempts) as running:
+            outcome = await self._try(attempt)
+            if isinstance(outcome, DeliveryError):
+                running.fail(outcome.cause.value)
+            return outcome
 
     async def _try(self, attempt: Attempt) -> DeliveryError | Receipt | None:
         """Attempt the delivery; returns the error, or what took the message."""

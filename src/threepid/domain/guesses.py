@@ -80,7 +80,7 @@ class Guess:
         for one in self._wanted:
             wait = self._wait(one, full_at, pending)
             if wait > 0:
-                raise LimitExceeded(wait, _TOO_MANY_GUESSES)
+                raise LimitExceeded(wait, _TOO_MANY_GUESSES, limit=one.kind)
 
     def is_spent(self, full_at: Mapping[str, int], pending: Mapping[str, int] = MappingProxyType({})) -> bool:
         """Is the account's own limit used up? Then a right guess is answered and counted like a wrong one."""
@@ -92,7 +92,7 @@ class Guess:
         Raises LimitExceeded; then nothing is counted, and the caller must not learn whether the guess was right.
         """
         take_wanted(tx, self._context, self._wanted, _TOO_MANY_GUESSES)
-        return not self._silent or limits.take(tx, self._silent, now=self._context.clock.now()) == 0
+        return not self._silent or limits.take(tx, self._silent, now=self._context.clock.now()) is None
 
     def give_back(self, tx: Tx) -> None:
         """Give a right guess back that `take` has counted."""

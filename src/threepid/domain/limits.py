@@ -109,7 +109,7 @@ async def refusals_cost(context: Context, *, client: str, sender: str = "") -> A
         except StorageError:
             raise refused from None
         if wait > refused.retry_after_ms:  # a caller that waits as long as told must not be rejected again
-            raise LimitExceeded(wait, refused.text, cause=refused.cause) from refused
+            raise LimitExceeded(wait, refused.text, cause=refused.cause, limit=refused.limit) from refused
         raise
 
 
@@ -319,5 +319,5 @@ def _count_text(tx: Tx, context: Context, phone: Phone) -> None:
     today = context.clock.now() // DAY
     sent, confirmed = limits.texts_of_prefix(tx, phone.prefix, since_day=today - 1, day=today)
     if sent >= _MILKED_AFTER and confirmed * _CONFIRMED_PART < sent:
-        raise LimitExceeded(_OPENED_AGAIN, TOO_MANY_MESSAGES, cause="prefix closed")
+        raise LimitExceeded(_OPENED_AGAIN, TOO_MANY_MESSAGES, cause="prefix closed", limit="prefix closed")
     limits.count_text(tx, phone.prefix, today)

@@ -14,6 +14,8 @@ from threepid.spec.errors import LimitExceeded
 from threepid.storage import limits
 from threepid.storage.engine.database import Tx
 
+_BEFORE_OBJECTS: Final = frozenset({"at", "by", "for", "from", "of", "to"})
+_LONGEST_KIND: Final = 4
 PART_OF_TOTAL: Final = 10
 """An IPv4 address or IPv6 /48 gets at most a tenth of a limit that all callers share."""
 
@@ -47,7 +49,9 @@ def as_wanted(context: Context, counted: Iterable[Counted]) -> list[limits.Wante
         return []
     hash_key = context.vault.hash_limit_key
     return [
-        limits.Wanted(hash_key(one.name), max(1, round(HOUR / one.limit.per_hour)), one.limit.burst, one.kept)
+        limits.Wanted(
+            hash_key(one.name), max(1, round(HOUR / one.limit.per_hour)), one.limit.burst, one.kept, _kind(one.name)
+        )
         for one in counted
     ]
 
@@ -59,6 +63,13 @@ def take(tx: Tx, context: Context, counted: Iterable[Counted], text: Text | None
 
 def take_wanted(tx: Tx, context: Context, wanted: Sequence[limits.Wanted], text: Text | None) -> None:
     """The same for limits as the storage has them."""
-    wait = limits.take(tx, wanted, now=context.clock.now()) if wanted else 0
-    if wait:
-        raise LimitExceeded(wait, text)
+    empty = limits.take(tx, wanted, now=context.clock.now()) if wanted else None
+    if empty is not None:
+        raise LimitExceeded(empty.wait, text, limit=empty.kind)
+
+
+def _kind(name: str) -> str:
+    """The words of a limit's name before its first object: "message to" of the limit of an address."""
+    words = name.split(" ", _LONGEST_KIND)[:_LONGEST_KIND]
+    end = next((place for place, word in enumerate(words, 1) if word in _BEFORE_OBJECTS), len(words))
+    return " ".join(words[:end])

@@ -17,9 +17,13 @@ import msgspec
 import structlog
 from falcon.routing import CompiledRouter
 
+from threepid.clock import ticks
 from threepid.http.exchange import Answer, Fallbacks, Handle, Headers, Request, Route
+from threepid.http.watch import PREFLIGHT, UNKNOWN, Watch
 from threepid.i18n import Text
+from threepid.meter import Meter, Meters
 from threepid.spec.errors import NotJson, RequestTimeout, TooLarge
+from threepid.tracing import is_on, request_id
 
 _log = structlog.get_logger()
 
@@ -55,43 +59,64 @@ def build(
     trusted_proxies: Iterable[Network],
     startup: Callable[[], Awaitable[None]],
     shutdown: Callable[[], Awaitable[None]],
+    watch: Watch,
 ) -> Asgi:
-    """The ASGI application that serves `routes`."""
-    find = _finder(routes)
+    """The ASGI application that serves `routes`. `watch` sees every request and its answer."""
+    find = _finder(routes, watch.meters)
     proxies = _Proxies(tuple(trusted_proxies))
+    unknown = watch.meters.named(UNKNOWN)
 
-    async def answer_to(request: _Request, scope: dict[str, Any]) -> Answer:
+    async def answer_to(request: _Request, scope: dict[str, Any]) -> tuple[Meter, Answer]:
         path: str = scope["path"]
         if b"%2" in (raw := scope.get("raw_path") or b""):
             path = _with_marked_slashes(raw)
         found = find(path)
         if found is None or not found[0].is_for(request):
-            return (fallbacks.preflight if request.method == "OPTIONS" else fallbacks.not_found)(request)
+            return unknown, (fallbacks.preflight if request.method == "OPTIONS" else fallbacks.not_found)(request)
         resource, variables = found
         handle = resource.handlers.get(request.method)
         if handle is None:
-            return _allowing(resource, fallbacks.wrong_method(request))
+            return unknown, _allowing(resource, fallbacks.wrong_method(request))
+        meter = resource.meters[request.method]
         try:
-            return await handle(request, variables)
+            return meter, await handle(request, variables)
         except Exception:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
             _log.exception("request_crashed")
-            return fallbacks.failure(request)
+            return meter, fallbacks.failure(request)
 
     async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await _live(receive, send, startup, shutdown)
             return
+        started = ticks()
         request = _Request(scope, receive, proxies)
-        answer = _MALFORMED if request.is_doubtful() else await answer_to(request, scope)
-        await send({"type": "http.response.start", "status": answer.status, "headers": _header_list(answer)})
-        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+        given = request.request_id
+        label = watch.new_label() if given is None else watch.label(given if request.is_from_proxy else "")
+        known = request_id.set(label)
+        try:
+            if request.is_doubtful():
+                meter, answer = unknown, _MALFORMED
+            elif not is_on():
+                meter, answer = await answer_to(request, scope)
+            else:
+                with watch.traced(request) as running:
+                    meter, answer = await answer_to(request, scope)
+                    watch.tell(running, meter, answer)
+            headers = _header_list(answer, label)
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+            watch.note(request, meter, answer, ticks() - started)
+        finally:
+            request_id.reset(known)
 
     return application
 
 
-def _finder(routes: Iterable[Route]) -> Callable[[str], tuple["_Resource", Mapping[str, str]] | None]:
+def _finder(routes: Iterable[Route], meters: Meters) -> Callable[[str], tuple["_Resource", Mapping[str, str]] | None]:
     """A function that finds the resource of a path and its path variables."""
-    resources = {route.template: _Resource(_handlers(route), route.is_for) for route in _merged(routes)}
+    resources = {
+        route.template: _Resource(_handlers(route), _meters(route, meters), route.is_for) for route in _merged(routes)
+    }
     fixed: dict[str, tuple[_Resource, Mapping[str, str]]] = {
         template: (resource, {}) for template, resource in resources.items() if "{" not in template
     }
@@ -115,15 +140,21 @@ def _router(templates: tuple[str, ...]) -> CompiledRouter:
     """The router of these templates. Cached, because compiling is slow and several servers of a process share templates."""
     router = CompiledRouter()
     for template in templates:
-        router.add_route(template, _Resource({}))
+        router.add_route(template, _Resource({}, {}))
     return router
 
 
 class _Resource:
-    """The handlers of a path, by method, and for whom it exists."""
+    """The handlers of a path and the meters of its operations, by method, and for whom it exists."""
 
-    def __init__(self, handlers: dict[str, Handle], is_for: Callable[[Request], bool] | None = None) -> None:
+    def __init__(
+        self,
+        handlers: dict[str, Handle],
+        meters: dict[str, Meter],
+        is_for: Callable[[Request], bool] | None = None,
+    ) -> None:
         self.handlers = handlers
+        self.meters = meters
         self.is_for = is_for or _for_everybody
 
 
@@ -143,6 +174,14 @@ def _handlers(route: Route) -> dict[str, Handle]:
 
         handlers["OPTIONS"] = options
     return handlers
+
+
+def _meters(route: Route, meters: Meters) -> dict[str, Meter]:
+    """The meter of each method, by its name and never by the path that was requested."""
+    found = {method: meters.named(route.names.get(method, route.template)) for method in route.handlers}
+    if "GET" in found:
+        found["HEAD"] = found["GET"]
+    return {**found, "OPTIONS": meters.named(PREFLIGHT)}
 
 
 def _allowing(resource: _Resource, answer: Answer) -> Answer:
@@ -173,9 +212,10 @@ def _with_marked_slashes(raw_path: bytes) -> str:
     return unquote_to_bytes(marked).decode("utf-8", "surrogateescape")
 
 
-def _header_list(answer: Answer) -> list[tuple[bytes, bytes]]:
+def _header_list(answer: Answer, label: str) -> list[tuple[bytes, bytes]]:
     return [
         (b"content-type", answer.content_type.encode("ascii")),
+        (b"x-request-id", label.encode("ascii")),
         *answer.headers.encoded,
         (b"content-length", b"%d" % len(answer.body)),
     ]
@@ -195,6 +235,7 @@ def _merged(routes: Iterable[Route]) -> list[Route]:
             route.template,
             {**first.handlers, **route.handlers},
             first.preflight or route.preflight,
+            {**first.names, **route.names},
             first.is_for or route.is_for,
         )
     return list(merged.values())
@@ -224,6 +265,10 @@ class _Proxies:
             if not self._trusts(address):
                 break
         return client
+
+    def is_trusted(self, peer: str) -> bool:
+        """Is the peer a trusted proxy?"""
+        return self._known(peer)[1]
 
     def _look_at(self, peer: str) -> tuple[str, bool]:
         # A peer on a Unix socket has no address. It is a trusted proxy, because the socket's permissions let it connect.
@@ -301,6 +346,18 @@ class _Request:
     def client(self) -> str:
         peer = self._scope.get("client")
         return self._proxies.client(peer[0] if peer else "", self.header("x-forwarded-for"))
+
+    @property
+    def request_id(self) -> str | None:
+        """The ID that the peer gives the request."""
+        given = self._headers.get(b"x-request-id")
+        return None if given is None else given.decode("latin-1")
+
+    @property
+    def is_from_proxy(self) -> bool:
+        """Did a trusted proxy send it? Then its headers about the request are not those of a stranger."""
+        peer = self._scope.get("client")
+        return self._proxies.is_trusted(peer[0] if peer else "")
 
     async def body(self, limit: int) -> bytes:
         declared = self._declared_length()

@@ -24,6 +24,11 @@ class Request(Protocol):
         ...
 
     @property
+    def is_from_proxy(self) -> bool:
+        """Did a trusted proxy send it?"""
+        ...
+
+    @property
     def client(self) -> str:
         """The caller's IP address, found behind trusted proxies."""
         ...
@@ -68,6 +73,10 @@ class Answer(Struct, frozen=True):
     body: bytes
     content_type: str = "application/json"
     headers: Headers = NO_HEADERS
+    errcode: str = ""
+    """The code of the error that is answered, for metrics."""
+    limit: str = ""
+    """The kind of the limit that was exceeded, for metrics."""
 
 
 Handle = Callable[[Request, Mapping[str, str]], Awaitable[Answer]]
@@ -81,6 +90,8 @@ class Route(Struct, frozen=True):
     handlers: Mapping[str, Handle]
     preflight: Callable[[], Answer] | None = None
     """Answers OPTIONS, if cross-origin requests are allowed."""
+    names: Mapping[str, str] = {}
+    """The name of the operation of each method, in metrics and logs. Without one, it is the template."""
     is_for: Callable[[Request], bool] | None = None
     """Does the path exist for this caller? Otherwise the answer is that of an unknown path, whatever the method."""
 

@@ -21,7 +21,7 @@ def takes_certificate(settings: Config, config_file: Path | None) -> bool:
 
     Logs a certificate that cannot be used, and the settings in `config_file` that are not those of the running server.
     """
-    configure_logging()
+    configure_logging(level=settings.telemetry.log_level)
     try:
         changed = [*_changed(settings, config.load(config_file, os.environ), "")]
     except ConfigError as error:

@@ -1,6 +1,7 @@
 """The listener for the metrics of all workers, in a process of its own."""
 
 import multiprocessing
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ def listening(listen: str, directory: str, lifeline: Lifeline) -> Iterator[None]
     # A forked process holds the lifeline at once; a new interpreter would have to import all modules first.
     linux = sys.platform == "linux"
     context = multiprocessing.get_context("fork") if linux else multiprocessing.get_context("spawn")
-    process = context.Process(target=_serve_metrics, args=(where.host, where.port, directory, lifeline), daemon=True)
+    arguments = (where.host, where.port, directory, lifeline, os.getpid())
+    process = context.Process(target=_serve_metrics, args=arguments, daemon=True)
     process.start()
     try:
         yield
@@ -26,13 +28,17 @@ def listening(listen: str, directory: str, lifeline: Lifeline) -> Iterator[None]
         process.join()
 
 
-def _serve_metrics(host: str, port: int, directory: str, lifeline: Lifeline) -> None:
+def _serve_metrics(host: str, port: int, directory: str, lifeline: Lifeline, supervisor: int) -> None:
     lifeline.hold()
     secure_output()
     from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415 - reads the environment at import
     from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415 - likewise
 
+    from threepid.process.resources import Processes  # noqa: PLC0415 - likewise
+
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=directory)  # type: ignore[no-untyped-call]
+    if sys.platform == "linux":
+        registry.register(Processes(supervisor))
     _, thread = start_http_server(port, host, registry)
     thread.join()

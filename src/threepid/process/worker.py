@@ -6,17 +6,23 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from threepid import tracing
 from threepid.app import Server
 from threepid.clock import Clock, Entropy
 from threepid.config import Config
 from threepid.output import secure_output
 from threepid.process.lifeline import Lifeline
-from threepid.startup import connect, load_secrets
+from threepid.startup import connect, load_secrets, trace
 from threepid.telemetry import configure_logging
 
 
 class _Worker(Server):
     """A server that learns early that it must stop: Granian tells it only after the last answer, for which a client may wait."""
+
+    async def stop(self) -> None:
+        """Stop, and send the traces that are left."""
+        await super().stop()
+        tracing.use(None)
 
     async def start(self) -> None:
         """Start, and answer waiting clients as soon as the process receives SIGINT or SIGTERM."""
@@ -39,8 +45,9 @@ class Application:
         """Load secrets, connect to the database, and return the application."""
         self._lifeline.hold()
         secure_output()
-        configure_logging()
         settings = self._settings
+        configure_logging(level=settings.telemetry.log_level)
+        trace(settings)
         clock, entropy = Clock(), Entropy()
         server = _Worker(
             settings,

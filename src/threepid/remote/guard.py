@@ -26,6 +26,7 @@ from threepid.remote.networks import is_public
 from threepid.spec.errors import MatrixError
 from threepid.spec.server_name import parse_server_name
 from threepid.spec.strict_json import parse_object
+from threepid.tracing import span
 
 _log = structlog.get_logger()
 
@@ -163,7 +164,12 @@ class Guard:
         decides about it, but without the path, which may contain tokens.
         """
         try:
-            return await self._guarded(call, max_body)
+            with span(
+                f"call {call.method}", "client", server_address=call.host, http_request_method=call.method
+            ) as running:
+                answer = await self._guarded(call, max_body)
+                running.tell(http_response_status__code=answer.status)
+                return answer
         except RemoteError as error:
             _log.warning(
                 "outbound_call_failed",

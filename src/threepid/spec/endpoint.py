@@ -134,6 +134,7 @@ class Endpoint:
         forwards: Forwards | None,
         scope: Scope | None,
         fresh_seconds: int,
+        reads: type[Struct] | None,
     ) -> None:
         """Read the types of the call, body, query and answer from the handler's annotations."""
         self.method = method
@@ -156,6 +157,7 @@ class Endpoint:
         self.scope = scope
         self.for_apps = for_apps and uia is None
         self.fresh_seconds = fresh_seconds
+        self.reads = reads
         self.name = handler.__name__
         self.doc = inspect.getdoc(handler) or ""
         hints = typing.get_type_hints(handler, include_extras=True)
@@ -195,6 +197,7 @@ def endpoint(
     for_apps: bool = True,
     scope: Scope | None = None,
     fresh_seconds: int = 0,
+    reads: type[Struct] | None = None,
 ) -> Callable[[Handler], Endpoint]:
     """Declare that the decorated coroutine function answers `method` on `paths`.
 
@@ -207,6 +210,7 @@ def endpoint(
     `scope` is the scope that an operator token must have.
     Without `for_apps`, and with `uia`, tokens of the OAuth 2.0 API are rejected: their people use the account pages.
     Anybody may keep an answer for `fresh_seconds`, if it is the same for all callers.
+    `reads` describes a body that the domain reads itself.
     """
 
     def declare(handler: Handler) -> Endpoint:
@@ -231,6 +235,7 @@ def endpoint(
             scope=scope,
             for_apps=for_apps,
             fresh_seconds=fresh_seconds,
+            reads=reads,
         )
 
     return declare

@@ -115,11 +115,17 @@ class LimitExceeded(MatrixError):
     errcode = "M_LIMIT_EXCEEDED"
     status = 429
 
-    def __init__(self, retry_after_ms: int, text: Text | None = None, *, cause: str | None = None) -> None:
-        """The caller may retry after `retry_after_ms` milliseconds; `%(wait)s` in the text is this time in words."""
+    def __init__(
+        self, retry_after_ms: int, text: Text | None = None, *, cause: str | None = None, limit: str = ""
+    ) -> None:
+        """The caller may retry after `retry_after_ms` milliseconds; `%(wait)s` in the text is this time in words.
+
+        `limit` is the kind of the limit, for metrics.
+        """
         said = (text or self.sentence).having(wait=Duration(retry_after_ms))
         super().__init__(said, cause=cause, retry_after_ms=retry_after_ms)
         self.retry_after_ms = retry_after_ms
+        self.limit = limit
 
     def headers(self) -> dict[str, str]:
         """`Retry-After` in whole seconds, rounded up."""

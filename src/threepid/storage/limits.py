@@ -30,6 +30,8 @@ class Wanted(Struct, frozen=True):
     interval: int
     burst: int
     kept: int = 0
+    kind: str = ""
+    """What is limited, for metrics: no part of it comes from a caller."""
 
     def latest(self, now: int) -> int:
         """The latest time at which the burst may be full again if a unit is to be left now."""
@@ -46,6 +48,13 @@ class Wanted(Struct, frozen=True):
         if state.taken_at > now + SKEW:
             return min(state.full_at - state.taken_at + now, self.latest(now))
         return min(state.full_at, self.latest(now)) if state.full_at > self.empty(now) + SKEW else state.full_at
+
+
+class Empty(Struct, frozen=True):
+    """The first burst that is empty: the milliseconds until it refills, and the kind of its limit."""
+
+    wait: int
+    kind: str
 
 
 class _Taken(Struct, frozen=True):
@@ -65,14 +74,14 @@ def take_each(tx: Tx, wanted: Iterable[Wanted], *, now: int) -> set[str]:
     return {row.key for row in tx.rows(_sql.take, _Taken, wanted=asked, now=now, skew=SKEW)}
 
 
-def take(tx: Tx, wanted: Sequence[Wanted], *, now: int) -> int:
-    """Take one unit of each and return 0; or take nothing and return the milliseconds until the first empty one refills."""
+def take(tx: Tx, wanted: Sequence[Wanted], *, now: int) -> Empty | None:
+    """Take one unit of each and return None; or take nothing and return the first one that is empty."""
     taken = take_each(tx, wanted, now=now)
     if len(taken) == len(wanted):
-        return 0
+        return None
     give_back(tx, [one for one in wanted if one.key in taken])
     first = next(one for one in wanted if one.key not in taken)
-    return max(1, full_at(tx, [first], now=now)[first.key] - first.latest(now))
+    return Empty(max(1, full_at(tx, [first], now=now)[first.key] - first.latest(now)), first.kind)
 
 
 def give_back(tx: Tx, taken: Iterable[Wanted]) -> None:

@@ -36,6 +36,8 @@ class ClaimedJob(Struct, frozen=True):
     destination: str = ""
     caller: str = ""
     last_error: str | None = None
+    request_id: str = ""
+    """The request that caused it, '' for none."""
 
     def __repr__(self) -> str:
         """Show only the ID: the recipient and the contents must not get into a log."""
@@ -90,6 +92,8 @@ class Listed(Struct, frozen=True):
     returned_at: int | None = None
     """When a report about the mail counted: it came back, or its recipient complained."""
     returned_status: str | None = None
+    request_id: str = ""
+    """The request that caused it, '' for none: log lines have the same ID."""
 
 
 class Causes(Struct, frozen=True):
@@ -131,7 +135,8 @@ def insert(
     """Put a job into the outbox.
 
     `destination` is what can be slow or unreachable as a whole. Jobs of one `caller` (a hash) stand one behind the other.
-    A smaller `urgency` goes first. A job that is `held_back` for a reason is never sent: it has failed from the start.
+    The row keeps the request that caused it. A smaller `urgency` goes first. A job that is `held_back` for a reason is never
+    sent: it has failed from the start.
     """
     tx.insert(
         _sql.insert,
@@ -149,6 +154,7 @@ def insert(
         urgency=urgency,
         step=STEP,
         held_back=held_back,
+        request_id=tx.request_id,
     )
 
 

@@ -17,7 +17,7 @@ from threepid.http.exchange import Answer, Headers, Request
 from threepid.i18n import Text, negotiation
 from threepid.i18n.catalogues import own_name
 from threepid.i18n.templates import by_language
-from threepid.spec.errors import MatrixError, Unknown
+from threepid.spec.errors import LimitExceeded, MatrixError, Unknown
 from threepid.web.brand import BrandFolder
 
 _POLICY: Final[Mapping[str, str]] = {
@@ -138,7 +138,9 @@ class Pages:
         """The error page of `error`."""
         if isinstance(error, Unknown):
             return self.failure(error.text)
-        return self.message(Text("This did not work"), error.text, status=error.status, headers=error.headers())
+        answer = self.message(Text("This did not work"), error.text, status=error.status, headers=error.headers())
+        limit = error.limit if isinstance(error, LimitExceeded) else ""
+        return msgspec.structs.replace(answer, errcode=error.errcode, limit=limit)
 
     def failure(self, text: Text = _OUR_FAULT) -> Answer:
         """The error page of an unexpected failure."""

@@ -13,19 +13,25 @@ from threepid.web import dispatch, language
 from threepid.web.console import pages as console
 from threepid.web.fallback import page as fallback
 from threepid.web.oauth.pages import PAGES as OAUTH
-from threepid.web.pages import confirm, index, login, mailbox, previews, static, stop_invites, submit_token
+from threepid.web.pages import confirm, index, login, mailbox, previews, reference, static, stop_invites, submit_token
 from threepid.web.portal.pages import PAGES as PORTAL
 from threepid.web.render import PageHandle, PageRoute, Templates
 
 
-def routes(services: Services, templates: Templates, preview: Previews) -> list[Route]:
-    """The routes of the pages that the configuration enables; `preview` renders messages for the development mailbox."""
+def routes(
+    services: Services, templates: Templates, preview: Previews, describe: reference.Describe = tuple
+) -> list[Route]:
+    """The routes of the pages that the configuration enables.
+
+    `preview` renders messages for the development mailbox, and `describe` says which endpoints there are.
+    """
     config = services.context.config
     found = [
         *index.routes(services),
         *confirm.routes(services),
         *submit_token.routes(services),
         *stop_invites.routes(services),
+        *reference.routes(describe),
     ]
     declared = [*language.PAGES]
     if services.homeserver is not None:

@@ -3,7 +3,7 @@
 https://spec.matrix.org/latest/client-server-api/#filtering
 """
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
@@ -50,12 +50,12 @@ async def define_filter(call: UserCall, body: Filter, user_id: str) -> FilterId:
     errors=(errors.Forbidden, errors.NotFound),
     beside=Beside.HOMESERVER,
 )
-async def get_filter(call: UserCall, user_id: str, filter_id: Annotated[str, Meta(max_length=255)]) -> dict[str, Any]:
+async def get_filter(call: UserCall, user_id: str, filter_id: Annotated[str, Meta(max_length=255)]) -> Filter:
     """Get a filter. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3useruseridfilterfilterid."""
     _check_owner(call, user_id)
     if filter_id != _EVERYTHING:
         raise errors.NotFound(Text("This filter does not exist."))
-    return {}
+    return Filter()
 
 
 ENDPOINTS = (define_filter, get_filter)

@@ -3,6 +3,7 @@
 https://spec.matrix.org/latest/client-server-api/#sso-client-loginauthentication
 """
 
+from http import HTTPStatus
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
@@ -25,7 +26,7 @@ class SsoQuery(Struct, frozen=True):
     action: str | UnsetType = UNSET
 
 
-@endpoint("GET", client(_PATH, *_FAMILIES), auth=Auth.NONE)
+@endpoint("GET", client(_PATH, *_FAMILIES), auth=Auth.NONE, status=HTTPStatus.FOUND)
 async def redirect_to_sso(call: Call, query: SsoQuery) -> Answer:
     """Send a browser to the page that signs an app in. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3loginssoredirect."""
     # The page checks the address, because the person reads what the page answers.
@@ -33,10 +34,12 @@ async def redirect_to_sso(call: Call, query: SsoQuery) -> Answer:
     if query.action is not UNSET:
         wanted["action"] = query.action
     target = f"{call.config.server.public_base_url.rstrip('/')}{PAGE}?{urlencode(wanted)}"
-    return Answer(302, b"", headers=Headers(("Location", target), ("Cache-Control", "no-store")))
+    return Answer(HTTPStatus.FOUND, b"", headers=Headers(("Location", target), ("Cache-Control", "no-store")))
 
 
-@endpoint("GET", client(f"{_PATH}/{{idp_id}}", *_FAMILIES), auth=Auth.NONE, errors=(errors.NotFound,))
+@endpoint(
+    "GET", client(f"{_PATH}/{{idp_id}}", *_FAMILIES), auth=Auth.NONE, errors=(errors.NotFound,), status=HTTPStatus.FOUND
+)
 async def redirect_to_idp(call: Call, query: SsoQuery, idp_id: str) -> Answer:  # noqa: ARG001 - no ID is known
     """Answer that this server has no identity providers. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3loginssoredirectidpid."""
     raise errors.NotFound

@@ -1,7 +1,8 @@
 """Binding and unbinding addresses. https://spec.matrix.org/latest/identity-service-api/#establishing-associations."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
+import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from threepid.api.call import IdentityCall, SignedCall
@@ -19,6 +20,19 @@ class Bind(Struct, frozen=True):
     mxid: UserId
 
 
+class SignedAssociation(Struct, frozen=True):
+    """An address that is bound to a user ID, signed by the identity server. Times are in milliseconds."""
+
+    address: str
+    medium: str
+    mxid: str
+    not_before: int
+    not_after: int
+    ts: int
+    """When it was bound."""
+    signatures: dict[str, dict[str, str]]
+
+
 @endpoint(
     "POST",
     identity("/3pid/bind"),
@@ -26,9 +40,10 @@ class Bind(Struct, frozen=True):
     accepts=Accepts.FORM,
     errors=(errors.MxidNotYours, errors.NoValidSession, errors.SessionExpired, errors.SessionNotValidated),
 )
-async def bind(call: IdentityCall, body: Bind) -> dict[str, Any]:
+async def bind(call: IdentityCall, body: Bind) -> SignedAssociation:
     """Bind the address of a validation session to your user ID. https://spec.matrix.org/latest/identity-service-api/#post_matrixidentityv23pidbind."""
-    return await call.identity.associations.bind(body.sid, body.client_secret, body.mxid, caller=call.user_id)
+    signed = await call.identity.associations.bind(body.sid, body.client_secret, body.mxid, caller=call.user_id)
+    return msgspec.convert(signed, SignedAssociation)
 
 
 class BoundThreepid(Struct, frozen=True):

@@ -6,11 +6,12 @@ The settings `identity.v1` enable its parts, all of them off by default. Homeser
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from threepid.api.call import Call, SignedCall
 from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, Success
-from threepid.api.identity.associations import UNBIND_ERRORS, Unbind, perform_unbind
+from threepid.api.identity.associations import UNBIND_ERRORS, SignedAssociation, Unbind, perform_unbind
 from threepid.api.identity.invitation import (
     INVITE_ERRORS,
     SignedInvite,
@@ -172,9 +173,10 @@ async def get_validated_threepid_v1(call: Call, query: SessionQuery) -> Validate
     switch="v1.bind",
     errors=(errors.NoValidSession, errors.SessionExpired, errors.SessionNotValidated),
 )
-async def bind_v1(call: Call, body: BindV1) -> dict[str, Any]:
+async def bind_v1(call: Call, body: BindV1) -> SignedAssociation:
     """Bind the address of a validation session to any user ID. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-3pid-bind."""
-    return await call.identity.associations.bind(body.sid, body.client_secret, body.mxid, caller=None)
+    signed = await call.identity.associations.bind(body.sid, body.client_secret, body.mxid, caller=None)
+    return msgspec.convert(signed, SignedAssociation)
 
 
 @endpoint(
@@ -189,8 +191,20 @@ async def unbind_v1(call: SignedCall, body: Unbind) -> None:
     await perform_unbind(call, body)
 
 
+class MaybeAssociation(Struct, frozen=True):
+    """The signed association as `bind` answers it, or no member if the address is not bound."""
+
+    address: str | UnsetType = UNSET
+    medium: str | UnsetType = UNSET
+    mxid: str | UnsetType = UNSET
+    not_before: int | UnsetType = UNSET
+    not_after: int | UnsetType = UNSET
+    ts: int | UnsetType = UNSET
+    signatures: dict[str, dict[str, str]] | UnsetType = UNSET
+
+
 @endpoint("GET", identity_v1("/lookup"), auth=Auth.NONE, switch="v1.lookup")
-async def lookup_v1(call: Call, query: LookupQuery) -> dict[str, Any]:
+async def lookup_v1(call: Call, query: LookupQuery) -> Annotated[dict[str, Any], MaybeAssociation]:
     """Look up the user ID of one address; `{}` if there is none. https://spec.matrix.org/historical/identity_service/r0.3.0.html#get-matrix-identity-api-v1-lookup."""
     found = await call.identity.lookup.lookup_plain([(query.medium, query.address)], client=call.client)
     return call.identity.associations.signed(found[0]) if found else {}

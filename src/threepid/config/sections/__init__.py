@@ -16,6 +16,7 @@ from threepid.config.sections.outbound import Outbound
 from threepid.config.sections.policy import Policy
 from threepid.config.sections.retention import Retention
 from threepid.config.sections.server import Server
+from threepid.config.sections.telemetry import Telemetry
 from threepid.config.sections.web import Web
 
 
@@ -37,3 +38,4 @@ class Config(Section, frozen=True):
     admin: Admin = field(default_factory=Admin)
     audit: Audit = field(default_factory=Audit)
     retention: Retention = field(default_factory=Retention)
+    telemetry: Telemetry = field(default_factory=Telemetry)

@@ -36,6 +36,7 @@ T = TypeVar("T")
 _EVERY_WAY: Final = ("user", "email", "msisdn")
 WRONG: Final = Text("The username or password is wrong.")
 """Said alike of every wrong login."""
+ACCEPTED: Final = "accepted"
 
 
 class _Right(Struct, frozen=True):
@@ -70,6 +71,8 @@ class Logins:
         self._notices = notices
         self._admission = admission
         self._failed_logins = FailedLogins(context, sums)
+        self.outcomes = self._failed_logins.outcomes
+        """Logins so far by their way and outcome: the cause of a failure, or ACCEPTED."""
         self._tried: Counter[str] = Counter()
         """Number of guesses that this process is checking, by limit key."""
 
@@ -239,6 +242,7 @@ class Logins:
         except (Forbidden, LimitExceeded) as error:
             self._note_failure(named, client, error.cause)
             raise
+        self.outcomes["password", ACCEPTED] += 1
         return opened
 
     async def log_in_by_token(self, token: str, device: Device) -> Login:
@@ -265,6 +269,7 @@ class Logins:
         except (Forbidden, LimitExceeded) as error:
             self._failed_logins.note(by="login token", cause=error.cause, client=device.client)
             raise
+        self.outcomes["login token", ACCEPTED] += 1
         return await self._admission.admit(login)
 
 

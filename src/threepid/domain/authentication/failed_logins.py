@@ -29,10 +29,13 @@ class FailedLogins:
         self._written = 0
         self._of_network: Counter[str] = Counter()
         self._left_out = 0
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        """Failed logins by way and cause."""
 
     def note(self, *, by: str, cause: str | None, client: str, user_id: str | None = None) -> None:
         """Log that a login by the method `by` failed for `cause`. `user_id` is an existing account, never the caller's input."""
         self._sums.count(Kind.LOGIN_FAILED, client)
+        self.outcomes[by, cause or "too many guesses"] += 1
         minute = self._context.clock.now() // MINUTE
         if minute != self._minute:
             if self._left_out:

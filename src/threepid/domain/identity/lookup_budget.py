@@ -205,7 +205,9 @@ class LookupBudget:
             raise self._exceeded(asker)
 
     def _exceeded(self, asker: Asker) -> LimitExceeded:
-        return LimitExceeded((asker.day + 1) * DAY - self._context.clock.now(), _MESSAGE, cause="lookup budget")
+        return LimitExceeded(
+            (asker.day + 1) * DAY - self._context.clock.now(), _MESSAGE, cause="lookup budget", limit="lookup budget"
+        )
 
     def _forget(self, key: tuple[int, str], saved: frozenset[int]) -> None:
         left = self._waiting.get(key, set()) - saved

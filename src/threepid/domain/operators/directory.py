@@ -151,6 +151,7 @@ def message_view(job: Listed) -> MessageView:
         last_error=job.last_error,
         returned_at=job.returned_at,
         returned_status=job.returned_status,
+        request_id=job.request_id,
     )
 
 

@@ -55,6 +55,8 @@ class MessageView(Struct, frozen=True):
     returned_at: int | None
     """When a report came that the mail was returned, or that its recipient complained."""
     returned_status: str | None
+    request_id: str
+    """The request that caused it; log lines have the same ID. Empty for none."""
 
 
 class AccountView(Struct, frozen=True):

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from threepid.clock import Clock
+from threepid.meter import Durations
 from threepid.spec.errors import LimitExceeded
 
 T = TypeVar("T")
@@ -50,6 +51,8 @@ class Turns:
         self._at_work = 0
         self._done: list[_Turn] = []
         self.seconds_each = seconds_each
+        self.waits = Durations()
+        """How long turns waited for a thread."""
 
     @property
     def waiting(self) -> int:
@@ -65,7 +68,7 @@ class Turns:
             return
         # Callers that retry at once would keep the event loop busy, so their rejection is delayed.
         await asyncio.sleep(REFUSED_AFTER)
-        raise LimitExceeded(int(QUEUE_SECONDS * 1000), cause="busy")
+        raise LimitExceeded(int(QUEUE_SECONDS * 1000), cause="busy", limit="password hashes")
 
     async def do(self, work: Callable[..., T], *arguments: Any, account: str | None = None) -> T:
         """Run `work` in the pool when its turn comes. Raises LimitExceeded and the errors of `work`.
@@ -115,12 +118,13 @@ class Turns:
         try:
             if start - turn.asked > QUEUE_SECONDS:
                 # The machine has become slower since the turn was queued. After this long, the caller is rejected anyway.
-                raise LimitExceeded(int(QUEUE_SECONDS * 1000), cause="busy")
+                raise LimitExceeded(int(QUEUE_SECONDS * 1000), cause="busy", limit="password hashes")
             turn.result = turn.work()
             self.seconds_each += (self._seconds_since(start) - self.seconds_each) / 8
         except BaseException as error:  # noqa: BLE001 - whatever it is, it goes to the caller
             turn.error = error
         with self._lock:
+            self.waits.note(start - turn.asked)
             self._at_work -= 1
             self._done.append(turn)
             # Under load, several results are handed over together: a hash evicts the caches of its core, so waking the event

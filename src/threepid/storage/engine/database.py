@@ -7,13 +7,17 @@ therefore go through its transaction.
 
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import CoroutineType
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
+from threepid.clock import ticks
+from threepid.meter import Durations
 from threepid.storage.engine.queries import Query
+from threepid.tracing import span
 
 S = TypeVar("S", bound=Struct)
 T = TypeVar("T")
@@ -50,6 +54,9 @@ class SchemaError(StorageError):
 
 class Tx(ABC):
     """A transaction on either engine."""
+
+    request_id = ""
+    """The ID of the request that the unit of work is a part of, '' for none."""
 
     @abstractmethod
     def rows(self, query: Query, as_: type[S], /, **parameters: Any) -> list[S]:
@@ -113,6 +120,17 @@ def call(fn: Callable[[Tx], T], tx: Tx) -> T:
     return result
 
 
+@contextmanager
+def timed(durations: Durations, name: str) -> Iterator[None]:
+    """Count the context's duration, and make it a span called `name`."""
+    started = ticks()
+    try:
+        with span(name):
+            yield
+    finally:
+        durations.note(ticks() - started)
+
+
 def refuse_count(query: Query, count: int, each: range, times: int) -> None:
     """Raise WrongRowCount if `times` runs of `query` that touch `each` rows cannot have touched `count` rows."""
     if not each.start * times <= count <= (each.stop - 1) * times:
@@ -163,6 +181,10 @@ class Database(ABC):
         """Number of committed units of work."""
         self.commits = 0
         """Number of commits. On SQLite a commit may carry several units."""
+        self.read_times = Durations()
+        """How long reads took, with their waiting."""
+        self.write_times = Durations()
+        """How long writes took, from the call until the commit is durable or has failed."""
 
     @abstractmethod
     async def read(self, fn: Callable[[Tx], T]) -> T:

@@ -1,9 +1,9 @@
--- name: insert(order_id, channel, recipient, language, template, params, created_at, due_at, expires_at, destination, caller, urgency, step, held_back)!
+-- name: insert(order_id, channel, recipient, language, template, params, created_at, due_at, expires_at, destination, caller, urgency, step, held_back, request_id)!
 -- Insert a job. A job that is due gets a place in the queue, behind the jobs of the same caller. One that is held back has failed
 -- from the start, for the reason `held_back`.
 INSERT INTO outbox (
     id, channel, recipient, language, template, params, created_at, due_at, planned_at, expires_at,
-    destination, caller, urgency, turn, failed_at, last_error
+    destination, caller, urgency, turn, failed_at, last_error, request_id
 )
 VALUES (
     :order_id, :channel, :recipient, :language, :template, :params, :created_at, :due_at, :created_at, :expires_at,
@@ -12,7 +12,8 @@ VALUES (
         SELECT CASE WHEN MAX(turn) + :step > :created_at THEN MAX(turn) + :step ELSE :created_at END
         FROM outbox WHERE caller = :caller AND urgency = :urgency AND turn IS NOT NULL
     ) END,
-    CASE WHEN CAST(:held_back AS TEXT) <> '' THEN CAST(:created_at AS BIGINT) END, NULLIF(CAST(:held_back AS TEXT), '')
+    CASE WHEN CAST(:held_back AS TEXT) <> '' THEN CAST(:created_at AS BIGINT) END, NULLIF(CAST(:held_back AS TEXT), ''),
+    :request_id
 );
 
 -- name: line_up(now, step, count)!
@@ -63,13 +64,13 @@ ORDER BY urgency, turn LIMIT :count FOR UPDATE SKIP LOCKED;
 -- Claim those of these jobs that are still in the queue; claiming a job takes it out of the queue.
 UPDATE outbox SET worker = :worker, renewed_at = :now, turn = NULL, attempts = attempts + 1
 WHERE id IN (SELECT value FROM json_each(:ids)) AND turn IS NOT NULL AND expires_at > :now
-RETURNING id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller, last_error;
+RETURNING id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller, last_error, request_id;
 
 -- name: claim_on_postgresql(ids, worker, now)
 -- The same with PostgreSQL's JSON functions.
 UPDATE outbox SET worker = :worker, renewed_at = :now, turn = NULL, attempts = attempts + 1
 WHERE id IN (SELECT json_array_elements_text(CAST(:ids AS JSON))) AND turn IS NOT NULL AND expires_at > :now
-RETURNING id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller, last_error;
+RETURNING id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller, last_error, request_id;
 
 -- name: sent(order_id, now)!
 -- Record a delivery, even if another worker recorded a failure, and erase the contents.
@@ -138,7 +139,7 @@ WHERE planned_at > :then AND worker IS NULL AND sent_at IS NULL AND failed_at IS
 
 -- name: waiting_unbind(recipient, params)^
 -- The newest waiting unbind request to an identity server with these parameters, so that no duplicate is sent.
-SELECT id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller, last_error
+SELECT id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller, last_error, request_id
 FROM outbox
 WHERE channel = 'unbind' AND recipient = :recipient AND params = :params AND sent_at IS NULL AND failed_at IS NULL
 ORDER BY created_at DESC LIMIT 1;
@@ -157,7 +158,7 @@ DELETE FROM outbox WHERE id IN (
 -- name: listed(after_at, after_id, only_failed, count)
 -- Jobs for an operator's list, oldest first: those that wait or are held, and with `only_failed` those that have failed.
 SELECT id, channel, recipient, template, language, created_at, due_at, expires_at, attempts, worker, turn, failed_at, sent_at, last_error,
-    returned_at, returned_status
+    returned_at, returned_status, request_id
 FROM outbox
 WHERE sent_at IS NULL AND (failed_at IS NOT NULL) = (:only_failed = 1) AND (created_at, id) > (:after_at, :after_id)
 ORDER BY created_at, id LIMIT :count;
@@ -165,21 +166,21 @@ ORDER BY created_at, id LIMIT :count;
 -- name: to_recipients(recipients, count)
 -- The newest messages to these addresses, a JSON array, for an operator.
 SELECT id, channel, recipient, template, language, created_at, due_at, expires_at, attempts, worker, turn, failed_at, sent_at, last_error,
-    returned_at, returned_status
+    returned_at, returned_status, request_id
 FROM outbox WHERE recipient IN (SELECT value FROM json_each(:recipients)) AND channel IN ('email', 'sms')
 ORDER BY created_at DESC, id DESC LIMIT :count;
 
 -- name: to_recipients_on_postgresql(recipients, count)
 -- The same with PostgreSQL's JSON functions.
 SELECT id, channel, recipient, template, language, created_at, due_at, expires_at, attempts, worker, turn, failed_at, sent_at, last_error,
-    returned_at, returned_status
+    returned_at, returned_status, request_id
 FROM outbox WHERE recipient IN (SELECT json_array_elements_text(CAST(:recipients AS JSON))) AND channel IN ('email', 'sms')
 ORDER BY created_at DESC, id DESC LIMIT :count;
 
 -- name: get(order_id)^
 -- One job, for an operator.
 SELECT id, channel, recipient, template, language, created_at, due_at, expires_at, attempts, worker, turn, failed_at, sent_at, last_error,
-    returned_at, returned_status
+    returned_at, returned_status, request_id
 FROM outbox WHERE id = :order_id;
 
 -- name: hurry(order_id, now)!

@@ -34,7 +34,7 @@ def routes(services: Services) -> list[PageRoute]:
                 has_accounts=config.accounts is not None,
                 has_phones=config.sms is not None,
                 walk="README.md",
-                endpoints="docs/endpoints.md",
+                endpoints="/docs/api",
                 guides="docs/guides/",
             )
         if config.accounts is not None:

@@ -23,7 +23,7 @@ def routes(config: Config) -> list[Route]:
     """The route of each file in `web/static`, and of the operator's logo, favicon and colours."""
     files = {path.name: path for path in (*_OWN.iterdir(), *BrandFolder(config.web.brand_folder).files())}
     return [
-        Route(f"/static/{name}", {"GET": _File(path.read_bytes(), _TYPES[path.suffix]).get})
+        Route(f"/static/{name}", {"GET": _File(path.read_bytes(), _TYPES[path.suffix]).get}, names={"GET": "static"})
         for name, path in files.items()
         if path.is_file()
     ]

@@ -30,10 +30,12 @@ from threepid.storage.engine.database import (
     WrongRowCount,
     call,
     refuse_count,
+    timed,
 )
 from threepid.storage.engine.postgresql.connection import Connection, Result, Statement
 from threepid.storage.engine.postgresql.pool import Pool
 from threepid.storage.engine.queries import Query
+from threepid.tracing import request_id
 
 S = TypeVar("S", bound=Struct)
 T = TypeVar("T")
@@ -64,6 +66,7 @@ class PostgresqlTx(Tx):
         self._connection = connection
         self._known = known
         self._unit = getcurrent()
+        self.request_id = request_id.get()
 
     def rows(self, query: Query, as_: type[S], /, **parameters: Any) -> list[S]:
         """All rows, as Structs by column name."""
@@ -184,16 +187,19 @@ class Postgresql(Database):
     async def read(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` without a transaction: each statement is one round trip."""
         self.reads += 1
-        return await self._in_unit(self._readers, fn, None)
+        with timed(self.read_times, "database read"):
+            return await self._in_unit(self._readers, fn, None)
 
     async def read_aside(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` on one consistent snapshot."""
         self.reads += 1
-        return await self._in_unit(self._readers, fn, _BEGIN_SNAPSHOT)
+        with timed(self.read_times, "database read"):
+            return await self._in_unit(self._readers, fn, _BEGIN_SNAPSHOT)
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` and commit."""
-        result = await self._in_unit(self._writers, fn, _BEGIN)
+        with timed(self.write_times, "database write"):
+            result = await self._in_unit(self._writers, fn, _BEGIN)
         self.writes += 1
         self.commits += 1
         return result

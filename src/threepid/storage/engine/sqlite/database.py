@@ -9,10 +9,12 @@ from typing import Final, TypeVar
 
 import apsw
 
-from threepid.storage.engine.database import Busy, Database, StorageError, Tx, call
+from threepid.clock import ticks
+from threepid.storage.engine.database import Busy, Database, StorageError, Tx, call, timed
 from threepid.storage.engine.sqlite.connection import connect
 from threepid.storage.engine.sqlite.transaction import SqliteTx
 from threepid.storage.engine.sqlite.writer import Writer
+from threepid.tracing import is_on, span
 
 T = TypeVar("T")
 
@@ -46,26 +48,35 @@ class Sqlite(Database):
     async def read(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` on the event loop, or in a reader thread if the database is locked."""
         self.reads += 1
+        started = ticks()
         try:
+            if is_on():
+                with span("database read"):
+                    return call(fn, self._inline)
             return call(fn, self._inline)
         except apsw.BusyError:
             return await self._in_reader_thread(fn)
         except apsw.Error as error:
             raise StorageError(str(error)) from error
+        finally:
+            self.read_times.note(ticks() - started)
 
     async def read_aside(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` in a reader thread."""
         self.reads += 1
-        return await self._in_reader_thread(fn)
+        with timed(self.read_times, "database read"):
+            return await self._in_reader_thread(fn)
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` on the event loop in the next commit, and return when the commit is durable."""
-        result: T = await self._writer.write(fn, aside=False)
+        with timed(self.write_times, "database write"):
+            result: T = await self._writer.write(fn, aside=False)
         return result
 
     async def write_aside(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` in the writer thread in a commit of its own, and return when the commit is durable."""
-        result: T = await self._writer.write(fn, aside=True)
+        with timed(self.write_times, "database write"):
+            result: T = await self._writer.write(fn, aside=True)
         return result
 
     async def close(self) -> None:

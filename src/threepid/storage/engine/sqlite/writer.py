@@ -37,6 +37,7 @@ import apsw
 from threepid.storage.engine.database import Busy, InDoubt, StorageError, Tx, call
 from threepid.storage.engine.sqlite.connection import connect
 from threepid.storage.engine.sqlite.transaction import SqliteTx
+from threepid.tracing import request_id
 
 BATCH: Final = 128
 """Maximum number of units of work in one commit."""
@@ -57,12 +58,14 @@ class _MustUndo(Exception):
 class _Unit:
     """One unit of work and the future of its caller."""
 
-    __slots__ = ("aside", "error", "fn", "future", "result")
+    __slots__ = ("aside", "error", "fn", "future", "request_id", "result")
 
     def __init__(self, fn: Callable[[Tx], Any], future: "asyncio.Future[Any]", *, aside: bool) -> None:
         self.fn = fn
         self.future = future
         self.aside = aside
+        # Several callers' units share a commit, which runs in the context of one of them, or in a thread.
+        self.request_id = request_id.get()
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -76,6 +79,7 @@ class _Unit:
         self.error = None
         if guarded:
             connection.execute("SAVEPOINT unit")
+        tx.request_id = self.request_id
         try:
             self.result = call(self.fn, tx)
         except (apsw.FullError, apsw.IOError):
