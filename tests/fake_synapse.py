@@ -70,6 +70,8 @@ class FakeSynapse:
         self.exclusive: set[str] = set()
         """Names that belong to an application service."""
         self.replies: dict[str, Reply] = {}
+        self.headers: dict[str, str] = {}
+        """Header fields of all answers, in place of those that it sends anyway."""
         self._released = threading.Event()
         self._lock = threading.Lock()
         self._server: ThreadingHTTPServer | None = None
@@ -219,13 +221,19 @@ class FakeSynapse:
                     return
                 status, content = reply
                 body = content if isinstance(content, bytes) else json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
+                self.send_response_only(status)
+                fields = {
+                    "Date": self.date_time_string(),
+                    "Content-Type": "application/json",
+                    "Content-Length": str(len(body)),
+                    **fake.headers,
+                }
+                for field in fields.items():
+                    self.send_header(*field)
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - the names that the library looks for
+            do_GET = do_POST = do_PUT = do_DELETE = do_OPTIONS = _answer  # noqa: N815 - the names that the library looks for
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -10,6 +10,7 @@ from threepid.cli import (
     administration,
     bounces,
     configuration,
+    doctor,
     imports,
     init,
     invites,
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command()(init.init)
 app.command()(serving.serve)
 app.command()(serving.migrate)
+app.command()(doctor.doctor)
 app.command()(bounces.bounce)
 app.add_typer(configuration.app, name="config")
 app.command()(administration.resend)

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from threepid.cli.common import ConfigFile, format_time, out
-from threepid.cli.operators import address_of, operate, refuse, time_or
+from threepid.cli.common import ConfigFile, format_time, out, refuse
+from threepid.cli.operators import address_of, operate, time_or
 from threepid.cli.registration_tokens import end_of
 from threepid.cli.tables import AsJson, print_json, print_list
 

@@ -89,7 +89,13 @@ def format_time(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M")
 
 
+def refuse(message: str) -> NoReturn:
+    """End the program with an error message about an argument: exit status 2."""
+    err.print(message, markup=False)
+    raise typer.Exit(2)
+
+
 def die(message: str) -> NoReturn:
-    """End the program with an error message."""
+    """End the program with an error message about something else than its arguments: exit status 1."""
     err.print(message, markup=False)
     raise typer.Exit(1)

@@ -2,11 +2,11 @@
 
 import getpass
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from threepid.cli.common import ConfigFile, err, format_time, load
+from threepid.cli.common import ConfigFile, format_time, load, refuse
 from threepid.config import Config
 
 T = TypeVar("T")
@@ -15,12 +15,6 @@ Account = Annotated[
     str, typer.Argument(help="The account: a username, user ID, email address, or phone number with +.")
 ]
 Address = Annotated[str, typer.Argument(help="An email address, or a phone number with + and the country code.")]
-
-
-def refuse(message: str) -> NoReturn:
-    """End the program with an error message about an argument."""
-    err.print(message, markup=False)
-    raise typer.Exit(2)
 
 
 def operate(config_file: ConfigFile, work: Callable[[Any, Any], Awaitable[T]], *, writes: bool = False) -> T:

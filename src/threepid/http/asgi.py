@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from falcon.routing import CompiledRouter
 
-from threepid.http.exchange import Answer, Fallbacks, Handle, Headers, Route
+from threepid.http.exchange import ANSWERED_BY, Answer, Fallbacks, Handle, Headers, Route
 from threepid.i18n import Text
 from threepid.spec.errors import NotJson, RequestTimeout, TooLarge
 
@@ -44,6 +44,7 @@ _WITH_PORT: Final = re.compile(
 )
 """An address in brackets, or IPv4 with a port: a bare IPv6 address is ambiguous, because its last group looks like a port."""
 _SHOWN: Final = 64
+_ANSWERED_BY: Final = (ANSWERED_BY[0].encode("ascii"), ANSWERED_BY[1].encode("ascii"))
 _MALFORMED: Final = Answer(400, b"", content_type="text/plain", headers=Headers(("Connection", "close")))
 """The answer to an ambiguous request: a plain 400, as the HTTP parser beneath us gives for malformed ones."""
 
@@ -172,6 +173,7 @@ def _header_list(answer: Answer) -> list[tuple[bytes, bytes]]:
     return [
         (b"content-type", answer.content_type.encode("ascii")),
         *answer.headers.encoded,
+        _ANSWERED_BY,
         (b"content-length", b"%d" % len(answer.body)),
     ]
 

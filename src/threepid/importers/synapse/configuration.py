@@ -38,9 +38,7 @@ def read(files: Iterable[Path], *, database: str | None = None) -> Settings:
 
     `database` is a URL in place of the configured database. Raises SourceError.
     """
-    tree: dict[str, Any] = {}
-    for file in files:
-        tree |= _load(file)
+    tree = load(files)
     if _section(tree, "matrix_authentication_service").get("enabled") or _section(
         _section(tree, "experimental_features"), "msc3861"
     ).get("enabled"):
@@ -69,8 +67,19 @@ def read(files: Iterable[Path], *, database: str | None = None) -> Settings:
     )
 
 
-def _load(file: Path) -> dict[str, Any]:
-    import yaml  # noqa: PLC0415 - only this command needs it
+def load(files: Iterable[Path], *, option: str = "--config") -> dict[str, Any]:
+    """All settings of configuration files that `option` names, with those of later ones in place of earlier ones.
+
+    Raises SourceError.
+    """
+    tree: dict[str, Any] = {}
+    for file in files:
+        tree |= _load(file, option)
+    return tree
+
+
+def _load(file: Path, option: str) -> dict[str, Any]:
+    import yaml  # noqa: PLC0415 - only two commands need it
 
     try:
         data = file.read_bytes()[: _MOST_BYTES + 1]
@@ -85,10 +94,10 @@ def _load(file: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark is not None else ""
         raise SourceError(
-            f"{file}{place}: this is not YAML. `--config` names Synapse's homeserver.yaml, and `-c` the file of threepid."
+            f"{file}{place}: this is not YAML. `{option}` names Synapse's homeserver.yaml, and `-c` the file of threepid."
         ) from None
     if not isinstance(tree, dict):
-        raise SourceError(f"{file} has no settings. `--config` names Synapse's homeserver.yaml.")
+        raise SourceError(f"{file} has no settings. `{option}` names Synapse's homeserver.yaml.")
     return tree
 
 
