@@ -31,6 +31,13 @@ def _refused(status: int, errcode: str) -> ANSWER:
     return status, {"errcode": errcode, "error": errcode}
 
 
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        return dict(json.loads(raw))
+    except (ValueError, TypeError):
+        return {}
+
+
 class User:
     """A user of the homeserver."""
 
@@ -52,7 +59,7 @@ class Called:
         self.method, self.target, self.headers, self.raw = method, target, headers, raw
         self.name = url.path.removeprefix(MAS)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        self.body: dict[str, Any] = query if method == "GET" else json.loads(raw or b"{}")
+        self.body: dict[str, Any] = query if method == "GET" else _object(raw)
 
     def __repr__(self) -> str:
         return f"{self.name} {self.body}"
