@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from threepid.cli.common import die, err, load, out
+from threepid.cli.common import die, err, load, out, refuse
 
 app = typer.Typer(help="Import the accounts of another server.", no_args_is_help=True)
 
@@ -66,7 +66,7 @@ def synapse(
 
     Run it again after Synapse was stopped: that brings only what changed. A run that was killed continues in the same way.
     Nothing is written to Synapse's database. Exit status: 0 if everything was carried that can be, 3 if the report has
-    something to look at, 1 after an error.
+    something to look at, 2 for wrong arguments, 1 after another error.
     """
     from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
     from threepid.importers.source import SourceError, open_source  # noqa: PLC0415 - see serving.py
@@ -88,8 +88,8 @@ def synapse(
             with _progress(begun.total) as advance:
                 return await begun.run(note, advance)
 
+    settings = _settings(config_files or [], database, server_name, pepper_file)
     try:
-        settings = _settings(config_files or [], database, server_name, pepper_file)
         if settings.server_name != own.server.name:
             die(
                 f"Synapse's server name is {settings.server_name}, and the one of threepid is {own.server.name}. "
@@ -104,20 +104,24 @@ def synapse(
 
 
 def _settings(config_files: list[Path], database: str | None, server_name: str | None, pepper_file: Path | None) -> Any:
+    from threepid.importers.source import SourceError  # noqa: PLC0415 - see serving.py
     from threepid.importers.synapse import configuration  # noqa: PLC0415 - see serving.py
 
     if config_files:
         if server_name is not None or pepper_file is not None:
-            die("`--server-name` and `--pepper-file` are for imports without `--config`, which says both.")
-        return configuration.read(config_files, database=database)
+            refuse("`--server-name` and `--pepper-file` are for imports without `--config`, which says both.")
+        try:
+            return configuration.read(config_files, database=database)
+        except SourceError as error:
+            refuse(str(error))
     if database is None or server_name is None:
-        die("Name Synapse's homeserver.yaml with `--config`, or use `--database` together with `--server-name`.")
+        refuse("Name Synapse's homeserver.yaml with `--config`, or use `--database` together with `--server-name`.")
     pepper = ""
     if pepper_file is not None:
         try:
             pepper = pepper_file.read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError):
-            die(f"{pepper_file} cannot be read as text.")
+            refuse(f"{pepper_file} cannot be read as text.")
     return configuration.Settings(server_name=server_name, database=database, pepper=pepper)
 
 
@@ -130,9 +134,9 @@ def _report_file(path: Path | None) -> Iterator[Callable[[Any], None]]:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        die(f"{path} exists already.")
+        refuse(f"{path} exists already.")
     except OSError as error:
-        die(f"{path} cannot be written: {error.strerror}.")
+        refuse(f"{path} cannot be written: {error.strerror}.")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
 
         def note(finding: Any) -> None:

@@ -18,25 +18,18 @@ Address = Annotated[str, typer.Argument(help="An email address, or a phone numbe
 
 
 def operate(config_file: ConfigFile, work: Callable[[Any, Any], Awaitable[T]], *, writes: bool = False) -> T:
-    """The result of `work` for a server without listeners and the operator. A wrong argument ends the program with status 2."""
+    """The result of `work` for a server without listeners and the operator."""
     from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
     from threepid.domain.operators.operator import Operator  # noqa: PLC0415 - see serving.py
     from threepid.domain.origin import Origin  # noqa: PLC0415 - see serving.py
-    from threepid.spec import errors  # noqa: PLC0415 - see serving.py
 
     settings: Config = load(config_file)
 
-    async def run(server: Server) -> T | errors.MatrixError:
+    async def run(server: Server) -> T:
         operator = Operator(f"command line: {_user()}", Origin(server.context.clock.now()), changes_admins=True)
-        try:
-            return await work(server, operator)
-        except (errors.NotFound, errors.InvalidParam, errors.WeakPassword, errors.ThreepidInUse) as error:
-            return error
+        return await work(server, operator)
 
-    found = with_server(settings, run, writes_accounts=writes)
-    if isinstance(found, errors.MatrixError):
-        refuse(str(found.text))
-    return found
+    return with_server(settings, run, writes_accounts=writes)
 
 
 def address_of(text: str) -> Any:

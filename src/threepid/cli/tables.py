@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from threepid.cli.common import out
+from threepid.cli.common import out, printable
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with times in milliseconds since 1970.")]
 
@@ -37,8 +37,3 @@ def print_list(columns: Sequence[str], rows: Iterable[Sequence[str]], *, whole: 
 def print_json(entries: Iterable[Mapping[str, Any]]) -> None:
     """Print entries as one JSON array."""
     sys.stdout.write(json.dumps(list(entries), ensure_ascii=False, indent=2) + "\n")
-
-
-def printable(cell: str) -> str:
-    """`cell` in one line, with control characters escaped: strangers wrote much of the text."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in cell)

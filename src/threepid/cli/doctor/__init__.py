@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from threepid.cli.common import ConfigFile, load, out, refuse
-from threepid.cli.tables import print_json, printable
+from threepid.cli.common import ConfigFile, load, out, printable, refuse
+from threepid.cli.tables import print_json
 from threepid.clock import Clock, Entropy
 from threepid.config import Config
 
