@@ -68,6 +68,5 @@ def _one(arguments: list[str]) -> tuple[int, str, str]:
 
 
 if __name__ == "__main__":
-
     gc.freeze()
     print(json.dumps([_one(case) for case in json.load(sys.stdin)]))

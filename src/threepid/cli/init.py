@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from threepid import config
-from threepid.cli.common import die, err, out, refuse
+from threepid.cli.common import err, out, refuse
 from threepid.config import ConfigError
 
 _PLAIN: Final = re.compile(r"[\w/.+-]+", re.ASCII)
@@ -72,7 +72,7 @@ def init(
     try:
         install(answers, config_file, folder.absolute() / "threepid.service", text)
     except CannotWrite as error:
-        die(str(error))
+        refuse(str(error))
     out.print(f"wrote {config_file}", f"wrote {folder.absolute() / 'threepid.service'}", sep="\n", markup=False)
     out.print(f"keys are in {answers.data_dir / 'keys'}: back them up", markup=False)
     err.print(f"Next: threepid config check --config {config_file}", markup=False)
