@@ -47,14 +47,14 @@ def _one(arguments: list[str]) -> tuple[int, str, str]:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(out.fileno(), 1)
             os.dup2(err.fileno(), 2)
-            sys.stdin = open(0, closefd=False, encoding="utf-8")
+            sys.stdin = open(0, closefd=False, encoding="utf-8")  # noqa: SIM115 - as long as the process lives
             sys.argv = ["threepid", *arguments]
             status = 99
             try:
                 main()
             except SystemExit as end:
                 status = end.code if isinstance(end.code, int) else 0 if end.code is None else 98
-            except BaseException as error:  # the parent shows it
+            except BaseException as error:  # noqa: BLE001 - the parent shows it
                 print(f"Traceback of {type(error).__name__}: {error}", file=sys.stderr)
             sys.stdout.flush()
             sys.stderr.flush()

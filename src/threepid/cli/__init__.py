@@ -58,8 +58,8 @@ def main() -> None:
         # Commands return nothing: what comes is the exit status of one that ended before its end.
         status = app(standalone_mode=False, prog_name="threepid")
     except typer.TyperException as error:
-        if message := error.format_message():  # without arguments, the help was printed
-            err.print(_of_usage(message, getattr(error, "ctx", None)), markup=False)
+        if usage := error.format_message():  # without arguments, the help was printed
+            err.print(_of_usage(usage, getattr(error, "ctx", None)), markup=False)
         sys.exit(error.exit_code)
     except typer.Abort:
         err.print("Aborted.")

@@ -1,5 +1,6 @@
 """`threepid doctor` as an operator types it, for a running server in each role, behind a real nginx."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -38,10 +39,10 @@ def states(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
 
 def kept(server: ServerProcess) -> list[Any]:
     """What the database has, but for what a server does by itself."""
-    with apsw.Connection(str(server.directory / "data" / "threepid.db"), flags=apsw.SQLITE_OPEN_READONLY) as database:
-        tables = [
-            row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-        ]
+    file = server.directory / "data" / "threepid.db"
+    with contextlib.closing(apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)) as database:
+        found = database.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        tables = [row[0] for row in found]
         return [(table, [*database.execute(f"SELECT COUNT(*) FROM {table}")]) for table in tables]
 
 
