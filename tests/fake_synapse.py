@@ -31,6 +31,13 @@ def _refused(status: int, errcode: str) -> ANSWER:
     return status, {"errcode": errcode, "error": errcode}
 
 
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        return dict(json.loads(raw))
+    except (ValueError, TypeError):
+        return {}
+
+
 class User:
     """A user of the homeserver."""
 
@@ -52,7 +59,7 @@ class Called:
         self.method, self.target, self.headers, self.raw = method, target, headers, raw
         self.name = url.path.removeprefix(MAS)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        self.body: dict[str, Any] = query if method == "GET" else json.loads(raw or b"{}")
+        self.body: dict[str, Any] = query if method == "GET" else _object(raw)
 
     def __repr__(self) -> str:
         return f"{self.name} {self.body}"
@@ -70,6 +77,8 @@ class FakeSynapse:
         self.exclusive: set[str] = set()
         """Names that belong to an application service."""
         self.replies: dict[str, Reply] = {}
+        self.headers: dict[str, str] = {}
+        """Header fields of all answers, in place of those that it sends anyway."""
         self._released = threading.Event()
         self._lock = threading.Lock()
         self._server: ThreadingHTTPServer | None = None
@@ -226,13 +235,19 @@ class FakeSynapse:
                     return
                 status, content = reply
                 body = content if isinstance(content, bytes) else json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
+                self.send_response_only(status)
+                fields = {
+                    "Date": self.date_time_string(),
+                    "Content-Type": "application/json",
+                    "Content-Length": str(len(body)),
+                    **fake.headers,
+                }
+                for field in fields.items():
+                    self.send_header(*field)
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - the names that the library looks for
+            do_GET = do_POST = do_PUT = do_DELETE = do_OPTIONS = _answer  # noqa: N815 - the names that the library looks for
 
             def log_message(self, *_: object) -> None:
                 pass

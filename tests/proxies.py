@@ -108,3 +108,29 @@ def run_proxy(program: str, settings: config.Config, directory: Path) -> Iterato
     finally:
         process.kill()
         process.wait(20)
+
+
+@contextlib.contextmanager
+def in_front(program: str, settings: config.Config, directory: Path) -> Iterator[str]:
+    """A proxy that listens where `server.public_base_url` says, on loopback without TLS; yields that URL."""
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    render, command = PROGRAMS[program]
+    base = settings.server.public_base_url
+    directory.mkdir(exist_ok=True)
+    with (directory / "output").open("wb") as output:
+        environment = {"HOME": str(directory), "PATH": "/usr/sbin:/usr/bin:/bin"}
+        arguments = command(directory, render(plan(settings)))
+        process = subprocess.Popen(arguments, stdout=output, stderr=output, env=environment)
+
+    def answers() -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{base}/_threepid/health/live", timeout=5).status_code == 200
+        return False
+
+    try:
+        wait_for(answers, 20, what=f"an answer of {program}")
+        yield base
+    finally:
+        process.kill()
+        process.wait(20)

@@ -41,16 +41,16 @@ def test_accounts_are_made_listed_and_shown(directory: Path) -> None:
     )
     assert made.stdout == "created @alice:example.org\n"
     again = threepid("account", "create", "alice", "--password-file", "password", "-c", "threepid.toml", cwd=directory)
-    assert again.returncode == 1
+    assert again.returncode == 2
     assert again.stderr == "This user ID is already taken.\n"
     bad = threepid("account", "create", "No Name", "--password-file", "password", "-c", "threepid.toml", cwd=directory)
-    assert bad.returncode == 1
+    assert bad.returncode == 2
     listed = threepid("account", "list", "-c", "threepid.toml", cwd=directory)
     assert [line.split() for line in listed.stdout.splitlines()][1][0] == "@alice:example.org"
     assert "active" in listed.stdout
     assert threepid("account", "contacts", "alice", "-c", "threepid.toml", cwd=directory).returncode == 0
     nobody = threepid("account", "contacts", "nobody", "-c", "threepid.toml", cwd=directory)
-    assert (nobody.returncode, nobody.stderr) == (1, "There is no account @nobody:example.org.\n")
+    assert (nobody.returncode, nobody.stderr) == (2, "There is no account @nobody:example.org.\n")
 
 
 def test_an_account_becomes_an_administrator_and_an_ordinary_one_again(directory: Path) -> None:
@@ -61,13 +61,13 @@ def test_an_account_becomes_an_administrator_and_an_ordinary_one_again(directory
     back = threepid("account", "admin", "@alice:example.org", "--remove", *config, cwd=directory)
     assert back.stdout == "@alice:example.org is an ordinary account\n"
     nobody = threepid("account", "admin", "nobody", *config, cwd=directory)
-    assert (nobody.returncode, nobody.stderr) == (1, "There is no account @nobody:example.org.\n")
+    assert (nobody.returncode, nobody.stderr) == (2, "There is no account @nobody:example.org.\n")
 
 
 def test_a_password_that_is_too_short_is_refused(directory: Path) -> None:
     (directory / "short").write_text("short\n")
     made = threepid("account", "create", "alice", "--password-file", "short", "-c", "threepid.toml", cwd=directory)
-    assert made.returncode == 1
+    assert made.returncode == 2
     assert "at least 8" in made.stderr
 
 
@@ -165,7 +165,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(
 ) -> None:
     (directory / "binary").write_bytes(b"\xff\xfe")
     refused = threepid(*arguments, file, cwd=directory, THREEPID_CONFIG="threepid.toml")
-    assert (refused.returncode, refused.stdout, refused.stderr) == (1, "", message)
+    assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", message)
 
 
 @pytest.mark.parametrize("command", [("migrate",), ("account", "list"), ("invites", "list"), ("pepper", "rotate")])
@@ -260,7 +260,7 @@ def test_the_configuration_commands(directory: Path) -> None:
     assert wrong.returncode == 1
     assert "[server]" in wrong.stderr
     assert "port" in wrong.stderr
-    assert threepid("serve", "-c", "nosuch.toml", cwd=directory).returncode == 1
+    assert threepid("serve", "-c", "nosuch.toml", cwd=directory).returncode == 2
 
 
 def test_a_database_that_is_not_there_is_one_sentence(directory: Path) -> None:
@@ -308,7 +308,7 @@ def test_registration_tokens_are_made_listed_and_ended(directory: Path) -> None:
     assert tokens("delete", made.stdout.strip()).stdout == f"deleted {made.stdout[:6]}\n"
     assert tokens("delete", "--", "-x-").stdout == "deleted -\n"
     again = tokens("delete", "event-berlin")
-    assert (again.returncode, again.stderr) == (1, "This token does not exist.\n")
+    assert (again.returncode, again.stderr) == (2, "This token does not exist.\n")
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_a_registration_token_that_makes_no_sense_is_one_sentence(
     directory: Path, arguments: tuple[str, str], sentence: str
 ) -> None:
     refused = threepid("registration-token", "create", *arguments, "-c", "threepid.toml", cwd=directory)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert refused.stdout == ""
     assert sentence in refused.stderr
     assert refused.stderr.count("\n") == 1
@@ -353,7 +353,7 @@ def test_the_outbox_is_listed_and_changed(directory: Path) -> None:
     assert json.loads(threepid("outbox", "retry", "job1", "--json", *by, cwd=directory).stdout) == [{"retried": 1}]
     assert threepid("outbox", "drop", "job1", *by, cwd=directory).stdout == "dropped job1\n"
     again = threepid("outbox", "drop", "job1", *by, cwd=directory)
-    assert again.returncode == 1
+    assert again.returncode == 2
     assert again.stderr.startswith("This job has failed for good")
 
 
@@ -394,7 +394,7 @@ def test_jobs_are_dropped_by_recipient_and_message(directory: Path) -> None:
     assert drop("--to", "+49 1511 2345678").stdout == "dropped 1 job\n"
     assert drop("--to", "id.example").stdout == "dropped 1 job\n"
     assert json.loads(drop("--to", "carol@example.com", "--json").stdout) == [{"dropped": 0, "kept": []}]
-    assert drop("--to", "@").returncode == 1
+    assert drop("--to", "@").returncode == 2
     assert drop("--message", "confirm_address", "--yes").stdout == "dropped 1 job\n"
     (left,) = json.loads(threepid("outbox", "list", "--json", *by, cwd=directory).stdout)
     assert left["id"] == "job2"
@@ -466,7 +466,7 @@ def test_messages_are_shown_in_every_language(directory: Path) -> None:
     assert {"reset_password.de.txt", "reset_password.en.html", "invitation.de.sms"} <= names
     assert "Hallo" in (directory / "shown" / "reset_password.de.txt").read_text()
     unknown = threepid("message", "preview", "--language", "xx", "-c", "threepid.toml", cwd=directory)
-    assert (unknown.returncode, "There is no language xx" in unknown.stderr) == (1, True)
+    assert (unknown.returncode, "There is no language xx" in unknown.stderr) == (2, True)
 
 
 def test_a_test_message_is_sent_now_or_it_is_said_why_not(directory: Path) -> None:
@@ -508,7 +508,7 @@ def test_an_operator_locks_deactivates_and_reactivates_accounts(directory: Path,
     alice = "@alice:example.org"
     run("create", "--password-file", "password", "alice")
     assert run("lock", "alice") == (0, f"locked {alice}")
-    assert run("lock", alice)[0] == 1
+    assert run("lock", alice)[0] == 2
     assert " locked" in run("list")[1]
     assert run("unlock", "alice") == (0, f"unlocked {alice}")
     assert run("deactivate", "alice")[0] == 1, "it asks"

@@ -55,7 +55,7 @@ def test_nothing_that_exists_is_overwritten(tmp_path: Path, existing: str) -> No
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / existing).write_text("mine")
     refused = init(tmp_path, "--yes", "--name", "example.org")
-    assert (refused.returncode, refused.stdout) == (1, "")
+    assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.startswith(f"{tmp_path / 'etc' / existing} exists already: nothing was changed.")
     assert (tmp_path / "etc" / existing).read_text() == "mine"
     assert not (tmp_path / "data").exists()
@@ -85,7 +85,7 @@ def test_a_wrong_answer_is_one_sentence_and_writes_nothing(
     tmp_path: Path, arguments: tuple[str, ...], sentence: str
 ) -> None:
     refused = init(tmp_path, *arguments)
-    assert (refused.returncode, refused.stdout) == (1, "")
+    assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.startswith(sentence)
     assert [*tmp_path.iterdir()] == []
 

@@ -77,7 +77,7 @@ def test_A117_a_file_that_exists_is_not_overwritten_by_the_report(directory: Pat
         done = threepid(
             "import", "synapse", "--config", "homeserver.yaml", "-c", "threepid.toml", "--report", name, cwd=directory
         )
-        assert (done.returncode, done.stderr) == (1, f"{name} exists already.\n")
+        assert (done.returncode, done.stderr) == (2, f"{name} exists already.\n")
         assert (directory / name).read_text() == before
 
 

@@ -24,7 +24,7 @@ from test_init import init
 )
 def test_a_hostile_answer_is_rejected_and_writes_nothing(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     refused = init(tmp_path, "--yes", *arguments)
-    assert (refused.returncode, refused.stdout) == (1, "")
+    assert (refused.returncode, refused.stdout) == (2, "")
     assert "Traceback" not in refused.stderr
     assert [*tmp_path.iterdir()] == []
 
@@ -39,6 +39,6 @@ def test_a_link_that_somebody_put_there_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "threepid.toml").symlink_to(tmp_path / "elsewhere")
     refused = init(tmp_path, "--yes", "--name", "a.example")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert not (tmp_path / "elsewhere").exists()
     assert not (tmp_path / "data").exists()

@@ -215,10 +215,10 @@ def test_keys_are_taken_over_by_the_command(directory: Path) -> None:
     ]
     assert not any(seed in taken.stdout for seed in seeds)
     again = threepid("keys", "import", "sydent.conf", "--retired", cwd=directory)
-    assert (again.returncode, again.stdout) == (1, "")
+    assert (again.returncode, again.stdout) == (2, "")
     assert again.stderr == "ed25519:7 exists already, as ed25519:a_AbCd.\n"
     missing = threepid("keys", "import", "nosuch", cwd=directory)
-    assert (missing.returncode, missing.stderr) == (1, "nosuch cannot be read: No such file or directory.\n")
+    assert (missing.returncode, missing.stderr) == (2, "nosuch cannot be read: No such file or directory.\n")
     (directory / "binary").write_bytes(b"\xff\xfe")
     unreadable = threepid("keys", "import", "binary", cwd=directory)
-    assert (unreadable.returncode, unreadable.stderr) == (1, "binary is not a text file.\n")
+    assert (unreadable.returncode, unreadable.stderr) == (2, "binary is not a text file.\n")

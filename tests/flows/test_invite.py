@@ -526,9 +526,9 @@ def test_operators_list_and_cancel(home: World, tmp_path: Path) -> None:
     done = command("cancel", "-c", str(config), "--", found.id)
     assert done.stdout == f"cancelled the invitation of {GUEST} to {ROOM}\n", done.stderr
     again = command("cancel", "-c", str(config), "--", found.id)
-    assert (again.returncode, again.stderr) == (1, "This invitation is already cancelled.\n")
+    assert (again.returncode, again.stderr) == (2, "This invitation is already cancelled.\n")
     missing = command("cancel", "-c", str(config), "nosuch")
-    assert (missing.returncode, missing.stderr) == (1, "This invitation does not exist.\n")
+    assert (missing.returncode, missing.stderr) == (2, "This invitation does not exist.\n")
     assert state(home, stored["token"]) == "cancelled"
 
 

@@ -11,6 +11,7 @@ from threepid.cli import (
     bounces,
     configuration,
     databases,
+    doctor,
     homeserver,
     imports,
     init,
@@ -25,7 +26,8 @@ from threepid.cli import (
     support,
     suppressions,
 )
-from threepid.cli.common import err, out, sentence
+from threepid.cli.common import err, out, printable, sentence, status_of
+from threepid.spec.errors import MatrixError
 
 app = typer.Typer(
     help="Manage contacts of Matrix accounts, and run an identity server.", no_args_is_help=True, add_completion=False
@@ -33,6 +35,7 @@ app = typer.Typer(
 app.command()(init.init)
 app.command()(serving.serve)
 app.command()(serving.migrate)
+app.command()(doctor.doctor)
 app.command()(bounces.bounce)
 app.add_typer(configuration.app, name="config")
 app.command()(administration.resend)
@@ -54,14 +57,29 @@ app.add_typer(proxy.app, name="proxy")
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. Exit status: 2 for wrong arguments, 1 for everything else that fails."""
     try:
-        app()
+        # Commands return nothing: what comes is the exit status of one that ended before its end.
+        status = app(standalone_mode=False, prog_name="threepid")
+    except typer.TyperException as error:
+        if usage := error.format_message():  # without arguments, the help was printed
+            err.print(_of_usage(usage, getattr(error, "ctx", None)), markup=False)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        err.print("Aborted.")
+        sys.exit(1)
     except Exception as error:
         if (message := sentence(error)) is None:
             raise
         err.print(message, markup=False)
-        sys.exit(1)
+        sys.exit(status_of(error) if isinstance(error, MatrixError) else 1)
+    sys.exit(status or 0)
+
+
+def _of_usage(message: str, context: typer.Context | None) -> str:
+    """One sentence about arguments that do not fit, in one line."""
+    line = printable(" ".join(message.split())).rstrip(".")
+    return f"{line}." if context is None else f"{line}: see `{context.command_path} --help`."
 
 
 @app.callback(invoke_without_command=True)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from threepid.cli.common import ConfigFile, die, format_time, load, out, read_text
+from threepid.cli.common import ConfigFile, format_time, load, out, read_text, refuse
 from threepid.cli.operators import operate
 from threepid.cli.tables import AsJson, print_json, print_list
 from threepid.config import Config
@@ -99,7 +99,7 @@ def contacts(
 
     contacts = with_server(settings, collect)
     if contacts is None:
-        die(f"There is no account {user_id}.")
+        refuse(f"There is no account {user_id}.")
     if as_json:
         print_json(
             {
@@ -129,7 +129,7 @@ def lock(user: User, config_file: ConfigFile = None) -> None:
         return await homeserver_of(server).support.lock(user_id, operator)
 
     if not operate(config_file, lock, writes=True):
-        die(f"{user_id} is not an account, is deactivated, or is locked already.")
+        refuse(f"{user_id} is not an account, is deactivated, or is locked already.")
     out.print(f"locked {user_id}")
 
 
@@ -144,7 +144,7 @@ def unlock(user: User, config_file: ConfigFile = None) -> None:
         return await homeserver_of(server).support.unlock(user_id, operator)
 
     if not operate(config_file, unlock, writes=True):
-        die(f"{user_id} is not an account, is deactivated, or is not locked.")
+        refuse(f"{user_id} is not an account, is deactivated, or is not locked.")
     out.print(f"unlocked {user_id}")
 
 
@@ -167,7 +167,7 @@ def deactivate(
 
     async def deactivate(server: Any, operator: Any) -> bool:
         if await homeserver_of(server).accounts.get(user_id) is None:
-            die(f"There is no account {user_id}.")
+            refuse(f"There is no account {user_id}.")
         return await homeserver_of(server).support.deactivate(user_id, operator, erase=erase)
 
     operate(config_file, deactivate, writes=True)
@@ -213,7 +213,7 @@ def admin(
         return await homeserver_of(server).accounts.set_admin(user_id, is_admin=not remove)
 
     if not with_server(settings, choose, writes_accounts=True):
-        die(f"There is no account {user_id}.")
+        refuse(f"There is no account {user_id}.")
     out.print(f"{user_id} is {'an ordinary account' if remove else 'an administrator'}")
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from threepid.cli.common import ConfigFile, format_time, out
-from threepid.cli.operators import address_of, operate, refuse, time_or
+from threepid.cli.common import ConfigFile, format_time, out, refuse
+from threepid.cli.operators import address_of, operate, time_or
 from threepid.cli.registration_tokens import end_of
 from threepid.cli.tables import AsJson, print_json, print_list
 
@@ -92,10 +92,7 @@ def create(
     """Create an operator token and print it. The server stores only a hash, so the token cannot be printed again."""
 
     async def make(server: Any, operator: Any) -> str:
-        try:
-            end = end_of(expires, server.context.clock.now())
-        except typer.Exit:
-            raise typer.Exit(2) from None
+        end = end_of(expires, server.context.clock.now())
         made: str = await server.services.operator_tokens.create(name, scope, expires_at=end, operator=operator)
         return made
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
@@ -10,7 +11,8 @@ import typer
 from rich.console import Console
 
 from threepid import config
-from threepid.config import Config, ConfigError
+from threepid.config import Config, ConfigError, UnreadableConfig
+from threepid.spec.errors import LimitExceeded, MatrixError
 
 T = TypeVar("T")
 
@@ -29,9 +31,11 @@ ConfigFile = Annotated[
 
 
 def load(config_file: Path | None) -> Config:
-    """The configuration. Ends the program with an error message if it cannot be read."""
+    """The configuration. Ends the program with an error message if the file cannot be read, or has mistakes."""
     try:
         return config.load(config_file, os.environ)
+    except UnreadableConfig as error:
+        refuse(str(error))
     except ConfigError as error:
         die(str(error))
 
@@ -47,14 +51,21 @@ def refuse_problems(settings: Config) -> None:
         raise typer.Exit(1)
 
 
-def with_key_errors(work: Callable[[], T]) -> T:
-    """The result of `work`. Ends the program with an error message about the key files or the database."""
+def with_key_errors(work: Callable[[], T], *, of_argument: bool = False) -> T:
+    """The result of `work`. Ends the program with an error message about the database, or about keys.
+
+    `of_argument`: the keys are those that the operator named, so that a problem with them is a wrong argument.
+    """
     from threepid.domain.secrets.files import KeyFileError  # noqa: PLC0415 - see serving.py
     from threepid.storage.engine.database import StorageError  # noqa: PLC0415 - see serving.py
 
     try:
         return work()
-    except (KeyFileError, StorageError) as error:
+    except KeyFileError as error:
+        if of_argument:
+            refuse(str(error))
+        die(str(error))
+    except StorageError as error:
         die(str(error))
 
 
@@ -62,7 +73,6 @@ def sentence(error: Exception) -> str | None:
     """The message to an operator about an error that they can fix; None for an error in the program."""
     from threepid.delivery.render import TemplateError  # noqa: PLC0415 - see serving.py
     from threepid.domain.secrets.files import KeyFileError  # noqa: PLC0415 - see serving.py
-    from threepid.spec.errors import MatrixError  # noqa: PLC0415 - see serving.py
     from threepid.storage.engine.database import StorageError  # noqa: PLC0415 - see serving.py
 
     if isinstance(error, MatrixError):
@@ -79,9 +89,14 @@ def read_text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except OSError as error:
-        die(f"{file} cannot be read: {error.strerror}.")
+        refuse(f"{file} cannot be read: {error.strerror}.")
     except UnicodeDecodeError:
-        die(f"{file} is not a text file.")
+        refuse(f"{file} is not a text file.")
+
+
+def printable(text: str) -> str:
+    """`text` in one line, with control characters escaped: strangers wrote much of the text."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def format_time(milliseconds: int) -> str:
@@ -89,7 +104,19 @@ def format_time(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M")
 
 
+def status_of(error: MatrixError) -> int:
+    """Exit status: 2 if the arguments are at fault, 1 if it is something else."""
+    return 2 if error.status < HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, LimitExceeded) else 1
+
+
+def refuse(*sentences: str) -> NoReturn:
+    """End the program with error messages about arguments, each in one line: exit status 2."""
+    for sentence in sentences:
+        err.print(printable(sentence), markup=False)
+    raise typer.Exit(2)
+
+
 def die(message: str) -> NoReturn:
-    """End the program with an error message."""
+    """End the program with an error message about something else than its arguments: exit status 1."""
     err.print(message, markup=False)
     raise typer.Exit(1)

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from threepid.cli.common import ConfigFile, die, load, out
-from threepid.cli.operators import refuse
+from threepid.cli.common import ConfigFile, die, load, out, refuse
 from threepid.cli.progress import progress_bar
 from threepid.cli.tables import AsJson
 

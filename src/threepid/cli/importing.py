@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from threepid.cli.common import die, out
+from threepid.cli.common import out, refuse
 
 _INCOMPLETE: Final = 3
 """Exit status of an import that is done, but did not carry everything."""
@@ -41,9 +41,9 @@ def report_file(path: Path | None) -> Iterator[Callable[[Any], None]]:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        die(f"{path} exists already.")
+        refuse(f"{path} exists already.")
     except OSError as error:
-        die(f"{path} cannot be written: {error.strerror}.")
+        refuse(f"{path} cannot be written: {error.strerror}.")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
 
         def note(finding: Any) -> None:

@@ -8,9 +8,8 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 import typer
 
-from threepid.cli.common import die, load
+from threepid.cli.common import die, load, refuse
 from threepid.cli.importing import AsJson, DryRun, OwnConfig, Report, print_result, report_file
-from threepid.cli.operators import refuse
 from threepid.cli.progress import progress_bar
 
 app = typer.Typer(help="Import the data of another server.", no_args_is_help=True)
@@ -50,7 +49,7 @@ def synapse(
 
     Run it again after Synapse was stopped: that brings only what changed. A run that was killed continues in the same way.
     Nothing is written to Synapse's database. Exit status: 0 if everything was carried that can be, 3 if the report has
-    something to look at, 1 after an error.
+    something to look at, 2 for wrong arguments, 1 after another error.
     """
     from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
     from threepid.importers.result import Result  # noqa: PLC0415 - see serving.py
@@ -73,8 +72,8 @@ def synapse(
             with progress_bar("users", begun.total) as advance:
                 return await begun.run(note, advance)
 
+    settings = _settings(config_files or [], database, server_name, pepper_file)
     try:
-        settings = _settings(config_files or [], database, server_name, pepper_file)
         if settings.server_name != own.server.name:
             die(
                 f"Synapse's server name is {settings.server_name}, and the one of threepid is {own.server.name}. "
@@ -87,12 +86,16 @@ def synapse(
 
 
 def _settings(config_files: list[Path], database: str | None, server_name: str | None, pepper_file: Path | None) -> Any:
+    from threepid.importers.source import SourceError  # noqa: PLC0415 - see serving.py
     from threepid.importers.synapse import configuration  # noqa: PLC0415 - see serving.py
 
     if config_files:
         if server_name is not None or pepper_file is not None:
             refuse("`--server-name` and `--pepper-file` are for imports without `--config`, which says both.")
-        return configuration.read(config_files, database=database)
+        try:
+            return configuration.read(config_files, database=database)
+        except SourceError as error:
+            refuse(str(error))
     if database is None or server_name is None:
         _missing("Synapse's homeserver.yaml")
     pepper = ""
@@ -100,7 +103,7 @@ def _settings(config_files: list[Path], database: str | None, server_name: str |
         try:
             pepper = pepper_file.read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError):
-            die(f"{pepper_file} cannot be read as text.")
+            refuse(f"{pepper_file} cannot be read as text.")
     return configuration.Settings(server_name=server_name, database=database, pepper=pepper)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from threepid import config
-from threepid.cli.common import die, err, out
+from threepid.cli.common import err, out, refuse
 from threepid.config import ConfigError
 
 _PLAIN: Final = re.compile(r"[\w/.+-]+", re.ASCII)
@@ -48,21 +48,21 @@ def init(
         if given is not None:
             return given.strip()
         if yes:
-            return default if default is not None else die("Give --name: the Matrix server name has no default.")
+            return default if default is not None else refuse("Give --name: the Matrix server name has no default.")
         return str(typer.prompt(question, default=default, show_default=bool(default), err=True)).strip()
 
     for path in (folder.absolute(), data_dir.absolute()):
         if not _PLAIN.fullmatch(str(path)):
-            die(f"{str(path)!r} cannot stand in a unit: use a path of letters, digits and the characters /._+-")
+            refuse(f"{str(path)!r} cannot stand in a unit: use a path of letters, digits and the characters /._+-")
     config_file = folder.absolute() / "threepid.toml"
     if config_file.exists():
-        die(f"{config_file} exists already: nothing was changed. Edit it, or move it away.")
+        refuse(f"{config_file} exists already: nothing was changed. Edit it, or move it away.")
     server_name = answer(name, "Matrix server name, such as example.org", None)
     answers = Answers(
         name=server_name,
         url=answer(url, "URL at which people reach the server", f"https://{server_name}"),
         roles=_ROLES.get(chosen := answer(roles, "Roles: accounts, identity or both", "both"), ())
-        or die(f"{chosen!r} is none of accounts, identity, both."),
+        or refuse(f"{chosen!r} is none of accounts, identity, both."),
         database=answer(database, "Database: sqlite, or a postgresql:// URL", "sqlite"),
         relay=answer(relay, "Mail relay, as host or host:port; empty for none", ""),
         data_dir=data_dir.absolute(),
@@ -72,7 +72,7 @@ def init(
     try:
         install(answers, config_file, folder.absolute() / "threepid.service", text)
     except CannotWrite as error:
-        die(str(error))
+        refuse(str(error))
     out.print(f"wrote {config_file}", f"wrote {folder.absolute() / 'threepid.service'}", sep="\n", markup=False)
     out.print(f"keys are in {answers.data_dir / 'keys'}: back them up", markup=False)
     err.print(f"Next: threepid config check --config {config_file}", markup=False)
@@ -86,6 +86,6 @@ def _refuse_problems(text: str) -> None:
         try:
             settings = config.load(file, {name: value for name, value in os.environ.items() if "__" not in name})
         except ConfigError as error:
-            die(str(error).replace(f"{file}: ", ""))
+            refuse(*str(error).replace(f"{file}: ", "").splitlines())
     if problems := config.check(settings):
-        die("\n".join(str(problem) for problem in problems))
+        refuse(*map(str, problems))

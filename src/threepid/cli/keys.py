@@ -70,7 +70,8 @@ def import_keys(
     """
     text = read_text(file)
     directory = _keys_directory(load(config_file))
-    _print_keys(with_key_errors(lambda: keys.import_keys(directory, text, Clock(), retired=retired)))
+    with_key_errors(lambda: keys.check_files(directory))
+    _print_keys(with_key_errors(lambda: keys.import_keys(directory, text, Clock(), retired=retired), of_argument=True))
     err.print(_RESTART)
 
 

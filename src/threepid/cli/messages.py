@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from threepid.cli.common import ConfigFile, die, err, load, out
+from threepid.cli.common import ConfigFile, die, err, load, out, refuse
 
 app = typer.Typer(help="Look at the messages that people get, and send one to yourself.", no_args_is_help=True)
 
@@ -34,10 +34,10 @@ def preview(
     names = [example.template for example in messages.EXAMPLES]
     for name in message or ():
         if name not in names:
-            die(f"There is no message {name}, only {', '.join(sorted(names))}.")
+            refuse(f"There is no message {name}, only {', '.join(sorted(names))}.")
     for tag in language or ():
         if tag not in catalogues.languages():
-            die(f"There is no language {tag}, only {', '.join(catalogues.languages())}.")
+            refuse(f"There is no language {tag}, only {', '.join(catalogues.languages())}.")
     renderer = Renderer(settings.web.brand_folder, contact=settings.web.contact_name)
     for shown in previews(renderer, language or ["en"], message or names):
         if folder is None:
@@ -72,7 +72,7 @@ def send_test(
     try:
         parsed = parse_address(medium, address)
     except InvalidAddress:
-        die("This is neither an email address nor a phone number with + and the country code.")
+        refuse("This is neither an email address nor a phone number with + and the country code.")
 
     async def send(server: Server) -> Receipt | DeliveryError | None:
         context = server.context

@@ -2,11 +2,11 @@
 
 import getpass
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from threepid.cli.common import ConfigFile, err, format_time, load
+from threepid.cli.common import ConfigFile, format_time, load, refuse
 from threepid.config import Config
 
 T = TypeVar("T")
@@ -17,32 +17,19 @@ Account = Annotated[
 Address = Annotated[str, typer.Argument(help="An email address, or a phone number with + and the country code.")]
 
 
-def refuse(message: str) -> NoReturn:
-    """End the program with an error message about an argument."""
-    err.print(message, markup=False)
-    raise typer.Exit(2)
-
-
 def operate(config_file: ConfigFile, work: Callable[[Any, Any], Awaitable[T]], *, writes: bool = False) -> T:
-    """The result of `work` for a server without listeners and the operator. A wrong argument ends the program with status 2."""
+    """The result of `work` for a server without listeners and the operator."""
     from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
     from threepid.domain.operators.operator import Operator  # noqa: PLC0415 - see serving.py
     from threepid.domain.origin import Origin  # noqa: PLC0415 - see serving.py
-    from threepid.spec import errors  # noqa: PLC0415 - see serving.py
 
     settings: Config = load(config_file)
 
-    async def run(server: Server) -> T | errors.MatrixError:
+    async def run(server: Server) -> T:
         operator = Operator(f"command line: {_user()}", Origin(server.context.clock.now()), changes_admins=True)
-        try:
-            return await work(server, operator)
-        except (errors.NotFound, errors.InvalidParam, errors.WeakPassword, errors.ThreepidInUse) as error:
-            return error
+        return await work(server, operator)
 
-    found = with_server(settings, run, writes_accounts=writes)
-    if isinstance(found, errors.MatrixError):
-        refuse(str(found.text))
-    return found
+    return with_server(settings, run, writes_accounts=writes)
 
 
 def address_of(text: str) -> Any:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from threepid.cli.common import ConfigFile, die, format_time, load, out
+from threepid.cli.common import ConfigFile, die, format_time, load, out, refuse
 from threepid.cli.tables import AsJson, print_json, print_list
 
 app = typer.Typer(help="Show what waits to be sent, try it again, or drop it.", no_args_is_help=True)
@@ -86,7 +86,7 @@ def retry(
     from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
 
     if bool(job_id) == every:
-        die("Name a job, or use --all.")
+        refuse("Name a job, or use --all.")
 
     async def hurry(server: Server) -> int:
         if every:
@@ -121,7 +121,7 @@ def drop(
     from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
 
     if bool(job_id) == bool(to or message):
-        die("Name a job, or use --to or --message.")
+        refuse("Name a job, or use --to or --message.")
     recipient = _as_stored(to)
 
     async def give_up(server: Server) -> tuple[int, list[dict[str, Any]]]:
@@ -155,7 +155,7 @@ def _as_stored(text: str) -> str:
     try:
         return parse_address(medium, text).address
     except InvalidAddress:
-        die("This is neither an email address nor a phone number with + and the country code.")
+        refuse("This is neither an email address nor a phone number with + and the country code.")
 
 
 def _shown(job: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from threepid.cli.common import ConfigFile, die, format_time, load, out
+from threepid.cli.common import ConfigFile, format_time, load, out, refuse
 from threepid.cli.tables import AsJson, print_json, print_list
 from threepid.clock import DAY, HOUR, MINUTE
 
@@ -97,7 +97,7 @@ def end_of(text: str, now: int) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        die("--expires must be a duration such as 90m, 12h, 30d or 2w, or a date such as 2027-12-31.")
+        refuse("--expires must be a duration such as 90m, 12h, 30d or 2w, or a date such as 2027-12-31.")
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1000)

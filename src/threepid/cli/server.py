@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import typer
+
 from threepid.app import Server
-from threepid.cli.common import die, with_key_errors
+from threepid.cli.common import die, err, printable, status_of, with_key_errors
 from threepid.clock import Clock, Entropy
 from threepid.config import Config
 from threepid.domain.services import Homeserver, IdentityServer
@@ -83,4 +85,5 @@ def with_server(
     try:
         return with_key_errors(lambda: asyncio.run(run()))
     except MatrixError as error:
-        die(str(error.text))
+        err.print(printable(str(error.text)), markup=False)
+        raise typer.Exit(status_of(error)) from None

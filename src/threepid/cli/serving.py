@@ -32,7 +32,8 @@ _DELIVERY_SECONDS: Final = 3.0
 def serve(
     config_file: ConfigFile = None,
     workers: Annotated[
-        int | None, typer.Option(help="Number of server processes; default: the setting `server.workers`.")
+        int | None,
+        typer.Option(min=1, max=64, help="Number of server processes; default: the setting `server.workers`."),
     ] = None,
 ) -> None:
     """Run the server until SIGTERM. Without a configuration file, run a development server on http://localhost:8008."""

@@ -7,8 +7,8 @@ import msgspec
 import typer
 
 from threepid.cli.accounts import app
-from threepid.cli.common import ConfigFile, format_time, out, read_text
-from threepid.cli.operators import Account, Address, address_of, operate, refuse, time_or
+from threepid.cli.common import ConfigFile, format_time, out, read_text, refuse
+from threepid.cli.operators import Account, Address, address_of, operate, time_or
 from threepid.cli.tables import AsJson, print_json, print_list, print_object
 
 __all__ = ["app"]

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from threepid.cli.common import out
+from threepid.cli.common import out, printable
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with times in milliseconds since 1970.")]
 
@@ -19,7 +19,7 @@ def print_list(columns: Sequence[str], rows: Iterable[Sequence[str]], *, whole: 
 
     The column `whole` is never wrapped, because people copy from it.
     """
-    lines = [[_shown(cell) for cell in row] for row in rows]
+    lines = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(columns, *lines, strict=True)]
     if not out.is_terminal:
         for line in [columns, *lines]:
@@ -42,8 +42,3 @@ def print_json(entries: Iterable[Mapping[str, Any]]) -> None:
 def print_object(value: Mapping[str, Any]) -> None:
     """Print one JSON object."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
-
-
-def _shown(cell: str) -> str:
-    """`cell` in one line, with control characters escaped: strangers wrote much of the text."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in cell)

@@ -12,7 +12,7 @@ from threepid.config.derived import (
 from threepid.config.environment import environment_warnings
 from threepid.config.listen import Listen, UnixListen, tcp_address
 from threepid.config.load import Secret, development, load, read_lines, read_secret
-from threepid.config.problem import ConfigError, Problem
+from threepid.config.problem import ConfigError, Problem, UnreadableConfig
 from threepid.config.reference import all_settings, example, schema, transports
 from threepid.config.sections import Config
 from threepid.config.sections.accounts import Accounts, Captcha, Notice
@@ -74,6 +74,7 @@ __all__ = [
     "TermsText",
     "Tls",
     "UnixListen",
+    "UnreadableConfig",
     "Web",
     "admin_networks",
     "all_settings",

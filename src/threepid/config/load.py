@@ -14,7 +14,7 @@ from threepid.config.checks import check
 from threepid.config.environment import override
 from threepid.config.mistakes import meant_tables, mistakes, tables_of, without_mistakes
 from threepid.config.permissions import credential
-from threepid.config.problem import ConfigError
+from threepid.config.problem import ConfigError, UnreadableConfig
 from threepid.config.section import PathTo
 from threepid.config.sections import Config
 from threepid.config.sections.accounts import Accounts
@@ -77,9 +77,9 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         try:
             tree = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}") from None
+            raise UnreadableConfig(f"{path}: {error.strerror}") from None
         except UnicodeDecodeError:
-            raise ConfigError(f"{path}: is not UTF-8 text") from None
+            raise UnreadableConfig(f"{path}: is not UTF-8 text") from None
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path}: is not TOML: {wording.of_toml(str(error))}") from None
         folder = path.resolve().parent

@@ -22,6 +22,10 @@ class ConfigError(Exception):
     """The configuration cannot be used; the message names the place and says what to change."""
 
 
+class UnreadableConfig(ConfigError):
+    """The file of the configuration cannot be read."""
+
+
 class Problem(Struct, frozen=True):
     """A problem with a value: its place in the configuration, what is wrong and what to change."""
 

@@ -18,7 +18,7 @@ import structlog
 from falcon.routing import CompiledRouter
 
 from threepid.clock import ticks
-from threepid.http.exchange import Answer, Fallbacks, Handle, Headers, Request, Route
+from threepid.http.exchange import ANSWERED_BY, Answer, Fallbacks, Handle, Headers, Request, Route
 from threepid.http.watch import PREFLIGHT, UNKNOWN, Watch
 from threepid.i18n import Text
 from threepid.meter import Meter, Meters
@@ -48,6 +48,7 @@ _WITH_PORT: Final = re.compile(
 )
 """An address in brackets, or IPv4 with a port: a bare IPv6 address is ambiguous, because its last group looks like a port."""
 _SHOWN: Final = 64
+_ANSWERED_BY: Final = (ANSWERED_BY[0].encode("ascii"), ANSWERED_BY[1].encode("ascii"))
 _MALFORMED: Final = Answer(400, b"", content_type="text/plain", headers=Headers(("Connection", "close")))
 """The answer to an ambiguous request: a plain 400, as the HTTP parser beneath us gives for malformed ones."""
 
@@ -217,6 +218,7 @@ def _header_list(answer: Answer, label: str) -> list[tuple[bytes, bytes]]:
         (b"content-type", answer.content_type.encode("ascii")),
         (b"x-request-id", label.encode("ascii")),
         *answer.headers.encoded,
+        _ANSWERED_BY,
         (b"content-length", b"%d" % len(answer.body)),
     ]
 

@@ -5,6 +5,9 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+ANSWERED_BY: Final = ("x-answered-by", "threepid")
+"""A header field of every answer: behind a reverse proxy, it tells who has answered, this server or the homeserver beside it."""
+
 
 class Request(Protocol):
     """One HTTP request."""

@@ -21,9 +21,9 @@ def read_data(file: Path) -> bytes:
     return data
 
 
-def read_yaml(file: Path, what: str) -> dict[str, Any]:
-    """The settings in a file; `what` it should be, for the error. Raises SourceError."""
-    import yaml  # noqa: PLC0415 - only imports need it
+def read_yaml(file: Path, what: str, *, option: str = "--config") -> dict[str, Any]:
+    """The settings in a file; `what` it should be, and the `option` that names it, for the error. Raises SourceError."""
+    import yaml  # noqa: PLC0415 - few commands need it
 
     try:
         tree = yaml.safe_load(read_data(file))
@@ -32,10 +32,10 @@ def read_yaml(file: Path, what: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark is not None else ""
         raise SourceError(
-            f"{file}{place}: this is not YAML. `--config` names {what}, and `-c` the file of threepid."
+            f"{file}{place}: this is not YAML. `{option}` names {what}, and `-c` the file of threepid."
         ) from None
     if not isinstance(tree, dict):
-        raise SourceError(f"{file} has no settings. `--config` names {what}.")
+        raise SourceError(f"{file} has no settings. `{option}` names {what}.")
     return tree
 
 

@@ -56,6 +56,12 @@ class Plan(Struct, frozen=True):
     rules: tuple[Rule, ...]
     """What this server answers below `/_matrix/`; everything else there is the homeserver's."""
 
+    def is_here(self, method: str, path: str) -> bool:
+        """Does this server answer?"""
+        if self.homeserver is None or not path.startswith(("/_matrix/", "/_synapse/")):
+            return True
+        return any(rule.matches(method, path) for rule in self.rules)
+
 
 def plan(settings: Config) -> Plan:
     """The plan for a configuration. Raises ConfigError."""

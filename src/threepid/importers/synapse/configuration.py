@@ -38,9 +38,7 @@ def read(files: Iterable[Path], *, database: str | None = None) -> Settings:
 
     `database` is a URL in place of the configured database. Raises SourceError.
     """
-    tree: dict[str, Any] = {}
-    for file in files:
-        tree |= read_yaml(file, "Synapse's homeserver.yaml")
+    tree = load(files)
     if section(tree, "matrix_authentication_service").get("enabled") or section(
         section(tree, "experimental_features"), "msc3861"
     ).get("enabled"):
@@ -67,6 +65,17 @@ def read(files: Iterable[Path], *, database: str | None = None) -> Settings:
         needs_approval=bool(approval.get("enabled") and approval.get("require_approval_for_new_accounts")),
         expires_accounts=bool(section(tree, "account_validity").get("enabled")),
     )
+
+
+def load(files: Iterable[Path], *, option: str = "--config") -> dict[str, Any]:
+    """All settings of configuration files that `option` names, with those of later ones in place of earlier ones.
+
+    Raises SourceError.
+    """
+    tree: dict[str, Any] = {}
+    for file in files:
+        tree |= read_yaml(file, "Synapse's homeserver.yaml", option=option)
+    return tree
 
 
 def _database(tree: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
