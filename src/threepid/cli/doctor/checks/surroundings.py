@@ -9,7 +9,8 @@ from threepid.cli.doctor.check import OK, Verdict, check, failure, warning
 from threepid.cli.doctor.scene import Scene
 from threepid.config import Config
 from threepid.delivery import trial
-from threepid.domain.secrets.files import KeyFileError, check_files
+from threepid.domain.secrets.files import KeyFileError
+from threepid.domain.secrets.keys import check_files
 from threepid.startup import database_trouble
 
 
