@@ -33,7 +33,7 @@ Faults of Sydent:
 * a phone cannot be invited: `tests/flows/test_invite.py::test_a_phone_is_invited_by_a_text_without_links`
 * invitations never end: `tests/flows/test_invite.py::test_an_invitation_ends_after_its_days_and_is_forgotten`
 * a homeserver that was down is never told, or for ever: `tests/flows/test_invite.py::test_what_is_not_a_yes_is_asked_again_ever_more_rarely`,
-  `tests/flows/test_invite.py::test_after_seven_days_nobody_is_asked_until_the_address_is_published_again`
+  `tests/flows/test_invite.py::test_after_seven_days_nobody_is_asked_until_the_address_is_bound_again`
 
 Faults of ma1sd:
 
