@@ -9,6 +9,7 @@ from threepid import __version__
 from threepid.cli import (
     administration,
     bounces,
+    completion,
     configuration,
     databases,
     imports,
@@ -33,6 +34,7 @@ app.command()(init.init)
 app.command()(serving.serve)
 app.command()(serving.migrate)
 app.command()(bounces.bounce)
+app.command("completion")(completion.print_script)
 app.add_typer(configuration.app, name="config")
 app.command()(administration.resend)
 app.add_typer(support.app, name="account")
@@ -53,8 +55,9 @@ app.add_typer(proxy.app, name="proxy")
 
 def main() -> None:
     """Run the command line."""
+    completion.prepare()
     try:
-        app()
+        app(prog_name=completion.PROGRAM)
     except Exception as error:
         if (message := sentence(error)) is None:
             raise
