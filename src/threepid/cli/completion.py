@@ -24,7 +24,9 @@ class Shell(StrEnum):
 
 def print_script(shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> None:
     """Print the script by which a shell completes commands and options of threepid."""
-    script = completion.get_completion_script(prog_name=PROGRAM, complete_var=_ASKED, shell=shell.value)
+    script = completion.get_completion_script(  # type: ignore[attr-defined] # Typer has no `__all__`
+        prog_name=PROGRAM, complete_var=_ASKED, shell=shell.value
+    )
     if shell is Shell.ZSH:
         # zsh runs a file of its `fpath` at the first Tab, which must complete already.
         script += '\n\n[[ $zsh_eval_context[-1] != loadautofunc ]] || _threepid_completion "$@"'
@@ -34,4 +36,4 @@ def print_script(shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> 
 def prepare() -> None:
     """Make the program answer a shell that asks for completions."""
     if _ASKED in os.environ:
-        completion.completion_init()
+        completion.completion_init()  # type: ignore[attr-defined] # likewise
