@@ -5,7 +5,8 @@
 # make bench   measure; prints ratios to a floor in the same run
 # make site    build the documentation site into build/site
 # make dist    build the wheel and the source distribution into dist/
-# make release check, build, and write a bill of materials; TAG=yes also sets the tag of the version
+# make audit   ask for known vulnerabilities of the dependencies (pip-audit)
+# make release check, audit, build, and write a bill of materials; TAG=yes also sets the tag of the version
 # make lock    pin the newest allowed versions of all dependencies
 
 PYTHON ?= python3
@@ -14,12 +15,13 @@ BIN := $(VENV)/bin
 NODE_FOLDERS := tests/clients/matrix_js_sdk tests/clients/matrix_js_sdk_oauth tests/browser/axe_core
 SYNAPSE := build/synapse-venv
 SITE := build/site-venv
+AUDIT := build/audit-venv
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Tests start hundreds of processes: each module is compiled once, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test check synapse format lint types imports bench docs site dist release lock clean
+.PHONY: run test check synapse format lint types imports bench docs site audit dist release lock clean
 
 run: $(VENV)/.run
 	$(BIN)/threepid serve
@@ -64,7 +66,10 @@ dist: $(VENV)/.run
 	rm -rf dist
 	$(BIN)/hatchling build
 
-release: check dist
+audit: $(AUDIT)/.installed
+	$(PYTHON) scripts/audit-dependencies $(AUDIT)/bin/pip-audit
+
+release: check audit dist
 	$(BIN)/python scripts/prepare-release $(if $(TAG),--tag)
 
 lock:
@@ -78,6 +83,8 @@ lock:
 	    requirements/synapse.in -o requirements/synapse.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 	    requirements/site.in -o requirements/site.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	    requirements/audit.in -o requirements/audit.txt
 	for folder in $(NODE_FOLDERS); do (cd $$folder && npm update --package-lock-only --ignore-scripts --no-audit --no-fund) || exit 1; done
 
 clean:
@@ -103,4 +110,9 @@ $(SYNAPSE)/.installed: requirements/synapse.txt
 $(SITE)/.installed: requirements/site.txt
 	test -x $(SITE)/bin/python || $(PYTHON) -m venv $(SITE)
 	$(SITE)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/site.txt
+	touch $@
+
+$(AUDIT)/.installed: requirements/audit.txt
+	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/audit.txt
 	touch $@
