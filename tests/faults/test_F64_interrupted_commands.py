@@ -104,3 +104,17 @@ def test_a_killed_command_is_done_or_not_begun(prepared: Path, tmp_path: Path, c
             assert again.returncode == 0, (kills, again.stderr)
             assert state(folder) == after, kills
     assert kills > 0
+
+
+@pytest.mark.parametrize("when", [1, 2, 12])
+def test_killed_migrations_are_completed(prepared: Path, tmp_path: Path, when: int) -> None:
+    shutil.copy(prepared / "threepid.toml", tmp_path)
+    assert interrupted(tmp_path, "KILL", when, ("migrate",)).returncode != 0
+    done = threepid("migrate", cwd=tmp_path, **ENVIRONMENT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert schema(tmp_path) == schema(prepared)
+
+
+def schema(folder: Path) -> set[tuple[str, str]]:
+    with sqlite3.connect(folder / "data" / "threepid.db") as database:
+        return {*database.execute("SELECT name, sql FROM sqlite_master")}

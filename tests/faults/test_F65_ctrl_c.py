@@ -1,5 +1,6 @@
 """F65: somebody presses Ctrl-C. The command ends with one line and status 130, and what it was about was done or not begun."""
 
+import json
 import os
 import pty
 import select
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import threepid as package
+from synapse_database import SynapseDatabase
 from test_cli import threepid
 
 CONFIG = '[server]\nname = "example.org"\npublic_base_url = "https://matrix.example.org"\n[accounts]\n[identity]\n'
@@ -92,6 +94,23 @@ def test_a_copy_of_the_database(directory: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
     again = threepid(*command, cwd=directory, **ENVIRONMENT)
     assert (again.returncode, again.stderr) == (0, "")
+
+
+@traced
+def test_an_import(directory: Path) -> None:
+    synapse = SynapseDatabase(f"sqlite:{directory}/homeserver.db")
+    for number in range(1500):
+        synapse.user(f"@u{number:05}:example.org", appservice_id="x")
+    synapse.close()
+    command = (
+        "import", "synapse", "--database", "sqlite:homeserver.db", "--server-name", "example.org", "--report", "report",
+    )  # fmt: skip
+    done = interrupted(directory, "fdatasync", 3, *command)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+    assert not (directory / "report").exists()
+    again = threepid(*command, "--json", cwd=directory, **ENVIRONMENT)
+    result = json.loads(again.stdout)
+    assert (again.returncode, result["unchanged"] + result["inserted"]["accounts"]) == (0, 1500)
 
 
 @traced

@@ -1,5 +1,6 @@
 """`threepid import …`."""
 
+import asyncio
 import gc
 import json
 import os
@@ -140,7 +141,12 @@ def _report_file(path: Path | None) -> Iterator[Callable[[Any], None]]:
             line = {"kind": finding.kind.name.lower(), "user_id": finding.user_id, "detail": finding.detail}
             file.write(json.dumps(line) + "\n")
 
-        yield note
+        try:
+            yield note
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            # The next run writes it whole, and would stop at a file that is there.
+            path.unlink(missing_ok=True)
+            raise
 
 
 def _print(result: Any, report: Path | None, *, as_json: bool) -> None:
