@@ -1,7 +1,9 @@
 """Functions that all commands share: read the configuration, and end with an error message."""
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -67,6 +69,16 @@ def with_key_errors(work: Callable[[], T], *, of_argument: bool = False) -> T:
         die(str(error))
     except StorageError as error:
         die(str(error))
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait: for changes of several files, which take milliseconds and belong together."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def sentence(error: Exception) -> str | None:
