@@ -38,6 +38,8 @@ def test_the_metadata_names_every_endpoint(world: World, path: str) -> None:
         ],
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": ["none"],
+        "revocation_endpoint_auth_methods_supported": ["none"],
+        "scopes_supported": ["urn:matrix:client:api:*", "urn:matrix:org.matrix.msc2967.client:api:*"],
         "authorization_response_iss_parameter_supported": True,
         "account_management_uri": f"{HERE}/account/",
         "account_management_actions_supported": [
