@@ -136,11 +136,6 @@ def test_metadata_from_before_a_change_is_told(healthy: Examined) -> None:
     assert (found.state, "restart Synapse" in found.change) == (State.WARNING, True)
 
 
-def test_a_switched_off_oauth_api_is_told(healthy: Examined) -> None:
-    healthy.changes["oauth__enabled"] = False
-    assert "oauth.enabled" in healthy.ask(homeserver.metadata_is_ours).change
-
-
 # -- who unbinds
 
 

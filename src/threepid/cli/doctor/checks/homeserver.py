@@ -120,8 +120,6 @@ async def tokens_are_introspected(scene: Scene) -> Verdict:
 @check("Does the homeserver tell clients of our OAuth 2.0 API?", where=is_beside, needs=(our_secret_is_accepted,))
 async def metadata_is_ours(scene: Scene) -> Verdict:
     """Compare the metadata that Synapse has fetched from us, which it keeps as long as it runs."""
-    if not scene.settings.oauth.enabled:
-        return failure("oauth.enabled is false: Synapse needs it to ask for tokens, so set it to true.")
     found = await scene.get(f"{scene.homeserver}{METADATA}")
     if found.status != HTTPStatus.OK:
         return failure(
