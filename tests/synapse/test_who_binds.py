@@ -47,7 +47,11 @@ def doctor(origin: OneOrigin) -> State:
     """What `threepid doctor` says of our key."""
     settings = config.load(origin.threepid.config, {})
     scene = Scene(settings, clock=Clock(), entropy=Entropy(), seconds=10)
-    return asyncio.run(unbinds_are_believed.ask(scene)).state
+
+    async def verdict() -> State:
+        return (await unbinds_are_believed.ask(scene)).state
+
+    return asyncio.run(verdict())
 
 
 def run(origin: OneOrigin, *arguments: str) -> None:
