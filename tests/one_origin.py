@@ -52,8 +52,8 @@ def _section(info: str, **changes: str) -> str:
 class OneOrigin:
     """Both servers; `base` is the address of nginx."""
 
-    def __init__(self, directory: Path, post: Post, *, synapse: str = "") -> None:
-        """`synapse` are further lines of Synapse's configuration."""
+    def __init__(self, directory: Path, post: Post, *, synapse: str = "", homeserver: str = "") -> None:
+        """`synapse` are further lines of Synapse's configuration, `homeserver` those of our section of that name."""
         self.front, inner = free_port(), free_port()
         self.base = f"https://localhost:{self.front}"
         self.name = f"localhost:{self.front}"
@@ -67,7 +67,7 @@ class OneOrigin:
             name=self.name,
             base=self.base,
             via=f'{{ transport = "smtp", host = "127.0.0.1", port = {post.mail_port}, tls = "plain" }}',
-            tables=section + _TABLES.format(ca_file=authority_file(), gateway=post.url),
+            tables=section + homeserver + _TABLES.format(ca_file=authority_file(), gateway=post.url),
         )
         self.synapse = RealSynapse(
             directory / "synapse",
@@ -146,14 +146,14 @@ def with_a_bridge(directory: Path) -> str:
 
 
 @contextlib.contextmanager
-def one_origin(directory: Path) -> Iterator[OneOrigin]:
-    """Both servers and nginx; threepid starts first, as the guide says."""
+def one_origin(directory: Path, *, homeserver: str = "") -> Iterator[OneOrigin]:
+    """Both servers and nginx; threepid starts first, as the guide says. `homeserver` are further lines of that section."""
     if not PYTHON.exists():
         pytest.skip("there is no Synapse in build/synapse-venv: `make synapse` installs it")
     if shutil.which("nginx") is None:
         pytest.skip("nginx is missing: run scripts/system-packages nginx")
     with post_office() as post:
-        made = OneOrigin(directory, post, synapse=with_a_bridge(directory))
+        made = OneOrigin(directory, post, synapse=with_a_bridge(directory), homeserver=homeserver)
         try:
             with whole(made.threepid), run_nginx_with_tls(made.threepid.config, directory / "nginx", made.front):
                 made.synapse.start()

@@ -10,10 +10,13 @@ from threepid.cli.doctor.check import OK, Verdict, check, failure, is_beside, no
 from threepid.cli.doctor.checks.address import url_leads_here
 from threepid.cli.doctor.scene import NoAnswer, Scene, quoted
 from threepid.config import ConfigError
+from threepid.domain.secrets.files import KeyFileError
+from threepid.domain.secrets.keys import load_keyring
 from threepid.spec.oauth.server import MANAGE, issuer
 
 VERSIONS: Final = "/_matrix/client/versions"
 METADATA: Final = "/_matrix/client/v1/auth_metadata"
+KEYS: Final = "/_matrix/key/v2/server"
 _DELEGATES: Final = "matrix_authentication_service"
 _OLDEST: Final = (1, 136)
 """The first Synapse with that section. https://element-hq.github.io/synapse/latest/usage/configuration/config_documentation.html"""
@@ -57,7 +60,7 @@ async def version_suffices(scene: Scene) -> Verdict:
 @check("Does the homeserver have the name server.name?", where=is_beside, needs=(homeserver_answers,))
 async def names_agree(scene: Scene) -> Verdict:
     """Read the name from the published keys, if this listener has them."""
-    found = await scene.get(f"{scene.homeserver}/_matrix/key/v2/server")
+    found = await scene.get(f"{scene.homeserver}{KEYS}")
     name = found.text("server_name")
     if not name:
         return not_asked("This listener of Synapse does not serve its keys, which have the name.")
@@ -117,8 +120,6 @@ async def tokens_are_introspected(scene: Scene) -> Verdict:
 @check("Does the homeserver tell clients of our OAuth 2.0 API?", where=is_beside, needs=(our_secret_is_accepted,))
 async def metadata_is_ours(scene: Scene) -> Verdict:
     """Compare the metadata that Synapse has fetched from us, which it keeps as long as it runs."""
-    if not scene.settings.oauth.enabled:
-        return failure("oauth.enabled is false: Synapse needs it to ask for tokens, so set it to true.")
     found = await scene.get(f"{scene.homeserver}{METADATA}")
     if found.status != HTTPStatus.OK:
         return failure(
@@ -161,6 +162,28 @@ async def public_url_has_the_homeserver(scene: Scene) -> Verdict:
     return OK
 
 
+def _binds_here(settings: config.Config) -> bool:
+    return settings.homeserver is not None and settings.homeserver.binds == "threepid"
+
+
+@check("Do other identity servers accept it when we unbind an address?", where=_binds_here, needs=(homeserver_answers,))
+async def unbinds_are_believed(scene: Scene) -> Verdict:
+    """Compare our key with those that the homeserver publishes: identity servers verify our requests with them."""
+    try:
+        ours = load_keyring(Path(scene.settings.server.data_dir) / "keys").current
+    except KeyFileError as error:
+        return failure(str(error))
+    found = await scene.get(f"{scene.homeserver}{KEYS}")
+    if not found.text("server_name"):
+        return not_asked("This listener of Synapse does not serve its keys.")
+    if found.text("verify_keys", ours.key_id, "key") != ours.public_key:
+        return failure(
+            f"They do not, because our key {ours.key_id} is none of Synapse's: import the file `signing_key_path` of Synapse by "
+            '`threepid keys import` and restart threepid, or set homeserver.binds = "homeserver".'
+        )
+    return OK
+
+
 CHECKS: Final = (
     homeserver_answers,
     version_suffices,
@@ -170,4 +193,5 @@ CHECKS: Final = (
     metadata_is_ours,
     metadata_is_fresh,
     public_url_has_the_homeserver,
+    unbinds_are_believed,
 )
