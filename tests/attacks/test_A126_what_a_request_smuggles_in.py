@@ -28,6 +28,10 @@ def world(database_url: str, tmp_path: Path) -> Iterator[World]:
         ("/accounts/alice/log_out", {"admin_at": 1}),
         ("/accounts/alice/password_link", {"address": "evil@example.com"}),
         ("/limits/clear", {"account": "alice", "all": True}),
+        ("/accounts", {"username": "bob", "admin": True}),
+        ("/accounts/alice/lock", {"locked_at": 1}),
+        ("/accounts/alice/deactivate", {"erase": True, "reason": "x"}),
+        ("/accounts/alice/deactivate", {"erase": 1}),
     ],
 )
 def test_an_unknown_member_is_an_error_and_changes_nothing(world: World, path: str, body: Any) -> None:
@@ -40,7 +44,9 @@ def test_an_unknown_member_is_an_error_and_changes_nothing(world: World, path: s
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "1e9", "x", "9" * 400])
-@pytest.mark.parametrize("path", ["/accounts", "/audit", "/accounts/alice/messages"])
+@pytest.mark.parametrize(
+    "path", ["/accounts", "/audit", "/audit/sums", "/messages", "/suppressions", "/invites", "/accounts/alice/messages"]
+)
 def test_a_page_has_its_most_rows(world: World, path: str, limit: str) -> None:
     assert get(world, f"{path}?limit={limit}", operator_token(world)).status_code == 400
 

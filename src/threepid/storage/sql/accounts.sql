@@ -51,8 +51,9 @@ SELECT locked_at FROM accounts WHERE user_id = :user_id AND deactivated_at IS NU
 SELECT locked_at FROM accounts WHERE user_id = :user_id AND deactivated_at IS NULL FOR NO KEY UPDATE;
 
 -- name: reactivate(user_id)!
--- Undo the deactivation of an account.
-UPDATE accounts SET deactivated_at = NULL WHERE user_id = :user_id AND deactivated_at IS NOT NULL;
+-- Undo the deactivation of an account. An administrator's comes back as an ordinary one, because who may open accounts again
+-- may not make administrators.
+UPDATE accounts SET deactivated_at = NULL, admin_at = NULL WHERE user_id = :user_id AND deactivated_at IS NOT NULL;
 
 -- name: set_locked(user_id, locked_at)!
 -- Lock or unlock an active account; touches no row if it is so already.
