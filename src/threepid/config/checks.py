@@ -58,7 +58,9 @@ def _of_sections(config: Config) -> Iterator[Problem]:
     if config.identity is not None:
         yield from identity.problems(config.identity)
     if config.homeserver is not None:
-        yield from homeserver.problems(config.homeserver, has_accounts=config.accounts is not None)
+        yield from homeserver.problems(
+            config.homeserver, has_accounts=config.accounts is not None, has_oauth=config.oauth.enabled
+        )
     if config.email is not None:
         yield from delivery.email_problems(config.email, public=public)
     if config.sms is not None:

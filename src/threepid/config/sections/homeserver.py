@@ -23,10 +23,14 @@ class Homeserver(Section, frozen=True):
     """Server that answers `3pid/bind` and `3pid/unbind`: `threepid` only with the homeserver's signing key (`keys import`)."""
 
 
-def problems(homeserver: Homeserver, *, has_accounts: bool) -> Iterator[Problem]:
+def problems(homeserver: Homeserver, *, has_accounts: bool, has_oauth: bool) -> Iterator[Problem]:
     """Yield the unsafe values in `[homeserver]`."""
     if not has_accounts:
         yield Problem("[homeserver]", "needs [accounts]: the homeserver gets its users from there")
+    if not has_oauth:
+        yield Problem(
+            "[oauth] enabled", "must be true beside [homeserver], which asks the OAuth 2.0 API whose a token is"
+        )
     if not homeserver.secret_file:
         yield Problem("[homeserver] secret_file", "names no file")
     try:
