@@ -55,3 +55,11 @@ def test_a_wildcard_is_a_letter_like_others(world: World) -> None:
     token = operator_token(world)
     for text in ("%25", "_", "*", "a%25", "' OR 1=1 --", "@%25"):
         assert get(world, f"/accounts?q={text}", token).json()["accounts"] == [], text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/accounts?after", "/accounts?q", "/suppressions?after", "/audit?after", "/messages?after", "/invites?after"],
+)
+def test_a_nul_is_no_error_of_the_server(world: World, path: str) -> None:
+    assert get(world, f"{path}=%00", operator_token(world)).status_code in (200, 400, 404)
