@@ -19,6 +19,7 @@ import accounts
 import contacts
 import data
 import delivery
+import helpdesk
 import imports
 import logins
 import lookup
@@ -44,6 +45,7 @@ SECTIONS: dict[str, Callable[[Setup], Figures]] = {
     "oauth": oauth.measure,
     "import": imports.measure,
     "delivery": delivery.measure,
+    "operators": helpdesk.measure,
 }
 CONFIG = """
 [server]
@@ -90,7 +92,9 @@ def main() -> None:
     if options.large:
         sections["lookup"] = partial(lookup.measure, sizes=lookup.LARGE)
     sections["delivery"] = partial(delivery.measure, mails=options.mails)
-    only = options.only or (sections if options.engine == "sqlite" else ["contacts", "accounts", "oauth", "import"])
+    only = options.only or (
+        sections if options.engine == "sqlite" else ["contacts", "accounts", "oauth", "import", "operators"]
+    )
     figures: Figures = {}
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="threepid-bench-")))

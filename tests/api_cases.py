@@ -133,6 +133,13 @@ CASES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "verify_contact": ("/_threepid/admin/v1/accounts/nobody/contacts/verify", "operator", ADDRESS),
     "remove_contact": ("/_threepid/admin/v1/accounts/nobody/contacts/remove", "operator", ADDRESS),
     "log_account_out": ("/_threepid/admin/v1/accounts/nobody/log_out", "operator", {}),
+    "create_account": ("/_threepid/admin/v1/accounts", "operator", {"username": "UPPER CASE", "password": "long enough"}),
+    "lock_account": ("/_threepid/admin/v1/accounts/nobody/lock", "operator", {}),
+    "unlock_account": ("/_threepid/admin/v1/accounts/nobody/unlock", "operator", {}),
+    "deactivate_account": ("/_threepid/admin/v1/accounts/nobody/deactivate", "operator", {"erase": True}),
+    "reactivate_account": ("/_threepid/admin/v1/accounts/nobody/reactivate", "operator", {"password": "long enough"}),
+    "export_account": ("/_threepid/admin/v1/accounts/nobody/export", "operator", {}),
+    "cancel_invite": ("/_threepid/admin/v1/invites/nosuch/cancel", "operator", {}),
     "clear_limits": ("/_threepid/admin/v1/limits/clear", "operator", {
         "account": "nobody", "address": "nobody@example.com", "network": "192.0.2.1",
     }),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import guides
+from other_host import refuses_its_own_secret
 from postgres import PostgresServer, binary
 from rig import ServerProcess, register
 
@@ -51,6 +52,7 @@ def test_a_sqlite_server_is_backed_up_while_it_runs_destroyed_and_restored(tmp_p
 
     run("check", tmp_path)
     again = server_in(tmp_path, port=server.port)
+    refuses_its_own_secret(again.config, tmp_path / "var/lib/threepid/keys")
     with again.start().client() as http:
         assert http.get(WHOAMI, headers=bearer(alice)).json()["user_id"].startswith("@alice:")
         assert http.get(WHOAMI, headers=bearer(late)).status_code == 401  # was not in the backup
@@ -75,6 +77,7 @@ def test_a_postgresql_server_is_backed_up_while_it_runs_destroyed_and_restored(
     run("restore-postgresql", tmp_path, DATABASE_URL=new)
 
     again = server_in(tmp_path, f'[database]\nurl = "{new}"\n', port=server.port)
+    refuses_its_own_secret(again.config, tmp_path / "var/lib/threepid/keys")
     with again.start().client() as http:
         assert http.get(WHOAMI, headers=bearer(alice)).status_code == 200
         assert http.get(WHOAMI, headers=bearer(late)).status_code == 401

@@ -16,6 +16,7 @@ def places(tmp_path: Path, **changes: Any) -> list[str]:
 
 
 SMTP = {"transport": "smtp", "host": "mail.example.org"}
+SYNAPSE = {"kind": "synapse", "url": "http://127.0.0.1:8008", "secret_file": "/no/such"}
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,8 @@ SMTP = {"transport": "smtp", "host": "mail.example.org"}
         ({"email__from": "nobody"}, "[email] from"),
         ({"web__template_dir": "/no/such"}, "[web] template_dir"),
         ({"accounts": None, "identity": None}, "[accounts], [identity]"),
+        ({"homeserver": SYNAPSE, "oauth__enabled": False}, "[oauth] enabled"),
+        ({"homeserver": SYNAPSE, "accounts": None}, "[homeserver]"),
     ],
 )
 def test_what_cannot_be_safe_is_named_by_its_place(tmp_path: Path, changes: dict[str, Any], place: str) -> None:
@@ -65,6 +68,11 @@ def test_a_homeserver_asks_by_the_oauth_api_whose_a_token_is(tmp_path: Path, *, 
     homeserver = {"kind": "synapse", "url": "http://127.0.0.1:8010", "secret_file": str(secret)}
     found = places(tmp_path, email__via=[SMTP], homeserver=homeserver, oauth__enabled=enabled)
     assert found == ([] if enabled else ["[oauth] enabled"])
+
+
+def test_the_oauth_api_may_be_off_without_a_homeserver_beside(tmp_path: Path) -> None:
+    assert places(tmp_path, email__via=[SMTP], oauth__enabled=False) == []
+    assert "[oauth] enabled" not in places(tmp_path, homeserver=SYNAPSE)
 
 
 def test_a_password_file_that_others_can_read_is_refused(tmp_path: Path) -> None:

@@ -107,6 +107,12 @@ def test_a_table_in_the_order_of_its_key_is_one_where_the_engine_has_such() -> N
     assert migration.script("postgresql").endswith("(b BYTEA PRIMARY KEY) ;")
 
 
+def test_a_line_for_one_engine_is_a_comment_on_the_other() -> None:
+    migration = Migration(1, "x", "-- For ON_POSTGRESQL only.\nON_POSTGRESQL CREATE INDEX a ON b (c);\nSELECT 1;")
+    assert migration.script("sqlite") == "-- For ON_POSTGRESQL only.\n-- CREATE INDEX a ON b (c);\nSELECT 1;"
+    assert migration.script("postgresql") == "-- For ON_POSTGRESQL only.\n CREATE INDEX a ON b (c);\nSELECT 1;"
+
+
 def test_a_place_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"file/x\.db cannot be created"):

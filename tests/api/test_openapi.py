@@ -159,8 +159,15 @@ def test_what_the_server_answers_is_what_is_described(everything: World) -> None
         "accounts",
         "accounts/alice",
         "accounts/alice/messages",
+        "accounts/alice/remains",
+        "messages",
+        "messages?failed=true",
+        "suppressions",
+        "invites",
+        "invites?address=a@b.example",
         "invites?address=a@b.example&medium=email",
         "audit",
+        "audit/sums",
     ):
         look("GET", f"/_threepid/admin/v1/{path}", token=admin)
         look("GET", f"/_threepid/admin/v1/{path}")

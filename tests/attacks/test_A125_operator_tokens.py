@@ -100,6 +100,11 @@ def test_only_a_token_for_admins_changes_an_admins_account(world: World) -> None
         ("POST", "contacts/add", contact),
         ("DELETE", f"devices/{device_id}", None),
         ("POST", "log_out", {}),
+        ("POST", "lock", {}),
+        ("POST", "unlock", {}),
+        ("POST", "deactivate", {"erase": True}),
+        ("POST", "reactivate", {}),
+        ("POST", "export", {}),
     ):
         answer = world.call(method, f"{ADMIN}/accounts/alice/{path}", body, token=token)
         assert (answer.status_code, answer.json()["errcode"]) == (403, "M_FORBIDDEN"), path
@@ -108,3 +113,13 @@ def test_only_a_token_for_admins_changes_an_admins_account(world: World) -> None
     log_in = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}, "password": PASSWORD}
     assert world.post(f"{C}/login", log_in).status_code == 200
     assert world.call("PUT", f"{ADMIN}/accounts/alice/password", password, token=strong).status_code == 200
+
+
+def test_a_closed_account_of_an_administrator_comes_back_as_an_ordinary_one(world: World) -> None:
+    """Otherwise a token without `admins:write` opens it again with a password of its own."""
+    token, strong = operator_token(world), operator_token(world, *Scope, name="strong")
+    world.run(world.database.write(lambda tx: accounts.set_admin(tx, ALICE, world.clock.now())))
+    assert post(world, "/accounts/alice/deactivate", token).status_code == 403
+    assert post(world, "/accounts/alice/deactivate", strong).status_code == 200
+    assert post(world, "/accounts/alice/reactivate", token, {"password": "the evil password"}).status_code == 200
+    assert get(world, "/accounts/alice", token).json()["is_admin"] is False

@@ -28,6 +28,10 @@ def world(database_url: str, tmp_path: Path) -> Iterator[World]:
         ("/accounts/alice/log_out", {"admin_at": 1}),
         ("/accounts/alice/password_link", {"address": "evil@example.com"}),
         ("/limits/clear", {"account": "alice", "all": True}),
+        ("/accounts", {"username": "bob", "admin": True}),
+        ("/accounts/alice/lock", {"locked_at": 1}),
+        ("/accounts/alice/deactivate", {"erase": True, "reason": "x"}),
+        ("/accounts/alice/deactivate", {"erase": 1}),
     ],
 )
 def test_an_unknown_member_is_an_error_and_changes_nothing(world: World, path: str, body: Any) -> None:
@@ -40,7 +44,9 @@ def test_an_unknown_member_is_an_error_and_changes_nothing(world: World, path: s
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "1e9", "x", "9" * 400])
-@pytest.mark.parametrize("path", ["/accounts", "/audit", "/accounts/alice/messages"])
+@pytest.mark.parametrize(
+    "path", ["/accounts", "/audit", "/audit/sums", "/messages", "/suppressions", "/invites", "/accounts/alice/messages"]
+)
 def test_a_page_has_its_most_rows(world: World, path: str, limit: str) -> None:
     assert get(world, f"{path}?limit={limit}", operator_token(world)).status_code == 400
 
@@ -49,3 +55,11 @@ def test_a_wildcard_is_a_letter_like_others(world: World) -> None:
     token = operator_token(world)
     for text in ("%25", "_", "*", "a%25", "' OR 1=1 --", "@%25"):
         assert get(world, f"/accounts?q={text}", token).json()["accounts"] == [], text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/accounts?after", "/accounts?q", "/suppressions?after", "/audit?after", "/messages?after", "/invites?after"],
+)
+def test_a_nul_is_no_error_of_the_server(world: World, path: str) -> None:
+    assert get(world, f"{path}=%00", operator_token(world)).status_code in (200, 400, 404)

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from other_host import refuses_its_own_secret
 from postgres import PostgresServer
 from rig import ServerProcess, register
 
@@ -38,7 +39,10 @@ def test_a_server_moves_to_postgresql_and_back(tmp_path: Path, postgres_server: 
     assert "        1  accounts\n" in done.stdout
     assert "the same on both sides" in done.stdout
 
-    second = ServerProcess(tmp_path / "server", port=first.port, tables=f'[database]\nurl = "{url}"\n').start()
+    keys = tmp_path / "server" / "data" / "keys"
+    second = ServerProcess(tmp_path / "server", port=first.port, tables=f'[database]\nurl = "{url}"\n')
+    refuses_its_own_secret(second.config, keys)
+    second.start()
     with second.client() as http:
         assert http.get("/_matrix/client/v3/account/whoami", headers=bearer).json()["user_id"].startswith("@alice:")
         register(http, "bob")
@@ -50,6 +54,7 @@ def test_a_server_moves_to_postgresql_and_back(tmp_path: Path, postgres_server: 
     third = ServerProcess(
         tmp_path / "server", port=first.port, tables=f'[database]\nurl = "sqlite:{tmp_path}/back.db"\n'
     )
+    refuses_its_own_secret(third.config, keys)
     with third.start().client() as http:
         assert http.get("/_matrix/client/v3/account/whoami", headers=bearer).status_code == 200
     third.stop()

@@ -111,6 +111,9 @@ WRONG = [
     ("resend", "nosuch"),
     ("suppressions", "remove", "nobody@example.com"),
     ("audit", "export", "--since", "yesterday"),
+    ("audit", "export", "--until", "tomorrow"),
+    ("account", "create", "bob", "--no-password", "--password-file", "password"),
+    ("invites", "cancel", "nosuch"),
     ("operator-token", "create", "no name", "--scope", "accounts:read"),
     ("operator-token", "create", "helpdesk", "--scope", "everything"),
     ("operator-token", "create", "helpdesk", "--scope", "accounts:read", "--expires", "soon"),
@@ -128,3 +131,19 @@ def test_a_wrong_argument_is_one_sentence_and_changes_nothing(directory: Path) -
         assert done.stderr.count("\n") == 1, (arguments, done.stderr)
         assert done.stderr.endswith(".\n"), (arguments, done.stderr)
     assert run(directory, "audit", "export") == before
+
+
+def test_an_account_without_a_password_waits_for_its_owner(directory: Path) -> None:
+    assert run(directory, "account", "create", "bob", "--no-password") == "created @bob:example.org\n"
+    assert run(directory, "account", "contact", "add", "bob", "bob@example.com").startswith("added")
+    assert run(directory, "account", "set-password", "bob", "--link").endswith("to bob@example.com\n")
+    lines = [json.loads(line) for line in run(directory, "audit", "export").splitlines()]
+    assert {line["caller"].partition(":")[0] for line in lines if line["user_id"] == "@bob:example.org"} == {
+        "command line"
+    }
+
+
+def test_the_audit_log_ends_before_a_time(directory: Path) -> None:
+    whole = run(directory, "audit", "export")
+    assert run(directory, "audit", "export", "--until", "2000-01-01") == ""
+    assert run(directory, "audit", "export", "--since", "2000-01-01", "--until", "9999-12-31T23:59:59Z") == whole

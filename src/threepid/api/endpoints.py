@@ -7,7 +7,9 @@ import msgspec
 
 from threepid.api import bounces, federation, health
 from threepid.api.admin import accounts as admin_accounts
+from threepid.api.admin import audit as admin_audit
 from threepid.api.admin import operations as admin_operations
+from threepid.api.admin import states as admin_states
 from threepid.api.call import Call
 from threepid.api.client import (
     account_deactivation,
@@ -93,7 +95,9 @@ async def get_openapi(call: Call) -> Answer:
 
 OWN: Final = collect(health.ENDPOINTS, well_known.SUPPORT, (get_openapi,))
 BOUNCES: Final = collect(bounces.ENDPOINTS)
-ADMIN: Final = collect(admin_accounts.ENDPOINTS, admin_operations.ENDPOINTS)
+ADMIN: Final = collect(
+    admin_accounts.ENDPOINTS, admin_states.ENDPOINTS, admin_operations.ENDPOINTS, admin_audit.ENDPOINTS
+)
 ALL: Final = collect(ACCOUNTS, OAUTH, IDENTITY, OWN, BOUNCES, ADMIN)
 
 

@@ -24,19 +24,27 @@ def create(
     password_file: Annotated[
         Path | None, typer.Option(help="Read the password from this file instead of prompting for it.")
     ] = None,
+    *,
+    no_password: Annotated[
+        bool,
+        typer.Option("--no-password", help="Set no password: add a contact, and send a link to choose one."),
+    ] = False,
 ) -> None:
     """Create an account and print its user ID."""
-    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+    from threepid.cli.server import homeserver_of  # noqa: PLC0415 - see serving.py
 
+    if no_password and password_file is not None:
+        refuse("--no-password does not go with --password-file.")
+    password = None
     if password_file is not None:
         password = read_text(password_file).rstrip("\r\n")
-    else:
+    elif not no_password:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
 
-    async def create(server: Server) -> str:
-        return await homeserver_of(server).registration.create(username, password)
+    async def create(server: Any, operator: Any) -> str:
+        return await homeserver_of(server).support.create(username, password, operator)
 
-    out.print(f"created {with_server(load(config_file), create, writes_accounts=True)}")
+    out.print(f"created {operate(config_file, create, writes=True)}")
 
 
 @app.command("list")
@@ -182,17 +190,16 @@ def reactivate(
         Path | None, typer.Option(help="Read a new password from this file. Without it, the account has no password.")
     ] = None,
 ) -> None:
-    """Undo the deactivation of an account. Its contacts and devices do not come back."""
-    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+    """Undo the deactivation of an account. Its contacts, devices and right to administer the server do not come back."""
+    from threepid.cli.server import homeserver_of  # noqa: PLC0415 - see serving.py
 
-    settings = load(config_file)
-    user_id = _user_id(settings, user)
+    user_id = _user_id(load(config_file), user)
     password = None if password_file is None else read_text(password_file).rstrip("\r\n")
 
-    async def reactivate(server: Server) -> None:
-        await homeserver_of(server).administration.reactivate(user_id, password)
+    async def reactivate(server: Any, operator: Any) -> None:
+        await homeserver_of(server).support.reactivate(user_id, password, operator)
 
-    with_server(settings, reactivate, writes_accounts=True)
+    operate(config_file, reactivate, writes=True)
     out.print(f"reactivated {user_id}")
 
 

@@ -63,22 +63,29 @@ def export(
     config_file: ConfigFile = None,
     *,
     since: Annotated[str, typer.Option(help="Begin at this date or time, such as 2027-12-31, in UTC.")] = "",
+    until: Annotated[str, typer.Option(help="End before this date or time, in UTC.")] = "",
 ) -> None:
     """Print the audit log as lines of JSON, oldest first: all entries, then failed logins and limits by minute."""
-    from datetime import UTC, datetime  # noqa: PLC0415 - only here
-
-    try:
-        moment = datetime.fromisoformat(since) if since else datetime.fromtimestamp(0, UTC)
-    except ValueError:
-        refuse("--since must be a date such as 2027-12-31.")
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
+    times = {name: _moment(name, text) for name, text in (("since", since or "1970-01-01"), ("until", until)) if text}
 
     async def write(server: Any, _operator: Any) -> None:
-        async for line in server.services.trail.export(since=max(0, int(moment.timestamp() * 1000))):
+        async for line in server.services.trail.export(**times):
             sys.stdout.write(line.decode("utf-8") + "\n")
 
     operate(config_file, write)
+
+
+def _moment(name: str, text: str) -> int:
+    """The time in `text`, in milliseconds. Ends the program with status 2 if it is none."""
+    from datetime import UTC, datetime  # noqa: PLC0415 - only here
+
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0, int(moment.timestamp() * 1000))
+    except (ValueError, OverflowError):
+        refuse(f"--{name} must be a date such as 2027-12-31.")
 
 
 @tokens.command("create")

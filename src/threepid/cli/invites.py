@@ -1,11 +1,11 @@
 """`threepid invites …`."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from threepid.cli.common import ConfigFile, format_time, load, out
-from threepid.cli.operators import address_of
+from threepid.cli.operators import address_of, operate
 from threepid.cli.tables import AsJson, print_json, print_list
 
 app = typer.Typer(help="List and cancel invitations to addresses that are not bound yet.", no_args_is_help=True)
@@ -77,10 +77,10 @@ def cancel(
     config_file: ConfigFile = None,
 ) -> None:
     """Cancel the invitation with this ID (after `--` if it begins with a dash), and print its address and room."""
-    from threepid.cli.server import Server, identity_of, with_server  # noqa: PLC0415 - see serving.py
+    from threepid.cli.server import identity_of  # noqa: PLC0415 - see serving.py
 
-    async def end(server: Server) -> str:
-        invite = await identity_of(server).invites.cancel(invite_id)
-        return f"cancelled the invitation of {invite.canonical} to {invite.room_id}"
+    async def end(server: Any, operator: Any) -> str:
+        invite = await server.services.operations.cancel_invite(invite_id, identity_of(server).invites, operator)
+        return f"cancelled the invitation of {invite.address} to {invite.room_id}"
 
-    out.print(with_server(load(config_file), end), markup=False)
+    out.print(operate(config_file, end), markup=False)

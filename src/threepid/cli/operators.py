@@ -22,11 +22,12 @@ def operate(config_file: ConfigFile, work: Callable[[Any, Any], Awaitable[T]], *
     from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
     from threepid.domain.operators.operator import Operator  # noqa: PLC0415 - see serving.py
     from threepid.domain.origin import Origin  # noqa: PLC0415 - see serving.py
+    from threepid.spec.operator_scopes import Scope  # noqa: PLC0415 - see serving.py
 
     settings: Config = load(config_file)
 
     async def run(server: Server) -> T:
-        operator = Operator(f"command line: {_user()}", Origin(server.context.clock.now()), changes_admins=True)
+        operator = Operator(f"command line: {_user()}", Origin(server.context.clock.now()), frozenset(Scope))
         return await work(server, operator)
 
     return with_server(settings, run, writes_accounts=writes)

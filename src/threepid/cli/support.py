@@ -107,7 +107,7 @@ def export(account: Account, config_file: ConfigFile = None) -> None:
 
     async def collect(server: Any, operator: Any) -> Any:
         user_id = await _home(server).directory.find(account)
-        return await _home(server).export.of(user_id, operator.grant(user_id))
+        return await _home(server).support.export(user_id, operator)
 
     print_object(operate(config_file, collect))
 

@@ -59,6 +59,7 @@ class Event(StrEnum):
     LIMITS_CLEARED = "limits_cleared"
     MESSAGE_RESENT = "message_resent"
     SUPPRESSION_REMOVED = "suppression_removed"
+    INVITE_CANCELLED = "invite_cancelled"
     CONSOLE_OPENED = "console_opened"
     OPERATOR_TOKEN_CREATED = "operator_token_created"  # noqa: S105 - the name of an event
     OPERATOR_TOKEN_REVOKED = "operator_token_revoked"  # noqa: S105 - likewise

@@ -256,6 +256,7 @@ def _homeserver(
     sessions = Sessions(context, associations, provisioning)
     administration = Administration(context, passwords, associations, provisioning)
     closing = Closing(context, notices, profiles, threepids, bindings, associations, provisioning)
+    export = Export(context, web_sessions)
     return Homeserver(
         settings=settings,
         accounts=accounts,
@@ -265,7 +266,7 @@ def _homeserver(
         confirming=Confirming(context, validation, web_sessions),
         devices=devices,
         directory=Directory(context, accounts, web_sessions),
-        export=Export(context, web_sessions),
+        export=export,
         languages=Languages(context),
         logins=logins,
         notices=notices,
@@ -280,7 +281,18 @@ def _homeserver(
         registration=registration,
         registration_tokens=registration_tokens,
         sessions=sessions,
-        support=Support(context, threepids, recovery, devices, web_sessions, sessions, administration, closing),
+        support=Support(
+            context,
+            threepids,
+            recovery,
+            devices,
+            web_sessions,
+            sessions,
+            administration,
+            closing,
+            registration,
+            export,
+        ),
         threepids=threepids,
         sign_ups=SignUps(context, registration, uia),
         uia=uia,

@@ -1,11 +1,16 @@
 """Accounts of this server."""
 
+from typing import Final
+
 from msgspec import Struct
 
 from threepid.storage.engine.database import AT_MOST_ONE, Tx
 from threepid.storage.engine.queries import Queries
 
 _sql = Queries("accounts")
+
+_LAST: Final = chr(0x10FFFF)
+"""The character after all others, which no user ID has."""
 
 
 class Account(Struct, frozen=True):
@@ -59,7 +64,9 @@ def after(tx: Tx, user_id: str, count: int) -> list[AccountSummary]:
 
 def by_beginning(tx: Tx, beginning: str, user_id: str, count: int) -> list[AccountSummary]:
     """The next `count` accounts after `user_id` whose user ID begins with `beginning`, in the order of characters' codes."""
-    return tx.rows(_sql.accounts_by_beginning, AccountSummary, beginning=beginning, user_id=user_id, count=count)
+    # Python compares texts by their characters' codes, as the databases do here.
+    first, last = max(beginning, user_id), beginning + _LAST
+    return tx.rows(_sql.accounts_between, AccountSummary, first=first, last=last, user_id=user_id, count=count)
 
 
 def with_part(tx: Tx, part: str, user_id: str, count: int) -> list[AccountSummary]:

@@ -9,7 +9,8 @@ from threepid.storage.engine.queries import Queries
 
 _sql = Queries("audit")
 
-_NEVER: Final = 2**62
+NEVER: Final = 2**62
+"""A time after all entries."""
 
 
 class Entry(Struct, frozen=True):
@@ -70,15 +71,15 @@ class Sum(Struct, frozen=True):
     count: int
 
 
-def exported(tx: Tx, *, after: Entry | None, since: int, count: int) -> list[Entry]:
-    """The next `count` entries after `after`, or since the time `since`, oldest first."""
+def exported(tx: Tx, *, after: Entry | None, since: int, until: int, count: int) -> list[Entry]:
+    """The next `count` entries after `after`, or since the time `since`, and before `until`, oldest first."""
     at, entry_id = (since, "") if after is None else (after.at, after.entry_id)
-    return tx.rows(_sql.exported, Entry, after_at=at, after_id=entry_id, count=count)
+    return tx.rows(_sql.exported, Entry, after_at=at, after_id=entry_id, until=until, count=count)
 
 
 def recent(tx: Tx, *, before: Entry | None, kind: str, user_id: str, count: int) -> list[Entry]:
     """The newest `count` entries, or those older than `before`, newest first: of one kind and account, '' for all."""
-    at, entry_id = (_NEVER, "") if before is None else (before.at, before.entry_id)
+    at, entry_id = (NEVER, "") if before is None else (before.at, before.entry_id)
     return tx.rows(_sql.recent, Entry, before_at=at, before_id=entry_id, kind=kind, user_id=user_id, count=count)
 
 
@@ -87,10 +88,12 @@ def add_to_sum(tx: Tx, added: Sum) -> None:
     tx.run(_sql.add_to_sum, minute=added.minute, kind=added.kind, network=added.network, count=added.count)
 
 
-def sums(tx: Tx, *, after: Sum | None, since: int, count: int) -> list[Sum]:
-    """The next `count` sums after `after`, or since the minute `since`, oldest first."""
+def sums(tx: Tx, *, after: Sum | None, since: int, until: int, count: int) -> list[Sum]:
+    """The next `count` sums after `after`, or since the minute `since`, and before the minute `until`, oldest first."""
     minute, kind, network = (since, "", "") if after is None else (after.minute, after.kind, after.network)
-    return tx.rows(_sql.sums, Sum, after_minute=minute, after_kind=kind, after_network=network, count=count)
+    return tx.rows(
+        _sql.sums, Sum, after_minute=minute, after_kind=kind, after_network=network, until=until, count=count
+    )
 
 
 def delete_sums_before(tx: Tx, minute: int, *, at_most: int) -> int:

@@ -18,6 +18,7 @@ WHOAMI = "/_matrix/client/v3/account/whoami"
 METADATA = "/_matrix/client/v1/auth_metadata"
 VERSION = "/_matrix/federation/v1/version"
 KEYS = "/_matrix/key/v2/server"
+USERINFO = "/_matrix/federation/v1/openid/userinfo"
 UNKNOWN_TOKEN = (401, {"errcode": "M_UNKNOWN_TOKEN", "error": "Token is not active"})
 
 
@@ -33,6 +34,7 @@ def healthy(place: Examined) -> Examined:
         VERSIONS: (200, {"versions": ["v1.15"]}),
         VERSION: (200, {"server": {"name": "Synapse", "version": "1.163.2 (b=main)"}}),
         KEYS: (200, {"server_name": "example.org"}),
+        USERINFO: UNKNOWN_TOKEN,
         WHOAMI: UNKNOWN_TOKEN,
         METADATA: (200, metadata(place.base)),
     }
@@ -73,6 +75,9 @@ def test_nothing_is_changed_and_the_secret_is_sent_to_the_homeserver_alone(healt
             "is for Synapse",
         ),
         (homeserver.names_agree, KEYS, (200, {"server_name": "example.com"}), "example.com"),
+        (homeserver.openid_tokens_are_known, USERINFO, (404, {"errcode": "M_UNRECOGNIZED"}), "add `federation`"),
+        (homeserver.openid_tokens_are_known, USERINFO, (404, b"<html>"), "add `federation`"),
+        (homeserver.openid_tokens_are_known, USERINFO, (500, {}), "status 500"),
         (homeserver.our_secret_is_accepted, "query_user", (403, {"errcode": "M_UNKNOWN"}), "the same secret"),
         (homeserver.our_secret_is_accepted, "query_user", (404, {"errcode": "M_UNRECOGNIZED"}), "enabled: true"),
         (homeserver.our_secret_is_accepted, "query_user", (404, b"<html>"), "enabled: true"),
@@ -179,6 +184,17 @@ def test_without_a_key_of_ours_or_theirs_it_is_told(binding: Examined) -> None:
 
 def test_where_the_homeserver_binds_nobody_asks(healthy: Examined) -> None:
     assert not homeserver.unbinds_are_believed.where(healthy.scene().settings)
+
+
+def test_without_an_identity_server_nobody_asks_for_openid_tokens(healthy: Examined) -> None:
+    assert homeserver.openid_tokens_are_known.where(healthy.scene().settings)
+    healthy.changes["identity"] = None
+    assert not homeserver.openid_tokens_are_known.where(healthy.scene().settings)
+
+
+def test_a_switched_off_oauth_api_is_told(healthy: Examined) -> None:
+    healthy.changes["oauth__enabled"] = False
+    assert "oauth.enabled" in healthy.ask(homeserver.metadata_is_ours).change
 
 
 @pytest.mark.parametrize("reply", [(200, {"versions": ["v1.1"]}), (502, b"")])

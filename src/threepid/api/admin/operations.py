@@ -1,18 +1,16 @@
-"""Limits, messages, suppressed addresses, invitations and the audit log, for operators."""
+"""Limits, messages, suppressed addresses and invitations, for operators."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from threepid.api.admin.types import Body, Contact, Count, Nothing, Typed, admin
 from threepid.api.call import OperatorCall
-from threepid.domain.operators.directory import MOST_LISTED, typed_address
-from threepid.domain.operators.trail import EntryView
-from threepid.domain.operators.views import InviteView, MessageView
+from threepid.domain.operators.directory import MOST_LISTED, message_view, typed_address
+from threepid.domain.operators.views import InviteView, MessageView, SuppressionView
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint
 from threepid.spec.operator_scopes import Scope
-from threepid.spec.types import MAX_INTEGER
 
 
 class Limits(Body, frozen=True):
@@ -29,30 +27,47 @@ class Cleared(Struct, frozen=True):
     cleared: int
 
 
-class ByAddress(Struct, frozen=True, forbid_unknown_fields=True):
-    """An email address, or a phone number with `+`."""
-
-    address: Typed
-
-
-class Invites(Struct, frozen=True):
-    """The newest invitations to an address."""
-
-    invites: list[InviteView]
-
-
-class Place(Struct, frozen=True, forbid_unknown_fields=True):
-    """The ID of the last entry of the page before, and the earliest time, in milliseconds since 1970."""
+class WhichMessages(Struct, frozen=True, forbid_unknown_fields=True):
+    """The ID of the last message of the page before, and whether to list those that failed instead of those that wait."""
 
     after: Typed | None = None
-    since: Annotated[int, Meta(ge=0, le=MAX_INTEGER)] = 0
+    failed: Literal["true", "false"] = "false"
     limit: Count = MOST_LISTED
 
 
-class Entries(Struct, frozen=True):
-    """A page of the audit log, oldest first; `next` is the `after` of the next page, or null."""
+class Messages(Struct, frozen=True):
+    """A page of messages and calls, oldest first; `next` is the `after` of the next page, or null."""
 
-    entries: list[EntryView]
+    messages: list[MessageView]
+    next: str | None
+
+
+class Suppressed(Struct, frozen=True, forbid_unknown_fields=True):
+    """The last address of the page before."""
+
+    after: Annotated[str, Meta(max_length=512)] = ""
+    limit: Count = MOST_LISTED
+
+
+class Suppressions(Struct, frozen=True):
+    """A page of addresses in their order; `next` is the `after` of the next page, or null."""
+
+    suppressions: list[SuppressionView]
+    next: str | None
+
+
+class WhichInvites(Struct, frozen=True, forbid_unknown_fields=True):
+    """An email address or a phone number with `+`; or the ID of the last invitation of the page before."""
+
+    address: Typed | None = None
+    after: Typed | None = None
+    limit: Count = MOST_LISTED
+
+
+class Invites(Struct, frozen=True):
+    """Invitations; `next` is the `after` of the next page, or null."""
+
+    invites: list[InviteView]
     next: str | None
 
 
@@ -70,6 +85,13 @@ async def clear_limits(call: OperatorCall, body: Limits) -> Cleared:
             call.operator, user_id=user_id, address=address, network=body.network or ""
         )
     )
+
+
+@endpoint("GET", admin("/messages"), auth=Auth.OPERATOR_TOKEN, scope=Scope.MESSAGES_READ, errors=(errors.NotFound,))
+async def list_messages(call: OperatorCall, query: WhichMessages) -> Messages:
+    """List the messages and calls that wait to be sent, or that failed."""
+    found = await call.services.queue.page(after=query.after, failed=query.failed == "true", count=query.limit)
+    return Messages([message_view(job) for job in found], found[-1].id if len(found) == query.limit else None)
 
 
 @endpoint(
@@ -109,20 +131,46 @@ async def remove_suppression(call: OperatorCall, body: Contact) -> None:
     await call.services.operations.remove_suppression(body.parsed(), call.operator)
 
 
-@endpoint("GET", admin("/invites"), auth=Auth.OPERATOR_TOKEN, scope=Scope.MESSAGES_READ)
-async def list_invites(call: OperatorCall, query: ByAddress) -> Invites:
-    """List the newest invitations to an address, with their state."""
+@endpoint("GET", admin("/suppressions"), auth=Auth.OPERATOR_TOKEN, scope=Scope.MESSAGES_READ)
+async def list_suppressions(call: OperatorCall, query: Suppressed) -> Suppressions:
+    """List the email addresses that get no mails, because mails came back from them."""
+    found = await call.services.operations.suppressions(after=query.after, count=query.limit)
+    return Suppressions(found, found[-1].address if len(found) == query.limit else None)
+
+
+@endpoint("GET", admin("/invites"), auth=Auth.OPERATOR_TOKEN, scope=Scope.MESSAGES_READ, errors=(errors.NotFound,))
+async def list_invites(call: OperatorCall, query: WhichInvites) -> Invites:
+    """List the newest invitations to an address, or without `address` all, oldest first, with their state."""
+    known = call.identity.invites
+    if query.address is None:
+        found = await call.services.operations.invites(known, after=query.after, count=query.limit)
+        return Invites(found, found[-1].id if len(found) == query.limit else None)
     address = typed_address(query.address)
-    if address is None:
+    if address is None or query.after is not None:
         raise errors.InvalidParam
-    return Invites(await call.services.operations.invites_of(address, call.identity.invites))
+    return Invites(await call.services.operations.invites_of(address, known, count=query.limit), None)
 
 
-@endpoint("GET", admin("/audit"), auth=Auth.OPERATOR_TOKEN, scope=Scope.AUDIT_READ, errors=(errors.NotFound,))
-async def read_audit_log(call: OperatorCall, query: Place) -> Entries:
-    """Read the audit log, oldest entries first."""
-    found = await call.services.trail.page(after=query.after, since=query.since, count=query.limit)
-    return Entries(found, found[-1].id if len(found) == query.limit else None)
+@endpoint(
+    "POST",
+    admin("/invites/{invite_id}/cancel"),
+    auth=Auth.OPERATOR_TOKEN,
+    scope=Scope.MESSAGES_WRITE,
+    errors=(errors.NotFound, errors.InvalidParam),
+)
+async def cancel_invite(call: OperatorCall, body: Nothing, invite_id: str) -> InviteView:
+    """Cancel an invitation and its key."""
+    del body
+    return await call.services.operations.cancel_invite(invite_id, call.identity.invites, call.operator)
 
 
-ENDPOINTS: Final = (clear_limits, show_message, resend_message, remove_suppression, list_invites, read_audit_log)
+ENDPOINTS: Final = (
+    clear_limits,
+    list_messages,
+    show_message,
+    resend_message,
+    list_suppressions,
+    remove_suppression,
+    list_invites,
+    cancel_invite,
+)

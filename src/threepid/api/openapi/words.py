@@ -42,6 +42,7 @@ FIELDS: Final = {
     "devices": "Devices, or their IDs.",
     "display_name": "A name for people.",
     "displayname": "The name of the profile.",
+    "done": "Whether anything changed.",
     "due_at": "When the server tries next, in milliseconds since 1970.",
     "email": "An email address.",
     "email_address": "An email address.",

@@ -85,6 +85,11 @@ def is_beside(settings: Config) -> bool:
     return settings.homeserver is not None
 
 
+def is_identity_server_beside(settings: Config) -> bool:
+    """Is there a homeserver beside this server, and is this an identity server, too?"""
+    return settings.homeserver is not None and settings.identity is not None
+
+
 class Finding(Struct, frozen=True):
     """A check and its verdict."""
 

@@ -380,8 +380,18 @@ class Invites:
             return "accepted"
         return "expired" if invite.expires_at <= self._context.clock.now() else "waiting"
 
-    async def cancel(self, invite_id: str) -> Invite:
-        """Cancel an invitation and its key. Raises NotFound, or InvalidParam if it was handed over or cancelled already."""
+    async def get(self, invite_id: str) -> Invite:
+        """The invitation with this ID. Raises NotFound."""
+        invite = await self._context.database.read(lambda tx: invites.get(tx, invite_id))
+        if invite is None:
+            raise NotFound(Text("This invitation does not exist."))
+        return invite
+
+    async def cancel(self, invite_id: str, note: Callable[[Tx, Invite], None] = lambda _tx, _invite: None) -> Invite:
+        """Cancel an invitation and its key, and `note` that in the same transaction. Returns it as it is then.
+
+        Raises NotFound, or InvalidParam if it was handed over or cancelled already.
+        """
         now = self._context.clock.now()
 
         def step(tx: Tx) -> Invite:
@@ -390,7 +400,8 @@ class Invites:
                 raise NotFound(Text("This invitation does not exist."))
             if not invites.cancel(tx, invite_id, now):
                 raise InvalidParam(Text("This invitation is already %(state)s.", state=self.state(invite)))
-            return invite
+            note(tx, invite)
+            return msgspec.structs.replace(invite, cancelled_at=now)
 
         return await self._context.database.write(step)
 

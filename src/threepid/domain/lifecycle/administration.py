@@ -66,11 +66,11 @@ class Administration:
 
         return await self._write(step)
 
-    async def reactivate(self, user_id: str, password: str | None) -> None:
-        """Undo a deactivation, first at a homeserver beside us. Contacts and devices do not come back.
+    async def reactivate(self, user_id: str, password: str | None, grant: Grant = AT_THE_SERVER) -> None:
+        """Undo a deactivation, first at a homeserver beside us. Contacts, devices and the right to administer do not come back.
 
-        Without a new `password`, nobody can sign in. Raises WeakPassword, Forbidden if the account is not deactivated, and
-        Unavailable.
+        Without a new `password`, nobody can sign in. Raises WeakPassword, Forbidden if the account is not deactivated or
+        `grant` does not include it, and Unavailable.
         """
         account = await self._context.database.read(lambda tx: accounts.get(tx, user_id))
         if account is None or account.deactivated_at is None:
@@ -79,17 +79,18 @@ class Administration:
         await self._provisioning.reactivate(user_id)
 
         def step(tx: Tx) -> bool:
+            grant.consume(tx)
             if not accounts.reactivate(tx, user_id):
                 return False
             if password_hash is not None:
                 accounts.set_password_hash(tx, user_id, password_hash)
             self._provisioning.account_changed(tx, user_id)
-            self._note(tx, audit.Event.REACTIVATED, user_id)
+            self._note(tx, audit.Event.REACTIVATED, user_id, grant)
             return True
 
         await self._write(step)
 
-    def _note(self, tx: Tx, event: audit.Event, user_id: str, grant: Grant = AT_THE_SERVER) -> None:
+    def _note(self, tx: Tx, event: audit.Event, user_id: str, grant: Grant) -> None:
         audit.note(tx, self._context, event, user_id, grant.origin, by=grant.by)
 
     async def _write(self, step: Callable[[Tx], bool]) -> bool:

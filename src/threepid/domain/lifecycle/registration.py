@@ -16,13 +16,12 @@ from threepid.domain.accounts.admission import Admission
 from threepid.domain.accounts.devices import Device, Devices, Login
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication import flows
-from threepid.domain.authentication.grants import Grant
+from threepid.domain.authentication.grants import AT_THE_SERVER, Grant
 from threepid.domain.authentication.registration_tokens import RegistrationTokens
 from threepid.domain.authentication.uia import Authentication
 from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.context import Context
 from threepid.domain.limits import take_registration
-from threepid.domain.origin import Origin
 from threepid.domain.secrets.passwords import Passwords
 from threepid.i18n import Text
 from threepid.spec.errors import Exclusive, Forbidden, InvalidUsername, MissingParam, ThreepidInUse, UserInUse
@@ -139,10 +138,14 @@ class Registration:
             login = await self._admission.admit(login, keeps_device=True)
         return Registered(user_id, login)
 
-    async def create(self, username: str, password: str | None) -> str:
-        """Create an account for the operator and return its user ID. Raises InvalidUsername, UserInUse and WeakPassword."""
+    async def create(self, username: str, password: str | None, grant: Grant = AT_THE_SERVER) -> str:
+        """Create an account for the operator and return its user ID.
+
+        Without a password, nobody can sign in before a contact is added by which a password can be chosen.
+        Raises InvalidUsername, UserInUse and WeakPassword.
+        """
         user_id = await self.check_username(username, by_operator=True)
-        await self._create(user_id, password, None, "", lambda _tx: None)
+        await self._create(user_id, password, grant, "", lambda _tx: None)
         return user_id
 
     async def register_in_browser(
@@ -169,7 +172,7 @@ class Registration:
         )
 
     async def _create(
-        self, user_id: str, password: str | None, grant: Grant | None, client: str, open_: Callable[[Tx], T]
+        self, user_id: str, password: str | None, grant: Grant, client: str, open_: Callable[[Tx], T]
     ) -> T:
         """Create an account, and return what `open_` returns in the same transaction."""
         password_hash = None if password is None else await self._passwords.hash(password, username=user_id)
@@ -178,15 +181,11 @@ class Registration:
         def step(tx: Tx) -> T:
             if client:
                 take_registration(tx, self._context, client=client)
-            if grant is not None:
-                grant.consume(tx, result=user_id)
+            grant.consume(tx, result=user_id)
             if not accounts.insert(tx, user_id=user_id, password_hash=password_hash, created_at=now):
                 raise UserInUse
-            by = audit.CallerKind.OPERATOR if grant is None else audit.CallerKind.OWNER
-            origin = Origin() if grant is None else grant.origin
-            audit.note(tx, self._context, audit.Event.REGISTERED, user_id, origin, by=by)
-            if grant is not None:
-                self._keep_what_was_proven(tx, user_id, grant)
+            audit.note(tx, self._context, audit.Event.REGISTERED, user_id, grant.origin, by=grant.by)
+            self._keep_what_was_proven(tx, user_id, grant)
             self._provisioning.account_changed(tx, user_id)
             return open_(tx)
 

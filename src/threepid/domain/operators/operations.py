@@ -6,12 +6,13 @@ from threepid.domain.context import Context
 from threepid.domain.identity.invites import Invites
 from threepid.domain.operators.directory import MOST_LISTED, limits_of, message_view
 from threepid.domain.operators.operator import Operator
-from threepid.domain.operators.views import InviteView, MessageView
+from threepid.domain.operators.views import InviteView, MessageView, SuppressionView
 from threepid.domain.queue import Queue
 from threepid.i18n import Text
 from threepid.spec.errors import InvalidParam, NotFound
 from threepid.storage import invites, outbox, suppressions, threepids
 from threepid.storage.engine.database import Tx
+from threepid.storage.invites import Invite
 
 
 class Operations:
@@ -89,24 +90,47 @@ class Operations:
 
         await self._context.database.write(step)
 
-    async def invites_of(self, address: Address, known: Invites) -> list[InviteView]:
-        """The newest invitations to an address."""
-        found = await self._context.database.read_aside(
-            lambda tx: invites.of_address(tx, address.medium, address.canonical, count=MOST_LISTED)
-        )
+    async def suppressions(self, *, after: str = "", count: int = MOST_LISTED) -> list[SuppressionView]:
+        """The next `count` addresses after `after` that get no mails, in the order of the addresses."""
+        found = await self._context.database.read_aside(lambda tx: suppressions.listed(tx, after=after, count=count))
         return [
-            InviteView(
-                one.id,
-                one.medium,
-                one.canonical,
-                one.sender,
-                one.room_id,
-                one.created_at,
-                one.expires_at,
-                known.state(one),
-            )
+            SuppressionView(one.canonical, one.kind, one.status, one.message_id, one.first_at, one.latest_at)
             for one in found
         ]
 
+    async def invites_of(self, address: Address, known: Invites, *, count: int = MOST_LISTED) -> list[InviteView]:
+        """The newest invitations to an address."""
+        found = await self._context.database.read_aside(
+            lambda tx: invites.of_address(tx, address.medium, address.canonical, count=count)
+        )
+        return [_invite_view(one, known) for one in found]
+
+    async def invites(self, known: Invites, *, after: str | None, count: int) -> list[InviteView]:
+        """The next `count` invitations after the one with the ID `after`, oldest first. Raises NotFound."""
+        last = None if after is None else await known.get(after)
+        return [_invite_view(one, known) for one in await known.list_after(last, count)]
+
+    async def cancel_invite(self, invite_id: str, known: Invites, operator: Operator) -> InviteView:
+        """Cancel an invitation: see `Invites.cancel`. Raises NotFound and InvalidParam."""
+
+        def note(tx: Tx, invite: Invite) -> None:
+            shown = audit.contact(self._context, invite.medium, invite.canonical)
+            self._note(tx, audit.Event.INVITE_CANCELLED, "", operator, invite_id=invite_id, contact=shown)
+
+        return _invite_view(await known.cancel(invite_id, note), known)
+
     def _note(self, tx: Tx, event: audit.Event, user_id: str, operator: Operator, **details: str) -> None:
         audit.note(tx, self._context, event, user_id, operator.origin, by=operator.caller, **details)
+
+
+def _invite_view(invite: Invite, known: Invites) -> InviteView:
+    return InviteView(
+        invite.id,
+        invite.medium,
+        invite.canonical,
+        invite.sender,
+        invite.room_id,
+        invite.created_at,
+        invite.expires_at,
+        known.state(invite),
+    )

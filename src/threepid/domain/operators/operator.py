@@ -5,15 +5,19 @@ from msgspec import Struct
 from threepid.domain.audit import Caller, CallerKind
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.origin import Origin
+from threepid.i18n import Text
+from threepid.spec.errors import Forbidden
+from threepid.spec.operator_scopes import Scope
 
 
 class Operator(Struct, frozen=True):
-    """Who acts, for the audit log, and whether that includes accounts that may administer the homeserver."""
+    """Who acts, for the audit log, and what it permits."""
 
     name: str
     """The token's name, or `command line:` and the name of the system's user."""
     origin: Origin
-    changes_admins: bool = False
+    scopes: frozenset[str] = frozenset()
+    """`Scope`s that were given. An account that may administer the homeserver is changed only with `ADMINS_WRITE`."""
 
     @property
     def caller(self) -> Caller:
@@ -22,5 +26,10 @@ class Operator(Struct, frozen=True):
 
     def grant(self, user_id: str) -> Grant:
         """The permission for one change of an account. Its use raises Forbidden for an administrator that is out of reach."""
-        spared = "" if self.changes_admins else user_id
+        spared = "" if Scope.ADMINS_WRITE in self.scopes else user_id
         return Grant(self.origin.at, origin=self.origin, by=self.caller, spared=spared)
+
+    def require(self, scope: Scope) -> None:
+        """Raise Forbidden without the scope."""
+        if scope not in self.scopes:
+            raise Forbidden(Text("The token does not have the scope %(scope)s.", scope=scope.value))

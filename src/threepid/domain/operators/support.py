@@ -1,5 +1,7 @@
 """Helps people with their accounts: passwords, contacts, devices, browser sessions. Every act is in the audit log."""
 
+from typing import Any
+
 from threepid.domain import audit
 from threepid.domain.accounts.devices import Devices
 from threepid.domain.addresses import Address, parse_address
@@ -8,11 +10,14 @@ from threepid.domain.contacts.threepids import Threepids
 from threepid.domain.context import Context
 from threepid.domain.lifecycle.administration import Administration
 from threepid.domain.lifecycle.closing import Closing
+from threepid.domain.lifecycle.export import Export
 from threepid.domain.lifecycle.recovery import Recovery
+from threepid.domain.lifecycle.registration import Registration
 from threepid.domain.lifecycle.sessions import Sessions
 from threepid.domain.operators.operator import Operator
 from threepid.i18n import Text
 from threepid.spec.errors import NotFound
+from threepid.spec.operator_scopes import Scope
 from threepid.storage import devices, threepids, web_sessions
 from threepid.storage.engine.database import Tx
 
@@ -32,6 +37,8 @@ class Support:
         sessions: Sessions,
         administration: Administration,
         closing: Closing,
+        registration: Registration,
+        export: Export,
     ) -> None:
         """Act through the services that the owners of accounts use."""
         self._context = context
@@ -42,6 +49,17 @@ class Support:
         self._sessions = sessions
         self._administration = administration
         self._closing = closing
+        self._registration = registration
+        self._export = export
+
+    async def create(self, username: str, password: str | None, operator: Operator) -> str:
+        """Create an account and return its user ID: see `Registration.create`."""
+        return await self._registration.create(username, password, operator.grant(""))
+
+    async def export(self, user_id: str, operator: Operator) -> dict[str, Any]:
+        """The data of the account: see `Export.of`. Raises Forbidden, also without the scope for the log that is in it."""
+        operator.require(Scope.AUDIT_READ)
+        return await self._export.of(user_id, operator.grant(user_id))
 
     async def set_password(self, user_id: str, password: str, operator: Operator, *, log_out_devices: bool) -> None:
         """Set the account's password. Raises WeakPassword, InvalidParam and Forbidden."""
@@ -129,6 +147,10 @@ class Support:
     async def deactivate(self, user_id: str, operator: Operator, *, erase: bool) -> bool:
         """Deactivate the account: see `Closing.deactivate`. Raises Forbidden."""
         return await self._closing.close_by_operator(user_id, operator.grant(user_id), erase=erase)
+
+    async def reactivate(self, user_id: str, password: str | None, operator: Operator) -> None:
+        """Undo a deactivation: see `Administration.reactivate`. Raises WeakPassword, Forbidden and Unavailable."""
+        await self._administration.reactivate(user_id, password, operator.grant(user_id))
 
     async def _require_contact(self, user_id: str, address: Address) -> None:
         owner = await self._context.database.read(lambda tx: threepids.owner(tx, address.medium, address.canonical))

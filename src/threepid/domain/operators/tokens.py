@@ -17,7 +17,7 @@ from threepid.domain.operators.operator import Operator
 from threepid.domain.origin import Origin, of_caller
 from threepid.domain.sums import Kind, Sums
 from threepid.i18n import Text
-from threepid.spec.errors import Forbidden, InvalidParam, MissingToken, NotFound, UnknownToken, Unrecognized, UserLocked
+from threepid.spec.errors import InvalidParam, MissingToken, NotFound, UnknownToken, Unrecognized, UserLocked
 from threepid.spec.operator_scopes import OF_ADMINISTRATORS, Scope
 from threepid.storage import oauth, operator_tokens
 from threepid.storage.engine.database import Tx
@@ -166,7 +166,6 @@ class OperatorTokens:
 
 def operator_of(name: str, scopes: str, scope: Scope, origin: Origin) -> Operator:
     """The operator with these `scopes`, who does something that takes `scope`. Raises Forbidden without it."""
-    given = scopes.split()
-    if scope not in given:
-        raise Forbidden(Text("The token does not have the scope %(scope)s.", scope=scope.value))
-    return Operator(name, origin, changes_admins=Scope.ADMINS_WRITE in given)
+    found = Operator(name, origin, frozenset(scopes.split()))
+    found.require(scope)
+    return found

@@ -13,6 +13,8 @@ from threepid.spec.errors import NotFound
 from threepid.storage import audit
 from threepid.storage.engine.database import Tx
 
+ALWAYS: Final = audit.NEVER
+"""A time after all entries of the log."""
 _PAGE: Final = 500
 
 
@@ -46,14 +48,17 @@ class Trail:
         """Read the log in the database of `context`."""
         self._context = context
 
-    async def page(self, *, after: str | None, since: int, count: int) -> list[EntryView]:
-        """The next `count` entries after the one with the ID `after`, or from the time `since` on. Raises NotFound."""
+    async def page(self, *, after: str | None, since: int, until: int, count: int) -> list[EntryView]:
+        """The next `count` entries after the one with the ID `after`, or from the time `since` on, and before `until`.
+
+        Raises NotFound.
+        """
 
         def step(tx: Tx) -> list[audit.Entry]:
             known = None if after is None else audit.get(tx, after)
             if after is not None and known is None:
                 raise NotFound(Text("The audit log has no such entry."))
-            return audit.exported(tx, after=known, since=since, count=count)
+            return audit.exported(tx, after=known, since=since, until=until, count=count)
 
         return [_shown(entry) for entry in await self._context.database.read_aside(step)]
 
@@ -71,29 +76,27 @@ class Trail:
 
         return [_shown(entry) for entry in await self._context.database.read_aside(step)]
 
-    async def sums(self, *, since: int) -> list[SumView]:
-        """All sums from the time `since` on."""
-        found: list[audit.Sum] = []
-        while True:
-            page = await self._sums(found[-1] if found else None, since)
-            found += page
-            if len(page) < _PAGE:
-                return [SumView(one.minute * MINUTE, one.kind, one.network, one.count) for one in found]
-
-    async def _sums(self, after: audit.Sum | None, since: int) -> list[audit.Sum]:
-        return await self._context.database.read_aside(
-            lambda tx: audit.sums(tx, after=after, since=since // MINUTE, count=_PAGE)
+    async def sums(
+        self, *, after: SumView | None = None, since: int, until: int = ALWAYS, count: int = _PAGE
+    ) -> list[SumView]:
+        """The next `count` sums after the sum `after`, or from the minute of `since` on, that begin before `until`."""
+        known = None if after is None else audit.Sum(after.at // MINUTE, after.event, after.network, after.count)
+        found = await self._context.database.read_aside(
+            lambda tx: audit.sums(tx, after=known, since=since // MINUTE, until=-(-until // MINUTE), count=count)
         )
+        return [SumView(one.minute * MINUTE, one.kind, one.network, one.count) for one in found]
 
-    async def export(self, *, since: int) -> AsyncIterator[bytes]:
-        """All entries and then all sums from the time `since` on, each as a line of JSON."""
+    async def export(self, *, since: int, until: int = ALWAYS) -> AsyncIterator[bytes]:
+        """All entries and then all sums from the time `since` on and before `until`, each as a line of JSON."""
         last = None
-        while page := await self.page(after=last, since=since, count=_PAGE):
+        while page := await self.page(after=last, since=since, until=until, count=_PAGE):
             for entry in page:
                 yield msgspec.json.encode(entry)
             last = page[-1].id
-        for total in await self.sums(since=since):
-            yield msgspec.json.encode(total)
+        total = None
+        while totals := await self.sums(after=total, since=since, until=until, count=_PAGE):
+            for total in totals:
+                yield msgspec.json.encode(total)
 
 
 def _shown(entry: audit.Entry) -> EntryView:

@@ -95,3 +95,22 @@ class InviteView(Struct, frozen=True):
     created_at: int
     expires_at: int
     state: str
+
+
+class SuppressionView(Struct, frozen=True):
+    """An email address that gets no mails, because they came back or their owner complained."""
+
+    address: str
+    kind: str
+    """`bounce` or `complaint`."""
+    status: str
+    message_id: str
+    first_at: int
+    latest_at: int
+
+
+class RemainView(Struct, frozen=True):
+    """The number of rows of a table that name an account."""
+
+    table: str
+    rows: int

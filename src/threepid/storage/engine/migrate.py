@@ -18,10 +18,20 @@ _WAIT_MS: Final = 60_000
 _ADVISORY_LOCK: Final = 0x3F1D
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _WORDS: Final = {
-    "sqlite": {"BYTES": "BLOB", "CLUSTERED": "WITHOUT ROWID", "BIGKEY": "INTEGER NOT NULL PRIMARY KEY"},
-    "postgresql": {"BYTES": "BYTEA", "CLUSTERED": "", "BIGKEY": "BIGINT NOT NULL PRIMARY KEY"},
+    "sqlite": {
+        "BYTES": "BLOB",
+        "CLUSTERED": "WITHOUT ROWID",
+        "BIGKEY": "INTEGER NOT NULL PRIMARY KEY",
+        "ON_POSTGRESQL": "--",
+    },
+    "postgresql": {
+        "BYTES": "BYTEA",
+        "CLUSTERED": "",
+        "BIGKEY": "BIGINT NOT NULL PRIMARY KEY",
+        "ON_POSTGRESQL": "",
+    },
 }
-"""The words that differ between the engines: for binary strings, tables stored in key order, and 64-bit keys."""
+"""The words that differ between the engines: binary strings, tables in key order, 64-bit keys, lines for one engine alone."""
 _WORD: Final = re.compile(rf"--[^\n]*|\b(?:{'|'.join(_WORDS['sqlite'])})\b")
 """One of these words, or a whole comment, in which the words stay as they are."""
 _VERSIONS: Final = """

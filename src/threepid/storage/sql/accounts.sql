@@ -51,8 +51,9 @@ SELECT locked_at FROM accounts WHERE user_id = :user_id AND deactivated_at IS NU
 SELECT locked_at FROM accounts WHERE user_id = :user_id AND deactivated_at IS NULL FOR NO KEY UPDATE;
 
 -- name: reactivate(user_id)!
--- Undo the deactivation of an account.
-UPDATE accounts SET deactivated_at = NULL WHERE user_id = :user_id AND deactivated_at IS NOT NULL;
+-- Undo the deactivation of an account. An administrator's comes back as an ordinary one, because who may open accounts again
+-- may not make administrators.
+UPDATE accounts SET deactivated_at = NULL, admin_at = NULL WHERE user_id = :user_id AND deactivated_at IS NOT NULL;
 
 -- name: set_locked(user_id, locked_at)!
 -- Lock or unlock an active account; touches no row if it is so already.
@@ -75,20 +76,19 @@ SELECT admin_at FROM accounts WHERE user_id = :user_id AND deactivated_at IS NUL
 -- Make an active account an administrator's, or an ordinary one.
 UPDATE accounts SET admin_at = CAST(:admin_at AS BIGINT) WHERE user_id = :user_id AND deactivated_at IS NULL;
 
--- name: accounts_by_beginning(beginning, user_id, count)
--- A page of the accounts whose user ID begins with `beginning`.
+-- name: accounts_between(first, last, user_id, count)
+-- A page of the accounts from `first` to `last`, without `user_id`. One lower bound, because SQLite looks for one of two alone.
 SELECT accounts.user_id, created_at, deactivated_at, locked_at,
     (SELECT COUNT(*) FROM threepids WHERE threepids.user_id = accounts.user_id) AS contacts
-FROM accounts WHERE accounts.user_id > :user_id AND accounts.user_id >= :beginning
-    AND accounts.user_id < CAST(:beginning AS TEXT) || char(1114111)
+FROM accounts WHERE accounts.user_id >= :first AND accounts.user_id <= :last AND accounts.user_id <> :user_id
 ORDER BY accounts.user_id LIMIT :count;
 
--- name: accounts_by_beginning_on_postgresql(beginning, user_id, count)
+-- name: accounts_between_on_postgresql(first, last, user_id, count)
 -- The same in the order of the characters' codes, whatever collation the database has.
 SELECT accounts.user_id, created_at, deactivated_at, locked_at,
     (SELECT COUNT(*) FROM threepids WHERE threepids.user_id = accounts.user_id) AS contacts
-FROM accounts WHERE accounts.user_id COLLATE "C" > :user_id
-    AND starts_with(accounts.user_id, CAST(:beginning AS TEXT))
+FROM accounts WHERE accounts.user_id COLLATE "C" >= :first AND accounts.user_id COLLATE "C" <= :last
+    AND accounts.user_id <> :user_id
 ORDER BY accounts.user_id COLLATE "C" LIMIT :count;
 
 -- name: accounts_with_part(part, user_id, count)

@@ -41,20 +41,21 @@ DELETE FROM audit_log WHERE entry_id IN (SELECT entry_id FROM audit_log WHERE at
 -- One entry.
 SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM audit_log WHERE entry_id = :entry_id;
 
--- name: exported(after_at, after_id, count)
--- Entries about all accounts, oldest first.
+-- name: exported(after_at, after_id, until, count)
+-- Entries about all accounts from before `until`, oldest first.
 SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM audit_log
-WHERE (at, entry_id) > (:after_at, :after_id) ORDER BY at, entry_id LIMIT :count;
+WHERE (at, entry_id) > (:after_at, :after_id) AND at < :until ORDER BY at, entry_id LIMIT :count;
 
 -- name: add_to_sum(minute, kind, network, count)!
 -- Add events to the sum of their minute.
 INSERT INTO audit_sums (minute, kind, network, count) VALUES (:minute, :kind, :network, :count)
 ON CONFLICT (minute, kind, network) DO UPDATE SET count = audit_sums.count + excluded.count;
 
--- name: sums(after_minute, after_kind, after_network, count)
--- Sums, oldest first.
+-- name: sums(after_minute, after_kind, after_network, until, count)
+-- Sums of the minutes before `until`, oldest first.
 SELECT minute, kind, network, count FROM audit_sums
-WHERE (minute, kind, network) > (:after_minute, :after_kind, :after_network) ORDER BY minute, kind, network LIMIT :count;
+WHERE (minute, kind, network) > (:after_minute, :after_kind, :after_network) AND minute < :until
+ORDER BY minute, kind, network LIMIT :count;
 
 -- name: delete_sums_before(minute, at_most)!
 -- Delete sums that are older than this minute.

@@ -31,6 +31,7 @@ _EVENTS: Final[Mapping[Event, Text]] = {
     Event.LIMITS_CLEARED: Text("Limits were cleared"),
     Event.MESSAGE_RESENT: Text("A message was sent again"),
     Event.SUPPRESSION_REMOVED: Text("An address gets mails again"),
+    Event.INVITE_CANCELLED: Text("Invitations"),
     Event.CONSOLE_OPENED: Text("The console was opened"),
     Event.OPERATOR_TOKEN_CREATED: Text("An operator token was created"),
     Event.OPERATOR_TOKEN_REVOKED: Text("An operator token was revoked"),

@@ -45,6 +45,7 @@ EVENTS: Final[Mapping[Event, Text]] = {
             Event.LIMITS_CLEARED,
             Event.MESSAGE_RESENT,
             Event.SUPPRESSION_REMOVED,
+            Event.INVITE_CANCELLED,
             Event.CONSOLE_OPENED,
             Event.OPERATOR_TOKEN_CREATED,
             Event.OPERATOR_TOKEN_REVOKED,

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Final
 
 from threepid import config
-from threepid.cli.doctor.check import OK, Verdict, check, failure, is_beside, not_asked, warning
+from threepid.cli.doctor.check import (
+    OK,
+    Verdict,
+    check,
+    failure,
+    is_beside,
+    is_identity_server_beside,
+    not_asked,
+    warning,
+)
 from threepid.cli.doctor.checks.address import url_leads_here
 from threepid.cli.doctor.scene import NoAnswer, Scene, quoted
 from threepid.config import ConfigError
@@ -69,6 +78,25 @@ async def names_agree(scene: Scene) -> Verdict:
             f"Synapse's server_name is {quoted(name)}, and server.name is {scene.settings.server.name}: they must be equal."
         )
     return OK
+
+
+@check(
+    "Can we ask the homeserver whose an OpenID token is?", where=is_identity_server_beside, needs=(homeserver_answers,)
+)
+async def openid_tokens_are_known(scene: Scene) -> Verdict:
+    """Ask with a token that nobody has: only a listener without the resource does not know the question.
+
+    https://spec.matrix.org/latest/server-server-api/#get_matrixfederationv1openiduserinfo
+    """
+    found = await scene.get(f"{scene.homeserver}/_matrix/federation/v1/openid/userinfo?access_token={_PROBE}")
+    if found.status == HTTPStatus.UNAUTHORIZED:
+        return OK
+    if found.status == HTTPStatus.NOT_FOUND:
+        return failure(
+            "It does not listen for it, so nobody can use the identity server: add `federation` to the resources of the "
+            "listener at homeserver.url in Synapse's configuration, and restart Synapse."
+        )
+    return failure(f"Synapse answers with status {found.status}: look into its log.")
 
 
 @check("Does the homeserver accept our secret?", where=is_beside, needs=(homeserver_answers,))
@@ -188,6 +216,7 @@ CHECKS: Final = (
     homeserver_answers,
     version_suffices,
     names_agree,
+    openid_tokens_are_known,
     our_secret_is_accepted,
     tokens_are_introspected,
     metadata_is_ours,

@@ -1,0 +1,70 @@
+"""The audit log, for operators."""
+
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from threepid.api.admin.types import Count, Typed, admin
+from threepid.api.call import OperatorCall
+from threepid.domain.operators.directory import MOST_LISTED
+from threepid.domain.operators.trail import EntryView, SumView
+from threepid.spec import errors
+from threepid.spec.endpoint import Auth, endpoint
+from threepid.spec.operator_scopes import Scope
+from threepid.spec.types import MAX_INTEGER
+
+_Time = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
+
+
+class Place(Struct, frozen=True, forbid_unknown_fields=True):
+    """The place of the page before, and the earliest and the latest time, in milliseconds since 1970; not `until` itself."""
+
+    after: Typed | None = None
+    since: _Time = 0
+    until: _Time = MAX_INTEGER
+    limit: Count = MOST_LISTED
+
+
+class Entries(Struct, frozen=True):
+    """A page of the audit log, oldest first; `next` is the `after` of the next page, or null."""
+
+    entries: list[EntryView]
+    next: str | None
+
+
+class Sums(Struct, frozen=True):
+    """A page of sums, oldest first; `next` is the `after` of the next page, or null."""
+
+    sums: list[SumView]
+    next: str | None
+
+
+@endpoint("GET", admin("/audit"), auth=Auth.OPERATOR_TOKEN, scope=Scope.AUDIT_READ, errors=(errors.NotFound,))
+async def read_audit_log(call: OperatorCall, query: Place) -> Entries:
+    """Read the audit log, oldest entries first."""
+    found = await call.services.trail.page(after=query.after, since=query.since, until=query.until, count=query.limit)
+    return Entries(found, found[-1].id if len(found) == query.limit else None)
+
+
+@endpoint("GET", admin("/audit/sums"), auth=Auth.OPERATOR_TOKEN, scope=Scope.AUDIT_READ, errors=(errors.InvalidParam,))
+async def read_audit_sums(call: OperatorCall, query: Place) -> Sums:
+    """Read how many failed logins and used-up limits there were, by minute, network and kind."""
+    found = await call.services.trail.sums(
+        after=_place(query.after), since=query.since, until=query.until, count=query.limit
+    )
+    last = found[-1] if len(found) == query.limit else None
+    return Sums(found, None if last is None else f"{last.at} {last.event} {last.network}")
+
+
+def _place(text: str | None) -> SumView | None:
+    """The sum after which a page begins, without its count. Raises InvalidParam."""
+    if text is None:
+        return None
+    at, _, rest = text.partition(" ")
+    event, space, network = rest.partition(" ")
+    if not (at.isascii() and at.isdigit() and space and int(at[:17]) <= MAX_INTEGER):
+        raise errors.InvalidParam
+    return SumView(int(at[:17]), event, network, 0)
+
+
+ENDPOINTS: Final = (read_audit_log, read_audit_sums)

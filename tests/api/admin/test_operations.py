@@ -1,0 +1,139 @@
+"""The admin API: the queue, suppressed addresses, invitations, and the audit log by time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from operators import get, operator_token, post, world_of_operators
+from threepid.clock import HOUR, MINUTE
+from threepid.storage import suppressions
+from world import World
+
+INVITE = "/_matrix/identity/v2/store-invite"
+
+
+@pytest.fixture
+def world(database_url: str, tmp_path: Path) -> Iterator[World]:
+    with world_of_operators(database_url, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def token(world: World) -> str:
+    return operator_token(world)
+
+
+def test_messages_that_wait_come_page_by_page(world: World, token: str) -> None:
+    person = world.register()
+    identity = world.identity_token(person)
+    for name in ("one", "two", "three"):
+        world.request_token(identity, f"{name}@example.com", secret=name)
+        world.clock.advance(1000)
+    first = get(world, "/messages?limit=2", token).json()
+    rest = get(world, f"/messages?limit=2&after={quote(first['next'])}", token).json()
+    assert [one["recipient"] for one in first["messages"] + rest["messages"]] == [
+        "o***@example.com",
+        "t***@example.com",
+        "t***@example.com",
+    ]
+    assert rest["next"] is None
+    assert get(world, "/messages?failed=true", token).json() == {"messages": [], "next": None}
+    assert get(world, "/messages?failed=maybe", token).status_code == 400
+    assert get(world, "/messages?after=nosuch", token).status_code == 404
+
+
+def test_suppressed_addresses_are_listed_and_lifted(world: World, token: str) -> None:
+    def record(name: str) -> None:
+        world.run(
+            world.database.write(
+                lambda tx: suppressions.record(
+                    tx, canonical=f"{name}@example.com", kind="bounce", status="5.1.1", message_id="m", now=7
+                )
+            )
+        )
+
+    for name in ("b", "a", "c"):
+        record(name)
+    first = get(world, "/suppressions?limit=2", token).json()
+    assert first["suppressions"][0] == {
+        "address": "a@example.com",
+        "kind": "bounce",
+        "status": "5.1.1",
+        "message_id": "m",
+        "first_at": 7,
+        "latest_at": 7,
+    }
+    rest = get(world, f"/suppressions?limit=2&after={quote(first['next'])}", token).json()
+    assert [one["address"] for one in rest["suppressions"]] == ["c@example.com"]
+    assert rest["next"] is None
+    contact = {"medium": "email", "address": "C@example.com"}
+    assert post(world, "/suppressions/remove", token, contact).status_code == 200
+    assert post(world, "/suppressions/remove", token, contact).status_code == 404
+
+
+def test_invitations_are_listed_and_cancelled(world: World, token: str) -> None:
+    identity = world.identity_token(world.register())
+    for name in ("one", "two", "three"):
+        body = {
+            "medium": "email",
+            "address": f"{name}@example.com",
+            "room_id": "!room:example.org",
+            "sender": "@alice:example.org",
+        }
+        assert world.post(INVITE, body, token=identity).status_code == 200
+        world.clock.advance(1000)
+    first = get(world, "/invites?limit=2", token).json()
+    assert [one["address"] for one in first["invites"]] == ["one@example.com", "two@example.com"]
+    rest = get(world, f"/invites?limit=2&after={quote(first['next'])}", token).json()
+    assert ([one["address"] for one in rest["invites"]], rest["next"]) == (["three@example.com"], None)
+    (found,) = get(world, "/invites?address=Two@example.com", token).json()["invites"]
+    assert found == first["invites"][1]
+    assert get(world, "/invites?after=nosuch", token).status_code == 404
+    path = f"/invites/{quote(found['id'])}/cancel"
+    assert post(world, path, token).json() == {**found, "state": "cancelled"}
+    assert post(world, path, token).status_code == 400
+    assert post(world, "/invites/nosuch/cancel", token).status_code == 404
+    last = get(world, "/audit", token).json()["entries"][-1]
+    assert (last["event"], last["caller"]) == ("invite_cancelled", "helpdesk")
+    assert last["details"] == {"invite_id": found["id"], "contact": "t***@example.com"}
+
+
+def test_the_audit_log_is_read_by_time(world: World, token: str) -> None:
+    begun = world.clock.now()
+    world.register()
+    world.clock.advance(HOUR)
+    world.register("bob")
+
+    def about(query: str) -> set[str]:
+        return {one["user_id"] for one in get(world, f"/audit?{query}", token).json()["entries"]}
+
+    assert about(f"since={begun + 1}") == {"@bob:example.org"}
+    assert about(f"until={begun + HOUR}") == {"", "@alice:example.org"}
+    assert about(f"since={begun + 1}&until={begun + HOUR}") == set()
+    assert get(world, "/audit?until=-1", token).status_code == 400
+
+
+def test_sums_come_page_by_page(world: World, token: str) -> None:
+    begun = world.clock.now() // MINUTE * MINUTE
+    for minute in range(3):
+        for _ in range(minute + 1):
+            get(world, "/accounts", "tpo_nosuch")
+        world.run(world.server.services.sums.write())
+        world.clock.advance(MINUTE)
+    first = get(world, "/audit/sums?limit=2", token).json()
+    assert [(one["at"], one["event"], one["network"], one["count"]) for one in first["sums"]] == [
+        (begun, "operator_token_rejected", "127.0.0.1", 1),
+        (begun + MINUTE, "operator_token_rejected", "127.0.0.1", 2),
+    ]
+    rest = get(world, f"/audit/sums?limit=2&after={quote(first['next'])}", token).json()
+    assert [one["count"] for one in rest["sums"]] == [3]
+    assert rest["next"] is None
+    until = get(world, f"/audit/sums?until={begun + MINUTE}", token).json()
+    assert [one["count"] for one in until["sums"]] == [1]
+
+
+@pytest.mark.parametrize("after", ["x", "1", "x y z", "-1 a b", "1e9 a b", "9" * 40 + " a b", "² a b"])
+def test_a_place_that_no_answer_gave_is_refused(world: World, token: str, after: str) -> None:
+    assert get(world, f"/audit/sums?after={quote(after)}", token).status_code == 400
