@@ -1,6 +1,7 @@
 """The database of another server, read on one consistent snapshot: a SQLite file or PostgreSQL. Nothing is ever written to it."""
 
 import errno
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,10 @@ _HEADER_BYTES: Final = 20
 _MAGIC: Final = b"SQLite format 3\0"
 _WAL: Final = b"\x02\x02"
 """What stands at byte 18 of a SQLite file in WAL mode. https://www.sqlite.org/fileformat.html#the_database_header"""
+
+
+_SPLIT: Final = re.compile(r"[a-z]+://[^/@:?]*:[^/@?]*[/@][^?]*@")
+"""The beginning of a URL whose password has a sign that ends it: libpq takes the rest for the host, and quotes that in errors."""
 
 
 class SourceError(Exception):
@@ -128,6 +133,10 @@ class PostgresqlSource(Source):
 
     def __init__(self, url: str, **arguments: str) -> None:
         """Connect to `url`, or with libpq's `arguments`. Raises SourceError."""
+        if _SPLIT.match(url):
+            raise SourceError(
+                "In a URL of PostgreSQL, `@` and `/` of a password must be percent-encoded: `%40` and `%2F`."
+            )
         import psycopg  # noqa: PLC0415 - its driver is 20 MB that SQLite does without
 
         self._psycopg = psycopg
