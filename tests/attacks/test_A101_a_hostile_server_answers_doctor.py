@@ -86,3 +86,23 @@ def test_A101_settings_of_synapse_are_not_printed(place: Examined) -> None:
         },
     }
     assert "private" not in changes(place, theirs)
+
+
+def test_A101_the_secret_is_not_sent_where_the_server_would_refuse_to_send_it(place: Examined) -> None:
+    """Unencrypted to a host that is not known to be near: the start refuses this configuration."""
+    place.changes["homeserver"]["url"] = f"http://0.0.0.0:{place.synapse.port}"
+    place.synapse.replies = {VERSIONS: (200, {"versions": ["v1.15"]})}
+    assert "would send the secret to 0.0.0.0 unencrypted" in changes(place)
+    assert VERSIONS in place.synapse.names()
+    assert not any(SECRET in json.dumps(called.headers) for called in place.synapse.calls)
+
+
+def test_A101_an_error_code_is_short_and_harmless(place: Examined) -> None:
+    place.synapse.replies = {
+        VERSIONS: (200, {"versions": ["v1.15"]}),
+        "/_matrix/client/v3/account/whoami": (500, {"errcode": HOSTILE * 10_000}),
+    }
+    said = changes(place)
+    assert "Synapse answers with status 500" in said
+    assert not any(sign in said for sign in "\x1b\x07\N{RIGHT-TO-LEFT OVERRIDE}")
+    assert max(map(len, said.splitlines())) < 3_000
