@@ -93,7 +93,10 @@ async def our_secret_is_accepted(scene: Scene) -> Verdict:
 def _refusal(status: int) -> str:
     """What to change if Synapse does not take the secret."""
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return f"It does not: write the same secret into homeserver.secret_file and into {_DELEGATES} of Synapse, and restart both."
+        return (
+            f"It does not: write the same secret into homeserver.secret_file and into {_DELEGATES} of Synapse, "
+            "and restart both."
+        )
     if status == HTTPStatus.NOT_FOUND:
         return f"Synapse does not listen for it: add {_DELEGATES} with `enabled: true` to its configuration, and restart it."
     return f"Synapse answers with status {status}: look into its log."
