@@ -94,9 +94,12 @@ class SqliteSource(Source):
             raise _of_sqlite(path, error) from error
 
     def columns(self, table: str) -> frozenset[str]:
-        """The columns of a table; none if there is no such table, or if that is a view."""
-        # A view could be made to have rows without end.
-        query = f"SELECT t.name FROM sqlite_schema s, pragma_table_info(s.name) t WHERE s.type = 'table' AND s.name = '{table}'"  # noqa: S608
+        """The columns of a table; none if there is no such table, or if that is a view or a virtual table."""
+        # A view could be made to have rows without end, and so could a virtual table that reads a view.
+        query = (
+            "SELECT c.name FROM pragma_table_list t, pragma_table_info(t.name) c "  # noqa: S608 - the importers' own names
+            f"WHERE t.schema = 'main' AND t.type = 'table' AND t.name = '{table}'"
+        )
         return frozenset(str(row[0]) for row in self.rows(query))
 
     def rows(self, query: str) -> Iterator[Row]:
@@ -156,8 +159,11 @@ class PostgresqlSource(Source):
             raise SourceError(f"The other server's PostgreSQL cannot be used: {type(error).__name__}.") from None
 
     def columns(self, table: str) -> frozenset[str]:
-        """The columns of a table on the search path; none if there is no such table."""
-        query = f"SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND attnum > 0"  # noqa: S608
+        """The columns of a table on the search path; none if there is no such table, or if that is a view."""
+        query = (
+            "SELECT attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid "  # noqa: S608 - as above
+            f"WHERE attrelid = to_regclass('{table}') AND relkind IN ('r', 'p') AND attnum > 0 AND NOT attisdropped"
+        )
         return frozenset(str(row[0]) for row in self.rows(query))
 
     def rows(self, query: str) -> Iterator[Row]:
