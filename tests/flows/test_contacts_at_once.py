@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -11,7 +12,7 @@ from world import World
 
 ADD = "/_matrix/client/v3/account/3pid"
 ALICE = "@alice:example.org"
-OFF = {"limits__all": "off"}
+OFF: dict[str, Any] = {"limits__all": "off"}
 
 
 def proven(world: World, token: str, address: str, secret: str = "secret") -> str:
