@@ -118,5 +118,5 @@ def refuse(*sentences: str) -> NoReturn:
 
 def die(message: str) -> NoReturn:
     """End the program with an error message about something else than its arguments: exit status 1."""
-    err.print(message, markup=False)
+    err.print("\n".join(map(printable, message.split("\n"))), markup=False)
     raise typer.Exit(1)
