@@ -307,6 +307,8 @@ def test_a_proxy_of_an_identity_server_alone_is_told_of_every_path(database_url:
         served = paths(world)
     # Who supports a shared host is not for the identity server to say.
     served.remove("/.well-known/matrix/support")
+    # The description of the endpoints may stay internal, and the host may have one of its own.
+    served = [path for path in served if path != "/openapi.json" and not path.startswith("/docs/")]
     assert [path for path in served if not path.startswith(tuple(told))] == []
     assert [path for path in told if not any(template.startswith(path) for template in served)] == []
 
