@@ -27,7 +27,7 @@ from threepid.cli import (
     support,
     suppressions,
 )
-from threepid.cli.common import err, out, printable, sentence, status_of
+from threepid.cli.common import complain, err, out, printable, sentence, status_of
 from threepid.spec.errors import MatrixError
 
 app = typer.Typer(
@@ -74,7 +74,7 @@ def main() -> None:
     except Exception as error:
         if (message := sentence(error)) is None:
             raise
-        err.print(message, markup=False)
+        complain(message)
         sys.exit(status_of(error) if isinstance(error, MatrixError) else 1)
     sys.exit(status or 0)
 

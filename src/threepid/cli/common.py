@@ -130,5 +130,10 @@ def refuse(*sentences: str) -> NoReturn:
 
 def die(message: str) -> NoReturn:
     """End the program with an error message about something else than its arguments: exit status 1."""
-    err.print(message, markup=False)
+    complain(message)
     raise typer.Exit(1)
+
+
+def complain(message: str) -> None:
+    """Print an error message, whose lines may quote the text of strangers."""
+    err.print("\n".join(map(printable, message.split("\n"))), markup=False)

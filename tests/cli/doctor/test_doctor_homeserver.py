@@ -192,11 +192,6 @@ def test_without_an_identity_server_nobody_asks_for_openid_tokens(healthy: Exami
     assert not homeserver.openid_tokens_are_known.where(healthy.scene().settings)
 
 
-def test_a_switched_off_oauth_api_is_told(healthy: Examined) -> None:
-    healthy.changes["oauth__enabled"] = False
-    assert "oauth.enabled" in healthy.ask(homeserver.metadata_is_ours).change
-
-
 @pytest.mark.parametrize("reply", [(200, {"versions": ["v1.1"]}), (502, b"")])
 def test_a_public_url_with_another_homeserver_is_told(healthy: Examined, reply: Reply) -> None:
     healthy.public.replies[VERSIONS] = reply

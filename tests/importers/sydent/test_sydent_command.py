@@ -110,7 +110,7 @@ def test_early_settings_stand_in_the_section_default(directory: Path) -> None:
         (("--config", "nameless.conf"), 1, "nameless.conf has no server.name."),
         (("--config", "wrong_terms.conf"), 1, "other.yaml has no master_version."),
         (("--config", "wrong_key.conf"), 1, "is not a signing key"),
-        (("--report", "no/directory"), 1, "no/directory cannot be written: No such file"),
+        (("--report", "no/directory"), 2, "no/directory cannot be written: No such file"),
         (("--no-such-option",), 2, "No such option"),
     ],
 )

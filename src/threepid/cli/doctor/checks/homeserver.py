@@ -29,6 +29,7 @@ KEYS: Final = "/_matrix/key/v2/server"
 _DELEGATES: Final = "matrix_authentication_service"
 _OLDEST: Final = (1, 136)
 """The first Synapse with that section. https://element-hq.github.io/synapse/latest/usage/configuration/config_documentation.html"""
+_ERRCODE: Final = re.compile(r"[A-Z_]{1,50}")
 _PROBE: Final = "threepid-doctor"
 """A name that is only asked for; it does not matter whether there is a user who has it."""
 
@@ -105,6 +106,10 @@ async def our_secret_is_accepted(scene: Scene) -> Verdict:
     settings = scene.settings.homeserver
     if settings is None:
         return OK
+    # A server that starts has a safe URL; this one may have been changed since, or not have started yet.
+    for unsafe in config.check(scene.settings):
+        if unsafe.place == "[homeserver] url":
+            return not_asked(f"{unsafe}.")
     try:
         secret = config.read_secret(Path(settings.secret_file))
     except ConfigError as error:
@@ -113,15 +118,19 @@ async def our_secret_is_accepted(scene: Scene) -> Verdict:
     found = await scene.ask("GET", url, headers={"Authorization": f"Bearer {secret.reveal()}"})
     if found.status == HTTPStatus.OK or (found.status == HTTPStatus.NOT_FOUND and found.errcode == "M_NOT_FOUND"):
         return OK
-    if found.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return failure(
-            f"It does not: write the same secret into homeserver.secret_file and into {_DELEGATES} of Synapse, and restart both."
+    return failure(_refusal(found.status))
+
+
+def _refusal(status: int) -> str:
+    """What to change if Synapse does not take the secret."""
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return (
+            f"It does not: write the same secret into homeserver.secret_file and into {_DELEGATES} of Synapse, "
+            "and restart both."
         )
-    if found.status == HTTPStatus.NOT_FOUND:
-        return failure(
-            f"Synapse does not listen for it: add {_DELEGATES} with `enabled: true` to its configuration, and restart it."
-        )
-    return failure(f"Synapse answers with status {found.status}: look into its log.")
+    if status == HTTPStatus.NOT_FOUND:
+        return f"Synapse does not listen for it: add {_DELEGATES} with `enabled: true` to its configuration, and restart it."
+    return f"Synapse answers with status {status}: look into its log."
 
 
 @check("Can the homeserver ask us whose a token is?", where=is_beside, needs=(our_secret_is_accepted,))
@@ -142,7 +151,8 @@ async def tokens_are_introspected(scene: Scene) -> Verdict:
             f"It cannot: let {_DELEGATES}.endpoint lead to this server, as Synapse's machine reaches it, and restart "
             "whichever of the two has not read the secret since it was changed."
         )
-    return failure(f"Synapse answers with status {found.status} {found.errcode}: look into its log.".replace(" :", ":"))
+    errcode = f" {found.errcode}" if _ERRCODE.fullmatch(found.errcode) else ""
+    return failure(f"Synapse answers with status {found.status}{errcode}: look into its log.")
 
 
 @check("Does the homeserver tell clients of our OAuth 2.0 API?", where=is_beside, needs=(our_secret_is_accepted,))
