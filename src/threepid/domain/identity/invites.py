@@ -175,7 +175,7 @@ class Invites:
 
         # An exception would roll the count of the invitation back, so the step returns the user ID.
         async with refusals_cost(self._context, client=client, sender=caller or ""):
-            mxid = await self._context.database.write_together(step)
+            mxid = await self._context.database.write(step)
         if mxid is not None:
             raise ThreepidInUse(Text("This address is bound to a user ID."), mxid=mxid)
         self._wake_delivery()

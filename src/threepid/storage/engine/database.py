@@ -22,8 +22,6 @@ from threepid.tracing import span
 S = TypeVar("S", bound=Struct)
 T = TypeVar("T")
 
-X = TypeVar("X", bound="Tx")
-
 ONE: Final = range(1, 2)
 AT_MOST_ONE: Final = range(2)
 ANY: Final = range(2**62)
@@ -104,7 +102,7 @@ class Tx(ABC):
         """A parameter that holds many numbers (typecode `q`), for a query with different SQL for each engine."""
 
 
-def call(fn: Callable[[X], T], tx: X) -> T:
+def call(fn: Callable[[Tx], T], tx: Tx) -> T:
     """Call `fn(tx)` and turn a StopIteration into a RuntimeError.
 
     A future of Python 3.11 rejects a StopIteration, so its caller would wait for ever. Raises TypeError if `fn` returns a
@@ -207,9 +205,10 @@ class Database(ABC):
         """
 
     async def write_together(self, fn: Callable[[Tx], T]) -> T:
-        """Like `write`, for short units that all change one row: PostgreSQL runs them one after the other, in shared commits.
+        """Like `write`, for short units that all change one row: they share commits, as all units do on SQLite.
 
-        SQLite does so with all units. Without it, each would wait until the one before it is on the disk.
+        Otherwise each would wait until the one before it is on the disk. PostgreSQL runs several at once in one transaction.
+        So `fn` must not rely on locks: each of its statements must be right whatever the other units do before and after it.
         """
         return await self.write(fn)
 

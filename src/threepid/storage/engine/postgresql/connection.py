@@ -21,7 +21,7 @@ import asyncio
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import count
+from itertools import compress, count
 from typing import Any, Final, TypeAlias
 
 import psycopg
@@ -150,6 +150,11 @@ class Connection:
         return self._pg.status != pq.ConnStatus.OK
 
     @property
+    def defers(self) -> bool:
+        """Is anything deferred?"""
+        return bool(self._deferred)
+
+    @property
     def transaction_status(self) -> int:
         """One of `psycopg.pq.TransactionStatus`."""
         return self._pg.transaction_status
@@ -210,6 +215,16 @@ class Connection:
         self._send_deferred()
         self._send(statement, values)
         return Result(self._results()[-1], self._transformer)
+
+    def execute_each(self, asked: Sequence[tuple[Statement, Mapping[str, Any]]]) -> list[Result]:
+        """Run statements, without waiting in between; returns the result of each. Raises as `execute` does."""
+        batch = [(statement, self._values(statement, parameters)) for statement, parameters in asked]
+        self._send_deferred()
+        before = len(self._sent)
+        for statement, values in batch:
+            self._send(statement, values)
+        is_answer = [prepared is None for prepared in self._sent[before:]]
+        return [Result(found, self._transformer) for found in compress(self._results(before), is_answer)]
 
     def execute_many(self, statement: Statement, parameters: Sequence[Mapping[str, Any]]) -> int:
         """Run a statement once for each of `parameters`, without waiting in between; returns how many rows all touched.

@@ -57,25 +57,25 @@ class Postgresql(Database):
             wait_seconds=wait_seconds,
             options="-c default_transaction_read_only=on",
         )
-        self._together = Together(lambda fn: self._in_unit(self._writers, fn, _BEGIN), self._committed)
+        self._together = Together(lambda fn: self._in_unit(self._writers, fn, _BEGIN), self._known, self._committed)
         self._check_durability(url)
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` without a transaction: each statement is one round trip."""
         self.reads += 1
         with timed(self.read_times, "database read"):
-            return await self._in_unit(self._readers, fn, None)
+            return await self._in_unit(self._readers, self._with_tx(fn), None)
 
     async def read_aside(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` on one consistent snapshot."""
         self.reads += 1
         with timed(self.read_times, "database read"):
-            return await self._in_unit(self._readers, fn, _BEGIN_SNAPSHOT)
+            return await self._in_unit(self._readers, self._with_tx(fn), _BEGIN_SNAPSHOT)
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` and commit."""
         with timed(self.write_times, "database write"):
-            result = await self._in_unit(self._writers, fn, _BEGIN)
+            result = await self._in_unit(self._writers, self._with_tx(fn), _BEGIN)
         self._committed(1)
         return result
 
@@ -100,7 +100,10 @@ class Postgresql(Database):
         self._writers.close()
         self._readers.close()
 
-    async def _in_unit(self, pool: Pool, fn: Callable[[PostgresqlTx], T], begin: bytes | None) -> T:
+    def _with_tx(self, fn: Callable[[Tx], T]) -> Callable[[Connection], T]:
+        return lambda connection: call(fn, PostgresqlTx(connection, self._known))
+
+    async def _in_unit(self, pool: Pool, fn: Callable[[Connection], T], begin: bytes | None) -> T:
         if units.current() is not None:
             raise RuntimeError(_NESTED)
         if self._closed:
@@ -123,7 +126,7 @@ class Postgresql(Database):
         if not self._under_way and self._all_done is not None and not self._all_done.done():
             self._all_done.set_result(None)
 
-    def _run(self, pool: Pool, connection: Connection, fn: Callable[[PostgresqlTx], T], begin: bytes | None) -> T:
+    def _run(self, pool: Pool, connection: Connection, fn: Callable[[Connection], T], begin: bytes | None) -> T:
         """Run `fn` in a unit of work, and again after a conflict or a lost connection."""
         try:
             for attempt in range(1, TRIES + 1):
@@ -144,7 +147,7 @@ class Postgresql(Database):
         finally:
             self._one_is_done()
 
-    def _on(self, pool: Pool, connection: Connection, fn: Callable[[PostgresqlTx], T], begin: bytes | None) -> T:
+    def _on(self, pool: Pool, connection: Connection, fn: Callable[[Connection], T], begin: bytes | None) -> T:
         """Run `fn` on a connection and return the connection to its pool."""
         connection.lend()
         try:
@@ -158,11 +161,11 @@ class Postgresql(Database):
         pool.give_back(connection)
         return result
 
-    def _transaction(self, connection: Connection, fn: Callable[[PostgresqlTx], T], begin: bytes | None) -> T:
+    def _transaction(self, connection: Connection, fn: Callable[[Connection], T], begin: bytes | None) -> T:
         try:
             if begin is not None:
                 connection.begin(begin)
-            result = call(fn, PostgresqlTx(connection, self._known))
+            result = fn(connection)
         except GreenletExit:
             raise
         except BaseException as error:

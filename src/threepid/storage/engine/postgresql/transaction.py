@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import psycopg
 from greenlet import getcurrent
@@ -20,7 +20,7 @@ from threepid.storage.engine.database import (
     WrongRowCount,
     refuse_count,
 )
-from threepid.storage.engine.postgresql.connection import Connection, Result, Statement
+from threepid.storage.engine.postgresql.connection import Result, Statement
 from threepid.storage.engine.queries import Query
 from threepid.tracing import request_id
 
@@ -42,25 +42,41 @@ def as_storage_error(error: psycopg.Error) -> StorageError:
     return (Busy if isinstance(error, _TIMEOUTS) else StorageError)(type(error).__name__)
 
 
+class Statements(Protocol):
+    """What runs statements: a connection, or a unit's part of a pipeline."""
+
+    def execute(self, statement: Statement, parameters: Mapping[str, Any]) -> Result:
+        """Run a statement."""
+        ...
+
+    def execute_many(self, statement: Statement, parameters: Sequence[Mapping[str, Any]]) -> int:
+        """Run a statement once for each of `parameters`."""
+        ...
+
+    def defer(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
+        """Run a statement, whose result nobody needs, together with the next one or with COMMIT."""
+        ...
+
+
 class PostgresqlTx(Tx):
     """A transaction on one connection."""
 
-    def __init__(self, connection: Connection, known: "Known") -> None:
+    def __init__(self, connection: Statements, known: "Known") -> None:
         """Run statements on `connection`."""
         self.connection = connection
-        self._known = known
+        self.known = known
         self._unit = getcurrent()
         self.request_id = request_id.get()
 
     def rows(self, query: Query, as_: type[S], /, **parameters: Any) -> list[S]:
         """All rows, as Structs by column name."""
         result = self._execute(query, parameters)
-        return result.rows(self._known.mapper.maker(query, as_, result.columns))
+        return result.rows(self.known.mapper.maker(query, as_, result.columns))
 
     def row(self, query: Query, as_: type[S], /, **parameters: Any) -> S | None:
         """The only row, or None."""
         result = self._only(query, parameters)
-        found: list[S] = result.rows(self._known.mapper.maker(query, as_, result.columns)) if result.found else []
+        found: list[S] = result.rows(self.known.mapper.maker(query, as_, result.columns)) if result.found else []
         return found[0] if found else None
 
     def value(self, query: Query, /, **parameters: Any) -> Any:
@@ -83,13 +99,13 @@ class PostgresqlTx(Tx):
     def run_unseen(self, query: Query, /, **parameters: Any) -> None:
         """Change rows, together with the next statement or with COMMIT."""
         self._require_own_unit(query)
-        self.connection.defer(self._known.statement(query), parameters)
+        self.connection.defer(self.known.statement(query), parameters)
 
     def run_many(self, query: Query, parameters: Sequence[Mapping[str, Any]], /, each: range = ONE) -> int:
         """Send all statements at once, and then read all results. Raises WrongRowCount or UniqueViolation."""
         self._require_own_unit(query)
         with _named_violations(query):
-            count = self.connection.execute_many(self._known.statement(query), parameters)
+            count = self.connection.execute_many(self.known.statement(query), parameters)
         refuse_count(query, count, each, len(parameters))
         return count
 
@@ -100,7 +116,7 @@ class PostgresqlTx(Tx):
     def _execute(self, query: Query, parameters: dict[str, Any]) -> Result:
         self._require_own_unit(query)
         with _named_violations(query):
-            return self.connection.execute(self._known.statement(query), parameters)
+            return self.connection.execute(self.known.statement(query), parameters)
 
     def _require_own_unit(self, query: Query) -> None:
         if getcurrent() is not self._unit:
