@@ -154,7 +154,7 @@ def test_a_unit_cannot_wait_for_another_group(postgresql_url: str) -> None:
     async def work(database: Database) -> None:
         def nested(_tx: Tx) -> None:
             with pytest.raises(RuntimeError, match="cannot wait"):
-                database.write_together(account(1)).send(None)  # type: ignore[attr-defined]
+                database.write_together(account(1)).send(None)
 
         await database.write_together(nested)
         assert await known(database) == []
