@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from threepid import config
 from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
 from threepid.domain import audit
-from threepid.domain.accounts.accounts import refuse_locked, require_active
+from threepid.domain.accounts.accounts import require_active
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.grants import Grant
@@ -26,7 +26,7 @@ from threepid.domain.origin import Origin, of_caller
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, UnknownToken, UserLocked
 from threepid.spec.oauth.scopes import Scope, parse_scope
-from threepid.storage import accounts, associations, devices, oauth, uia, web_sessions
+from threepid.storage import accounts, associations, devices, uia, web_sessions
 from threepid.storage.devices import Device as KnownDevice
 from threepid.storage.devices import Requester, SealedPair, Tokens
 from threepid.storage.engine.database import StorageError, Tx
@@ -175,38 +175,40 @@ class Devices:
         now = self._context.clock.now()
 
         def step(tx: Tx) -> Login | UnknownToken:
-            known = self._held_refresh_token(tx, token_hash)
-            session = None if known is None else oauth.session(tx, known.user_id, known.device_id)
-            if known is None or (session.client_id if session else None) != client_id:
+            # What the token is good for is read behind the lock: before, another transaction may have used it.
+            # The clock may have been ahead, so the time of an answer to repeat is limited in both directions.
+            known = (
+                devices.held_refresh_token(tx, token_hash, sealed_for, after=now - REPEATABLE, before=now + REPEATABLE)
+                if devices.hold_device_of_refresh_token(tx, token_hash)
+                else None
+            )
+            if known is None or known.client_id != client_id:
                 ended = known is None and devices.has_ended(tx, token_hash, now - ENDED_KEPT)
                 return _refused(lives=ended)
-            refuse_locked(tx, known.user_id)
-            scope = str(allowed_scope(session)) if session else ""
-            # The clock may have been ahead, so the time of the answer is limited in both directions.
-            after, before = now - REPEATABLE, now + REPEATABLE
-            sealed = devices.sealed_pair(tx, token_hash, sealed_for, after=after, before=before)
-            if sealed is not None:
+            if known.locked_at is not None:
+                raise UserLocked
+            scope = "" if known.scope is None else str(allowed_scope(known.scope, known.admin_at))
+            if known.sealed_pair is not None:
                 take_authentication(tx, self._context, client=client, account=known.user_id)
-                return self._unsealed(refresh_token, sealed, known.user_id, known.device_id, now, scope)
+                return self._unsealed(refresh_token, known.sealed_pair, known.user_id, known.device_id, now, scope)
             if known.expires_at <= now:
                 return _refused(lives=True)
             if known.spent_at is not None:
                 self._end_stolen(tx, known.user_id, known.device_id, of_caller(now, client, user_agent), now)
                 return _refused(lives=True)
-            if not devices.use_refresh_token(tx, token_hash, known.parent_hash, now):
+            if not known.is_settled and not devices.use_refresh_token(tx, token_hash, known.parent_hash, now):
                 return _refused(lives=True)
             take_authentication(tx, self._context, client=client, account=known.user_id)
-            life = self._app_access_life if session else self._access_life
+            life = self._access_life if client_id is None else self._app_access_life
             login, tokens = self._new_tokens(known.user_id, known.device_id, refreshes=True, access_life=life)
             pair = SealedPair(self._sealed(refresh_token, login, now), sealed_for)
+            place = known.user_id, known.device_id
             devices.insert_tokens(
-                tx, known.user_id, known.device_id, tokens, parent_hash=token_hash, now=now, sealed=pair
+                tx, *place, tokens, parent_hash=token_hash, now=now, sealed=pair, answers=known.answers
             )
             agent = user_agent[:_USER_AGENT_LENGTH]
             network = known_network(client)
-            devices.seen(
-                tx, known.user_id, known.device_id, now=now, seen_from=client, network=network, user_agent=agent
-            )
+            devices.seen(tx, *place, now=now, seen_from=client, network=network, user_agent=agent)
             return replace(login, scope=scope)
 
         # An exception would roll back the revocation of a stolen family, so the step returns the error.
@@ -214,15 +216,6 @@ class Devices:
         if isinstance(answer, UnknownToken):
             raise answer
         return answer
-
-    @staticmethod
-    def _held_refresh_token(tx: Tx, token_hash: bytes) -> devices.RefreshToken | None:
-        """The refresh token, with its device locked until `tx` ends; None if there is no such token."""
-        known = devices.refresh_token(tx, token_hash)
-        if known is None or not devices.hold_device(tx, known.user_id, known.device_id):
-            return None
-        # Read it again: before the lock, another transaction may have used the token or logged the device in or out.
-        return devices.refresh_token(tx, token_hash)
 
     def _end_stolen(self, tx: Tx, user_id: str, device_id: str, origin: Origin, now: int) -> None:
         """Revoke what a thief may have got with a refresh token. The device stays, so that its owner notices."""
@@ -481,10 +474,10 @@ class Devices:
         return Login(user_id, device_id, access_token, refresh_token, access_life), tokens
 
 
-def allowed_scope(session: oauth.Session) -> Scope:
-    """What an app's session may do now: the administration only while its account is an administrator's."""
-    scope = parse_scope(session.scope)
-    return scope if session.admin_at is not None else scope.without_admin()
+def allowed_scope(granted: str, admin_at: int | None) -> Scope:
+    """What an app may do now of what it was granted: the administration only while its account is an administrator's."""
+    scope = parse_scope(granted)
+    return scope if admin_at is not None else scope.without_admin()
 
 
 def _refused(*, lives: bool) -> UnknownToken:
