@@ -98,8 +98,7 @@ def test_the_wheel_says_what_it_is_and_what_it_needs(wheel: Path) -> None:
         about = Parser().parsestr(archive.read(name).decode())
     assert (about["Name"], about["Version"], about["License-Expression"]) == ("threepid", __version__, "Apache-2.0")
     assert about["Requires-Python"] == ">=3.11"
-    everywhere = [one for one in about.get_all("Requires-Dist", []) if "extra ==" not in one]
-    needed = {re.split(r"[\[<>=;]", one)[0] for one in everywhere}
+    needed = {re.split(r"[\[<>=;]", one)[0] for one in about.get_all("Requires-Dist", []) if "extra ==" not in one}
     assert needed <= pins("run.txt")
     assert needed.isdisjoint(pins("build.txt"))
 
