@@ -16,8 +16,8 @@ from threepid.domain.accounts.devices import Device, Login
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.openid import issue_openid_token
 from threepid.domain.authentication import stages
+from threepid.domain.authentication.authentication import Authentication
 from threepid.domain.authentication.grants import Grant
-from threepid.domain.authentication.uia import Authentication
 from threepid.domain.lifecycle.closing import Closing
 from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import NewAccount

@@ -19,7 +19,7 @@ from threepid.domain.accounts.last_seen import USER_AGENT_LENGTH
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.grants import Grant
-from threepid.domain.authentication.uia import subjects_of
+from threepid.domain.authentication.stages import subjects_of
 from threepid.domain.context import Context
 from threepid.domain.limits import take_authentication
 from threepid.domain.networks import known_network, network_of
