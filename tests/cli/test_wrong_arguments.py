@@ -14,6 +14,7 @@ CONFIG = (
     '[server]\nname = "example.org"\npublic_base_url = "https://matrix.example.org"\n[accounts]\n[identity]\n'
     '[email]\nfrom = "noreply@example.org"\nvia = [{ transport = "mailbox" }]\n'
 )
+pytestmark = pytest.mark.timeout(300)  # all commands run in the setup of the first case
 HOSTILE = "\x1b[31mx\n'; DROP TABLE accounts; --\N{RIGHT-TO-LEFT OVERRIDE}"
 LONG = "a" * 5_000
 
