@@ -16,9 +16,10 @@ import pytest
 from authority import authority_file
 from clients.post import Post, post_office
 from federated_synapse import Person, trust
-from proxies import run_nginx_with_tls
+from proxies import in_front
 from real_synapse import PYTHON, RealSynapse
 from rig import ServerProcess, free_port, whole
+from threepid import config
 
 GUIDE = Path(__file__).parent.parent / "docs" / "guides" / "synapse.md"
 V3 = "/_matrix/client/v3"
@@ -78,10 +79,10 @@ class OneOrigin:
             more=_SYNAPSE + synapse,
         )
         self.synapse.environment = {"SSL_CERT_FILE": authority_file()}
-        config = self.synapse.directory / "homeserver.yaml"
-        own = re.sub(r"matrix_authentication_service:\n(?: .*\n)+", "", config.read_text())
+        file = self.synapse.directory / "homeserver.yaml"
+        own = re.sub(r"matrix_authentication_service:\n(?: .*\n)+", "", file.read_text())
         endpoint = f"http://127.0.0.1:{self.threepid.port}/"
-        config.write_text(own + _section("yaml", endpoint=endpoint, secret_path=str(secret)))
+        file.write_text(own + _section("yaml", endpoint=endpoint, secret_path=str(secret)))
 
     # -- what clients ask, at the one address that they know
 
@@ -155,7 +156,8 @@ def one_origin(directory: Path, *, homeserver: str = "") -> Iterator[OneOrigin]:
     with post_office() as post:
         made = OneOrigin(directory, post, synapse=with_a_bridge(directory), homeserver=homeserver)
         try:
-            with whole(made.threepid), run_nginx_with_tls(made.threepid.config, directory / "nginx", made.front):
+            settings = config.load(made.threepid.config, {})
+            with whole(made.threepid), in_front("nginx", settings, directory / "nginx"):
                 made.synapse.start()
                 yield made
         finally:

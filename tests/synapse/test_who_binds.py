@@ -35,12 +35,8 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IdentityServer]:
     """An identity server of somebody else."""
     with post_office() as post:
         made = IdentityServer(tmp_path_factory.mktemp("identity"), post)
-        try:
-            made.start()
-            made.begin_proxy()
+        with made.run():
             yield made
-        finally:
-            made.end()
 
 
 def doctor(origin: OneOrigin) -> State:

@@ -1,4 +1,4 @@
-"""Devices of accounts and their tokens: login, refresh, logout, login tokens and OpenID tokens.
+"""Devices of accounts and their access and refresh tokens: login, refresh and logout.
 
 https://spec.matrix.org/latest/client-server-api/#login
 https://spec.matrix.org/latest/client-server-api/#refreshing-access-tokens
@@ -12,25 +12,24 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from threepid import config
-from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
+from threepid.clock import DAY, MINUTE, SECOND, SKEW
 from threepid.domain import audit
-from threepid.domain.accounts.accounts import require_active
+from threepid.domain.accounts.last_seen import USER_AGENT_LENGTH
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.grants import Grant
-from threepid.domain.authentication.uia import subjects_of
+from threepid.domain.authentication.stages import subjects_of
 from threepid.domain.context import Context
-from threepid.domain.limits import take_authentication, take_openid_token
+from threepid.domain.limits import take_authentication
 from threepid.domain.networks import known_network, network_of
 from threepid.domain.origin import Origin, of_caller
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, UnknownToken, UserLocked
 from threepid.spec.oauth.scopes import Scope, parse_scope
-from threepid.storage import accounts, associations, devices, uia, web_sessions
+from threepid.storage import associations, devices, uia, web_sessions
 from threepid.storage.devices import Device as KnownDevice
 from threepid.storage.devices import Requester, SealedPair, Tokens
-from threepid.storage.engine.database import StorageError, Tx
-from threepid.storage.web_sessions import WebSession
+from threepid.storage.engine.database import Tx
 
 __all__ = [
     "ENDED_KEPT",
@@ -45,7 +44,6 @@ __all__ = [
     "forget_sealed_pairs",
 ]
 
-OPENID_LIFE: Final = HOUR
 MOST_TOKENS: Final = 50
 """Maximum number each of login, OpenID and identity server access tokens of one user. One more revokes the oldest."""
 ENDED_KEPT: Final = 30 * DAY
@@ -57,11 +55,7 @@ MOST_DEVICES: Final = 500
 FULL: Final = Text(
     "This account has reached its limit of %(count)s devices. Sign out a device first.", count=MOST_DEVICES
 )
-"""Said to whoever logs in a device too many."""
-_SEEN_EVERY: Final = HOUR
-_MOST_SEEN: Final = 50_000
-"""Maximum number of devices that a process remembers as recently seen."""
-_USER_AGENT_LENGTH: Final = 256
+"""The answer to a login beyond `MOST_DEVICES`."""
 
 
 class Device(Struct, frozen=True, kw_only=True):
@@ -106,10 +100,6 @@ class Devices:
         self._app_access_life = context.config.oauth.access_token_seconds * SECOND
         self._longest_access_life = max(self._access_life, self._app_access_life)
         self._refresh_life = settings.refresh_token_days * DAY
-        self._login_token_life = settings.login_token_seconds * SECOND
-        self._seen: set[tuple[str, str]] = set()
-        self._seen_since = 0
-        self._to_note: dict[tuple[str, str], tuple[str, str]] = {}
 
     # -- tokens
 
@@ -206,7 +196,7 @@ class Devices:
             devices.insert_tokens(
                 tx, *place, tokens, parent_hash=token_hash, now=now, sealed=pair, answers=known.answers
             )
-            agent = user_agent[:_USER_AGENT_LENGTH]
+            agent = user_agent[:USER_AGENT_LENGTH]
             network = known_network(client)
             devices.seen(tx, *place, now=now, seen_from=client, network=network, user_agent=agent)
             return replace(login, scope=scope)
@@ -286,7 +276,7 @@ class Devices:
             display_name=device.display_name,
             seen_from=device.client,
             network=known_network(device.client),
-            user_agent=device.user_agent[:_USER_AGENT_LENGTH],
+            user_agent=device.user_agent[:USER_AGENT_LENGTH],
             tokens=tokens,
             now=now,
             new=device.device_id is None,
@@ -306,80 +296,6 @@ class Devices:
         login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes, access_life=self._access_life)
         devices.insert_tokens(tx, user_id, device_id, tokens, parent_hash=None, now=now)
         return login
-
-    async def login_token(self, user_id: str, grant: Grant) -> tuple[str, int]:
-        """A token for one login as `user_id`, and its life in milliseconds. Logging out the grant's device revokes it.
-
-        Raises UnknownToken if that device was logged out.
-        https://spec.matrix.org/latest/client-server-api/#post_matrixclientv1loginget_token
-        """
-        token = self._context.entropy.token("tpl_")
-
-        def step(tx: Tx) -> None:
-            grant.consume(tx)
-            if grant.device is None:
-                raise UnknownToken
-            self._keep_login_token(tx, token, user_id, device_id=grant.device[1])
-
-        await self._context.database.write(step)
-        return token, self._login_token_life
-
-    async def login_token_of_browser(self, session: WebSession, grant: Grant) -> str:
-        """A token for one login by the app that the person of `session` lets in. The end of that session revokes it.
-
-        `grant` is the browser's permission. Raises Forbidden if the browser was signed out.
-        https://spec.matrix.org/latest/client-server-api/#sso-client-loginauthentication
-        """
-        token = self._context.entropy.token("tpl_")
-
-        def step(tx: Tx) -> None:
-            require_active(tx, session.user_id)
-            grant.hold_browser(tx)
-            self._keep_login_token(tx, token, session.user_id, session_id=session.session_id)
-
-        await self._context.database.write(step)
-        return token
-
-    def _keep_login_token(self, tx: Tx, token: str, user_id: str, **owner: str) -> None:
-        devices.insert_login_token(
-            tx,
-            token_hash=self._context.vault.hash_token(token),
-            user_id=user_id,
-            expires_at=self._context.clock.now() + self._login_token_life,
-            at_most=MOST_TOKENS,
-            **owner,
-        )
-
-    def take_login_token(self, tx: Tx, token: str) -> str | None:
-        """Use a login token up. Returns its user ID, or None if the token is not valid."""
-        return devices.take_login_token(tx, self._context.vault.hash_token(token), self._context.clock.now())
-
-    async def openid_token(self, requester: Requester) -> tuple[str, int]:
-        """A token that proves the user's identity to third parties, and its life in seconds.
-
-        Logging out its device revokes it. Raises UnknownToken if the device was logged out, and LimitExceeded.
-        """
-        token = self._context.entropy.token()
-        token_hash = self._context.vault.hash_token(token)
-        expires_at = self._context.clock.now() + OPENID_LIFE
-
-        user_id, device_id = requester.user_id, requester.device_id
-
-        def step(tx: Tx) -> None:
-            if not accounts.lock(tx, user_id) or not devices.hold_device(tx, user_id, device_id):
-                raise UnknownToken
-            take_openid_token(tx, self._context, account=user_id)
-            devices.insert_openid_token(
-                tx,
-                token_hash=token_hash,
-                user_id=user_id,
-                device_id=device_id,
-                expires_at=expires_at,
-                at_most=MOST_TOKENS,
-            )
-
-        await self._context.database.write(step)
-        return token, OPENID_LIFE // SECOND
 
     # -- device list
 
@@ -429,37 +345,6 @@ class Devices:
 
         await self._context.database.write_aside(step)
         self._provisioning.hurry()
-
-    def unnoticed(self, requester: Requester) -> bool:
-        """Has this process not seen the device in the last hour?"""
-        return (requester.user_id, requester.device_id) not in self._seen
-
-    def notice(self, requester: Requester, *, client: str, user_agent: str) -> None:
-        """Remember a device's last-seen data for the next `note_seen`."""
-        device = requester.user_id, requester.device_id
-        self._seen.add(device)
-        self._to_note[device] = client, user_agent[:_USER_AGENT_LENGTH]
-
-    async def note_seen(self) -> None:
-        """Write the last-seen data of devices. Their requests do not, because reads must work while the disk is full."""
-        now = self._context.clock.now()
-        if not 0 <= now - self._seen_since < _SEEN_EVERY or len(self._seen) >= _MOST_SEEN:
-            self._seen_since = now
-            self._seen.clear()
-        noted, self._to_note = self._to_note, {}
-        if not noted:
-            return
-
-        def step(tx: Tx) -> None:
-            for (user_id, device_id), (client, user_agent) in noted.items():
-                network = known_network(client)
-                devices.seen(tx, user_id, device_id, now=now, seen_from=client, network=network, user_agent=user_agent)
-
-        try:
-            await self._context.database.write_aside(step)
-        except StorageError:
-            self._to_note = noted | self._to_note
-            raise
 
     def _new_tokens(self, user_id: str, device_id: str, *, refreshes: bool, access_life: int) -> tuple[Login, Tokens]:
         entropy, hash_token = self._context.entropy, self._context.vault.hash_token
