@@ -49,6 +49,8 @@ WRONG: dict[str, list[list[str]]] = {
     "account admin": [["nobody"], [HOSTILE], []],
     "account search": [[]],
     "account show": [["nobody"], [HOSTILE], [LONG], [""], []],
+    "account export": [["nobody"], [HOSTILE], [LONG], [""], []],
+    "account remains": [["nobody"], [HOSTILE], []],
     "account set-password": [
         ["alice", "--link", "--keep-devices"],
         ["alice", "--password-file", "short"],
@@ -77,6 +79,10 @@ WRONG: dict[str, list[list[str]]] = {
         ["--config", "text", "--server-name", "example.org"],
         ["--database", "sqlite:x", "--server-name", "example.org", "--pepper-file", "binary"],
     ],
+    "import sydent": [[], ["--database", "sqlite:x"]],
+    "import ma1sd": [[], ["--database", "sqlite:x"]],
+    "database copy": [[], ["--to", "nosuch"], ["--to", HOSTILE], ["--to", "postgresql://u:secret@x/y"]],
+    "homeserver resync": [["x"]],
     "registration-token create": [
         ["--uses", "0"],
         ["--uses", "many"],
