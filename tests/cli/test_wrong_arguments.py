@@ -19,6 +19,7 @@ HOSTILE = "\x1b[31mx\n'; DROP TABLE accounts; --\N{RIGHT-TO-LEFT OVERRIDE}"
 LONG = "a" * 5_000
 
 WRONG: dict[str, list[list[str]]] = {
+    "completion": [["nosuch"], [HOSTILE], []],
     "init": [["--yes"], ["--yes", "--name", HOSTILE], ["--yes", "--name", "a.example", "--roles", "all"]],
     "serve": [["--workers", "0"], ["--workers", "-1"], ["--workers", "many"]],
     "migrate": [["now"]],
@@ -145,7 +146,7 @@ WRONG: dict[str, list[list[str]]] = {
     "proxy apache": [["x"]],
 }
 """Wrong arguments of each command."""
-WITHOUT_CONFIG = ("init", "config schema", "config example")
+WITHOUT_CONFIG = ("completion", "init", "config schema", "config example")
 OTHERWISE = {f"import {system}": "--threepid-config" for system in ("synapse", "sydent", "ma1sd")}
 
 
