@@ -6,7 +6,8 @@
 # make bench   measure; prints ratios to a floor in the same run
 # make site    build the documentation site into build/site
 # make dist    build the wheel and the source distribution into dist/
-# make release check, build, and write a bill of materials; TAG=yes also sets the tag of the version
+# make audit   ask for known vulnerabilities of the dependencies (pip-audit)
+# make release check, audit, build, and write a bill of materials; TAG=yes also sets the tag of the version
 # make lock    pin the newest allowed versions of all dependencies
 
 PYTHON ?= python3
@@ -16,12 +17,13 @@ NODE_FOLDERS := tests/clients/matrix_js_sdk tests/clients/matrix_js_sdk_oauth te
 SYNAPSE := build/synapse-venv
 SITE := build/site-venv
 SYDENT := build/sydent-venv
+AUDIT := build/audit-venv
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Tests start hundreds of processes: each module is compiled once, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test check synapse sydent format lint types imports bench docs site dist release lock clean
+.PHONY: run test check synapse sydent format lint types imports bench docs site audit dist release lock clean
 
 run: $(VENV)/.run
 	$(BIN)/threepid serve
@@ -68,7 +70,10 @@ dist: $(VENV)/.run
 	rm -rf dist
 	$(BIN)/hatchling build
 
-release: check dist
+audit: $(AUDIT)/.installed
+	$(PYTHON) scripts/audit-dependencies $(AUDIT)/bin/pip-audit
+
+release: check audit dist
 	$(BIN)/python scripts/prepare-release $(if $(TAG),--tag)
 
 lock:
@@ -84,6 +89,8 @@ lock:
 	    requirements/site.in -o requirements/site.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 	    requirements/sydent.in -o requirements/sydent.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	    requirements/audit.in -o requirements/audit.txt
 	for folder in $(NODE_FOLDERS); do (cd $$folder && npm update --package-lock-only --ignore-scripts --no-audit --no-fund) || exit 1; done
 
 clean:
@@ -114,4 +121,9 @@ $(SITE)/.installed: requirements/site.txt
 $(SYDENT)/.installed: requirements/sydent.txt
 	test -x $(SYDENT)/bin/python || $(PYTHON) -m venv $(SYDENT)
 	$(SYDENT)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/sydent.txt
+	touch $@
+
+$(AUDIT)/.installed: requirements/audit.txt
+	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/audit.txt
 	touch $@

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 
+from distribution import source, wheel  # noqa: F401 - fixtures
 from identity_of_synapse import Servers, federation
 from postgres import PostgresServer
 from rig import RUNNING

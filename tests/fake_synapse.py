@@ -76,6 +76,8 @@ class FakeSynapse:
         """Addresses that were removed, which a Synapse unbinds at the identity server."""
         self.exclusive: set[str] = set()
         """Names that belong to an application service."""
+        self.lacks: set[str] = set()
+        """The calls that this version does not have."""
         self.replies: dict[str, Reply] = {}
         self.headers: dict[str, str] = {}
         """Header fields of all answers, in place of those that it sends anyway."""
@@ -119,7 +121,7 @@ class FakeSynapse:
             return _refused(403 if "authorization" in called.headers else 401, "M_UNKNOWN")
         method = "GET" if called.name in ("is_localpart_available", "query_user") else "POST"
         act = getattr(self, f"_{called.name}", None)
-        if act is None or called.method != method:
+        if act is None or called.method != method or called.name in self.lacks:
             return _refused(404, "M_UNRECOGNIZED")
         with self._lock:
             done: ANSWER = act(called.body)

@@ -6,20 +6,18 @@
 import contextlib
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import httpx
 import pytest
 
-from authority import authority, authority_file
+from authority import authority_file
 from clients.post import Post, post_office
-from federated_synapse import FederatedSynapse, trust
-from proxies import nginx_command
+from federated_synapse import FederatedSynapse
+from proxies import in_front
 from real_synapse import PYTHON
-from rig import ServerProcess, free_port, wait_for
+from rig import ServerProcess, free_port, whole
+from threepid import config
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "guides" / "synapse-identity-server.md").read_text(encoding="utf-8")
 OPEN = "enable_registration: true\nenable_registration_without_verification: true\n"
@@ -60,35 +58,12 @@ class IdentityServer(ServerProcess):
         )
         private = lines("toml private", {'["192.168.1.11/32"]': '["127.0.0.1/32", "::1/128"]'})
         self.config.write_text(f'{text}\n{private}ca_file = "{authority_file()}"\n')
-        self.nginx: subprocess.Popen[bytes] | None = None
 
-    def begin_proxy(self) -> None:
-        """Run what `threepid proxy nginx` prints."""
-        folder = self.directory / "nginx"
-        folder.mkdir()
-        command = [sys.executable, "-m", "threepid", "proxy", "nginx", "--config", str(self.config)]
-        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        certificate = authority().issue_cert("localhost")
-        certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
-        certificate.cert_chain_pems[0].write_to_path(str(folder / "chain.pem"))
-        text = re.sub(r"(ssl_certificate) .*;", rf"\1 {folder}/chain.pem;", text)
-        text = re.sub(r"(ssl_certificate_key) .*;", rf"\1 {folder}/key.pem;", text)
-        text = re.sub(r"listen \d+ ssl;", f"listen 127.0.0.1:{self.front} ssl;", text)
-        self.nginx = subprocess.Popen(nginx_command(folder, text), stderr=subprocess.DEVNULL)
-        wait_for(self._is_in_front, 20, what="an answer of nginx")
-
-    def _is_in_front(self) -> bool:
-        with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.public}/_matrix/identity/v2", verify=trust(), timeout=5).status_code == 200
-        return False
-
-    def end(self) -> None:
-        """Stop both; the server must end as it should."""
-        if self.nginx is not None:
-            self.nginx.kill()
-            self.nginx.wait(20)
-        if self.process is not None and self.process.poll() is None:
-            self.stop()
+    @contextlib.contextmanager
+    def run(self) -> Iterator[None]:
+        """Start both; the server must end as it should."""
+        with whole(self), in_front("nginx", config.load(self.config, {}), self.directory / "nginx"):
+            yield
 
 
 def settings_of_synapse(identity: IdentityServer) -> str:
@@ -122,9 +97,7 @@ def federation(directory: Path) -> Iterator[Servers]:
         pytest.skip("nginx is missing: run scripts/system-packages nginx")
     with post_office() as post, contextlib.ExitStack() as stack:
         identity = IdentityServer(directory / "identity", post)
-        stack.callback(identity.end)
-        identity.start()
-        identity.begin_proxy()
+        stack.enter_context(identity.run())
         made = []
         for name in ("first", "second"):
             synapse = FederatedSynapse(directory / name, more=OPEN + settings_of_synapse(identity))

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-import apsw
-import psycopg
 from unpaddedbase64 import encode_base64
+
+from foreign_database import ForeignDatabase
 
 TABLES: Final = {
     "invite_3pid": '"id" TEXT PRIMARY KEY, "token" TEXT NOT NULL, "sender" TEXT NOT NULL, "medium" TEXT NOT NULL, '
@@ -23,25 +23,16 @@ MADE_AT: Final = 1_700_000_000
 """Seconds, as ma1sd stores the creation of accounts."""
 
 
-class Ma1sdDatabase:
-    """A database to be filled."""
+class Ma1sdDatabase(ForeignDatabase):
+    """The database of a ma1sd or mxisd."""
 
     def __init__(self, url: str, *, without: tuple[str, ...] = ()) -> None:
         """`without` names tables that an older one, or mxisd, does not have."""
-        self.url = url
+        super().__init__(url)
         self._count = 0
-        self._sqlite = apsw.Connection(url.removeprefix("sqlite:")) if url.startswith("sqlite:") else None
-        self._postgresql = None if self._sqlite else psycopg.connect(url, autocommit=True)
         for table, columns in TABLES.items():
             if table not in without:
                 self.do(f"CREATE TABLE {table} ({columns})")
-
-    def do(self, statement: str, *values: Any) -> None:
-        if self._sqlite:
-            self._sqlite.execute(statement, values)
-        else:
-            assert self._postgresql is not None
-            self._postgresql.execute(statement.replace("?", "%s").encode(), values)
 
     def insert(self, table: str, **values: Any) -> None:
         names = ", ".join(f'"{name}"' for name in values)
@@ -69,11 +60,6 @@ class Ma1sdDatabase:
     def hashed(self, mxid: str, address: str, medium: str = "email") -> None:
         self._count += 1
         self.insert("hashes", id=self._count, mxid=mxid, medium=medium, address=address, hash="x")
-
-    def close(self) -> None:
-        for connection in (self._sqlite, self._postgresql):
-            if connection is not None:
-                connection.close()
 
 
 def write_keys(folder: Path, current: str, *, regular: dict[str, bytes], ephemeral: dict[str, bytes]) -> None:

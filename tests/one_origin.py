@@ -16,9 +16,10 @@ import pytest
 from authority import authority_file
 from clients.post import Post, post_office
 from federated_synapse import Person, trust
-from proxies import run_nginx_with_tls
+from proxies import in_front
 from real_synapse import PYTHON, RealSynapse
 from rig import ServerProcess, free_port, whole
+from threepid import config
 
 GUIDE = Path(__file__).parent.parent / "docs" / "guides" / "synapse.md"
 V3 = "/_matrix/client/v3"
@@ -52,8 +53,8 @@ def _section(info: str, **changes: str) -> str:
 class OneOrigin:
     """Both servers; `base` is the address of nginx."""
 
-    def __init__(self, directory: Path, post: Post, *, synapse: str = "") -> None:
-        """`synapse` are further lines of Synapse's configuration."""
+    def __init__(self, directory: Path, post: Post, *, synapse: str = "", homeserver: str = "") -> None:
+        """`synapse` are further lines of Synapse's configuration, `homeserver` those of our section of that name."""
         self.front, inner = free_port(), free_port()
         self.base = f"https://localhost:{self.front}"
         self.name = f"localhost:{self.front}"
@@ -67,7 +68,7 @@ class OneOrigin:
             name=self.name,
             base=self.base,
             via=f'{{ transport = "smtp", host = "127.0.0.1", port = {post.mail_port}, tls = "plain" }}',
-            tables=section + _TABLES.format(ca_file=authority_file(), gateway=post.url),
+            tables=section + homeserver + _TABLES.format(ca_file=authority_file(), gateway=post.url),
         )
         self.synapse = RealSynapse(
             directory / "synapse",
@@ -78,10 +79,10 @@ class OneOrigin:
             more=_SYNAPSE + synapse,
         )
         self.synapse.environment = {"SSL_CERT_FILE": authority_file()}
-        config = self.synapse.directory / "homeserver.yaml"
-        own = re.sub(r"matrix_authentication_service:\n(?: .*\n)+", "", config.read_text())
+        file = self.synapse.directory / "homeserver.yaml"
+        own = re.sub(r"matrix_authentication_service:\n(?: .*\n)+", "", file.read_text())
         endpoint = f"http://127.0.0.1:{self.threepid.port}/"
-        config.write_text(own + _section("yaml", endpoint=endpoint, secret_path=str(secret)))
+        file.write_text(own + _section("yaml", endpoint=endpoint, secret_path=str(secret)))
 
     # -- what clients ask, at the one address that they know
 
@@ -146,16 +147,17 @@ def with_a_bridge(directory: Path) -> str:
 
 
 @contextlib.contextmanager
-def one_origin(directory: Path) -> Iterator[OneOrigin]:
-    """Both servers and nginx; threepid starts first, as the guide says."""
+def one_origin(directory: Path, *, homeserver: str = "") -> Iterator[OneOrigin]:
+    """Both servers and nginx; threepid starts first, as the guide says. `homeserver` are further lines of that section."""
     if not PYTHON.exists():
         pytest.skip("there is no Synapse in build/synapse-venv: `make synapse` installs it")
     if shutil.which("nginx") is None:
         pytest.skip("nginx is missing: run scripts/system-packages nginx")
     with post_office() as post:
-        made = OneOrigin(directory, post, synapse=with_a_bridge(directory))
+        made = OneOrigin(directory, post, synapse=with_a_bridge(directory), homeserver=homeserver)
         try:
-            with whole(made.threepid), run_nginx_with_tls(made.threepid.config, directory / "nginx", made.front):
+            settings = config.load(made.threepid.config, {})
+            with whole(made.threepid), in_front("nginx", settings, directory / "nginx"):
                 made.synapse.start()
                 yield made
         finally:

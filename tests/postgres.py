@@ -46,22 +46,33 @@ def binary(name: str) -> str:
 class PostgresServer:
     """A server that listens on a socket in its own directory only."""
 
-    def __init__(self, _directory: Path) -> None:
+    def __init__(self, _directory: Path, superuser: str = "threepid", *, passwords: bool = False) -> None:
+        """`passwords`: everybody but the superuser needs theirs."""
         # A socket's path must be short, and PostgreSQL refuses to run as root: both need a directory of our own.
         self._root = Path(tempfile.mkdtemp(prefix="tp-pg-", dir=in_memory()))
         self._data = self._root / "data"
         self._clean: list[str] = []
         self._known: dict[str, psycopg.Connection[Any]] = {}
         self._shape: str | None = None
+        self._superuser = superuser
+        self._passwords = passwords
         self._user: str | None = None
         if os.geteuid() == 0:
             self._user = "postgres" if _exists("postgres") else "nobody"
             shutil.chown(self._root, self._user)
 
+    @property
+    def socket(self) -> Path:
+        """The folder of its socket."""
+        return self._root
+
     def start(self) -> None:
         self._run(
-            "initdb", "--auth=trust", "--username=threepid", "--encoding=UTF8", "--locale=C", "-D", str(self._data)
-        )
+            "initdb", "--auth=trust", f"--username={self._superuser}", "--encoding=UTF8", "--locale=C",
+            "-D", str(self._data),
+        )  # fmt: skip
+        if self._passwords:
+            (self._data / "pg_hba.conf").write_text(f"local all {self._superuser} trust\nlocal all all scram-sha-256\n")
         options = f"-k {self._root} -c listen_addresses= -c max_connections=100 -c fsync=on"
         self._run("pg_ctl", "-D", str(self._data), "-w", "-o", options, "-l", str(self._root / "log"), "start")
 
@@ -79,17 +90,17 @@ class PostgresServer:
         self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "-l", str(self._root / "log"), "restart")
 
     def url(self, database: str) -> str:
-        return f"postgresql://threepid@/{database}?host={self._root}"
+        return f"postgresql://{self._superuser}@/{database}?host={self._root}"
 
     def create_database(self, name: str) -> str:
-        self._admin(f'CREATE DATABASE "{name}"')
+        self.execute(f'CREATE DATABASE "{name}"')
         return self.url(name)
 
     def copy_database(self, template: str) -> tuple[str, str]:
         global _COUNT  # noqa: PLW0603 - names must differ within the run
         _COUNT += 1
         name = f"test_{os.getpid()}_{_COUNT}"
-        self._admin(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return name, self.url(name)
 
     def lend(self, template: str) -> tuple[str, str]:
@@ -145,9 +156,10 @@ class PostgresServer:
     def drop_database(self, name: str) -> None:
         if (known := self._known.pop(name, None)) is not None:
             known.close()
-        self._admin(f'DROP DATABASE "{name}" WITH (FORCE)')
+        self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
-    def _admin(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
+        """Run a statement outside of all transactions, as the superuser."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement.encode())
 

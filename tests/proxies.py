@@ -6,7 +6,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,35 +28,6 @@ def nginx_command(directory: Path, text: str) -> list[str]:
         f"events {{}}\nhttp {{\naccess_log off;\n{temporary}{text}}}\n"
     )
     return ["nginx", "-p", str(directory), "-e", str(directory / "nginx.log"), "-c", str(directory / "nginx.conf")]
-
-
-@contextlib.contextmanager
-def run_nginx_with_tls(config_file: Path, directory: Path, port: int) -> Iterator[str]:
-    """What `threepid proxy nginx` prints for a configuration, with a certificate of the tests; the address of its server."""
-    directory.mkdir()
-    command = [sys.executable, "-m", "threepid", "proxy", "nginx", "--config", str(config_file)]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    certificate = authority().issue_cert("localhost")
-    certificate.private_key_pem.write_to_path(str(directory / "key.pem"))
-    certificate.cert_chain_pems[0].write_to_path(str(directory / "chain.pem"))
-    text = re.sub(r"(ssl_certificate) .*;", rf"\1 {directory}/chain.pem;", text)
-    text = re.sub(r"(ssl_certificate_key) .*;", rf"\1 {directory}/key.pem;", text)
-    text = re.sub(r"listen \d+ ssl;", f"listen 127.0.0.1:{port} ssl;", text)
-    base = f"https://localhost:{port}"
-    trust = ssl.create_default_context(cafile=authority_file())
-
-    def answers() -> bool:
-        with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{base}/_matrix/identity/v2", verify=trust, timeout=5).status_code == 200
-        return False
-
-    process = subprocess.Popen(nginx_command(directory, text), stderr=subprocess.DEVNULL)
-    try:
-        wait_for(answers, 20, what="an answer of nginx")
-        yield base
-    finally:
-        process.kill()
-        process.wait(20)
 
 
 def caddy_command(directory: Path, text: str) -> list[str]:
@@ -112,20 +82,26 @@ def run_proxy(program: str, settings: config.Config, directory: Path) -> Iterato
 
 @contextlib.contextmanager
 def in_front(program: str, settings: config.Config, directory: Path) -> Iterator[str]:
-    """A proxy that listens where `server.public_base_url` says, on loopback without TLS; yields that URL."""
+    """A proxy on loopback that listens where `server.public_base_url` says; yields that URL.
+
+    For an https URL, the proxy is nginx, and its certificate is one of the tests' authority.
+    """
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
     render, command = PROGRAMS[program]
     base = settings.server.public_base_url
     directory.mkdir(exist_ok=True)
+    text = render(plan(settings))
+    if base.startswith("https:"):
+        text = _with_certificate(text, directory)
     with (directory / "output").open("wb") as output:
         environment = {"HOME": str(directory), "PATH": "/usr/sbin:/usr/bin:/bin"}
-        arguments = command(directory, render(plan(settings)))
-        process = subprocess.Popen(arguments, stdout=output, stderr=output, env=environment)
+        process = subprocess.Popen(command(directory, text), stdout=output, stderr=output, env=environment)
+    trust = ssl.create_default_context(cafile=authority_file())
 
     def answers() -> bool:
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{base}/_threepid/health/live", timeout=5).status_code == 200
+            return httpx.get(f"{base}/_threepid/health/live", verify=trust, timeout=5).status_code == 200
         return False
 
     try:
@@ -134,3 +110,13 @@ def in_front(program: str, settings: config.Config, directory: Path) -> Iterator
     finally:
         process.kill()
         process.wait(20)
+
+
+def _with_certificate(text: str, directory: Path) -> str:
+    """Configuration of nginx with a certificate for `localhost`."""
+    certificate = authority().issue_cert("localhost")
+    certificate.private_key_pem.write_to_path(str(directory / "key.pem"))
+    certificate.cert_chain_pems[0].write_to_path(str(directory / "chain.pem"))
+    text = re.sub(r"(ssl_certificate) .*;", rf"\1 {directory}/chain.pem;", text)
+    text = re.sub(r"(ssl_certificate_key) .*;", rf"\1 {directory}/key.pem;", text)
+    return re.sub(r"listen (\d+) ssl;", r"listen 127.0.0.1:\1 ssl;", text)

@@ -8,9 +8,9 @@ import unicodedata
 from pathlib import Path
 from typing import Any, Final
 
-import apsw
 import bcrypt
-import psycopg
+
+from foreign_database import ForeignDatabase
 
 _BOOLEAN: Final = {"approved", "locked", "suspended", "shadow_banned", "hidden", "used"}
 TABLES: Final = {
@@ -54,19 +54,17 @@ def synapse_hash(password: str, pepper: str = "") -> str:
     return bcrypt.hashpw(whole[:72], bcrypt.gensalt(4)).decode()
 
 
-class SynapseDatabase:
-    """A database to be filled. `url` is what `--database` gets."""
+class SynapseDatabase(ForeignDatabase):
+    """The database of a Synapse."""
 
     def __init__(self, url: str, *, without: tuple[str, ...] = (), strict: bool = True) -> None:
         """`without` names columns (`users.locked`) and tables that an older Synapse does not have.
 
         Not `strict`, the tables have no constraints, as in a database that was damaged or forged.
         """
-        self.url = url
+        super().__init__(url)
         self.path = Path(url.removeprefix("sqlite:"))
         self._ids = itertools.count(1)
-        self._sqlite = apsw.Connection(str(self.path)) if url.startswith("sqlite:") else None
-        self._postgresql = None if self._sqlite else psycopg.connect(url, autocommit=True)
         if self._sqlite:
             self._sqlite.execute("PRAGMA journal_mode = wal")
             self._sqlite.execute("PRAGMA synchronous = off")
@@ -81,13 +79,6 @@ class SynapseDatabase:
         if "schema_compat_version" not in without:
             self.do("INSERT INTO schema_compat_version (compat_version) VALUES (84)")
 
-    def do(self, statement: str, *values: Any) -> None:
-        if self._sqlite:
-            self._sqlite.execute(statement, values)
-        else:
-            assert self._postgresql is not None
-            self._postgresql.execute(statement.replace("?", "%s").encode(), values)
-
     def insert(self, table: str, **values: Any) -> None:
         if self._sqlite is None:
             values = {
@@ -95,12 +86,6 @@ class SynapseDatabase:
             }
         places = ", ".join("?" * len(values))
         self.do(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", *values.values())
-
-    def close(self) -> None:
-        """As Synapse leaves it when it stops."""
-        for connection in (self._sqlite, self._postgresql):
-            if connection is not None:
-                connection.close()
 
     def user(self, name: str, password: str | None = None, *, pepper: str = "", **more: Any) -> None:
         values = {"name": name, "creation_ts": CREATED, **more}

@@ -6,10 +6,13 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
+import typer
 
 from threepid.cli import app
 from threepid.storage.engine.migrate import known_migrations
@@ -135,13 +138,23 @@ def test_a_list_of_nothing_is_its_header_or_an_empty_array(directory: Path) -> N
     assert threepid("account", "list", "--json", "-c", "threepid.toml", cwd=directory).stdout == "[]\n"
 
 
-def test_every_list_has_json() -> None:
-    for group in app.registered_groups:
-        assert group.typer_instance is not None
-        for command in group.typer_instance.registered_commands:
-            assert command.callback is not None
-            if command.name in {"list", "contacts"}:
-                assert "as_json" in command.callback.__annotations__, (group.name, command.name)
+def commands(group: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """All commands with their names, also those of groups in groups."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *path, name)
+        else:
+            yield (*path, name), command
+
+
+def test_every_command_that_lists_has_json() -> None:
+    found = dict(commands(typer.main.get_command(app)))
+    lists = {
+        path for path, command in found.items() if command.help.startswith("List ") or path[-1] in {"list", "search"}
+    }
+    assert ("account", "devices", "list") in lists
+    for path in lists | {("account", "show"), ("account", "remains"), ("outbox", "show")}:
+        assert "--json" in {name for parameter in found[path].params for name in parameter.opts}, path
 
 
 @pytest.mark.parametrize(

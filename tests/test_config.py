@@ -60,6 +60,16 @@ def test_a_sensible_configuration_has_no_problem(tmp_path: Path) -> None:
     assert config.check(config.development()) == []
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_homeserver_asks_by_the_oauth_api_whose_a_token_is(tmp_path: Path, *, enabled: bool) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("x" * 40)
+    secret.chmod(0o600)
+    homeserver = {"kind": "synapse", "url": "http://127.0.0.1:8010", "secret_file": str(secret)}
+    found = places(tmp_path, email__via=[SMTP], homeserver=homeserver, oauth__enabled=enabled)
+    assert found == ([] if enabled else ["[oauth] enabled"])
+
+
 def test_the_oauth_api_may_be_off_without_a_homeserver_beside(tmp_path: Path) -> None:
     assert places(tmp_path, email__via=[SMTP], oauth__enabled=False) == []
     assert "[oauth] enabled" not in places(tmp_path, homeserver=SYNAPSE)

@@ -55,3 +55,14 @@ def test_settings_of_the_environment_and_defaults_are_shown(tmp_path: Path) -> N
     )
     assert "accounts" not in shown
     assert shown["server"]["data_dir"] == str(tmp_path / "data")
+
+
+def test_a_variable_that_is_misspelt_is_refused_and_another_programs_is_warned_of(tmp_path: Path) -> None:
+    command = ("config", "check", "--offline", "-c", "threepid.toml")
+    (tmp_path / "threepid.toml").write_text("identity = {}\n")
+    refused = threepid(*command, cwd=tmp_path, THREEPID__SERVER__WORKRES="3")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.endswith("there is no such setting; did you mean `workers`?\n")
+    warned = threepid(*command, cwd=tmp_path, THREEPID_SERVICE_HOST="10.0.0.1")
+    assert warned.returncode == 0, warned.stderr
+    assert "Warning: environment: THREEPID_SERVICE_HOST: no effect." in warned.stderr

@@ -33,7 +33,7 @@ Faults of Sydent:
 * a phone cannot be invited: `tests/flows/test_invite.py::test_a_phone_is_invited_by_a_text_without_links`
 * invitations never end: `tests/flows/test_invite.py::test_an_invitation_ends_after_its_days_and_is_forgotten`
 * a homeserver that was down is never told, or for ever: `tests/flows/test_invite.py::test_what_is_not_a_yes_is_asked_again_ever_more_rarely`,
-  `tests/flows/test_invite.py::test_after_seven_days_nobody_is_asked_until_the_address_is_published_again`
+  `tests/flows/test_invite.py::test_after_seven_days_nobody_is_asked_until_the_address_is_bound_again`
 
 Faults of ma1sd:
 
@@ -42,9 +42,9 @@ Faults of ma1sd:
 * v1 takes no forms: `tests/api/test_identity_v1.py::test_parameters_come_as_json_as_a_form_or_in_the_query`
 * there is no `versions`, and logout is a GET: `test_logging_out_is_a_post`, `test_the_versions_are_told`
 * what is published is not kept: `test_what_is_bound_is_found_by_its_hash_and_for_a_year`
-* unbind says yes and removes nothing: `tests/attacks/test_A52_unbind_forgery.py::test_who_proves_the_address_withdraws_it_from_whoever_has_it`
+* unbind says yes and removes nothing: `tests/attacks/test_A52_unbind_forgery.py::test_who_proves_the_address_unbinds_it_from_whoever_has_it`
 * a signature is checked over the path of v1 whatever was called: `tests/attacks/test_A52_unbind_forgery.py::test_a_signature_of_anything_else_is_refused`,
-  `tests/api/test_identity_v1.py::test_synapse_withdraws_by_a_signature_over_the_path_that_it_called`
+  `tests/api/test_identity_v1.py::test_synapse_unbinds_by_a_signature_over_the_path_that_it_called`
 * answers to lookups in the clear are turned round: `tests/api/test_hashed_lookup.py::test_in_the_clear_answers_name_what_was_asked_for`
 * hash_details has no pepper: `test_there_is_a_pepper_before_anybody_has_bound_anything`
 * the first lookups after a new pepper find nothing: `tests/domain/identity/test_lookup.py::test_a_rotation_is_complete_before_clients_are_told_and_both_answer_for_a_while`

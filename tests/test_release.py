@@ -94,3 +94,46 @@ def test_everything_that_is_missing_is_said_at_once(checkout: Path) -> None:
     ]
     assert git(checkout, "tag") == ""
     assert not (checkout / "dist" / "SHA256SUMS").exists()
+
+
+def audited(folder: Path, output: str, errors: str = "", status: int = 0) -> subprocess.CompletedProcess[str]:
+    """The audit with a pip-audit that answers so."""
+    program = folder / "pip-audit"
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.stdout.write({output!r})\nsys.stderr.write({errors!r})\nsys.exit({status})\n"
+    )
+    program.chmod(0o755)
+    script = str(ROOT / "scripts" / "audit-dependencies")
+    return subprocess.run([sys.executable, script, str(program), "run.txt"], capture_output=True, text=True)
+
+
+FLAW = {"id": "PYSEC-2099-1", "fix_versions": ["1.1"], "aliases": [], "description": "x"}
+SOUND = {"name": "idna", "version": "3.11", "vulns": []}
+
+
+def test_a_known_vulnerability_stops_a_release(tmp_path: Path) -> None:
+    flawed = {"name": "aiohttp", "version": "1.0", "vulns": [FLAW]}
+    done = audited(tmp_path, json.dumps({"dependencies": [SOUND, flawed]}), status=1)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "aiohttp 1.0: PYSEC-2099-1, fixed in 1.1\n"
+    sound = audited(tmp_path, json.dumps({"dependencies": [SOUND]}))
+    assert (sound.returncode, sound.stderr) == (0, "")
+
+
+def test_an_audit_without_its_database_is_said_and_stops_nothing(tmp_path: Path) -> None:
+    skipped = {"name": "yarl", "skip_reason": "Dependency not found on PyPI and could not be audited: yarl (1)"}
+    done = audited(tmp_path, json.dumps({"dependencies": [SOUND, skipped]}))
+    assert (done.returncode, done.stderr.count("NOT AUDITED: yarl")) == (0, 1)
+    nothing = audited(tmp_path, json.dumps({"dependencies": [skipped]}))
+    assert (nothing.returncode, nothing.stdout) == (0, "")
+    assert nothing.stderr.startswith("NOT AUDITED: ")
+    away = audited(tmp_path, "", "Traceback\nrequests.exceptions.ConnectTimeout: nobody answers\n", 1)
+    assert (away.returncode, away.stdout) == (0, "")
+    assert "cannot be reached (requests.exceptions.ConnectTimeout: nobody answers)" in away.stderr
+
+
+def test_an_audit_that_fails_otherwise_stops_a_release(tmp_path: Path) -> None:
+    for errors in ("ERROR:pip_audit._cli:invalid requirement\n", ""):
+        done = audited(tmp_path, "", errors, 1)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("pip-audit failed: ")

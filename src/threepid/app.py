@@ -22,8 +22,9 @@ from threepid.domain.secrets.passwords import Hasher
 from threepid.domain.secrets.vault import Vault
 from threepid.domain.services import build
 from threepid.http import asgi
-from threepid.http.exchange import by_path
+from threepid.http.exchange import Request, by_path
 from threepid.http.watch import Watch
+from threepid.spec.description import Described
 from threepid.startup import Secrets
 from threepid.storage.engine.database import Database
 from threepid.web import site
@@ -78,7 +79,7 @@ class Server:
         self.asgi = asgi.build(
             [
                 *dispatcher.routes(),
-                *site.routes(self.services, templates, configured.previews_of(settings), lambda: documented(settings)),
+                *site.routes(self.services, templates, configured.previews_of(settings), self._described),
             ],
             by_path(FALLBACKS, site.fallbacks(templates)),
             trusted_proxies=config.trusted_proxies(settings),
@@ -86,6 +87,9 @@ class Server:
             shutdown=self.stop,
             watch=self.watch,
         )
+
+    def _described(self, request: Request) -> tuple[Described, ...]:
+        return documented(self.context.config, is_near=self.services.console.is_near(request.client))
 
     async def recognise(self) -> None:
         """Raise KeyFileError if the database was used with another vault secret."""

@@ -122,7 +122,7 @@ class Background:
             telemetry.oldest_message_seconds.set(age / SECOND)
             await self._services.sums.write()
             if self._services.homeserver is not None:
-                await self._services.homeserver.devices.note_seen()
+                await self._services.homeserver.last_seen.write()
                 await forget_sealed_pairs(self._services.context)
         except StorageError as error:
             _log.warning("not_counted", cause=type(error).__name__)

@@ -27,7 +27,12 @@ class Unfailing(io.TextIOBase):
         self._is_cut = False
 
     def write(self, text: str) -> int:
-        """Write the text or drop it, and return its length."""
+        """Write the text or drop it, and return its length. Raises TypeError for bytes.
+
+        That is how Click finds out whether a stream takes text. Otherwise its prompts would be dropped.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"a text stream takes no {type(text).__name__}")
         with suppress(Exception):
             if self._descriptor is not None:
                 self._write_whole(text.encode("utf-8", "backslashreplace"), self._descriptor)

@@ -86,3 +86,48 @@ def test_A101_settings_of_synapse_are_not_printed(place: Examined) -> None:
         },
     }
     assert "private" not in changes(place, theirs)
+
+
+def test_A101_the_secret_is_not_sent_where_the_server_would_refuse_to_send_it(place: Examined) -> None:
+    """Unencrypted to a host that is not known to be near: the start refuses this configuration."""
+    place.changes["homeserver"]["url"] = f"http://0.0.0.0:{place.synapse.port}"
+    place.synapse.replies = {VERSIONS: (200, {"versions": ["v1.15"]})}
+    assert "would send the secret to 0.0.0.0 unencrypted" in changes(place)
+    assert VERSIONS in place.synapse.names()
+    assert not any(SECRET in json.dumps(called.headers) for called in place.synapse.calls)
+
+
+def test_A101_an_error_code_is_short_and_harmless(place: Examined) -> None:
+    place.synapse.replies = {
+        VERSIONS: (200, {"versions": ["v1.15"]}),
+        "/_matrix/client/v3/account/whoami": (500, {"errcode": HOSTILE * 10_000}),
+    }
+    said = changes(place)
+    assert "Synapse answers with status 500" in said
+    assert not any(sign in said for sign in "\x1b\x07\N{RIGHT-TO-LEFT OVERRIDE}")
+    assert max(map(len, said.splitlines())) < 3_000
+
+
+@pytest.mark.parametrize(
+    "target", ["https://[", "https://[::1", "http://x", "https://x:99999/", "\\", "https://\udcff"]
+)
+def test_A101_a_redirect_to_nowhere_is_a_finding(place: Examined, target: str) -> None:
+    place.changes["server__name"] = "localhost"
+    place.public.replies = {"/.well-known/matrix/client": (302, b"")}
+    place.public.headers["Location"] = target
+    assert "/.well-known/matrix/client does not answer" in changes(place)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://[", "https://x:99999", 5, None, ["http://x"], "\x00", "http://x/" + "a" * 100_000]
+)
+def test_A101_an_endpoint_that_is_no_URL_is_a_finding(place: Examined, endpoint: Any) -> None:
+    place.synapse.replies = {VERSIONS: (200, {"versions": ["v1.15"]})}
+    theirs = {"matrix_authentication_service": {"enabled": True, "secret": SECRET, "endpoint": endpoint}}
+    assert "endpoint" in changes(place, theirs)
+
+
+def test_A101_a_secret_of_half_a_sign_is_another_one(place: Examined) -> None:
+    """As YAML reads `secret: "\\ud800"`."""
+    theirs = {"matrix_authentication_service": {"enabled": True, "secret": "\ud800"}}
+    assert "Write the same secret" in changes(place, theirs)

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import apsw
 import nacl.signing
+import psycopg
 import pytest
 from unpaddedbase64 import encode_base64
 
@@ -119,6 +121,37 @@ def test_A107_a_view_without_end_is_no_table(tmp_path: Path) -> None:
     )
     with pytest.raises(SourceError, match="it has no invite_tokens"):
         Reader(open_source(made.url))
+
+
+def test_A107_a_virtual_table_over_such_a_view_is_none_either(tmp_path: Path) -> None:
+    made = SydentDatabase(tmp_path / "sydent.db", without=("tokens", "invite_tokens"))
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x AS rowid, x AS id, x AS medium,"
+    made.do(
+        f"CREATE VIEW endless AS {endless} x AS address, x AS room_id, x AS sender, x AS token, x AS user_id FROM n"
+    )
+    made.do("CREATE VIRTUAL TABLE tokens USING fts5(token, user_id, content='endless')")
+    made.do(
+        "CREATE VIRTUAL TABLE invite_tokens USING fts5(id, medium, address, room_id, sender, token, content='endless')"
+    )
+    source = open_source(made.url)
+    assert source.columns("tokens") == source.columns("invite_tokens") == frozenset()
+    with pytest.raises(SourceError, match="it has no invite_tokens"):
+        Reader(source)
+
+
+def test_A107_a_view_is_no_table_on_either_engine(empty_url: str) -> None:
+    statements = ("CREATE TABLE hashes (mxid TEXT)", "CREATE VIEW account AS SELECT mxid FROM hashes")
+    if empty_url.startswith("sqlite:"):
+        file = apsw.Connection(empty_url.removeprefix("sqlite:"))
+        for statement in statements:
+            file.execute(statement)
+    else:
+        with psycopg.connect(empty_url) as server:
+            for statement in statements:
+                server.execute(statement.encode())
+    with open_source(empty_url) as source:
+        assert source.columns("hashes") == {"mxid"}
+        assert source.columns("account") == source.columns("nothing") == frozenset()
 
 
 def test_A107_a_pepper_that_is_none(world: World, tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from oauth_app import App, as_tokens
 from threepid.api.endpoints import served
+from threepid.clock import HOUR
 from threepid.spec.endpoint import Auth
 from world import PASSWORD, World
 
@@ -45,6 +47,21 @@ def test_no_token_is_exchanged_for_another(world: World) -> None:
         answer = world.post(f"/_matrix/client/v3/{path}", sent)
         assert answer.status_code in (401, 403), path
         assert "access_token" not in answer.text
+
+
+def test_an_app_gets_no_tokens_meanwhile_and_goes_on_with_its_keys_afterwards(world: World) -> None:
+    """`invalid_grant` would make it log out, and delete the keys of somebody who may be unlocked tomorrow."""
+    world.register()
+    app = App(world)
+    tokens = app.tokens()
+    lock(world)
+    for _ in range(2):
+        answer = app.refresh(tokens.refresh_token)
+        assert (answer.status_code, [*answer.json()]) == (503, ["error_description"])
+        world.clock.advance(HOUR)
+    assert world.run(world.homeserver.administration.unlock(ALICE))
+    again = as_tokens(app.refresh(tokens.refresh_token))
+    assert world.get("/_matrix/client/v3/account/whoami", token=again.access_token).status_code == 200
 
 
 def test_a_contact_does_not_open_it(database_url: str, tmp_path: Path) -> None:

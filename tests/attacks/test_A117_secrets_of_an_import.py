@@ -93,3 +93,22 @@ def test_A117_a_password_of_postgresql_is_in_no_message(directory: Path) -> None
         assert done.returncode == 1
         assert "SECRET" not in done.stdout + done.stderr
         assert "PostgreSQL" in done.stderr
+
+
+@pytest.mark.parametrize("password", ["x@SECRET", "x/SECRET", "12/SECRET@a"])
+def test_A117_a_password_that_splits_its_url_is_in_no_message(directory: Path, password: str) -> None:
+    """libpq takes the rest of such a password for the host or the port, and its error quotes that."""
+    url = f"postgresql://synapse:{password}@127.0.0.1:1/synapse"
+    arguments = ["import", "synapse", "--database", url, "--server-name", "example.org", "-c", "threepid.toml"]
+    done = threepid(*arguments, cwd=directory)
+    assert done.returncode == 1
+    assert "SECRET" not in done.stdout + done.stderr
+    assert "PostgreSQL" in done.stderr
+    assert "percent-encoded" in done.stderr
+
+
+def test_A117_the_reason_of_a_plain_url_is_told(directory: Path) -> None:
+    for user in ("synapse", f"synapse:{PASSWORD_OF_THE_DATABASE}"):
+        url = f"postgresql://{user}@127.0.0.1:1/synapse"
+        arguments = ["import", "synapse", "--database", url, "--server-name", "example.org", "-c", "threepid.toml"]
+        assert "Connection refused" in threepid(*arguments, cwd=directory).stderr

@@ -18,7 +18,7 @@ ELSEWHERE = {"X-Forwarded-For": "203.0.113.7"}
 def told(world: World, method: str, path: str, **headers: str) -> tuple[int, str, dict[str, str]]:
     """What the answer says, without the path."""
     answer: httpx.Response = world.run(world.http.request(method, path, headers=headers))
-    fields = {name: value for name, value in answer.headers.items() if name != "content-length"}
+    fields = {name: value for name, value in answer.headers.items() if name not in ("content-length", "x-request-id")}
     return answer.status_code, answer.text.replace(path, "PATH"), fields
 
 
@@ -74,3 +74,29 @@ def test_no_other_page_names_the_console(database_url: str, tmp_path: Path) -> N
     with world_of_operators(database_url, tmp_path) as world:
         for path in ("/", "/account/sign-in", "/.well-known/matrix/client", "/nosuch"):
             assert "/admin" not in world.get(path).text
+
+
+def test_the_description_of_the_endpoints_does_not_tell_of_the_admin_api_elsewhere(
+    database_url: str, tmp_path: Path
+) -> None:
+    with World(database_url, tmp_path) as world:
+        without = told(world, "GET", "/openapi.json")[:2], told(world, "GET", "/docs/api")[:2]
+    with world_of_operators(database_url, tmp_path / "second") as world:
+        assert (
+            told(world, "GET", "/openapi.json", **ELSEWHERE)[:2],
+            told(world, "GET", "/docs/api", **ELSEWHERE)[:2],
+        ) == without
+        assert told(world, "GET", "/docs/api/search_accounts", **ELSEWHERE) == told(
+            world, "GET", "/docs/api/search_nosuch", **ELSEWHERE
+        )
+        assert "/_threepid/admin/" not in told(world, "GET", "/openapi.json", **ELSEWHERE)[1]
+
+
+def test_near_the_description_has_the_admin_api_and_no_cache_keeps_it(database_url: str, tmp_path: Path) -> None:
+    with world_of_operators(database_url, tmp_path) as world:
+        near = world.get("/openapi.json")
+        assert "/_threepid/admin/v1/accounts" in near.text
+        assert near.headers["cache-control"] == "no-store"
+        assert "/_threepid/admin/v1/accounts" in world.get("/docs/api").text
+        assert world.get("/docs/api/search_accounts").status_code == 200
+        assert world.get("/openapi.json", headers=ELSEWHERE).headers["cache-control"] == "public, max-age=300"

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from operators import operator_token, root, world_of_operators
-from threepid.storage import operator_tokens
+from threepid.storage import accounts, operator_tokens
 from threepid.web.page import Access
 from web.console_pages import COOKIE, GETS, POSTS, operator_browser
 from web.portal_browser import Browser
@@ -113,6 +113,21 @@ def test_every_sign_in_has_a_new_secret_and_ends_the_session_before(world: World
     assert len(secrets) == 2
     assert "tpx_planted-by-a-stranger" not in secrets
     assert all(len(secret) >= len("tpx_") + 22 for secret in secrets)
+
+
+def test_a_sign_in_by_an_account_ends_the_sessions_before(world: World, desk: Browser) -> None:
+    world.run(world.database.write(lambda tx: accounts.set_admin(tx, "@alice:example.org", world.clock.now())))
+    first = desk.cookies[COOKIE]
+    desk.open("/admin/by-account")
+    desk.sign_in()
+    secrets = [first]
+    for _ in range(3):
+        desk.open("/admin/by-account")
+        desk.press("Continue")
+        assert desk.page.heading == "Accounts"
+        secrets.append(desk.cookies[COOKIE])
+    assert len(set(secrets)) == 4
+    assert [opened(world, f"{COOKIE}={secret}").status_code for secret in secrets] == [303, 303, 303, 200]
 
 
 def test_a_token_has_a_bounded_number_of_sessions(world: World) -> None:

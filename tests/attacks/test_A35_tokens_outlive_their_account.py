@@ -14,9 +14,10 @@ from databases import Around
 from pausing import pause_until
 from threepid.domain.accounts.devices import Device, Login
 from threepid.domain.accounts.notices import Notices
+from threepid.domain.accounts.openid import issue_openid_token
 from threepid.domain.authentication import stages
+from threepid.domain.authentication.authentication import Authentication
 from threepid.domain.authentication.grants import Grant
-from threepid.domain.authentication.uia import Authentication
 from threepid.domain.lifecycle.closing import Closing
 from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import NewAccount
@@ -453,7 +454,7 @@ def test_a_permission_ends_with_the_device_that_it_was_given_to(world: World, en
     permission = world.run(world.homeserver.uia.authenticate(request, auth))
     assert OPERATIONS[end][0](alice).status_code == 200
     with pytest.raises(UnknownToken):
-        world.run(world.homeserver.devices.login_token(ALICE, permission))
+        world.run(world.homeserver.login_tokens.issue(ALICE, permission))
 
 
 @pytest.mark.parametrize("end", ["logout", "logout everywhere", "deactivated", "password reset"])
@@ -461,4 +462,4 @@ def test_a_device_that_has_ended_is_given_no_more_openid_tokens(world: World, en
     alice = Alice(world)
     assert OPERATIONS[end][0](alice).status_code == 200
     with pytest.raises(UnknownToken):
-        world.run(world.homeserver.devices.openid_token(Requester(ALICE, "THIS")))
+        world.run(issue_openid_token(world.server.context, Requester(ALICE, "THIS")))

@@ -90,7 +90,7 @@ def test_another_app_with_the_token_neither_gets_anything_nor_ends_the_session(w
 
 
 def test_a_flood_of_refreshes_is_slowed_down_and_logs_nobody_out(world: World) -> None:
-    """A 4xx with `invalid_grant` would log the app out: the limit has another code, and says when to come back."""
+    """Any 4xx with an `error` would log the app out, so the limit is a 503, which says when to come back."""
     changes: dict[str, Any] = {"limits__all": "on", "limits__authentication_from_client": {"burst": 2, "per_hour": 1}}
     world.register()
     app = App(world)
@@ -100,6 +100,6 @@ def test_a_flood_of_refreshes_is_slowed_down_and_logs_nobody_out(world: World) -
         for _ in range(2):
             tokens = as_tokens(app.refresh(tokens.refresh_token))
         answer = app.refresh(tokens.refresh_token)
-        assert (answer.status_code, answer.json()["error"]) == (429, "temporarily_unavailable")
+        assert (answer.status_code, [*answer.json()]) == (503, ["error_description"])
         assert int(answer.headers["retry-after"]) > 0
         assert whoami(limited, tokens.access_token).status_code == 200

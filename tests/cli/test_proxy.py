@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from fake_synapse import FakeSynapse, fake_synapse
+from forked import Done, forked
 from proxies import in_front, nginx_command
 from rig import ServerProcess, free_port, whole
 from threepid import config
@@ -31,6 +32,13 @@ def beside(tmp_path: Path) -> config.Config:
     return settings(
         tmp_path, homeserver={"kind": "synapse", "url": "http://127.0.0.1:8010", "secret_file": str(secret)}
     )
+
+
+def test_each_command_prints_its_file(tmp_path: Path) -> None:
+    made = ServerProcess(tmp_path, name="example.org")
+    printed = forked([["proxy", name] for name in RENDERERS], cwd=tmp_path, THREEPID_CONFIG=str(made.config))
+    expected = plan(config.load(made.config, {}))
+    assert printed == [Done(0, render(expected), "") for render in RENDERERS.values()]
 
 
 def filled(template: str) -> str:

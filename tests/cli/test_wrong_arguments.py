@@ -14,6 +14,7 @@ CONFIG = (
     '[server]\nname = "example.org"\npublic_base_url = "https://matrix.example.org"\n[accounts]\n[identity]\n'
     '[email]\nfrom = "noreply@example.org"\nvia = [{ transport = "mailbox" }]\n'
 )
+pytestmark = pytest.mark.timeout(300)  # all commands run in the setup of the first case
 HOSTILE = "\x1b[31mx\n'; DROP TABLE accounts; --\N{RIGHT-TO-LEFT OVERRIDE}"
 LONG = "a" * 5_000
 
@@ -48,6 +49,8 @@ WRONG: dict[str, list[list[str]]] = {
     "account reactivate": [["nobody"], [HOSTILE], ["alice", "--password-file", "nosuch"], []],
     "account admin": [["nobody"], [HOSTILE], []],
     "account search": [[]],
+    "account export": [["nobody"], [HOSTILE], []],
+    "account remains": [["nobody"], [HOSTILE], []],
     "account show": [["nobody"], [HOSTILE], [LONG], [""], []],
     "account set-password": [
         ["alice", "--link", "--keep-devices"],
@@ -77,6 +80,28 @@ WRONG: dict[str, list[list[str]]] = {
         ["--config", "text", "--server-name", "example.org"],
         ["--database", "sqlite:x", "--server-name", "example.org", "--pepper-file", "binary"],
     ],
+    "import sydent": [
+        [],
+        ["--config", "nosuch"],
+        ["--config", "text"],
+        ["--database", "sqlite:x"],
+        ["--config", "."],
+    ],
+    "import ma1sd": [
+        [],
+        ["--config", "nosuch"],
+        ["--config", "binary"],
+        ["--database", "sqlite:x"],
+        ["--config", "."],
+    ],
+    "database copy": [
+        [],
+        ["--to", "text"],
+        ["--to", "mysql:x"],
+        ["--to", HOSTILE],
+        ["--to", "postgresql://user@localhost/name", "--to-password-file", "nosuch"],
+    ],
+    "homeserver resync": [["x"]],
     "registration-token create": [
         ["--uses", "0"],
         ["--uses", "many"],
@@ -120,7 +145,7 @@ WRONG: dict[str, list[list[str]]] = {
 }
 """Wrong arguments of each command."""
 WITHOUT_CONFIG = ("init", "config schema", "config example")
-OTHERWISE = {"import synapse": "--threepid-config"}
+OTHERWISE = {f"import {system}": "--threepid-config" for system in ("synapse", "sydent", "ma1sd")}
 
 
 def commands(group: typer.Typer = app, prefix: str = "") -> Iterator[str]:
@@ -159,7 +184,11 @@ def _enough(name: str) -> list[str]:
         "account devices logout": ["alice", "--all"],
         "account sessions end": ["alice", "x"],
         "account list": [],
+        "database copy": ["--to", "sqlite:new.db"],
+        "homeserver resync": [],
         "import synapse": ["--database", "sqlite:x", "--server-name", "example.org"],
+        "import sydent": ["--database", "sqlite:x", "--server-name", "example.org"],
+        "import ma1sd": ["--database", "sqlite:x", "--server-name", "example.org"],
         "keys import": ["text"],
         "limits clear": ["--network", "192.0.2.1"],
         "message send-test": ["a@example.com"],

@@ -1,8 +1,10 @@
 """Today's matrix-js-sdk signs in by the OAuth 2.0 API: `matrix_js_sdk_oauth/story.mjs` in Node."""
 
+import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +22,7 @@ STEPS: Final = (
     "be told that the person does not allow it",
     "refresh",
     "refresh by itself when its token has gone",
+    "stay signed in while its account is locked",
     "log out",
     "revoke a token",
     "sign in by a code that the person enters elsewhere",
@@ -28,17 +31,20 @@ STEPS: Final = (
 )
 
 
-def tell(base: str, **environment: str) -> Told:
-    """The story with the server at `base`."""
+def tell(base: str, server: ServerProcess, **environment: str) -> Told:
+    """The story with `server`, which apps reach at `base`."""
     command = [node_program(FOLDER), str(FOLDER / "story.mjs"), base]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env={**os.environ, **environment})
+    operating = {"THREEPID": json.dumps(["env", f"THREEPID_CONFIG={server.config}", sys.executable, "-m", "threepid"])}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=240, env={**os.environ, **operating, **environment}
+    )
     assert done.returncode == 0, done.stderr
     return Told([line for line in done.stdout.splitlines() if re.match("ok |failed ", line)], done.stderr)
 
 
 @pytest.fixture(scope="module")
 def told(server: ServerProcess) -> Told:
-    return tell(server.base)
+    return tell(server.base, server)
 
 
 @pytest.mark.timeout(300)

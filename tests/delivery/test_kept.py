@@ -173,3 +173,57 @@ def test_idle_and_surplus_connections_are_left() -> None:
             assert len(left) == MOST + 1
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "250 extra",
+        "250 extra\r\n250 more",
+        "250 ok\r\n250 ok\r\n354 ok",
+        "354 go ahead",
+        "550 5.1.1 no such user",
+        "221 bye",
+    ],
+)
+def test_an_answer_too_many_is_taken_for_no_answer_to_the_next_mail(database_url: str, extra: str) -> None:
+    """A relay that answers twice would else be one answer ahead, and accept for one mail what was said of another."""
+    taken: dict[str, str] = {}
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        recipient = ""
+        writer.write(b"220 relay.test\r\n")
+        while line := await reader.readline():
+            if line.startswith(b"RCPT"):
+                recipient = line.partition(b"<")[2].partition(b">")[0].decode()
+                writer.write(b"550 5.1.1 no such user\r\n" if "bad" in recipient else b"250 fine\r\n")
+            elif line.startswith(b"DATA"):
+                if "bad" in recipient:
+                    writer.write(b"503 no recipient\r\n")
+                    continue
+                writer.write(b"354 go ahead\r\n")
+                mail = await reader.readuntil(b"\r\n.\r\n")
+                taken[recipient] = mail.partition(b"To: ")[2].partition(b"\r\n")[0].decode()
+                writer.write(f"250 taken\r\n{extra}\r\n".encode())
+            else:
+                writer.write(b"250 fine\r\n")
+        writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        via = SmtpTransport(host="127.0.0.1", port=server.sockets[0].getsockname()[1], tls="plain")
+        async with PostOffice(database_url, via) as office:
+            orders = {}
+            async with Background(office.worker):
+                for count, name in enumerate(("a", "b", "bad1", "c", "bad2", "d"), 1):
+                    orders[name] = await office.order(f"{name}@example.com")
+                    office.worker.wake()
+                    await until(office, count)
+            rows = {name: await office.row(order) for name, order in orders.items()}
+            assert {name for name, row in rows.items() if row.sent_at is not None} == {"a", "b", "c", "d"}
+            assert {name for name, row in rows.items() if row.failed_at is not None} == {"bad1", "bad2"}
+            assert taken == {address: address for address in taken}
+            assert all(row.attempts == 1 for row in rows.values())
+        server.close()
+
+    asyncio.run(run())

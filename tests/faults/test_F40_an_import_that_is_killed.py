@@ -1,17 +1,14 @@
 """F40: an import is killed. What it has written stays, whole accounts only, and the next run writes the rest."""
 
 import json
-import os
-import signal
-import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from importers.synapse.importing import bring
+from killed_import import count, killed_at, rows
 from synapse_database import SynapseDatabase
 from test_cli import threepid
 from threepid.storage.engine.database import Busy
@@ -47,31 +44,14 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def count(directory: Path, query: str) -> int:
-    with sqlite3.connect(directory / "data" / "threepid.db") as database:
-        return int(database.execute(query).fetchone()[0])
-
-
 def test_F40_killed_at_any_batch_and_continued(directory: Path) -> None:
     assert threepid("migrate", "-c", "threepid.toml", cwd=directory).returncode == 0
     kills = 0
     for wanted in (1, 2_000, 4_500):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "threepid", *ARGUMENTS],
-            cwd=directory,
-            env={**os.environ, "NO_COLOR": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        while process.poll() is None and count(directory, "SELECT COUNT(*) FROM accounts") < wanted:
-            time.sleep(0.002)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.wait(30)
-        stored = count(directory, "SELECT COUNT(*) FROM accounts")
+        kills += killed_at(directory, ARGUMENTS, "accounts", wanted)
+        stored = rows(directory, "accounts")
         for table in ("devices", "access_tokens", "threepids", "imported_accounts"):
-            assert count(directory, f"SELECT COUNT(*) FROM {table}") == stored
+            assert rows(directory, table) == stored
     assert kills > 0
     done = threepid(*ARGUMENTS, "--json", cwd=directory)
     assert (done.returncode, done.stderr) == (0, "")
@@ -79,7 +59,7 @@ def test_F40_killed_at_any_batch_and_continued(directory: Path) -> None:
     assert result["unchanged"] + result["inserted"]["accounts"] == USERS
     assert result["unchanged"] > 0
     for table in ("accounts", "devices", "access_tokens", "threepids"):
-        assert count(directory, f"SELECT COUNT(*) FROM {table}") == USERS
+        assert rows(directory, table) == USERS
     assert count(directory, "SELECT COUNT(*) FROM imports WHERE finished_at IS NOT NULL AND done = total") == 1
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from beside import V3, Beside, beside_a_synapse
-from fake_synapse import HANG, SECRET
+from fake_synapse import DROP, HANG, SECRET, Reply
 from threepid.clock import HOUR
 from threepid.config import Secret
 from threepid.domain.accounts.provisioning import CHANNEL, BusyHere, Name, Provisioning
@@ -16,6 +16,7 @@ from threepid.remote.guard import RemoteError
 from threepid.remote.homeserver.synapse import Failed, Synapse
 from threepid.spec.errors import Unavailable
 from threepid.storage.outbox import ClaimedJob
+from web.portal_browser import Browser
 from world import PASSWORD
 
 ALICE = "@alice:example.org"
@@ -117,6 +118,47 @@ def test_F47_a_slow_list_of_devices_is_not_overtaken(both: Beside) -> None:
     world.clock.advance(HOUR)
     both.deliver()
     assert (both.jobs(), "LAPTOP" in both.synapse.users["alice"].devices) == ([], False)
+
+
+TROUBLES: dict[str, Reply] = {
+    "400": (400, {"errcode": "M_UNKNOWN"}),
+    "403": (403, {"errcode": "M_UNKNOWN"}),
+    "500": (500, {"errcode": "M_UNKNOWN"}),
+    "502": (502, b"<html>"),
+    "another server": (404, b""),
+    "no answer": DROP,
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_F47_a_reactivation_is_whole_or_not_at_all(both: Beside, trouble: str) -> None:
+    world, administration = both.world, both.world.homeserver.administration
+    world.run(world.homeserver.closing.close_by_operator(ALICE, erase=False))
+    both.deliver()
+    both.synapse.replies["reactivate_user"] = TROUBLES[trouble]
+    with pytest.raises(Unavailable):
+        world.run(administration.reactivate(ALICE, PASSWORD))
+    assert both.log_in().status_code == 403
+    both.synapse.replies.clear()
+    world.clock.advance(HOUR)
+    world.run(administration.reactivate(ALICE, PASSWORD))
+    both.deliver()
+    assert (both.synapse.users["alice"].deactivated, both.log_in().status_code) == (False, 200)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_F47_a_reset_of_keys_that_is_not_allowed_there_is_not_shown_as_allowed(both: Beside, trouble: str) -> None:
+    browser = Browser(both.world)
+    browser.sign_in()
+    browser.open("/account/keys")
+    (button,) = [name for name in browser.page.buttons if "reset" in name.lower()]
+    both.synapse.replies["allow_cross_signing_reset"] = TROUBLES[trouble]
+    browser.press(button)
+    assert (browser.page.status, both.synapse.users["alice"].may_reset_keys) == (503, False)
+    both.synapse.replies.clear()
+    browser.open("/account/keys")
+    browser.press(button)
+    assert (browser.page.status, both.synapse.users["alice"].may_reset_keys) == (200, True)
 
 
 def _impatient(both: Beside) -> Synapse:

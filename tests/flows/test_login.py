@@ -178,10 +178,10 @@ def test_a_password_of_another_servers_bcrypt_is_taken_over(world: World) -> Non
 def test_where_and_when_a_device_was_heard_of_is_noted(world: World) -> None:
     alice = world.register()
     world.clock.advance(2 * 60 * MINUTE)
-    world.run(world.homeserver.devices.note_seen())
+    world.run(world.homeserver.last_seen.write())
     headers = {"X-Forwarded-For": "198.51.100.7", "User-Agent": "Tester/1"}
     world.get(f"{C}/account/whoami", token=alice, headers=headers)
-    world.run(world.homeserver.devices.note_seen())
+    world.run(world.homeserver.last_seen.write())
     (device,) = world.get(f"{C}/devices", token=alice).json()["devices"]
     assert (device["last_seen_ip"], device["last_seen_ts"]) == ("198.51.100.7", world.clock.now())
 
@@ -189,7 +189,7 @@ def test_where_and_when_a_device_was_heard_of_is_noted(world: World) -> None:
 def test_where_a_device_was_seen_is_noted_after_a_disk_that_was_full(world: World) -> None:
     alice = world.register()
     world.clock.advance(2 * 60 * MINUTE)
-    world.run(world.homeserver.devices.note_seen())
+    world.run(world.homeserver.last_seen.write())
     world.get(f"{C}/account/whoami", token=alice, headers={"X-Forwarded-For": "198.51.100.7"})
 
     def full(_tx: Tx) -> None:
@@ -197,8 +197,8 @@ def test_where_a_device_was_seen_is_noted_after_a_disk_that_was_full(world: Worl
 
     world.database.at_end_of_long_writes = full
     with pytest.raises(StorageError):
-        world.run(world.homeserver.devices.note_seen())
+        world.run(world.homeserver.last_seen.write())
     world.database.at_end_of_long_writes = None
-    world.run(world.homeserver.devices.note_seen())
+    world.run(world.homeserver.last_seen.write())
     (device,) = world.get(f"{C}/devices", token=alice).json()["devices"]
     assert device["last_seen_ip"] == "198.51.100.7"

@@ -177,6 +177,17 @@ def test_the_access_log_has_names_and_no_secrets(
     assert "canary" not in text
 
 
+def test_a_method_that_nobody_knows_is_not_copied_into_log_and_spans(
+    database_url: str, tmp_path: Path, lines: list[dict[str, Any]]
+) -> None:
+    """It may have the length of a whole request."""
+    with World(database_url, tmp_path, telemetry__access_log=True) as world:
+        for method in ("GET", "X" * 8000, "PATCH", "BREW"):
+            world.call(method, VERSIONS)
+    methods = [line["method"] for line in lines if line["event"] == "request"]
+    assert methods == ["GET", "_OTHER", "PATCH", "_OTHER"]
+
+
 def test_without_the_setting_there_is_no_access_log(world: World, lines: list[dict[str, Any]]) -> None:
     world.get(VERSIONS)
     assert [line for line in lines if line["event"] == "request"] == []

@@ -77,7 +77,7 @@ def _dies(origin: OneOrigin, token: str) -> bool:
 
 @pytest.fixture(scope="module")
 def told(origin: OneOrigin) -> Told:
-    return tell(origin.base, NODE_EXTRA_CA_CERTS=authority_file())
+    return tell(origin.base, origin.threepid, NODE_EXTRA_CA_CERTS=authority_file())
 
 
 @pytest.mark.timeout(300)

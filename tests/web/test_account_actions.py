@@ -1,9 +1,12 @@
 """The account management URL: apps send people to the page of what they want to do."""
 
+from pathlib import Path
+
 import pytest
 
+from beside import beside_a_synapse
 from oauth_app import App
-from threepid.spec.oauth.accounts import Action
+from threepid.spec.oauth.accounts import PLACES, Action, actions
 from web.portal_browser import Browser
 from world import World
 
@@ -38,12 +41,26 @@ def test_each_action_has_its_page_and_an_unknown_one_the_start_page(alice: Brows
     assert (alice.path, alice.page.status) == (path, 200)
 
 
-def test_every_action_that_is_advertised_is_known(world: World, alice: Browser) -> None:
-    found = world.get("/_matrix/client/v1/auth_metadata").json()["account_management_actions_supported"]
-    assert found == [str(action) for action in Action if action is not Action.CROSS_SIGNING_RESET]
-    for action in found:
-        alice.open(f"/account/?action={action}")
-        assert alice.page.status == 200
+def opened(world: World, browser: Browser) -> dict[str, str]:
+    """Where each advertised action leads."""
+    found = {}
+    for action in world.get("/.well-known/openid-configuration").json()["account_management_actions_supported"]:
+        browser.open(f"/account/?action={action}")
+        assert browser.page.status == 200
+        found[action] = browser.path.partition("?")[0]
+    return found
+
+
+def test_the_pages_do_what_is_advertised(world: World, alice: Browser) -> None:
+    assert opened(world, alice) == {action: PLACES[action].path for action in actions(has_homeserver=False)}
+
+
+def test_beside_a_homeserver_they_do_all(database_url: str, tmp_path: Path) -> None:
+    with beside_a_synapse(database_url, tmp_path) as both:
+        both.world.register()
+        browser = Browser(both.world)
+        browser.sign_in()
+        assert opened(both.world, browser) == {action: PLACES[action].path for action in Action}
 
 
 @pytest.mark.parametrize("action", ["device_view", "device_delete", "session_view", "session_end"])

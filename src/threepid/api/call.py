@@ -6,10 +6,10 @@ from msgspec import UNSET, Struct, UnsetType
 
 from threepid.config import Config
 from threepid.domain.accounts.devices import Device, Requester
+from threepid.domain.authentication.authentication import Authentication
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.stages import Request as UiaRequest
 from threepid.domain.authentication.stages import Subject, Task
-from threepid.domain.authentication.uia import Authentication
 from threepid.domain.operators.operator import Operator
 from threepid.domain.origin import Origin, of_caller
 from threepid.domain.services import Homeserver, IdentityServer, Services

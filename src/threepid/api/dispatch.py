@@ -231,8 +231,8 @@ class _Operation:
         )
         if device is not None and not self.endpoint.for_apps and device.client_id is not None:
             raise errors.Forbidden(_on_account_pages(self._services.context.config.server.public_base_url))
-        if device is not None and homeserver.devices.unnoticed(device):
-            homeserver.devices.notice(device, client=client, user_agent=request.header("user-agent") or "")
+        if device is not None and homeserver.last_seen.unnoticed(device):
+            homeserver.last_seen.notice(device, client=client, user_agent=request.header("user-agent") or "")
         if auth is Auth.ACCESS_TOKEN:
             return {"requester": device, "token": token or ""}
         return {"requester": device}

@@ -85,12 +85,16 @@ OAUTH: Final = collect(
     sso.ENDPOINTS,
 )
 _FRESH: Final = Headers(("Access-Control-Allow-Origin", "*"), ("Cache-Control", "public, max-age=300"))
+_PRIVATE: Final = Headers(("Access-Control-Allow-Origin", "*"), ("Cache-Control", "no-store"))
+"""A cache must not pass on what the networks of operators alone may know."""
 
 
 @endpoint("GET", other("/openapi.json"), auth=Auth.NONE)
 async def get_openapi(call: Call) -> Answer:
     """Get the description of all endpoints that this server has. https://spec.openapis.org/oas/v3.1.0."""
-    return Answer(200, _document(tuple(served(call.config)), *_place(call.config)), headers=_FRESH)
+    is_near = call.services.console.is_near(call.client)
+    described = _document(tuple(served(call.config, is_near=is_near)), *_place(call.config))
+    return Answer(200, described, headers=_PRIVATE if is_near else _FRESH)
 
 
 OWN: Final = collect(health.ENDPOINTS, well_known.SUPPORT, (get_openapi,))
@@ -101,12 +105,12 @@ ADMIN: Final = collect(
 ALL: Final = collect(ACCOUNTS, OAUTH, IDENTITY, OWN, BOUNCES, ADMIN)
 
 
-def served(config: Config) -> list[Endpoint]:
-    """The endpoints that `config` enables."""
+def served(config: Config, *, is_near: bool = True) -> list[Endpoint]:
+    """The endpoints that `config` enables, as far as they exist for a caller in the networks of `[admin]` or elsewhere."""
     endpoints = list(OWN)
     if config.email is not None and config.email.bounce_secret_file:
         endpoints += BOUNCES
-    if config.admin.networks:
+    if config.admin.networks and is_near:
         endpoints += ADMIN
     if config.accounts is not None:
         endpoints += ACCOUNTS
@@ -125,9 +129,9 @@ def served(config: Config) -> list[Endpoint]:
     return endpoints
 
 
-def documented(config: Config) -> tuple[Described, ...]:
-    """The endpoints that `config` enables, as documentation shows them."""
-    return _reference(tuple(served(config)), *_place(config))
+def documented(config: Config, *, is_near: bool) -> tuple[Described, ...]:
+    """The endpoints of `served`, as documentation shows them."""
+    return _reference(tuple(served(config, is_near=is_near)), *_place(config))
 
 
 def _place(config: Config) -> tuple[str, tuple[str, ...]]:

@@ -9,6 +9,7 @@ from threepid import __version__
 from threepid.cli import (
     administration,
     bounces,
+    completion,
     configuration,
     databases,
     doctor,
@@ -26,7 +27,7 @@ from threepid.cli import (
     support,
     suppressions,
 )
-from threepid.cli.common import err, out, printable, sentence, status_of
+from threepid.cli.common import complain, err, out, printable, sentence, status_of
 from threepid.spec.errors import MatrixError
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ app.command()(serving.serve)
 app.command()(serving.migrate)
 app.command()(doctor.doctor)
 app.command()(bounces.bounce)
+app.command("completion")(completion.print_script)
 app.add_typer(configuration.app, name="config")
 app.command()(administration.resend)
 app.add_typer(support.app, name="account")
@@ -58,9 +60,10 @@ app.add_typer(proxy.app, name="proxy")
 
 def main() -> None:
     """Run the command line. Exit status: 2 for wrong arguments, 1 for everything else that fails."""
+    completion.prepare()
     try:
         # Commands return nothing: what comes is the exit status of one that ended before its end.
-        status = app(standalone_mode=False, prog_name="threepid")
+        status = app(standalone_mode=False, prog_name=completion.PROGRAM)
     except typer.TyperException as error:
         if usage := error.format_message():  # without arguments, the help was printed
             err.print(_of_usage(usage, getattr(error, "ctx", None)), markup=False)
@@ -71,7 +74,7 @@ def main() -> None:
     except Exception as error:
         if (message := sentence(error)) is None:
             raise
-        err.print(message, markup=False)
+        complain(message)
         sys.exit(status_of(error) if isinstance(error, MatrixError) else 1)
     sys.exit(status or 0)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from threepid.cli.common import ConfigFile, die, err, load, sentence
+from threepid.cli.common import ConfigFile, complain, die, load, sentence
 
 _TRY_AGAIN: Final = 75
 """`EX_TEMPFAIL` of sysexits.h: a mail server keeps the mail and tries again, and sends no mail about it."""
@@ -26,7 +26,7 @@ def bounce(
     except typer.Exit:
         raise typer.Exit(_TRY_AGAIN) from None
     except Exception as error:  # noqa: BLE001 - any other status makes the mail server write a mail about it
-        err.print(sentence(error) or type(error).__name__, markup=False)
+        complain(sentence(error) or type(error).__name__)
         raise typer.Exit(_TRY_AGAIN) from None
 
 

@@ -1,7 +1,9 @@
 """Functions that all commands share: read the configuration, and end with an error message."""
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -69,6 +71,16 @@ def with_key_errors(work: Callable[[], T], *, of_argument: bool = False) -> T:
         die(str(error))
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait: for changes of several files, which take milliseconds and belong together."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def sentence(error: Exception) -> str | None:
     """The message to an operator about an error that they can fix; None for an error in the program."""
     from threepid.delivery.render import TemplateError  # noqa: PLC0415 - see serving.py
@@ -118,5 +130,10 @@ def refuse(*sentences: str) -> NoReturn:
 
 def die(message: str) -> NoReturn:
     """End the program with an error message about something else than its arguments: exit status 1."""
-    err.print(message, markup=False)
+    complain(message)
     raise typer.Exit(1)
+
+
+def complain(message: str) -> None:
+    """Print an error message, whose lines may quote the text of strangers."""
+    err.print("\n".join(map(printable, message.split("\n"))), markup=False)

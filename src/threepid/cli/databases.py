@@ -46,7 +46,10 @@ def copy(
     for problem in database.problems(config.Database(url=to or "-"), settings.server.data_dir):
         refuse(f"--to: {problem.message}.")
     source = Place(config.database_url(settings), database_password(settings))
-    target = Place(to, config.read_secret(to_password_file).reveal() if to_password_file else None)
+    try:
+        target = Place(to, config.read_secret(to_password_file).reveal() if to_password_file else None)
+    except config.ConfigError as error:
+        refuse(str(error))
     try:
         copied = copy_database(source, target, Clock(), lambda rows: progress_bar("rows", rows))
     except SourceError as error:

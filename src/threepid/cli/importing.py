@@ -1,5 +1,6 @@
 """Functions that all imports share: the file of the report, the progress bar and the printed result."""
 
+import asyncio
 import json
 import os
 import sys
@@ -50,7 +51,12 @@ def report_file(path: Path | None) -> Iterator[Callable[[Any], None]]:
             line = {"kind": finding.kind.name.lower(), "user_id": finding.user_id, "detail": finding.detail}
             file.write(json.dumps(line) + "\n")
 
-        yield note
+        try:
+            yield note
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            # The next run writes it whole, and would stop at a file that is there.
+            path.unlink(missing_ok=True)
+            raise
 
 
 def print_result(result: Any, report: Path | None, *, noun: str, as_json: bool) -> None:

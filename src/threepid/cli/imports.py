@@ -126,25 +126,14 @@ def sydent(
     """Import associations, pepper, tokens, invitations, accepted terms and the signing key from a Sydent that was stopped.
 
     A run that was killed is continued by the same command. Nothing is written to Sydent's database. Exit status: 0 if everything
-    was carried that can be, 3 if the report has something to look at, 1 after an error.
+    was carried that can be, 3 if the report has something to look at, 2 for wrong arguments, 1 after another error.
     """
-    from threepid.importers.source import SourceError  # noqa: PLC0415 - see serving.py
     from threepid.importers.sydent import configuration  # noqa: PLC0415 - see serving.py
     from threepid.importers.sydent.origin import Sydent  # noqa: PLC0415 - see serving.py
 
-    try:
-        settings = (
-            configuration.read(config_file, database=database)
-            if config_file is not None
-            else configuration.Settings(
-                server_name=server_name or _missing("Sydent's sydent.conf"),
-                database=database or _missing("Sydent's sydent.conf"),
-            )
-        )
-        if config_file is not None and server_name is not None:
-            settings = msgspec.structs.replace(settings, server_name=server_name)
-    except SourceError as error:
-        die(str(error))
+    settings = _identity_settings(
+        configuration, "Sydent's sydent.conf", config_file, database=database, server_name=server_name
+    )
     _import_identity(
         threepid_config,
         settings,
@@ -181,26 +170,13 @@ def ma1sd(
     """Import tokens, invitations with their keys, accepted terms and the signing keys from a ma1sd or mxisd that was stopped.
 
     A run that was killed is continued by the same command. Nothing is written to its database. Exit status: 0 if everything was
-    carried that can be, 3 if the report has something to look at, 1 after an error.
+    carried that can be, 3 if the report has something to look at, 2 for wrong arguments, 1 after another error.
     """
     from threepid.importers.ma1sd import configuration  # noqa: PLC0415 - see serving.py
     from threepid.importers.ma1sd.origin import Ma1sd  # noqa: PLC0415 - see serving.py
-    from threepid.importers.source import SourceError  # noqa: PLC0415 - see serving.py
 
-    try:
-        settings = (
-            configuration.read(config_file, database=database)
-            if config_file is not None
-            else configuration.Settings(
-                server_name=server_name or _missing("ma1sd's ma1sd.yaml"),
-                database=database or _missing("ma1sd's ma1sd.yaml"),
-            )
-        )
-    except SourceError as error:
-        die(str(error))
-    changes = {"server_name": server_name, "keys": keys}
-    settings = msgspec.structs.replace(
-        settings, **{name: value for name, value in changes.items() if value is not None}
+    settings = _identity_settings(
+        configuration, "ma1sd's ma1sd.yaml", config_file, database=database, server_name=server_name, keys=keys
     )
     _import_identity(
         threepid_config,
@@ -210,6 +186,24 @@ def ma1sd(
         report=report,
         as_json=as_json,
     )
+
+
+def _identity_settings(
+    configuration: Any, file: str, config_file: Path | None, *, database: str | None, **changes: Any
+) -> Any:
+    """What the configuration of the other server says, with the arguments in its place; `file` is how people call it."""
+    from threepid.importers.source import SourceError  # noqa: PLC0415 - see serving.py
+
+    if config_file is None:
+        if not database or not changes["server_name"]:
+            _missing(file)
+        settings = configuration.Settings(server_name="", database=database)
+    else:
+        try:
+            settings = configuration.read(config_file, database=database)
+        except SourceError as error:
+            refuse(str(error))
+    return msgspec.structs.replace(settings, **{name: value for name, value in changes.items() if value is not None})
 
 
 def _missing(what: str) -> NoReturn:

@@ -13,6 +13,7 @@ from threepid.cli.common import (
     load,
     out,
     read_text,
+    uninterrupted,
     with_key_errors,
 )
 from threepid.cli.tables import AsJson, print_json, print_list
@@ -49,8 +50,17 @@ def generate(config_file: ConfigFile = None) -> None:
 
 @app.command("rotate")
 def rotate(config_file: ConfigFile = None) -> None:
-    """Create a new signing key, retire the current key, and print all keys. Restart the server afterwards."""
-    _print_keys(with_key_errors(lambda: keys.rotate_keyring(_keys_directory(load(config_file)), Entropy(), Clock())))
+    """Create a new signing key, retire the current key, and print all keys. Restart the server afterwards.
+
+    After a rotation that was killed, complete it instead.
+    """
+    directory = _keys_directory(load(config_file))
+    was_half_rotated = with_key_errors(lambda: keys.load_keyring(directory)).is_half_rotated
+    with uninterrupted():
+        keyring = with_key_errors(lambda: keys.rotate_keyring(directory, Entropy(), Clock()))
+    _print_keys(keyring)
+    if was_half_rotated:
+        err.print("The interrupted rotation is complete.")
     err.print(_RESTART)
 
 
@@ -71,7 +81,9 @@ def import_keys(
     text = read_text(file)
     directory = _keys_directory(load(config_file))
     with_key_errors(lambda: keys.check_files(directory))
-    _print_keys(with_key_errors(lambda: keys.import_keys(directory, text, Clock(), retired=retired), of_argument=True))
+    with uninterrupted():
+        keyring = with_key_errors(lambda: keys.import_keys(directory, text, Clock(), retired=retired), of_argument=True)
+    _print_keys(keyring)
     err.print(_RESTART)
 
 
@@ -128,7 +140,10 @@ def accept_new_secret(
 def _confirmed() -> bool:
     try:
         return typer.confirm("Continue with the new secret?", err=True)
-    except typer.Abort:  # standard input is closed
+    except typer.Abort as abort:
+        if isinstance(abort.__context__, KeyboardInterrupt):
+            raise
+        # Standard input is closed.
         err.print("")
         return False
 

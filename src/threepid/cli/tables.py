@@ -36,9 +36,17 @@ def print_list(columns: Sequence[str], rows: Iterable[Sequence[str]], *, whole: 
 
 def print_json(entries: Iterable[Mapping[str, Any]]) -> None:
     """Print entries as one JSON array."""
-    sys.stdout.write(json.dumps(list(entries), ensure_ascii=False, indent=2) + "\n")
+    _print(list(entries))
 
 
 def print_object(value: Mapping[str, Any]) -> None:
     """Print one JSON object."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    _print(value)
+
+
+def _print(value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    # JSON leaves some control characters as they are, such as those by which a terminal takes commands from strangers' texts.
+    sys.stdout.write(
+        "".join(sign if sign.isprintable() or sign == "\n" else json.dumps(sign)[1:-1] for sign in text) + "\n"
+    )

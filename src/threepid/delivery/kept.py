@@ -54,7 +54,7 @@ class Kept:
         line.mails += 1
         loop = asyncio.get_running_loop()
         is_old = line.mails >= self._mails or loop.time() - line.since >= AGE_SECONDS
-        if is_old or len(self._waiting) >= MOST or not line.client.is_connected:
+        if is_old or len(self._waiting) >= MOST or not line.client.is_connected or _said_more(line):
             self._end(line)
             return
         line.until = loop.call_later(self._idle, self._expire, line)
@@ -75,6 +75,11 @@ class Kept:
         task: asyncio.Future[None] = asyncio.ensure_future(self._leave(line.client))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
+
+
+def _said_more(line: Line) -> bool:
+    """Has the relay sent more than it was asked for? The library would take that for the answer to the next mail's sender."""
+    return bool(getattr(line.client.protocol, "_buffer", b""))
 
 
 def _stop(line: Line) -> None:

@@ -70,7 +70,7 @@ def _part(subtype: str, content: str) -> bytes:
     lines = content.encode("utf-8").splitlines()
     data = b"\r\n".join(lines) + b"\r\n"
     encoding = "7bit"
-    if not data.isascii() or max(map(len, lines), default=0) > _LENGTH:
+    if not data.isascii() or b"\0" in data or max(map(len, lines), default=0) > _LENGTH:
         encoding, data = _encoded(data)
     return (
         f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n'.encode(
@@ -83,7 +83,9 @@ def _part(subtype: str, content: str) -> bytes:
 def _encoded(data: bytes) -> tuple[str, bytes]:
     """The shorter encoding. Quoted-printable is smaller and can be read in ASCII; base64 is smaller for most other scripts."""
     printable = binascii.b2a_qp(data, istext=True)
-    if len(printable) <= len(data) * 4 // 3:
+    # The encoder makes a line too long by up to two characters, where a space stands at the end of a full one.
+    is_folded = max(map(len, printable.splitlines()), default=0) <= _LENGTH
+    if is_folded and len(printable) <= len(data) * 4 // 3:
         return "quoted-printable", printable
     bytes_per_line = _LENGTH * 3 // 4
     lines = (

@@ -11,7 +11,9 @@ from threepid.domain.accounts.accounts import Accounts
 from threepid.domain.accounts.admission import Admission
 from threepid.domain.accounts.devices import Devices
 from threepid.domain.accounts.languages import Languages
+from threepid.domain.accounts.last_seen import LastSeen
 from threepid.domain.accounts.login import Logins
+from threepid.domain.accounts.login_tokens import LoginTokens
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.profiles import Profiles
 from threepid.domain.accounts.provisioning import Provisioning
@@ -90,6 +92,8 @@ class Homeserver(Struct, frozen=True, kw_only=True):
     directory: Directory
     export: Export
     languages: Languages
+    last_seen: LastSeen
+    login_tokens: LoginTokens
     logins: Logins
     notices: Notices
     oauth: OAuth | None
@@ -235,7 +239,8 @@ def _homeserver(
     registration_tokens = RegistrationTokens(context)
     accounts = Accounts(context, settings)
     web_sessions = WebSessions(context)
-    logins = Logins(context, accounts, passwords, devices, web_sessions, notices, admission, sums)
+    login_tokens = LoginTokens(context, settings)
+    logins = Logins(context, accounts, passwords, devices, login_tokens, web_sessions, notices, admission, sums)
     identity = IdentityClient(guard)
     bindings = Bindings(context, settings, keyring.signer(context.server_name), associations, identity, notices)
     threepids = Threepids(context, settings, validation, notices, bindings, identity, provisioning)
@@ -268,6 +273,8 @@ def _homeserver(
         directory=Directory(context, accounts, web_sessions),
         export=export,
         languages=Languages(context),
+        last_seen=LastSeen(context),
+        login_tokens=login_tokens,
         logins=logins,
         notices=notices,
         oauth=_oauth(context, devices, notices, admission, provisioning, introspection_secret)

@@ -17,6 +17,12 @@ UNKNOWN: Final = "unknown"
 """Name of the operation of requests that no route serves."""
 PREFLIGHT: Final = "preflight"
 """Name of the operation of OPTIONS requests."""
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"})
+_OTHER: Final = "_OTHER"
+"""What OpenTelemetry calls other methods, which a stranger chooses.
+
+https://opentelemetry.io/docs/specs/semconv/http/http-spans/
+"""
 _CLIENT_ERRORS: Final = 400
 _SERVER_ERRORS: Final = 500
 
@@ -44,7 +50,7 @@ class Watch:
             _log.info(
                 "request",
                 operation=meter.name,
-                method=request.method,
+                method=_method(request),
                 status=answer.status,
                 errcode=answer.errcode,
                 milliseconds=round(seconds * 1000, 2),
@@ -62,7 +68,8 @@ class Watch:
     def traced(self, request: Request) -> AbstractContextManager[Span]:
         """The span of a request, below that of a trusted proxy."""
         above = request.header("traceparent") if request.is_from_proxy else None
-        return span(request.method, "server", above, http_request_method=request.method)
+        method = _method(request)
+        return span(method, "server", above, http_request_method=method)
 
     def tell(self, running: Span, meter: Meter, answer: Answer) -> None:
         """Name the span after the operation."""
@@ -70,3 +77,7 @@ class Watch:
         running.tell(http_route=meter.name, http_response_status__code=answer.status)
         if answer.status >= _SERVER_ERRORS:
             running.fail(str(answer.status))
+
+
+def _method(request: Request) -> str:
+    return request.method if request.method in _METHODS else _OTHER

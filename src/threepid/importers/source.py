@@ -1,6 +1,7 @@
 """The database of another server, read on one consistent snapshot: a SQLite file or PostgreSQL. Nothing is ever written to it."""
 
 import errno
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,10 @@ _HEADER_BYTES: Final = 20
 _MAGIC: Final = b"SQLite format 3\0"
 _WAL: Final = b"\x02\x02"
 """What stands at byte 18 of a SQLite file in WAL mode. https://www.sqlite.org/fileformat.html#the_database_header"""
+
+
+_SPLIT: Final = re.compile(r"[a-z]+://[^/@:?]*:[^/@?]*[/@][^?]*@")
+"""The beginning of a URL whose password has a sign that ends it: libpq takes the rest for the host, and quotes that in errors."""
 
 
 class SourceError(Exception):
@@ -89,9 +94,12 @@ class SqliteSource(Source):
             raise _of_sqlite(path, error) from error
 
     def columns(self, table: str) -> frozenset[str]:
-        """The columns of a table; none if there is no such table, or if that is a view."""
-        # A view could be made to have rows without end.
-        query = f"SELECT t.name FROM sqlite_schema s, pragma_table_info(s.name) t WHERE s.type = 'table' AND s.name = '{table}'"  # noqa: S608
+        """The columns of a table; none if there is no such table, or if that is a view or a virtual table."""
+        # A view could be made to have rows without end, and so could a virtual table that reads a view.
+        query = (
+            "SELECT c.name FROM pragma_table_list t, pragma_table_info(t.name) c "  # noqa: S608 - the importers' own names
+            f"WHERE t.schema = 'main' AND t.type = 'table' AND t.name = '{table}'"
+        )
         return frozenset(str(row[0]) for row in self.rows(query))
 
     def rows(self, query: str) -> Iterator[Row]:
@@ -128,6 +136,10 @@ class PostgresqlSource(Source):
 
     def __init__(self, url: str, **arguments: str) -> None:
         """Connect to `url`, or with libpq's `arguments`. Raises SourceError."""
+        if _SPLIT.match(url):
+            raise SourceError(
+                "In a URL of PostgreSQL, `@` and `/` of a password must be percent-encoded: `%40` and `%2F`."
+            )
         import psycopg  # noqa: PLC0415 - its driver is 20 MB that SQLite does without
 
         self._psycopg = psycopg
@@ -147,8 +159,11 @@ class PostgresqlSource(Source):
             raise SourceError(f"The other server's PostgreSQL cannot be used: {type(error).__name__}.") from None
 
     def columns(self, table: str) -> frozenset[str]:
-        """The columns of a table on the search path; none if there is no such table."""
-        query = f"SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND attnum > 0"  # noqa: S608
+        """The columns of a table on the search path; none if there is no such table, or if that is a view."""
+        query = (
+            "SELECT attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid "  # noqa: S608 - as above
+            f"WHERE attrelid = to_regclass('{table}') AND relkind IN ('r', 'p') AND attnum > 0 AND NOT attisdropped"
+        )
         return frozenset(str(row[0]) for row in self.rows(query))
 
     def rows(self, query: str) -> Iterator[Row]:

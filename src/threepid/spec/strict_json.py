@@ -19,6 +19,7 @@ MAX_DEPTH: Final = 32
 MAX_INT: Final = 2**53
 _MAX_DIGITS: Final = 20
 _ESCAPED_TROUBLE: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 # Possessive, and matches an unterminated string: otherwise the search restarts at each of its quotes, in quadratic time.
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)
 
@@ -139,4 +140,4 @@ def _refuse_unusable_strings(value: Any) -> None:
 
 def usable(text: str) -> bool:
     """Is `text` free of NULs and lone surrogates?"""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return "\0" not in text and (text.isascii() or _SURROGATE.search(text) is None)

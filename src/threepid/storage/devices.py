@@ -62,6 +62,26 @@ class RefreshToken(Struct, frozen=True):
     spent_at: int | None
 
 
+class HeldRefreshToken(Struct, frozen=True):
+    """A refresh token, with its account, the app that has its device, and what was issued for it."""
+
+    user_id: str
+    device_id: str
+    parent_hash: bytes | None
+    expires_at: int
+    spent_at: int | None
+    locked_at: int | None
+    admin_at: int | None
+    client_id: str | None
+    scope: str | None
+    is_settled: bool
+    """Was a token of its pair used before? Then `use_refresh_token` would change nothing."""
+    answers: int
+    """Number of unused pairs that were issued for it."""
+    sealed_pair: bytes | None
+    """The pair that this caller got for it lately, unless that was refreshed itself."""
+
+
 class SealedPair(Struct, frozen=True):
     """The pair of a refresh, sealed under the refresh token that was exchanged; `sealed_for` is a hash of its caller."""
 
@@ -102,7 +122,12 @@ class Tokens(Struct, frozen=True):
 
 def hold_device(tx: Tx, user_id: str, device_id: str) -> bool:
     """Lock the device's row, so that nothing else opens, refreshes or deletes it, until `tx` ends; False if there is none."""
-    return tx.run(_sql.hold_device, AT_MOST_ONE, user_id=user_id, device_id=device_id) == 1
+    return tx.value(_sql.hold_device, user_id=user_id, device_id=device_id) is not None
+
+
+def hold_device_of_refresh_token(tx: Tx, token_hash: bytes) -> bool:
+    """The same for the device that has a refresh token; False if there is no such token."""
+    return tx.value(_sql.hold_device_of_refresh_token, token_hash=token_hash) is not None
 
 
 def open_device(
@@ -148,16 +173,20 @@ def insert_tokens(
     parent_hash: bytes | None,
     now: int,
     sealed: SealedPair | None = None,
+    answers: int = MOST_ANSWERS,
 ) -> None:
-    """Store tokens of a device: with `parent_hash`, in exchange for that refresh token; `sealed` answers a repeated refresh."""
+    """Store tokens of a device: with `parent_hash`, in exchange for that refresh token; `sealed` answers a repeated refresh.
+
+    `answers` is the number of unused pairs that there are for `parent_hash`: the oldest are revoked if it is `MOST_ANSWERS`.
+    """
     device = {"user_id": user_id, "device_id": device_id, "now": now}
-    if parent_hash is not None:
+    if parent_hash is not None and answers >= MOST_ANSWERS:
         surplus = tx.rows(_sql.delete_surplus_answers, _Ended, parent_hash=parent_hash, at_most=MOST_ANSWERS - 1)
         for answer in surplus:
             access = tx.rows(_sql.delete_older_access_tokens, _Ended, parent_hash=answer.token_hash)
             _remember(tx, [answer, *access], now)
     if tokens.refresh_hash is not None:
-        tx.run(
+        tx.insert(
             _sql.insert_refresh_token,
             **device,
             token_hash=tokens.refresh_hash,
@@ -166,7 +195,7 @@ def insert_tokens(
             sealed_pair=sealed.pair if sealed else None,
             sealed_for=sealed.sealed_for if sealed else None,
         )
-    tx.run(
+    tx.insert(
         _sql.insert_access_token,
         **device,
         token_hash=tokens.access_hash,
@@ -205,7 +234,7 @@ def _remember(tx: Tx, ended: Iterable[_Ended], now: int) -> None:
     """Keep the hashes of ended tokens of one device, the newest last. The caller holds the device's row lock."""
     newest = list(ended)[-MOST_ENDED:]
     for token in newest:
-        tx.run(
+        tx.insert(
             _sql.insert_ended_token,
             token_hash=token.token_hash,
             user_id=token.user_id,
@@ -214,7 +243,7 @@ def _remember(tx: Tx, ended: Iterable[_Ended], now: int) -> None:
         )
     if newest:
         place = {"user_id": newest[0].user_id, "device_id": newest[0].device_id}
-        tx.run(_sql.delete_surplus_ended_tokens, ANY, **place, at_most=MOST_ENDED)
+        tx.run_unseen(_sql.delete_surplus_ended_tokens, **place, at_most=MOST_ENDED)
 
 
 def has_ended(tx: Tx, token_hash: bytes, since: int) -> bool:
@@ -226,9 +255,8 @@ def seen(
     tx: Tx, user_id: str, device_id: str, *, now: int, seen_from: str, network: str | None, user_agent: str
 ) -> None:
     """Record when, from where and by which user agent a device was last seen."""
-    tx.run(
+    tx.run_unseen(
         _sql.seen,
-        AT_MOST_ONE,
         user_id=user_id,
         device_id=device_id,
         now=now,
@@ -302,12 +330,18 @@ def refresh_token(tx: Tx, token_hash: bytes) -> RefreshToken | None:
     return tx.row(_sql.refresh_token, RefreshToken, token_hash=token_hash)
 
 
-def sealed_pair(tx: Tx, parent_hash: bytes, sealed_for: bytes, *, after: int, before: int) -> bytes | None:
-    """The sealed pair that this caller got for a refresh token between these times, unless the pair was refreshed itself."""
-    pair: bytes | None = tx.value(
-        _sql.sealed_pair, parent_hash=parent_hash, sealed_for=sealed_for, after=after, before=before
+def held_refresh_token(
+    tx: Tx, token_hash: bytes, sealed_for: bytes, *, after: int, before: int
+) -> HeldRefreshToken | None:
+    """The refresh token with this hash, whose device `tx` has locked, and its sealed pair that was made between these times."""
+    return tx.row(
+        _sql.held_refresh_token,
+        HeldRefreshToken,
+        token_hash=token_hash,
+        sealed_for=sealed_for,
+        after=after,
+        before=before,
     )
-    return pair
 
 
 def has_sealed_pairs(tx: Tx, *, before: int, after: int) -> bool:
@@ -345,11 +379,12 @@ def use_refreshed(tx: Tx, refresh_hash: bytes, parent_hash: bytes, now: int) -> 
     if tx.run(_sql.spend, AT_MOST_ONE, token_hash=parent_hash, now=now) == 0:
         return False
     siblings = {"parent_hash": parent_hash, "refresh_hash": refresh_hash}
-    access = tx.rows(_sql.delete_sibling_access_tokens, _Ended, **siblings)
+    access = tx.rows(_sql.delete_replaced_access_tokens, _Ended, **siblings)
     refresh = tx.rows(_sql.delete_sibling_refresh_tokens, _Ended, **siblings)
-    older = tx.rows(_sql.delete_older_access_tokens, _Ended, parent_hash=parent_hash)
-    _remember(tx, [*refresh, *access, *older], now)
-    tx.run(_sql.confirm, ANY, refresh_hash=refresh_hash, parent_hash=parent_hash)
+    # The parent's own access tokens last, which are the oldest: a client may still use them.
+    access.sort(key=lambda token: token.created_at, reverse=True)
+    _remember(tx, [*refresh, *access], now)
+    tx.run_unseen(_sql.confirm, refresh_hash=refresh_hash, parent_hash=parent_hash)
     return True
 
 

@@ -19,11 +19,11 @@ from threepid.web.render import PageHandle, PageRoute, Templates
 
 
 def routes(
-    services: Services, templates: Templates, preview: Previews, describe: reference.Describe = tuple
+    services: Services, templates: Templates, preview: Previews, describe: reference.Describe = lambda _: ()
 ) -> list[Route]:
     """The routes of the pages that the configuration enables.
 
-    `preview` renders messages for the development mailbox, and `describe` says which endpoints there are.
+    `preview` renders messages for the development mailbox, and `describe` says which endpoints there are for a caller.
     """
     config = services.context.config
     found = [

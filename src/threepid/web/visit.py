@@ -19,6 +19,7 @@ from threepid.domain.services import Homeserver, OAuth, Services
 from threepid.http import cookies
 from threepid.http.cookies import Cookie
 from threepid.http.exchange import Answer
+from threepid.spec.oauth.server import MANAGE
 from threepid.web.page import Access
 from threepid.web.render import LANGUAGE, Pages, is_secure, redirect, with_cookies
 
@@ -29,7 +30,7 @@ VISITOR: Final = "threepid-visitor"
 AFTER: Final = "threepid-after"
 """The cookie with the page of ours that comes after a registration or a forgotten password, which take several pages."""
 _LANGUAGE_LIFE: Final = 365 * DAY
-HOME: Final = "/account/"
+HOME: Final = MANAGE
 BY_ACCOUNT: Final = "/admin/by-account"
 """The page that opens the console of operators with an account."""
 _OURS: Final = re.compile(rf"(?:/account/[a-z0-9/_-]*|/oauth2/authorize|{BY_ACCOUNT})(?:\?[A-Za-z0-9&=%+._~-]*)?")

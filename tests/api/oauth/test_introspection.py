@@ -73,7 +73,7 @@ def test_everything_else_is_inactive_and_never_an_error(beside: World) -> None:
     app = App(beside)
     tokens = app.tokens()
     identity = beside.identity_token(token)
-    for other in (tokens.refresh_token, identity, "", " ", "unknown", "ä", "x" * 5_000):
+    for other in (tokens.refresh_token, identity, "", " ", "unknown", "ä", "\n", "\uffff", "x" * 5_000):
         assert about(beside, other) == {"active": False}
     beside.post("/_matrix/client/v3/logout", token=tokens.access_token)
     assert about(beside, tokens.access_token) == {"active": False}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from beside import beside_a_synapse
-from threepid.api.oauth.metadata import ALONE
+from threepid.spec.oauth.accounts import Action, actions
 from world import World
 
 PATHS = (
@@ -38,9 +38,20 @@ def test_the_metadata_names_every_endpoint(world: World, path: str) -> None:
         ],
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": ["none"],
+        "revocation_endpoint_auth_methods_supported": ["none"],
+        "scopes_supported": ["urn:matrix:client:api:*", "urn:matrix:org.matrix.msc2967.client:api:*"],
         "authorization_response_iss_parameter_supported": True,
         "account_management_uri": f"{HERE}/account/",
-        "account_management_actions_supported": [str(action) for action in ALONE],
+        "account_management_actions_supported": [
+            "org.matrix.profile",
+            "org.matrix.devices_list",
+            "org.matrix.device_view",
+            "org.matrix.device_delete",
+            "org.matrix.account_deactivate",
+            "org.matrix.sessions_list",
+            "org.matrix.session_view",
+            "org.matrix.session_end",
+        ],
         "prompt_values_supported": ["create"],
     }
 
@@ -69,7 +80,7 @@ def test_every_endpoint_answers_the_preflight_of_a_browser(world: World) -> None
 
 
 def test_keys_are_reset_on_our_pages_only_beside_a_homeserver_that_has_them(database_url: str, tmp_path: Path) -> None:
-    assert "org.matrix.cross_signing_reset" not in ALONE
+    assert Action.CROSS_SIGNING_RESET not in actions(has_homeserver=False)
     with beside_a_synapse(database_url, tmp_path) as both:
         metadata = both.world.get("/.well-known/openid-configuration").json()
         assert "org.matrix.cross_signing_reset" in metadata["account_management_actions_supported"]

@@ -2,8 +2,11 @@
 // Prints `ok <step>` or `failed <step>` for each step.
 //
 //     node story.mjs <base URL of the server>
+//
+// `THREEPID` in the environment is the command line that operates the server, as a JSON array.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { createClient } from "matrix-js-sdk";
 import { logger } from "matrix-js-sdk/lib/logger.js";
 import { OAuth2, OAuth2HTTPError } from "matrix-js-sdk/lib/oauth/index.js";
@@ -22,6 +25,12 @@ const METADATA = {
 let number = 0;
 const fresh = () => `oauth${++number}`;
 const client = (more = {}) => createClient({ baseUrl: base, localTimeoutMs: 20_000, logger: quiet, ...more });
+
+/** What the operator does. */
+function operate(...what) {
+    const [command, ...before] = JSON.parse(process.env.THREEPID);
+    execFileSync(command, [...before, ...what], { stdio: "pipe", timeout: 20_000 });
+}
 
 // -- The person's browser
 
@@ -162,6 +171,19 @@ steps["refresh by itself when its token has gone"] = async () => {
     const later = clientOf(who, oauth, clientId, { ...tokens, access_token: "gone" }, { onTokenRefresh: (t) => (kept = t) });
     assert.equal((await later.whoami()).user_id, who.userId);
     assert.ok(kept.accessToken && kept.refreshToken !== tokens.refresh_token);
+};
+
+steps["stay signed in while its account is locked"] = async () => {
+    const who = await person();
+    const { clientId, oauth, tokens } = await session(who);
+    const later = clientOf(who, oauth, clientId, { ...tokens, access_token: "gone" }, { onTokenRefresh() {} });
+    let ended = false;
+    later.on("Session.logged_out", () => (ended = true));
+    operate("account", "lock", who.name);
+    await assert.rejects(later.whoami());
+    assert.equal(ended, false, "it would delete its keys");
+    operate("account", "unlock", who.name);
+    assert.equal((await later.whoami()).user_id, who.userId);
 };
 
 steps["log out"] = async () => {

@@ -177,6 +177,40 @@ def test_retired_keys_do_not_sign_and_do_not_stop_the_first_start(tmp_path: Path
     assert states(more) == {"ed25519:old": False, "ed25519:7": False, "ed25519:8": True}
 
 
+def test_a_rotation_that_was_killed_is_completed_by_the_next_one(tmp_path: Path) -> None:
+    ensure_keyring(tmp_path, SeededEntropy("a"))
+    before = files(tmp_path)
+    rotated = rotate_keyring(tmp_path, SeededEntropy("b"), HandClock())
+    for name, text in before.items():
+        (tmp_path / name).write_text(text)  # not retired yet
+    assert load_keyring(tmp_path).is_half_rotated
+    assert load_keyring(tmp_path).current == rotated.current
+    completed = rotate_keyring(tmp_path, SeededEntropy("c"), HandClock())
+    assert states(completed) == {"ed25519:0": False, "ed25519:1": True}
+    assert not completed.is_half_rotated
+
+
+@pytest.mark.parametrize("retired", [False, True])
+def test_an_import_that_was_killed_can_be_repeated(tmp_path: Path, retired: bool) -> None:
+    """It wrote some of the keys, or all of them and has not retired the one before."""
+    text = "".join(f"ed25519 a_{number} {seed}\n" for number, seed in enumerate(SEEDS))
+    whole = tmp_path / "whole"
+    ensure_keyring(whole, SeededEntropy("a"))
+    before = files(whole)
+    wanted = states(import_keys(whole, text, HandClock(), retired=retired))
+    for count in range(1, 3 if retired else 4):
+        directory = tmp_path / str(count)
+        directory.mkdir(mode=0o700)
+        written = {f"ed25519_a_{number}.key" for number in range(3 - count, 3)}
+        for name, kept in {**files(whole), **before}.items():
+            if name in written or name in before:
+                (directory / name).write_text(kept)
+                (directory / name).chmod(0o600)
+        assert states(import_keys(directory, text, HandClock(), retired=retired)) == wanted
+        with pytest.raises(KeyFileError, match="exists already"):
+            import_keys(directory, text, HandClock(), retired=retired)
+
+
 @pytest.mark.parametrize("retired", [False, True])
 @pytest.mark.parametrize(
     ("text", "sentence"),

@@ -182,9 +182,9 @@ def test_passwords_of_the_denied_file_are_refused_however_they_are_written(tmp_p
 def test_a_denied_file_of_a_million_lines_takes_little_memory_and_time(tmp_path: Path) -> None:
     file = tmp_path / "denied.txt"
     file.write_text("".join(f"password {number}\n" for number in range(1_000_000)))
-    start = time.monotonic()
+    start = time.thread_time()  # of the processor: a busy machine takes longer by the clock
     passwords = Passwords(Clock(), Policy(passwords_denied_file=str(file)))
-    assert time.monotonic() - start < 10
+    assert time.thread_time() - start < 10
     hashes = passwords._denied._hashes
     assert hashes.itemsize * len(hashes) < 9_000_000
     with pytest.raises(WeakPassword):

@@ -54,20 +54,20 @@ def test_options_in_place_of_the_configuration(directory: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "status", "message"),
     [
-        (("--server-name", "other.example"), 'Set [identity] name = "other.example" first.'),
-        (("--database", "sqlite:missing.db"), "missing.db cannot be read: No such file"),
-        (("--database", "sqlite:threepid.toml"), "threepid.toml is not a SQLite database."),
-        (("--keys", "missing"), "missing/current cannot be read: No such file"),
-        (("--config", "threepid.toml"), "threepid.toml, line 2: this is not YAML."),
-        (("--config", "nameless.yaml"), "has neither server.name nor matrix.domain."),
+        (("--server-name", "other.example"), 1, 'Set [identity] name = "other.example" first.'),
+        (("--database", "sqlite:missing.db"), 1, "missing.db cannot be read: No such file"),
+        (("--database", "sqlite:threepid.toml"), 1, "threepid.toml is not a SQLite database."),
+        (("--keys", "missing"), 1, "missing/current cannot be read: No such file"),
+        (("--config", "threepid.toml"), 2, "threepid.toml, line 2: this is not YAML."),
+        (("--config", "nameless.yaml"), 2, "has neither server.name nor matrix.domain."),
     ],
 )
-def test_a_mistake_is_a_sentence(directory: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_a_mistake_is_a_sentence(directory: Path, arguments: tuple[str, ...], status: int, message: str) -> None:
     (directory / "nameless.yaml").write_text("key: {path: keys}\n")
     done = threepid(*ARGUMENTS, *arguments, cwd=directory)
-    assert (done.returncode, message in done.stderr) == (1, True), done.stderr
+    assert (done.returncode, message in done.stderr) == (status, True), done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -99,9 +99,9 @@ def test_a_connection_lost_before_the_commit_is_replaced_and_the_work_done_once(
     assert len(set(tries)) == 2
 
 
-def test_a_commit_whose_answer_is_lost_is_in_doubt_and_not_repeated(postgresql_url: str) -> None:
-    """A deferred trigger ends the connection in the middle of COMMIT."""
-    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+def cut_at_commit(url: str) -> None:
+    """Let a deferred trigger end a connection that has inserted an account, in the middle of COMMIT."""
+    with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             b"CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS "
             b"$$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$"
@@ -110,6 +110,10 @@ def test_a_commit_whose_answer_is_lost_is_in_doubt_and_not_repeated(postgresql_u
             b"CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON accounts DEFERRABLE INITIALLY DEFERRED "
             b"FOR EACH ROW EXECUTE FUNCTION cut()"
         )
+
+
+def test_a_commit_whose_answer_is_lost_is_in_doubt_and_not_repeated(postgresql_url: str) -> None:
+    cut_at_commit(postgresql_url)
     tries = []
 
     def step(tx: Tx) -> None:

@@ -118,7 +118,7 @@ async def _login(call: Call, body: LoginRequest) -> Login:
 async def get_login_token(call: UserCall, body: GetToken) -> LoginToken:
     """Get a login token for another device. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv1loginget_token."""
     grant = await call.authenticate(body.auth, ((PASSWORD,),))
-    return LoginToken(*await call.homeserver.devices.login_token(call.user_id, grant))
+    return LoginToken(*await call.homeserver.login_tokens.issue(call.user_id, grant))
 
 
 ENDPOINTS = (get_login, post_login, get_login_token)

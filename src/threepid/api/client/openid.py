@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from threepid.api.call import UserCall
+from threepid.domain.accounts.openid import issue_openid_token
 from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, Beside, client, endpoint
@@ -32,7 +33,7 @@ async def request_openid_token(call: UserCall, body: RequestToken, user_id: str)
     """Get an OpenID token for yourself. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3useruseridopenidrequest_token."""
     if user_id != call.user_id:
         raise errors.Forbidden(Text("You can request a token only for yourself."))
-    token, seconds = await call.homeserver.devices.openid_token(call.requester)
+    token, seconds = await issue_openid_token(call.services.context, call.requester)
     return OpenIdToken(token, "Bearer", call.config.server.name, seconds)
 
 

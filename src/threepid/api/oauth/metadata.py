@@ -4,11 +4,9 @@ from typing import Final
 
 from threepid.api.call import Call
 from threepid.spec.endpoint import Auth, Beside, client, endpoint, other
-from threepid.spec.oauth.accounts import Action
+from threepid.spec.oauth.accounts import actions
 from threepid.spec.oauth.server import ServerMetadata, server_metadata
 
-ALONE: Final = tuple(action for action in Action if action is not Action.CROSS_SIGNING_RESET)
-"""What the account pages can do without a homeserver beside us, which would have the keys."""
 _FRESH_SECONDS: Final = 600
 
 
@@ -27,7 +25,7 @@ async def get_auth_metadata(call: Call) -> ServerMetadata:
     """Get the addresses of the OAuth 2.0 API and what it supports. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv1auth_metadata."""
     return server_metadata(
         call.config.server.public_base_url,
-        actions=ALONE if call.config.homeserver is None else tuple(Action),
+        actions=actions(has_homeserver=call.config.homeserver is not None),
         may_register=call.homeserver.settings.registration != "closed",
     )
 

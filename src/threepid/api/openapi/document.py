@@ -25,8 +25,10 @@ _ERRORS: Final[dict[str, Any]] = {
     "OAuthError": {
         "description": "An error of OAuth 2.0. https://www.rfc-editor.org/rfc/rfc6749#section-5.2",
         "type": "object",
-        "required": ["error"],
-        "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+        "properties": {
+            "error": {"type": "string", "description": "Left out where the same request may succeed later (429, 5xx)."},
+            "error_description": {"type": "string"},
+        },
     },
     "AuthenticationRequired": {
         "description": "What is required before the request is done. "

@@ -276,6 +276,8 @@ SAMPLES: Final[dict[str, Any]] = {
     "token": "123456",
     "token_endpoint": "https://matrix.example.org/oauth2/token",
     "token_endpoint_auth_methods_supported": ["none"],
+    "revocation_endpoint_auth_methods_supported": ["none"],
+    "scopes_supported": ["urn:matrix:client:api:*"],
     "token_type": "Bearer",
     "tos_uri": "https://app.example/terms",
     "type": "m.login.password",

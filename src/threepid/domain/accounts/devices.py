@@ -1,4 +1,4 @@
-"""Devices of accounts and their tokens: login, refresh, logout, login tokens and OpenID tokens.
+"""Devices of accounts and their access and refresh tokens: login, refresh and logout.
 
 https://spec.matrix.org/latest/client-server-api/#login
 https://spec.matrix.org/latest/client-server-api/#refreshing-access-tokens
@@ -12,25 +12,24 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from threepid import config
-from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
+from threepid.clock import DAY, MINUTE, SECOND, SKEW
 from threepid.domain import audit
-from threepid.domain.accounts.accounts import refuse_locked, require_active
+from threepid.domain.accounts.last_seen import USER_AGENT_LENGTH
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.grants import Grant
-from threepid.domain.authentication.uia import subjects_of
+from threepid.domain.authentication.stages import subjects_of
 from threepid.domain.context import Context
-from threepid.domain.limits import take_authentication, take_openid_token
+from threepid.domain.limits import take_authentication
 from threepid.domain.networks import known_network, network_of
 from threepid.domain.origin import Origin, of_caller
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, UnknownToken, UserLocked
 from threepid.spec.oauth.scopes import Scope, parse_scope
-from threepid.storage import accounts, associations, devices, oauth, uia, web_sessions
+from threepid.storage import associations, devices, uia, web_sessions
 from threepid.storage.devices import Device as KnownDevice
 from threepid.storage.devices import Requester, SealedPair, Tokens
-from threepid.storage.engine.database import StorageError, Tx
-from threepid.storage.web_sessions import WebSession
+from threepid.storage.engine.database import Tx
 
 __all__ = [
     "ENDED_KEPT",
@@ -45,7 +44,6 @@ __all__ = [
     "forget_sealed_pairs",
 ]
 
-OPENID_LIFE: Final = HOUR
 MOST_TOKENS: Final = 50
 """Maximum number each of login, OpenID and identity server access tokens of one user. One more revokes the oldest."""
 ENDED_KEPT: Final = 30 * DAY
@@ -57,11 +55,7 @@ MOST_DEVICES: Final = 500
 FULL: Final = Text(
     "This account has reached its limit of %(count)s devices. Sign out a device first.", count=MOST_DEVICES
 )
-"""Said to whoever logs in a device too many."""
-_SEEN_EVERY: Final = HOUR
-_MOST_SEEN: Final = 50_000
-"""Maximum number of devices that a process remembers as recently seen."""
-_USER_AGENT_LENGTH: Final = 256
+"""The answer to a login beyond `MOST_DEVICES`."""
 
 
 class Device(Struct, frozen=True, kw_only=True):
@@ -106,10 +100,6 @@ class Devices:
         self._app_access_life = context.config.oauth.access_token_seconds * SECOND
         self._longest_access_life = max(self._access_life, self._app_access_life)
         self._refresh_life = settings.refresh_token_days * DAY
-        self._login_token_life = settings.login_token_seconds * SECOND
-        self._seen: set[tuple[str, str]] = set()
-        self._seen_since = 0
-        self._to_note: dict[tuple[str, str], tuple[str, str]] = {}
 
     # -- tokens
 
@@ -175,38 +165,40 @@ class Devices:
         now = self._context.clock.now()
 
         def step(tx: Tx) -> Login | UnknownToken:
-            known = self._held_refresh_token(tx, token_hash)
-            session = None if known is None else oauth.session(tx, known.user_id, known.device_id)
-            if known is None or (session.client_id if session else None) != client_id:
+            # What the token is good for is read behind the lock: before, another transaction may have used it.
+            # The clock may have been ahead, so the time of an answer to repeat is limited in both directions.
+            known = (
+                devices.held_refresh_token(tx, token_hash, sealed_for, after=now - REPEATABLE, before=now + REPEATABLE)
+                if devices.hold_device_of_refresh_token(tx, token_hash)
+                else None
+            )
+            if known is None or known.client_id != client_id:
                 ended = known is None and devices.has_ended(tx, token_hash, now - ENDED_KEPT)
                 return _refused(lives=ended)
-            refuse_locked(tx, known.user_id)
-            scope = str(allowed_scope(session)) if session else ""
-            # The clock may have been ahead, so the time of the answer is limited in both directions.
-            after, before = now - REPEATABLE, now + REPEATABLE
-            sealed = devices.sealed_pair(tx, token_hash, sealed_for, after=after, before=before)
-            if sealed is not None:
+            if known.locked_at is not None:
+                raise UserLocked
+            scope = "" if known.scope is None else str(allowed_scope(known.scope, known.admin_at))
+            if known.sealed_pair is not None:
                 take_authentication(tx, self._context, client=client, account=known.user_id)
-                return self._unsealed(refresh_token, sealed, known.user_id, known.device_id, now, scope)
+                return self._unsealed(refresh_token, known.sealed_pair, known.user_id, known.device_id, now, scope)
             if known.expires_at <= now:
                 return _refused(lives=True)
             if known.spent_at is not None:
                 self._end_stolen(tx, known.user_id, known.device_id, of_caller(now, client, user_agent), now)
                 return _refused(lives=True)
-            if not devices.use_refresh_token(tx, token_hash, known.parent_hash, now):
+            if not known.is_settled and not devices.use_refresh_token(tx, token_hash, known.parent_hash, now):
                 return _refused(lives=True)
             take_authentication(tx, self._context, client=client, account=known.user_id)
-            life = self._app_access_life if session else self._access_life
+            life = self._access_life if client_id is None else self._app_access_life
             login, tokens = self._new_tokens(known.user_id, known.device_id, refreshes=True, access_life=life)
             pair = SealedPair(self._sealed(refresh_token, login, now), sealed_for)
+            place = known.user_id, known.device_id
             devices.insert_tokens(
-                tx, known.user_id, known.device_id, tokens, parent_hash=token_hash, now=now, sealed=pair
+                tx, *place, tokens, parent_hash=token_hash, now=now, sealed=pair, answers=known.answers
             )
-            agent = user_agent[:_USER_AGENT_LENGTH]
+            agent = user_agent[:USER_AGENT_LENGTH]
             network = known_network(client)
-            devices.seen(
-                tx, known.user_id, known.device_id, now=now, seen_from=client, network=network, user_agent=agent
-            )
+            devices.seen(tx, *place, now=now, seen_from=client, network=network, user_agent=agent)
             return replace(login, scope=scope)
 
         # An exception would roll back the revocation of a stolen family, so the step returns the error.
@@ -214,15 +206,6 @@ class Devices:
         if isinstance(answer, UnknownToken):
             raise answer
         return answer
-
-    @staticmethod
-    def _held_refresh_token(tx: Tx, token_hash: bytes) -> devices.RefreshToken | None:
-        """The refresh token, with its device locked until `tx` ends; None if there is no such token."""
-        known = devices.refresh_token(tx, token_hash)
-        if known is None or not devices.hold_device(tx, known.user_id, known.device_id):
-            return None
-        # Read it again: before the lock, another transaction may have used the token or logged the device in or out.
-        return devices.refresh_token(tx, token_hash)
 
     def _end_stolen(self, tx: Tx, user_id: str, device_id: str, origin: Origin, now: int) -> None:
         """Revoke what a thief may have got with a refresh token. The device stays, so that its owner notices."""
@@ -293,7 +276,7 @@ class Devices:
             display_name=device.display_name,
             seen_from=device.client,
             network=known_network(device.client),
-            user_agent=device.user_agent[:_USER_AGENT_LENGTH],
+            user_agent=device.user_agent[:USER_AGENT_LENGTH],
             tokens=tokens,
             now=now,
             new=device.device_id is None,
@@ -313,80 +296,6 @@ class Devices:
         login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes, access_life=self._access_life)
         devices.insert_tokens(tx, user_id, device_id, tokens, parent_hash=None, now=now)
         return login
-
-    async def login_token(self, user_id: str, grant: Grant) -> tuple[str, int]:
-        """A token for one login as `user_id`, and its life in milliseconds. Logging out the grant's device revokes it.
-
-        Raises UnknownToken if that device was logged out.
-        https://spec.matrix.org/latest/client-server-api/#post_matrixclientv1loginget_token
-        """
-        token = self._context.entropy.token("tpl_")
-
-        def step(tx: Tx) -> None:
-            grant.consume(tx)
-            if grant.device is None:
-                raise UnknownToken
-            self._keep_login_token(tx, token, user_id, device_id=grant.device[1])
-
-        await self._context.database.write(step)
-        return token, self._login_token_life
-
-    async def login_token_of_browser(self, session: WebSession, grant: Grant) -> str:
-        """A token for one login by the app that the person of `session` lets in. The end of that session revokes it.
-
-        `grant` is the browser's permission. Raises Forbidden if the browser was signed out.
-        https://spec.matrix.org/latest/client-server-api/#sso-client-loginauthentication
-        """
-        token = self._context.entropy.token("tpl_")
-
-        def step(tx: Tx) -> None:
-            require_active(tx, session.user_id)
-            grant.hold_browser(tx)
-            self._keep_login_token(tx, token, session.user_id, session_id=session.session_id)
-
-        await self._context.database.write(step)
-        return token
-
-    def _keep_login_token(self, tx: Tx, token: str, user_id: str, **owner: str) -> None:
-        devices.insert_login_token(
-            tx,
-            token_hash=self._context.vault.hash_token(token),
-            user_id=user_id,
-            expires_at=self._context.clock.now() + self._login_token_life,
-            at_most=MOST_TOKENS,
-            **owner,
-        )
-
-    def take_login_token(self, tx: Tx, token: str) -> str | None:
-        """Use a login token up. Returns its user ID, or None if the token is not valid."""
-        return devices.take_login_token(tx, self._context.vault.hash_token(token), self._context.clock.now())
-
-    async def openid_token(self, requester: Requester) -> tuple[str, int]:
-        """A token that proves the user's identity to third parties, and its life in seconds.
-
-        Logging out its device revokes it. Raises UnknownToken if the device was logged out, and LimitExceeded.
-        """
-        token = self._context.entropy.token()
-        token_hash = self._context.vault.hash_token(token)
-        expires_at = self._context.clock.now() + OPENID_LIFE
-
-        user_id, device_id = requester.user_id, requester.device_id
-
-        def step(tx: Tx) -> None:
-            if not accounts.lock(tx, user_id) or not devices.hold_device(tx, user_id, device_id):
-                raise UnknownToken
-            take_openid_token(tx, self._context, account=user_id)
-            devices.insert_openid_token(
-                tx,
-                token_hash=token_hash,
-                user_id=user_id,
-                device_id=device_id,
-                expires_at=expires_at,
-                at_most=MOST_TOKENS,
-            )
-
-        await self._context.database.write(step)
-        return token, OPENID_LIFE // SECOND
 
     # -- device list
 
@@ -437,37 +346,6 @@ class Devices:
         await self._context.database.write_aside(step)
         self._provisioning.hurry()
 
-    def unnoticed(self, requester: Requester) -> bool:
-        """Has this process not seen the device in the last hour?"""
-        return (requester.user_id, requester.device_id) not in self._seen
-
-    def notice(self, requester: Requester, *, client: str, user_agent: str) -> None:
-        """Remember a device's last-seen data for the next `note_seen`."""
-        device = requester.user_id, requester.device_id
-        self._seen.add(device)
-        self._to_note[device] = client, user_agent[:_USER_AGENT_LENGTH]
-
-    async def note_seen(self) -> None:
-        """Write the last-seen data of devices. Their requests do not, because reads must work while the disk is full."""
-        now = self._context.clock.now()
-        if not 0 <= now - self._seen_since < _SEEN_EVERY or len(self._seen) >= _MOST_SEEN:
-            self._seen_since = now
-            self._seen.clear()
-        noted, self._to_note = self._to_note, {}
-        if not noted:
-            return
-
-        def step(tx: Tx) -> None:
-            for (user_id, device_id), (client, user_agent) in noted.items():
-                network = known_network(client)
-                devices.seen(tx, user_id, device_id, now=now, seen_from=client, network=network, user_agent=user_agent)
-
-        try:
-            await self._context.database.write_aside(step)
-        except StorageError:
-            self._to_note = noted | self._to_note
-            raise
-
     def _new_tokens(self, user_id: str, device_id: str, *, refreshes: bool, access_life: int) -> tuple[Login, Tokens]:
         entropy, hash_token = self._context.entropy, self._context.vault.hash_token
         access_token = entropy.token("tp_")
@@ -481,10 +359,10 @@ class Devices:
         return Login(user_id, device_id, access_token, refresh_token, access_life), tokens
 
 
-def allowed_scope(session: oauth.Session) -> Scope:
-    """What an app's session may do now: the administration only while its account is an administrator's."""
-    scope = parse_scope(session.scope)
-    return scope if session.admin_at is not None else scope.without_admin()
+def allowed_scope(granted: str, admin_at: int | None) -> Scope:
+    """What an app may do now of what it was granted: the administration only while its account is an administrator's."""
+    scope = parse_scope(granted)
+    return scope if admin_at is not None else scope.without_admin()
 
 
 def _refused(*, lives: bool) -> UnknownToken:

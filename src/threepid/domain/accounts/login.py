@@ -14,6 +14,7 @@ from threepid.domain import audit
 from threepid.domain.accounts.accounts import Accounts, Named, refuse_locked
 from threepid.domain.accounts.admission import Admission
 from threepid.domain.accounts.devices import Device, Devices, Login
+from threepid.domain.accounts.login_tokens import LoginTokens
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.authentication.failed_logins import FailedLogins
 from threepid.domain.authentication.uia import WrongUserError
@@ -57,16 +58,18 @@ class Logins:
         accounts: Accounts,
         passwords: Passwords,
         devices: Devices,
+        login_tokens: LoginTokens,
         web_sessions: WebSessions,
         notices: Notices,
         admission: Admission,
         sums: Sums,
     ) -> None:
-        """`accounts` finds the account, `passwords` checks its password, `devices` and `web_sessions` log in."""
+        """`accounts` finds the account, `passwords` and `login_tokens` check its secret, `devices` and `web_sessions` log in."""
         self._context = context
         self._accounts = accounts
         self._passwords = passwords
         self._devices = devices
+        self._login_tokens = login_tokens
         self._web_sessions = web_sessions
         self._notices = notices
         self._admission = admission
@@ -251,7 +254,7 @@ class Logins:
 
         def step(tx: Tx) -> Login | None:
             guess.take(tx)
-            user_id = self._devices.take_login_token(tx, token)
+            user_id = self._login_tokens.take(tx, token)
             if user_id is None or not accounts.lock(tx, user_id):
                 return None
             refuse_locked(tx, user_id)

@@ -10,8 +10,8 @@ from threepid.domain.accounts.devices import Requester
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.addresses import Address, InvalidAddress, parse_address
+from threepid.domain.authentication.authentication import Authentication
 from threepid.domain.authentication.grants import Grant
-from threepid.domain.authentication.uia import Authentication
 from threepid.domain.contacts.bindings import Asking, Bindings
 from threepid.domain.contacts.unbind_requests import Plan
 from threepid.domain.context import Context

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from threepid.domain import audit
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.grants import AT_THE_SERVER, Grant
-from threepid.domain.authentication.uia import subjects_of
+from threepid.domain.authentication.stages import subjects_of
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
 from threepid.domain.secrets.passwords import Passwords

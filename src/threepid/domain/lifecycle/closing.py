@@ -8,8 +8,9 @@ from threepid.domain.accounts.accounts import refuse_locked
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.profiles import Profiles
 from threepid.domain.accounts.provisioning import Provisioning
+from threepid.domain.authentication.authentication import Authentication
 from threepid.domain.authentication.grants import AT_THE_SERVER, Grant
-from threepid.domain.authentication.uia import Authentication, subjects_of
+from threepid.domain.authentication.stages import subjects_of
 from threepid.domain.contacts.bindings import Bindings
 from threepid.domain.contacts.threepids import Threepids
 from threepid.domain.contacts.unbind_requests import Plan

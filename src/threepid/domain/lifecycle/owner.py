@@ -1,8 +1,8 @@
 """Authentication of an account's owner."""
 
 from threepid.domain.authentication import flows
+from threepid.domain.authentication.authentication import Authentication
 from threepid.domain.authentication.grants import Grant
-from threepid.domain.authentication.uia import Authentication
 from threepid.domain.context import Context
 from threepid.domain.validation.sessions import Consumer
 from threepid.i18n import Text

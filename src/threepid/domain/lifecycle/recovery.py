@@ -13,8 +13,9 @@ from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.addresses import Address
 from threepid.domain.authentication import flows
+from threepid.domain.authentication.authentication import Authentication
 from threepid.domain.authentication.grants import Grant
-from threepid.domain.authentication.uia import Authentication, subjects_of
+from threepid.domain.authentication.stages import subjects_of
 from threepid.domain.authentication.web_sessions import WebSession, WebSessions
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations

@@ -16,9 +16,9 @@ from threepid.domain.accounts.admission import Admission
 from threepid.domain.accounts.devices import Device, Devices, Login
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication import flows
+from threepid.domain.authentication.authentication import Authentication
 from threepid.domain.authentication.grants import AT_THE_SERVER, Grant
 from threepid.domain.authentication.registration_tokens import RegistrationTokens
-from threepid.domain.authentication.uia import Authentication
 from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.context import Context
 from threepid.domain.limits import take_registration

@@ -4,7 +4,7 @@ from threepid.domain import audit
 from threepid.domain.accounts.accounts import require_active
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.grants import Grant
-from threepid.domain.authentication.uia import subjects_of
+from threepid.domain.authentication.stages import subjects_of
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
 from threepid.storage import devices, uia, web_sessions

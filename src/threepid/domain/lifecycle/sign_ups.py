@@ -8,8 +8,9 @@ from typing import Any, Final
 from msgspec import Struct
 
 from threepid.domain.authentication import flows
+from threepid.domain.authentication.authentication import Authentication
 from threepid.domain.authentication.stages import Request, Task
-from threepid.domain.authentication.uia import Authentication, Uia
+from threepid.domain.authentication.uia import Uia
 from threepid.domain.authentication.views import View
 from threepid.domain.context import Context
 from threepid.domain.lifecycle.registration import Registration

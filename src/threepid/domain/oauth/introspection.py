@@ -75,7 +75,7 @@ class Introspection:
             username=found.user_id.removeprefix("@").partition(":")[0],
             user_id=found.user_id,
             device_id=found.device_id,
-            scope=BOTH_APIS if session is None else allowed_scope(session).for_homeserver(),
+            scope=BOTH_APIS if session is None else allowed_scope(session.scope, session.admin_at).for_homeserver(),
             client_id=OLD_LOGIN if session is None else session.client_id,
             expires_in=left,
             names_device=session is not None,

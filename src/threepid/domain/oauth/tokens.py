@@ -4,9 +4,11 @@ https://spec.matrix.org/latest/client-server-api/#token-refresh-flow
 https://www.rfc-editor.org/rfc/rfc7009
 """
 
+from typing import Final
+
 from msgspec import Struct
 
-from threepid.clock import SKEW
+from threepid.clock import SECOND, SKEW
 from threepid.domain import audit
 from threepid.domain.accounts.admission import Admission
 from threepid.domain.accounts.devices import Devices, Login
@@ -18,12 +20,15 @@ from threepid.domain.oauth.clients import known_client
 from threepid.domain.oauth.consent import CODE_LIFE
 from threepid.domain.oauth.sessions import AppSessions
 from threepid.domain.origin import Origin, of_caller
-from threepid.spec.errors import Forbidden, Unavailable, UnknownToken, UserLocked
+from threepid.spec.errors import Forbidden, LimitExceeded, Unavailable, UnknownToken, UserLocked
 from threepid.spec.oauth import pkce
 from threepid.spec.oauth.errors import InvalidGrant
 from threepid.spec.oauth.scopes import parse_scope
 from threepid.storage import accounts, associations, devices, oauth
 from threepid.storage.engine.database import Tx
+
+_WHILE_LOCKED: Final = 60
+"""After how many seconds the app of a locked account may ask again."""
 
 
 class Caller(Struct, frozen=True):
@@ -120,13 +125,20 @@ class AppTokens:
             self._provisioning.devices_changed(tx, user_id)
 
     async def refresh(self, refresh_token: str, *, client_id: str, caller: Caller) -> Login:
-        """Exchange a refresh token of the app. Raises InvalidGrant and LimitExceeded."""
+        """Exchange a refresh token of the app.
+
+        Raises InvalidGrant, upon which apps log out and delete their keys, and Unavailable if the same token may work later.
+        """
         try:
             return await self._devices.refresh(
                 refresh_token, client=caller.client, user_agent=caller.user_agent, client_id=client_id
             )
-        except (UnknownToken, UserLocked):
-            raise InvalidGrant(cause="no such refresh token, or not of this client, or of a locked account") from None
+        except UnknownToken:
+            raise InvalidGrant(cause="no such refresh token, or not of this client") from None
+        except UserLocked:
+            raise Unavailable(cause="the account is locked", retry_after=_WHILE_LOCKED) from None
+        except LimitExceeded as error:
+            raise Unavailable(cause="too many refreshes", retry_after=-(-error.retry_after_ms // SECOND)) from None
 
     async def revoke(self, token: str, origin: Origin) -> None:
         """End the session of an access or refresh token. An unknown token is no error: it is not valid, as the caller wants.

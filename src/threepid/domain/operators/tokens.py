@@ -89,7 +89,7 @@ class OperatorTokens:
             return None
         user_id, device_id = requester.user_id, requester.device_id
         app = await self._context.database.read(lambda tx: oauth.session(tx, user_id, device_id))
-        return user_id if app is not None and allowed_scope(app).is_operator else None
+        return user_id if app is not None and allowed_scope(app.scope, app.admin_at).is_operator else None
 
     def hash(self, token: str) -> bytes:
         """The hash by which a token is stored."""

@@ -60,6 +60,11 @@ class Keyring(Struct, frozen=True):
         """The key that signs."""
         return next(key for key in reversed(self.keys) if key.retired_at is None)
 
+    @property
+    def is_half_rotated(self) -> bool:
+        """Are several keys in force, because a rotation or an import was killed before it retired the others?"""
+        return sum(key.retired_at is None for key in self.keys) > 1
+
     def get(self, key_id: str) -> SigningKey | None:
         """The key with the ID `ed25519:<version>`, which may be retired: old signatures are checked with retired keys."""
         return next((key for key in self.keys if key.key_id == key_id), None)
@@ -117,8 +122,14 @@ def ensure_keyring(directory: Path, entropy: Entropy) -> Keyring:
 
 
 def rotate_keyring(directory: Path, entropy: Entropy, clock: Clock) -> Keyring:
-    """Generate a new signing key, and retire the present one. Raises KeyFileError."""
+    """Generate a new signing key, and retire the present one. After a rotation that was killed: complete it.
+
+    Raises KeyFileError.
+    """
     keyring = load_keyring(directory)
+    if keyring.is_half_rotated:
+        _retire(directory, [key for key in keyring.keys if key != keyring.current], clock.now())
+        return load_keyring(directory)
     new = _new_key(keyring.keys, entropy)
     create(_path(directory, new.version), _text(new))
     _retire(directory, keyring.keys, clock.now())
@@ -129,18 +140,22 @@ def import_keys(directory: Path, text: str, clock: Clock, *, retired: bool = Fal
     """Import the keys in `text`: Sydent's configuration, or a key file of Synapse or threepid.
 
     The first key becomes the signing key, and all others are retired. With `retired`, all keys of `text` are imported as
-    retired, to check old signatures. They keep their IDs. Raises KeyFileError for an invalid key and for one that exists.
+    retired, to check old signatures. They keep their IDs. An import that was killed can be repeated. Raises KeyFileError for an
+    invalid key and for one that exists.
     """
     given, known = _parse(text), _read_keys(directory)
-    _refuse_twice(given, known)
+    signing = None if retired else given[0]
+    missing = _missing(given, known, signing)
+    replaced = [key for key in known if key.retired_at is None and signing and key.key_id != signing.key_id]
+    if not missing and not replaced:
+        raise KeyFileError(f"{given[0].key_id} exists already, as {given[0].key_id}.")
     make_directory(directory)
     now = clock.now()
-    for number, key in enumerate(given):
-        signs = number == 0 and not retired
-        if not create(_path(directory, key.version), _text(key, retired_at=None if signs else now)):
+    # The key that signs comes last but for the retirement of the present one: until then, nothing changes for others.
+    for key in reversed(missing):
+        if not create(_path(directory, key.version), _text(key, retired_at=None if key is signing else now)):
             raise KeyFileError(f"The key {key.key_id} exists already.")
-    if not retired:
-        _retire(directory, known, now)
+    _retire(directory, replaced, now)
     return Keyring(_read_keys(directory))
 
 
@@ -154,7 +169,7 @@ def adopt_keys(directory: Path, text: str, clock: Clock, *, unused: bool, dry_ru
     there = {(key.key_id, key.public_key): key for key in known}
     new = [key for key in given if (key.key_id, key.public_key) not in there]
     own = [key for key in known if unused and new and key.public_key not in {one.public_key for one in given}]
-    _refuse_twice(new, [key for key in known if key not in own])
+    _missing(new, [key for key in known if key not in own], None)
     if dry_run:
         return len(new)
     make_directory(directory)
@@ -230,9 +245,15 @@ def _decode(line: str, *, what: object, retired_at: int | None = None) -> Signin
     )
 
 
-def _refuse_twice(given: list[SigningKey], known: Iterable[SigningKey]) -> None:
+def _missing(given: list[SigningKey], known: Iterable[SigningKey], signing: SigningKey | None) -> list[SigningKey]:
+    """The keys of `given` that an import must still write. Raises KeyFileError for a key that is there in another way."""
+    there = {(key.key_id, key.public_key) for key in known if (key.retired_at is None) == _signs(key, signing)}
     ids = {key.public_key: key.key_id for key in known}
+    missing = []
     for key in given:
+        if (key.key_id, key.public_key) in there:
+            there.discard((key.key_id, key.public_key))
+            continue
         if key.public_key in ids:
             raise KeyFileError(f"{key.key_id} exists already, as {ids[key.public_key]}.")
         if key.key_id in ids.values():
@@ -240,6 +261,12 @@ def _refuse_twice(given: list[SigningKey], known: Iterable[SigningKey]) -> None:
                 f"Another key {key.key_id} exists already. Delete its file first if it has not signed anything."
             )
         ids[key.public_key] = key.key_id
+        missing.append(key)
+    return missing
+
+
+def _signs(key: SigningKey, signing: SigningKey | None) -> bool:
+    return signing is not None and key.public_key == signing.public_key
 
 
 def _new_key(keys: Iterable[SigningKey], entropy: Entropy) -> SigningKey:

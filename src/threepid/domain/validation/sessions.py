@@ -157,9 +157,6 @@ class Validation:
             if is_new or (
                 session.validated_at is None and validations.raise_send_attempt(tx, session.sid, send_attempt)
             ):
-                take_message(
-                    tx, context, address, client=client, user_id=owner, account=holder.user_id if holder else None
-                )
                 tokens = self._tokens(session, link, code, now)
                 validations.insert_tokens(tx, session.sid, send_attempt, tokens, origin=origin.to_text())
                 language = speaking.chosen_or_fitting(context.config, chosen, languages)
@@ -172,10 +169,15 @@ class Validation:
                     caller=client,
                 )
                 outbox.put(tx, context, job, now=now)
+                # Last: on PostgreSQL, what was inserted before goes out with this statement.
+                take_message(
+                    tx, context, address, client=client, user_id=owner, account=holder.user_id if holder else None
+                )
             return session.sid
 
         async with refusals_cost(context, client=client):
-            found = await context.database.write(step)
+            # Every message counts against one limit.
+            found = await context.database.write_together(step)
         self._wake_delivery()
         return found
 

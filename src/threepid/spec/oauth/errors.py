@@ -6,10 +6,9 @@ https://www.rfc-editor.org/rfc/rfc6749#section-5.2
 from typing import Any, Final
 
 from threepid.i18n import Verbatim
-from threepid.spec.errors import LimitExceeded, MatrixError, TooLarge, Unrecognized
+from threepid.spec.errors import LimitExceeded, MatrixError, RequestTimeout, TooLarge, Unrecognized
 
 _SERVER_ERROR: Final = 500
-_UNAVAILABLE: Final = 503
 
 
 class OAuthError(MatrixError):
@@ -111,17 +110,14 @@ class ExpiredToken(OAuthError):
 def in_oauth(error: MatrixError) -> tuple[int, dict[str, Any]]:
     """Status and JSON object of any error, as the OAuth 2.0 endpoints answer it.
 
-    Only what the client did wrong is a 4xx, because a client whose refresh gets a 4xx logs out.
+    What passes by itself has no code: those of RFC 6749 say what the client did wrong, and apps log out when a refresh gets one.
+    https://spec.matrix.org/latest/client-server-api/#refresh-token-grant
     """
     if isinstance(error, OAuthError | Unrecognized):
         return error.status, error.body()
-    if isinstance(error, LimitExceeded):
-        code, status = "temporarily_unavailable", error.status
-    elif error.status >= _SERVER_ERROR:
-        code = "temporarily_unavailable" if error.status == _UNAVAILABLE else "server_error"
-        status = error.status
-    else:
-        code, status = "invalid_request", error.status if isinstance(error, TooLarge) else 400
     # The description of RFC 6749 has no quotes, backslashes and letters beyond ASCII.
     described = "".join(letter for letter in str(error.text) if " " <= letter <= "~" and letter not in '"\\')
-    return status, {"error": code, "error_description": described}
+    if isinstance(error, LimitExceeded | RequestTimeout) or error.status >= _SERVER_ERROR:
+        return error.status, {"error_description": described}
+    status = error.status if isinstance(error, TooLarge) else 400
+    return status, {"error": "invalid_request", "error_description": described}

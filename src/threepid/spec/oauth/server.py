@@ -6,6 +6,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from threepid.spec.oauth.clients import AUTHORIZATION_CODE, DEVICE_CODE, REFRESH_TOKEN
 from threepid.spec.oauth.pkce import METHOD
+from threepid.spec.oauth.scopes import BOTH_APIS
 
 AUTHORIZE: Final = "/oauth2/authorize"
 TOKEN: Final = "/oauth2/token"  # noqa: S105 - a path
@@ -32,6 +33,10 @@ class ServerMetadata(Struct, frozen=True, omit_defaults=True):
     grant_types_supported: list[str]
     code_challenge_methods_supported: list[str]
     token_endpoint_auth_methods_supported: list[str]
+    revocation_endpoint_auth_methods_supported: list[str]
+    """Left out, it would mean `client_secret_basic`. https://www.rfc-editor.org/rfc/rfc8414#section-2."""
+    scopes_supported: list[str]
+    """Those that every app asks for; the scope of a device has its ID."""
     authorization_response_iss_parameter_supported: bool
     account_management_uri: str
     account_management_actions_supported: list[str]
@@ -58,6 +63,8 @@ def server_metadata(base: str, *, actions: tuple[str, ...], may_register: bool) 
         grant_types_supported=[AUTHORIZATION_CODE, REFRESH_TOKEN, DEVICE_CODE],
         code_challenge_methods_supported=[METHOD],
         token_endpoint_auth_methods_supported=["none"],
+        revocation_endpoint_auth_methods_supported=["none"],
+        scopes_supported=BOTH_APIS.split(),
         authorization_response_iss_parameter_supported=True,
         account_management_uri=f"{here}{MANAGE}",
         account_management_actions_supported=list(actions),

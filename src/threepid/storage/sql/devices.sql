@@ -1,6 +1,22 @@
--- name: hold_device(user_id, device_id)!
--- Lock the row of a device until the transaction ends; touches no row if there is none.
-UPDATE devices SET seen_at = seen_at WHERE user_id = :user_id AND device_id = :device_id;
+-- name: hold_device(user_id, device_id)$
+-- Lock the row of a device until the transaction ends. On SQLite, a transaction that writes has locked the whole file.
+SELECT 1 FROM devices WHERE user_id = :user_id AND device_id = :device_id;
+
+-- name: hold_device_on_postgresql(user_id, device_id)$
+-- The same with a row lock, as an UPDATE takes it.
+SELECT 1 FROM devices WHERE user_id = :user_id AND device_id = :device_id FOR NO KEY UPDATE;
+
+-- name: hold_device_of_refresh_token(token_hash)$
+-- The same for the device that has a refresh token.
+SELECT 1 FROM refresh_tokens
+JOIN devices ON devices.user_id = refresh_tokens.user_id AND devices.device_id = refresh_tokens.device_id
+WHERE token_hash = :token_hash;
+
+-- name: hold_device_of_refresh_token_on_postgresql(token_hash)$
+-- The same with a row lock.
+SELECT 1 FROM refresh_tokens
+JOIN devices ON devices.user_id = refresh_tokens.user_id AND devices.device_id = refresh_tokens.device_id
+WHERE token_hash = :token_hash FOR NO KEY UPDATE OF devices;
 
 -- name: open_device(user_id, device_id, display_name, now, seen_from, network, user_agent)!
 -- Insert a device, or update an existing one, which keeps its name.
@@ -142,13 +158,29 @@ INSERT INTO refresh_tokens (
 )
 VALUES (:token_hash, :user_id, :device_id, :parent_hash, :now, :expires_at, :sealed_pair, :sealed_for);
 
--- name: sealed_pair(parent_hash, sealed_for, after, before)$
--- The sealed pair that this caller got for a refresh token between these times, unless the pair was refreshed itself.
-SELECT sealed_pair FROM refresh_tokens AS child
-WHERE parent_hash = :parent_hash AND sealed_for = :sealed_for AND created_at > :after AND created_at < :before
-    AND sealed_pair IS NOT NULL AND spent_at IS NULL
-    AND NOT EXISTS (SELECT 1 FROM refresh_tokens AS grandchild WHERE grandchild.parent_hash = child.token_hash)
-ORDER BY created_at DESC LIMIT 1;
+-- name: held_refresh_token(token_hash, sealed_for, after, before)^
+-- One refresh token with all that decides about its exchange: its account and app, whether the first use of its pair is settled,
+-- how many pairs were issued for it, and the sealed pair that this caller got for it between these times, unless that pair was
+-- refreshed itself.
+SELECT own.user_id, own.device_id, parent_hash, expires_at, spent_at, locked_at, admin_at, client_id, scope,
+    parent_hash IS NULL OR NOT EXISTS (
+        SELECT 1 FROM refresh_tokens AS parent WHERE parent.token_hash = own.parent_hash AND parent.spent_at IS NULL
+    ) AND NOT EXISTS (
+        SELECT 1 FROM access_tokens WHERE refresh_hash = own.token_hash AND first_use_spends IS NOT NULL
+    ) AS is_settled,
+    (SELECT COUNT(*) FROM refresh_tokens AS child WHERE child.parent_hash = own.token_hash) AS answers,
+    (
+        SELECT sealed_pair FROM refresh_tokens AS child
+        WHERE child.parent_hash = own.token_hash AND sealed_for = :sealed_for
+            AND child.created_at > :after AND child.created_at < :before
+            AND sealed_pair IS NOT NULL AND child.spent_at IS NULL
+            AND NOT EXISTS (SELECT 1 FROM refresh_tokens AS grandchild WHERE grandchild.parent_hash = child.token_hash)
+        ORDER BY child.created_at DESC LIMIT 1
+    ) AS sealed_pair
+FROM refresh_tokens AS own
+JOIN accounts ON accounts.user_id = own.user_id
+LEFT JOIN oauth_sessions ON oauth_sessions.user_id = own.user_id AND oauth_sessions.device_id = own.device_id
+WHERE own.token_hash = :token_hash;
 
 -- name: has_sealed_pairs(before, after)$
 -- Is there a sealed pair that no caller can get again, because it was made before or after these times?
@@ -185,9 +217,11 @@ UPDATE access_tokens SET first_use_spends = NULL WHERE refresh_hash = :refresh_h
 DELETE FROM access_tokens WHERE refresh_hash = :parent_hash
 RETURNING token_hash, user_id, device_id, created_at, CAST(NULL AS BIGINT) AS spent_at;
 
--- name: delete_sibling_access_tokens(parent_hash, refresh_hash)
--- Delete the access tokens of the other pairs of the same refresh.
+-- name: delete_replaced_access_tokens(parent_hash, refresh_hash)
+-- Delete the access tokens that were issued with this refresh token, and those of the other pairs that were issued for it.
 DELETE FROM access_tokens WHERE refresh_hash IN (
+    SELECT :parent_hash
+    UNION ALL
     SELECT token_hash FROM refresh_tokens WHERE parent_hash = :parent_hash AND token_hash <> :refresh_hash
 )
 RETURNING token_hash, user_id, device_id, created_at, CAST(NULL AS BIGINT) AS spent_at;

@@ -4,7 +4,7 @@ from typing import Final
 
 from threepid.http.exchange import Answer
 from threepid.spec.errors import Forbidden, MatrixError
-from threepid.web.console.visit import HOME, console_cookies
+from threepid.web.console.visit import CONSOLE, HOME, console_cookies
 from threepid.web.page import Access, page
 from threepid.web.visit import BY_ACCOUNT, SignedIn
 
@@ -24,6 +24,8 @@ async def open_by_account(visit: SignedIn) -> Answer:
         )
     except Forbidden as error:
         return _ask(visit, error)
+    if before := visit.cookie(CONSOLE):  # as another sign-in does
+        await visit.services.console.end(before)
     return visit.redirect(HOME, set_cookies=console_cookies(secret))
 
 

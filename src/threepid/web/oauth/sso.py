@@ -47,7 +47,7 @@ async def sign_app_in(visit: SignedIn, form: DecisionForm) -> Answer:
     target = _target(visit)
     if form.decision != "allow":
         return visit.redirect(HOME)
-    token = await visit.homeserver.devices.login_token_of_browser(visit.session, visit.grant)
+    token = await visit.homeserver.login_tokens.issue_to_browser(visit.session, visit.grant)
     return visit.redirect(target.answer(token))
 
 

@@ -4,10 +4,9 @@ from typing import Final
 
 from threepid.http.exchange import Answer
 from threepid.i18n import Text
+from threepid.spec.oauth.accounts import CLOSE
 from threepid.web.page import Access, Form, page
 from threepid.web.visit import HOME, SignedIn, Visit, signed_out_cookies
-
-CLOSE: Final = "/account/close"
 
 
 class CloseForm(Form, frozen=True):

@@ -8,10 +8,9 @@ from typing import Final
 
 from threepid.http.exchange import Answer
 from threepid.spec.errors import NotFound
+from threepid.spec.oauth.accounts import KEYS
 from threepid.web.page import Access, page
 from threepid.web.visit import SignedIn
-
-KEYS: Final = "/account/keys"
 
 
 @page("GET", KEYS, access=Access.CONFIRMED)

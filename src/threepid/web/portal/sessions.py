@@ -9,11 +9,11 @@ from msgspec import Struct
 from threepid.domain.origin import of_caller
 from threepid.http.exchange import Answer
 from threepid.i18n import Text
+from threepid.spec.oauth.accounts import SESSIONS
 from threepid.spec.types import DisplayName
 from threepid.web.page import Access, Form, page
 from threepid.web.visit import SignedIn
 
-SESSIONS: Final = "/account/sessions"
 _ON_A_PAGE: Final = 50
 _START: Final = re.compile(r"[0-9]{1,4}")
 

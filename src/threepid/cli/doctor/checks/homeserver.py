@@ -19,13 +19,17 @@ from threepid.cli.doctor.check import (
 from threepid.cli.doctor.checks.address import url_leads_here
 from threepid.cli.doctor.scene import NoAnswer, Scene, quoted
 from threepid.config import ConfigError
+from threepid.domain.secrets.files import KeyFileError
+from threepid.domain.secrets.keys import load_keyring
 from threepid.spec.oauth.server import MANAGE, issuer
 
 VERSIONS: Final = "/_matrix/client/versions"
 METADATA: Final = "/_matrix/client/v1/auth_metadata"
+KEYS: Final = "/_matrix/key/v2/server"
 _DELEGATES: Final = "matrix_authentication_service"
 _OLDEST: Final = (1, 136)
 """The first Synapse with that section. https://element-hq.github.io/synapse/latest/usage/configuration/config_documentation.html"""
+_ERRCODE: Final = re.compile(r"[A-Z_]{1,50}")
 _PROBE: Final = "threepid-doctor"
 """A name that is only asked for; it does not matter whether there is a user who has it."""
 
@@ -66,7 +70,7 @@ async def version_suffices(scene: Scene) -> Verdict:
 @check("Does the homeserver have the name server.name?", where=is_beside, needs=(homeserver_answers,))
 async def names_agree(scene: Scene) -> Verdict:
     """Read the name from the published keys, if this listener has them."""
-    found = await scene.get(f"{scene.homeserver}/_matrix/key/v2/server")
+    found = await scene.get(f"{scene.homeserver}{KEYS}")
     name = found.text("server_name")
     if not name:
         return not_asked("This listener of Synapse does not serve its keys, which have the name.")
@@ -102,6 +106,10 @@ async def our_secret_is_accepted(scene: Scene) -> Verdict:
     settings = scene.settings.homeserver
     if settings is None:
         return OK
+    # A server that starts has a safe URL; this one may have been changed since, or not have started yet.
+    for unsafe in config.check(scene.settings):
+        if unsafe.place == "[homeserver] url":
+            return not_asked(f"{unsafe}.")
     try:
         secret = config.read_secret(Path(settings.secret_file))
     except ConfigError as error:
@@ -110,15 +118,19 @@ async def our_secret_is_accepted(scene: Scene) -> Verdict:
     found = await scene.ask("GET", url, headers={"Authorization": f"Bearer {secret.reveal()}"})
     if found.status == HTTPStatus.OK or (found.status == HTTPStatus.NOT_FOUND and found.errcode == "M_NOT_FOUND"):
         return OK
-    if found.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return failure(
-            f"It does not: write the same secret into homeserver.secret_file and into {_DELEGATES} of Synapse, and restart both."
+    return failure(_refusal(found.status))
+
+
+def _refusal(status: int) -> str:
+    """What to change if Synapse does not take the secret."""
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return (
+            f"It does not: write the same secret into homeserver.secret_file and into {_DELEGATES} of Synapse, "
+            "and restart both."
         )
-    if found.status == HTTPStatus.NOT_FOUND:
-        return failure(
-            f"Synapse does not listen for it: add {_DELEGATES} with `enabled: true` to its configuration, and restart it."
-        )
-    return failure(f"Synapse answers with status {found.status}: look into its log.")
+    if status == HTTPStatus.NOT_FOUND:
+        return f"Synapse does not listen for it: add {_DELEGATES} with `enabled: true` to its configuration, and restart it."
+    return f"Synapse answers with status {status}: look into its log."
 
 
 @check("Can the homeserver ask us whose a token is?", where=is_beside, needs=(our_secret_is_accepted,))
@@ -139,14 +151,13 @@ async def tokens_are_introspected(scene: Scene) -> Verdict:
             f"It cannot: let {_DELEGATES}.endpoint lead to this server, as Synapse's machine reaches it, and restart "
             "whichever of the two has not read the secret since it was changed."
         )
-    return failure(f"Synapse answers with status {found.status} {found.errcode}: look into its log.".replace(" :", ":"))
+    errcode = f" {found.errcode}" if _ERRCODE.fullmatch(found.errcode) else ""
+    return failure(f"Synapse answers with status {found.status}{errcode}: look into its log.")
 
 
 @check("Does the homeserver tell clients of our OAuth 2.0 API?", where=is_beside, needs=(our_secret_is_accepted,))
 async def metadata_is_ours(scene: Scene) -> Verdict:
     """Compare the metadata that Synapse has fetched from us, which it keeps as long as it runs."""
-    if not scene.settings.oauth.enabled:
-        return failure("oauth.enabled is false: Synapse needs it to ask for tokens, so set it to true.")
     found = await scene.get(f"{scene.homeserver}{METADATA}")
     if found.status != HTTPStatus.OK:
         return failure(
@@ -189,6 +200,28 @@ async def public_url_has_the_homeserver(scene: Scene) -> Verdict:
     return OK
 
 
+def _binds_here(settings: config.Config) -> bool:
+    return settings.homeserver is not None and settings.homeserver.binds == "threepid"
+
+
+@check("Do other identity servers accept it when we unbind an address?", where=_binds_here, needs=(homeserver_answers,))
+async def unbinds_are_believed(scene: Scene) -> Verdict:
+    """Compare our key with those that the homeserver publishes: identity servers verify our requests with them."""
+    try:
+        ours = load_keyring(Path(scene.settings.server.data_dir) / "keys").current
+    except KeyFileError as error:
+        return failure(str(error))
+    found = await scene.get(f"{scene.homeserver}{KEYS}")
+    if not found.text("server_name"):
+        return not_asked("This listener of Synapse does not serve its keys.")
+    if found.text("verify_keys", ours.key_id, "key") != ours.public_key:
+        return failure(
+            f"They do not, because our key {ours.key_id} is none of Synapse's: import the file `signing_key_path` of Synapse by "
+            '`threepid keys import` and restart threepid, or set homeserver.binds = "homeserver".'
+        )
+    return OK
+
+
 CHECKS: Final = (
     homeserver_answers,
     version_suffices,
@@ -199,4 +232,5 @@ CHECKS: Final = (
     metadata_is_ours,
     metadata_is_fresh,
     public_url_has_the_homeserver,
+    unbinds_are_believed,
 )

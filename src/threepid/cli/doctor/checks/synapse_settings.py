@@ -120,7 +120,7 @@ async def secrets_agree(scene: Scene) -> Verdict:
         secret = _content(Path(str(path)))
         if secret is None:
             return warning(f"The file of {_SECTION}.secret_path cannot be read: run this as a user who can.")
-    if not hmac.compare_digest(str(secret).encode(), ours.encode()):
+    if not hmac.compare_digest(str(secret).encode("utf-8", "surrogatepass"), ours.encode()):
         return failure(f"Write the same secret into homeserver.secret_file and into {_SECTION}, and restart both.")
     return OK
 

@@ -34,8 +34,12 @@ async def _read(scene: Scene, file: str) -> Reply:
     for _ in range(_MOST_REDIRECTS):
         if not HTTPStatus.MULTIPLE_CHOICES <= found.status < HTTPStatus.BAD_REQUEST:
             break
-        url = urljoin(url, found.headers.get("location", ""))
-        if urlsplit(url).scheme != "https":
+        try:
+            url = urljoin(url, found.headers.get("location", ""))
+            is_encrypted = urlsplit(url).scheme == "https"
+        except ValueError:
+            raise NoAnswer("it is redirected to something that is no URL") from None
+        if not is_encrypted:
             raise NoAnswer("it is redirected to a URL without https")
         found = await scene.get(url)
     return found

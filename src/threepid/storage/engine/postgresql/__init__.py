@@ -4,9 +4,12 @@
 |---|---|
 | `connection` | statements on one libpq connection |
 | `pool` | lends connections to units of work |
-| `database` | transactions, retries and the mapping of errors |
+| `transaction` | statements of a transaction, and the mapping of errors |
+| `together` | group commit of units that change one row |
+| `database` | transactions and retries |
 """
 
-from threepid.storage.engine.postgresql.database import Postgresql, PostgresqlTx
+from threepid.storage.engine.postgresql.database import Postgresql
+from threepid.storage.engine.postgresql.transaction import PostgresqlTx
 
 __all__ = ["Postgresql", "PostgresqlTx"]

@@ -21,7 +21,7 @@ import asyncio
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import count
+from itertools import compress, count
 from typing import Any, Final, TypeAlias
 
 import psycopg
@@ -66,6 +66,11 @@ class Statement:
         self.text: Final = _NAMED.sub(number, text).encode()
         self.names: Final = tuple(names)
         self.formats: Final = (PyFormat.AUTO,) * len(names)
+
+
+_SAVEPOINT: Final = Statement("SAVEPOINT unit")
+_RELEASE: Final = Statement("RELEASE SAVEPOINT unit")
+_UNDO: Final = Statement("ROLLBACK TO SAVEPOINT unit")
 
 
 class Result:
@@ -117,6 +122,8 @@ class Connection:
         self._numbers = count()
         self._begin: bytes | None = None
         self._deferred: list[tuple[Statement, _Values]] = []
+        self._unsent_from = -1
+        """The place of the savepoint among what is deferred; -1 if it was sent."""
         self._sent: list[_Key | None] = []
         """What was sent and not answered: the key of a PREPARE, None for anything else."""
         self._loop = loop
@@ -141,6 +148,11 @@ class Connection:
     def is_lost(self) -> bool:
         """Is the connection lost?"""
         return self._pg.status != pq.ConnStatus.OK
+
+    @property
+    def defers(self) -> bool:
+        """Is anything deferred?"""
+        return bool(self._deferred)
 
     @property
     def transaction_status(self) -> int:
@@ -168,10 +180,34 @@ class Connection:
     def roll_back(self) -> None:
         """Roll the transaction back, and forget what was deferred. Raises psycopg.Error."""
         self._begin = None
+        self._unsent_from = -1
         self._deferred.clear()
         if self.transaction_status != pq.TransactionStatus.IDLE:
             self._send_command(b"ROLLBACK")
             self._results()
+
+    def savepoint(self) -> None:
+        """Set the savepoint to which `undo` goes back, together with the next statement."""
+        self._unsent_from = len(self._deferred)
+        self.defer(_SAVEPOINT, {})
+
+    def release(self) -> None:
+        """Forget the savepoint. Runs what was deferred since, so that its failure can still be undone. Raises psycopg.Error."""
+        if 0 <= self._unsent_from == len(self._deferred) - 1:  # nothing happened since
+            self._deferred.pop()
+        elif self._deferred:
+            self.execute(_RELEASE, {})
+        else:
+            self.defer(_RELEASE, {})
+
+    def undo(self) -> None:
+        """Undo and forget everything since the savepoint. Raises psycopg.Error."""
+        if self._unsent_from >= 0:
+            del self._deferred[self._unsent_from :]
+            return
+        self._deferred.clear()
+        self.execute(_UNDO, {})
+        self.defer(_RELEASE, {})
 
     def execute(self, statement: Statement, parameters: Mapping[str, Any]) -> Result:
         """Run a statement. Raises psycopg.Error, DeferredError if a deferred statement violated a constraint."""
@@ -179,6 +215,16 @@ class Connection:
         self._send_deferred()
         self._send(statement, values)
         return Result(self._results()[-1], self._transformer)
+
+    def execute_each(self, asked: Sequence[tuple[Statement, Mapping[str, Any]]]) -> list[Result]:
+        """Run statements, without waiting in between; returns the result of each. Raises as `execute` does."""
+        batch = [(statement, self._values(statement, parameters)) for statement, parameters in asked]
+        self._send_deferred()
+        before = len(self._sent)
+        for statement, values in batch:
+            self._send(statement, values)
+        is_answer = [prepared is None for prepared in self._sent[before:]]
+        return [Result(found, self._transformer) for found in compress(self._results(before), is_answer)]
 
     def execute_many(self, statement: Statement, parameters: Sequence[Mapping[str, Any]]) -> int:
         """Run a statement once for each of `parameters`, without waiting in between; returns how many rows all touched.
@@ -206,6 +252,7 @@ class Connection:
         return values, transformer.types, transformer.formats
 
     def _send_deferred(self) -> None:
+        self._unsent_from = -1
         if self._begin is not None:
             text, self._begin = self._begin, None
             self._send_command(text)

@@ -1,0 +1,212 @@
+"""Group commit: units of work that change one row in common share a transaction.
+
+A row lock is held until COMMIT has reached the disk. Units with transactions of their own would wait for one another's disk.
+
+    waiting units --> BEGIN, lock --> the first statement of each --> the second of each --> ... --> COMMIT --> results
+                          ^                    |
+                          |                    one fails: ROLLBACK
+                          '--- one by one, each behind a savepoint
+
+Every unit has a greenlet. When all of them wait for a result, their statements go out in one pipeline: one round trip for all.
+Their changes cannot be told apart, so if one fails, all are undone and run again one by one, and so are the next groups: a caller
+who makes units fail (by reaching a limit) often does so again.
+
+The lock is an advisory one: other processes' groups wait for it before they hold anything. Otherwise two groups, each with the
+rows of many units, could deadlock. https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import copy_context
+from functools import partial
+from typing import Any, Final, Never, TypeVar
+
+import psycopg
+from greenlet import getcurrent
+from psycopg.pq import TransactionStatus
+
+from threepid.storage.engine.database import Busy, InDoubt, StorageError, Tx, call
+from threepid.storage.engine.postgresql.connection import Connection, Result, Statement
+from threepid.storage.engine.postgresql.transaction import CONFLICTS, Known, PostgresqlTx, as_storage_error
+from threepid.storage.engine.units import Unit as Greenlet
+from threepid.tracing import request_id
+
+T = TypeVar("T")
+
+MOST: Final = 64
+"""Maximum number of units in one commit."""
+GUARDED: Final = 20
+"""Number of groups that run one by one after a unit failed."""
+_LOCK: Final = Statement("SELECT pg_advisory_xact_lock(16158)")
+_NOTHING: Final = Statement("SELECT 1")
+
+
+class _NotTogetherError(Exception):
+    """A unit failed, and the others cannot be kept."""
+
+
+class _Part:
+    """The connection as one unit of a group sees it: what it asks goes out together with what the others ask."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._group: Any = getcurrent().parent
+
+    def execute(self, statement: Statement, parameters: Mapping[str, Any]) -> Result:
+        found: Result = self._group.switch((statement, parameters))
+        return found
+
+    def execute_many(self, _statement: Statement, _parameters: Sequence[Mapping[str, Any]]) -> Never:
+        raise _NotTogetherError
+
+    def defer(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
+        self._connection.defer(statement, parameters)
+
+
+class _Unit:
+    """One unit of work and the future of its caller."""
+
+    __slots__ = ("context", "error", "fn", "future", "request_id", "result")
+
+    def __init__(self, fn: Callable[[Tx], Any], future: "asyncio.Future[Any]") -> None:
+        self.fn = fn
+        self.future = future
+        self.context = copy_context()
+        self.request_id = request_id.get()
+        self.result: Any = None
+        self.error: Exception | None = None
+
+    def begin(self, connection: Connection, known: Known) -> Greenlet:
+        """A greenlet that runs the unit as a part of a group, and switches to the group with what the unit asks."""
+        greenlet = Greenlet(lambda _: self._run(_Part(connection), known))
+        greenlet.gr_context = self.context.copy()
+        return greenlet
+
+    def perform(self, connection: Connection, known: Known) -> None:
+        """Run the unit alone, and undo it if it fails. Raises what ends the whole transaction."""
+        connection.savepoint()
+        try:
+            self._run(connection, known)
+            if connection.transaction_status == TransactionStatus.INERROR:
+                raise StorageError("a failed statement was passed over: nothing was committed")
+            connection.release()
+        except CONFLICTS:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the caller
+            try:
+                connection.undo()
+            except psycopg.Error:  # the connection is lost, or the transaction failed before the savepoint
+                raise error from None
+            self.error = as_storage_error(error) if isinstance(error, psycopg.Error) else error
+
+    def _run(self, connection: Connection | _Part, known: Known) -> None:
+        self.error = None
+        tx = PostgresqlTx(connection, known)
+        tx.request_id = self.request_id
+        self.result = call(self.fn, tx)
+
+    def answer(self, failed: StorageError | None) -> None:
+        if self.future.done():  # the caller was cancelled; its unit is done or undone all the same
+            return
+        if (error := failed or self.error) is not None:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(self.result)
+
+
+class Together:
+    """The units that share transactions: at most one group at a time."""
+
+    def __init__(
+        self,
+        commit: Callable[[Callable[[Connection], None]], Awaitable[None]],
+        known: Known,
+        committed: Callable[[int], None],
+    ) -> None:
+        """`commit` runs a function in a transaction; `committed` gets the number of units that it did."""
+        self._commit = commit
+        self._known = known
+        self._committed = committed
+        self._waiting: deque[_Unit] = deque()
+        self._running: asyncio.Task[None] | None = None
+        self._guarded = 0
+        self._is_closed = False
+
+    async def write(self, fn: Callable[[Tx], T]) -> T:
+        """Run `fn` in one of the next commits, and return its result when that is durable."""
+        if self._is_closed:
+            raise Busy("the database is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.append(_Unit(fn, future))
+        if self._running is None:
+            self._running = loop.create_task(self._run())
+        return await future
+
+    async def close(self) -> None:
+        """Finish the waiting units, and accept no more."""
+        self._is_closed = True
+        if self._running is not None:
+            await asyncio.shield(self._running)
+
+    async def _run(self) -> None:
+        while self._waiting:
+            units = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
+            failed: StorageError | None = None
+            try:
+                await self._commit_all(units)
+            except StorageError as error:
+                failed = error
+            except Exception as error:  # noqa: BLE001 - the callers wait for an answer
+                failed = StorageError(type(error).__name__)
+            else:
+                self._committed(sum(unit.error is None for unit in units))
+            for unit in units:
+                # An exception of its own for each caller: raising one adds to its traceback.
+                unit.answer(failed and _copy(failed))
+        self._running = None
+
+    async def _commit_all(self, units: Sequence[_Unit]) -> None:
+        if self._guarded or len(units) == 1:
+            self._guarded = max(0, self._guarded - 1)
+            await self._commit(partial(self._one_by_one, units))
+            return
+        try:
+            await self._commit(partial(self._at_once, units))
+        except _NotTogetherError:
+            self._guarded = GUARDED
+            await self._commit(partial(self._one_by_one, units))
+
+    def _one_by_one(self, units: Sequence[_Unit], connection: Connection) -> None:
+        connection.defer(_LOCK, {})
+        for unit in units:
+            unit.perform(connection, self._known)
+
+    def _at_once(self, units: Sequence[_Unit], connection: Connection) -> None:
+        connection.defer(_LOCK, {})
+        begun = [unit.begin(connection, self._known) for unit in units]
+        answers: list[tuple[Greenlet, Result | None]] = [(greenlet, None) for greenlet in begun]
+        try:
+            while answers:
+                asked = [(greenlet, greenlet.switch(answer)) for greenlet, answer in answers]
+                asked = [(greenlet, statement) for greenlet, statement in asked if not greenlet.dead]
+                results = connection.execute_each([statement for _, statement in asked]) if asked else []
+                answers = [(greenlet, result) for (greenlet, _), result in zip(asked, results, strict=True)]
+            if connection.defers:  # at COMMIT, a failure would fail all units
+                connection.execute(_NOTHING, {})
+        except CONFLICTS:
+            raise
+        except Exception as error:
+            if connection.is_lost:
+                raise
+            raise _NotTogetherError from error
+        finally:
+            for greenlet in begun:
+                if not greenlet.dead:
+                    greenlet.throw()
+
+
+def _copy(error: StorageError) -> StorageError:
+    kind = next((kind for kind in (Busy, InDoubt) if isinstance(error, kind)), StorageError)
+    return kind(str(error))
