@@ -1,3 +1,3 @@
 """threepid: a Matrix server for accounts and their contacts, and an identity server."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
