@@ -16,7 +16,7 @@ def main() -> None:
     except KeyboardInterrupt:
         _end()
     except SystemExit as error:
-        if not _by_keyboard(error):
+        if error.code != _INTERRUPTED and not _by_keyboard(error):
             raise
         _end(said=error.code == 1)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from world import World
+from world import World, normalised
 
 SUBMIT = "/_matrix/identity/v2/validate/email/submitToken"
 SECRETS = ["", "x" * 256, "secret\n", "sec:ret", "ｓｅｃｒｅｔ", "sec ret", "sec\u0000ret", "sécret"]
@@ -20,7 +20,7 @@ def test_all_ways_of_not_having_a_session_answer_alike(world: World) -> None:
         world.post(SUBMIT, {"sid": sid, "client_secret": "wrong", "token": "000000"}, token=of_alice),
     ]
     assert {(answer.status_code, answer.text) for answer in answers} == {(404, answers[0].text)}
-    assert {str(sorted(answer.headers.items())) for answer in answers} == {str(sorted(answers[0].headers.items()))}
+    assert len({str(sorted(normalised(answer.headers).items())) for answer in answers}) == 1
     reads = [
         world.get(f"/_matrix/identity/v2/3pid/getValidated3pid?sid={one}&client_secret={secret}", token=of_alice)
         for one, secret in (("nosuch", "secret"), (sid, "wrong"))

@@ -37,7 +37,10 @@ class Stage:
         """What threepid signed for Bob."""
         self.bob.bind(self.servers.post, "email", self.address)
         wait_for(lambda: self.bob.person.invited_to(self.room_id), 30, what="the invitation")
-        (event,) = self.alice.person.member(self.room_id, self.bob.person.user_id)
+        # Her homeserver learns of it from the other one.
+        (event,) = wait_for(
+            lambda: self.alice.person.member(self.room_id, self.bob.person.user_id), 30, what="the invitation there"
+        )
         return dict(event["content"]["third_party_invite"]["signed"])
 
     def claim(self, signed: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threepid.delivery.mime import alternatives, header, sender
+from threepid.delivery.mime import alternatives, header, recipient, sender
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=300)
 WORDS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=40)
@@ -97,3 +97,14 @@ def test_what_is_simple_is_written_as_the_library_would_write_it() -> None:
         policy = email.policy.SMTP.clone(max_line_length=76)
         assert header(name, value) == policy.fold(*policy.header_store_parse(name, value))
     assert sender(Address("Ex, ample", addr_spec="x@example.org")) == 'From: "Ex, ample" <x@example.org>\r\n'
+
+
+def test_an_address_is_written_as_it_is_even_if_it_looks_like_an_encoded_word() -> None:
+    for address in ("a@b.example", "!#$%&'*+-/=?^_`{|}~@b.example", "=?utf-8?q?x?=@b.example"):
+        assert recipient(address) == f"To: {address}\r\n"
+
+
+@pytest.mark.parametrize("address", ["a@b.example\r\nBcc: c@d.example", "a b@c.example", "é@b.example", "x" * 500, ""])
+def test_what_is_no_address_makes_no_header(address: str) -> None:
+    with pytest.raises(ValueError, match="cannot stand in a header"):
+        recipient(address)

@@ -21,7 +21,7 @@ from threepid.config import (
 from threepid.delivery.doubt import relay_in_doubt
 from threepid.delivery.errors import DeliveryError, InDoubt, SenderRefused
 from threepid.delivery.local import DevelopmentMailbox, MailFolder
-from threepid.delivery.mime import alternatives, header, sender
+from threepid.delivery.mime import alternatives, header, recipient, sender
 from threepid.delivery.outcome import Cause, Failure, Receipt
 from threepid.delivery.relays import Relays, Transport
 from threepid.delivery.render import Rendered
@@ -99,7 +99,7 @@ class Mailer:
                 raise InvalidAddress("not in the form that is stored")
             headers = [
                 self._from,
-                header("To", order.recipient),
+                recipient(order.recipient),
                 header("Subject", _plain(rendered.subject)),
                 header("Date", format_datetime(datetime.fromtimestamp(order.created_at / 1000, UTC))),
                 header("Message-ID", f"<{order.id}@{self._sender.domain}>"),

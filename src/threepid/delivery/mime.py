@@ -45,6 +45,16 @@ def _folded(name: str, value: str, charset: str) -> str:
     return f"{name}: {folded}\r\n"
 
 
+def recipient(address: str) -> str:
+    """The To header: the address as it is, because an address has no encoded words (RFC 2047, section 5).
+
+    Raises ValueError for an address that cannot stand in a header.
+    """
+    if _SIMPLE.fullmatch(address) is None or " " in address or len(address) > _ADDRESS:
+        raise ValueError("this address cannot stand in a header")
+    return f"To: {address}\r\n"
+
+
 def sender(address: Address) -> str:
     """The From header, whose name is quoted or encoded if that is needed. Raises ValueError or MessageError."""
     folded: str = _POLICY.fold(*_POLICY.header_store_parse("From", address))

@@ -112,7 +112,7 @@ def by_path(of_api: Fallbacks, of_site: Fallbacks) -> Fallbacks:
     """JSON for paths of the API, pages for all others."""
 
     def choose(request: Request) -> Fallbacks:
-        return of_api if request.path.startswith(("/_", "/.well-known/", "/oauth2/")) else of_site
+        return of_api if request.path.startswith(("/_", "/.well-known/", "/oauth2/", "/openapi.json")) else of_site
 
     def wrap(pick: Callable[[Fallbacks], Callable[[Request], Answer]]) -> Callable[[Request], Answer]:
         return lambda request: pick(choose(request))(request)
