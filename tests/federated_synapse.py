@@ -147,7 +147,14 @@ class Person:
         return room_id in self.do("GET", "sync").get("rooms", {}).get("invite", {})
 
     def join(self, room_id: str, via: str) -> None:
-        self.do("POST", f"join/{room_id}?server_name={via}&via={via}", {})
+        """Join by a homeserver, which may learn of the invitation a moment later than the person who got it."""
+
+        def joined() -> bool:
+            answer = self.ask("POST", f"join/{room_id}?server_name={via}&via={via}", {})
+            assert answer.status_code in (200, 403), answer.text
+            return answer.status_code == 200
+
+        wait_for(joined, 20, what="the room")
 
     def say(self, room_id: str, text: str) -> None:
         body = {"msgtype": "m.text", "body": text}
