@@ -108,22 +108,8 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	touch $@
 
-$(SYNAPSE)/.installed: requirements/synapse.txt
-	test -x $(SYNAPSE)/bin/python || $(PYTHON) -m venv $(SYNAPSE)
-	$(SYNAPSE)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/synapse.txt
-	touch $@
-
-$(SITE)/.installed: requirements/site.txt
-	test -x $(SITE)/bin/python || $(PYTHON) -m venv $(SITE)
-	$(SITE)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/site.txt
-	touch $@
-
-$(SYDENT)/.installed: requirements/sydent.txt
-	test -x $(SYDENT)/bin/python || $(PYTHON) -m venv $(SYDENT)
-	$(SYDENT)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/sydent.txt
-	touch $@
-
-$(AUDIT)/.installed: requirements/audit.txt
-	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
-	$(AUDIT)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/audit.txt
+# Each of these programs has an environment of its own, which needs nothing but its pins.
+build/%-venv/.installed: requirements/%.txt
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
 	touch $@
