@@ -1,7 +1,7 @@
 """The worker: what it delivers, when it tries again, and what it leaves alone."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from threepid.delivery.job import MESSAGES, JobType
 from threepid.delivery.traffic import AT_ONCE
 from threepid.delivery.worker import Worker
 from threepid.storage import outbox
+from threepid.storage.engine.database import T, Tx
+from threepid.storage.outbox import ClaimedJob
 from world import HandClock
 
 
@@ -49,6 +51,45 @@ def test_run_once_delivers_everything_that_is_due_and_nothing_else(database_url:
             assert found == {(f"TO:<bob{n}@example.com>", f"bob{n}@example.com") for n in range(len(ids))}
             for order_id in ids:
                 assert (await office.row(order_id)).sent_at == office.clock.now()
+
+    asyncio.run(run())
+
+
+class Slow(Flaky):
+    """A database whose next write aside waits for what the test does meanwhile."""
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def write_aside(self, fn: Callable[[Tx], T]) -> T:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return await super().write_aside(fn)
+
+
+def test_run_once_sees_the_room_that_is_made_while_it_claims(database_url: str) -> None:
+    """The second of two jobs to one place has waited for the first, which ends after the claim counted it."""
+
+    async def run() -> None:
+        async with PostOffice(database_url, MailboxTransport()) as office:
+            database, ended = Slow(office.database), asyncio.Event()
+
+            async def end_the_first() -> None:
+                ended.set()
+                await until(lambda: worker.sent == 2)
+
+            async def handle(job: ClaimedJob) -> None:
+                if job.recipient == "other@example.net":
+                    database.meanwhile = end_the_first  # the next claim is that after this job
+                elif job.id == first:
+                    await ended.wait()
+
+            worker = Worker(database, office.clock, [JobType("test", handle, to_one_destination=1)])
+            first = await office.order("one@example.com", channel="test")
+            await office.order("two@example.com", channel="test")
+            await office.order("other@example.net", channel="test")
+            assert await worker.run_once() == 3
+            assert worker.sent == 3
 
     asyncio.run(run())
 

@@ -124,12 +124,16 @@ class Worker:
         """Deliver everything that is due now; returns the number of messages attempted. Raises StorageError."""
         tried = 0
         while True:
-            tried += await self._begin()
-            if not self._under_way:
+            # A delivery that ends while others are being claimed makes room that this claim did not see.
+            was_idle = not self._under_way
+            begun = await self._begin()
+            tried += begun
+            if self._under_way:
+                seconds = self._traffic.seconds_until_room(POLL_SECONDS)
+                await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED, timeout=seconds)
+            elif was_idle and not begun:
                 await self._close()
                 return tried
-            seconds = self._traffic.seconds_until_room(POLL_SECONDS)
-            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED, timeout=seconds)
 
     async def _look(self, stop: asyncio.Event) -> None:
         """Renew the leases, and release those of dead workers, until `stop` is set."""
