@@ -7,7 +7,7 @@ from typing import Final
 from threepid.config import Limit
 from threepid.domain.context import Context
 from threepid.domain.networks import site_of
-from threepid.domain.uses import PART_OF_TOTAL, Counted, as_wanted, from_networks, take_wanted
+from threepid.domain.uses import PART_OF_TOTAL, Counted, as_wanted, from_networks, kind, take_wanted
 from threepid.i18n import Text
 from threepid.spec.errors import LimitExceeded
 from threepid.storage import limits
@@ -80,7 +80,7 @@ class Guess:
         for one in self._wanted:
             wait = self._wait(one, full_at, pending)
             if wait > 0:
-                raise LimitExceeded(wait, _TOO_MANY_GUESSES, limit=one.kind)
+                raise LimitExceeded(wait, _TOO_MANY_GUESSES, limit=kind(one))
 
     def is_spent(self, full_at: Mapping[str, int], pending: Mapping[str, int] = MappingProxyType({})) -> bool:
         """Is the account's own limit used up? Then a right guess is answered and counted like a wrong one."""

@@ -21,21 +21,21 @@ _HOMESERVER: Final = 30
 """Maximum number of characters of a homeserver's name in a message."""
 _BROWSERS: Final = (
     # Specific names first: nearly all browsers also call themselves Chrome or Safari.
-    ("Edge", r"\bEdg(?:e|A|iOS)?/"),
-    ("Opera", r"\b(?:OPR|Opera|OPT)/"),
-    ("Samsung Internet", r"\bSamsungBrowser/"),
-    ("Vivaldi", r"\bVivaldi/"),
-    ("Firefox", r"\b(?:Firefox|FxiOS)/"),
-    ("Chrome", r"\b(?:Chrome|CriOS|Chromium)/"),
-    ("Safari", r"\bVersion/\S{1,20} (?:Mobile/\S{1,20} )?Safari/"),
+    ("Edge", re.compile(r"\bEdg(?:e|A|iOS)?/")),
+    ("Opera", re.compile(r"\b(?:OPR|Opera|OPT)/")),
+    ("Samsung Internet", re.compile(r"\bSamsungBrowser/")),
+    ("Vivaldi", re.compile(r"\bVivaldi/")),
+    ("Firefox", re.compile(r"\b(?:Firefox|FxiOS)/")),
+    ("Chrome", re.compile(r"\b(?:Chrome|CriOS|Chromium)/")),
+    ("Safari", re.compile(r"\bVersion/\S{1,20} (?:Mobile/\S{1,20} )?Safari/")),
 )
 _SYSTEMS: Final = (
-    ("Android", r"\bAndroid\b"),
-    ("iOS", r"\b(?:iPhone|iPad|iPod|iOS)\b"),
-    ("ChromeOS", r"\bCrOS\b"),
-    ("Windows", r"\bWindows\b"),
-    ("macOS", r"\b(?:Macintosh|Mac OS X|macOS)\b"),
-    ("Linux", r"\bLinux\b"),
+    ("Android", re.compile(r"\bAndroid\b")),
+    ("iOS", re.compile(r"\b(?:iPhone|iPad|iPod|iOS)\b")),
+    ("ChromeOS", re.compile(r"\bCrOS\b")),
+    ("Windows", re.compile(r"\bWindows\b")),
+    ("macOS", re.compile(r"\b(?:Macintosh|Mac OS X|macOS)\b")),
+    ("Linux", re.compile(r"\bLinux\b")),
 )
 _NO_BROWSER: Final = re.compile(r"\bElectron/|; wv\)", re.IGNORECASE)
 """User agents of apps that are built on a browser engine."""
@@ -68,7 +68,8 @@ class Origin(Struct, frozen=True, omit_defaults=True):
 
     def in_message(self) -> str:
         """The stored form for a message, with the homeserver's name altered so that it cannot become a link."""
-        return replace(self, homeserver=harmless(self.homeserver, _HOMESERVER)).to_text()
+        shown = replace(self, homeserver=harmless(self.homeserver, _HOMESERVER)) if self.homeserver else self
+        return shown.to_text()
 
     def to_text(self) -> str:
         """The stored form."""
@@ -101,5 +102,5 @@ def _is_address(client: str) -> bool:
     return True
 
 
-def _first(names: tuple[tuple[str, str], ...], text: str) -> str:
-    return next((name for name, pattern in names if re.search(pattern, text)), "")
+def _first(names: tuple[tuple[str, re.Pattern[str]], ...], text: str) -> str:
+    return next((name for name, pattern in names if pattern.search(text)), "")

@@ -49,9 +49,7 @@ def as_wanted(context: Context, counted: Iterable[Counted]) -> list[limits.Wante
         return []
     hash_key = context.vault.hash_limit_key
     return [
-        limits.Wanted(
-            hash_key(one.name), max(1, round(HOUR / one.limit.per_hour)), one.limit.burst, one.kept, _kind(one.name)
-        )
+        limits.Wanted(hash_key(one.name), max(1, round(HOUR / one.limit.per_hour)), one.limit.burst, one.kept, one.name)
         for one in counted
     ]
 
@@ -65,11 +63,11 @@ def take_wanted(tx: Tx, context: Context, wanted: Sequence[limits.Wanted], text:
     """The same for limits as the storage has them."""
     empty = limits.take(tx, wanted, now=context.clock.now()) if wanted else None
     if empty is not None:
-        raise LimitExceeded(empty.wait, text, limit=empty.kind)
+        raise LimitExceeded(empty.wait, text, limit=kind(empty.wanted))
 
 
-def _kind(name: str) -> str:
-    """The words of a limit's name before its first object: "message to" of the limit of an address."""
-    words = name.split(" ", _LONGEST_KIND)[:_LONGEST_KIND]
+def kind(wanted: limits.Wanted) -> str:
+    """What is limited, for metrics: the words of the name before its first object, "message to" of the limit of an address."""
+    words = wanted.name.split(" ", _LONGEST_KIND)[:_LONGEST_KIND]
     end = next((place for place, word in enumerate(words, 1) if word in _BEFORE_OBJECTS), len(words))
     return " ".join(words[:end])

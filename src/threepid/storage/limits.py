@@ -30,8 +30,8 @@ class Wanted(Struct, frozen=True):
     interval: int
     burst: int
     kept: int = 0
-    kind: str = ""
-    """What is limited, for metrics: no part of it comes from a caller."""
+    name: str = ""
+    """The plain name, which may contain an address."""
 
     def latest(self, now: int) -> int:
         """The latest time at which the burst may be full again if a unit is to be left now."""
@@ -51,10 +51,10 @@ class Wanted(Struct, frozen=True):
 
 
 class Empty(Struct, frozen=True):
-    """The first burst that is empty: the milliseconds until it refills, and the kind of its limit."""
+    """The first burst that is empty, and the milliseconds until it refills."""
 
     wait: int
-    kind: str
+    wanted: Wanted
 
 
 class _Taken(Struct, frozen=True):
@@ -81,7 +81,7 @@ def take(tx: Tx, wanted: Sequence[Wanted], *, now: int) -> Empty | None:
         return None
     give_back(tx, [one for one in wanted if one.key in taken])
     first = next(one for one in wanted if one.key not in taken)
-    return Empty(max(1, full_at(tx, [first], now=now)[first.key] - first.latest(now)), first.kind)
+    return Empty(max(1, full_at(tx, [first], now=now)[first.key] - first.latest(now)), first)
 
 
 def give_back(tx: Tx, taken: Iterable[Wanted]) -> None:

@@ -63,10 +63,26 @@ def open_session(
     tx: Tx, key: Key, *, sid: str, address: str, send_attempt: int, next_link: str | None, now: int, expires_at: int
 ) -> tuple[Session, bool]:
     """The open session for `key`, or a new one if there is none or it has expired; and whether it is new."""
+    new = Session(
+        sid=sid,
+        purpose=key.purpose,
+        owner=key.owner,
+        medium=key.medium,
+        canonical=key.canonical,
+        address=address,
+        secret_hash=key.secret_hash,
+        send_attempt=send_attempt,
+        wrong_attempts=0,
+        next_link=next_link,
+        created_at=now,
+        expires_at=expires_at,
+        validated_at=None,
+        consumed_at=None,
+    )
     while True:
-        opened = tx.rows(
+        if tx.run(
             _sql.insert,
-            Session,
+            AT_MOST_ONE,
             **key.parameters(),
             sid=sid,
             address=address,
@@ -74,9 +90,8 @@ def open_session(
             next_link=next_link,
             created_at=now,
             expires_at=expires_at,
-        )
-        if opened:
-            return opened[0], True
+        ):
+            return new, True
         session = tx.row(_sql.open_session, Session, **key.parameters())
         if session is not None and not is_over(session, now):
             return session, False

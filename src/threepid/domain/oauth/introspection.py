@@ -10,9 +10,7 @@ from threepid.domain.context import Context
 from threepid.spec.errors import UnknownToken, Unrecognized, UserLocked
 from threepid.spec.oauth.errors import InvalidClient
 from threepid.spec.oauth.scopes import BOTH_APIS
-from threepid.storage import devices, oauth
-from threepid.storage.devices import Requester
-from threepid.storage.engine.database import Tx
+from threepid.storage import oauth
 
 OLD_LOGIN = "legacy"
 """The client ID of tokens of the old login, as other authentication services call it."""
@@ -55,28 +53,22 @@ class Introspection:
     async def of(self, token: str) -> LivingToken | None:
         """What an access token is good for; None for everything that is not a valid one."""
         token_hash = self._context.vault.hash_token(token)
-
-        def look(tx: Tx) -> tuple[Requester | None, oauth.Session | None]:
-            found = devices.requester(tx, token_hash)
-            if found is None or found.client_id is None:
-                return found, None
-            return found, oauth.session(tx, found.user_id, found.device_id)
-
-        # One question to the database, because the homeserver's client waits for the answer.
-        requester, session = await self._context.database.read(look)
-        try:
-            found = await self._devices.check(token_hash, requester)
-        except (UnknownToken, UserLocked):
-            return None
+        # One statement, because the homeserver's client waits for the answer.
+        found = await self._context.database.read(lambda tx: oauth.introspected(tx, token_hash))
         if found is None:
+            return None
+        try:
+            if await self._devices.check(token_hash, found) is None:
+                return None
+        except (UnknownToken, UserLocked):
             return None
         left = None if found.expires_at is None else (found.expires_at - self._context.clock.now()) // SECOND
         return LivingToken(
             username=found.user_id.removeprefix("@").partition(":")[0],
             user_id=found.user_id,
             device_id=found.device_id,
-            scope=BOTH_APIS if session is None else allowed_scope(session.scope, session.admin_at).for_homeserver(),
-            client_id=OLD_LOGIN if session is None else session.client_id,
+            scope=BOTH_APIS if found.scope is None else allowed_scope(found.scope, found.admin_at).for_homeserver(),
+            client_id=OLD_LOGIN if found.client_id is None else found.client_id,
             expires_in=left,
-            names_device=session is not None,
+            names_device=found.scope is not None,
         )

@@ -6,6 +6,7 @@ https://nackjicholson.github.io/aiosql/defining-sql-queries.html
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from importlib import resources
 from typing import Final
 
@@ -15,16 +16,21 @@ from msgspec import Struct
 _POSTGRESQL_SUFFIX: Final = "_on_postgresql"
 
 
-class Query(Struct, frozen=True):
+class Query(Struct, frozen=True, dict=True):
     """A statement: its name for error messages and its SQL for each engine."""
 
     name: str
     sqlite: str
     postgresql: str
 
+    @cached_property
+    def is_plain_insert(self) -> bool:
+        """Does it insert exactly one row, or fail?"""
+        return self.sqlite.startswith("INSERT") and "VALUES" in self.sqlite and "ON CONFLICT" not in self.sqlite
+
     def require_plain_insert(self) -> None:
         """Raise ValueError if this is not an INSERT of exactly one row."""
-        if not self.sqlite.startswith("INSERT") or "VALUES" not in self.sqlite or "ON CONFLICT" in self.sqlite:
+        if not self.is_plain_insert:
             raise ValueError(f"{self.name} may insert no row or several")
 
 
@@ -44,13 +50,11 @@ class Queries:
             for name, statement in sqlite.items()
             if not name.endswith(_POSTGRESQL_SUFFIX)
         }
+        vars(self).update(self._queries)
 
     def __getattr__(self, name: str) -> Query:
-        """The query called `name`."""
-        try:
-            return self._queries[name]
-        except KeyError:
-            raise AttributeError(name) from None
+        """Raise AttributeError: there is no query called `name`."""
+        raise AttributeError(name)
 
     def __iter__(self) -> Iterator[Query]:
         """All queries of the file."""

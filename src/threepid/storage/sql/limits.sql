@@ -4,21 +4,20 @@
 -- No burst is full later than its size allows. If the clock was set back (by more than `skew`, since the clocks of two hosts
 -- differ), what was taken stays taken, counted from now, but one unit is left, because a rejected request writes nothing.
 INSERT INTO limits (key, full_at, taken_at)
-SELECT value ->> 0, CAST(:now AS BIGINT) + (value ->> 1), CAST(:now AS BIGINT) FROM json_each(:wanted) WHERE TRUE
-ON CONFLICT (key) DO UPDATE SET taken_at = excluded.taken_at, full_at = (
-    SELECT excluded.full_at - excluded.taken_at + MAX(excluded.taken_at, CASE
-        WHEN limits.taken_at > excluded.taken_at + :skew
-            THEN MIN(limits.full_at - limits.taken_at + excluded.taken_at, value ->> 2)
-        ELSE MIN(limits.full_at, value ->> 2) END)
-    FROM json_each(:wanted) WHERE value ->> 0 = excluded.key
-)
-WHERE limits.full_at <= (SELECT value ->> 2 FROM json_each(:wanted) WHERE value ->> 0 = excluded.key)
-    OR limits.taken_at > excluded.taken_at + :skew
-    OR limits.full_at > :skew + (SELECT value ->> 3 FROM json_each(:wanted) WHERE value ->> 0 = excluded.key)
+SELECT key, interval + MAX(:now, CASE
+    WHEN full_at IS NULL THEN :now
+    WHEN taken_at > :now + :skew THEN MIN(full_at - taken_at + :now, latest)
+    ELSE MIN(full_at, latest) END), :now
+FROM (
+    SELECT value ->> 0 AS key, value ->> 1 AS interval, value ->> 2 AS latest, value ->> 3 AS empty FROM json_each(:wanted)
+) AS wanted LEFT JOIN limits USING (key)
+WHERE full_at IS NULL OR full_at <= latest OR taken_at > :now + :skew OR full_at > :skew + empty
+ON CONFLICT (key) DO UPDATE SET full_at = excluded.full_at, taken_at = excluded.taken_at
 RETURNING key;
 
 -- name: take_on_postgresql(wanted, now, skew)
--- The same with PostgreSQL's JSON functions.
+-- The same with PostgreSQL's JSON functions. Other transactions may write between a read and a write, so all is decided where a
+-- row is updated.
 INSERT INTO limits (key, full_at, taken_at)
 SELECT value ->> 0, CAST(:now AS BIGINT) + CAST(value ->> 1 AS BIGINT), CAST(:now AS BIGINT)
 FROM jsonb_array_elements(CAST(:wanted AS JSONB))

@@ -1,13 +1,12 @@
--- name: insert(sid, purpose, owner, medium, canonical, address, secret_hash, send_attempt, next_link, created_at, expires_at)
--- Insert a validation session; returns no row if one is open for the same purpose, owner, address and secret.
+-- name: insert(sid, purpose, owner, medium, canonical, address, secret_hash, send_attempt, next_link, created_at, expires_at)!
+-- Insert a validation session; touches no row if one is open for the same purpose, owner, address and secret.
 INSERT INTO validation_sessions
     (sid, purpose, owner, medium, canonical, address, secret_hash, send_attempt, wrong_attempts, next_link,
      created_at, expires_at)
 VALUES
     (:sid, :purpose, :owner, :medium, :canonical, :address, :secret_hash, :send_attempt, 0, CAST(:next_link AS TEXT),
      :created_at, :expires_at)
-ON CONFLICT (purpose, owner, medium, canonical, secret_hash) WHERE consumed_at IS NULL DO NOTHING
-RETURNING *;
+ON CONFLICT (purpose, owner, medium, canonical, secret_hash) WHERE consumed_at IS NULL DO NOTHING;
 
 -- name: close_over(purpose, owner, medium, canonical, secret_hash, now, ahead)!
 -- Close a session that has expired, or that a clock that was ahead opened or validated, to make room for the next.
