@@ -25,7 +25,7 @@ from threepid.domain.validation.sessions import Consumer
 from threepid.spec.errors import Forbidden, MatrixError, ThreepidAuthFailed, Unauthorized, UnknownToken
 from threepid.spec.uia import PASSWORD as PASSWORD_STAGE
 from threepid.spec.uia import AuthData, AuthenticationRequiredError, Flow, Operation
-from threepid.storage.devices import Requester
+from threepid.storage.device_tokens import Requester
 from threepid.storage.engine.database import Tx
 from world import BASE, PASSWORD, World
 

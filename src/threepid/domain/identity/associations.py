@@ -29,7 +29,7 @@ from threepid.spec.errors import (
 )
 from threepid.spec.server_name import is_server_name
 from threepid.spec.signing import BadSignature, Signature, SignedRequest, parse_authorization, verify
-from threepid.storage import accounts, associations, devices
+from threepid.storage import accounts, associations, devices, side_tokens
 from threepid.storage.associations import Association
 from threepid.storage.engine.database import Tx
 
@@ -254,14 +254,14 @@ class Associations:
     def _held_device(self, tx: Tx, openid_token: str, user_id: str, now: int) -> str:
         """The device that got this OpenID token of our own homeserver, locked until `tx` ends. Raises Unauthorized."""
         token_hash = self._context.vault.hash_token(openid_token)
-        owner = devices.openid_owner(tx, token_hash, now)
+        owner = side_tokens.openid_owner(tx, token_hash, now)
         # The OpenID token may have been revoked since it was checked, so check it again with the account and device locked.
         if (
             owner is None
             or owner.user_id != user_id
             or not accounts.lock(tx, user_id)
             or not devices.hold_device(tx, user_id, owner.device_id)
-            or devices.openid_owner(tx, token_hash, now) is None
+            or side_tokens.openid_owner(tx, token_hash, now) is None
         ):
             raise Unauthorized(Text("The homeserver rejected this OpenID token."))
         return owner.device_id

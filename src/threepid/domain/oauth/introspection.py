@@ -10,8 +10,8 @@ from threepid.domain.context import Context
 from threepid.spec.errors import UnknownToken, Unrecognized, UserLocked
 from threepid.spec.oauth.errors import InvalidClient
 from threepid.spec.oauth.scopes import BOTH_APIS
-from threepid.storage import devices, oauth
-from threepid.storage.devices import Requester
+from threepid.storage import device_tokens, oauth
+from threepid.storage.device_tokens import Requester
 from threepid.storage.engine.database import Tx
 
 OLD_LOGIN = "legacy"
@@ -57,7 +57,7 @@ class Introspection:
         token_hash = self._context.vault.hash_token(token)
 
         def look(tx: Tx) -> tuple[Requester | None, oauth.Session | None]:
-            found = devices.requester(tx, token_hash)
+            found = device_tokens.requester(tx, token_hash)
             if found is None or found.client_id is None:
                 return found, None
             return found, oauth.session(tx, found.user_id, found.device_id)
