@@ -28,7 +28,7 @@ def job_types(services: Services) -> list[JobType]:
         found.append(unbinds(services.homeserver.bindings.requests))
         found.append(provisioning_jobs(services.homeserver.provisioning))
     if services.identity is not None:
-        found.append(callbacks(services.identity.invites))
+        found.append(callbacks(services.identity.callbacks))
     return found
 
 

@@ -29,8 +29,10 @@ from threepid.domain.contacts.threepids import Threepids
 from threepid.domain.context import Context
 from threepid.domain.health import Health
 from threepid.domain.identity.associations import Associations
+from threepid.domain.identity.callbacks import Callbacks
 from threepid.domain.identity.invites import Invites
 from threepid.domain.identity.lookup import Lookup
+from threepid.domain.identity.opt_outs import OptOuts
 from threepid.domain.identity.terms import Terms
 from threepid.domain.lifecycle.administration import Administration
 from threepid.domain.lifecycle.closing import Closing
@@ -118,8 +120,10 @@ class IdentityServer(Struct, frozen=True, kw_only=True):
 
     settings: config.Identity
     associations: Associations
+    callbacks: Callbacks
     invites: Invites
     lookup: Lookup
+    opt_outs: OptOuts
     terms: Terms
 
 
@@ -338,12 +342,15 @@ def _identity_server(
     """The identity server of `[identity]`."""
     name = config.identity_name(context.config)
     lookup = Lookup(context, settings)
-    invites = Invites(context, settings, name, keyring, lookup, federation, wake_delivery=wake_delivery)
+    callbacks = Callbacks(context, name, keyring, federation)
+    opt_outs = OptOuts(context)
     return IdentityServer(
         settings=settings,
-        associations=Associations(context, settings, name, keyring, validation, federation, invites),
-        invites=invites,
+        associations=Associations(context, settings, name, keyring, validation, federation, callbacks),
+        callbacks=callbacks,
+        invites=Invites(context, settings, name, keyring, lookup, opt_outs, wake_delivery=wake_delivery),
         lookup=lookup,
+        opt_outs=opt_outs,
         terms=Terms(context, settings),
     )
 

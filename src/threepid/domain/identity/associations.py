@@ -12,7 +12,7 @@ from threepid.domain.accounts.devices import MOST_TOKENS
 from threepid.domain.accounts.openid import openid_user
 from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.context import Context
-from threepid.domain.identity.invites import Invites
+from threepid.domain.identity.callbacks import Callbacks
 from threepid.domain.secrets.keys import Keyring
 from threepid.domain.validation.sessions import Consumer, Validation
 from threepid.i18n import Text
@@ -47,10 +47,10 @@ class Associations:
         keyring: Keyring,
         validation: Validation,
         federation: Federation,
-        invites: Invites,
+        callbacks: Callbacks,
     ) -> None:
         """`name` is the identity server's name."""
-        self._invites = invites
+        self._callbacks = callbacks
         self._context = context
         self.settings = settings
         self.name = name
@@ -208,7 +208,7 @@ class Associations:
         now = self._context.clock.now()
         association = Association(medium, canonical, mxid, now, now, now + ASSOCIATION_LIFE)
         associations.bind(tx, association)
-        self._invites.bound(tx, association)
+        self._callbacks.bound(tx, association)
         return association
 
     @staticmethod
