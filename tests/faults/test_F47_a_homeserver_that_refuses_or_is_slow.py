@@ -11,7 +11,8 @@ from beside import V3, Beside, beside_a_synapse
 from fake_synapse import DROP, HANG, SECRET, Reply
 from threepid.clock import HOUR
 from threepid.config import Secret
-from threepid.domain.accounts.provisioning import CHANNEL, BusyHere, Name, Provisioning
+from threepid.domain.accounts.provisioning import Provisioning
+from threepid.domain.accounts.provisioning_jobs import CHANNEL, BusyHere, Name
 from threepid.remote.guard import RemoteError
 from threepid.remote.homeserver.synapse import Failed, Synapse
 from threepid.spec.errors import Unavailable
@@ -107,11 +108,11 @@ def test_F47_a_slow_list_of_devices_is_not_overtaken(both: Beside) -> None:
 
     async def twice() -> None:
         with pytest.raises(RemoteError) as slow:
-            await hurried.carry_out(job)
+            await hurried.jobs.carry_out(job)
         assert not isinstance(slow.value, Failed)
         both.synapse.replies.clear()
         with pytest.raises(BusyHere):
-            await asyncio.wait_for(hurried.carry_out(job), 10)
+            await asyncio.wait_for(hurried.jobs.carry_out(job), 10)
 
     world.run(twice())
     assert both.synapse.names().count("sync_devices") == before + 1
