@@ -23,7 +23,7 @@ from threepid.domain.limits import closed_prefixes
 from threepid.domain.oauth import clients, consent
 from threepid.domain.operators import console
 from threepid.domain.services import Services
-from threepid.domain.validation.sessions import KEPT_AFTER_EXPIRY
+from threepid.domain.validation.lifetimes import KEPT_AFTER_EXPIRY
 from threepid.meter import Durations, Meters
 from threepid.storage import associations, device_tokens, invites, limits, outbox, tallies, uia, validations
 from threepid.storage.engine.database import StorageError, Tx

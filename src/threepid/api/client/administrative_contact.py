@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from threepid.api.call import MaybeUserCall, UserCall
 from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
-from threepid.domain.validation.sessions import Purpose
+from threepid.domain.validation.purposes import Purpose
 from threepid.spec import errors, threepid_creds
 from threepid.spec.endpoint import Auth, Beside, client, endpoint
 from threepid.spec.threepid_creds import ServedThreepidCreds

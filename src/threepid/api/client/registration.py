@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 from threepid.api.call import Call
 from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
 from threepid.domain.lifecycle.registration import NewAccount
-from threepid.domain.validation.sessions import Purpose
+from threepid.domain.validation.purposes import Purpose
 from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, Forwards, client, endpoint

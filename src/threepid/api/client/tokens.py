@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 from threepid.api.call import Call
 from threepid.domain.addresses import Address, AmbiguousNumber, InvalidAddress, parse_email, parse_phone
 from threepid.domain.origin import Origin
-from threepid.domain.validation.sessions import Purpose
+from threepid.domain.validation.purposes import Purpose
 from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, other

@@ -14,7 +14,8 @@ from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.context import Context
 from threepid.domain.identity.callbacks import Callbacks
 from threepid.domain.secrets.keys import Keyring
-from threepid.domain.validation.sessions import Consumer, Validation
+from threepid.domain.validation.purposes import Consumer
+from threepid.domain.validation.sessions import Validation
 from threepid.i18n import Text
 from threepid.remote.federation import Federation
 from threepid.remote.guard import RemoteError, RemoteRefused
