@@ -31,7 +31,6 @@ _log = structlog.get_logger()
 
 DELIVERY: Final = 5 * MINUTE
 """Maximum time, in milliseconds, to hand a message over in one attempt, over all relays or gateways, without their answers."""
-"""Milliseconds for which the record of a finished message is kept, without its contents."""
 REST: Final = 200
 """The worker pauses this many times as long as the event loop just delayed it. This is negligible on an idle server. On a busy
 one, requests go first: a mail costs as much CPU time as several answers, and no caller waits for it."""
