@@ -320,6 +320,7 @@ class Flaky(Database):
         self.engine = inner.engine
         self._inner = inner
         self.refusals = 0
+        self.refused = 0
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
         return await self._inner.read(fn)
@@ -338,6 +339,7 @@ class Flaky(Database):
     def _refuse(self) -> None:
         if self.refusals:
             self.refusals -= 1
+            self.refused += 1
             raise Busy("locked")
 
     async def close(self) -> None:

@@ -1,7 +1,6 @@
 """F47: the homeserver beside us refuses a call for good, wants it later, or does not answer: each call, and what becomes of its job."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,10 +90,8 @@ def test_F47_a_sign_in_does_not_wait_for_ever(both: Beside, call: str) -> None:
     both.synapse.replies[call] = HANG
     body = {"username": "bob", "password": PASSWORD, "inhibit_login": True, "auth": {"type": "m.login.dummy"}}
     assert world.post(f"{V3}/register", body).status_code == 200
-    began = time.monotonic()
     with pytest.raises(Unavailable):
         world.run(hurried.admit("@bob:example.org", "TABLET", "Tablet"))
-    assert time.monotonic() - began < 10
 
 
 def test_F47_a_slow_list_of_devices_is_not_overtaken(both: Beside) -> None:

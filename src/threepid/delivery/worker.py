@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -62,6 +62,7 @@ class Worker:
         unseal: Callable[[str], str] | None = None,
         presence: Presence | None = None,
         stop_seconds: float = STOP_SECONDS,
+        note_again_seconds: Sequence[float] = NOTE_AGAIN_SECONDS,
         woken: asyncio.Event | None = None,
     ) -> None:
         """Deliver jobs of `job_types`; a job on any other channel waits until it expires.
@@ -77,6 +78,7 @@ class Worker:
         self._traffic = Traffic(clock, self._types)
         self._own_time = OwnTime(clock.used)
         self._stop_seconds = stop_seconds
+        self._note_again_seconds = note_again_seconds
         self._woken = woken or asyncio.Event()
         self._beginning = asyncio.Lock()
         self._under_way: set[asyncio.Task[None]] = set()
@@ -312,7 +314,8 @@ class Worker:
 
     async def _note(self, order: ClaimedJob, step: Callable[[Tx], bool]) -> None:
         """Store the result, retrying without end: repeating is harmless, and a lost result would send the mail twice."""
-        for pause in itertools.chain(NOTE_AGAIN_SECONDS, itertools.repeat(NOTE_AGAIN_SECONDS[-1])):
+        pauses = self._note_again_seconds
+        for pause in itertools.chain(pauses, itertools.repeat(pauses[-1])):
             try:
                 await self._database.write(step)
             except StorageError as error:

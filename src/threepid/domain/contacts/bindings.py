@@ -24,6 +24,7 @@ from threepid.domain.origin import Origin
 from threepid.i18n import Text
 from threepid.remote.guard import RemoteError, RemoteRefused
 from threepid.remote.identity import IdentityClient, Refusal, matches
+from threepid.remote.patience import PATIENCE
 from threepid.spec.errors import (
     Forbidden,
     LimitExceeded,
@@ -76,6 +77,8 @@ class Bindings:
         associations: Associations | None,
         identity: IdentityClient,
         notices: Notices,
+        *,
+        unbind_seconds: float = PATIENCE.unbind,
     ) -> None:
         """`associations` is our own identity server, if there is one; `identity` calls others, and `signer` signs the calls."""
         self._context = context
@@ -83,7 +86,7 @@ class Bindings:
         self._associations = associations
         self._identity = identity
         self._notices = notices
-        self.requests = UnbindRequests(context, signer, identity)
+        self.requests = UnbindRequests(context, signer, identity, unbind_seconds)
         """The requests to unbind that other identity servers get."""
 
     def is_ours(self, id_server: str) -> bool:

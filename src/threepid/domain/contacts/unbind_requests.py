@@ -26,8 +26,6 @@ _log = structlog.get_logger()
 
 CHANNEL: Final = "unbind"
 """Channel of the outbox for requests to other identity servers. The `recipient` is the server's name."""
-PATIENCE_SECONDS: Final = 5.0
-"""Longest time that a request waits for other identity servers, for all of them together."""
 _REPEAT_AFTER: Final = 30 * SECOND
 """When the worker takes over: well after the immediate attempt has ended."""
 _LIFE: Final = 7 * DAY
@@ -53,11 +51,12 @@ class Plan(Struct, frozen=True):
 class UnbindRequests:
     """Sends the requests, at once and from the outbox."""
 
-    def __init__(self, context: Context, signer: Signer, identity: IdentityClient) -> None:
-        """`identity` calls other servers, and `signer` signs the calls."""
+    def __init__(self, context: Context, signer: Signer, identity: IdentityClient, seconds: float) -> None:
+        """`identity` calls other servers, and `signer` signs the calls; a caller waits for them for `seconds`."""
         self._context = context
         self._signer = signer
         self._identity = identity
+        self._seconds = seconds
 
     def put(
         self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, *, keep: bool = True
@@ -98,12 +97,12 @@ class UnbindRequests:
     async def carry_out(self, plan: Plan) -> bool:
         """Send the requests of `plan` to other identity servers. True if all addresses are known to be unbound.
 
-        Takes PATIENCE_SECONDS at most: unfinished requests stay in the outbox.
+        Takes `seconds` at most: unfinished requests stay in the outbox.
         """
         if not plan.orders and not plan.besides:
             return plan.known
         tries = [asyncio.create_task(self._try(order)) for order in (*plan.orders, *plan.besides)]
-        done, late = await asyncio.wait(tries, timeout=PATIENCE_SECONDS)
+        done, late = await asyncio.wait(tries, timeout=self._seconds)
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
