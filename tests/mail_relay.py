@@ -271,7 +271,7 @@ class PostOffice:
         await self.database.write(
             lambda tx: outbox.insert(
                 tx,
-                order_id=order_id,
+                job_id=order_id,
                 channel=channel,
                 recipient=recipient,
                 language="en",

@@ -134,7 +134,7 @@ def test_what_an_earlier_version_put_into_the_outbox_still_goes_out(database_url
         now, params = world.clock.now(), msgspec.json.encode(messages.EXAMPLES[0]).decode()
         for number, kept in enumerate((params, world.server.context.vault.seal_job(params))):
             world.run(world.server.context.database.write(lambda tx, number=number, kept=kept: outbox.insert(  # type: ignore[misc]
-                tx, order_id=f"row{number}", channel="email", recipient="a@example.com", language="en",
+                tx, job_id=f"row{number}", channel="email", recipient="a@example.com", language="en",
                 template="confirm_address", params=kept, created_at=now, due_at=now, expires_at=now + 60_000,
             )))  # fmt: skip
         assert [mail.code for mail in world.mails()] == ["042917", "042917"]

@@ -63,7 +63,7 @@ class SmtpRelay:
         if settings.ca_file:
             self._tls.load_verify_locations(settings.ca_file)
 
-    async def send(self, order: ClaimedJob, content: bytes) -> None:
+    async def send(self, job: ClaimedJob, content: bytes) -> None:
         """Deliver over a connection that was kept, or over a new one. Raises DeliveryError.
 
         The transfer of the whole mail may take `timeout` seconds, and the answer `answer_timeout` seconds after that. Shorter
@@ -75,9 +75,9 @@ class SmtpRelay:
         talk = _Talk()
         try:
             async with asyncio.timeout(self._settings.timeout):
-                line = await self._begin_mail(order, talk)
+                line = await self._begin_mail(job, talk)
                 talk.rest = 0  # from here on, a timeout is blamed on the recipient's domain
-                await rcpt_to(line.client, order.recipient)
+                await rcpt_to(line.client, job.recipient)
                 talk.after = _DOUBT
                 await data(line.client)
             async with handed_over(self._settings.answer_timeout):
@@ -122,13 +122,13 @@ class SmtpRelay:
             talk.hang_up()
         return ""
 
-    async def _begin_mail(self, order: ClaimedJob, talk: "_Talk") -> Line:
+    async def _begin_mail(self, job: ClaimedJob, talk: "_Talk") -> Line:
         """A connection on which the relay has accepted the mail's sender.
 
         A connection that was kept may have been closed by the relay meanwhile, or have no more mails. Until the relay accepts
         the sender it has nothing of the mail, so whatever goes wrong before that is tried again at once on another connection.
         """
-        sender = self._envelope_sender(order.id) or self._sender
+        sender = self._envelope_sender(job.id) or self._sender
         while (line := self._kept.take()) is not None:
             talk.client = line.client
             with contextlib.suppress(aiosmtplib.SMTPException, OSError):

@@ -20,10 +20,10 @@ def callbacks(service: Callbacks) -> JobType:
     Anybody can name a homeserver, so calls that hang must not take the room of mails.
     """
 
-    async def call(order: ClaimedJob) -> None:
+    async def call(job: ClaimedJob) -> None:
         try:
-            await service.hand_over(order)
+            await service.hand_over(job)
         except RemoteError as error:
-            raise DeliveryError(error.cause, retry=True, rest=PAUSES.after(order.attempts)) from error
+            raise DeliveryError(error.cause, retry=True, rest=PAUSES.after(job.attempts)) from error
 
     return JobType(CHANNEL, call, PAUSES, at_once=AT_ONCE, to_one_destination=1)

@@ -17,9 +17,9 @@ PAUSES: Final = doubling(2 * SECOND, 5 * MINUTE)
 def provisioning_jobs(service: ProvisioningJobs) -> JobType:
     """The job type of these calls: one at a time for an account, repeated until the homeserver is back."""
 
-    async def call(order: ClaimedJob) -> None:
+    async def call(job: ClaimedJob) -> None:
         try:
-            await service.carry_out(order)
+            await service.carry_out(job)
         except BusyHere as error:
             raise DeliveryError("another call of this account is under way", retry=True) from error
         except RemoteRefused as error:

@@ -48,7 +48,7 @@ class Provisioning:
         self._synapse = synapse
         self._wake_delivery = wake_delivery
         self.jobs = ProvisioningJobs(context, synapse)
-        """What the outbox does of that."""
+        """The jobs themselves, which the delivery runs."""
 
     @property
     def synapse(self) -> Synapse | None:
@@ -58,23 +58,23 @@ class Provisioning:
     # -- in the transaction of a change
 
     def account_changed(self, tx: Tx, user_id: str) -> None:
-        """Order that the homeserver learns of a new account, its contacts, or its lock."""
-        self._order(tx, user_id, Name.PROVISION)
+        """Queue the job that tells the homeserver of a new account, its contacts, or its lock."""
+        self._queue(tx, user_id, Name.PROVISION)
 
     def devices_changed(self, tx: Tx, user_id: str) -> None:
-        """Order that the homeserver learns of the devices, so that the tokens of a deleted device die there at once."""
-        self._order(tx, user_id, Name.SYNC_DEVICES)
+        """Queue the job that tells it of the devices, so that the tokens of a deleted device die there at once."""
+        self._queue(tx, user_id, Name.SYNC_DEVICES)
 
     def device_renamed(self, tx: Tx, user_id: str, device_id: str) -> None:
-        """Order that the homeserver learns of a device's display name."""
-        self._order(tx, user_id, Name.RENAME_DEVICE, Params(device_id=device_id))
+        """Queue the job that tells it of a device's display name."""
+        self._queue(tx, user_id, Name.RENAME_DEVICE, Params(device_id=device_id))
 
     def deactivated(self, tx: Tx, user_id: str, *, erase: bool) -> None:
-        """Order that the homeserver deactivates the account."""
-        self._order(tx, user_id, Name.DELETE_USER, Params(erase))
+        """Queue the job that deactivates the account there."""
+        self._queue(tx, user_id, Name.DELETE_USER, Params(erase))
 
     async def catch_up(self) -> int:
-        """Order that the homeserver learns of accounts that were here before it, and of their devices; returns of how many."""
+        """Queue the jobs for accounts that were here before the homeserver, and for their devices; returns for how many."""
         if self._synapse is None:
             return 0
 
@@ -92,13 +92,13 @@ class Provisioning:
         return count
 
     async def tell_again(self) -> int:
-        """Order that the homeserver learns of every account and its devices, as after its backup; returns of how many."""
+        """Queue the jobs for every account and its devices, as after a restored backup; returns for how many."""
         count, last = 0, ""
 
         def step(tx: Tx) -> list[str]:
             found = [account.user_id for account in accounts.after(tx, last, _BATCH)]
             for user_id in found:
-                self._order_all(tx, user_id)
+                self._queue_all(tx, user_id)
             return found
 
         while page := await self._context.database.write_aside(step):
@@ -107,11 +107,11 @@ class Provisioning:
         return count
 
     def hurry(self) -> None:
-        """Begin with ordered jobs now, after the transaction that ordered them."""
+        """Begin with the queued jobs now, after the transaction that queued them."""
         if self._synapse is not None:
             self._wake_delivery()
 
-    def _order(self, tx: Tx, user_id: str, name: Name, params: Params | None = None) -> None:
+    def _queue(self, tx: Tx, user_id: str, name: Name, params: Params | None = None) -> None:
         params = params or Params()
         if self._synapse is None or homeserver.hold_waiting(tx, user_id, name, outbox.seal(self._context, params)):
             return
@@ -167,9 +167,9 @@ class Provisioning:
                 await self._synapse.upsert_device(localpart(user_id), device_id, display_name)
         except (RemoteError, RemoteRefused) as error:
             raise Unavailable(cause=f"homeserver: {error}") from error
-        # The device may have been logged out meanwhile, and the order for that may have run before ours.
+        # The device may have been logged out meanwhile, and the job for that may have run before our call.
         if await database.read(lambda tx: devices.get(tx, user_id, device_id)) is None:
-            await database.write(lambda tx: self._order_all(tx, user_id))
+            await database.write(lambda tx: self._queue_all(tx, user_id))
             self.hurry()
 
     async def reactivate(self, user_id: str) -> None:
@@ -219,12 +219,12 @@ class Provisioning:
 
         def step(tx: Tx) -> None:
             homeserver.provisioned(tx, user_id, now)
-            self._order_all(tx, user_id)
+            self._queue_all(tx, user_id)
 
         await self._context.database.write(step)
 
-    def _order_all(self, tx: Tx, user_id: str) -> None:
-        """Order that the homeserver learns of everything again.
+    def _queue_all(self, tx: Tx, user_id: str) -> None:
+        """Queue the jobs that tell the homeserver of everything again.
 
         The account may be deactivated, although a call has just made a user or a device of it there.
         """

@@ -62,17 +62,17 @@ class ProvisioningJobs:
         self._context = context
         self._synapse = synapse
 
-    async def carry_out(self, order: ClaimedJob) -> None:
+    async def carry_out(self, job: ClaimedJob) -> None:
         """Do one job. Raises BusyHere, and the errors of `Synapse`."""
         if self._synapse is None:
             return
-        user_id, params = order.recipient, msgspec.json.decode(order.params, type=Params)
+        user_id, params = job.recipient, msgspec.json.decode(job.params, type=Params)
         async with self.alone(user_id):
-            if order.template == Name.PROVISION:
+            if job.template == Name.PROVISION:
                 await self._provision(user_id, self._synapse)
-            elif order.template == Name.SYNC_DEVICES:
+            elif job.template == Name.SYNC_DEVICES:
                 await self._sync_devices(user_id, self._synapse)
-            elif order.template == Name.RENAME_DEVICE:
+            elif job.template == Name.RENAME_DEVICE:
                 await self._rename_device(user_id, params.device_id, self._synapse)
             else:
                 await self._delete_user(user_id, self._synapse, erase=params.erase)

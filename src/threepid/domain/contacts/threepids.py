@@ -168,7 +168,7 @@ class Threepids:
             removed = threepids.get(tx, medium, canonical)
             if removed is None or not threepids.delete(tx, user_id, medium, canonical):
                 plan = self._bindings.unbind_in(tx, user_id, medium, canonical, id_server, origin, asking=Asking.NEVER)
-                if plan.orders:
+                if plan.jobs:
                     limits.take_outbound(tx, self._context, account=user_id)
                 return plan
             self._provisioning.account_changed(tx, user_id)

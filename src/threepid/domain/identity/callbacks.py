@@ -74,14 +74,14 @@ class Callbacks:
                 caller=mxid,
                 expires_at=now + CALLBACK_LIFE,
             )
-            order_id = outbox.put(tx, self._context, job, now=now)
+            job_id = outbox.put(tx, self._context, job, now=now)
             for invite_id in waiting[start : start + AT_ONCE]:
-                invites.assign(tx, invite_id, mxid, order_id)
+                invites.assign(tx, invite_id, mxid, job_id)
 
-    async def hand_over(self, order: ClaimedJob) -> None:
+    async def hand_over(self, job: ClaimedJob) -> None:
         """Send a call from the outbox, if the address is still bound. Raises RemoteError if the call may have failed."""
-        callback = msgspec.json.decode(order.params, type=Callback)
-        told = await self._context.database.read(lambda tx: self._of_order(tx, order, callback))
+        callback = msgspec.json.decode(job.params, type=Callback)
+        told = await self._context.database.read(lambda tx: self._of_job(tx, job, callback))
         if not told:
             return
         body = {
@@ -90,20 +90,20 @@ class Callbacks:
             "mxid": callback.mxid,
             "invites": [self._signed(invite, callback.mxid) for invite in told],
         }
-        await tell(self._federation, order.recipient, self._keyring.sign(self._name, body))
+        await tell(self._federation, job.recipient, self._keyring.sign(self._name, body))
         now = self._context.clock.now()
 
         def step(tx: Tx) -> None:
             for invite in told:
-                invites.delivered(tx, invite.id, order.id, now)
+                invites.delivered(tx, invite.id, job.id, now)
 
         await self._context.database.write(step)
 
-    def _of_order(self, tx: Tx, order: ClaimedJob, callback: Callback) -> list[Invite]:
+    def _of_job(self, tx: Tx, job: ClaimedJob, callback: Callback) -> list[Invite]:
         association = associations.get(tx, callback.medium, callback.address, self._context.clock.now())
         if association is None or association.mxid != callback.mxid:
             return []  # the address was unbound in the meantime, so the signed statement would be false
-        return invites.of_order(tx, order.id)
+        return invites.of_job(tx, job.id)
 
     def _signed(self, invite: Invite, mxid: str) -> dict[str, Any]:
         return {
