@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from fake_identity_server import V2, FakeIdentityServer, identity_server
+from fake_identity_server import V2, FakeIdentityServer
 from threepid.clock import DAY, MINUTE, Clock
 from threepid.storage import outbox, threepids
 from threepid.storage.engine.migrate import migrate
@@ -21,14 +21,6 @@ OURS, OLD = "matrix.example.org", "id.old.example"
 ADDRESS = {"medium": "email", "address": "Alice@Example.com"}
 SUCCESS = {"id_server_unbind_result": "success"}
 NO_SUPPORT = {"id_server_unbind_result": "no-support"}
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[FakeIdentityServer]:
-    with identity_server() as made:
-        made.binds("email", "alice@example.com")
-        made.unbinds()
-        yield made
 
 
 @pytest.fixture

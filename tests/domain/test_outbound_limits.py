@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fake_identity_server import V2, FakeIdentityServer, identity_server
+from fake_identity_server import V2, FakeIdentityServer
 from world import World
 
 C = "/_matrix/client/v3/account/3pid"
@@ -16,12 +16,9 @@ OURS = "matrix.example.org"
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> Iterator[FakeIdentityServer]:
-    with identity_server() as made:
-        made.binds("email", "alice@example.com")
-        made.unbinds()
-        made.replies[f"{V2}/3pid/getValidated3pid"] = 200, {**ADDRESS, "validated_at": 1_700_000_000_000}
-        yield made
+def other(other: FakeIdentityServer) -> FakeIdentityServer:
+    other.replies[f"{V2}/3pid/getValidated3pid"] = 200, {**ADDRESS, "validated_at": 1_700_000_000_000}
+    return other
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fake_identity_server import DROP, HANG, V2, FakeIdentityServer, identity_server
+from fake_identity_server import DROP, HANG, V2, FakeIdentityServer
 from threepid.clock import DAY, MINUTE
 from threepid.remote.guard import CALLS_PER_HOST
 from threepid.remote.patience import Patience
@@ -23,13 +23,6 @@ NO_SUPPORT = {"id_server_unbind_result": "no-support"}
 DEACTIVATE = "/_matrix/client/v3/account/deactivate"
 AUTH = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}, "password": PASSWORD}
 Work = Callable[[World, str], Any]
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[FakeIdentityServer]:
-    with identity_server() as made:
-        made.binds("email", "alice@example.com")
-        yield made
 
 
 @pytest.fixture

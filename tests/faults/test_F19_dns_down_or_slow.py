@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from dns_server import HANG, SERVFAIL, DnsServer, dns_server
-from fake_identity_server import V2, FakeIdentityServer, identity_server
+from fake_identity_server import V2, FakeIdentityServer
 from rig import ServerProcess, free_port, identity_token, register, request_token, wait_for
 from threepid.clock import MINUTE
 from threepid.remote.patience import Patience
@@ -28,14 +28,6 @@ HURRIED = Patience(dns=1.0, srv=1.5, call=3.0, well_known=2.0, federation=4.0, u
 @pytest.fixture
 def dns() -> Iterator[DnsServer]:
     with dns_server() as made:
-        yield made
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[FakeIdentityServer]:
-    with identity_server() as made:
-        made.binds("email", "alice@example.com")
-        made.unbinds()
         yield made
 
 

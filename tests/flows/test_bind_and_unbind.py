@@ -9,7 +9,7 @@ from signedjson.key import decode_verify_key_bytes
 from signedjson.sign import verify_signed_json
 from unpaddedbase64 import decode_base64
 
-from fake_identity_server import DROP, V1, V2, Asked, FakeIdentityServer, identity_server
+from fake_identity_server import DROP, V1, V2, Asked, FakeIdentityServer
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
 from threepid.spec.signing import BadSignature, Signer, verify
 from threepid.storage import outbox, threepids
@@ -25,14 +25,6 @@ ALICE = "@alice:example.org"
 ADDRESS = {"medium": "email", "address": "Alice@Example.com"}
 SUCCESS = {"id_server_unbind_result": "success"}
 NO_SUPPORT = {"id_server_unbind_result": "no-support"}
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[FakeIdentityServer]:
-    with identity_server() as made:
-        made.binds("email", "alice@example.com")
-        made.unbinds()
-        yield made
 
 
 @pytest.fixture

@@ -14,6 +14,15 @@ from threepid.spec.endpoint import Auth, endpoint, other
 from threepid.spec.errors import MatrixError
 from threepid.spec.types import ClientSecret, Country, NextLink, PhoneNumber, SendAttempt, SessionId, Token
 
+REQUEST_ERRORS: Final = (
+    errors.Forbidden,
+    errors.SessionExpired,
+    errors.ThreepidDenied,
+    errors.ThreepidInUse,
+    errors.ThreepidMediumNotSupported,
+)
+"""The errors of a request for an address that an account is to have."""
+
 
 class _Request(Struct, frozen=True, kw_only=True):
     """The members of every request for a message.
