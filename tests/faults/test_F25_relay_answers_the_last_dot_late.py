@@ -47,13 +47,13 @@ def test_a_late_yes_makes_one_copy(database_url: str) -> None:
         slow = Slow(b"bob@")
         async with (
             Relay(accept=slow.accept) as relay,
-            PostOffice(database_url, relay.transport(timeout=0.8)) as office,
+            PostOffice(database_url, relay.transport(timeout=1.2)) as office,
         ):
             order_id = await office.order(life=HOUR)
             stop = asyncio.Event()
             running = asyncio.create_task(office.worker.run(stop))
             await until(lambda: slow.asked)
-            await asyncio.sleep(1.2)  # half as much again as everything before may take
+            await asyncio.sleep(1.8)  # half as much again as everything before may take
             office.clock.advance(9 * MINUTE)
             office.worker.wake()
             await asyncio.sleep(0.3)
@@ -97,11 +97,11 @@ def test_the_message_may_expire_meanwhile(database_url: str) -> None:
     async def run() -> None:
         slow = Slow(b"bob@")
         async with Relay(accept=slow.accept) as relay, PostOffice(database_url, relay.transport()) as office:
-            order_id = await office.order(life=800)
+            order_id = await office.order(life=1500)
             sending = asyncio.create_task(office.worker.run_once())
             await until(lambda: slow.asked)
-            await asyncio.sleep(0.9)
-            office.clock.advance(850)
+            await asyncio.sleep(1.6)
+            office.clock.advance(1550)
             await office.order("carol@example.com")
             dropping = asyncio.create_task(office.worker.run_once())  # what has expired, but not this
             await until(lambda: office.worker.sent == 1)
@@ -118,9 +118,9 @@ def test_a_message_that_expired_meanwhile_goes_to_no_other_relay(database_url: s
         async with (
             Relay({"END": HANG}) as hanging,
             Relay() as next_one,
-            PostOffice(database_url, hanging.transport(answer_timeout=1.0), next_one.transport()) as office,
+            PostOffice(database_url, hanging.transport(answer_timeout=1.8), next_one.transport()) as office,
         ):
-            order_id = await office.order(life=800)
+            order_id = await office.order(life=1500)
             await office.worker.run_once()
             assert "DATA" in hanging.verbs
             assert "DATA" not in next_one.verbs
@@ -261,7 +261,7 @@ def test_a_real_server_makes_one_copy_for_a_relay_that_answers_after_its_timeout
         async def accept(content: bytes) -> None:
             asked.append(content)
             if b"slow@" in content:
-                await asyncio.sleep(1.5)
+                await asyncio.sleep(3)
 
         async def run() -> None:
             async with Relay(accept=accept) as relay:
@@ -277,7 +277,7 @@ def test_a_real_server_makes_one_copy_for_a_relay_that_answers_after_its_timeout
     thread.start()
     try:
         assert ready.wait(10)
-        via = f'{{ transport = "smtp", host = "127.0.0.1", port = {ports[0]}, tls = "plain", timeout = 0.5 }}'
+        via = f'{{ transport = "smtp", host = "127.0.0.1", port = {ports[0]}, tls = "plain", timeout = 1.0 }}'
         with whole(ServerProcess(tmp_path / "server", via=via)) as server, server.client() as http:
             identity = identity_token(http, register(http, "alice"))
             assert request_token(http, identity, "slow@example.com").status_code == 200
