@@ -79,7 +79,7 @@ class FakeIdentityServer:
             self._server = None
 
     def binds(self, medium: str, address: str, *, version: str = V2) -> None:
-        """Publish this address for whoever asks."""
+        """Bind this address for whoever asks."""
 
         def answer(asked: Asked) -> ANSWER:
             now = time.time_ns() // 1_000_000

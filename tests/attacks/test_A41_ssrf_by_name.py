@@ -155,7 +155,7 @@ OF_KEYS = (502, {"errcode": "M_UNKNOWN", "error": "We could not fetch the keys o
 OF_IDENTITY = (502, {"errcode": "M_UNKNOWN", "error": "The identity server is unreachable."})
 ENTRIES: dict[str, tuple[Callable[[Inside, str], httpx.Response], tuple[int, Any], tuple[int, str]]] = {
     "an identity account's homeserver": (Inside.register, OF_HOMESERVER, (502, "M_UNKNOWN")),
-    "an identity server to publish at": (Inside.bind, OF_IDENTITY, (400, "M_SERVER_NOT_TRUSTED")),
+    "an identity server to bind at": (Inside.bind, OF_IDENTITY, (400, "M_SERVER_NOT_TRUSTED")),
     "an identity server that proves": (Inside.add, OF_IDENTITY, (400, "M_SERVER_NOT_TRUSTED")),
     "a homeserver that signs": (Inside.unbind, OF_KEYS, (403, "M_FORBIDDEN")),
 }

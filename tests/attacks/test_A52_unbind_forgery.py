@@ -1,4 +1,4 @@
-"""A52: an address is withdrawn by a proof of the address or by the user's own homeserver, and by nobody else."""
+"""A52: an address is unbound by a proof of the address or by the user's own homeserver, and by nobody else."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +34,7 @@ def published(world: World, address: str = "alice@example.com") -> list[str]:
 
 
 def publish(world: World, user: str = "alice") -> None:
-    """An account that publishes the address."""
+    """An account that binds the address."""
     token = world.identity_token(world.register(user), user)
     world.clock.advance(1)
     body = {"sid": world.validated(token), "client_secret": "secret", "mxid": f"@{user}:example.org"}

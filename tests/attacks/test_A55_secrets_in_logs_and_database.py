@@ -73,7 +73,7 @@ class Story:
         return value
 
     def address(self, name: str) -> str:
-        """A new e-mail address, which may be in the database and in answers, but not in a log."""
+        """A new email address, which may be in the database and in answers, but not in a log."""
         self.addresses.append(f"canary.{name}.{secrets.token_hex(4)}@example.com")
         return self.addresses[-1]
 

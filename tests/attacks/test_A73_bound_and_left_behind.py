@@ -1,4 +1,4 @@
-"""A73: what an account published is withdrawn though it is no contact, and whatever our identity server was called then."""
+"""A73: what an account bound is unbound though it is no contact, and whatever our identity server was called then."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -152,7 +152,7 @@ def test_an_account_that_ends_takes_with_it_what_is_bound_and_no_contact(home: W
     assert published(home) == []
 
 
-# -- published while our identity server had another name
+# -- bound while our identity server had another name
 
 
 @pytest.fixture
@@ -218,7 +218,7 @@ def test_an_account_that_ends_takes_with_it_what_was_bound_under_an_earlier_name
     assert (published(new), bound(new), waiting(new)) == ([], [], 0)
 
 
-# -- published here, and at another server too
+# -- bound here, and at another server too
 
 
 def test_a_server_where_it_was_bound_too_is_not_taken_for_ours(home: World, other: FakeIdentityServer) -> None:

@@ -95,7 +95,7 @@ def test_an_unbind_request_that_is_too_many_changes_nothing_and_a_removal_is_nev
     assert home.contacts(token) == []
 
 
-def test_an_addition_is_not_undone_because_its_publication_is_too_many(home: World, other: FakeIdentityServer) -> None:
+def test_an_addition_is_not_undone_because_its_binding_is_too_many(home: World, other: FakeIdentityServer) -> None:
     token = home.register()
     assert bind(home, other.name, token).status_code == 200
     body = {"three_pid_creds": creds(other.name), "bind": True}

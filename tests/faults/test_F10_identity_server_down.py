@@ -136,7 +136,7 @@ def deactivate(home: World, token: str) -> Any:
     return answer.json()
 
 
-def published_there(home: World, other: FakeIdentityServer) -> str:
+def bound_there(home: World, other: FakeIdentityServer) -> str:
     token = home.register()
     home.add(token, home.validated(home.identity_token(token)))
     assert bind(home, token, other).json() == {}
@@ -148,7 +148,7 @@ def published_there(home: World, other: FakeIdentityServer) -> str:
 def test_what_is_to_be_unbound_is_done_here_at_once_and_there_when_the_server_is_well(
     home: World, other: FakeIdentityServer, fault: str, work: Work
 ) -> None:
-    token = published_there(home, other)
+    token = bound_there(home, other)
     if fault == "refuses":
         other.stop()
     else:
@@ -167,7 +167,7 @@ def test_what_is_to_be_unbound_is_done_here_at_once_and_there_when_the_server_is
 
 @pytest.mark.parametrize("work", [unbind, delete, deactivate])
 def test_a_server_that_hangs_is_not_waited_for_without_end(home: World, other: FakeIdentityServer, work: Work) -> None:
-    token = published_there(home, other)
+    token = bound_there(home, other)
     other.replies[f"{V2}/3pid/unbind"] = HANG
     path = f"/_matrix/client/v3/account/{'deactivate' if work is deactivate else '3pid/' + work.__name__}"
     body = {"auth": AUTH} if work is deactivate else ADDRESS
@@ -188,7 +188,7 @@ def test_a_server_that_is_slow_is_waited_for(database_url: str, tmp_path: Path, 
         return 200, {}
 
     with World(database_url, tmp_path, **other.settings) as home:
-        token = published_there(home, other)
+        token = bound_there(home, other)
         other.replies[f"{V2}/3pid/unbind"] = late
 
         async def ask() -> Any:
@@ -227,7 +227,7 @@ def deactivate_only(home: World, token: str) -> Any:
 def test_a_server_that_says_success_and_did_nothing_is_believed_and_nothing_more(
     home: World, other: FakeIdentityServer
 ) -> None:
-    token = published_there(home, other)
+    token = bound_there(home, other)
     other.replies[f"{V2}/3pid/unbind"] = 200, {"errcode": "", "id_server_unbind_result": "success"}
     assert unbind(home, token) == NO_SUPPORT  # an error, whatever else it says
     other.unbinds()
@@ -235,7 +235,7 @@ def test_a_server_that_says_success_and_did_nothing_is_believed_and_nothing_more
     assert home.contacts(token) == ["alice@example.com"]
 
 
-def test_a_publication_that_fails_does_not_undo_the_addition(home: World, other: FakeIdentityServer) -> None:
+def test_a_binding_that_fails_does_not_undo_the_addition(home: World, other: FakeIdentityServer) -> None:
     with home.again(accounts__trusted_identity_servers=["localhost:*"]) as trusting:
         token = trusting.register()
         validated = {**ADDRESS, "validated_at": 1_700_000_000_000}

@@ -123,7 +123,7 @@ def test_an_answer_that_comes_late_is_waited_for(
 def test_an_unbind_request_waits_for_dns_in_the_outbox_and_the_person_does_not(
     world: World, dns: DnsServer, other: FakeIdentityServer, fault: str
 ) -> None:
-    # `localhost` needs no DNS, so that the address can be published there; its withdrawal is asked of a name that does.
+    # `localhost` needs no DNS, so that the address can be bound there; the request to unbind it goes to a name that does.
     token = world.register()
     world.add(token, world.validated(world.identity_token(token)))
     name = f"gone.example:{other.port}"

@@ -1,4 +1,4 @@
-"""Somebody who is not on Matrix yet is invited by address, publishes it, and their homeserver is told."""
+"""Somebody who is not on Matrix yet is invited by address, binds it, and their homeserver is told."""
 
 import os
 import re

@@ -155,7 +155,7 @@ def test_a_wish_for_no_more_is_kept_once(world: World) -> None:
 
 
 def test_an_invitation_stored_while_its_address_is_bound_is_never_left_behind(world: World) -> None:
-    """Either the sender is told that the address is known, or the publisher sees the invitation."""
+    """Either the sender is told that the address is known, or who binds it sees the invitation."""
     database = database_of(world)
 
     def store(number: int) -> Callable[[Tx], None]:
