@@ -9,7 +9,7 @@ from rich.progress import track
 from threepid.clock import DAY, Clock
 from threepid.domain.networks import known_network
 from threepid.domain.secrets.vault import Vault
-from threepid.storage import accounts, devices, threepids, validations
+from threepid.storage import accounts, device_tokens, threepids, validations
 from threepid.storage.engine.connect import open_database
 from threepid.storage.engine.database import Tx
 from threepid.storage.engine.migrate import migrate
@@ -57,7 +57,7 @@ async def _fill(url: str, count: int, posts: int, vault: Vault, password_hash: s
     def account(tx: Tx, number: int) -> None:
         user = user_id(number)
         accounts.insert(tx, user_id=user, password_hash=password_hash, created_at=now)
-        devices.open_device(
+        device_tokens.open_device(
             tx,
             user_id=user,
             device_id="BENCH",
@@ -65,7 +65,7 @@ async def _fill(url: str, count: int, posts: int, vault: Vault, password_hash: s
             seen_from="127.0.0.1",
             network=known_network("127.0.0.1"),
             user_agent="",
-            tokens=devices.Tokens(access_hash=vault.hash_token(token(number))),
+            tokens=device_tokens.Tokens(access_hash=vault.hash_token(token(number))),
             now=now,
         )
         for kind in ("home", "work"):

@@ -178,7 +178,7 @@ async def _put(database: Database, vault: Vault, message: Message, count: int, n
             domain = f"d{number % DOMAINS}.example.com"
             outbox.insert(
                 tx,
-                order_id=f"{name}{number:07}",
+                job_id=f"{name}{number:07}",
                 channel="email",
                 recipient=f"{name}{number}@{domain}",
                 language="en",

@@ -19,7 +19,7 @@ from clients import PASSWORD
 from threepid.clock import DAY, Clock, Entropy
 from threepid.domain.secrets.keys import ensure_secret
 from threepid.domain.secrets.vault import Vault
-from threepid.storage import devices, homeserver, oauth
+from threepid.storage import device_tokens, homeserver, oauth
 from threepid.storage.engine.connect import open_database
 from threepid.storage.engine.database import Tx
 from tools import HERE, Figures, Setup, floor, free_port, serving, wrk
@@ -216,10 +216,10 @@ async def _prepare(setup: Setup, vault: Vault) -> None:
             tx, user_id=user, device_id="BENCH", client_id=CLIENT_ID, scope=SCOPE, grant_hash=grant, now=now
         )
         for run in "ab":
-            tokens = devices.Tokens(
+            tokens = device_tokens.Tokens(
                 vault.hash_token(f"tp_{run}{number}"), None, vault.hash_token(f"tpr_{run}{number:07}"), now + DAY
             )
-            devices.insert_tokens(tx, user, "BENCH", tokens, parent_hash=None, now=now)
+            device_tokens.insert_tokens(tx, user, "BENCH", tokens, parent_hash=None, now=now)
 
     try:
         await data.in_batches(database.write, app, 1, "an app")

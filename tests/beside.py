@@ -53,7 +53,7 @@ class Beside:
         return str(answer.json()["token"])
 
     def bind(self, token: str, localpart: str) -> None:
-        """Publish the guest's address."""
+        """Bind the guest's address."""
         self.world.clock.advance(1)
         sid = self.world.validated(token, GUEST)
         body = {"sid": sid, "client_secret": "secret", "mxid": f"@{localpart}:example.org"}

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from distribution import source, wheel  # noqa: F401 - fixtures
+from fake_identity_server import FakeIdentityServer, identity_server
 from identity_of_synapse import Servers, federation
 from postgres import PostgresServer
 from rig import RUNNING
@@ -122,4 +123,13 @@ def empty_url(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> st
 def federated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Two real Synapses with accounts of their own, and threepid as their identity server."""
     with federation(tmp_path_factory.mktemp("federated")) as made:
+        yield made
+
+
+@pytest.fixture
+def other() -> Iterator[FakeIdentityServer]:
+    """Another identity server, which binds and unbinds Alice's address."""
+    with identity_server() as made:
+        made.binds("email", "alice@example.com")
+        made.unbinds()
         yield made

@@ -1,4 +1,4 @@
-"""A homeserver on loopback that says whose OpenID token it is asked about, and takes note of published addresses."""
+"""A homeserver on loopback that says whose OpenID token it is asked about, and takes note of bound addresses."""
 
 import contextlib
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ class FakeHomeserver(FakeIdentityServer):
 
     @property
     def told(self) -> list[Asked]:
-        """The calls that told of published addresses, refused ones too."""
+        """The calls that told of bound addresses, rejected ones too."""
         return [asked for asked in self.asked if asked.uri == ON_BIND]
 
     def _userinfo(self, asked: Asked) -> tuple[int, Any]:

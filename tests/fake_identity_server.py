@@ -79,7 +79,7 @@ class FakeIdentityServer:
             self._server = None
 
     def binds(self, medium: str, address: str, *, version: str = V2) -> None:
-        """Publish this address for whoever asks."""
+        """Bind this address for whoever asks."""
 
         def answer(asked: Asked) -> ANSWER:
             now = time.time_ns() // 1_000_000
@@ -108,7 +108,7 @@ class FakeIdentityServer:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 reply = fake._reply(Asked(self.command, self.path, headers, self.rfile.read(length)))
                 if reply == HANG:
-                    fake._released.wait(60)
+                    fake._released.wait()
                 if isinstance(reply, str):
                     self.close_connection = True
                     return

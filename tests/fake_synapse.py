@@ -231,7 +231,7 @@ class FakeSynapse:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 reply = fake.answer(Called(self.command, self.path, headers, self.rfile.read(length)))
                 if reply == HANG:
-                    fake._released.wait(60)
+                    fake._released.wait()
                 if isinstance(reply, str):
                     self.close_connection = True
                     return

@@ -215,11 +215,11 @@ class IdentityAccount:
         return session
 
     def bind(self, post: Any, medium: str, address: str) -> None:
-        """Publish an address, through the homeserver as clients do it."""
+        """Bind an address, through the homeserver as clients do it."""
         self.person.do("POST", "account/3pid/bind", {**self.prove(post, medium, address), **self.named})
 
     def bind_directly(self, session: dict[str, str]) -> None:
-        """Publish an address while the homeserver is away."""
+        """Bind an address while the homeserver is away."""
         self.do("3pid/bind", {**session, "mxid": self.person.user_id})
 
     def found(self, medium: str, address: str) -> str | None:

@@ -87,7 +87,6 @@ class HostileServer:
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, plain: socket.socket) -> None:
-        plain.settimeout(60)
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
             stack.callback(plain.close)
             if self._tls is None:

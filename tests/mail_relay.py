@@ -271,7 +271,7 @@ class PostOffice:
         await self.database.write(
             lambda tx: outbox.insert(
                 tx,
-                order_id=order_id,
+                job_id=order_id,
                 channel=channel,
                 recipient=recipient,
                 language="en",
@@ -320,6 +320,7 @@ class Flaky(Database):
         self.engine = inner.engine
         self._inner = inner
         self.refusals = 0
+        self.refused = 0
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
         return await self._inner.read(fn)
@@ -338,6 +339,7 @@ class Flaky(Database):
     def _refuse(self) -> None:
         if self.refusals:
             self.refusals -= 1
+            self.refused += 1
             raise Busy("locked")
 
     async def close(self) -> None:

@@ -136,6 +136,10 @@ all = "off"
         self.log.close()
         return status
 
+    def said(self, event: str) -> int:
+        """How many lines of the log have this event."""
+        return (self.directory / "log").read_text().count(event)
+
     def kill(self) -> None:
         """SIGKILL for the whole group: as if the power went."""
         assert self.process is not None

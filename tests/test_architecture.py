@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "threepid"
 DOMAIN = SOURCE / "domain"
 MODULES = sorted(SOURCE.rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 FOUNDATION = "secrets and shared words"
 MOST_ARROWS = 20
 """Between rooms proper: `services` makes each of them and each stands on the shared words, which says nothing of the order."""
@@ -81,6 +82,22 @@ def test_neither_server_asks_for_the_other_in_the_rooms_of_one() -> None:
             names = {name.rpartition(".")[2] for name in imports(module) if name.startswith("threepid.domain")}
             wrong = names & (both - ({"Associations"} if room == "identity" else set()))
             assert not wrong, f"{module.relative_to(SOURCE)} imports {wrong}"
+
+
+def calls(node: ast.AST) -> set[str]:
+    return {ast.unparse(one.func) for one in ast.walk(node) if isinstance(one, ast.Call)}
+
+
+@pytest.mark.parametrize("module", TESTS, ids=lambda module: str(module.relative_to(ROOT)))
+def test_no_test_asserts_seconds_or_patches_our_own_code(module: Path) -> None:
+    """A counter, an order or a shorter limit shows the same on every machine; what a test changes is given at construction."""
+    tree = ast.parse(module.read_text())
+    ours = {name.rpartition(".")[2] for name in imports(module) if name.startswith("threepid.")}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert):
+            assert not calls(node) & {"time.monotonic", "time.perf_counter", "time.time", "loop.time"}, node.lineno
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("monkeypatch.setattr", "setattr") and node.args:
+            assert ast.unparse(node.args[0]).partition(".")[0] not in ours, node.lineno
 
 
 def test_tests_stand_in_the_rooms_that_they_are_about() -> None:

@@ -24,7 +24,7 @@ Faults of Sydent:
 * unbind hangs for ever on a session that is not validated: `tests/attacks/test_A52_unbind_forgery.py::test_other_sessions_prove_nothing`
 * unbind fails with 500 on a session that has expired: `test_an_expired_session_unbinds_nothing_and_is_told_so`
 * an association is good for a hundred years: `test_what_is_bound_is_found_by_its_hash_and_for_a_year`
-* v1 publishes for any user without a token: `tests/http/test_asgi.py::test_v1_is_off_but_for_the_public_keys`
+* v1 binds for any user without a token: `tests/http/test_asgi.py::test_v1_is_off_but_for_the_public_keys`
 * a write that touches no row goes unnoticed: `tests/storage/engine/test_database.py::test_a_write_that_touches_another_number_of_rows_is_undone`
 * the pepper is short and never replaced: `tests/domain/identity/test_lookup.py::test_a_pepper_has_128_random_bits_or_more_of_letters_and_digits`,
   `tests/domain/identity/test_lookup.py::test_the_schedule_replaces_the_pepper`
@@ -41,7 +41,7 @@ Faults of ma1sd:
 * session ids are the time of day: `tests/attacks/test_A04_weak_or_predictable_tokens.py::test_sessions_and_tokens_of_the_api_are_not_short`
 * v1 takes no forms: `tests/api/test_identity_v1.py::test_parameters_come_as_json_as_a_form_or_in_the_query`
 * there is no `versions`, and logout is a GET: `test_logging_out_is_a_post`, `test_the_versions_are_told`
-* what is published is not kept: `test_what_is_bound_is_found_by_its_hash_and_for_a_year`
+* what is bound is not kept: `test_what_is_bound_is_found_by_its_hash_and_for_a_year`
 * unbind says yes and removes nothing: `tests/attacks/test_A52_unbind_forgery.py::test_who_proves_the_address_unbinds_it_from_whoever_has_it`
 * a signature is checked over the path of v1 whatever was called: `tests/attacks/test_A52_unbind_forgery.py::test_a_signature_of_anything_else_is_refused`,
   `tests/api/test_identity_v1.py::test_synapse_unbinds_by_a_signature_over_the_path_that_it_called`
@@ -146,7 +146,7 @@ def test_a_session_outlives_the_process_that_opened_it(world: World) -> None:
     assert world.post(f"{V2}/3pid/bind", body, token=identity).status_code == 200
 
 
-# -- what is published
+# -- what is bound
 
 
 def test_what_is_bound_is_found_by_its_hash_and_for_a_year(world: World) -> None:

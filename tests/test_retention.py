@@ -37,7 +37,7 @@ def finish(world: World, count: int) -> None:
         for number in range(count):
             outbox.insert(
                 tx,
-                order_id=f"{now}-{number}",
+                job_id=f"{now}-{number}",
                 channel="email",
                 recipient="a@example.com",
                 language="en",

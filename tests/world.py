@@ -25,9 +25,11 @@ from threepid.delivery.job import JobType
 from threepid.delivery.render import Renderer
 from threepid.domain.secrets.passwords import Hasher
 from threepid.domain.services import Homeserver, IdentityServer
+from threepid.remote.patience import PATIENCE, Patience
 from threepid.startup import load_secrets
 from threepid.storage import mailbox
 from threepid.storage.engine.connect import open_database
+from threepid.storage.engine.database import Database
 from threepid.storage.outbox import ClaimedJob
 
 T = TypeVar("T")
@@ -127,11 +129,14 @@ class World:
         hasher: WatchedHasher | None = None,
         job_types: tuple[JobType, ...] | None = None,
         introspection_secret: str = "",
+        patience: Patience = PATIENCE,
+        database: Database | None = None,
         **changes: Any,
     ) -> None:
         """`hasher` in place of the cheap one, `job_types` in place of the one that keeps SMS in a list.
 
-        `introspection_secret` is what a homeserver beside this server knows.
+        `introspection_secret` is what a homeserver beside this server knows. `patience` is how long it waits for others.
+        `database` is one of its URL that a test has opened in its own way.
         """
         self.database_url = database_url
         self.directory = directory
@@ -140,6 +145,8 @@ class World:
         self.entropy = SeededEntropy(seed)
         self._changes = changes
         self._introspection_secret = introspection_secret
+        self._patience = patience
+        self._database = database
         self.hasher = hasher or WatchedHasher()
         self._job_types = (JobType("sms", self._keep_text),) if job_types is None else job_types
         self._renderer = Renderer()
@@ -164,12 +171,13 @@ class World:
             self.config,
             clock=self.clock,
             entropy=self.entropy,
-            database=Around(open_database(self.database_url, pool_size=8, password=None)),
+            database=Around(self._database or open_database(self.database_url, pool_size=8, password=None)),
             secrets=load_secrets(self.config, SeededEntropy("keys")),
             background=False,
             strict=True,
             hasher=self.hasher,
             introspection_secret=self._introspection_secret,
+            patience=self._patience,
             job_types=self._job_types if self.config.sms is not None else (),
         )
         await server.start()

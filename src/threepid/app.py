@@ -24,6 +24,7 @@ from threepid.domain.services import build
 from threepid.http import asgi
 from threepid.http.exchange import Request, by_path
 from threepid.http.watch import Watch
+from threepid.remote.patience import PATIENCE, Patience
 from threepid.spec.description import Described
 from threepid.startup import Secrets
 from threepid.storage.engine.database import Database
@@ -49,11 +50,13 @@ class Server:
         job_types: Iterable[JobType] = (),
         hasher: Hasher | None = None,
         introspection_secret: str = "",
+        patience: Patience = PATIENCE,
     ) -> None:
         """Build the services and the application; `background` runs the outbox and housekeeping.
 
-        Tests run these by hand. They pass `job_types` in place of configured ones, a `hasher` to watch, and `strict`, which
-        dispatch describes. A homeserver that trusts our tokens proves itself by the `introspection_secret`.
+        Tests run these by hand. They pass `job_types` in place of configured ones, a `hasher` to watch, less `patience` with
+        other servers, and `strict`, which dispatch describes. A homeserver that trusts our tokens proves itself by the
+        `introspection_secret`.
         """
         self.context = Context(settings, clock, entropy, database, Vault(secrets.vault, entropy))
         woken = asyncio.Event()
@@ -63,6 +66,7 @@ class Server:
             wake_delivery=woken.set,
             hasher=hasher,
             introspection_secret=introspection_secret,
+            patience=patience,
         )
         self.worker = Worker(
             database,

@@ -23,9 +23,9 @@ from threepid.domain.limits import closed_prefixes
 from threepid.domain.oauth import clients, consent
 from threepid.domain.operators import console
 from threepid.domain.services import Services
-from threepid.domain.validation.sessions import KEPT_AFTER_EXPIRY
+from threepid.domain.validation.lifetimes import KEPT_AFTER_EXPIRY
 from threepid.meter import Durations, Meters
-from threepid.storage import associations, devices, invites, limits, outbox, tallies, uia, validations
+from threepid.storage import associations, device_tokens, invites, limits, outbox, tallies, uia, validations
 from threepid.storage.engine.database import StorageError, Tx
 
 _log = structlog.get_logger()
@@ -169,7 +169,7 @@ async def run_once(context: Context) -> int:
     ended_before = now - ENDED_KEPT
     await forget_sealed_pairs(context)
     kinds: tuple[Callable[[Tx], int], ...] = (
-        lambda tx: devices.end_expired(tx, now, ended_before=ended_before, at_most=BATCH),
+        lambda tx: device_tokens.end_expired(tx, now, ended_before=ended_before, at_most=BATCH),
         lambda tx: audit.delete_old(tx, context, now, at_most=BATCH),
         lambda tx: web_sessions.delete_expired(tx, now, at_most=BATCH),
         lambda tx: console.delete_expired(tx, now, at_most=BATCH),
@@ -179,7 +179,7 @@ async def run_once(context: Context) -> int:
         lambda tx: uia.delete_idle(tx, idle_since=now - IDLE, limit=BATCH),
         lambda tx: validations.delete_before(tx, now - KEPT_AFTER_EXPIRY, limit=BATCH),
         lambda tx: limits.delete_full(tx, now, limit=BATCH),
-        lambda tx: devices.delete_expired(tx, now, ended_before=ended_before, at_most=BATCH),
+        lambda tx: device_tokens.delete_expired(tx, now, ended_before=ended_before, at_most=BATCH),
         lambda tx: associations.delete_expired_tokens(tx, now, at_most=BATCH),
         lambda tx: limits.delete_texts_outside(tx, since_day=now // DAY - 1, day=(now + SKEW) // DAY, at_most=BATCH),
         lambda tx: tallies.delete_outside(tx, since_day=now // DAY, day=(now + SKEW) // DAY, at_most=BATCH),

@@ -1,4 +1,4 @@
-"""What other servers ask of the homeserver: its keys, and to take note of published addresses."""
+"""What other servers ask of the homeserver: its keys, and to take note of bound addresses."""
 
 from pathlib import Path
 from typing import Any

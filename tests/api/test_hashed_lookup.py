@@ -31,7 +31,7 @@ def world(database_url: str, tmp_path: Path) -> Iterator[World]:
 
 
 class Client:
-    """Alice, who published two addresses, and looks for others."""
+    """Alice, who bound two addresses, and looks for others."""
 
     def __init__(self, world: World) -> None:
         self.world = world

@@ -1,7 +1,6 @@
 """`/_threepid/health/live` and `ready`, for load balancers and supervisors."""
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +133,6 @@ def test_it_is_not_ready_while_its_tables_are_locked_on_postgresql(
         return
     with psycopg.connect(database_url) as other:
         other.execute(b"LOCK TABLE schema_migrations IN ACCESS EXCLUSIVE MODE")
-        begun = time.monotonic()
-        assert status(world) == 503
-        assert time.monotonic() - begun < 4
+        assert status(world) == 503  # while the other one has the lock
         other.rollback()
     assert status(world) == 200

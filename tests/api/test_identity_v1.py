@@ -138,16 +138,16 @@ def test_synapse_unbinds_by_a_signature_over_the_path_that_it_called(world: Worl
     body = {"mxid": ALICE, "threepid": {"medium": "msisdn", "address": "447400123456"}}
     published(world, PHONE)
 
-    def withdraw(signed: str, member: str) -> httpx.Response:
+    def unbind(signed: str, member: str) -> httpx.Response:
         header = signer.authorization(SignedRequest("POST", signed, body), US, member=member)
         return world.post(f"{V1}/3pid/unbind", body, headers={"Authorization": header})
 
-    assert refusal(withdraw(f"{V2}/3pid/unbind", "destination_is")) == (403, "M_FORBIDDEN")
+    assert refusal(unbind(f"{V2}/3pid/unbind", "destination_is")) == (403, "M_FORBIDDEN")
     assert lookup(world, "msisdn", "447400123456")["mxid"] == ALICE
-    assert withdraw(f"{V1}/3pid/unbind", "destination_is").json() == {}
+    assert unbind(f"{V1}/3pid/unbind", "destination_is").json() == {}
     assert lookup(world, "msisdn", "447400123456") == {}
     published(world, {**PHONE, "client_secret": "again"})
-    assert withdraw(f"{V1}/3pid/unbind", "destination").json() == {}
+    assert unbind(f"{V1}/3pid/unbind", "destination").json() == {}
     assert lookup(world, "msisdn", "447400123456") == {}
 
 

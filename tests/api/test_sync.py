@@ -1,7 +1,6 @@
 """`/sync`: an honest empty one, which tells a waiting client of the end of its token."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -28,9 +27,14 @@ EMPTY = {
 }
 
 
-def timed(world: World, *work: Callable[[], Awaitable[Any]]) -> tuple[list[Any], float]:
-    start = time.monotonic()
-    return world.together(*work), time.monotonic() - start
+def soon(world: World, *work: Callable[[], Awaitable[Any]]) -> list[Any]:
+    """The results of all. Clients wait for thirty seconds here, so what ends long before that waited for something else."""
+
+    async def ended() -> list[Any]:
+        async with asyncio.timeout(10):
+            return list(await asyncio.gather(*(one() for one in work)))
+
+    return world.run(ended())
 
 
 def waiting(world: World, token: str, milliseconds: int = 30_000) -> Callable[[], Coroutine[Any, Any, httpx.Response]]:
@@ -52,9 +56,8 @@ def test_the_first_is_answered_at_once(world: World) -> None:
         "?since=empty",
         "?since=&timeout=0",
     ):
-        (answer,), seconds = timed(world, partial(world.acall, "GET", PATH + query, token=token))
+        (answer,) = soon(world, partial(world.acall, "GET", PATH + query, token=token))
         assert (answer.status_code, answer.json()) == (200, EMPTY)
-        assert seconds < 0.5
 
 
 def test_what_clients_send_besides_is_read_past(world: World) -> None:
@@ -83,9 +86,15 @@ def test_what_is_no_time_is_refused(world: World, query: str) -> None:
 
 
 def test_the_next_waits_as_long_as_it_wants(world: World) -> None:
-    (answer,), seconds = timed(world, waiting(world, world.register(), 700))
-    assert answer.json() == EMPTY
-    assert 0.69 <= seconds < 3
+    token = world.register()
+    ended: list[int] = []
+
+    async def wait(milliseconds: int) -> None:
+        assert (await waiting(world, token, milliseconds)()).json() == EMPTY
+        ended.append(milliseconds)
+
+    soon(world, *(partial(wait, milliseconds) for milliseconds in (900, 0, 300)))
+    assert ended == [0, 300, 900]
 
 
 def test_the_end_of_the_token_ends_the_wait(world: World) -> None:
@@ -95,10 +104,9 @@ def test_the_end_of_the_token_ends_the_wait(world: World) -> None:
         await until_waiting(world, 1)
         return await world.acall("POST", "/_matrix/client/v3/logout", {}, token=token)
 
-    (answer, out), seconds = timed(world, waiting(world, token), log_out)
+    (answer, out) = soon(world, waiting(world, token), log_out)
     assert out.status_code == 200
     assert (answer.status_code, answer.json()["errcode"]) == (401, "M_UNKNOWN_TOKEN")
-    assert seconds < 4
     assert world.homeserver.waiting.count(ALICE) == 0
 
 
@@ -110,9 +118,8 @@ def test_the_token_may_be_ended_by_another_process(world: World) -> None:
             await until_waiting(world, 1)
             await asyncio.to_thread(again.post, "/_matrix/client/v3/logout", token=token)
 
-        (answer, _), seconds = timed(world, waiting(world, token), log_out)
+        (answer, _) = soon(world, waiting(world, token), log_out)
     assert (answer.status_code, answer.json()["errcode"]) == (401, "M_UNKNOWN_TOKEN")
-    assert seconds < 5
 
 
 def test_an_expired_token_ends_the_wait_and_says_that_a_refresh_helps(world: World) -> None:
@@ -124,11 +131,10 @@ def test_an_expired_token_ends_the_wait_and_says_that_a_refresh_helps(world: Wor
         await until_waiting(world, 1)
         world.clock.advance(2 * HOUR)
 
-    (answer, _), seconds = timed(world, waiting(world, made["access_token"]), expire)
+    (answer, _) = soon(world, waiting(world, made["access_token"]), expire)
     assert answer.status_code == 401
     assert answer.json()["errcode"] == "M_UNKNOWN_TOKEN"
     assert answer.json()["soft_logout"] is True
-    assert seconds < 4
 
 
 def test_of_an_accounts_waiting_clients_the_first_makes_room(world: World) -> None:
@@ -177,29 +183,26 @@ def test_the_end_of_the_server_ends_every_wait(world: World) -> None:
         await until_waiting(world, 2)
         world.server.end_waiting()
 
-    (first, second, _), seconds = timed(world, waiting(world, token), waiting(world, token), end)
+    (first, second, _) = soon(world, waiting(world, token), waiting(world, token), end)
     assert first.json() == second.json() == EMPTY
-    assert seconds < 2
-    (late,), seconds = timed(world, waiting(world, token))
+    (late,) = soon(world, waiting(world, token))
     assert late.json() == EMPTY
-    assert seconds < 0.5
 
 
 def test_a_server_that_is_told_to_stop_answers_who_waits_and_stops(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path / "server").start()
 
-    async def run() -> tuple[list[httpx.Response], int, float]:
+    async def run() -> tuple[list[httpx.Response], int]:
         with server.client() as http:
             headers = {"Authorization": f"Bearer {register(http, 'alice')}"}
         async with httpx.AsyncClient(base_url=server.base, timeout=30, headers=headers) as client:
             tasks = [asyncio.create_task(client.get(f"{PATH}?since=empty&timeout=30000")) for _ in range(10)]
             await asyncio.sleep(1.5)
             assert not any(task.done() for task in tasks)
-            start = time.monotonic()
-            status = await asyncio.to_thread(server.stop)
-            return list(await asyncio.gather(*tasks)), status, time.monotonic() - start
+            async with asyncio.timeout(15):  # half of what they would wait
+                status = await asyncio.to_thread(server.stop)
+                return list(await asyncio.gather(*tasks)), status
 
-    answers, status, seconds = asyncio.run(run())
+    answers, status = asyncio.run(run())
     assert [answer.json() for answer in answers] == [EMPTY] * 10
     assert status == 0
-    assert seconds < 5

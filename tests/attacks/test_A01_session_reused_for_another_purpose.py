@@ -3,7 +3,7 @@
 import pytest
 
 from threepid.domain.addresses import parse_email
-from threepid.domain.validation.sessions import Consumer, Purpose
+from threepid.domain.validation.purposes import Consumer, Purpose
 from threepid.spec.errors import NoValidSession
 from world import World
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from threepid.domain.validation.sessions import ADDRESS_ATTEMPTS
+from threepid.domain.validation.lifetimes import ADDRESS_ATTEMPTS
 from world import World
 
 PATH = "/_matrix/identity/v2/validate/email/submitToken"

@@ -83,7 +83,7 @@ def test_an_older_mail_of_the_same_session_still_works_while_it_lives(world: Wor
 
 def test_a_validated_reset_session_lives_15_minutes(world: World) -> None:
     from threepid.domain.addresses import parse_email
-    from threepid.domain.validation.sessions import Consumer, Purpose
+    from threepid.domain.validation.purposes import Consumer, Purpose
     from threepid.spec.errors import SessionExpired
 
     token = world.register()

@@ -86,7 +86,7 @@ def test_a_link_that_somebody_has_used_accepts_for_nobody_else(stage: Stage) -> 
     assert refused.status_code == 403
 
 
-def test_nobody_publishes_an_address_that_another_proved(stage: Stage) -> None:
+def test_nobody_binds_an_address_that_another_proved(stage: Stage) -> None:
     session = stage.bob.prove(stage.servers.post, "email", stage.address)
     refused = stage.mallory.ask("3pid/bind", {**session, "mxid": stage.mallory.person.user_id})
     assert refused.status_code >= 400

@@ -43,7 +43,7 @@ def refused(world: World, text: str) -> None:
         for order_id in ids:
             outbox.insert(
                 tx,
-                order_id=order_id,
+                job_id=order_id,
                 channel="email",
                 recipient=ADDRESS,
                 language="en",

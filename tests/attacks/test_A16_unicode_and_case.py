@@ -60,7 +60,7 @@ def test_the_sharp_s_of_a_domain_is_never_folded_into_another_domain() -> None:
 
 
 def test_a_reset_goes_to_the_spelling_that_was_verified(world: World) -> None:
-    from threepid.domain.validation.sessions import Purpose
+    from threepid.domain.validation.purposes import Purpose
 
     token = world.register("mike")
     world.add(token, world.validated(world.identity_token(token, "mike"), "Mike@example.com"))

@@ -144,7 +144,7 @@ def test_even_a_listed_liar_takes_nothing_from_anybody(home: World, liar: FakeId
     refused = home.post(f"{C}/account/3pid", {"three_pid_creds": creds(liar), "bind": True}, token=mallory)
     assert (refused.status_code, refused.json()["errcode"]) == (400, "M_THREEPID_IN_USE")
     assert liar.paths() == [f"{V2}/3pid/getValidated3pid"]
-    # What it says when something is to be published is remembered for a withdrawal, and proves nothing.
+    # What it says when something is to be bound is remembered for unbinding it, and proves nothing.
     assert home.post(f"{C}/account/3pid/bind", creds(liar), token=mallory).json() == {}
     assert (home.contacts(owner), home.contacts(mallory)) == ([VICTIM], [])
     lookup = home.identity.lookup

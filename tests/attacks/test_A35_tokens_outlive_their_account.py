@@ -21,11 +21,11 @@ from threepid.domain.authentication.grants import Grant
 from threepid.domain.lifecycle.closing import Closing
 from threepid.domain.lifecycle.recovery import Recovery
 from threepid.domain.lifecycle.registration import NewAccount
-from threepid.domain.validation.sessions import Consumer
+from threepid.domain.validation.purposes import Consumer
 from threepid.spec.errors import Forbidden, MatrixError, ThreepidAuthFailed, Unauthorized, UnknownToken
 from threepid.spec.uia import PASSWORD as PASSWORD_STAGE
 from threepid.spec.uia import AuthData, AuthenticationRequiredError, Flow, Operation
-from threepid.storage.devices import Requester
+from threepid.storage.device_tokens import Requester
 from threepid.storage.engine.database import Tx
 from world import BASE, PASSWORD, World
 

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from threepid.delivery import configured
+from threepid.delivery.worker import Worker
 from threepid.domain import messages
 from threepid.domain.secrets.vault import Vault
 from threepid.storage import outbox
@@ -132,7 +134,7 @@ def test_what_an_earlier_version_put_into_the_outbox_still_goes_out(database_url
         now, params = world.clock.now(), msgspec.json.encode(messages.EXAMPLES[0]).decode()
         for number, kept in enumerate((params, world.server.context.vault.seal_job(params))):
             world.run(world.server.context.database.write(lambda tx, number=number, kept=kept: outbox.insert(  # type: ignore[misc]
-                tx, order_id=f"row{number}", channel="email", recipient="a@example.com", language="en",
+                tx, job_id=f"row{number}", channel="email", recipient="a@example.com", language="en",
                 template="confirm_address", params=kept, created_at=now, due_at=now, expires_at=now + 60_000,
             )))  # fmt: skip
         assert [mail.code for mail in world.mails()] == ["042917", "042917"]
@@ -143,9 +145,11 @@ def test_what_was_sealed_with_another_secret_is_given_up_and_says_so(database_ur
         body = {"client_secret": "secret", "email": "a@example.com", "send_attempt": 1}
         assert world.post(f"{C}/register/email/requestToken", body).status_code == 200
         other = Vault(b"another secret of 32 bytes or so", world.entropy)
-        world.server.worker._unseal = other.unseal_job
+        types = configured.job_types(world.server.services)
+        worker = Worker(world.database, world.clock, types, unseal=other.unseal_job)
+        assert world.run(worker.run_once()) == 1
+        assert worker.failed == 1
         assert world.mails() == []
-        assert world.server.worker.failed == 1
         assert b"sealed with another vault.secret" in everything(world)
 
 

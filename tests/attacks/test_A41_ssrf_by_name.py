@@ -1,7 +1,6 @@
 """A41: whatever name a stranger gives, nothing inside is connected to, and the answer does not tell what is there."""
 
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -156,7 +155,7 @@ OF_KEYS = (502, {"errcode": "M_UNKNOWN", "error": "We could not fetch the keys o
 OF_IDENTITY = (502, {"errcode": "M_UNKNOWN", "error": "The identity server is unreachable."})
 ENTRIES: dict[str, tuple[Callable[[Inside, str], httpx.Response], tuple[int, Any], tuple[int, str]]] = {
     "an identity account's homeserver": (Inside.register, OF_HOMESERVER, (502, "M_UNKNOWN")),
-    "an identity server to publish at": (Inside.bind, OF_IDENTITY, (400, "M_SERVER_NOT_TRUSTED")),
+    "an identity server to bind at": (Inside.bind, OF_IDENTITY, (400, "M_SERVER_NOT_TRUSTED")),
     "an identity server that proves": (Inside.add, OF_IDENTITY, (400, "M_SERVER_NOT_TRUSTED")),
     "a homeserver that signs": (Inside.unbind, OF_KEYS, (403, "M_FORBIDDEN")),
 }
@@ -169,14 +168,12 @@ def test_no_name_leads_inside_and_all_are_answered_alike(inside: Inside, entry: 
     names = targets(inside.birds.port)
     assert len(names) >= 120
     found: dict[str, tuple[int, Any]] = {}
-    start = time.monotonic()
     with connections() as begun:
         for name in names:
             answer = ask(inside, name)
             found[name] = answer.status_code, answer.json()
-    assert begun == []
+    assert begun == []  # so that nothing was waited for
     assert inside.birds.hits() == 0
-    assert time.monotonic() - start < 0.1 * len(names)  # nothing was waited for
     good = {name for name in names if is_server_name(name)}
     assert len(good) >= 120
     assert {name: found[name] for name in good} == dict.fromkeys(good, of_server)
@@ -190,11 +187,11 @@ def test_no_name_leads_inside_and_all_are_answered_alike(inside: Inside, entry: 
 def test_open_closed_and_filtered_ports_are_told_apart_by_nobody(inside: Inside, entry: str) -> None:
     ask, of_server, _ = ENTRIES[entry]
     answers = []
-    for name in (f"127.0.0.1:{inside.birds.port}", f"127.0.0.1:{free_port()}", "10.255.255.1:8448", "127.0.0.1:22"):
-        start = time.monotonic()
-        answer = ask(inside, name)
-        assert time.monotonic() - start < 1
-        answers.append((answer.status_code, answer.json(), sorted(set(answer.headers) - {"date"})))
+    with connections() as begun:
+        for name in (f"127.0.0.1:{inside.birds.port}", f"127.0.0.1:{free_port()}", "10.255.255.1:8448", "127.0.0.1:22"):
+            answer = ask(inside, name)
+            answers.append((answer.status_code, answer.json(), sorted(set(answer.headers) - {"date"})))
+    assert begun == []  # so that none takes longer than another
     assert answers == [(*of_server, answers[0][2])] * 4
 
 

@@ -24,6 +24,7 @@ from dns_server import dns_server
 from hostile_server import Authority, Head, HostileServer, Talk, hostile_server, response
 from rig import ServerProcess, register
 from threepid.clock import DAY
+from threepid.remote.patience import Patience
 from world import World
 
 IS: Final = "/_matrix/identity/v2"
@@ -71,6 +72,7 @@ def half_and_reset(connection: Connection, head: Head) -> None:
 
 
 FOREVER: Final = 1_000_000_000
+HURRIED: Final = Patience(call=4.0, well_known=4.0, federation=5.0)
 ANSWERS: dict[str, Talk] = {
     "endless body": raw(HEAD + b"\r\n", *[b"x" * 60_000] * 10_000),
     "endless chunks": raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[b"ffff\r\n" + b" " * 0xFFFF + b"\r\n"] * 10_000),
@@ -116,6 +118,14 @@ ANSWERS: dict[str, Talk] = {
     "half an answer and a reset": half_and_reset,
     "a farewell": lambda connection, _head: connection.close(),
 }  # fmt: skip
+SLOW: Final = (
+    "a byte a second",
+    "a byte of the head a second",
+    "silence",
+    "silence after the head",
+    "silence before TLS",
+)
+"""None of these ends by itself before the last test does."""
 BEFORE_TLS: dict[str, Talk] = {
     "no TLS": raw(response(b"{}")),
     "nonsense for TLS": raw(b"\x16\x03\x01\x02\x00" + b"\xff" * 512),
@@ -172,7 +182,9 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def world(database_url: str, tmp_path: Path, authority: Authority) -> Iterator[World]:
-    with World(database_url, tmp_path, outbound__allow=LOOPBACK, outbound__ca_file=authority.file) as made:
+    with World(
+        database_url, tmp_path, patience=HURRIED, outbound__allow=LOOPBACK, outbound__ca_file=authority.file
+    ) as made:
         yield made
 
 
@@ -190,33 +202,20 @@ def as_identity_server(name: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
     return BIND, {"sid": "1", "client_secret": "secret", "id_server": name, "id_access_token": "x"}, {}
 
 
-async def other_requests(world: World, until: asyncio.Event) -> float:
-    """The slowest of other people's requests meanwhile."""
-    slowest = 0.0
-    while not until.is_set():
-        start = time.monotonic()
-        assert (await world.acall("GET", f"{IS}/account", token="none")).status_code == 401
-        slowest = max(slowest, time.monotonic() - start)
-        await asyncio.sleep(0.02)
-    return slowest
-
-
-async def all_at_once(
-    world: World, names: dict[str, str], ask: Any, token: str | None = None
-) -> tuple[dict[str, Any], float, float]:
-    """What is answered about each server, how long the longest took, and the slowest of other people's requests."""
-    over = asyncio.Event()
-    others = asyncio.create_task(other_requests(world, over))
-    start = time.monotonic()
+async def all_at_once(world: World, names: dict[str, str], ask: Any, token: str | None = None) -> dict[str, Any]:
+    """What is answered about each server. Other people's requests are answered before the slow ones of them."""
 
     async def one(name: str) -> tuple[int, Any]:
         path, body, more = ask(name)
         answer = await world.acall("POST", path, body, token=token, **more)
         return answer.status_code, answer.json()
 
-    answers = await asyncio.gather(*(one(name) for name in names.values()))
-    over.set()
-    return dict(zip(names, answers, strict=True)), time.monotonic() - start, await others
+    tasks = {fault: asyncio.create_task(one(name)) for fault, name in names.items()}
+    await asyncio.sleep(0)
+    for _ in range(20):
+        assert (await world.acall("GET", f"{IS}/account", token="none")).status_code == 401
+    assert not any(tasks[fault].done() for fault in SLOW if fault in tasks)
+    return {fault: await task for fault, task in tasks.items()}
 
 
 @pytest.mark.parametrize(
@@ -230,11 +229,9 @@ def test_every_fault_is_one_and_the_same_error_and_others_do_not_wait(
     token = world.register() if ask is as_identity_server else None
     with hostile(authority) as servers:
         names = {fault: server.name for fault, server in servers.items()}
-        answers, longest, slowest = world.run(all_at_once(world, names, ask, token))
+        answers = world.run(all_at_once(world, names, ask, token))
         connections = {fault: server.connections for fault, server in servers.items()}
     assert answers == dict.fromkeys(names, error)
-    assert longest < 22
-    assert slowest < 5.0
     assert connections == dict.fromkeys(names, 1)  # nobody is asked twice
 
 
@@ -271,14 +268,14 @@ def test_well_known_may_be_as_bad_and_is_asked_four_times_at_most(
             pytest.skip("listening on port 443 needs a right that this process does not have")
         try:
             outbound: dict[str, Any] = {"outbound__allow": LOOPBACK, "outbound__ca_file": authority.file}
-            with World(database_url, tmp_path, outbound__nameservers=[dns.address], **outbound) as world:
+            with World(
+                database_url, tmp_path, patience=HURRIED, outbound__nameservers=[dns.address], **outbound
+            ) as world:
                 names = {fault: f"h{number}.evil.example" for number, fault in enumerate(faults)}
-                answers, longest, slowest = world.run(all_at_once(world, names, as_homeserver))
+                answers = world.run(all_at_once(world, names, as_homeserver))
         finally:
             server.stop()
     assert answers == dict.fromkeys(faults, OF_HOMESERVER)
-    assert longest < 22
-    assert slowest < 1.5
     assert asked == {
         **dict.fromkeys(faults, 1),
         **{fault: 4 for fault in faults if "redirects" in fault or "itself" in fault},
@@ -370,7 +367,7 @@ def test_memory_stays_flat_under_all_of_it(tmp_path: Path, authority: Authority)
     tables = f'[outbound]\nallow = ["127.0.0.0/8"]\nca_file = "{authority.file}"\n'
     server = ServerProcess(tmp_path / "server", tables=tables).start()
 
-    async def run(names: list[str], token: str) -> tuple[int, list[float]]:
+    async def run(names: list[str], token: str) -> tuple[int, int]:
         limits = httpx.Limits(max_connections=400)
         async with httpx.AsyncClient(base_url=server.base, timeout=60, limits=limits) as http:
 
@@ -385,15 +382,14 @@ def test_memory_stays_flat_under_all_of_it(tmp_path: Path, authority: Authority)
                 for name in names
                 for of in (as_homeserver, as_signer, as_identity_server)
             ]
-            most, took = 0, []
+            most = answered = 0
             while not all(task.done() for task in tasks):
-                start = time.monotonic()
                 assert (await http.get("/_matrix/client/versions")).status_code == 200
-                took.append(time.monotonic() - start)
+                answered += 1
                 most = max(most, memory(server))
                 await asyncio.sleep(0.05)
             await asyncio.gather(*tasks)
-            return most, sorted(took)
+            return most, answered
 
     try:
         with server.client() as http:
@@ -404,9 +400,9 @@ def test_memory_stays_flat_under_all_of_it(tmp_path: Path, authority: Authority)
             before = memory(server)
             peaks = []
             for _ in range(3):
-                most, took = asyncio.run(run(names, token))
+                most, answered = asyncio.run(run(names, token))
                 peaks.append(most)
-                assert took[len(took) * 95 // 100] < 3.0  # the worst of them holds its own caller for 15 s
+                assert answered > 50  # while the worst of them held their own callers
     finally:
         assert server.stop() == 0
     print(f"memory: {before / 1e6:.0f} MB before, {[round(peak / 1e6) for peak in peaks]} at most")

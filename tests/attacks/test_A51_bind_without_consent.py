@@ -1,4 +1,4 @@
-"""A51: an address is published for the user whose own session proves it, and for nobody else."""
+"""A51: an address is bound to the user whose own session proves it, and for nobody else."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,7 +155,7 @@ def test_what_is_bound_stays_with_its_user_until_somebody_proves_the_address_ane
     for who, mxid in (("bob", BOB), ("bob", ALICE), ("alice", BOB)):
         assert people.bind(who, mxid).status_code in (403, 404)
     assert published(world) == [ALICE]
-    # A used session does not bring back what was withdrawn.
+    # A used session does not bring back what was unbound.
     unbind = {"medium": "email", "address": ADDRESS, "id_server": "matrix.example.org"}
     assert world.post(f"{C}/account/3pid/unbind", unbind, token=people.access["alice"]).status_code == 200
     answer = people.bind("alice", ALICE)

@@ -1,6 +1,5 @@
-"""A52: an address is withdrawn by a proof of the address or by the user's own homeserver, and by nobody else."""
+"""A52: an address is unbound by a proof of the address or by the user's own homeserver, and by nobody else."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ def published(world: World, address: str = "alice@example.com") -> list[str]:
 
 
 def publish(world: World, user: str = "alice") -> None:
-    """An account that publishes the address."""
+    """An account that binds the address."""
     token = world.identity_token(world.register(user), user)
     world.clock.advance(1)
     body = {"sid": world.validated(token), "client_secret": "secret", "mxid": f"@{user}:example.org"}
@@ -56,9 +55,7 @@ def header(signer: Signer, *, method: str = "POST", uri: str = UNBIND, content: 
 
 def send(world: World, authorization: str | None, body: dict[str, Any] = BODY, uri: str = UNBIND) -> tuple[int, Any]:
     headers = {} if authorization is None else {"Authorization": authorization}
-    start = time.monotonic()
     answer = world.post(uri, body, headers=headers)
-    assert time.monotonic() - start < 5
     return answer.status_code, answer.json().get("errcode")
 
 

@@ -73,7 +73,7 @@ class Story:
         return value
 
     def address(self, name: str) -> str:
-        """A new e-mail address, which may be in the database and in answers, but not in a log."""
+        """A new email address, which may be in the database and in answers, but not in a log."""
         self.addresses.append(f"canary.{name}.{secrets.token_hex(4)}@example.com")
         return self.addresses[-1]
 
@@ -422,7 +422,7 @@ def test_what_was_forgotten_does_not_lie_about_in_the_file(tmp_path: Path, sqlit
 
             def order(tx: Tx, number: int = number) -> None:
                 outbox.insert(
-                    tx, order_id=f"o{number}", channel="email", recipient=f"recipient{number}@example.com", language="en",
+                    tx, job_id=f"o{number}", channel="email", recipient=f"recipient{number}@example.com", language="en",
                     template="reset_password", params=f"code {number} " + "x" * 300, created_at=number, due_at=number,
                     expires_at=number + 1,
                 )  # fmt: skip

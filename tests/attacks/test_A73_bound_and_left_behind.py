@@ -1,4 +1,4 @@
-"""A73: what an account published is withdrawn though it is no contact, and whatever our identity server was called then."""
+"""A73: what an account bound is unbound though it is no contact, and whatever our identity server was called then."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from fake_identity_server import V2, FakeIdentityServer, identity_server
+from fake_identity_server import V2, FakeIdentityServer
 from threepid.clock import DAY, MINUTE, Clock
 from threepid.storage import outbox, threepids
 from threepid.storage.engine.migrate import migrate
@@ -21,14 +21,6 @@ OURS, OLD = "matrix.example.org", "id.old.example"
 ADDRESS = {"medium": "email", "address": "Alice@Example.com"}
 SUCCESS = {"id_server_unbind_result": "success"}
 NO_SUPPORT = {"id_server_unbind_result": "no-support"}
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[FakeIdentityServer]:
-    with identity_server() as made:
-        made.binds("email", "alice@example.com")
-        made.unbinds()
-        yield made
 
 
 @pytest.fixture
@@ -160,7 +152,7 @@ def test_an_account_that_ends_takes_with_it_what_is_bound_and_no_contact(home: W
     assert published(home) == []
 
 
-# -- published while our identity server had another name
+# -- bound while our identity server had another name
 
 
 @pytest.fixture
@@ -226,7 +218,7 @@ def test_an_account_that_ends_takes_with_it_what_was_bound_under_an_earlier_name
     assert (published(new), bound(new), waiting(new)) == ([], [], 0)
 
 
-# -- published here, and at another server too
+# -- bound here, and at another server too
 
 
 def test_a_server_where_it_was_bound_too_is_not_taken_for_ours(home: World, other: FakeIdentityServer) -> None:

@@ -42,7 +42,7 @@ def window(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Window
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server where anybody may register: with nothing, an e-mail address or a phone number."""
+    """A server where anybody may register: with nothing, an email address or a phone number."""
     with Site(ServerProcess(tmp_path_factory.mktemp("site"), tables=OPEN)) as made:
         yield made
 

@@ -55,7 +55,7 @@ def server(post: Post, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 @pytest.fixture(scope="session")
 def strict_server(post: Post, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Where those who register need the token `welcome`, an e-mail address and a phone number, and accept terms."""
+    """Where those who register need the token `welcome`, an email address and a phone number, and accept terms."""
     asked = f'required_contacts = ["email", "msisdn"]\nterms = [{TERMS}]'
     with running(post, tmp_path_factory.mktemp("strict"), registration="token", accounts=asked) as process:
         invite(process, "welcome")

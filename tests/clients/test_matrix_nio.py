@@ -184,7 +184,7 @@ def test_it_registers_with_a_token(invited_server: ServerProcess, post: Post) ->
 async def test_it_logs_in_by_name_e_mail_and_phone(crowd: People) -> None:
     client, address, phone = await crowd.somebody(), fresh_email(), fresh_phone()
     await crowd.add_email(client, address)
-    # With an address for a name the library takes the form for e-mail addresses by itself.
+    # With an address for a name the library takes the form for email addresses by itself.
     for user in (client.user_id, client.user_id.partition(":")[0].removeprefix("@"), address):
         assert (await crowd.log_in(user)).user_id == client.user_id
     await crowd.add_phone(client, phone)

@@ -1,4 +1,4 @@
-"""Texts that are no e-mail address, or one that we do not take: some parser somewhere sends to another mailbox."""
+"""Texts that are no email address, or one that we reject: some parser somewhere sends to another mailbox."""
 
 _BASE = r"""
 a@b@c.example

@@ -47,13 +47,13 @@ def test_a_late_yes_makes_one_copy(database_url: str) -> None:
         slow = Slow(b"bob@")
         async with (
             Relay(accept=slow.accept) as relay,
-            PostOffice(database_url, relay.transport(timeout=1.5)) as office,
+            PostOffice(database_url, relay.transport(timeout=1.2)) as office,
         ):
             order_id = await office.order(life=HOUR)
             stop = asyncio.Event()
             running = asyncio.create_task(office.worker.run(stop))
             await until(lambda: slow.asked)
-            await asyncio.sleep(3)  # twice what everything before may take
+            await asyncio.sleep(1.8)  # half as much again as everything before may take
             office.clock.advance(9 * MINUTE)
             office.worker.wake()
             await asyncio.sleep(0.3)
@@ -97,11 +97,11 @@ def test_the_message_may_expire_meanwhile(database_url: str) -> None:
     async def run() -> None:
         slow = Slow(b"bob@")
         async with Relay(accept=slow.accept) as relay, PostOffice(database_url, relay.transport()) as office:
-            order_id = await office.order(life=2000)
+            order_id = await office.order(life=1500)
             sending = asyncio.create_task(office.worker.run_once())
             await until(lambda: slow.asked)
-            await asyncio.sleep(2.2)
-            office.clock.advance(2100)
+            await asyncio.sleep(1.6)
+            office.clock.advance(1550)
             await office.order("carol@example.com")
             dropping = asyncio.create_task(office.worker.run_once())  # what has expired, but not this
             await until(lambda: office.worker.sent == 1)
@@ -118,9 +118,9 @@ def test_a_message_that_expired_meanwhile_goes_to_no_other_relay(database_url: s
         async with (
             Relay({"END": HANG}) as hanging,
             Relay() as next_one,
-            PostOffice(database_url, hanging.transport(answer_timeout=2.5), next_one.transport()) as office,
+            PostOffice(database_url, hanging.transport(answer_timeout=1.8), next_one.transport()) as office,
         ):
-            order_id = await office.order(life=2000)
+            order_id = await office.order(life=1500)
             await office.worker.run_once()
             assert "DATA" in hanging.verbs
             assert "DATA" not in next_one.verbs
@@ -252,7 +252,6 @@ def test_a_server_that_stops_gives_back_what_no_relay_has(database_url: str) -> 
 def test_a_real_server_makes_one_copy_for_a_relay_that_answers_after_its_timeout(tmp_path: Path) -> None:
     """A whole server, whose relay takes three times as long as a command may."""
     import threading
-    import time
 
     asked: list[bytes] = []
     ready = threading.Event()
@@ -262,7 +261,7 @@ def test_a_real_server_makes_one_copy_for_a_relay_that_answers_after_its_timeout
         async def accept(content: bytes) -> None:
             asked.append(content)
             if b"slow@" in content:
-                await asyncio.sleep(6)
+                await asyncio.sleep(3)
 
         async def run() -> None:
             async with Relay(accept=accept) as relay:
@@ -278,15 +277,17 @@ def test_a_real_server_makes_one_copy_for_a_relay_that_answers_after_its_timeout
     thread.start()
     try:
         assert ready.wait(10)
-        via = f'{{ transport = "smtp", host = "127.0.0.1", port = {ports[0]}, tls = "plain", timeout = 2.0 }}'
+        via = f'{{ transport = "smtp", host = "127.0.0.1", port = {ports[0]}, tls = "plain", timeout = 1.0 }}'
         with whole(ServerProcess(tmp_path / "server", via=via)) as server, server.client() as http:
             identity = identity_token(http, register(http, "alice"))
             assert request_token(http, identity, "slow@example.com").status_code == 200
             wait_for(lambda: asked)
             assert request_token(http, identity, "quick@example.com", secret="other").status_code == 200
             wait_for(lambda: len(asked) == 2, seconds=3)
-            time.sleep(12)
+            wait_for(lambda: server.said("message_sent") == 2, what="both mails in the log")
+            request_token(http, identity, "last@example.com", secret="third")
+            wait_for(lambda: server.said("message_sent") == 3, what="a mail after them")
     finally:
         done.set()
         thread.join()
-    assert len(asked) == 2
+    assert len(asked) == 3  # one copy of each

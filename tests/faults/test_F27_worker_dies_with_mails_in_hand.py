@@ -241,10 +241,12 @@ def test_a_database_that_cannot_note_a_sent_mail_for_long_makes_no_copy(database
             from threepid.delivery.worker import Worker
 
             databases.append(Flaky(office.database))
-            worker = Worker(databases[0], office.clock, office.job_types)
+            worker = Worker(databases[0], office.clock, office.job_types, note_again_seconds=(0.01, 0.02, 0.03))
             order_id = await office.order()
             async with Background(worker):
-                await asyncio.sleep(9)  # longer than the written pauses
+                async with asyncio.timeout(10):
+                    while databases[0].refused < 10:  # more often than pauses are written
+                        await asyncio.sleep(0.01)
                 databases[0].refusals = 0
                 async with asyncio.timeout(10):
                     while (await office.row(order_id)).sent_at is None:
@@ -333,15 +335,13 @@ def test_a_killed_worker_s_mails_come_within_seconds(tmp_path: Path, how: str) -
                     assert answer.status_code == 200
             wait_for(lambda: len(relay.asked) == 3, what="three mails in hand")
             relay.holding = False
-            begun = time.monotonic()
             if how == "a new start":
                 server.kill()
                 server.start()
             else:
                 for worker in server.workers():
                     os.kill(worker, signal.SIGKILL)
-            wait_for(lambda: len(relay.relay.received) == 3, seconds=30, what="the mails")
-            assert time.monotonic() - begun < 20  # a start takes a while on a busy machine
+            wait_for(lambda: len(relay.relay.received) == 3, seconds=20, what="the mails")  # a start takes a while
             time.sleep(1)
         copies = Counter(str(mail.message["Message-ID"]) for mail in relay.relay.received)
         assert sorted(copies.values()) == [1, 1, 1]

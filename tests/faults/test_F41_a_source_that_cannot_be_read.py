@@ -8,7 +8,6 @@ import pytest
 
 from importers.synapse.importing import bring, who
 from synapse_database import SynapseDatabase
-from threepid.importers import source
 from threepid.importers.source import SourceError, open_source
 from threepid.importers.synapse.reader import Reader
 from threepid.storage import accounts
@@ -53,12 +52,11 @@ def test_F41_a_newer_synapse(tmp_path: Path) -> None:
         read(synapse)
 
 
-def test_F41_a_locked_database(tmp_path: Path, synapse: SynapseDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "_WAIT_MS", 10)
+def test_F41_a_locked_database(tmp_path: Path, synapse: SynapseDatabase) -> None:
     synapse.do("PRAGMA journal_mode = delete")
     synapse.do("BEGIN EXCLUSIVE")
     with pytest.raises(SourceError, match="is locked by another program"):
-        read(synapse)
+        open_source(synapse.url, wait_ms=10)
     synapse.do("COMMIT")
     assert len(read(synapse)) == 1500
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(180)
 
 
 class Invited:
-    """Bob, whose address is invited to a room of Alice's and proved, but not published yet."""
+    """Bob, whose address is invited to a room of Alice's and proved, but not bound yet."""
 
     def __init__(self, servers: Servers) -> None:
         number = next(_numbers)

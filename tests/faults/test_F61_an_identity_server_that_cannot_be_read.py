@@ -11,7 +11,6 @@ from importers.identity_servers import bring, look_up, whose
 from ma1sd_database import Ma1sdDatabase, write_keys
 from sydent_database import PEPPER, SydentDatabase
 from threepid.domain.secrets.files import KeyFileError
-from threepid.importers import source
 from threepid.importers.ma1sd.keys import signing_keys
 from threepid.importers.ma1sd.reader import Reader as Ma1sdReader
 from threepid.importers.source import SourceError, open_source
@@ -56,11 +55,10 @@ def test_F61_a_newer_sydent(tmp_path: Path) -> None:
         Reader(open_source(sydent.url))
 
 
-def test_F61_a_locked_database(world: World, sydent: SydentDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "_WAIT_MS", 10)
+def test_F61_a_locked_database(world: World, sydent: SydentDatabase) -> None:
     sydent.do("BEGIN EXCLUSIVE")
     with pytest.raises(SourceError, match="is locked by another program"):
-        bring(world, sydent)
+        open_source(sydent.url, wait_ms=10)
     sydent.do("COMMIT")
     assert bring(world, sydent).result.inserted["associations"] == ROWS
 

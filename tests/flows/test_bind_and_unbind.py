@@ -1,4 +1,4 @@
-"""Contacts are published and withdrawn: at our own identity server at once, at others by requests that are signed."""
+"""Contacts are bound and unbound: at our own identity server at once, at others by requests that are signed."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from signedjson.key import decode_verify_key_bytes
 from signedjson.sign import verify_signed_json
 from unpaddedbase64 import decode_base64
 
-from fake_identity_server import DROP, V1, V2, Asked, FakeIdentityServer, identity_server
+from fake_identity_server import DROP, V1, V2, Asked, FakeIdentityServer
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
 from threepid.spec.signing import BadSignature, Signer, verify
 from threepid.storage import outbox, threepids
@@ -25,14 +25,6 @@ ALICE = "@alice:example.org"
 ADDRESS = {"medium": "email", "address": "Alice@Example.com"}
 SUCCESS = {"id_server_unbind_result": "success"}
 NO_SUPPORT = {"id_server_unbind_result": "no-support"}
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[FakeIdentityServer]:
-    with identity_server() as made:
-        made.binds("email", "alice@example.com")
-        made.unbinds()
-        yield made
 
 
 @pytest.fixture
@@ -82,7 +74,7 @@ def check_signature(home: World, asked: Asked, destination: str) -> None:
     verify(signature, public_key(home, signature.key_id), asked.signed, destination)
 
 
-# -- publishing
+# -- binding
 
 
 def test_an_address_is_bound_at_another_server_and_is_no_contact_by_that(
@@ -229,7 +221,7 @@ def test_an_account_binds_so_much_and_no_more(database_url: str, tmp_path: Path,
         assert (len(other.asked), len(bound(home))) == (5, 5)
 
 
-# -- withdrawing
+# -- unbinding
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -247,7 +239,7 @@ def test_an_address_is_unbound_by_a_request_that_our_published_key_signed(
     check_signature(home, asked, other.name)
     assert home.contacts(token) == ["alice@example.com"]
     assert (bound(home), waiting(home)) == ([], 0)
-    # It is published there no more, so nobody is asked again.
+    # It is bound there no more, so nobody is asked again.
     assert home.post(UNBIND, ADDRESS, token=token).json() == NO_SUPPORT
     assert len(other.asked) == 2
 

@@ -1,4 +1,4 @@
-"""Somebody who is not on Matrix yet is invited by address, publishes it, and their homeserver is told."""
+"""Somebody who is not on Matrix yet is invited by address, binds it, and their homeserver is told."""
 
 import os
 import re
@@ -19,7 +19,8 @@ from fake_homeserver import ON_BIND, TOLD, FakeHomeserver, homeserver
 from fake_identity_server import DROP, Asked
 from threepid import background
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
-from threepid.domain.identity.invites import CALLBACK_LIFE, Invites
+from threepid.domain.identity.callbacks import CALLBACK_LIFE
+from threepid.domain.identity.invites import Invites
 from threepid.storage import outbox
 from threepid.storage.invites import Invite
 from world import BASE, Mail, World

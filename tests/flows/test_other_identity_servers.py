@@ -88,7 +88,7 @@ def test_a_session_of_a_trusted_server_is_asked_for_added_and_bound(pair: tuple[
         (threepid,) = home.get(PATH, headers=headers).json()["threepids"]
         assert threepid["address"] == "alice@example.com"
         assert threepid["added_at"] >= threepid["validated_at"] > 1_600_000_000_000
-        # The same again is no error, and the association was published at the peer.
+        # The same again is no error, and the address was bound at the peer.
         assert home.post(PATH, json=body, headers=headers).status_code == 200
         assert lookup(peer, identity, "alice@example.com") == user_id
 

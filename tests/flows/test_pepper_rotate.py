@@ -57,7 +57,7 @@ class Place:
         self._with(lambda database: database.write(step))
 
     def missing(self, pepper: Pepper, count: int) -> int:
-        """How many of the published addresses a lookup under this pepper would miss."""
+        """How many of the bound addresses a lookup under this pepper would miss."""
         hashes = {lookup_hash(f"a{number}@x.org", "email", pepper.pepper): f"@u{number}:x" for number in range(count)}
         found = self._with(lambda database: database.read(lambda tx: peppers.by_hashes(tx, pepper.number, hashes, 2)))
         assert found.items() <= hashes.items()

@@ -25,6 +25,7 @@ from threepid.remote.discovery import (
 )
 from threepid.remote.guard import Call, Guard, RemoteAnswer, RemoteError
 from threepid.remote.names import Names, Service
+from threepid.remote.patience import Patience
 from world import HandClock, SeededEntropy
 
 NAME = "a.example"
@@ -61,7 +62,7 @@ class Web(Guard):
         self.hosts.append(call.host_header)
         page = self.pages.get(url)
         if page == HANG:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         if page is None:
             raise RemoteError("ClientConnectorError")
         status, headers, body = page
@@ -74,7 +75,7 @@ class Rig:
         self.dns = dns
         self.clock = Ticking()
         self.web = Web(names)
-        self.discovery = Discovery(self.web, names, self.clock, SeededEntropy())
+        self.discovery = Discovery(self.web, names, self.clock, SeededEntropy(), Patience(well_known=0.5, srv=1.0))
 
     def find(self, server_name: str = NAME) -> Destination:
         return asyncio.run(self.discovery.find(server_name))

@@ -9,10 +9,11 @@ from typing import Any, Final, TypeVar
 import pytest
 
 from pausing import pause_until
-from threepid.storage import accounts, devices
-from threepid.storage.devices import Place, Requester, Tokens
+from threepid.storage import accounts, device_tokens, devices, side_tokens
+from threepid.storage.device_tokens import Requester, Tokens
 from threepid.storage.engine.connect import open_database
 from threepid.storage.engine.database import Database, Tx
+from threepid.storage.side_tokens import Owner
 
 T = TypeVar("T")
 ALICE: Final = "@alice:example.org"
@@ -34,7 +35,7 @@ def refresh(name: str) -> bytes:
 
 
 def open_(tx: Tx, device_id: str, given: Tokens, *, user_id: str = ALICE, name: str | None = None) -> None:
-    devices.open_device(
+    device_tokens.open_device(
         tx,
         user_id=user_id,
         device_id=device_id,
@@ -49,31 +50,31 @@ def open_(tx: Tx, device_id: str, given: Tokens, *, user_id: str = ALICE, name: 
 
 def offer(tx: Tx, parent: str, name: str, *, device_id: str = "D") -> None:
     """Another answer to the refresh token of `parent`."""
-    devices.insert_tokens(tx, ALICE, device_id, tokens(name), parent_hash=refresh(parent), now=NOW)
+    device_tokens.insert_tokens(tx, ALICE, device_id, tokens(name), parent_hash=refresh(parent), now=NOW)
 
 
 def login_token(tx: Tx, token_hash: bytes, device_id: str, *, user_id: str = ALICE, expires_at: int = NOW + 1) -> None:
-    devices.insert_login_token(
+    side_tokens.insert_login_token(
         tx, token_hash=token_hash, user_id=user_id, device_id=device_id, expires_at=expires_at, at_most=50
     )
 
 
 def openid_token(tx: Tx, token_hash: bytes, device_id: str, *, user_id: str = ALICE, expires_at: int = NOW + 1) -> None:
-    devices.insert_openid_token(
+    side_tokens.insert_openid_token(
         tx, token_hash=token_hash, user_id=user_id, device_id=device_id, expires_at=expires_at, at_most=50
     )
 
 
 def end_expired(tx: Tx) -> int:
-    return devices.end_expired(tx, NOW, ended_before=NOW - HOUR, at_most=10)
+    return device_tokens.end_expired(tx, NOW, ended_before=NOW - HOUR, at_most=10)
 
 
 def known(tx: Tx, *names: str) -> list[str]:
     """Of which of these both tokens are there."""
     found = []
     for name in names:
-        here = devices.requester(tx, access(name)) is not None
-        assert here == (devices.refresh_token(tx, refresh(name)) is not None), name
+        here = device_tokens.requester(tx, access(name)) is not None
+        assert here == (device_tokens.refresh_token(tx, refresh(name)) is not None), name
         found += [name] if here else []
     return found
 
@@ -108,10 +109,10 @@ def test_an_access_token_says_whose_it_is_and_what_its_first_use_spends(database
         open_(tx, "D", tokens("a"))
         offer(tx, "a", "b")
         open_(tx, "OLD", Tokens(access("old")))
-        assert devices.requester(tx, access("a")) == Requester(ALICE, "D", NOW + HOUR, None)
-        assert devices.requester(tx, access("b")) == Requester(ALICE, "D", NOW + HOUR, refresh("a"))
-        assert devices.requester(tx, access("old")) == Requester(ALICE, "OLD", None, None)
-        assert devices.requester(tx, b"nosuch") is None
+        assert device_tokens.requester(tx, access("a")) == Requester(ALICE, "D", NOW + HOUR, None)
+        assert device_tokens.requester(tx, access("b")) == Requester(ALICE, "D", NOW + HOUR, refresh("a"))
+        assert device_tokens.requester(tx, access("old")) == Requester(ALICE, "OLD", None, None)
+        assert device_tokens.requester(tx, b"nosuch") is None
 
     run(database_url, step)
 
@@ -120,7 +121,7 @@ def test_a_device_that_is_opened_again_keeps_its_name_and_its_age(database_url: 
     def step(tx: Tx) -> None:
         open_(tx, "D", tokens("a"), name="My phone")
         open_(tx, "D", Tokens(access("b")), user_id=BOB, name="Bob's")
-        devices.open_device(
+        device_tokens.open_device(
             tx,
             user_id=ALICE,
             device_id="D",
@@ -134,7 +135,7 @@ def test_a_device_that_is_opened_again_keeps_its_name_and_its_age(database_url: 
         (device,) = devices.of_user(tx, ALICE)
         assert device == devices.Device("D", "My phone", NOW, NOW + 5, "192.0.2.2", "Client/2")
         assert known(tx, "a", "c") == ["c"]
-        assert devices.requester(tx, access("b")) is not None
+        assert device_tokens.requester(tx, access("b")) is not None
 
     run(database_url, step)
 
@@ -163,10 +164,10 @@ def test_all_devices_end_but_one_with_the_short_lived_tokens(database_url: str) 
             openid_token(tx, b"openid" + user_id.encode(), device_id, user_id=user_id)
         devices.delete_all(tx, ALICE, but="b")
         assert known(tx, "a", "b", "c", "bob") == ["b", "bob"]
-        assert devices.openid_owner(tx, b"openid" + ALICE.encode(), NOW) is None
-        assert devices.take_login_token(tx, b"login" + ALICE.encode(), NOW) is None
-        assert devices.openid_owner(tx, b"openid" + BOB.encode(), NOW) == Place(BOB, "bob")
-        assert devices.take_login_token(tx, b"login" + BOB.encode(), NOW) == BOB
+        assert side_tokens.openid_owner(tx, b"openid" + ALICE.encode(), NOW) is None
+        assert side_tokens.take_login_token(tx, b"login" + ALICE.encode(), NOW) is None
+        assert side_tokens.openid_owner(tx, b"openid" + BOB.encode(), NOW) == Owner(BOB, "bob")
+        assert side_tokens.take_login_token(tx, b"login" + BOB.encode(), NOW) == BOB
         devices.delete_all(tx, ALICE)
         assert devices.of_user(tx, ALICE) == []
 
@@ -178,9 +179,9 @@ def test_a_login_token_is_good_once_and_until_its_end(database_url: str) -> None
         open_(tx, "D", tokens("a"))
         login_token(tx, b"one", "D")
         login_token(tx, b"late", "D", expires_at=NOW)
-        assert devices.take_login_token(tx, b"one", NOW) == ALICE
-        assert devices.take_login_token(tx, b"one", NOW) is None
-        assert devices.take_login_token(tx, b"late", NOW) is None
+        assert side_tokens.take_login_token(tx, b"one", NOW) == ALICE
+        assert side_tokens.take_login_token(tx, b"one", NOW) is None
+        assert side_tokens.take_login_token(tx, b"late", NOW) is None
 
     run(database_url, step)
 
@@ -190,15 +191,15 @@ def test_a_first_use_ends_the_siblings_and_what_came_before(database_url: str) -
         open_(tx, "D", tokens("a"))
         for name in ("b", "c", "d"):
             offer(tx, "a", name)
-        assert devices.use_access_token(tx, access("c"), NOW + 1)
+        assert device_tokens.use_access_token(tx, access("c"), NOW + 1)
         assert known(tx, "b", "c", "d") == ["c"]
-        assert devices.requester(tx, access("a")) is None
-        spent = devices.refresh_token(tx, refresh("a"))
+        assert device_tokens.requester(tx, access("a")) is None
+        spent = device_tokens.refresh_token(tx, refresh("a"))
         assert spent is not None
         assert spent.spent_at == NOW + 1
-        assert devices.requester(tx, access("c")) == Requester(ALICE, "D", NOW + HOUR, None)
-        assert devices.use_access_token(tx, access("c"), NOW + 2)
-        assert not devices.use_access_token(tx, access("b"), NOW + 2)
+        assert device_tokens.requester(tx, access("c")) == Requester(ALICE, "D", NOW + HOUR, None)
+        assert device_tokens.use_access_token(tx, access("c"), NOW + 2)
+        assert not device_tokens.use_access_token(tx, access("b"), NOW + 2)
 
     run(database_url, step)
 
@@ -207,13 +208,13 @@ def test_a_late_answer_to_a_spent_refresh_is_good_for_nothing(database_url: str)
     def step(tx: Tx) -> None:
         open_(tx, "D", tokens("a"))
         offer(tx, "a", "b")
-        assert devices.use_access_token(tx, access("b"), NOW)
+        assert device_tokens.use_access_token(tx, access("b"), NOW)
         offer(tx, "a", "late")  # by a request that looked before the first use
         offer(tx, "a", "later")
-        assert not devices.use_access_token(tx, access("late"), NOW)
-        assert not devices.use_refresh_token(tx, refresh("later"), refresh("a"), NOW)
-        assert devices.refresh_token(tx, refresh("later")) is None
-        assert devices.use_refresh_token(tx, refresh("b"), refresh("a"), NOW)
+        assert not device_tokens.use_access_token(tx, access("late"), NOW)
+        assert not device_tokens.use_refresh_token(tx, refresh("later"), refresh("a"), NOW)
+        assert device_tokens.refresh_token(tx, refresh("later")) is None
+        assert device_tokens.use_refresh_token(tx, refresh("b"), refresh("a"), NOW)
 
     run(database_url, step)
 
@@ -225,15 +226,15 @@ def test_tokens_that_ended_are_known_while_their_device_lives(database_url: str)
         open_(tx, "E", tokens("e"))
         offer(tx, "e", "f", device_id="E")
         offer(tx, "e", "g", device_id="E")
-        assert devices.use_access_token(tx, access("f"), NOW)
+        assert device_tokens.use_access_token(tx, access("f"), NOW)
         for name, ended in (("a", True), ("b", False), ("g", True), ("f", False)):
-            assert devices.has_ended(tx, access(name), NOW - 1) == ended
-            assert devices.has_ended(tx, refresh(name), NOW - 1) == ended
-            assert not devices.has_ended(tx, access(name), NOW)
-        assert devices.has_ended(tx, access("e"), NOW - 1)
+            assert device_tokens.has_ended(tx, access(name), NOW - 1) == ended
+            assert device_tokens.has_ended(tx, refresh(name), NOW - 1) == ended
+            assert not device_tokens.has_ended(tx, access(name), NOW)
+        assert device_tokens.has_ended(tx, access("e"), NOW - 1)
         devices.delete(tx, ALICE, "D")
-        assert not devices.has_ended(tx, access("a"), NOW - 1)
-        assert devices.has_ended(tx, access("e"), NOW - 1)
+        assert not device_tokens.has_ended(tx, access("a"), NOW - 1)
+        assert device_tokens.has_ended(tx, access("e"), NOW - 1)
 
     run(database_url, step)
 
@@ -244,13 +245,13 @@ def test_of_the_tokens_of_one_moment_the_last_are_kept(database_url: str) -> Non
         for number in range(60):
             login_token(tx, f"login {number}".encode(), "D")
             openid_token(tx, f"openid {number}".encode(), "D")
-        taken = [devices.take_login_token(tx, f"login {number}".encode(), NOW) for number in range(60)]
+        taken = [side_tokens.take_login_token(tx, f"login {number}".encode(), NOW) for number in range(60)]
         assert taken == [None] * 10 + [ALICE] * 50
-        found = [devices.openid_owner(tx, f"openid {number}".encode(), NOW) for number in range(60)]
-        assert found == [None] * 10 + [Place(ALICE, "D")] * 50
+        found = [side_tokens.openid_owner(tx, f"openid {number}".encode(), NOW) for number in range(60)]
+        assert found == [None] * 10 + [Owner(ALICE, "D")] * 50
         for number in range(1, 31):
             open_(tx, "D", tokens(str(number)))
-        known = [devices.has_ended(tx, access(str(number)), NOW - 1) for number in range(31)]
+        known = [device_tokens.has_ended(tx, access(str(number)), NOW - 1) for number in range(31)]
         assert known == [False] * 20 + [True] * 10 + [False]
 
     run(database_url, step)
@@ -261,13 +262,13 @@ def test_what_a_clock_ahead_made_lives_no_longer_than_the_rest(database_url: str
         open_(tx, "D", tokens("a"))
         login_token(tx, b"login", "D", expires_at=NOW + 24 * HOUR)
         openid_token(tx, b"openid", "D", expires_at=NOW + 24 * HOUR)
-        devices.delete_tokens(tx, ALICE, "D", NOW + 24 * HOUR)
-        devices.delete_expired(tx, NOW, ended_before=NOW - HOUR, at_most=9)
-        assert devices.openid_owner(tx, b"openid", NOW + HOUR) is None
-        assert devices.take_login_token(tx, b"login", NOW + HOUR) is None
-        assert devices.has_ended(tx, access("a"), NOW - HOUR)
-        devices.delete_expired(tx, NOW + HOUR, ended_before=NOW, at_most=9)
-        assert not devices.has_ended(tx, access("a"), NOW - HOUR)
+        device_tokens.delete_tokens(tx, ALICE, "D", NOW + 24 * HOUR)
+        device_tokens.delete_expired(tx, NOW, ended_before=NOW - HOUR, at_most=9)
+        assert side_tokens.openid_owner(tx, b"openid", NOW + HOUR) is None
+        assert side_tokens.take_login_token(tx, b"login", NOW + HOUR) is None
+        assert device_tokens.has_ended(tx, access("a"), NOW - HOUR)
+        device_tokens.delete_expired(tx, NOW + HOUR, ended_before=NOW, at_most=9)
+        assert not device_tokens.has_ended(tx, access("a"), NOW - HOUR)
 
     run(database_url, step)
 
@@ -283,15 +284,15 @@ def test_what_nobody_can_use_any_more_is_forgotten_and_nothing_else(database_url
             login_token(tx, f"login {name}".encode(), "D", expires_at=expires_at)
             openid_token(tx, f"openid {name}".encode(), "D", expires_at=expires_at)
         assert end_expired(tx) == 1
-        assert devices.delete_expired(tx, NOW, ended_before=NOW - HOUR, at_most=9) == 2
+        assert device_tokens.delete_expired(tx, NOW, ended_before=NOW - HOUR, at_most=9) == 2
         assert known(tx, "over", "soft", "parent", "child") == ["soft", "parent", "child"]
-        assert devices.requester(tx, access("old")) is not None
-        assert devices.take_login_token(tx, b"login good", NOW) == ALICE
-        assert devices.openid_owner(tx, b"openid good", NOW) == Place(ALICE, "D")
+        assert device_tokens.requester(tx, access("old")) is not None
+        assert side_tokens.take_login_token(tx, b"login good", NOW) == ALICE
+        assert side_tokens.openid_owner(tx, b"openid good", NOW) == Owner(ALICE, "D")
         # The parent goes when the first use of its child has spent it.
-        assert devices.use_access_token(tx, access("child"), NOW)
+        assert device_tokens.use_access_token(tx, access("child"), NOW)
         assert end_expired(tx) == 1
-        assert devices.refresh_token(tx, refresh("parent")) is None
+        assert device_tokens.refresh_token(tx, refresh("parent")) is None
         assert known(tx, "child") == ["child"]
 
     run(database_url, step)

@@ -34,7 +34,7 @@ def insert(world: World, *made: Invite) -> None:
 def order(tx: Tx, order_id: str, *, expires_at: int = 9_000) -> None:
     outbox.insert(
         tx,
-        order_id=order_id,
+        job_id=order_id,
         channel="onbind",
         recipient="elsewhere.example",
         language="",
@@ -94,12 +94,12 @@ def test_an_invitation_is_told_of_by_the_order_that_has_it_and_once(world: World
     write, read = database_of(world).write, database_of(world).read
     world.run(write(lambda tx: invites.assign(tx, "one", BOB, "first")))
     world.run(write(lambda tx: invites.assign(tx, "one", CAROL, "second")))
-    assert world.run(read(lambda tx: invites.of_order(tx, "first"))) == []
-    assert [one.id for one in world.run(read(lambda tx: invites.of_order(tx, "second")))] == ["one"]
+    assert world.run(read(lambda tx: invites.of_job(tx, "first"))) == []
+    assert [one.id for one in world.run(read(lambda tx: invites.of_job(tx, "second")))] == ["one"]
     assert world.run(write(lambda tx: invites.delivered(tx, "one", "first", NOW))) is False
     assert world.run(write(lambda tx: invites.delivered(tx, "one", "second", NOW))) is True
     assert world.run(write(lambda tx: invites.delivered(tx, "one", "second", NOW))) is False
-    assert world.run(read(lambda tx: invites.of_order(tx, "second"))) == []
+    assert world.run(read(lambda tx: invites.of_job(tx, "second"))) == []
     assert world.run(write(lambda tx: invites.cancel(tx, "one", NOW))) is False
 
 
@@ -155,7 +155,7 @@ def test_a_wish_for_no_more_is_kept_once(world: World) -> None:
 
 
 def test_an_invitation_stored_while_its_address_is_bound_is_never_left_behind(world: World) -> None:
-    """Either the sender is told that the address is known, or the publisher sees the invitation."""
+    """Either the sender is told that the address is known, or who binds it sees the invitation."""
     database = database_of(world)
 
     def store(number: int) -> Callable[[Tx], None]:

@@ -200,7 +200,7 @@ def test_a_message_goes_with_its_reason(database_url: str) -> None:
             def step(tx: Tx) -> None:
                 outbox.insert(
                     tx,
-                    order_id="x",
+                    job_id="x",
                     channel="email",
                     recipient="bob@example.com",
                     language="en",

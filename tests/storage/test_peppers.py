@@ -86,7 +86,7 @@ def test_a_pepper_is_filled_and_emptied_in_parts_in_any_state_of_the_others(worl
         counts.append(write(world, lambda tx: peppers.fill(tx, new, 10)))
         if counts[-1] == 0:
             break
-        if len(counts) == 1:  # what is published and withdrawn meanwhile is found and not found under both
+        if len(counts) == 1:  # what is bound and unbound meanwhile is found and not found under both
             publish(world, association(1, "@new:x"), association(90, "@late:x"))
             write(world, lambda tx: associations.unbind(tx, "email", "a0002@example.com", "@u2:x"))
             write(world, lambda tx: associations.unbind(tx, "email", "a0020@example.com", "@u20:x"))
@@ -262,7 +262,7 @@ def test_peppers_whose_numbers_share_keys_answer_and_end_apart(world: World) -> 
 
 
 def test_who_binds_while_a_rotation_begins_is_waited_for(world: World, engine: str) -> None:
-    """Otherwise the new pepper could be filled past an address that is published without knowing of it."""
+    """Otherwise the new pepper could be filled past an address that is bound without knowing of it."""
     database = world.server.context.database
     if engine == "sqlite":
         assert database.engine == "sqlite"  # one writer at a time: nobody can be half done

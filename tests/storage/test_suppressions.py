@@ -77,7 +77,7 @@ def test_a_job_that_is_held_back_has_failed_and_holds_no_contents(database_url: 
             await office.database.write(
                 lambda tx: outbox.insert(
                     tx,
-                    order_id="held",
+                    job_id="held",
                     channel="email",
                     recipient="bob@example.com",
                     language="en",

@@ -102,7 +102,7 @@ def test_somebody_registers_because_of_an_invitation_and_joins(
     assert neighbours.synapse.times_told() > 0
 
 
-def test_invitations_go_the_other_way_and_find_published_addresses(neighbours: Neighbours) -> None:
+def test_invitations_go_the_other_way_and_find_bound_addresses(neighbours: Neighbours) -> None:
     carol = IdentityAccount(neighbours.register("carol"), neighbours.threepid.base)
     dave = IdentityAccount(neighbours.other.register("dave"), neighbours.threepid.base)
     room_id = carol.person.create_room()

@@ -65,7 +65,7 @@ def test_somebody_who_was_invited_by_address_joins_from_another_homeserver(
 
 
 @pytest.mark.parametrize("medium", ["email", "msisdn"])
-def test_the_owner_of_a_published_address_is_invited_directly(federated: Servers, number: int, medium: str) -> None:
+def test_the_owner_of_a_bound_address_is_invited_directly(federated: Servers, number: int, medium: str) -> None:
     address = address_of(medium, number)
     alice, bob = clients(federated, number)
     bob.bind(federated.post, medium, address)
@@ -128,7 +128,7 @@ def test_people_add_a_phone_number_through_threepid_and_an_email_address_by_syna
     assert bob.contacts() == [("email", email), ("msisdn", phone)]
 
 
-def test_somebody_joins_by_the_link_in_the_mail_without_publishing_the_address(federated: Servers, number: int) -> None:
+def test_somebody_joins_by_the_link_in_the_mail_without_binding_the_address(federated: Servers, number: int) -> None:
     address = address_of("email", number)
     alice, bob = clients(federated, number)
     room_id = alice.person.create_room()

@@ -204,7 +204,7 @@ def insert(world: World, *, state: str, error: str = "", created_at: int = 0, re
     def step(tx: Any) -> None:
         outbox.insert(
             tx,
-            order_id=order_id,
+            job_id=order_id,
             channel="email",
             recipient=recipient,
             language="en",

@@ -76,20 +76,18 @@ def send_test(
 
     async def send(server: Server) -> Receipt | DeliveryError | None:
         context = server.context
-        order = previewing.order_of_test(parsed.channel, parsed.address, context.clock, context.entropy)
+        job = previewing.job_of_test(parsed.channel, parsed.address, context.clock, context.entropy)
         try:
             if settings.email is not None and medium == Email.medium:
                 mailer = Mailer(
                     settings.email, context.database, context.clock, server.services.bounces.envelope.sender
                 )
                 try:
-                    return await mailer.deliver(order, previewing.mail_of_test(context.brand))
+                    return await mailer.deliver(job, previewing.mail_of_test(context.brand))
                 finally:
                     await mailer.close()
             if settings.sms is not None and medium == Phone.medium:
-                return await SmsSender(settings.sms, context.clock).deliver(
-                    order, previewing.sms_of_test(context.brand)
-                )
+                return await SmsSender(settings.sms, context.clock).deliver(job, previewing.sms_of_test(context.brand))
         except DeliveryError as error:
             return error
         return None

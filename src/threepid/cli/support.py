@@ -1,5 +1,6 @@
 """`threepid account show`, `search`, `set-password`, `contact …`, `devices …` and `sessions …`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -166,40 +167,23 @@ def set_password(
 @contact.command("add")
 def add_contact(account: Account, address: Address, config_file: ConfigFile = None) -> None:
     """Add an address that you know to be the owner's, without a confirmation, and print it."""
-    parsed = address_of(address)
-
-    async def add(server: Any, operator: Any) -> str:
-        user_id: str = await _home(server).directory.find(account)
-        await _home(server).support.add_contact(user_id, parsed, operator)
-        return f"added {parsed.address} to {user_id}"
-
-    out.print(operate(config_file, add, writes=True), markup=False)
+    _change_contact(config_file, account, address, lambda support: support.add_contact, "added {address} to {user_id}")
 
 
 @contact.command("verify")
 def verify_contact(account: Account, address: Address, config_file: ConfigFile = None) -> None:
     """Record that a contact is still the owner's, so that it counts as validated now, and print it."""
-    parsed = address_of(address)
-
-    async def verify(server: Any, operator: Any) -> str:
-        user_id: str = await _home(server).directory.find(account)
-        await _home(server).support.verify_contact(user_id, parsed, operator)
-        return f"verified {parsed.address} of {user_id}"
-
-    out.print(operate(config_file, verify, writes=True), markup=False)
+    _change_contact(
+        config_file, account, address, lambda support: support.verify_contact, "verified {address} of {user_id}"
+    )
 
 
 @contact.command("remove")
 def remove_contact(account: Account, address: Address, config_file: ConfigFile = None) -> None:
     """Remove a contact of an account, unbind its address, and print it."""
-    parsed = address_of(address)
-
-    async def remove(server: Any, operator: Any) -> str:
-        user_id: str = await _home(server).directory.find(account)
-        await _home(server).support.remove_contact(user_id, parsed, operator)
-        return f"removed {parsed.address} from {user_id}"
-
-    out.print(operate(config_file, remove, writes=True), markup=False)
+    _change_contact(
+        config_file, account, address, lambda support: support.remove_contact, "removed {address} from {user_id}"
+    )
 
 
 @devices.command("list")
@@ -269,6 +253,20 @@ def end_session(
         return f"ended {session_id} of {user_id}"
 
     out.print(operate(config_file, end, writes=True), markup=False)
+
+
+def _change_contact(
+    config_file: Path | None, account: str, address: str, change_of: Callable[[Any], Callable[..., Any]], done: str
+) -> None:
+    """Do what `change_of` finds in the server's `support` with a contact of an account, and print `done`."""
+    parsed = address_of(address)
+
+    async def change(server: Any, operator: Any) -> str:
+        user_id: str = await _home(server).directory.find(account)
+        await change_of(_home(server).support)(user_id, parsed, operator)
+        return done.format(address=parsed.address, user_id=user_id)
+
+    out.print(operate(config_file, change, writes=True), markup=False)
 
 
 def _home(server: Any) -> Any:

@@ -14,9 +14,9 @@ _current: ContextVar["Attempt | None"] = ContextVar("attempt", default=None)
 class Attempt:
     """An attempt to deliver one message, in a task of its own."""
 
-    def __init__(self, order: ClaimedJob, *, began: float) -> None:
-        """Deliver `order`; `began` is the monotonic start time in seconds."""
-        self.order = order
+    def __init__(self, job: ClaimedJob, *, began: float) -> None:
+        """Deliver `job`; `began` is the monotonic start time in seconds."""
+        self.job = job
         self.began = began
         self.handed_over = False
         """Is only the answer due? Then the attempt costs nothing but a connection."""

@@ -26,9 +26,9 @@ def job_types(services: Services) -> list[JobType]:
     found = message_types(context.config, context.database, context.clock, services.bounces.envelope.sender)
     if services.homeserver is not None:
         found.append(unbinds(services.homeserver.bindings.requests))
-        found.append(provisioning_jobs(services.homeserver.provisioning))
+        found.append(provisioning_jobs(services.homeserver.provisioning.jobs))
     if services.identity is not None:
-        found.append(callbacks(services.identity.invites))
+        found.append(callbacks(services.identity.callbacks))
     return found
 
 

@@ -15,14 +15,14 @@ from threepid.storage.outbox import ClaimedJob
 _MARK: Final = re.compile(r"in doubt at (\S+): ")
 
 
-def relay_in_doubt(order: ClaimedJob) -> str:
+def relay_in_doubt(job: ClaimedJob) -> str:
     """The name of the relay that may have the mail from an earlier attempt; '' if none has."""
-    match = _MARK.match(order.last_error or "")
+    match = _MARK.match(job.last_error or "")
     return match[1] if match else ""
 
 
-def error_to_keep(order: ClaimedJob, error: DeliveryError) -> str:
+def error_to_keep(job: ClaimedJob, error: DeliveryError) -> str:
     """The text of `error` for the outbox, with the relay that may have the mail from this attempt or an earlier one."""
     relays = [failure.relay for failure in error.failures if failure.cause is Cause.DOUBT]
-    relay = next(iter(relays), "") or relay_in_doubt(order)
+    relay = next(iter(relays), "") or relay_in_doubt(job)
     return f"in doubt at {relay}: {error}" if relay and error.retry else str(error)

@@ -58,14 +58,14 @@ class Mailer:
         self._smtp = [transport for transport in transports if isinstance(transport, SmtpRelay)]
         self._relays = Relays(transports, clock or Clock())
 
-    async def deliver(self, order: ClaimedJob, rendered: Rendered) -> Receipt:
+    async def deliver(self, job: ClaimedJob, rendered: Rendered) -> Receipt:
         """Send one mail; returns which relay took it. Raises DeliveryError with the cause at each relay tried.
 
         A mail that a relay may have taken goes to no other relay, in this attempt or a later one.
         """
-        content = self.build(order, rendered)
+        content = self.build(job, rendered)
         relays = self._relays.in_order()
-        if name := relay_in_doubt(order):
+        if name := relay_in_doubt(job):
             relays = self._relays.named(name)
             if not relays:
                 raise DeliveryError(f"{name} may have sent it, and is gone", retry=False, cause=Cause.DOUBT)
@@ -73,7 +73,7 @@ class Mailer:
         failures: list[Failure] = []
         for relay in relays:
             try:
-                await relay.send(order, content)
+                await relay.send(job, content)
             except DeliveryError as error:
                 errors.append(error)
                 failures.append(Failure(relay.name, error.cause, str(error)))
@@ -88,21 +88,21 @@ class Mailer:
         for relay in self._smtp:
             await relay.close()
 
-    def build(self, order: ClaimedJob, rendered: Rendered) -> bytes:
+    def build(self, job: ClaimedJob, rendered: Rendered) -> bytes:
         """The mail. The same order always gives the same bytes, so that mail programs recognise a second copy.
 
         Raises DeliveryError for a recipient that is not a valid address.
         """
         try:
             # The parsed address must equal the stored one, which goes into the header and onto the envelope.
-            if parse_email(order.recipient).address != order.recipient:
+            if parse_email(job.recipient).address != job.recipient:
                 raise InvalidAddress("not in the form that is stored")
             headers = [
                 self._from,
-                recipient(order.recipient),
+                recipient(job.recipient),
                 header("Subject", _plain(rendered.subject)),
-                header("Date", format_datetime(datetime.fromtimestamp(order.created_at / 1000, UTC))),
-                header("Message-ID", f"<{order.id}@{self._sender.domain}>"),
+                header("Date", format_datetime(datetime.fromtimestamp(job.created_at / 1000, UTC))),
+                header("Message-ID", f"<{job.id}@{self._sender.domain}>"),
                 header("Auto-Submitted", "auto-generated"),  # https://www.rfc-editor.org/rfc/rfc3834#section-5
                 header("X-Auto-Response-Suppress", "All"),
             ]
@@ -114,7 +114,7 @@ class Mailer:
             if rendered.stop_link.startswith("https:"):  # https://www.rfc-editor.org/rfc/rfc8058#section-3.1
                 headers.append(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
         # A fixed boundary: a random one would differ in every attempt.
-        return alternatives(headers, rendered.text, rendered.html, boundary=f"=_{order.id}")
+        return alternatives(headers, rendered.text, rendered.html, boundary=f"=_{job.id}")
 
 
 def _combined(errors: list[DeliveryError], failures: list[Failure]) -> DeliveryError:

@@ -77,7 +77,7 @@ class Leases:
             freed += sum(outbox.let_go(tx, name, seen=seen, now=now) for name, seen in silent.items())
             if renewing:
                 lost = set(outbox.held_by(tx, self.worker)) - in_hand
-                freed += sum(outbox.let_one_go(tx, order_id, self.worker, now) for order_id in lost)
+                freed += sum(outbox.let_one_go(tx, job_id, self.worker, now) for job_id in lost)
                 outbox.renew(tx, self.worker, now)
             return freed, outbox.held(tx)
 

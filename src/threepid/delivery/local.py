@@ -19,21 +19,21 @@ class MailFolder:
         self.name = "file"
         self._directory = directory
 
-    async def send(self, order: ClaimedJob, content: bytes) -> None:
+    async def send(self, job: ClaimedJob, content: bytes) -> None:
         """Write the mail atomically. Raises RelayDown."""
         try:
-            await asyncio.to_thread(self._write, order.id, content)
+            await asyncio.to_thread(self._write, job.id, content)
         except OSError as error:
             raise RelayDown(f"cannot be written: {type(error).__name__}", retry=True) from None
 
-    def _write(self, order_id: str, content: bytes) -> None:
-        temporary = self._directory / f".{order_id}"
+    def _write(self, job_id: str, content: bytes) -> None:
+        temporary = self._directory / f".{job_id}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        temporary.rename(self._directory / f"{order_id}.eml")
+        temporary.rename(self._directory / f"{job_id}.eml")
 
 
 class DevelopmentMailbox:
@@ -44,16 +44,16 @@ class DevelopmentMailbox:
         self.name = "mailbox"
         self._database = database
 
-    async def send(self, order: ClaimedJob, content: bytes) -> None:
+    async def send(self, job: ClaimedJob, content: bytes) -> None:
         """Keep one mail. Raises RelayDown."""
-        await self._store(order, content)
+        await self._store(job, content)
 
-    async def keep_sms(self, order: ClaimedJob, text: str) -> None:
+    async def keep_sms(self, job: ClaimedJob, text: str) -> None:
         """Keep one SMS. Raises RelayDown."""
-        await self._store(order, text.encode())
+        await self._store(job, text.encode())
 
-    async def _store(self, order: ClaimedJob, message: bytes) -> None:
-        mail = mailbox.Mail(order.id, order.recipient, order.created_at, message)
+    async def _store(self, job: ClaimedJob, message: bytes) -> None:
+        mail = mailbox.Mail(job.id, job.recipient, job.created_at, message)
         try:
             await self._database.write(lambda tx: mailbox.store(tx, mail))
         except StorageError as error:

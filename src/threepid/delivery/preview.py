@@ -23,8 +23,8 @@ def previews(renderer: Renderer, languages: list[str], names: list[str]) -> Iter
     for example in messages.EXAMPLES:
         if example.template in names:
             for language in languages:
-                order = _order(example, language)
-                mail, sms = renderer.mail(order), renderer.text(order)
+                job = _job(example, language)
+                mail, sms = renderer.mail(job), renderer.text(job)
                 yield Preview(
                     name=example.template,
                     language=language,
@@ -36,7 +36,7 @@ def previews(renderer: Renderer, languages: list[str], names: list[str]) -> Iter
                 )
 
 
-def order_of_test(channel: str, recipient: str, clock: Clock, entropy: Entropy) -> ClaimedJob:
+def job_of_test(channel: str, recipient: str, clock: Clock, entropy: Entropy) -> ClaimedJob:
     """The job of a message that is sent now to see whether it arrives."""
     now = clock.now()
     return ClaimedJob(
@@ -65,7 +65,7 @@ def sms_of_test(brand: str) -> str:
     return f"This is a test of {brand}. Its SMS arrive."
 
 
-def _order(example: Message, language: str) -> ClaimedJob:
+def _job(example: Message, language: str) -> ClaimedJob:
     return ClaimedJob(
         id=example.template,
         channel=Email.channel,

@@ -25,8 +25,8 @@ class Transport(Protocol):
     name: str
     """Its name in logs and metrics."""
 
-    async def send(self, order: ClaimedJob, content: bytes) -> None:
-        """Send the mail to `order.recipient`. Raises DeliveryError, and RelayDown if the relay failed and not the mail."""
+    async def send(self, job: ClaimedJob, content: bytes) -> None:
+        """Send the mail to `job.recipient`. Raises DeliveryError, and RelayDown if the relay failed and not the mail."""
         ...
 
 
@@ -47,12 +47,12 @@ class Relay:
         """Should mails go to another relay? After its pause, a relay gets one mail as a trial, and rests for all others."""
         return self._failures >= FAILURES and (self._is_on_trial or self._rests.left(self._key) > 0)
 
-    async def send(self, order: ClaimedJob, content: bytes) -> None:
+    async def send(self, job: ClaimedJob, content: bytes) -> None:
         """Send the mail. Raises DeliveryError."""
         is_trial = self._failures >= FAILURES and not self._is_on_trial
         self._is_on_trial |= is_trial
         try:
-            await self._transport.send(order, content)
+            await self._transport.send(job, content)
         except RelayDown as failure:
             self._note_failure(failure)
             raise

@@ -78,19 +78,19 @@ class Renderer:
         if override:
             self._check(Path(override))
 
-    def mail(self, order: ClaimedJob, age: int = 0) -> Rendered:
+    def mail(self, job: ClaimedJob, age: int = 0) -> Rendered:
         """The mail of a job that was put into the outbox `age` milliseconds ago.
 
         Lifetimes (`…_minutes`) are rendered as the rest of them, at least 0: a delayed mail must not promise time that has
         passed. Raises jinja2.TemplateError, TemplateError or msgspec.DecodeError.
         """
-        folder, language = self._place(order.template, order.language, MAIL)
-        return self._mail(folder, language, _values(order, age))
+        folder, language = self._place(job.template, job.language, MAIL)
+        return self._mail(folder, language, _values(job, age))
 
-    def text(self, order: ClaimedJob, age: int = 0) -> str:
+    def text(self, job: ClaimedJob, age: int = 0) -> str:
         """The same as an SMS: plain text without a final line end."""
-        folder, language = self._place(order.template, order.language, TEXT)
-        return self._text(folder, language, _values(order, age))
+        folder, language = self._place(job.template, job.language, TEXT)
+        return self._text(folder, language, _values(job, age))
 
     def _mail(self, folder: str, language: str, values: dict[str, Any]) -> Rendered:
         subject, text, html = (self._part(f"{folder}/{part}", language, values) for part in MAIL)
@@ -175,8 +175,8 @@ def _subfolders(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
-def _values(order: ClaimedJob, age: int) -> dict[str, Any]:
-    params = msgspec.json.decode(order.params, type=dict[str, str | int])
+def _values(job: ClaimedJob, age: int) -> dict[str, Any]:
+    params = msgspec.json.decode(job.params, type=dict[str, str | int])
     values: dict[str, Any] = {
         name: _clean(value, age, lifetime=name.endswith(_LIFETIME)) for name, value in params.items()
     }

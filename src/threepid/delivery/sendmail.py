@@ -36,13 +36,13 @@ class Sendmail:
         self._sender = settings.envelope_from or sender
         self._envelope_sender = envelope_sender
 
-    async def send(self, order: ClaimedJob, mail: bytes) -> None:
+    async def send(self, job: ClaimedJob, mail: bytes) -> None:
         """Run the program for one mail. Raises DeliveryError.
 
         A program that is killed may have passed the mail on already.
         """
-        sender = self._envelope_sender(order.id) or self._sender
-        command = (*self._settings.command, "-f", sender, "--", order.recipient)
+        sender = self._envelope_sender(job.id) or self._sender
+        command = (*self._settings.command, "-f", sender, "--", job.recipient)
         content = mail.replace(b"\r\n", b"\n")  # programs expect the line ends of this system
         try:
             async with handed_over(self._settings.timeout):

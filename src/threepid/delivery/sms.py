@@ -32,16 +32,16 @@ class SmsSender:
         self._gateways: list[Gateway] = [_gateway(via) for via in settings.via]
         self._routes = {country: route(settings.via, country) for country in settings.countries}
 
-    async def deliver(self, order: ClaimedJob, text: str) -> Receipt:
+    async def deliver(self, job: ClaimedJob, text: str) -> Receipt:
         """Send one SMS; returns which gateway took it. Raises DeliveryError with the cause at each gateway tried.
 
         The country is checked again: the setting may have changed while the SMS waited in the outbox.
         """
         try:
-            phone = parse_phone(order.recipient)
+            phone = parse_phone(job.recipient)
         except InvalidAddress:
             raise DeliveryError("the recipient is not a phone number", retry=False, cause=Cause.REJECTED) from None
-        if phone.address != order.recipient or phone.region not in self._routes:
+        if phone.address != job.recipient or phone.region not in self._routes:
             raise DeliveryError(
                 f"numbers of {phone.region or 'no country'} get no SMS", retry=False, cause=Cause.REJECTED
             )
@@ -53,7 +53,7 @@ class SmsSender:
             try:
                 await self._ask(gateway, phone.address, text)
                 if self._mailbox is not None and isinstance(gateway, Console):
-                    await self._mailbox.keep_sms(order, text)
+                    await self._mailbox.keep_sms(job, text)
             except DeliveryError as failure:
                 failures.append(Failure(gateway.name, failure.cause, str(failure)))
                 cause = failure.cause

@@ -5,14 +5,12 @@ https://www.rfc-editor.org/rfc/rfc5321, https://www.rfc-editor.org/rfc/rfc3207
 
 import asyncio
 import contextlib
-import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NoReturn, cast
+from typing import Final
 
 import aiosmtplib
-from aiosmtplib.protocol import SMTPProtocol
 
 from threepid.clock import MINUTE
 from threepid.config import SmtpTransport, read_secret
@@ -21,23 +19,25 @@ from threepid.delivery.connect import connect
 from threepid.delivery.errors import DeliveryError, InDoubt, RelayDown, SenderRefused
 from threepid.delivery.kept import Kept, Line
 from threepid.delivery.outcome import Cause
+from threepid.delivery.smtp_commands import (
+    PERMANENT,
+    TAKEN,
+    abort,
+    cause_of,
+    codes,
+    data,
+    good_bye,
+    greet,
+    mail_from,
+    name_of,
+    rcpt_to,
+    transfer,
+)
 from threepid.delivery.tokens import Tokens
 from threepid.storage.outbox import ClaimedJob
 
-_REFUSALS: Final = range(400, 600)
-_PERMANENT: Final = range(500, 600)
-_START: Final = 354
-_TAKEN: Final = 250
-_RECIPIENT_TAKEN: Final = (250, 251)
-_GOOD_BYE_SECONDS: Final = 2.0
 _DOUBT: Final = 2 * MINUTE
 """Pause in milliseconds after a connection that broke during or after the transfer: the relay may have the mail already."""
-_ENHANCED: Final = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?!\d)")
-_OUT_OF_REACH: Final = "4.4."
-"""Prefix of the status codes for an unreachable recipient domain. https://www.rfc-editor.org/rfc/rfc3463"""
-_Answer = aiosmtplib.SMTPResponse | aiosmtplib.SMTPResponseException
-_LINE_ENDS: Final = re.compile(rb"\r\n|\r|\n")
-_DOTS: Final = re.compile(rb"^\.", re.MULTILINE)
 
 
 class SmtpRelay:
@@ -58,12 +58,12 @@ class SmtpRelay:
         self._helo_name = settings.helo_name or sender.rpartition("@")[2]
         self._password = read_secret(Path(settings.password_file)) if settings.password_file else None
         self._tokens = Tokens(settings.token_command) if settings.token_command else None
-        self._kept = Kept(settings.mails_per_connection, _good_bye)
+        self._kept = Kept(settings.mails_per_connection, good_bye)
         self._tls = ssl.create_default_context()
         if settings.ca_file:
             self._tls.load_verify_locations(settings.ca_file)
 
-    async def send(self, order: ClaimedJob, content: bytes) -> None:
+    async def send(self, job: ClaimedJob, content: bytes) -> None:
         """Deliver over a connection that was kept, or over a new one. Raises DeliveryError.
 
         The transfer of the whole mail may take `timeout` seconds, and the answer `answer_timeout` seconds after that. Shorter
@@ -75,14 +75,14 @@ class SmtpRelay:
         talk = _Talk()
         try:
             async with asyncio.timeout(self._settings.timeout):
-                line = await self._begin_mail(order, talk)
+                line = await self._begin_mail(job, talk)
                 talk.rest = 0  # from here on, a timeout is blamed on the recipient's domain
-                await _recipient(line.client, order.recipient)
+                await rcpt_to(line.client, job.recipient)
                 talk.after = _DOUBT
-                await _start_content(line.client)
+                await data(line.client)
             async with handed_over(self._settings.answer_timeout):
                 talk.handed_over = True
-                await _content(line.client, content)
+                await transfer(line.client, content)
             talk.client = None  # the mail is accepted: nothing must break off the connection any more
             self._kept.put(line)
         except TimeoutError:
@@ -93,9 +93,9 @@ class SmtpRelay:
                 raise talk.error("broken off", Cause.DOUBT) from None
             raise
         except aiosmtplib.SMTPResponseException as error:
-            raise talk.error(f"{type(error).__name__} {_answer(error)}", _cause(error)) from None
+            raise talk.error(f"{type(error).__name__} {codes(error)}", cause_of(error)) from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            raise talk.error(_name(error), _cause(error)) from None
+            raise talk.error(name_of(error), cause_of(error)) from None
         finally:
             talk.hang_up()
 
@@ -109,38 +109,38 @@ class SmtpRelay:
         try:
             async with asyncio.timeout(seconds):
                 client = await self._begin(talk)
-            await _good_bye(client)
+            await good_bye(client)
         except TimeoutError:
             return "timeout"
         except DeliveryError as error:
             return str(error)
         except aiosmtplib.SMTPResponseException as error:
-            return f"{type(error).__name__} {_answer(error)}"
+            return f"{type(error).__name__} {codes(error)}"
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            return _name(error)
+            return name_of(error)
         finally:
             talk.hang_up()
         return ""
 
-    async def _begin_mail(self, order: ClaimedJob, talk: "_Talk") -> Line:
+    async def _begin_mail(self, job: ClaimedJob, talk: "_Talk") -> Line:
         """A connection on which the relay has accepted the mail's sender.
 
         A connection that was kept may have been closed by the relay meanwhile, or have no more mails. Until the relay accepts
         the sender it has nothing of the mail, so whatever goes wrong before that is tried again at once on another connection.
         """
-        sender = self._envelope_sender(order.id) or self._sender
+        sender = self._envelope_sender(job.id) or self._sender
         while (line := self._kept.take()) is not None:
             talk.client = line.client
             with contextlib.suppress(aiosmtplib.SMTPException, OSError):
-                if (await _mail(line.client, sender)).code == _TAKEN:
+                if (await mail_from(line.client, sender)).code == TAKEN:
                     return line
             talk.hang_up()
         line = Line(await self._begin(talk))
-        response = await _mail(line.client, sender)
-        if response.code in _PERMANENT:
-            raise SenderRefused(f"the sender was refused: {_answer(response)}", retry=False, cause=Cause.REJECTED)
-        if response.code != _TAKEN:
-            raise RelayDown(f"the sender was refused: {_answer(response)}", retry=True, cause=Cause.DEFERRED)
+        response = await mail_from(line.client, sender)
+        if response.code in PERMANENT:
+            raise SenderRefused(f"the sender was refused: {codes(response)}", retry=False, cause=Cause.REJECTED)
+        if response.code != TAKEN:
+            raise RelayDown(f"the sender was refused: {codes(response)}", retry=True, cause=Cause.DEFERRED)
         return line
 
     async def _begin(self, talk: "_Talk") -> aiosmtplib.SMTP:
@@ -167,7 +167,7 @@ class SmtpRelay:
         if self._tokens is not None:
             await self._login_with_token(client, self._tokens)
         if client.is_ehlo_or_helo_needed:
-            await _greet(client)
+            await greet(client)
         talk.step = None
         return client
 
@@ -208,113 +208,5 @@ class _Talk:
     def hang_up(self) -> None:
         """Abort the connection at once: an orderly close would still send the rest of the buffer."""
         if self.client is not None:
-            _abort(self.client)
+            abort(self.client)
             self.client = None
-
-
-def _abort(client: aiosmtplib.SMTP) -> None:
-    if client.transport is not None:
-        # Not isinstance: the transports of uvloop do not count as asyncio's.
-        cast("asyncio.WriteTransport", client.transport).abort()
-    client.close()
-
-
-# The library's own `mail` and `rcpt` parse the address again, which takes as long as all else that it does for a mail.
-async def _mail(client: aiosmtplib.SMTP, sender: str) -> aiosmtplib.SMTPResponse:
-    return await client.execute_command(b"MAIL", f"FROM:<{sender}>".encode("ascii"))
-
-
-async def _greet(client: aiosmtplib.SMTP) -> None:
-    """Say EHLO, or HELO to a relay that knows nothing newer."""
-    try:
-        await client.ehlo()
-    except aiosmtplib.SMTPHeloError:
-        if not client.is_connected:
-            raise
-        await client.helo()
-
-
-async def _recipient(client: aiosmtplib.SMTP, recipient: str) -> None:
-    response = await client.execute_command(b"RCPT", f"TO:<{recipient}>".encode("ascii"))
-    if response.code not in _RECIPIENT_TAKEN:
-        raise _refused("the recipient", response)
-
-
-async def _start_content(client: aiosmtplib.SMTP) -> None:
-    response = await _connection(client).execute_command(b"DATA")
-    if response.code != _START:
-        _judge(response)
-
-
-async def _content(client: aiosmtplib.SMTP, content: bytes) -> None:
-    """Send the mail with its final dot, and await the answer. The library cannot limit this apart from DATA itself."""
-    connection = _connection(client)
-    connection.write(_on_the_wire(content))
-    response = await connection.read_response()
-    if response.code != _TAKEN:
-        _judge(response)
-
-
-def _on_the_wire(content: bytes) -> bytes:
-    """`content` with network line ends, doubled dots at the start of lines, and the final dot."""
-    lines = content
-    if not lines.count(b"\r\n") == lines.count(b"\n") == lines.count(b"\r"):
-        lines = _LINE_ENDS.sub(b"\r\n", lines)
-    if b"\n." in lines or lines.startswith(b"."):
-        lines = _DOTS.sub(b"..", lines)
-    return lines + (b".\r\n" if lines.endswith(b"\r\n") else b"\r\n.\r\n")
-
-
-def _connection(client: aiosmtplib.SMTP) -> SMTPProtocol:
-    if client.protocol is None:
-        raise aiosmtplib.SMTPServerDisconnected("Connection lost")
-    return client.protocol
-
-
-def _judge(response: aiosmtplib.SMTPResponse) -> NoReturn:
-    if response.code in _REFUSALS:
-        raise _refused("the mail", response)
-    # The code neither accepts nor rejects.
-    raise aiosmtplib.SMTPDataError(response.code, response.message)
-
-
-async def _good_bye(client: aiosmtplib.SMTP) -> None:
-    """Say QUIT and close the connection, in at most two seconds. All mails are accepted already, so a failure does not matter."""
-    try:
-        async with asyncio.timeout(_GOOD_BYE_SECONDS):
-            await client.quit()
-    except (aiosmtplib.SMTPException, OSError):  # TimeoutError is an OSError
-        return
-    finally:
-        _abort(client)
-
-
-def _refused(what: str, response: _Answer) -> DeliveryError:
-    retry = response.code not in _PERMANENT
-    rest = 0 if retry and response.message.startswith(_OUT_OF_REACH) else None
-    cause = Cause.DEFERRED if retry else Cause.REJECTED
-    return DeliveryError(f"{what} was refused: {_answer(response)}", retry=retry, rest=rest, cause=cause)
-
-
-def _answer(response: _Answer) -> str:
-    """The codes of an answer, without its text, in which relays repeat addresses."""
-    enhanced = _ENHANCED.match(response.message)
-    return f"{response.code} {enhanced[0]}" if enhanced else str(response.code)
-
-
-def _name(error: Exception) -> str:
-    """The name of the error; for a missing extension, the library's sentence; for a rejected certificate, also the reason."""
-    if type(error) is aiosmtplib.SMTPException:
-        return error.message  # always the library's own sentence, never the relay's text
-    cause = error.__cause__ or error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"{type(cause).__name__}: {cause.verify_message}"
-    return type(cause).__name__
-
-
-def _cause(error: Exception) -> Cause:
-    if isinstance(error.__cause__ or error, ssl.SSLError):
-        return Cause.TLS
-    if isinstance(error, aiosmtplib.SMTPResponseException) and error.code in _REFUSALS:
-        return Cause.REJECTED if error.code in _PERMANENT else Cause.DEFERRED
-    return Cause.UNREACHABLE

@@ -26,16 +26,16 @@ class Tally:
         self.failures: Counter[tuple[str, str, str]] = Counter()
         """Attempts at a relay that failed, by medium, relay and cause."""
 
-    def note_sent(self, order: ClaimedJob, receipt: Receipt | None) -> None:
+    def note_sent(self, job: ClaimedJob, receipt: Receipt | None) -> None:
         """Count a delivery, and the relays that were tried before."""
-        medium = _medium(order.channel)
+        medium = _medium(job.channel)
         self.sent[medium, receipt.relay if receipt else ""] += 1
         for failure in receipt.failures if receipt else ():
             self.failures[medium, failure.relay, failure.cause.value] += 1
 
-    def note_failure(self, order: ClaimedJob, error: DeliveryError) -> None:
+    def note_failure(self, job: ClaimedJob, error: DeliveryError) -> None:
         """Count a failed attempt, and the message if it is given up."""
-        medium = _medium(order.channel)
+        medium = _medium(job.channel)
         for failure in error.failures:
             self.failures[medium, failure.relay, failure.cause.value] += 1
         if not error.retry:

@@ -95,8 +95,8 @@ class Gaps:
         self._for = Counter[str]()
         self._by = Counter[str]()
         for attempt in attempts:
-            order = attempt.order
-            self._add(order.channel, order.destination, order.caller, handed_over=attempt.handed_over)
+            job = attempt.job
+            self._add(job.channel, job.destination, job.caller, handed_over=attempt.handed_over)
 
     def copy(self) -> "Gaps":
         """A copy from which `take` can take."""
@@ -177,7 +177,7 @@ class Traffic:
     @property
     def ids(self) -> set[str]:
         """IDs of the messages in progress."""
-        return {attempt.order.id for attempt in self._under_way}
+        return {attempt.job.id for attempt in self._under_way}
 
     def room(self) -> int:
         """Number of deliveries that may begin now."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -31,7 +31,6 @@ _log = structlog.get_logger()
 
 DELIVERY: Final = 5 * MINUTE
 """Maximum time, in milliseconds, to hand a message over in one attempt, over all relays or gateways, without their answers."""
-"""Milliseconds for which the record of a finished message is kept, without its contents."""
 REST: Final = 200
 """The worker pauses this many times as long as the event loop just delayed it. This is negligible on an idle server. On a busy
 one, requests go first: a mail costs as much CPU time as several answers, and no caller waits for it."""
@@ -63,6 +62,7 @@ class Worker:
         unseal: Callable[[str], str] | None = None,
         presence: Presence | None = None,
         stop_seconds: float = STOP_SECONDS,
+        note_again_seconds: Sequence[float] = NOTE_AGAIN_SECONDS,
         woken: asyncio.Event | None = None,
     ) -> None:
         """Deliver jobs of `job_types`; a job on any other channel waits until it expires.
@@ -78,6 +78,7 @@ class Worker:
         self._traffic = Traffic(clock, self._types)
         self._own_time = OwnTime(clock.used)
         self._stop_seconds = stop_seconds
+        self._note_again_seconds = note_again_seconds
         self._woken = woken or asyncio.Event()
         self._beginning = asyncio.Lock()
         self._under_way: set[asyncio.Task[None]] = set()
@@ -154,14 +155,14 @@ class Worker:
         # The lock keeps concurrent calls from claiming for the same room.
         async with self._beginning:
             room = self._traffic.room()
-            orders = await self._claim(room) if room else []
-            for order in orders:
-                attempt = Attempt(order, began=self._clock.monotonic())
+            jobs = await self._claim(room) if room else []
+            for job in jobs:
+                attempt = Attempt(job, began=self._clock.monotonic())
                 self._traffic.begin(attempt)
                 task = asyncio.create_task(self._own_time.watch(self._deliver(attempt)))
                 self._under_way.add(task)
                 task.add_done_callback(self._end)
-        return len(orders)
+        return len(jobs)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
@@ -206,18 +207,18 @@ class Worker:
                 ids = [one.id for one in itertools.islice(filter(left.take, found), count - len(taken))]
                 if not ids:
                     break
-                orders = outbox.claim(tx, ids, worker=worker, now=now)
-                taken += sorted(orders, key=lambda order: ids.index(order.id))
+                jobs = outbox.claim(tx, ids, worker=worker, now=now)
+                taken += sorted(jobs, key=lambda job: ids.index(job.id))
             return dropped, taken
 
         # A short step shares its commit with the results of other deliveries. One that skips rows may read very many.
         is_short = not (pending.due or pending.expired or gaps.has_closed)
-        dropped, orders = await (self._database.write(step) if is_short else self._database.write_aside(step))
+        dropped, jobs = await (self._database.write(step) if is_short else self._database.write_aside(step))
         if dropped:
             self.dropped += len(dropped)
             self.tally.note_expired(dropped)
             _log.warning("messages_expired", count=len(dropped))
-        return orders
+        return jobs
 
     async def _mend_plans(self, now: int) -> None:
         """Reschedule messages that a clock ahead of time postponed: every CLOCK_SECONDS, and when the clock was set back."""
@@ -230,29 +231,29 @@ class Worker:
         self._clock_looked_at = self._clock_said = now
 
     async def _deliver(self, attempt: Attempt) -> None:
-        order = attempt.order
+        job = attempt.job
         # The task has a context of its own: all log lines of the delivery name the request that caused it.
-        request_id.set(order.request_id)
+        request_id.set(job.request_id)
         try:
             try:
                 outcome = await self._traced(attempt)
             except asyncio.CancelledError:
                 # The server stops before the message was handed over: any worker may send it at once.
-                await self._let_go(order)
+                await self._let_go(job)
                 raise
             # Storing the result must not count towards any limit but that of all deliveries.
             attempt.handed_over = attempt.done = True
             self._woken.set()
             if isinstance(outcome, DeliveryError):
-                await self._note_failure(order, outcome)
+                await self._note_failure(job, outcome)
             else:
-                await self._note_sent(order, outcome)
+                await self._note_sent(job, outcome)
         finally:
             self._traffic.end(attempt)
 
     async def _traced(self, attempt: Attempt) -> DeliveryError | Receipt | None:
-        order = attempt.order
-        with span(f"deliver {order.channel}", message_name=order.template, message_attempt=order.attempts) as running:
+        job = attempt.job
+        with span(f"deliver {job.channel}", message_name=job.template, message_attempt=job.attempts) as running:
             outcome = await self._try(attempt)
             if isinstance(outcome, DeliveryError):
                 running.fail(outcome.cause.value)
@@ -260,12 +261,12 @@ class Worker:
 
     async def _try(self, attempt: Attempt) -> DeliveryError | Receipt | None:
         """Attempt the delivery; returns the error, or what took the message."""
-        order = attempt.order
-        life = order.expires_at - self._clock.now()
+        job = attempt.job
+        life = job.expires_at - self._clock.now()
         try:
             # A message must not be handed over after it expires.
             async with attempt.limited(DELIVERY / SECOND, life=life / SECOND):
-                return await self._send(order)
+                return await self._send(job)
         except DeliveryError as error:
             return error
         except TimeoutError:
@@ -275,58 +276,59 @@ class Worker:
             where = traceback.extract_tb(error.__traceback__)[-1]
             return DeliveryError(f"{type(error).__name__} in {where.name}, line {where.lineno}", retry=True)
 
-    async def _send(self, order: ClaimedJob) -> Receipt | None:
-        type_ = self._types.get(order.channel)
+    async def _send(self, job: ClaimedJob) -> Receipt | None:
+        type_ = self._types.get(job.channel)
         if type_ is None:
-            raise DeliveryError(f"there is no transport for {order.channel}", retry=True)
+            raise DeliveryError(f"there is no transport for {job.channel}", retry=True)
         try:
-            params = self._unseal(order.params)
+            params = self._unseal(job.params)
         except ValueError:
             raise DeliveryError("was sealed with another vault.secret", retry=False) from None
-        return await type_.handler(msgspec.structs.replace(order, params=params))
+        return await type_.handler(msgspec.structs.replace(job, params=params))
 
-    async def _note_sent(self, order: ClaimedJob, receipt: Receipt | None) -> None:
+    async def _note_sent(self, job: ClaimedJob, receipt: Receipt | None) -> None:
         """Store the result before logging it: a failing log must not cause the mail to be sent again."""
         now = self._clock.now()
-        self._traffic.rests.end(order.destination)
-        await self._note(order, lambda tx: outbox.sent(tx, order.id, now))
+        self._traffic.rests.end(job.destination)
+        await self._note(job, lambda tx: outbox.sent(tx, job.id, now))
         self.sent += 1
-        self.tally.note_sent(order, receipt)
-        _log.info("message_sent", **_described(order))
+        self.tally.note_sent(job, receipt)
+        _log.info("message_sent", **_described(job))
 
-    async def _note_failure(self, order: ClaimedJob, error: DeliveryError) -> None:
+    async def _note_failure(self, job: ClaimedJob, error: DeliveryError) -> None:
         now = self._clock.now()
-        cause = error_to_keep(order, error)
-        self.tally.note_failure(order, error)
+        cause = error_to_keep(job, error)
+        self.tally.note_failure(job, error)
         if error.rest is not None:
-            self._traffic.rests.begin(order.destination, error.rest)
+            self._traffic.rests.begin(job.destination, error.rest)
         if not error.retry:
-            await self._note(order, lambda tx: outbox.failed(tx, order, now=now, last_error=cause))
+            await self._note(job, lambda tx: outbox.failed(tx, job, now=now, last_error=cause))
             self.failed += 1
-            _log.warning("message_failed", cause=cause, **_described(order))
+            _log.warning("message_failed", cause=cause, **_described(job))
             return
-        backoff = self._types[order.channel].backoff if order.channel in self._types else MESSAGES
-        pause = max(error.after, backoff.after(order.attempts))
-        await self._note(order, lambda tx: outbox.retry_later(tx, order, now=now, due_at=now + pause, last_error=cause))
+        backoff = self._types[job.channel].backoff if job.channel in self._types else MESSAGES
+        pause = max(error.after, backoff.after(job.attempts))
+        await self._note(job, lambda tx: outbox.retry_later(tx, job, now=now, due_at=now + pause, last_error=cause))
         self.retried += 1
-        _log.warning("message_delayed", cause=cause, seconds=pause // SECOND, **_described(order))
+        _log.warning("message_delayed", cause=cause, seconds=pause // SECOND, **_described(job))
 
-    async def _note(self, order: ClaimedJob, step: Callable[[Tx], bool]) -> None:
+    async def _note(self, job: ClaimedJob, step: Callable[[Tx], bool]) -> None:
         """Store the result, retrying without end: repeating is harmless, and a lost result would send the mail twice."""
-        for pause in itertools.chain(NOTE_AGAIN_SECONDS, itertools.repeat(NOTE_AGAIN_SECONDS[-1])):
+        pauses = self._note_again_seconds
+        for pause in itertools.chain(pauses, itertools.repeat(pauses[-1])):
             try:
                 await self._database.write(step)
             except StorageError as error:
-                _log.warning("result_not_noted", cause=type(error).__name__, order=order.id)
+                _log.warning("result_not_noted", cause=type(error).__name__, order=job.id)
                 await asyncio.sleep(pause)
             else:
                 return
 
-    async def _let_go(self, order: ClaimedJob) -> None:
+    async def _let_go(self, job: ClaimedJob) -> None:
         now = self._clock.now()
         with contextlib.suppress(StorageError):
-            await self._database.write(lambda tx: outbox.let_one_go(tx, order.id, self._leases.worker, now))
+            await self._database.write(lambda tx: outbox.let_one_go(tx, job.id, self._leases.worker, now))
 
 
-def _described(order: ClaimedJob) -> dict[str, str | int]:
-    return {"order": order.id, "message": order.template, "to": mask(order.recipient), "attempt": order.attempts}
+def _described(job: ClaimedJob) -> dict[str, str | int]:
+    return {"order": job.id, "message": job.template, "to": mask(job.recipient), "attempt": job.attempts}

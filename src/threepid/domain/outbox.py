@@ -84,14 +84,14 @@ def put_for_all(tx: Tx, context: Context, job: Job, recipients: Iterable[Recipie
     """Put `job` into the outbox for each of `recipients` in place of its own, encrypted once. Returns the rows' IDs."""
     params, caller = seal(context, job.params), _hash(context, job.caller)
     is_mail, is_code = job.channel == Email.channel, job.urgency is Urgency.CODE
-    order_ids = []
+    job_ids = []
     for recipient in recipients:
         address = recipient.address
         held_back = is_mail and holds_back(tx, context, address, is_code=is_code, now=now)
-        order_ids.append(context.entropy.id(now))
+        job_ids.append(context.entropy.id(now))
         outbox.insert(
             tx,
-            order_id=order_ids[-1],
+            job_id=job_ids[-1],
             channel=job.channel,
             recipient=address,
             language=recipient.language,
@@ -105,7 +105,7 @@ def put_for_all(tx: Tx, context: Context, job: Job, recipients: Iterable[Recipie
             urgency=job.urgency,
             held_back=_HELD_BACK if held_back else "",
         )
-    return order_ids
+    return job_ids
 
 
 def seal(context: Context, params: Struct) -> str:

@@ -29,8 +29,10 @@ from threepid.domain.contacts.threepids import Threepids
 from threepid.domain.context import Context
 from threepid.domain.health import Health
 from threepid.domain.identity.associations import Associations
+from threepid.domain.identity.callbacks import Callbacks
 from threepid.domain.identity.invites import Invites
 from threepid.domain.identity.lookup import Lookup
+from threepid.domain.identity.opt_outs import OptOuts
 from threepid.domain.identity.terms import Terms
 from threepid.domain.lifecycle.administration import Administration
 from threepid.domain.lifecycle.closing import Closing
@@ -66,6 +68,7 @@ from threepid.remote.guard import Guard
 from threepid.remote.homeserver.synapse import Synapse
 from threepid.remote.identity import IdentityClient
 from threepid.remote.names import Names
+from threepid.remote.patience import PATIENCE, Patience
 from threepid.spec.errors import Unrecognized
 
 
@@ -118,8 +121,10 @@ class IdentityServer(Struct, frozen=True, kw_only=True):
 
     settings: config.Identity
     associations: Associations
+    callbacks: Callbacks
     invites: Invites
     lookup: Lookup
+    opt_outs: OptOuts
     terms: Terms
 
 
@@ -167,20 +172,23 @@ def build(
     wake_delivery: Callable[[], None],
     hasher: Hasher | None = None,
     introspection_secret: str = "",
+    patience: Patience = PATIENCE,
 ) -> Services:
     """Build the configured servers. `wake_delivery` tells the delivery that the outbox has an urgent job.
 
     `introspection_secret` is what a homeserver that trusts our tokens must prove to know, if it is not that of `[homeserver]`.
+    `patience` is for other servers.
     """
     synapse, secret = _synapse(context.config)
-    names = Names(context.config.outbound.nameservers)
-    guard = Guard(context.config.outbound, names)
+    names = Names(context.config.outbound.nameservers, seconds=patience.dns)
+    guard = Guard(context.config.outbound, names, connect_seconds=patience.connect, total_seconds=patience.call)
     validation = Validation(context, wake_delivery)
     sums = Sums(context)
     identity = homeserver = None
     if context.config.identity is not None:
-        discovery = Discovery(guard, names, context.clock, context.entropy)
-        federation = Federation(guard, discovery, None if synapse is None else {context.server_name: synapse})
+        discovery = Discovery(guard, names, context.clock, context.entropy, patience)
+        beside = None if synapse is None else {context.server_name: synapse}
+        federation = Federation(guard, discovery, beside, seconds=patience.federation)
         identity = _identity_server(context, context.config.identity, keyring, validation, federation, wake_delivery)
     if context.config.accounts is not None:
         associations, terms = (identity.associations, identity.terms) if identity else (None, None)
@@ -196,6 +204,7 @@ def build(
             Provisioning(context, synapse, wake_delivery),
             introspection_secret or secret,
             sums,
+            patience,
         )
     queue = Queue(context)
     operator_tokens = OperatorTokens(context, sums, homeserver.devices if homeserver else None)
@@ -229,6 +238,7 @@ def _homeserver(
     provisioning: Provisioning,
     introspection_secret: str,
     sums: Sums,
+    patience: Patience,
 ) -> Homeserver:
     """The homeserver of `[accounts]`. `associations` and `terms` are our own identity server's, if there is one."""
     peppers = PasswordPeppers(Path(context.config.server.data_dir) / "keys")
@@ -242,7 +252,8 @@ def _homeserver(
     login_tokens = LoginTokens(context, settings)
     logins = Logins(context, accounts, passwords, devices, login_tokens, web_sessions, notices, admission, sums)
     identity = IdentityClient(guard)
-    bindings = Bindings(context, settings, keyring.signer(context.server_name), associations, identity, notices)
+    signer = keyring.signer(context.server_name)
+    bindings = Bindings(context, settings, signer, associations, identity, notices, unbind_seconds=patience.unbind)
     threepids = Threepids(context, settings, validation, notices, bindings, identity, provisioning)
     profiles = Profiles(context)
     stages = Stages(
@@ -338,12 +349,15 @@ def _identity_server(
     """The identity server of `[identity]`."""
     name = config.identity_name(context.config)
     lookup = Lookup(context, settings)
-    invites = Invites(context, settings, name, keyring, lookup, federation, wake_delivery=wake_delivery)
+    callbacks = Callbacks(context, name, keyring, federation)
+    opt_outs = OptOuts(context)
     return IdentityServer(
         settings=settings,
-        associations=Associations(context, settings, name, keyring, validation, federation, invites),
-        invites=invites,
+        associations=Associations(context, settings, name, keyring, validation, federation, callbacks),
+        callbacks=callbacks,
+        invites=Invites(context, settings, name, keyring, lookup, opt_outs, wake_delivery=wake_delivery),
         lookup=lookup,
+        opt_outs=opt_outs,
         terms=Terms(context, settings),
     )
 

@@ -11,7 +11,8 @@ from urllib.parse import quote
 import apsw
 
 Row = tuple[Any, ...]
-_WAIT_MS: Final = 10_000
+WAIT_MS: Final = 10_000
+"""Maximum time in milliseconds to wait for a lock on a SQLite file."""
 _FETCH: Final = 2_000
 """Number of rows that PostgreSQL sends at once."""
 _HEADER_BYTES: Final = 20
@@ -70,8 +71,8 @@ class SqliteSource(Source):
 
     engine = "sqlite"
 
-    def __init__(self, path: Path) -> None:
-        """Open `path`. Raises SourceError."""
+    def __init__(self, path: Path, wait_ms: int = WAIT_MS) -> None:
+        """Open `path`, and wait `wait_ms` for a lock. Raises SourceError."""
         self._path = path
         in_wal_mode = _check_header(path)
         # A connection to a file in WAL mode would leave two files beside it. Without a `-wal` file, nobody has it open.
@@ -86,7 +87,7 @@ class SqliteSource(Source):
             # A hostile schema must not run functions of its own. https://www.sqlite.org/security.html
             self._connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
             self._connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
-            self._connection.set_busy_timeout(_WAIT_MS)
+            self._connection.set_busy_timeout(wait_ms)
             self._connection.execute("PRAGMA query_only = 1")
             self._connection.execute("BEGIN")
             self._connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchall()
@@ -180,13 +181,16 @@ class PostgresqlSource(Source):
         self._connection.close()
 
 
-def open_source(url: str, arguments: Mapping[str, str] | None = None) -> Source:
-    """Open the database of `sqlite:path` or `postgresql://user@host/name`; `arguments` are libpq's. Raises SourceError."""
+def open_source(url: str, arguments: Mapping[str, str] | None = None, *, wait_ms: int = WAIT_MS) -> Source:
+    """Open the database of `sqlite:path` or `postgresql://user@host/name`. Raises SourceError.
+
+    `arguments` are libpq's; `wait_ms` is for a lock on a SQLite file.
+    """
     if url.startswith("sqlite:"):
         path = url.removeprefix("sqlite:")
         if not path:
             raise SourceError("The URL of the database has no file name after `sqlite:`.")
-        return SqliteSource(Path(path))
+        return SqliteSource(Path(path), wait_ms)
     if url.startswith(("postgresql:", "postgres:")):
         return PostgresqlSource(url, **(arguments or {}))
     raise SourceError("The URL of a database begins with `sqlite:` or `postgresql://`.")

@@ -4,6 +4,7 @@ import re
 from typing import Any, Final
 
 _MOST_TIME: Final = 2**53
+_NO_TEXT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _DETAIL: Final = 100
 """Maximum number of characters of a value in a finding."""
 TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
@@ -21,8 +22,17 @@ def time_of(value: Any, unit: int = 1) -> int | None:
 
 def shown(value: Any) -> str:
     """A value of any type, short and printable."""
-    text = value if isinstance(value, str) else f"({type(value).__name__})"
-    text = text if len(text) <= _DETAIL else f"{text[:_DETAIL]}…"
+    told = value if isinstance(value, str) else f"({type(value).__name__})"
+    told = told if len(told) <= _DETAIL else f"{told[:_DETAIL]}…"
     return "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode() for sign in text
+        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode() for sign in told
     )
+
+
+def text(value: Any, most: int) -> str | None:
+    """A text without control characters, cut to `most` characters."""
+    if not isinstance(value, str):
+        return None
+    if len(value) <= most and value.isprintable():  # most texts
+        return value.strip() or None
+    return _NO_TEXT.sub(" ", value[: most * 2]).strip()[:most] or None

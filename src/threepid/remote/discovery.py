@@ -16,12 +16,10 @@ from msgspec import Struct
 from threepid.clock import Clock, Entropy
 from threepid.remote.guard import MAX_REDIRECTS, Call, Guard, RemoteAnswer, RemoteError, Slots, Unreachable
 from threepid.remote.names import Names, Service, UnknownName
+from threepid.remote.patience import PATIENCE, Patience
 from threepid.spec.server_name import ServerAddress, parse_server_name
 
 DEFAULT_PORT: Final = 8448
-WELL_KNOWN_SECONDS: Final = 6.0
-"""Time limit for `.well-known` with its redirects."""
-SRV_SECONDS: Final = 4.0
 _SERVICES: Final = ("_matrix-fed._tcp", "_matrix._tcp")
 """The service's name, and its name before v1.8 of the specification."""
 _PLACES: Final = 4
@@ -77,10 +75,13 @@ class _Found(Struct, frozen=True):
 class Discovery:
     """Finds homeservers and caches what they delegate to."""
 
-    def __init__(self, guard: Guard, names: Names, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, guard: Guard, names: Names, clock: Clock, entropy: Entropy, patience: Patience = PATIENCE
+    ) -> None:
         """Ask through `guard` and `names`; `entropy` spreads calls over places of equal priority."""
         self._guard = guard
         self._names = names
+        self._patience = patience
         self._clock = clock
         self._entropy = entropy
         self._known: dict[str, _Known] = {}
@@ -102,7 +103,7 @@ class Discovery:
 
     async def _places(self, host: str) -> tuple[Place, ...]:
         try:
-            async with asyncio.timeout(SRV_SECONDS):
+            async with asyncio.timeout(self._patience.srv):
                 for service in _SERVICES:
                     found = await self._names.services(f"{service}.{host}")
                     if [one.host for one in found] == [""]:
@@ -130,7 +131,7 @@ class Discovery:
         """Ask, and keep the last delegated name of a server that does not answer, for up to `WELL_KNOWN_MOST`."""
         failures = before.failures if before else 0
         try:
-            async with asyncio.timeout(WELL_KNOWN_SECONDS):
+            async with asyncio.timeout(self._patience.well_known):
                 found = await self._ask(host)
             now = self._clock.monotonic()
             if found.delegated is not None:

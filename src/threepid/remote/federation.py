@@ -16,10 +16,9 @@ from threepid.clock import DAY, MINUTE
 from threepid.remote.discovery import Discovery
 from threepid.remote.guard import MAX_BODY, Call, Guard, RemoteAnswer, RemoteError, RemoteRefused, Unreachable
 from threepid.remote.homeserver.synapse import Synapse
+from threepid.remote.patience import PATIENCE
 from threepid.spec.types import parse_user_id
 
-ANSWER_SECONDS: Final = 20.0
-"""Time limit for one request: finding the server, trying its places, and its answer."""
 _USERINFO_BYTES: Final = 5_000
 _KEYS_LIFE: Final = 7 * DAY
 """Maximum time for which keys are trusted, whatever their server says."""
@@ -55,11 +54,22 @@ class KnownKeys(Struct, frozen=True):
 class Federation:
     """Calls homeservers."""
 
-    def __init__(self, guard: Guard, discovery: Discovery, beside: Mapping[str, Synapse] | None = None) -> None:
-        """Call the servers that `discovery` finds, through `guard`, and by their URL those that stand `beside` us, by name."""
+    def __init__(
+        self,
+        guard: Guard,
+        discovery: Discovery,
+        beside: Mapping[str, Synapse] | None = None,
+        *,
+        seconds: float = PATIENCE.federation,
+    ) -> None:
+        """Call the servers that `discovery` finds, through `guard`, and by their URL those that stand `beside` us, by name.
+
+        `seconds` is the time limit of one request.
+        """
         self._guard = guard
         self._discovery = discovery
         self._beside = beside or {}
+        self._seconds = seconds
         self._known: dict[str, KnownKeys] = {}
 
     async def request(
@@ -76,7 +86,7 @@ class Federation:
         if (beside := self._beside.get(server_name)) is not None:
             return await beside.federate(method, path, headers or {}, body or b"")
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 destination = await self._discovery.find(server_name)
                 for place in destination.places:
                     call = Call(

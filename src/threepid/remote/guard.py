@@ -23,6 +23,7 @@ from threepid import __version__
 from threepid.config import Outbound
 from threepid.remote.names import Names
 from threepid.remote.networks import is_public
+from threepid.remote.patience import PATIENCE
 from threepid.spec.errors import MatrixError
 from threepid.spec.server_name import parse_server_name
 from threepid.spec.strict_json import parse_object
@@ -30,8 +31,6 @@ from threepid.tracing import span
 
 _log = structlog.get_logger()
 
-CONNECT_SECONDS: Final = 5.0
-TOTAL_SECONDS: Final = 15.0
 MAX_BODY: Final = 50_000
 MAX_REDIRECTS: Final = 3
 CALLS_PER_HOST: Final = 4
@@ -141,8 +140,8 @@ class Guard:
         settings: Outbound,
         names: Names,
         *,
-        connect_seconds: float = CONNECT_SECONDS,
-        total_seconds: float = TOTAL_SECONDS,
+        connect_seconds: float = PATIENCE.connect,
+        total_seconds: float = PATIENCE.call,
     ) -> None:
         """Call by `settings`; `names` resolves the hosts."""
         self._allowed = tuple(ip_network(network) for network in settings.allow)

@@ -16,10 +16,9 @@ import dns.nameserver
 import dns.resolver
 from msgspec import Struct
 
+from threepid.remote.patience import PATIENCE
 from threepid.spec.server_name import parse_server_name
 
-DNS_SECONDS: Final = 5.0
-"""Time limit for one question with all retries."""
 _MOST_ANSWERS: Final = 64
 _DNS_PORT: Final = 53
 _LOCALHOST: Final = ("127.0.0.1", "::1")
@@ -43,7 +42,7 @@ class Names:
     """Resolves names."""
 
     def __init__(
-        self, nameservers: Sequence[str] = (), *, seconds: float = DNS_SECONDS, hosts: Path = Path("/etc/hosts")
+        self, nameservers: Sequence[str] = (), *, seconds: float = PATIENCE.dns, hosts: Path = Path("/etc/hosts")
     ) -> None:
         """Ask `nameservers` (addresses, with a port if it is not 53), or the system's if there are none."""
         self._nameservers = [_nameserver(text) for text in nameservers]

@@ -1,4 +1,4 @@
-"""The Matrix errors: one class for each code, in alphabetical order.
+"""The Matrix errors: a class for each cause that callers can tell apart, in alphabetical order, special cases below their base.
 
 The first line of a class's docstring is the default message, which people see.
 https://spec.matrix.org/latest/client-server-api/#standard-error-response
@@ -176,6 +176,25 @@ class NotJson(MatrixError):
     errcode = "M_NOT_JSON"
 
 
+class PassedOn(MatrixError):
+    """The other server rejected this request."""
+
+    errcode = "M_UNKNOWN"
+
+    def __init__(self, errcode: str, text: Text | None, *, status: int, cause: str | None = None) -> None:
+        """Pass on the other server's `errcode` and sentence."""
+        super().__init__(text, cause=cause)
+        self.errcode = errcode
+        self.status = status
+
+
+class RequestTimeout(MatrixError):
+    """The request took too long to arrive."""
+
+    errcode = "M_UNKNOWN"
+    status = 408
+
+
 class ServerNotTrusted(MatrixError):
     """This server does not trust the given identity server."""
 
@@ -259,6 +278,12 @@ class Unauthorized(MatrixError):
     status = 401
 
 
+class MxidNotYours(Unauthorized):
+    """You can bind addresses only to your own user ID."""
+
+    status = 403
+
+
 class Unavailable(MatrixError):
     """The server cannot do this right now. Please try again in a moment."""
 
@@ -282,6 +307,18 @@ class Unknown(MatrixError):
     status = 500
 
 
+class UnknownIdentifierType(MatrixError):
+    """Unknown identifier type."""
+
+    errcode = "M_UNKNOWN"
+
+
+class UnknownLoginType(MatrixError):
+    """Unknown login type."""
+
+    errcode = "M_UNKNOWN"
+
+
 class UnknownToken(MatrixError):
     """The access token is unknown or has expired."""
 
@@ -296,35 +333,16 @@ class Unrecognized(MatrixError):
     status = 404
 
 
-class UnrecognizedMedium(Unrecognized):
-    """This server cannot invite addresses of this medium."""
-
-    status = 400
-
-
-class RequestTimeout(MatrixError):
-    """The request took too long to arrive."""
-
-    errcode = "M_UNKNOWN"
-    status = 408
-
-
 class MethodNotAllowed(Unrecognized):
     """This endpoint does not accept this method."""
 
     status = 405
 
 
-class UnknownIdentifierType(MatrixError):
-    """Unknown identifier type."""
+class UnrecognizedMedium(Unrecognized):
+    """This server cannot invite addresses of this medium."""
 
-    errcode = "M_UNKNOWN"
-
-
-class UnknownLoginType(MatrixError):
-    """Unknown login type."""
-
-    errcode = "M_UNKNOWN"
+    status = 400
 
 
 class UpstreamFailed(MatrixError):
@@ -332,24 +350,6 @@ class UpstreamFailed(MatrixError):
 
     errcode = "M_UNKNOWN"
     status = 502
-
-
-class PassedOn(MatrixError):
-    """The other server rejected this request."""
-
-    errcode = "M_UNKNOWN"
-
-    def __init__(self, errcode: str, text: Text | None, *, status: int, cause: str | None = None) -> None:
-        """Pass on the other server's `errcode` and sentence."""
-        super().__init__(text, cause=cause)
-        self.errcode = errcode
-        self.status = status
-
-
-class MxidNotYours(Unauthorized):
-    """You can bind addresses only to your own user ID."""
-
-    status = 403
 
 
 class UserDeactivated(MatrixError):

@@ -80,9 +80,9 @@ def waiting(tx: Tx, medium: str, canonical: str, mxid: str, now: int) -> list[st
     return [row.id for row in tx.rows(_sql.waiting, _Id, medium=medium, canonical=canonical, mxid=mxid, now=now)]
 
 
-def assign(tx: Tx, invite_id: str, mxid: str, order_id: str) -> None:
+def assign(tx: Tx, invite_id: str, mxid: str, job_id: str) -> None:
     """Let this job in the outbox, and no other, tell `mxid` of the invitation."""
-    tx.run(_sql.assign, invite_id=invite_id, mxid=mxid, order_id=order_id)
+    tx.run(_sql.assign, invite_id=invite_id, mxid=mxid, job_id=job_id)
 
 
 def settle(tx: Tx, invite_id: str, mxid: str, now: int) -> None:
@@ -90,14 +90,14 @@ def settle(tx: Tx, invite_id: str, mxid: str, now: int) -> None:
     tx.run(_sql.settle, invite_id=invite_id, mxid=mxid, now=now)
 
 
-def of_order(tx: Tx, order_id: str) -> list[Invite]:
+def of_job(tx: Tx, job_id: str) -> list[Invite]:
     """The invitations that a job has yet to deliver, oldest first."""
-    return tx.rows(_sql.of_order, Invite, order_id=order_id)
+    return tx.rows(_sql.of_job, Invite, job_id=job_id)
 
 
-def delivered(tx: Tx, invite_id: str, order_id: str, now: int) -> bool:
+def delivered(tx: Tx, invite_id: str, job_id: str, now: int) -> bool:
     """Mark the invitation as delivered; False if it was cancelled or assigned to another job meanwhile."""
-    return tx.run(_sql.delivered, AT_MOST_ONE, invite_id=invite_id, order_id=order_id, now=now) == 1
+    return tx.run(_sql.delivered, AT_MOST_ONE, invite_id=invite_id, job_id=job_id, now=now) == 1
 
 
 def sign_for(tx: Tx, token: str, *, mxid: str, public_key: str, now: int) -> bool:

@@ -5,7 +5,7 @@ from typing import Final
 from msgspec import Struct
 
 from threepid.clock import HOUR, SKEW
-from threepid.storage.devices import Requester
+from threepid.storage.device_tokens import Requester
 from threepid.storage.engine.database import ANY, AT_MOST_ONE, ONE, Tx
 from threepid.storage.engine.queries import Queries
 

@@ -118,7 +118,7 @@ class _Channel(Struct, frozen=True):
 def insert(
     tx: Tx,
     *,
-    order_id: str,
+    job_id: str,
     channel: str,
     recipient: str,
     language: str,
@@ -140,7 +140,7 @@ def insert(
     """
     tx.insert(
         _sql.insert,
-        order_id=order_id,
+        job_id=job_id,
         channel=channel,
         recipient=recipient,
         language=language,
@@ -217,9 +217,9 @@ def let_go(tx: Tx, worker: str, *, seen: int = 2**62, now: int) -> int:
     return tx.run(_sql.let_go, ANY, worker=worker, seen=seen, now=now)
 
 
-def let_one_go(tx: Tx, order_id: str, worker: str, now: int) -> bool:
+def let_one_go(tx: Tx, job_id: str, worker: str, now: int) -> bool:
     """Put a job that `worker` holds back into the queue; False if `worker` no longer holds it."""
-    return tx.run(_sql.let_one_go, AT_MOST_ONE, order_id=order_id, worker=worker, now=now) == 1
+    return tx.run(_sql.let_one_go, AT_MOST_ONE, job_id=job_id, worker=worker, now=now) == 1
 
 
 def is_planned_wrongly(tx: Tx, now: int) -> bool:
@@ -232,24 +232,24 @@ def plan_anew(tx: Tx, now: int) -> int:
     return tx.run(_sql.plan_anew, ANY, then=now + SKEW, now=now)
 
 
-def sent(tx: Tx, order_id: str, now: int) -> bool:
+def sent(tx: Tx, job_id: str, now: int) -> bool:
     """Record that a job was delivered; False if it was recorded before."""
-    return tx.run(_sql.sent, AT_MOST_ONE, order_id=order_id, now=now) == 1
+    return tx.run(_sql.sent, AT_MOST_ONE, job_id=job_id, now=now) == 1
 
 
-def retry_later(tx: Tx, order: ClaimedJob, *, now: int, due_at: int, last_error: str) -> bool:
+def retry_later(tx: Tx, job: ClaimedJob, *, now: int, due_at: int, last_error: str) -> bool:
     """Plan another attempt at `due_at`; False if another worker holds the job now.
 
     A job that would come too late is due when it expires, and is dropped then. `last_error` is kept for operators: it must
     contain no secret and no address.
     """
-    due_at = max(now, min(due_at, order.expires_at))
+    due_at = max(now, min(due_at, job.expires_at))
     return (
         tx.run(
             _sql.retry_later,
             AT_MOST_ONE,
-            order_id=order.id,
-            attempts=order.attempts,
+            job_id=job.id,
+            attempts=job.attempts,
             now=now,
             due_at=due_at,
             last_error=last_error,
@@ -258,12 +258,9 @@ def retry_later(tx: Tx, order: ClaimedJob, *, now: int, due_at: int, last_error:
     )
 
 
-def failed(tx: Tx, order: ClaimedJob, *, now: int, last_error: str) -> bool:
+def failed(tx: Tx, job: ClaimedJob, *, now: int, last_error: str) -> bool:
     """Record that a job has failed for good; False if another worker holds it now."""
-    return (
-        tx.run(_sql.failed, AT_MOST_ONE, order_id=order.id, attempts=order.attempts, now=now, last_error=last_error)
-        == 1
-    )
+    return tx.run(_sql.failed, AT_MOST_ONE, job_id=job.id, attempts=job.attempts, now=now, last_error=last_error) == 1
 
 
 def drop_expired(tx: Tx, now: int) -> list[str]:
@@ -298,9 +295,9 @@ def causes(tx: Tx, *, failed: bool, count: int) -> list[Causes]:
     return tx.rows(_sql.causes, Causes, only_failed=int(failed), count=count)
 
 
-def get(tx: Tx, order_id: str) -> Listed | None:
+def get(tx: Tx, job_id: str) -> Listed | None:
     """One job, in whatever state it is."""
-    return tx.row(_sql.get, Listed, order_id=order_id)
+    return tx.row(_sql.get, Listed, job_id=job_id)
 
 
 def to_recipients(tx: Tx, addresses: Iterable[str], *, count: int) -> list[Listed]:
@@ -308,9 +305,9 @@ def to_recipients(tx: Tx, addresses: Iterable[str], *, count: int) -> list[Liste
     return tx.rows(_sql.to_recipients, Listed, recipients=_json(addresses), count=count)
 
 
-def hurry(tx: Tx, order_id: str, now: int) -> bool:
+def hurry(tx: Tx, job_id: str, now: int) -> bool:
     """Let a job be tried now; False if it does not wait for another attempt."""
-    return tx.run(_sql.hurry, AT_MOST_ONE, order_id=order_id, now=now) == 1
+    return tx.run(_sql.hurry, AT_MOST_ONE, job_id=job_id, now=now) == 1
 
 
 def hurry_all(tx: Tx, now: int) -> int:
@@ -318,14 +315,14 @@ def hurry_all(tx: Tx, now: int) -> int:
     return tx.run(_sql.hurry_all, ANY, now=now)
 
 
-def drop(tx: Tx, order_id: str, now: int) -> bool:
+def drop(tx: Tx, job_id: str, now: int) -> bool:
     """Give a job up and erase its contents; False if it is done, or a worker holds it."""
-    return tx.run(_sql.drop, AT_MOST_ONE, order_id=order_id, now=now) == 1
+    return tx.run(_sql.drop, AT_MOST_ONE, job_id=job_id, now=now) == 1
 
 
-def returned(tx: Tx, order_id: str, *, status: str, now: int) -> bool:
+def returned(tx: Tx, job_id: str, *, status: str, now: int) -> bool:
     """Record a report about a mail; False if one was recorded before, or the job is no mail that was tried."""
-    return tx.run(_sql.returned, AT_MOST_ONE, order_id=order_id, status=status, now=now) == 1
+    return tx.run(_sql.returned, AT_MOST_ONE, job_id=job_id, status=status, now=now) == 1
 
 
 def delete_done(tx: Tx, then: int, *, at_most: int) -> int:

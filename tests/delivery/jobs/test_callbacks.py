@@ -7,13 +7,13 @@ from threepid.clock import DAY, HOUR, MINUTE, SECOND
 from threepid.delivery.jobs.callbacks import AT_ONCE, PAUSES, callbacks
 from threepid.delivery.traffic import AT_ONCE as PLACES
 from threepid.delivery.traffic import Rests
-from threepid.domain.identity.invites import Invites
+from threepid.domain.identity.callbacks import Callbacks
 from threepid.remote.guard import RemoteError
 from threepid.storage.outbox import ClaimedJob
 from world import HandClock
 
 
-class Scripted(Invites):
+class Scripted(Callbacks):
     """Hands over what it is told to: at once, not at all, or when `released` is set."""
 
     def __init__(self) -> None:

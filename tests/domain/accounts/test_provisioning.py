@@ -11,7 +11,7 @@ from fake_synapse import FakeSynapse, User, fake_synapse
 from threepid.clock import HOUR, MINUTE
 from threepid.delivery.jobs.provisioning import provisioning_jobs
 from threepid.delivery.worker import Worker
-from threepid.domain.accounts.provisioning import Name
+from threepid.domain.accounts.provisioning_jobs import Name
 from threepid.storage import outbox
 from world import PASSWORD, World
 
@@ -342,7 +342,7 @@ def test_two_processes_run_one_job_of_an_account_at_a_time(world: World, synapse
     other = Worker(
         context.database,
         world.clock,
-        [provisioning_jobs(homeserver.provisioning)],
+        [provisioning_jobs(homeserver.provisioning.jobs)],
         unseal=context.vault.unseal_job,
     )
     world.together(world.server.worker.run_once, other.run_once)

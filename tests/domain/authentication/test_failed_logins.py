@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from threepid.clock import MINUTE
 from threepid.domain.accounts.devices import MOST_DEVICES
 from threepid.domain.authentication.failed_logins import LINES, LINES_OF_NETWORK
-from threepid.storage import devices
+from threepid.storage import device_tokens
 from threepid.storage.engine.database import Tx
 from world import PASSWORD, World
 
@@ -81,7 +81,7 @@ def test_a_failed_password_stage_is_logged_too(world: World) -> None:
 def test_a_login_for_one_device_too_many_is_logged(world: World) -> None:
     def fill(tx: Tx) -> None:
         for number in range(MOST_DEVICES):
-            devices.open_device(
+            device_tokens.open_device(
                 tx,
                 user_id=ALICE,
                 device_id=f"D{number}",
@@ -89,7 +89,7 @@ def test_a_login_for_one_device_too_many_is_logged(world: World) -> None:
                 seen_from="",
                 network="",
                 user_agent="",
-                tokens=devices.Tokens(b"%d" % number),
+                tokens=device_tokens.Tokens(b"%d" % number),
                 now=1,
             )
 

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from pausing import pause_until
-from threepid.storage import accounts, devices, threepids
+from threepid.storage import accounts, device_tokens, threepids
 from threepid.storage.engine.connect import open_database
 from threepid.storage.engine.database import (
     AT_MOST_ONE,
@@ -128,7 +128,7 @@ def test_deleting_an_account_takes_all_that_is_its(database_url: str) -> None:
     async def work(database: Database) -> None:
         def make(tx: Tx) -> None:
             account(1)(tx)
-            devices.open_device(
+            device_tokens.open_device(
                 tx,
                 user_id="@u0001:x",
                 device_id="D",
@@ -136,15 +136,15 @@ def test_deleting_an_account_takes_all_that_is_its(database_url: str) -> None:
                 seen_from="",
                 network="",
                 user_agent="",
-                tokens=devices.Tokens(b"t"),
+                tokens=device_tokens.Tokens(b"t"),
                 now=1,
             )
             threepids.insert(tx, "@u0001:x", threepids.Threepid("email", "a@b", "A@b", 1, 1))
 
         await database.write(make)
-        assert await database.read(lambda tx: devices.requester(tx, b"t")) is not None
+        assert await database.read(lambda tx: device_tokens.requester(tx, b"t")) is not None
         await database.write(lambda tx: tx.run(gone, user="@u0001:x"))
-        assert await database.read(lambda tx: devices.requester(tx, b"t")) is None
+        assert await database.read(lambda tx: device_tokens.requester(tx, b"t")) is None
         assert await database.read(lambda tx: threepids.owner(tx, "email", "a@b")) is None
 
     on(database_url, work)

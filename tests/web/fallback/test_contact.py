@@ -1,4 +1,4 @@
-"""The pages of the stages that prove an e-mail address or a phone number."""
+"""The pages of the stages that prove an email address or a phone number."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,12 +1,12 @@
 """Contacts of the account. https://spec.matrix.org/latest/client-server-api/#adding-account-administrative-contact-information."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from threepid.api.call import MaybeUserCall, UserCall
-from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
-from threepid.domain.validation.sessions import Purpose
+from threepid.api.client.tokens import REQUEST_ERRORS, EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
+from threepid.domain.validation.purposes import Purpose
 from threepid.spec import errors, threepid_creds
 from threepid.spec.endpoint import Auth, Beside, client, endpoint
 from threepid.spec.threepid_creds import ServedThreepidCreds
@@ -168,21 +168,12 @@ async def unbind_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
     return Unbound("success" if unbound else "no-support")
 
 
-_REQUEST_ERRORS: Final = (
-    errors.Forbidden,
-    errors.SessionExpired,
-    errors.ThreepidDenied,
-    errors.ThreepidInUse,
-    errors.ThreepidMediumNotSupported,
-)
-
-
 @endpoint(
     "POST",
     client("/account/3pid/email/requestToken", "r0", "v3", "unstable"),
     auth=Auth.OPTIONAL_ACCESS_TOKEN,
     for_apps=False,
-    errors=_REQUEST_ERRORS,
+    errors=REQUEST_ERRORS,
 )
 async def request_add_email_token(call: MaybeUserCall, body: EmailTokenRequest) -> Sid:
     """Send a code and link to an email address, to add it to the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidemailrequesttoken."""
@@ -194,7 +185,7 @@ async def request_add_email_token(call: MaybeUserCall, body: EmailTokenRequest) 
     client("/account/3pid/msisdn/requestToken", "r0", "v3", "unstable"),
     auth=Auth.OPTIONAL_ACCESS_TOKEN,
     for_apps=False,
-    errors=_REQUEST_ERRORS,
+    errors=REQUEST_ERRORS,
 )
 async def request_add_msisdn_token(call: MaybeUserCall, body: MsisdnTokenRequest) -> Sid:
     """Send a code to a phone number, to add it to the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidmsisdnrequesttoken."""

@@ -6,7 +6,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import Call, MaybeUserCall
 from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
-from threepid.domain.validation.sessions import Purpose
+from threepid.domain.validation.purposes import Purpose
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import Password

@@ -1,13 +1,11 @@
 """Registration. https://spec.matrix.org/latest/client-server-api/#account-registration-and-management."""
 
-from typing import Final
-
 from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import Call
-from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
+from threepid.api.client.tokens import REQUEST_ERRORS, EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
 from threepid.domain.lifecycle.registration import NewAccount
-from threepid.domain.validation.sessions import Purpose
+from threepid.domain.validation.purposes import Purpose
 from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, Forwards, client, endpoint
@@ -112,20 +110,11 @@ async def available(call: Call, query: AvailableQuery) -> Available:
     return Available(available=True)
 
 
-_REQUEST_ERRORS: Final = (
-    errors.Forbidden,
-    errors.SessionExpired,
-    errors.ThreepidDenied,
-    errors.ThreepidInUse,
-    errors.ThreepidMediumNotSupported,
-)
-
-
 @endpoint(
     "POST",
     client("/register/email/requestToken", "r0", "v3", "unstable"),
     auth=Auth.NONE,
-    errors=_REQUEST_ERRORS,
+    errors=REQUEST_ERRORS,
 )
 async def request_register_email_token(call: Call, body: EmailTokenRequest) -> Sid:
     """Send a code and link to an email address for a new account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3registeremailrequesttoken."""
@@ -137,7 +126,7 @@ async def request_register_email_token(call: Call, body: EmailTokenRequest) -> S
     "POST",
     client("/register/msisdn/requestToken", "r0", "v3", "unstable"),
     auth=Auth.NONE,
-    errors=_REQUEST_ERRORS,
+    errors=REQUEST_ERRORS,
 )
 async def request_register_msisdn_token(call: Call, body: MsisdnTokenRequest) -> Sid:
     """Send a code to a phone number for a new account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3registermsisdnrequesttoken."""

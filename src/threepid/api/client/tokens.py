@@ -7,12 +7,21 @@ from msgspec import UNSET, Struct, UnsetType
 from threepid.api.call import Call
 from threepid.domain.addresses import Address, AmbiguousNumber, InvalidAddress, parse_email, parse_phone
 from threepid.domain.origin import Origin
-from threepid.domain.validation.sessions import Purpose
+from threepid.domain.validation.purposes import Purpose
 from threepid.i18n import Text
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint, other
 from threepid.spec.errors import MatrixError
 from threepid.spec.types import ClientSecret, Country, NextLink, PhoneNumber, SendAttempt, SessionId, Token
+
+REQUEST_ERRORS: Final = (
+    errors.Forbidden,
+    errors.SessionExpired,
+    errors.ThreepidDenied,
+    errors.ThreepidInUse,
+    errors.ThreepidMediumNotSupported,
+)
+"""The errors of a request for an address that an account is to have."""
 
 
 class _Request(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from threepid.api.client import tokens
 from threepid.api.client.tokens import EmailRequest, MsisdnRequest, Sid, SubmitToken, Success
 from threepid.domain.origin import Origin, of_caller
 from threepid.domain.policy import is_homeserver
-from threepid.domain.validation.sessions import Purpose
+from threepid.domain.validation.purposes import Purpose
 from threepid.spec import errors
 from threepid.spec.endpoint import Accepts, Auth, endpoint, identity
 from threepid.spec.types import ClientSecret, SendAttempt, SessionId

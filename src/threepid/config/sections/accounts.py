@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from msgspec import Meta
@@ -66,17 +66,7 @@ class Accounts(Section, frozen=True):
     """Lifetime of a refresh token, in days; each refresh starts it again."""
     login_token_seconds: Annotated[int, Meta(ge=10, le=3_600)] = 120
     """Lifetime, in seconds, of a token from `login/get_token`; the token works for one login."""
-    notices: tuple[Notice, ...] = (
-        "contact_added",
-        "contact_removed",
-        "password_changed",
-        "deactivated",
-        "suspicious",
-        "notices_changed",
-        "new_sign_in",
-        "bound",
-        "unbound",
-    )
+    notices: tuple[Notice, ...] = get_args(Notice)
     """Events of which the contacts of an account are notified; empty = none. The owner can switch the last three off."""
     login_with: tuple[Literal["user", "email", "msisdn"], ...] = ("user", "email", "msisdn")
     """Identifiers accepted at login: username (`user`), email address, phone number; empty = none."""

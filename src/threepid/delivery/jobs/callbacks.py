@@ -5,8 +5,7 @@ from typing import Final
 from threepid.clock import HOUR, SECOND
 from threepid.delivery.errors import DeliveryError
 from threepid.delivery.job import JobType, doubling
-from threepid.domain.identity import invites
-from threepid.domain.identity.invites import Invites
+from threepid.domain.identity.callbacks import CHANNEL, Callbacks
 from threepid.remote.guard import RemoteError
 from threepid.storage.outbox import ClaimedJob
 
@@ -15,16 +14,16 @@ AT_ONCE: Final = 4
 PAUSES: Final = doubling(15 * SECOND, 6 * HOUR)
 
 
-def callbacks(service: Invites) -> JobType:
+def callbacks(service: Callbacks) -> JobType:
     """The job type of these calls: one at a time to each homeserver, with growing pauses if it is unreachable.
 
     Anybody can name a homeserver, so calls that hang must not take the room of mails.
     """
 
-    async def call(order: ClaimedJob) -> None:
+    async def call(job: ClaimedJob) -> None:
         try:
-            await service.hand_over(order)
+            await service.hand_over(job)
         except RemoteError as error:
-            raise DeliveryError(error.cause, retry=True, rest=PAUSES.after(order.attempts)) from error
+            raise DeliveryError(error.cause, retry=True, rest=PAUSES.after(job.attempts)) from error
 
-    return JobType(invites.CHANNEL, call, PAUSES, at_once=AT_ONCE, to_one_destination=1)
+    return JobType(CHANNEL, call, PAUSES, at_once=AT_ONCE, to_one_destination=1)

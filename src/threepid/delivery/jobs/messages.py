@@ -13,8 +13,8 @@ from threepid.storage.outbox import ClaimedJob
 def mails(mailer: Mailer, renderer: Renderer, clock: Clock) -> JobType:
     """The job type of mails, which renders and sends them."""
 
-    async def send(order: ClaimedJob) -> Receipt:
-        return await mailer.deliver(order, renderer.mail(order, _age(order, clock)))
+    async def send(job: ClaimedJob) -> Receipt:
+        return await mailer.deliver(job, renderer.mail(job, _age(job, clock)))
 
     return JobType(Email.channel, send, close=mailer.close)
 
@@ -22,12 +22,12 @@ def mails(mailer: Mailer, renderer: Renderer, clock: Clock) -> JobType:
 def text_messages(sender: SmsSender, renderer: Renderer, clock: Clock) -> JobType:
     """The job type of SMS, which renders and sends them."""
 
-    async def send(order: ClaimedJob) -> Receipt:
-        return await sender.deliver(order, renderer.text(order, _age(order, clock)))
+    async def send(job: ClaimedJob) -> Receipt:
+        return await sender.deliver(job, renderer.text(job, _age(job, clock)))
 
     return JobType(Phone.channel, send)
 
 
-def _age(order: ClaimedJob, clock: Clock) -> int:
+def _age(job: ClaimedJob, clock: Clock) -> int:
     """Milliseconds that the message has waited; never negative, so that a clock set back extends no code's lifetime."""
-    return max(0, clock.now() - order.created_at)
+    return max(0, clock.now() - job.created_at)

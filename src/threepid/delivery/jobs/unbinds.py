@@ -15,9 +15,9 @@ PAUSES: Final = doubling(2 * MINUTE, 6 * HOUR)
 def unbinds(service: UnbindRequests) -> JobType:
     """The job type of these calls: growing pauses if the identity server is unreachable, no retry if it rejects the call."""
 
-    async def ask(order: ClaimedJob) -> None:
+    async def ask(job: ClaimedJob) -> None:
         try:
-            await service.repeat(order)
+            await service.repeat(job)
         except RemoteRefused as error:
             raise DeliveryError(str(error), retry=False) from error
         except RemoteError as error:

@@ -4,7 +4,7 @@ from threepid.domain.accounts.devices import Login
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.context import Context
 from threepid.spec.errors import Unavailable
-from threepid.storage import devices
+from threepid.storage import device_tokens, devices
 from threepid.storage.engine.database import Tx
 
 
@@ -32,10 +32,10 @@ class Admission:
     def _undo(self, tx: Tx, login: Login, *, keeps_device: bool) -> None:
         user_id, device_id = login.user_id, login.device_id
         token_hash = self._context.vault.hash_token(login.access_token)
-        if not devices.hold_device(tx, user_id, device_id) or devices.requester(tx, token_hash) is None:
+        if not devices.hold_device(tx, user_id, device_id) or device_tokens.requester(tx, token_hash) is None:
             return  # a later login has replaced this one
         if login.new_name is not None and not keeps_device:
             devices.delete(tx, user_id, device_id)
         else:
-            devices.delete_tokens(tx, user_id, device_id, self._context.clock.now())
+            device_tokens.delete_tokens(tx, user_id, device_id, self._context.clock.now())
         self._provisioning.devices_changed(tx, user_id)

@@ -26,9 +26,9 @@ from threepid.domain.origin import Origin, of_caller
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, UnknownToken, UserLocked
 from threepid.spec.oauth.scopes import Scope, parse_scope
-from threepid.storage import associations, devices, uia, web_sessions
+from threepid.storage import associations, device_tokens, devices, side_tokens, uia, web_sessions
+from threepid.storage.device_tokens import Requester, SealedPair, Tokens
 from threepid.storage.devices import Device as KnownDevice
-from threepid.storage.devices import Requester, SealedPair, Tokens
 from threepid.storage.engine.database import Tx
 
 __all__ = [
@@ -116,7 +116,7 @@ class Devices:
         """
         token_hash = self._context.vault.hash_token(access_token)
         found = await self._context.database.read(
-            lambda tx: devices.requester(tx, token_hash, with_contacts=with_contacts)
+            lambda tx: device_tokens.requester(tx, token_hash, with_contacts=with_contacts)
         )
         return await self.check(token_hash, found, while_locked=while_locked)
 
@@ -126,7 +126,7 @@ class Devices:
         """`found`, the requester of an access token, if the token is valid now, as `whose_token` says."""
         now = self._context.clock.now()
         if found is None:
-            if await self._context.database.read(lambda tx: devices.has_ended(tx, token_hash, now - ENDED_KEPT)):
+            if await self._context.database.read(lambda tx: device_tokens.has_ended(tx, token_hash, now - ENDED_KEPT)):
                 raise UnknownToken(Text("The access token was revoked."), soft_logout=True)
             return None
         if found.locked_at is not None and not while_locked:
@@ -136,11 +136,11 @@ class Devices:
             # One without a refresh token is not ours, because ours then do not expire: it was imported.
             is_ahead = found.expires_at > now + self._longest_access_life + SKEW
             if found.expires_at <= now or (
-                is_ahead and await self._context.database.read(lambda tx: devices.is_refreshed(tx, token_hash))
+                is_ahead and await self._context.database.read(lambda tx: device_tokens.is_refreshed(tx, token_hash))
             ):
                 raise UnknownToken(Text("The access token has expired."), soft_logout=True)
             if found.first_use_spends is not None and not await self._context.database.write(
-                lambda tx: devices.use_access_token(tx, token_hash, now)
+                lambda tx: device_tokens.use_access_token(tx, token_hash, now)
             ):
                 if await self._context.database.read(lambda tx: self._has_device(tx, token_hash, now)):
                     raise UnknownToken(Text("The access token was revoked."), soft_logout=True)
@@ -150,7 +150,9 @@ class Devices:
     @staticmethod
     def _has_device(tx: Tx, token_hash: bytes, now: int) -> bool:
         """Does the device of an unusable access token still exist?"""
-        return devices.requester(tx, token_hash) is not None or devices.has_ended(tx, token_hash, now - ENDED_KEPT)
+        return device_tokens.requester(tx, token_hash) is not None or device_tokens.has_ended(
+            tx, token_hash, now - ENDED_KEPT
+        )
 
     async def refresh(self, refresh_token: str, *, client: str, user_agent: str, client_id: str | None = None) -> Login:
         """Exchange a refresh token. A spent one revokes all tokens of its device. Raises UnknownToken, UserLocked, LimitExceeded.
@@ -168,12 +170,14 @@ class Devices:
             # What the token is good for is read behind the lock: before, another transaction may have used it.
             # The clock may have been ahead, so the time of an answer to repeat is limited in both directions.
             known = (
-                devices.held_refresh_token(tx, token_hash, sealed_for, after=now - REPEATABLE, before=now + REPEATABLE)
-                if devices.hold_device_of_refresh_token(tx, token_hash)
+                device_tokens.held_refresh_token(
+                    tx, token_hash, sealed_for, after=now - REPEATABLE, before=now + REPEATABLE
+                )
+                if device_tokens.hold_device_of_refresh_token(tx, token_hash)
                 else None
             )
             if known is None or known.client_id != client_id:
-                ended = known is None and devices.has_ended(tx, token_hash, now - ENDED_KEPT)
+                ended = known is None and device_tokens.has_ended(tx, token_hash, now - ENDED_KEPT)
                 return _refused(lives=ended)
             if known.locked_at is not None:
                 raise UserLocked
@@ -186,14 +190,14 @@ class Devices:
             if known.spent_at is not None:
                 self._end_stolen(tx, known.user_id, known.device_id, of_caller(now, client, user_agent), now)
                 return _refused(lives=True)
-            if not known.is_settled and not devices.use_refresh_token(tx, token_hash, known.parent_hash, now):
+            if not known.is_settled and not device_tokens.use_refresh_token(tx, token_hash, known.parent_hash, now):
                 return _refused(lives=True)
             take_authentication(tx, self._context, client=client, account=known.user_id)
             life = self._access_life if client_id is None else self._app_access_life
             login, tokens = self._new_tokens(known.user_id, known.device_id, refreshes=True, access_life=life)
             pair = SealedPair(self._sealed(refresh_token, login, now), sealed_for)
             place = known.user_id, known.device_id
-            devices.insert_tokens(
+            device_tokens.insert_tokens(
                 tx, *place, tokens, parent_hash=token_hash, now=now, sealed=pair, answers=known.answers
             )
             agent = user_agent[:USER_AGENT_LENGTH]
@@ -209,8 +213,8 @@ class Devices:
 
     def _end_stolen(self, tx: Tx, user_id: str, device_id: str, origin: Origin, now: int) -> None:
         """Revoke what a thief may have got with a refresh token. The device stays, so that its owner notices."""
-        devices.delete_tokens(tx, user_id, device_id, now)
-        devices.delete_side_tokens(tx, user_id, device_id)
+        device_tokens.delete_tokens(tx, user_id, device_id, now)
+        side_tokens.delete_of_device(tx, user_id, device_id)
         associations.delete_tokens_of_device(tx, user_id, device_id)
         associations.delete_tokens_without_device(tx, user_id)
         stranger = audit.CallerKind.STRANGER
@@ -269,7 +273,7 @@ class Devices:
         device_id = device.device_id or self._context.entropy.letters(10)
         life = device.access_life or self._access_life
         login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes, access_life=life)
-        devices.open_device(
+        device_tokens.open_device(
             tx,
             user_id=user_id,
             device_id=device_id,
@@ -294,7 +298,7 @@ class Devices:
         """Issue further tokens for a device that the transaction has locked. Its earlier tokens stay valid."""
         now = self._context.clock.now()
         login, tokens = self._new_tokens(user_id, device_id, refreshes=device.refreshes, access_life=self._access_life)
-        devices.insert_tokens(tx, user_id, device_id, tokens, parent_hash=None, now=now)
+        device_tokens.insert_tokens(tx, user_id, device_id, tokens, parent_hash=None, now=now)
         return login
 
     # -- device list
@@ -374,5 +378,5 @@ async def forget_sealed_pairs(context: Context) -> None:
     """Delete the stored answers to refreshes that cannot be repeated any more. Writes only if there are any."""
     now = context.clock.now()
     before, after = now - REPEATABLE, now + REPEATABLE
-    if await context.database.read(lambda tx: devices.has_sealed_pairs(tx, before=before, after=after)):
-        await context.database.write(lambda tx: devices.forget_sealed_pairs(tx, before=before, after=after))
+    if await context.database.read(lambda tx: device_tokens.has_sealed_pairs(tx, before=before, after=after)):
+        await context.database.write(lambda tx: device_tokens.forget_sealed_pairs(tx, before=before, after=after))

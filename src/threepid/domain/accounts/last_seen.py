@@ -9,7 +9,7 @@ from threepid.clock import HOUR
 from threepid.domain.context import Context
 from threepid.domain.networks import known_network
 from threepid.storage import devices
-from threepid.storage.devices import Requester
+from threepid.storage.device_tokens import Requester
 from threepid.storage.engine.database import StorageError, Tx
 
 USER_AGENT_LENGTH: Final = 256

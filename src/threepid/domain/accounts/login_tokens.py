@@ -7,7 +7,7 @@ from threepid.domain.accounts.devices import MOST_TOKENS
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.context import Context
 from threepid.spec.errors import UnknownToken
-from threepid.storage import devices
+from threepid.storage import side_tokens
 from threepid.storage.engine.database import Tx
 from threepid.storage.web_sessions import WebSession
 
@@ -54,7 +54,7 @@ class LoginTokens:
         return token
 
     def _keep(self, tx: Tx, token: str, user_id: str, **owner: str) -> None:
-        devices.insert_login_token(
+        side_tokens.insert_login_token(
             tx,
             token_hash=self._context.vault.hash_token(token),
             user_id=user_id,
@@ -65,4 +65,4 @@ class LoginTokens:
 
     def take(self, tx: Tx, token: str) -> str | None:
         """Use a login token up. Returns its user ID, or None if the token is not valid."""
-        return devices.take_login_token(tx, self._context.vault.hash_token(token), self._context.clock.now())
+        return side_tokens.take_login_token(tx, self._context.vault.hash_token(token), self._context.clock.now())

@@ -7,8 +7,8 @@ from threepid.domain.accounts.devices import MOST_TOKENS
 from threepid.domain.context import Context
 from threepid.domain.limits import take_openid_token
 from threepid.spec.errors import UnknownToken
-from threepid.storage import accounts, devices
-from threepid.storage.devices import Requester
+from threepid.storage import accounts, devices, side_tokens
+from threepid.storage.device_tokens import Requester
 from threepid.storage.engine.database import Tx
 
 OPENID_LIFE: Final = HOUR
@@ -29,7 +29,7 @@ async def issue_openid_token(context: Context, requester: Requester) -> tuple[st
         if not accounts.lock(tx, user_id) or not devices.hold_device(tx, user_id, device_id):
             raise UnknownToken
         take_openid_token(tx, context, account=user_id)
-        devices.insert_openid_token(
+        side_tokens.insert_openid_token(
             tx,
             token_hash=token_hash,
             user_id=user_id,
@@ -46,5 +46,5 @@ async def openid_user(context: Context, token: str) -> str | None:
     """The user ID of an OpenID token, or None."""
     token_hash = context.vault.hash_token(token)
     now = context.clock.now()
-    owner = await context.database.read(lambda tx: devices.openid_owner(tx, token_hash, now))
+    owner = await context.database.read(lambda tx: side_tokens.openid_owner(tx, token_hash, now))
     return None if owner is None else owner.user_id

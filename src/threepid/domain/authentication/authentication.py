@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.authentication.stages import Request
 from threepid.domain.authentication.uia import Uia
-from threepid.domain.validation.sessions import Consumer
+from threepid.domain.validation.purposes import Consumer
 from threepid.spec.uia import AuthData, Flow
 
 

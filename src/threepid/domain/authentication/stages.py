@@ -14,8 +14,9 @@ from threepid.domain.authentication.registration_tokens import RegistrationToken
 from threepid.domain.context import Context
 from threepid.domain.origin import Origin
 from threepid.domain.policy import policies
+from threepid.domain.validation.purposes import Consumer
 from threepid.domain.validation.resets import refuse_stale
-from threepid.domain.validation.sessions import Consumer, Validation
+from threepid.domain.validation.sessions import Validation
 from threepid.i18n import Text
 from threepid.remote.captcha import Captcha
 from threepid.remote.guard import RemoteError

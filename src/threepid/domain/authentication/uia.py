@@ -32,7 +32,7 @@ from threepid.domain.authentication.views import Page, View
 from threepid.domain.context import Context
 from threepid.domain.limits import take_authentication
 from threepid.domain.secrets.vault import same
-from threepid.domain.validation.sessions import Consumer, Purpose
+from threepid.domain.validation.purposes import Consumer, Purpose
 from threepid.i18n import Text
 from threepid.spec.errors import (
     Forbidden,

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from threepid.domain.authentication.stages import MEDIA
 from threepid.domain.origin import Origin
-from threepid.domain.validation.sessions import Purpose
+from threepid.domain.validation.purposes import Purpose
 from threepid.spec.uia import Flow, Operation, Stage
 
 

@@ -24,6 +24,7 @@ from threepid.domain.origin import Origin
 from threepid.i18n import Text
 from threepid.remote.guard import RemoteError, RemoteRefused
 from threepid.remote.identity import IdentityClient, Refusal, matches
+from threepid.remote.patience import PATIENCE
 from threepid.spec.errors import (
     Forbidden,
     LimitExceeded,
@@ -76,6 +77,8 @@ class Bindings:
         associations: Associations | None,
         identity: IdentityClient,
         notices: Notices,
+        *,
+        unbind_seconds: float = PATIENCE.unbind,
     ) -> None:
         """`associations` is our own identity server, if there is one; `identity` calls others, and `signer` signs the calls."""
         self._context = context
@@ -83,7 +86,7 @@ class Bindings:
         self._associations = associations
         self._identity = identity
         self._notices = notices
-        self.requests = UnbindRequests(context, signer, identity)
+        self.requests = UnbindRequests(context, signer, identity, unbind_seconds)
         """The requests to unbind that other identity servers get."""
 
     def is_ours(self, id_server: str) -> bool:
@@ -197,7 +200,7 @@ class Bindings:
             if grant is not None:
                 grant.consume(tx)
             plan = self.unbind_in(tx, user_id, medium, canonical, id_server, origin, asking=Asking.ONCE)
-            if plan.orders or plan.besides:
+            if plan.jobs or plan.besides:
                 limits.take_outbound(tx, self._context, account=user_id)
             return plan
 
@@ -242,14 +245,14 @@ class Bindings:
         else:
             wanted = {named}
         allowed = [(medium, canonical, name) for name in sorted(wanted) if self._is_allowed(name)]
-        orders = tuple(
+        jobs = tuple(
             self.requests.put(tx, user_id, *one, keep=one[2] in elsewhere or asking is not Asking.ONCE)
             for one in allowed
         )
         if unbound and not is_ours:
             # The name may be an earlier one of our server. It may also be another server's, so that one is asked as well.
-            return Plan(known=True, besides=orders)
-        return Plan(len(orders) == len(wanted) and (unbound or bool(orders)), orders)
+            return Plan(known=True, besides=jobs)
+        return Plan(len(jobs) == len(wanted) and (unbound or bool(jobs)), jobs)
 
     def unbind_all(self, tx: Tx, user_id: str, id_server: str | None) -> Plan:
         """Unbind all addresses of an account that is being deactivated. Call this before its contacts are deleted.
@@ -268,10 +271,10 @@ class Bindings:
         # An address that was bound here under an unknown name may have been bound under the name `id_server`.
         doubtful = {one for one in besides if one[:2] in bound - {known[:2] for known in here}}
         others = elsewhere | (besides - doubtful)
-        orders = tuple(self.requests.put(tx, user_id, *one) for one in sorted(others) if self._is_allowed(one[2]))
+        jobs = tuple(self.requests.put(tx, user_id, *one) for one in sorted(others) if self._is_allowed(one[2]))
         to_be_sure = tuple(self.requests.put(tx, user_id, *one) for one in sorted(doubtful) if self._is_allowed(one[2]))
         threepids.delete_bindings_of_user(tx, user_id)
-        return Plan(len(orders) == len(others), orders, to_be_sure)
+        return Plan(len(jobs) == len(others), jobs, to_be_sure)
 
     # -- stored associations
 

@@ -15,7 +15,9 @@ from threepid.domain.identity.associations import Associations
 from threepid.domain.identity.terms import Terms
 from threepid.domain.origin import Origin
 from threepid.domain.suppressions import Suppression, find
-from threepid.domain.validation.sessions import ATTEMPTS, Purpose, Validation
+from threepid.domain.validation.lifetimes import ATTEMPTS
+from threepid.domain.validation.purposes import Purpose
+from threepid.domain.validation.sessions import Validation
 from threepid.i18n import Text
 from threepid.spec.errors import InvalidParam, NotFound, TermsNotSigned
 from threepid.spec.threepid_creds import ThreepidCreds

@@ -16,8 +16,9 @@ from threepid.domain.contacts.bindings import Asking, Bindings
 from threepid.domain.contacts.unbind_requests import Plan
 from threepid.domain.context import Context
 from threepid.domain.origin import Origin
+from threepid.domain.validation.purposes import Consumer
 from threepid.domain.validation.resets import close_resets
-from threepid.domain.validation.sessions import Consumer, Session, Validation
+from threepid.domain.validation.sessions import Validation
 from threepid.i18n import Text
 from threepid.remote.guard import RemoteError
 from threepid.remote.identity import IdentityClient, SessionRefused, ValidatedThreepid, matches
@@ -34,6 +35,7 @@ from threepid.spec.uia import PASSWORD
 from threepid.storage import threepids, validations
 from threepid.storage.engine.database import Tx
 from threepid.storage.threepids import Threepid
+from threepid.storage.validations import Session
 
 
 class Threepids:
@@ -166,7 +168,7 @@ class Threepids:
             removed = threepids.get(tx, medium, canonical)
             if removed is None or not threepids.delete(tx, user_id, medium, canonical):
                 plan = self._bindings.unbind_in(tx, user_id, medium, canonical, id_server, origin, asking=Asking.NEVER)
-                if plan.orders:
+                if plan.jobs:
                     limits.take_outbound(tx, self._context, account=user_id)
                 return plan
             self._provisioning.account_changed(tx, user_id)

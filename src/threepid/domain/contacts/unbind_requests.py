@@ -26,8 +26,6 @@ _log = structlog.get_logger()
 
 CHANNEL: Final = "unbind"
 """Channel of the outbox for requests to other identity servers. The `recipient` is the server's name."""
-PATIENCE_SECONDS: Final = 5.0
-"""Longest time that a request waits for other identity servers, for all of them together."""
 _REPEAT_AFTER: Final = 30 * SECOND
 """When the worker takes over: well after the immediate attempt has ended."""
 _LIFE: Final = 7 * DAY
@@ -45,7 +43,7 @@ class Plan(Struct, frozen=True):
     """The requests to other servers after an unbinding's transaction. `known`: are all addresses unbound if these succeed?"""
 
     known: bool
-    orders: tuple[ClaimedJob, ...] = ()
+    jobs: tuple[ClaimedJob, ...] = ()
     besides: tuple[ClaimedJob, ...] = ()
     """Further requests, whose results do not matter for `known`."""
 
@@ -53,11 +51,12 @@ class Plan(Struct, frozen=True):
 class UnbindRequests:
     """Sends the requests, at once and from the outbox."""
 
-    def __init__(self, context: Context, signer: Signer, identity: IdentityClient) -> None:
-        """`identity` calls other servers, and `signer` signs the calls."""
+    def __init__(self, context: Context, signer: Signer, identity: IdentityClient, seconds: float) -> None:
+        """`identity` calls other servers, and `signer` signs the calls; a caller waits for them for `seconds`."""
         self._context = context
         self._signer = signer
         self._identity = identity
+        self._seconds = seconds
 
     def put(
         self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, *, keep: bool = True
@@ -70,7 +69,7 @@ class UnbindRequests:
         if waiting is not None and not _is_moot(tx, waiting, unbind):
             return msgspec.structs.replace(waiting, params=params)
         expires_at = now + _LIFE
-        order_id = ""
+        job_id = ""
         if keep:
             job = Job(
                 channel=CHANNEL,
@@ -82,9 +81,9 @@ class UnbindRequests:
                 expires_at=expires_at,
                 due_at=now + _REPEAT_AFTER,
             )
-            order_id = outbox.put(tx, self._context, job, now=now)
+            job_id = outbox.put(tx, self._context, job, now=now)
         return ClaimedJob(
-            id=order_id or self._context.entropy.id(now),
+            id=job_id or self._context.entropy.id(now),
             channel=CHANNEL,
             recipient=id_server,
             language="",
@@ -98,56 +97,56 @@ class UnbindRequests:
     async def carry_out(self, plan: Plan) -> bool:
         """Send the requests of `plan` to other identity servers. True if all addresses are known to be unbound.
 
-        Takes PATIENCE_SECONDS at most: unfinished requests stay in the outbox.
+        Takes `seconds` at most: unfinished requests stay in the outbox.
         """
-        if not plan.orders and not plan.besides:
+        if not plan.jobs and not plan.besides:
             return plan.known
-        tries = [asyncio.create_task(self._try(order)) for order in (*plan.orders, *plan.besides)]
-        done, late = await asyncio.wait(tries, timeout=PATIENCE_SECONDS)
+        tries = [asyncio.create_task(self._try(job)) for job in (*plan.jobs, *plan.besides)]
+        done, late = await asyncio.wait(tries, timeout=self._seconds)
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        counted = tries[: len(plan.orders)]
+        counted = tries[: len(plan.jobs)]
         return plan.known and all(task in done and task.result() for task in counted)
 
-    async def repeat(self, order: ClaimedJob) -> None:
+    async def repeat(self, job: ClaimedJob) -> None:
         """Send a request from the outbox. Raises RemoteRefused if it failed for good, RemoteError if it may succeed later."""
-        unbind = msgspec.json.decode(order.params, type=Unbind)
-        if await self._context.database.read(lambda tx: _is_moot(tx, order, unbind)):
+        unbind = msgspec.json.decode(job.params, type=Unbind)
+        if await self._context.database.read(lambda tx: _is_moot(tx, job, unbind)):
             return
-        await self._ask(order, unbind)
-        await self._context.database.write(lambda tx: _forget_until(tx, order, unbind))
+        await self._ask(job, unbind)
+        await self._context.database.write(lambda tx: _forget_until(tx, job, unbind))
 
-    async def _try(self, order: ClaimedJob) -> bool:
-        unbind = msgspec.json.decode(order.params, type=Unbind)
+    async def _try(self, job: ClaimedJob) -> bool:
+        unbind = msgspec.json.decode(job.params, type=Unbind)
         now = self._context.clock.now()
         refusal = None
         try:
-            await self._ask(order, unbind)
+            await self._ask(job, unbind)
         except RemoteRefused as error:
             refusal = str(error)
         except RemoteError as error:
-            _log.warning("unbind_delayed", id_server=order.recipient, cause=error.cause)
+            _log.warning("unbind_delayed", id_server=job.recipient, cause=error.cause)
             return False
 
         def note(tx: Tx) -> None:
             if refusal is None:
-                stored.sent(tx, order.id, now)
-                _forget_until(tx, order, unbind)
+                stored.sent(tx, job.id, now)
+                _forget_until(tx, job, unbind)
             else:
-                stored.failed(tx, order, now=now, last_error=refusal)
+                stored.failed(tx, job, now=now, last_error=refusal)
 
         try:
             await self._context.database.write(note)
         except StorageError as error:  # the worker then repeats the request, which is harmless
-            _log.warning("unbind_not_noted", cause=type(error).__name__, order=order.id)
+            _log.warning("unbind_not_noted", cause=type(error).__name__, order=job.id)
         if refusal is not None:
-            _log.info("unbind_refused", id_server=order.recipient, cause=refusal)
+            _log.info("unbind_refused", id_server=job.recipient, cause=refusal)
         return refusal is None
 
-    async def _ask(self, order: ClaimedJob, unbind: Unbind) -> None:
+    async def _ask(self, job: ClaimedJob, unbind: Unbind) -> None:
         await self._identity.unbind(
-            order.recipient,
+            job.recipient,
             self._signer,
             mxid=unbind.mxid,
             medium=unbind.medium,
@@ -155,18 +154,18 @@ class UnbindRequests:
         )
 
 
-def _is_moot(tx: Tx, order: ClaimedJob, unbind: Unbind) -> bool:
+def _is_moot(tx: Tx, job: ClaimedJob, unbind: Unbind) -> bool:
     """Was the address bound at that server again after the request to unbind it?"""
     known = threepids.bindings(tx, unbind.mxid, unbind.medium, unbind.address)
-    return any(binding.id_server == order.recipient and binding.bound_at > order.created_at for binding in known)
+    return any(binding.id_server == job.recipient and binding.bound_at > job.created_at for binding in known)
 
 
-def _forget_until(tx: Tx, order: ClaimedJob, unbind: Unbind) -> None:
+def _forget_until(tx: Tx, job: ClaimedJob, unbind: Unbind) -> None:
     threepids.delete_binding(
         tx,
         user_id=unbind.mxid,
         medium=unbind.medium,
         canonical=unbind.address,
-        id_server=order.recipient,
-        bound_until=order.created_at,
+        id_server=job.recipient,
+        bound_until=job.created_at,
     )

@@ -12,9 +12,10 @@ from threepid.domain.accounts.devices import MOST_TOKENS
 from threepid.domain.accounts.openid import openid_user
 from threepid.domain.addresses import InvalidAddress, parse_address
 from threepid.domain.context import Context
-from threepid.domain.identity.invites import Invites
+from threepid.domain.identity.callbacks import Callbacks
 from threepid.domain.secrets.keys import Keyring
-from threepid.domain.validation.sessions import Consumer, Validation
+from threepid.domain.validation.purposes import Consumer
+from threepid.domain.validation.sessions import Validation
 from threepid.i18n import Text
 from threepid.remote.federation import Federation
 from threepid.remote.guard import RemoteError, RemoteRefused
@@ -29,7 +30,7 @@ from threepid.spec.errors import (
 )
 from threepid.spec.server_name import is_server_name
 from threepid.spec.signing import BadSignature, Signature, SignedRequest, parse_authorization, verify
-from threepid.storage import accounts, associations, devices
+from threepid.storage import accounts, associations, devices, side_tokens
 from threepid.storage.associations import Association
 from threepid.storage.engine.database import Tx
 
@@ -47,10 +48,10 @@ class Associations:
         keyring: Keyring,
         validation: Validation,
         federation: Federation,
-        invites: Invites,
+        callbacks: Callbacks,
     ) -> None:
         """`name` is the identity server's name."""
-        self._invites = invites
+        self._callbacks = callbacks
         self._context = context
         self.settings = settings
         self.name = name
@@ -208,7 +209,7 @@ class Associations:
         now = self._context.clock.now()
         association = Association(medium, canonical, mxid, now, now, now + ASSOCIATION_LIFE)
         associations.bind(tx, association)
-        self._invites.bound(tx, association)
+        self._callbacks.bound(tx, association)
         return association
 
     @staticmethod
@@ -254,14 +255,14 @@ class Associations:
     def _held_device(self, tx: Tx, openid_token: str, user_id: str, now: int) -> str:
         """The device that got this OpenID token of our own homeserver, locked until `tx` ends. Raises Unauthorized."""
         token_hash = self._context.vault.hash_token(openid_token)
-        owner = devices.openid_owner(tx, token_hash, now)
+        owner = side_tokens.openid_owner(tx, token_hash, now)
         # The OpenID token may have been revoked since it was checked, so check it again with the account and device locked.
         if (
             owner is None
             or owner.user_id != user_id
             or not accounts.lock(tx, user_id)
             or not devices.hold_device(tx, user_id, owner.device_id)
-            or devices.openid_owner(tx, token_hash, now) is None
+            or side_tokens.openid_owner(tx, token_hash, now) is None
         ):
             raise Unauthorized(Text("The homeserver rejected this OpenID token."))
         return owner.device_id

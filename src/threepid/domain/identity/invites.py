@@ -1,10 +1,9 @@
-"""Invitations to unbound addresses: stored, sent to the address, and passed to the homeserver of the user who binds it.
+"""Invitations to unbound addresses: stored, sent to the address, and accepted. `callbacks` passes them to homeservers.
 
 https://spec.matrix.org/latest/identity-service-api/#invitation-storage
 Each invitation has an ephemeral key pair. The private key is not stored: it is only in the link of the mail, if there is one.
 """
 
-import hmac
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -22,7 +21,9 @@ from threepid.domain import languages, messages, outbox, policy
 from threepid.domain.addresses import Address, Email, parse_address
 from threepid.domain.addresses import InvalidAddress as NotAnAddress
 from threepid.domain.context import Context
+from threepid.domain.identity.callbacks import CALLBACK_LIFE
 from threepid.domain.identity.lookup import Lookup
+from threepid.domain.identity.opt_outs import OptOuts
 from threepid.domain.limits import refusals_cost, take_invitation_message, take_invite, take_signature
 from threepid.domain.names import (
     ITS_HOMESERVERS_WORD,
@@ -34,11 +35,9 @@ from threepid.domain.names import (
     redact,
     shown_user_id,
 )
-from threepid.domain.outbox import Job, Recipient, Urgency
+from threepid.domain.outbox import Recipient
 from threepid.domain.secrets.keys import Keyring
 from threepid.i18n import Text
-from threepid.remote.federation import Federation
-from threepid.remote.on_bind import tell
 from threepid.spec.errors import (
     InvalidAddress,
     InvalidEmail,
@@ -50,24 +49,14 @@ from threepid.spec.errors import (
     Unrecognized,
     UnrecognizedMedium,
 )
-from threepid.spec.types import parse_user_id
 from threepid.storage import associations, invites
-from threepid.storage.associations import Association
 from threepid.storage.engine.database import Tx
 from threepid.storage.invites import Invite
-from threepid.storage.outbox import ClaimedJob
 
-CHANNEL: Final = "onbind"
-"""Channel of the outbox for calls to homeservers. The `recipient` is the server's name."""
-CALLBACK_LIFE: Final = 7 * DAY
-"""How long the outbox tries to call a homeserver."""
 INVITES_KEPT: Final = CALLBACK_LIFE
 """How long an expired invitation is kept, so that a call that was queued in time can still send it."""
-AT_ONCE: Final = 50
-"""Maximum number of invitations in one call to a homeserver."""
 _MESSAGE_LIFE: Final = 3 * DAY
 _KEY_BYTES: Final = 32
-_HASH_DIGITS: Final = 32
 _SPACE: Final = "m.space"
 
 
@@ -92,16 +81,8 @@ class StoredInvite(Struct, frozen=True):
     display_name: str
 
 
-class Callback(Struct, frozen=True):
-    """A call to a homeserver: an address was bound to its user `mxid`."""
-
-    mxid: str
-    medium: str
-    address: str
-
-
 class Invites:
-    """Stores invitations, signs their acceptance and passes them to homeservers."""
+    """Stores invitations, sends them to their addresses and signs their acceptance."""
 
     def __init__(
         self,
@@ -110,7 +91,7 @@ class Invites:
         name: str,
         keyring: Keyring,
         lookup: Lookup,
-        federation: Federation,
+        opt_outs: OptOuts,
         *,
         wake_delivery: Callable[[], None],
     ) -> None:
@@ -120,7 +101,7 @@ class Invites:
         self._name = name
         self._keyring = keyring
         self._lookup = lookup
-        self._federation = federation
+        self._opt_outs = opt_outs
         self._wake_delivery = wake_delivery
 
     # -- store
@@ -162,7 +143,7 @@ class Invites:
             take_invitation_message(tx, self._context, address, client=client, user_id=caller or "")
             invites.insert(tx, invite)
             associations.insert_ephemeral_key(tx, invite.public_key, now=now, expires_at=invite.expires_at)
-            if not invites.opted_out(tx, self._opt_out_hash(invite.medium, invite.canonical)):
+            if not self._opt_outs.holds_for(tx, invite.medium, invite.canonical):
                 job = messages.to_person(
                     message,
                     Recipient(address.address, languages.fitting(self._context.config, ())),
@@ -208,7 +189,7 @@ class Invites:
             kind="space" if request.room_type == _SPACE else "room",
             room_name=room_name,
             link=self._link(address, invite, sender_name, room_name, private_key),
-            stop_link=f"{base}/invitations/stop/{self._opt_out_token(invite.medium, invite.canonical)}",
+            stop_link=f"{base}/invitations/stop/{self._opt_outs.token(invite.medium, invite.canonical)}",
             days=self._settings.invite_days,
         )
 
@@ -233,32 +214,6 @@ class Invites:
         # A room ID contains a server name, which mail programs must not turn into a link.
         room = quote(invite.room_id, safe="").replace(".", "%2E")
         return f"{self._settings.invite_url.rstrip('/')}/#/room/{room}?{urlencode(told)}"
-
-    # -- stop
-
-    def _opt_out_hash(self, medium: str, canonical: str) -> str:
-        return self._context.vault.hash_limit_key(f"no invitations to {medium} {canonical}")[:_HASH_DIGITS]
-
-    def _opt_out_token(self, medium: str, canonical: str) -> str:
-        """The token of the link that stops invitations. It never expires, and is derived from the address instead of stored."""
-        address_hash = self._opt_out_hash(medium, canonical)
-        return address_hash + self._opt_out_seal(address_hash)
-
-    def _opt_out_seal(self, address_hash: str) -> str:
-        return self._context.vault.hash_limit_key(f"link to stop invitations {address_hash}")[:_HASH_DIGITS]
-
-    def can_stop(self, token: str) -> bool:
-        """Is this the token of a link that stops invitations to an address?"""
-        address_hash, seal = token[:_HASH_DIGITS], token[_HASH_DIGITS:]
-        return hmac.compare_digest(self._opt_out_seal(address_hash).encode(), seal.encode("utf-8", "surrogatepass"))
-
-    async def stop(self, token: str) -> bool:
-        """Send no more invitations to the address of the token; False if the token is not one of ours."""
-        if not self.can_stop(token):
-            return False
-        now = self._context.clock.now()
-        await self._context.database.write(lambda tx: invites.opt_out(tx, token[:_HASH_DIGITS], now))
-        return True
 
     # -- accept
 
@@ -291,75 +246,6 @@ class Invites:
         key = decode_signing_key_base64("ed25519", "0", encode_base64(seed))
         signed: dict[str, Any] = sign_json({"mxid": mxid, "sender": invite.sender, "token": token}, self._name, key)
         return signed
-
-    # -- pass to homeservers
-
-    def bound(self, tx: Tx, association: Association) -> None:
-        """Queue the call to the user's homeserver about invitations to the address, in the transaction that binds it."""
-        mxid, medium, canonical = association.mxid, association.medium, association.canonical
-        now = self._context.clock.now()
-        invites.hold_address(tx, medium, canonical)
-        waiting = invites.waiting(tx, medium, canonical, mxid, now)
-        if not waiting:
-            return
-        try:
-            server_name = parse_user_id(mxid).server_name
-        except ValueError:
-            return  # the v1 API accepts any text as a user ID, so there may be no homeserver to call
-        if self._context.answers_for(server_name):
-            for invite_id in waiting:  # this homeserver has no rooms to join
-                invites.settle(tx, invite_id, mxid, now)
-            return
-        for start in range(0, len(waiting), AT_ONCE):
-            job = Job(
-                channel=CHANNEL,
-                name=CHANNEL,
-                recipient=Recipient(server_name),
-                params=Callback(mxid, medium, canonical),
-                urgency=Urgency.CALL,
-                caller=mxid,
-                expires_at=now + CALLBACK_LIFE,
-            )
-            order_id = outbox.put(tx, self._context, job, now=now)
-            for invite_id in waiting[start : start + AT_ONCE]:
-                invites.assign(tx, invite_id, mxid, order_id)
-
-    async def hand_over(self, order: ClaimedJob) -> None:
-        """Send a call from the outbox, if the address is still bound. Raises RemoteError if the call may have failed."""
-        callback = msgspec.json.decode(order.params, type=Callback)
-        told = await self._context.database.read(lambda tx: self._of_order(tx, order, callback))
-        if not told:
-            return
-        body = {
-            "medium": callback.medium,
-            "address": callback.address,
-            "mxid": callback.mxid,
-            "invites": [self._signed(invite, callback.mxid) for invite in told],
-        }
-        await tell(self._federation, order.recipient, self._keyring.sign(self._name, body))
-        now = self._context.clock.now()
-
-        def step(tx: Tx) -> None:
-            for invite in told:
-                invites.delivered(tx, invite.id, order.id, now)
-
-        await self._context.database.write(step)
-
-    def _of_order(self, tx: Tx, order: ClaimedJob, callback: Callback) -> list[Invite]:
-        association = associations.get(tx, callback.medium, callback.address, self._context.clock.now())
-        if association is None or association.mxid != callback.mxid:
-            return []  # the address was unbound in the meantime, so the signed statement would be false
-        return invites.of_order(tx, order.id)
-
-    def _signed(self, invite: Invite, mxid: str) -> dict[str, Any]:
-        return {
-            "medium": invite.medium,
-            "address": invite.canonical,
-            "mxid": mxid,
-            "room_id": invite.room_id,
-            "sender": invite.sender,
-            "signed": self._keyring.sign(self._name, {"mxid": mxid, "token": invite.token}),
-        }
 
     # -- operators
 

@@ -15,7 +15,7 @@ from threepid.domain.identity.associations import Associations
 from threepid.domain.secrets.passwords import Passwords
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden
-from threepid.storage import accounts, devices, uia, web_sessions
+from threepid.storage import accounts, side_tokens, uia, web_sessions
 from threepid.storage.engine.database import Tx
 
 
@@ -44,7 +44,7 @@ class Administration:
                 return False
             web_sessions.delete_of_user(tx, user_id)
             uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
-            devices.delete_side_tokens_of_user(tx, user_id)
+            side_tokens.delete_of_user(tx, user_id)
             if self._associations is not None:
                 self._associations.forget(tx, user_id)
             self._provisioning.account_changed(tx, user_id)

@@ -9,13 +9,15 @@ from threepid.domain.authentication import flows
 from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.contacts.portal import Browser
 from threepid.domain.context import Context
+from threepid.domain.validation.purposes import Consumer, Purpose
 from threepid.domain.validation.resets import refuse_stale
-from threepid.domain.validation.sessions import Consumer, Purpose, Session, Validation
+from threepid.domain.validation.sessions import Validation
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, NoValidSession
 from threepid.storage import threepids
 from threepid.storage.engine.database import Tx
 from threepid.storage.threepids import Threepid
+from threepid.storage.validations import Session
 
 
 class Confirming:

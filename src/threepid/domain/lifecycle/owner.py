@@ -4,7 +4,7 @@ from threepid.domain.authentication import flows
 from threepid.domain.authentication.authentication import Authentication
 from threepid.domain.authentication.grants import Grant
 from threepid.domain.context import Context
-from threepid.domain.validation.sessions import Consumer
+from threepid.domain.validation.purposes import Consumer
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden
 from threepid.storage import accounts

@@ -22,8 +22,9 @@ from threepid.domain.identity.associations import Associations
 from threepid.domain.lifecycle.owner import authenticate_owner
 from threepid.domain.origin import Origin, of_caller
 from threepid.domain.secrets.passwords import Passwords
+from threepid.domain.validation.purposes import Consumer, Purpose
 from threepid.domain.validation.resets import close_resets, refuse_stale
-from threepid.domain.validation.sessions import Consumer, Purpose, Validation
+from threepid.domain.validation.sessions import Validation
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, NoValidSession
 from threepid.storage import accounts, devices, threepids, uia, web_sessions
@@ -201,8 +202,8 @@ class Recovery:
         """What `proof` resets, its session, and how to use that up."""
         validation, origin = self._validation, Origin()
         if isinstance(proof, ResetLink):
-            view = validation.check_link(tx, proof.link, Consumer.RESET_PAGE)
-            session, origin, consume = view.session, view.origin, validation.consume_by_link
+            view = validation.links.check(tx, proof.link, Consumer.RESET_PAGE)
+            session, origin, consume = view.session, view.origin, validation.links.consume
         else:
             session = validation.check(tx, proof.sid, proof.client_secret, Consumer.RESET_PAGE, "")
             consume = validation.consume

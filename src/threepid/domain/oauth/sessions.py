@@ -10,7 +10,7 @@ from threepid.domain.context import Context
 from threepid.domain.oauth.clients import Client
 from threepid.domain.origin import of_caller
 from threepid.spec.oauth.scopes import Scope
-from threepid.storage import accounts, associations, devices, oauth
+from threepid.storage import accounts, associations, oauth, side_tokens
 from threepid.storage.engine.database import Tx
 
 
@@ -42,7 +42,7 @@ class AppSessions:
         require_active(tx, user_id)
         now = self._context.clock.now()
         self._notices.new_sign_in(tx, user_id, of_caller(now, client, user_agent))
-        devices.delete_side_tokens(tx, user_id, scope.device_id)
+        side_tokens.delete_of_device(tx, user_id, scope.device_id)
         associations.delete_tokens_of_device(tx, user_id, scope.device_id)
         device = Device(
             device_id=scope.device_id,

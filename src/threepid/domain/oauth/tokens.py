@@ -24,7 +24,7 @@ from threepid.spec.errors import Forbidden, LimitExceeded, Unavailable, UnknownT
 from threepid.spec.oauth import pkce
 from threepid.spec.oauth.errors import InvalidGrant
 from threepid.spec.oauth.scopes import parse_scope
-from threepid.storage import accounts, associations, devices, oauth
+from threepid.storage import accounts, associations, device_tokens, devices, oauth
 from threepid.storage.engine.database import Tx
 
 _WHILE_LOCKED: Final = 60
@@ -148,7 +148,7 @@ class AppTokens:
         token_hash = self._context.vault.hash_token(token)
 
         def step(tx: Tx) -> None:
-            found = devices.requester(tx, token_hash) or devices.refresh_token(tx, token_hash)
+            found = device_tokens.requester(tx, token_hash) or device_tokens.refresh_token(tx, token_hash)
             if found is not None:
                 self._devices.end(tx, found.user_id, found.device_id, origin)
 

@@ -1,20 +1,17 @@
 """The message that a request for a token causes: the code and link for the owner of an address, or why there are none."""
 
-from typing import Final
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from threepid.clock import HOUR, MINUTE
+from threepid.clock import MINUTE
 from threepid.domain import messages, policy
 from threepid.domain.context import Context
 from threepid.domain.origin import Origin
+from threepid.domain.validation.lifetimes import CODE_LIFE, LINK_LIFE
 from threepid.domain.validation.purposes import RESETS, Purpose
 from threepid.storage.threepids import Holder
 from threepid.storage.validations import Session
-
-CODE_LIFE: Final = 10 * MINUTE
-LINK_LIFE: Final = HOUR
 
 
 class Asked(Struct, frozen=True):

@@ -6,14 +6,10 @@ A session has one purpose and at most one owner, the account that opened it. One
 
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Final
 
-from msgspec import Struct
-
-from threepid.clock import DAY, MINUTE, SKEW
+from threepid.clock import DAY
 from threepid.domain import languages as speaking
 from threepid.domain import messages, outbox, policy
-from threepid.domain import origin as origins
 from threepid.domain.addresses import Address, Phone
 from threepid.domain.context import Context
 from threepid.domain.limits import count_confirmed, refusals_cost, take_message
@@ -21,8 +17,18 @@ from threepid.domain.origin import Origin
 from threepid.domain.outbox import Recipient
 from threepid.domain.secrets.vault import same
 from threepid.domain.suppressions import lift
-from threepid.domain.validation.proofs import CODE_LIFE, LINK_LIFE, Asked, is_taken, message_for, recipient_of
-from threepid.domain.validation.purposes import OF_PAGES, RESETS, Consumer, Purpose
+from threepid.domain.validation.lifetimes import (
+    ADDRESS_ATTEMPTS,
+    ATTEMPTS,
+    CODE_LIFE,
+    LINK_LIFE,
+    SESSION_LIFE,
+    life_after,
+    lives,
+)
+from threepid.domain.validation.links import Links
+from threepid.domain.validation.proofs import Asked, is_taken, message_for, recipient_of
+from threepid.domain.validation.purposes import OF_PAGES, Consumer, Purpose
 from threepid.i18n import Text
 from threepid.spec.errors import (
     MatrixError,
@@ -38,30 +44,7 @@ from threepid.storage.engine.database import Tx
 from threepid.storage.threepids import Holder
 from threepid.storage.validations import Session, Tokens
 
-__all__ = [
-    "ADDRESS_ATTEMPTS",
-    "ATTEMPTS",
-    "CODE_LIFE",
-    "KEPT_AFTER_EXPIRY",
-    "LINK_LIFE",
-    "SESSION_LIFE",
-    "VALIDATED_RESET_LIFE",
-    "Confirmation",
-    "Consumer",
-    "LinkView",
-    "Purpose",
-    "Session",
-    "Validation",
-    "Verdict",
-]
-
-SESSION_LIFE: Final = DAY
-VALIDATED_RESET_LIFE: Final = 15 * MINUTE
-KEPT_AFTER_EXPIRY: Final = DAY
-ATTEMPTS: Final = 5
-"""Number of wrong codes that closes a session."""
-ADDRESS_ATTEMPTS: Final = 100
-"""Number of wrong codes a day, over all sessions of an address, after which only links are accepted: they cannot be guessed."""
+__all__ = ["Session", "Validation", "Verdict"]
 
 
 class Verdict(Enum):
@@ -75,25 +58,6 @@ class Verdict(Enum):
     DEAD = "dead"
 
 
-class Confirmation(Enum):
-    """What a mailed link can do now."""
-
-    READY = "ready"
-    DONE = "done"
-    GONE = "gone"
-
-
-class LinkView(Struct, frozen=True):
-    """What the page behind a mailed link shows."""
-
-    confirmation: Confirmation
-    session: Session | None
-    origin: Origin = Origin()
-    """The origin of the request for the message."""
-    account: str = ""
-    """The user ID of the session's owner; for a new password, that of the account that has the address."""
-
-
 class Validation:
     """Opens sessions, sends their messages and checks their tokens."""
 
@@ -101,6 +65,8 @@ class Validation:
         """`wake_delivery` tells the delivery that a message waits in the outbox."""
         self._context = context
         self._wake_delivery = wake_delivery
+        self.links = Links(context)
+        """The links of the messages."""
 
     async def request_token(
         self,
@@ -232,35 +198,6 @@ class Validation:
             return None
         return session
 
-    async def view_link(self, link: str) -> LinkView:
-        """What the page behind a mailed link shows. Changes nothing."""
-        link_hash = self._context.vault.hash_token(link)
-
-        def step(tx: Tx) -> LinkView:
-            return self._view(tx, link_hash)
-
-        return await self._context.database.read(step)
-
-    async def confirm_link(self, link: str) -> LinkView:
-        """Validate the session of a mailed link when a person confirms it. A repeated confirmation gets the same answer.
-
-        The link of a session that our own pages opened validates nothing: whoever opens it goes on there.
-        """
-        link_hash = self._context.vault.hash_token(link)
-        now = self._context.clock.now()
-
-        def step(tx: Tx) -> LinkView:
-            view = self._view(tx, link_hash)
-            session = view.session
-            if view.confirmation is Confirmation.READY and session is not None and session.purpose not in OF_PAGES:
-                expires_at = _life_after(session, now)
-                if validations.validate_by_link(tx, session.sid, now=now, expires_at=expires_at, attempts=ATTEMPTS):
-                    lift(tx, session.medium, session.canonical)
-                view = self._view(tx, link_hash)
-            return view
-
-        return await self._context.database.write(step)
-
     def find(self, tx: Tx, sid: str) -> Session | None:
         """The session with this sid, not yet checked; None if this server has none."""
         return validations.by_sid(tx, sid)
@@ -282,18 +219,6 @@ class Validation:
     def consume(self, tx: Tx, session: Session) -> bool:
         """Use a checked session up; False if it was used up before, perhaps by a concurrent request."""
         return session.consumed_at is None and validations.consume(tx, session.sid, self._context.clock.now())
-
-    def check_link(self, tx: Tx, link: str, consumer: Consumer) -> LinkView:
-        """The view of a mailed link that `consumer` may use up. Raises NoValidSession for any other."""
-        view = self._view(tx, self._context.vault.hash_token(link))
-        if view.confirmation is not Confirmation.READY or view.session is None or not consumer.takes(view.session):
-            raise NoValidSession
-        return view
-
-    def consume_by_link(self, tx: Tx, session: Session) -> bool:
-        """Use up a session whose link was checked, without validating it; False if that is too late."""
-        lift(tx, session.medium, session.canonical)
-        return validations.consume_by_link(tx, session.sid, now=self._context.clock.now(), attempts=ATTEMPTS)
 
     def _checked(self, session: Session | None, client_secret: str) -> Session:
         if session is None or not same(session.secret_hash, self._context.vault.hash_client_secret(client_secret)):
@@ -318,7 +243,7 @@ class Validation:
                 return self._compare(tx, again, token, now)  # another request validated it in the meantime
             verdict = self._compare(tx, session, token, now)
             if verdict is Verdict.RIGHT:
-                validations.validate(tx, session.sid, now=now, expires_at=_life_after(session, now))
+                validations.validate(tx, session.sid, now=now, expires_at=life_after(session, now))
                 lift(tx, session.medium, session.canonical)
                 if session.medium == Phone.medium:
                     count_confirmed(tx, self._context, session.canonical)
@@ -336,33 +261,13 @@ class Validation:
         for known in validations.tokens_of(tx, session.sid):
             by_link = same(known.link_hash, link_hash)
             by_code = same(known.code_hash, code_hash) and codes_taken
-            if (by_link and _lives(known.link_expires_at, LINK_LIFE, now)) or (
-                by_code and _lives(known.code_expires_at, CODE_LIFE, now)
+            if (by_link and lives(known.link_expires_at, LINK_LIFE, now)) or (
+                by_code and lives(known.code_expires_at, CODE_LIFE, now)
             ):
                 return Verdict.RIGHT
             if by_link or by_code:
                 verdict = Verdict.RIGHT if session.validated_at is not None else Verdict.OLD
         return verdict
-
-    def _view(self, tx: Tx, link_hash: bytes) -> LinkView:
-        now = self._context.clock.now()
-        session = validations.by_link(tx, link_hash)
-        if session is None or validations.is_over(session, now):
-            return LinkView(Confirmation.GONE, None)
-        if session.validated_at is not None and session.purpose not in OF_PAGES:
-            return LinkView(Confirmation.DONE, session)
-        alive = any(
-            same(known.link_hash, link_hash) and _lives(known.link_expires_at, LINK_LIFE, now)
-            for known in validations.tokens_of(tx, session.sid)
-        )
-        if not alive or session.consumed_at is not None or session.wrong_attempts >= ATTEMPTS:
-            return LinkView(Confirmation.GONE, None)
-        account = session.owner
-        if session.purpose in RESETS:
-            account = threepids.owner(tx, session.medium, session.canonical) or ""
-        return LinkView(
-            Confirmation.READY, session, origins.from_text(validations.origin_of_link(tx, link_hash)), account
-        )
 
     def _refuse_to_tell_nothing(self, purpose: Purpose, holder: Holder | None, owner: str) -> None:
         accounts = self._context.config.accounts
@@ -381,18 +286,6 @@ class Validation:
             code_hash=vault.hash_code(session.sid, code),
             code_expires_at=min(now + CODE_LIFE, session.expires_at),
         )
-
-
-def _lives(expires_at: int, life: int, now: int) -> bool:
-    """Is a token valid? A token that expires later than any new one is not: a clock that was ahead made it."""
-    return now < expires_at <= now + life + SKEW
-
-
-def _life_after(session: Session, now: int) -> int:
-    """The time until which a session that is validated now can be used, in milliseconds since the Unix epoch."""
-    if session.purpose in RESETS:
-        return min(session.expires_at, now + VALIDATED_RESET_LIFE)
-    return session.expires_at
 
 
 def _refusal(verdict: Verdict) -> MatrixError:

@@ -3,7 +3,8 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from threepid import config
@@ -11,10 +12,10 @@ from threepid.domain.context import Context
 from threepid.domain.identity.peppers import Peppers
 from threepid.domain.secrets import keys
 from threepid.importers.identity.records import PARTS, Batch
-from threepid.importers.identity.writer import Writer
+from threepid.importers.identity.writer import BATCH, Writer
 from threepid.importers.records import Finding, Kind
 from threepid.importers.result import Result
-from threepid.importers.source import SourceError
+from threepid.importers.source import Row, Source, SourceError
 from threepid.storage import identity_imports
 
 
@@ -29,6 +30,12 @@ class Origin(ABC):
     signing_keys: str = ""
     """Its signing keys as lines of a key file, the signing one first; '' if they are not known."""
 
+    def __init__(self, source: Source, tables: Iterable[str]) -> None:
+        """`tables` are those of `source` whose rows are counted."""
+        self._source = source
+        self.seen = dict.fromkeys(tables, 0)
+        """Number of rows of each table that were read."""
+
     @abstractmethod
     def count(self, position: int) -> dict[str, int]:
         """Number of rows of each table that are to be read, those of the log after `position`."""
@@ -37,14 +44,16 @@ class Origin(ABC):
     def batches(self, position: int) -> Iterator[Batch]:
         """All rows, those of the log after `position`. Raises SourceError."""
 
-    @abstractmethod
-    def seen(self) -> Mapping[str, int]:
-        """Number of rows of each table that were read."""
-
     @property
-    @abstractmethod
     def unreadable(self) -> int:
         """Number of rows that were passed over because they hold text that is not UTF-8."""
+        return self._source.undecodable
+
+    def _in_batches(self, table: str, rows: Iterator[Row]) -> Iterator[list[Row]]:
+        """The rows of a table, as many at a time as one transaction writes."""
+        while found := list(islice(rows, BATCH)):
+            self.seen[table] += len(found)
+            yield found
 
 
 class Import:
@@ -133,7 +142,7 @@ class Import:
 
     def _not_read(self, position: int) -> list[str]:
         """Compare how many rows there are with how many were read."""
-        seen = self._origin.seen()
+        seen = self._origin.seen
         found = []
         for table, there in self._origin.count(position).items():
             if not seen[table] <= there <= seen[table] + self._origin.unreadable:

@@ -1,7 +1,7 @@
 """A ma1sd, as an import reads it."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -46,11 +46,11 @@ class Ma1sd(Origin):
         `with_directory`: bind the addresses that ma1sd had copied from its directories. Raises SourceError if the database is not
         one of ma1sd, or the keys cannot be read.
         """
+        super().__init__(source, COUNTED)
         self._reader = Reader(source)
         self._with_directory = with_directory
         self._now = now
         self._checks = Checks(now=now, hash_token=hash_token, documents=documents)
-        self._seen = dict.fromkeys(COUNTED, 0)
         self._folder = settings.keys
         self.server_name = settings.server_name
         if settings.keys is not None:
@@ -60,34 +60,19 @@ class Ma1sd(Origin):
         """Number of rows of each table."""
         return {table: self._reader.count(table) for table in COUNTED}
 
-    def seen(self) -> Mapping[str, int]:
-        """Number of rows of each table that were read."""
-        return self._seen
-
-    @property
-    def unreadable(self) -> int:
-        """Number of rows that were passed over because they hold text that is not UTF-8."""
-        return self._reader.unreadable
-
     def batches(self, position: int) -> Iterator[Batch]:  # noqa: ARG002 - ma1sd has no log
         """All rows. Raises SourceError."""
         checks = {"account": self._token, "invite_3pid": self._invitation, "accepted": self._acceptance}
         yield from self._directory()
         yield from self._keys()
         for table in _LOGLESS:
-            for values in self._in_batches(table):
+            for values in self._in_batches(table, self._reader.rows(table)):
                 found = [row for each in values for row in checks[table](each)]
                 yield Batch(len(values), [], found, self._checks.taken())
 
-    def _in_batches(self, table: str) -> Iterator[list[Values]]:
-        rows = self._reader.rows(table)
-        while values := list(islice(rows, BATCH)):
-            self._seen[table] += len(values)
-            yield values
-
     def _directory(self) -> Iterator[Batch]:
         """Addresses that ma1sd copied from its directories. Nobody proved them, so that a proof that somebody gave here wins."""
-        for values in self._in_batches(_DIRECTORY):
+        for values in self._in_batches(_DIRECTORY, self._reader.rows(_DIRECTORY)):
             found: list[Binding | Unbinding] = []
             for mxid, medium, address in values:
                 if not self._with_directory:

@@ -39,11 +39,6 @@ class Reader:
         if missing:
             raise SourceError(f"This is not the database of a ma1sd: it has no {', '.join(missing)}.")
 
-    @property
-    def unreadable(self) -> int:
-        """Number of rows that were passed over because they hold text that is not UTF-8."""
-        return self._source.undecodable
-
     def count(self, table: str) -> int:
         """Number of rows of a table; 0 if this ma1sd does not have it."""
         return self._source.count(table) if self._has(table) else 0

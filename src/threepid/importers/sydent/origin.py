@@ -1,7 +1,6 @@
 """A Sydent, as an import reads it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from threepid.clock import SECOND
@@ -9,7 +8,6 @@ from threepid.config import TermsDocument
 from threepid.importers.identity.checks import Checks
 from threepid.importers.identity.records import Acceptance, Batch, Binding, Row, Token, Unbinding
 from threepid.importers.identity.run import Origin
-from threepid.importers.identity.writer import BATCH
 from threepid.importers.records import Kind
 from threepid.importers.source import Row as Values
 from threepid.importers.source import Source
@@ -35,11 +33,11 @@ class Sydent(Origin):
         documents: Iterable[TermsDocument],
     ) -> None:
         """`documents` are the terms of this identity server. Raises SourceError if the database is not one of Sydent."""
+        super().__init__(source, COUNTED)
         self._reader = Reader(source)
         self._settings = settings
         self._now = now
         self._checks = Checks(now=now, hash_token=hash_token, documents=documents)
-        self._seen = dict.fromkeys(COUNTED, 0)
         self.server_name = settings.server_name
         self.signing_keys = settings.key
         self.pepper = self._reader.pepper()
@@ -47,15 +45,6 @@ class Sydent(Origin):
     def count(self, position: int) -> dict[str, int]:
         """Number of rows of each table that are to be read, those of the log after `position`."""
         return self._reader.count(position)
-
-    def seen(self) -> Mapping[str, int]:
-        """Number of rows of each table that were read."""
-        return self._seen
-
-    @property
-    def unreadable(self) -> int:
-        """Number of rows that were passed over because they hold text that is not UTF-8."""
-        return self._reader.unreadable
 
     def batches(self, position: int) -> Iterator[Batch]:
         """All rows, those of the log after `position`. Raises SourceError."""
@@ -72,17 +61,14 @@ class Sydent(Origin):
         }
         for table in _OTHERS:
             rows, check = readers[table]
-            while values := list(islice(rows, BATCH)):
-                self._seen[table] += len(values)
+            for values in self._in_batches(table, rows):
                 found = [row for row in map(check, values) if row is not None]
                 yield Batch(len(values), [], found, self._checks.taken())
         if findings := self._checks.taken():
             yield Batch(0, [], [], findings)
 
     def _log(self, position: int) -> Iterator[Batch]:
-        rows = self._reader.log(position)
-        while values := list(islice(rows, BATCH)):
-            self._seen[LOG] += len(values)
+        for values in self._in_batches(LOG, self._reader.log(position)):
             log: list[Binding | Unbinding] = []
             for number, medium, address, mxid, *times in values:
                 if isinstance(number, int):

@@ -46,11 +46,6 @@ class Reader:
                 "Use a newer version of threepid."
             )
 
-    @property
-    def unreadable(self) -> int:
-        """Number of rows that were passed over because they hold text that is not UTF-8."""
-        return self._source.undecodable
-
     def count(self, position: int) -> dict[str, int]:
         """Number of rows of each table in `COUNTED`, those of the log after `position`."""
         found = {table: self._source.count(table) if self._has(table) else 0 for table in COUNTED}

@@ -28,25 +28,25 @@ WHERE medium = :medium AND canonical = :canonical AND delivered_at IS NULL AND c
     )
 ORDER BY created_at, id;
 
--- name: assign(invite_id, mxid, order_id)!
+-- name: assign(invite_id, mxid, job_id)!
 -- Let this job in the outbox, and no other, tell `mxid` of an invitation.
-UPDATE invites SET bound_to = :mxid, order_id = :order_id WHERE id = :invite_id;
+UPDATE invites SET bound_to = :mxid, order_id = :job_id WHERE id = :invite_id;
 
 -- name: settle(invite_id, mxid, now)!
 -- Mark an invitation as delivered without a job, because `mxid` is a user of this server.
 UPDATE invites SET bound_to = :mxid, delivered_at = :now WHERE id = :invite_id;
 
--- name: of_order(order_id)
+-- name: of_job(job_id)
 -- The invitations that a job has yet to deliver, oldest first.
 SELECT id, token, medium, canonical, room_id, sender, public_key, created_at, expires_at, cancelled_at, bound_to,
     delivered_at, signed_for
-FROM invites WHERE order_id = :order_id AND delivered_at IS NULL AND cancelled_at IS NULL
+FROM invites WHERE order_id = :job_id AND delivered_at IS NULL AND cancelled_at IS NULL
 ORDER BY created_at, id;
 
--- name: delivered(invite_id, order_id, now)!
+-- name: delivered(invite_id, job_id, now)!
 -- Mark an invitation as delivered, unless it was cancelled or assigned to another job meanwhile.
 UPDATE invites SET delivered_at = :now
-WHERE id = :invite_id AND order_id = :order_id AND delivered_at IS NULL AND cancelled_at IS NULL;
+WHERE id = :invite_id AND order_id = :job_id AND delivered_at IS NULL AND cancelled_at IS NULL;
 
 -- name: sign_for(token, mxid, public_key, now)!
 -- Give an invitation to `mxid`, if it is in force, has this key, and does not belong to another user. An imported invitation

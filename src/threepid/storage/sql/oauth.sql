@@ -37,7 +37,7 @@ FROM oauth_sessions JOIN accounts ON accounts.user_id = oauth_sessions.user_id
 WHERE oauth_sessions.user_id = :user_id AND device_id = :device_id;
 
 -- name: introspected(token_hash)^
--- What `requester` in devices.sql gives of an access token, with the session of its device.
+-- What `requester` in device_tokens.sql gives of an access token, with the session of its device.
 SELECT access_tokens.user_id, access_tokens.device_id, expires_at, first_use_spends, locked_at, client_id,
     CAST(NULL AS TEXT) AS contacts, scope, admin_at
 FROM access_tokens JOIN accounts ON accounts.user_id = access_tokens.user_id

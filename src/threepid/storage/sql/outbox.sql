@@ -1,4 +1,4 @@
--- name: insert(order_id, channel, recipient, language, template, params, created_at, due_at, expires_at, destination, caller, urgency, step, held_back, request_id)!
+-- name: insert(job_id, channel, recipient, language, template, params, created_at, due_at, expires_at, destination, caller, urgency, step, held_back, request_id)!
 -- Insert a job. A job that is due gets a place in the queue, behind the jobs of the same caller. One that is held back has failed
 -- from the start, for the reason `held_back`.
 INSERT INTO outbox (
@@ -6,7 +6,7 @@ INSERT INTO outbox (
     destination, caller, urgency, turn, failed_at, last_error, request_id
 )
 VALUES (
-    :order_id, :channel, :recipient, :language, :template, :params, :created_at, :due_at, :created_at, :expires_at,
+    :job_id, :channel, :recipient, :language, :template, :params, :created_at, :due_at, :created_at, :expires_at,
     :destination, :caller, :urgency,
     CASE WHEN :due_at <= :created_at AND CAST(:held_back AS TEXT) = '' THEN (
         SELECT CASE WHEN MAX(turn) + :step > :created_at THEN MAX(turn) + :step ELSE :created_at END
@@ -72,20 +72,20 @@ UPDATE outbox SET worker = :worker, renewed_at = :now, turn = NULL, attempts = a
 WHERE id IN (SELECT json_array_elements_text(CAST(:ids AS JSON))) AND turn IS NOT NULL AND expires_at > :now
 RETURNING id, channel, recipient, language, template, params, created_at, expires_at, attempts, destination, caller, last_error, request_id;
 
--- name: sent(order_id, now)!
+-- name: sent(job_id, now)!
 -- Record a delivery, even if another worker recorded a failure, and erase the contents.
 UPDATE outbox SET sent_at = :now, failed_at = NULL, params = '', last_error = NULL, turn = NULL, worker = NULL
-WHERE id = :order_id AND sent_at IS NULL;
+WHERE id = :job_id AND sent_at IS NULL;
 
--- name: retry_later(order_id, attempts, now, due_at, last_error)!
+-- name: retry_later(job_id, attempts, now, due_at, last_error)!
 -- Plan another attempt, only for the worker that holds the job: `attempts` is the number of its claim.
 UPDATE outbox SET due_at = :due_at, planned_at = :now, last_error = :last_error, turn = NULL, worker = NULL
-WHERE id = :order_id AND attempts = :attempts AND sent_at IS NULL AND failed_at IS NULL;
+WHERE id = :job_id AND attempts = :attempts AND sent_at IS NULL AND failed_at IS NULL;
 
--- name: failed(order_id, attempts, now, last_error)!
+-- name: failed(job_id, attempts, now, last_error)!
 -- Record a final failure and erase the contents, only for the worker that holds the job.
 UPDATE outbox SET failed_at = :now, params = '', last_error = :last_error, turn = NULL, worker = NULL
-WHERE id = :order_id AND attempts = :attempts AND sent_at IS NULL AND failed_at IS NULL;
+WHERE id = :job_id AND attempts = :attempts AND sent_at IS NULL AND failed_at IS NULL;
 
 -- name: drop_expired(now)
 -- Fail the expired jobs that no worker holds; returns the channel of each.
@@ -122,10 +122,10 @@ UPDATE outbox SET renewed_at = CASE WHEN renewed_at < :now THEN :now ELSE renewe
 UPDATE outbox SET worker = NULL, due_at = :now, planned_at = :now, turn = :now
 WHERE worker = :worker AND renewed_at <= :seen;
 
--- name: let_one_go(order_id, worker, now)!
+-- name: let_one_go(job_id, worker, now)!
 -- Put one job of a worker back into the queue, because the worker does not know of its claim.
 UPDATE outbox SET worker = NULL, due_at = :now, planned_at = :now, turn = :now
-WHERE id = :order_id AND worker = :worker;
+WHERE id = :job_id AND worker = :worker;
 
 -- name: planned_after(then)$
 -- Was a job planned later than `then`?
@@ -177,35 +177,35 @@ SELECT id, channel, recipient, template, language, created_at, due_at, expires_a
 FROM outbox WHERE recipient IN (SELECT json_array_elements_text(CAST(:recipients AS JSON))) AND channel IN ('email', 'sms')
 ORDER BY created_at DESC, id DESC LIMIT :count;
 
--- name: get(order_id)^
+-- name: get(job_id)^
 -- One job, for an operator.
 SELECT id, channel, recipient, template, language, created_at, due_at, expires_at, attempts, worker, turn, failed_at, sent_at, last_error,
     returned_at, returned_status, request_id
-FROM outbox WHERE id = :order_id;
+FROM outbox WHERE id = :job_id;
 
--- name: hurry(order_id, now)!
+-- name: hurry(job_id, now)!
 -- Let a job that waits for another attempt be tried now.
 UPDATE outbox SET due_at = :now, planned_at = :now
-WHERE id = :order_id AND turn IS NULL AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL;
+WHERE id = :job_id AND turn IS NULL AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL;
 
 -- name: hurry_all(now)!
 -- Let all jobs that wait for another attempt be tried now.
 UPDATE outbox SET due_at = :now, planned_at = :now
 WHERE due_at > :now AND turn IS NULL AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL;
 
--- name: drop(order_id, now)!
+-- name: drop(job_id, now)!
 -- Fail a job that no worker holds and erase its contents, because an operator does not want it sent.
 UPDATE outbox SET failed_at = :now, params = '', last_error = 'dropped by an operator', turn = NULL
-WHERE id = :order_id AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL;
+WHERE id = :job_id AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL;
 
 -- name: oldest()$
 -- When the oldest waiting job was created; no row has it if none waits.
 SELECT MIN(created_at) FROM outbox WHERE sent_at IS NULL AND failed_at IS NULL;
 
--- name: returned(order_id, status, now)!
+-- name: returned(job_id, status, now)!
 -- Record a report about a mail that was tried; touches no row if one was recorded before.
 UPDATE outbox SET returned_at = :now, returned_status = :status
-WHERE id = :order_id AND channel = 'email' AND attempts > 0 AND returned_at IS NULL;
+WHERE id = :job_id AND channel = 'email' AND attempts > 0 AND returned_at IS NULL;
 
 -- name: causes(only_failed, count)
 -- Why unfinished messages wait, or with `only_failed` why messages have failed: the most frequent causes.

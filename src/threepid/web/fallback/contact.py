@@ -8,7 +8,7 @@ from threepid.clock import MINUTE
 from threepid.domain.addresses import Address
 from threepid.domain.authentication.uia import Uia
 from threepid.domain.services import Services
-from threepid.domain.validation.sessions import CODE_LIFE
+from threepid.domain.validation.lifetimes import CODE_LIFE
 from threepid.http.exchange import Answer
 from threepid.http.forms import Form
 from threepid.i18n import Text, negotiation

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from threepid.domain.policy import closes_without_token
 from threepid.domain.services import Services
-from threepid.domain.validation.sessions import Confirmation, LinkView, Purpose
+from threepid.domain.validation.links import Confirmation, LinkView
+from threepid.domain.validation.purposes import Purpose
 from threepid.http import forms
 from threepid.http.exchange import Answer, Request
 from threepid.web.next_link import source, target
@@ -29,14 +30,14 @@ class _Confirm:
 
     async def show(self, pages: Pages, _request: Request, variables: Mapping[str, str]) -> Answer:
         """Show what the link confirms. HEAD requests and mail scanners get here, too."""
-        view = await self._services.validation.view_link(variables["link"])
+        view = await self._services.validation.links.view(variables["link"])
         if view.session is not None and view.session.purpose == Purpose.WEB_RESET:
             return redirect(reset_path(variables["link"]))
         if view.confirmation is not Confirmation.READY or view.session is None:
             return self._done(pages, view)
         # A password reset always takes a button: the requester chooses the new password, so a person must read what it does.
         if self._web.link_confirms == "get" and view.session.purpose != Purpose.RESET:
-            return self._done(pages, await self._services.validation.confirm_link(variables["link"]))
+            return self._done(pages, await self._services.validation.links.confirm(variables["link"]))
         return pages.page(
             "confirm.html",
             allow=self._sent_on(view.session.next_link, view.session.sid),
@@ -47,7 +48,7 @@ class _Confirm:
     async def confirm(self, pages: Pages, request: Request, variables: Mapping[str, str]) -> Answer:
         """Confirm the address: the button was pressed."""
         forms.refuse_foreign(request, self._config)
-        view = await self._services.validation.confirm_link(variables["link"])
+        view = await self._services.validation.links.confirm(variables["link"])
         if view.session is not None and view.session.purpose == Purpose.WEB_RESET:
             return redirect(reset_path(variables["link"]))
         return self._done(pages, view)

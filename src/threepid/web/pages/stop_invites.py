@@ -5,7 +5,7 @@ Mail programs send the POST themselves when a person unsubscribes: https://www.r
 
 from collections.abc import Mapping
 
-from threepid.domain.identity.invites import Invites
+from threepid.domain.identity.opt_outs import OptOuts
 from threepid.domain.services import Services
 from threepid.http import forms
 from threepid.http.exchange import Answer, Request
@@ -17,25 +17,25 @@ def routes(services: Services) -> list[PageRoute]:
     """The route of the page, if there is an identity server."""
     if services.identity is None:
         return []
-    page = _StopInvites(services, services.identity.invites)
+    page = _StopInvites(services, services.identity.opt_outs)
     return [PageRoute("/invitations/stop/{token}", {"GET": page.show, "POST": page.stop})]
 
 
 class _StopInvites:
-    def __init__(self, services: Services, invites: Invites) -> None:
+    def __init__(self, services: Services, opt_outs: OptOuts) -> None:
         self._config = services.context.config
-        self._invites = invites
+        self._opt_outs = opt_outs
 
     async def show(self, pages: Pages, _request: Request, variables: Mapping[str, str]) -> Answer:
         """Show what the link stops."""
-        return self._page(pages, done=False) if self._invites.can_stop(variables["token"]) else self._gone(pages)
+        return self._page(pages, done=False) if self._opt_outs.can_stop(variables["token"]) else self._gone(pages)
 
     async def stop(self, pages: Pages, request: Request, variables: Mapping[str, str]) -> Answer:
         """Stop invitations to the address. Doing it again is not an error."""
         # Webmail may send a one-click POST cross-site: it knows the link, and the link is the authorization.
         if not await forms.is_one_click(request):
             forms.refuse_foreign(request, self._config)
-        return self._page(pages, done=True) if await self._invites.stop(variables["token"]) else self._gone(pages)
+        return self._page(pages, done=True) if await self._opt_outs.stop(variables["token"]) else self._gone(pages)
 
     @staticmethod
     def _page(pages: Pages, *, done: bool) -> Answer:

@@ -12,7 +12,7 @@ import msgspec
 
 from threepid.domain.policy import check_v1_caller
 from threepid.domain.services import IdentityServer, Services
-from threepid.domain.validation.sessions import Purpose
+from threepid.domain.validation.purposes import Purpose
 from threepid.http.authentication import bearer_token, identity_user
 from threepid.http.exchange import Answer, Request
 from threepid.http.parameters import parse_parameters

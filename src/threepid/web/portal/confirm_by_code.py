@@ -4,7 +4,8 @@ from typing import Final
 from urllib.parse import quote
 
 from threepid.clock import MINUTE
-from threepid.domain.validation.sessions import ATTEMPTS, CODE_LIFE, Session
+from threepid.domain.validation.lifetimes import ATTEMPTS, CODE_LIFE
+from threepid.domain.validation.sessions import Session
 from threepid.http.exchange import Answer
 from threepid.i18n import Text
 from threepid.spec.errors import (

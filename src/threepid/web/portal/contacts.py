@@ -9,7 +9,7 @@ from threepid.clock import MINUTE
 from threepid.domain import policy
 from threepid.domain.addresses import Email, Phone
 from threepid.domain.contacts.portal import Ref
-from threepid.domain.validation.sessions import CODE_LIFE
+from threepid.domain.validation.lifetimes import CODE_LIFE
 from threepid.http.exchange import Answer
 from threepid.i18n import Text, negotiation
 from threepid.spec.errors import (

@@ -12,7 +12,9 @@ from phonenumbers import SUPPORTED_REGIONS
 from threepid.clock import MINUTE, SECOND
 from threepid.domain.addresses import Address, Email, Phone
 from threepid.domain.lifecycle.recovery import ResetCode, ResetLink
-from threepid.domain.validation.sessions import ATTEMPTS, CODE_LIFE, SESSION_LIFE, Purpose, Session
+from threepid.domain.validation.lifetimes import ATTEMPTS, CODE_LIFE, SESSION_LIFE
+from threepid.domain.validation.purposes import Purpose
+from threepid.domain.validation.sessions import Session
 from threepid.http.cookies import Cookie
 from threepid.http.exchange import Answer
 from threepid.i18n import Text, negotiation
