@@ -597,6 +597,10 @@ WORDS_OF_LIBRARIES = re.compile(
         ("[server]\nname = x", "line 2, column 8: a value is expected here"),
         ("[server]\nname = 'a'\nname = 'b'", "this key is there twice"),
         ("[server]\n[server]", "this table is there twice"),
+        (
+            "email.from = 'a'\n[email]",
+            "this table is there twice: write its settings beside those that are there already",
+        ),
         ("[server\n", "the ] of a table is missing"),
         ("[server]\nname = 'a", "at its end: the quotes of a text are not closed"),
         ("[server]\ntrusted_proxies = [", "a value is expected here"),

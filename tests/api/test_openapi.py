@@ -11,6 +11,7 @@ from api_cases import CASES, EVERYTHING_ON, METHODS, People
 from described import Description, examples
 from threepid.api.endpoints import ADMIN, ALL, BOUNCES, IDENTITY, OAUTH, OWN
 from threepid.api.openapi.document import document
+from threepid.api.openapi.reference import reference
 from threepid.api.openapi.words import REQUESTS
 from world import World
 
@@ -32,8 +33,19 @@ def test_every_operation_says_what_it_does_and_who_may_call_it() -> None:
     for methods in WHOLE["paths"].values():
         for operation in methods.values():
             assert len(operation["summary"]) >= len("Log in"), operation
+            assert ". " not in operation["summary"], operation
             assert "https://" not in operation["summary"]
             assert all(name in WHOLE["components"]["securitySchemes"] for one in operation["security"] for name in one)
+
+
+def test_every_parameter_and_member_says_what_it_is() -> None:
+    silent = [
+        (told.name, field.name)
+        for told in reference(ALL, ALL, base=BASE, query_token=())
+        for field in (*told.parameters, *told.body, *told.answer)
+        if not field.text
+    ]
+    assert silent == []
 
 
 def test_operations_have_different_names_and_the_newest_has_the_plain_one() -> None:

@@ -169,6 +169,17 @@ def test_mistakes_lead_to_pages_that_can_be_read(portal: Portal) -> None:
     portal.see("Start again")
 
 
+@IN_BOTH_DIRECTIONS
+def test_the_endpoints_can_be_read_on_a_phone(portal: Portal) -> None:
+    portal.open("/docs/api")
+    expect(portal.page.locator("h1")).to_have_text("API")
+    portal.window.check_looks(portal.page)
+    for name, heading in (("post_login", "Log in"), ("sync", "Return an empty sync")):
+        portal.open(f"/docs/api/{name}")
+        expect(portal.page.locator("h1")).to_contain_text(heading)
+        portal.window.check_looks(portal.page)
+
+
 @pytest.fixture(scope="module")
 def identity_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """An identity server alone, with terms, that sends its mails."""

@@ -52,6 +52,25 @@ def test_F60_killed_at_any_batch_and_continued(tmp_path: Path) -> None:
     assert count(directory, "SELECT COUNT(*) FROM imports WHERE finished_at IS NOT NULL AND position > 0") == 1
 
 
+def test_F60_the_same_command_continues_with_its_report(tmp_path: Path) -> None:
+    """A killed or failed run leaves no report by its name, at which the next one would stop."""
+    directory = made(tmp_path, ROWS)
+    command = (*ARGUMENTS, "--report", "report.jsonl")
+    assert threepid("migrate", "-c", "threepid.toml", cwd=directory).returncode == 0
+    assert killed_at(directory, command, "associations", 1)
+    assert not (directory / "report.jsonl").exists()
+    whole = (directory / "sydent.db").read_bytes()
+    (directory / "sydent.db").write_bytes(whole[: len(whole) // 2])
+    assert threepid(*command, cwd=directory).returncode == 1
+    assert not (directory / "report.jsonl").exists()
+    (directory / "sydent.db").write_bytes(whole)
+    done = threepid(*command, cwd=directory)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [file.name for file in directory.glob("*report*")] == ["report.jsonl"]
+    again = threepid(*command, cwd=directory)
+    assert (again.returncode, again.stderr) == (2, "report.jsonl exists already.\n")
+
+
 def test_F60_killed_while_the_keys_were_brought(tmp_path: Path) -> None:
     """Whichever file was written last: the next run retires what signs beside the imported key."""
     directory = made(tmp_path, 1)

@@ -1,6 +1,7 @@
 """F61: the database of a Sydent or ma1sd is locked, damaged, cut short, newer, in use, or none; nothing of ours is harmed."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -46,6 +47,12 @@ def test_F61_a_file_that_is_no_database_or_another_one(tmp_path: Path) -> None:
     ma1sd = Ma1sdDatabase(f"sqlite:{tmp_path}/ma1sd.db")
     with pytest.raises(SourceError, match="not the database of a Sydent"):
         Reader(open_source(ma1sd.url))
+
+
+def test_F61_a_pipe_in_place_of_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SourceError, match="pipe is not a file"):
+        open_source(f"sqlite:{tmp_path}/pipe")
 
 
 def test_F61_a_newer_sydent(tmp_path: Path) -> None:

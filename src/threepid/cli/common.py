@@ -32,14 +32,24 @@ ConfigFile = Annotated[
 ]
 
 
-def load(config_file: Path | None) -> Config:
-    """The configuration. Ends the program with an error message if the file cannot be read, or has mistakes."""
+def load(config_file: Path | None, *, anywhere: bool = False) -> Config:
+    """The configuration. Ends the program with an error message if the file cannot be read, or has mistakes.
+
+    Without a file, a command is about the development server, whose data must be there, unless it makes sense `anywhere`: an
+    operator who forgets the file would otherwise get the answers of an empty server.
+    """
     try:
-        return config.load(config_file, os.environ)
+        settings = config.load(config_file, os.environ)
     except UnreadableConfig as error:
         refuse(str(error))
     except ConfigError as error:
         die(str(error))
+    if config_file is None and not anywhere and not Path(settings.server.data_dir).exists():
+        refuse(
+            "Name the configuration: -c FILE or THREEPID_CONFIG. Without it, this is about a development server, and there is "
+            f"no {settings.server.data_dir} here."
+        )
+    return settings
 
 
 def refuse_problems(settings: Config) -> None:

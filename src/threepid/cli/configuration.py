@@ -28,7 +28,9 @@ def check(
     from threepid.domain.secrets.keys import check_files  # noqa: PLC0415 - see serving.py
     from threepid.startup import database_trouble, delivery_troubles  # noqa: PLC0415 - see serving.py
 
-    settings = load(config_file)
+    settings = load(config_file, anywhere=True)
+    if config_file is None:
+        err.print("Warning: no file is named, so these are the settings of a development server.")
     refuse_problems(settings)
     with_key_errors(lambda: check_files(Path(settings.server.data_dir) / "keys"))
     if not offline:
@@ -44,7 +46,7 @@ def check(
 @app.command("show")
 def show(config_file: ConfigFile = None) -> None:
     """Print every setting with its effective value, from the file, the environment or the defaults. Secrets are masked."""
-    sys.stdout.write(config.shown(load(config_file)))
+    sys.stdout.write(config.shown(load(config_file, anywhere=True)))
 
 
 @app.command("schema")

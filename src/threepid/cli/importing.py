@@ -1,6 +1,5 @@
 """Functions that all imports share: the file of the report, the progress bar and the printed result."""
 
-import asyncio
 import json
 import os
 import sys
@@ -35,28 +34,34 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 
 @contextmanager
 def report_file(path: Path | None) -> Iterator[Callable[[Any], None]]:
-    """A function that writes a finding into a new file, which only its owner can read: it has contacts of people."""
+    """A function that writes a finding into a new file, which only its owner can read: it has contacts of people.
+
+    The file gets its name at the end. A run that fails or is killed leaves none by that name, so the same command continues it.
+    """
     if path is None:
         yield lambda _: None
         return
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+    if os.path.lexists(path):
         refuse(f"{path} exists already.")
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         refuse(f"{path} cannot be written: {error.strerror}.")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
 
-        def note(finding: Any) -> None:
-            line = {"kind": finding.kind.name.lower(), "user_id": finding.user_id, "detail": finding.detail}
-            file.write(json.dumps(line) + "\n")
+            def note(finding: Any) -> None:
+                line = {"kind": finding.kind.name.lower(), "user_id": finding.user_id, "detail": finding.detail}
+                file.write(json.dumps(line) + "\n")
 
-        try:
             yield note
-        except (asyncio.CancelledError, KeyboardInterrupt):
-            # The next run writes it whole, and would stop at a file that is there.
-            path.unlink(missing_ok=True)
-            raise
+        os.link(unfinished, path)
+    except FileExistsError:
+        refuse(f"{path} exists already.")
+    finally:
+        unfinished.unlink()
 
 
 def print_result(result: Any, report: Path | None, *, noun: str, as_json: bool) -> None:

@@ -30,7 +30,7 @@ def preview(
     from threepid.domain import messages  # noqa: PLC0415 - see serving.py
     from threepid.i18n import catalogues  # noqa: PLC0415 - see serving.py
 
-    settings = load(config_file)
+    settings = load(config_file, anywhere=True)
     names = [example.template for example in messages.EXAMPLES]
     for name in message or ():
         if name not in names:

@@ -23,12 +23,13 @@ _SIGNS: Final[Mapping[str, str]] = {">=": "at least", "<=": "at most", ">": "mor
 _WRONG_LENGTH: Final = re.compile(r"Expected `(?P<kind>\w+)` of length (?P<sign>>=|<=) (?P<limit>[0-9]+)")
 _OF_WHAT: Final[Mapping[str, str]] = {"str": "character", "array": "entry", "object": "entry"}
 
+_TWICE: Final = "this table is there twice: write its settings beside those that are there already"
 _OF_TOML: Final[tuple[tuple[str, str], ...]] = (
     ("Expected '=' after a key", "after a key comes = and a value"),
     ("Cannot overwrite a value", "this key is there twice"),
     ("Duplicate inline table key", "this key is there twice"),
-    ("Cannot declare", "this table is there twice"),
-    ("Cannot redefine namespace", "this table is there twice"),
+    ("Cannot declare", _TWICE),
+    ("Cannot redefine namespace", _TWICE),
     ("Cannot mutate immutable namespace", "this table is there already, as a value in { }"),
     ("Invalid initial character for a key part", "a key is expected here"),
     ("Expected ']'", "the ] of a table is missing"),

@@ -2,6 +2,7 @@
 
 import errno
 import re
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -199,6 +200,8 @@ def open_source(url: str, arguments: Mapping[str, str] | None = None, *, wait_ms
 def _check_header(path: Path) -> bool:
     """Is the SQLite file in WAL mode? Raises SourceError if it is no SQLite file."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+            raise SourceError(f"{path} is not a file.")  # a pipe would let the import wait for ever
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
     except OSError as error:

@@ -45,7 +45,7 @@ async def refresh(call: Call, body: Refresh) -> Refreshed:
     errors=(errors.UnknownToken, errors.UserLocked),
 )
 async def token_refresh(call: Call, body: Refresh) -> Refreshed:
-    """The same as clients of 2016 ask for it: also with an expired access token, which is not looked at.
+    """Exchange a refresh token, as clients of 2016 do. The access token is not looked at, so it may have expired.
 
     https://spec.matrix.org/historical/client_server/r0.1.0.html#post-matrix-client-r0-tokenrefresh
     """

@@ -1,5 +1,6 @@
 """The chapters and sections in which documentation lists the endpoints."""
 
+import re
 from typing import Final
 
 from threepid.spec.endpoint import Endpoint
@@ -41,9 +42,13 @@ def section(endpoint: Endpoint) -> str:
     return f"Admin API: {title.lower()}" if room == "admin" else title
 
 
+_SENTENCES: Final = re.compile(r"(?<=\.) (?=[A-Z])")
+
+
 def summary(endpoint: Endpoint) -> str:
     """What an endpoint does, in one sentence without links."""
-    return endpoint.doc.partition("\n")[0].partition(" https://")[0].removesuffix(".").strip()
+    line = endpoint.doc.partition("\n")[0].partition(" https://")[0]
+    return _SENTENCES.split(line, maxsplit=1)[0].removesuffix(".").strip()
 
 
 def described(endpoint: Endpoint) -> str:
