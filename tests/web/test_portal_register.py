@@ -152,6 +152,8 @@ def test_a_password_that_is_refused_is_said_at_its_field(world: World, password:
 def test_the_hint_names_the_server(world: World) -> None:
     browser = Browser(world, "/account/register")
     assert "@username:example.org" in browser.page.texts["username-hint"]
+    browser.press("Continue", username="Érika!", password=PASSWORD)
+    assert "@username:example.org" in browser.page.texts["username-hint"]
     assert browser.page.attributes["password"]["autocomplete"] == "new-password"
 
 

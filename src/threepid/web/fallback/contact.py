@@ -138,7 +138,7 @@ class ContactStage:
             error,
             address=form.get("address", ""),
             countries=offered,
-            country=form.get("country") or negotiation.country(visit.pages.wishes, codes),
+            country=form.get("country") or negotiation.likely_country(visit.pages.wishes, codes),
         )
 
     def _ask_code(

@@ -190,7 +190,7 @@ async def _signed_in(visit: Visit, done: SignUp, after: str) -> Answer:
 
 
 def _visitor(visit: Visit) -> Visitor:
-    return Visitor(visit.client, visit.user_agent, visit.origin)
+    return Visitor(visit.client, visit.user_agent, visit.origin, visit.languages)
 
 
 def _ask(visit: Visit, username: str = "", error: MatrixError | None = None) -> Answer:
