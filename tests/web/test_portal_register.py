@@ -112,6 +112,16 @@ def test_a_code_of_another_browser_is_not_asked_for(world: World) -> None:
         assert "carol@example.com" not in other.page.html
 
 
+def test_who_starts_again_is_asked_for_an_address_again(world: World) -> None:
+    browser = registering(world)
+    browser.follow("Add an email address")
+    browser.press("Send me a code", address="carol@example.com")
+    browser.open("/account/register")
+    browser.press("Continue", username="dave", password=PASSWORD)
+    browser.follow("Add an email address")
+    assert browser.page.heading == "Your email address"
+
+
 def test_every_stage_of_a_flow_has_its_page(database_url: str, tmp_path: Path) -> None:
     with (
         CaptchaProvider(tmp_path) as provider,

@@ -95,7 +95,8 @@ async def register(visit: Visit, form: RegisterForm) -> Answer:
         return _ask(visit, form.username, error)
     if begun.token:
         return await _signed_in(visit, begun, visit.next)
-    return visit.redirect(_NEXT, set_cookies=(Cookie(SESSION, begun.session), Cookie(AFTER, visit.next)))
+    begins = (Cookie(SESSION, begun.session), Cookie(SENT, "", 0), Cookie(AFTER, visit.next))
+    return visit.redirect(_NEXT, set_cookies=begins)
 
 
 @page("GET", _NEXT, access=Access.ANYONE)
