@@ -22,3 +22,9 @@ def test_a_proven_address_becomes_a_contact_and_logs_in(world: World) -> None:
         },
     )
     assert login.json()["user_id"] == "@alice:example.org"
+
+
+def test_the_error_says_that_the_address_is_none(world: World) -> None:
+    body = {"client_secret": "s", "email": "al", "send_attempt": 1}
+    answer = world.post("/_matrix/client/v3/account/3pid/email/requestToken", body, token=world.register())
+    assert answer.json() == {"errcode": "M_INVALID_PARAM", "error": "This is not a valid email address."}

@@ -61,6 +61,13 @@ def test_the_old_refresh_endpoint_and_the_new_one_do_not_take_each_others_tokens
     assert app.refresh(tokens.refresh_token).status_code == 200
 
 
+@pytest.mark.parametrize("token", ["\0", "a\0b", "x" * 60_000, "unknown", ""])
+def test_revoking_a_token_that_nobody_can_have_is_no_error(world: World, token: str) -> None:
+    """https://www.rfc-editor.org/rfc/rfc7009#section-2.2."""
+    answer = ask(world, "/oauth2/revoke", {"token": token, "token_type_hint": "x\0"})
+    assert (answer.status_code, answer.json()) == (200, {})
+
+
 @pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
 @pytest.mark.parametrize("client_id", ["", "of another app"])
 def test_revoking_either_token_ends_the_session(world: World, kind: str, client_id: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from threepid.i18n.negotiation import best, country, wanted
+from threepid.i18n.negotiation import best, country, likely_country, wanted
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,10 @@ def test_the_closest_language_is_chosen(wishes: tuple[str, ...], available: list
 def test_the_country_is_the_first_that_a_wish_names() -> None:
     assert country(("en", "zh-hant-tw", "de-at"), ["AT", "TW"]) == "TW"
     assert country(("en",), ["AT"]) is None
+
+
+def test_a_language_without_a_country_suggests_where_most_people_speak_it() -> None:
+    assert likely_country(("de", "ar"), ["AT", "DE", "EG"]) == "DE"
+    assert likely_country(("de", "en-gb"), ["DE", "GB"]) == "GB"
+    assert likely_country(("zh-hans", "xx", "eo", "-"), ["CN"]) == "CN"
+    assert likely_country(("de", "xx"), ["FR"]) is None

@@ -37,7 +37,7 @@ def test_a_development_server_without_accounts_names_no_portal(database_url: str
     with World(database_url, tmp_path, accounts=None, sms__countries=["GB"], **LOCAL) as world:
         page = Page(world.get("/"))
         assert "Account portal" not in page.links
-        assert "SMS" in page.text
+        assert "Every mail and SMS that the server would have sent." in page.text
 
 
 @pytest.mark.parametrize(

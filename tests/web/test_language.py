@@ -163,6 +163,54 @@ def test_an_accounts_language_wins_for_codes_and_notices(world: World) -> None:
     ]
 
 
+def notice_of_a_contact(world: World, token: str) -> str:
+    """The subject of the notice that the account of `token` gets when it adds its second contact."""
+    identity = world.identity_token(token)
+    for number in (1, 2):
+        address = f"alice{number}@example.com"
+        world.add(token, world.validated(identity, address, secret=f"s{number}"), secret=f"s{number}")
+    return next(subject for mail in world.mails() if "@alice:example.org" in (subject := str(mail.message["Subject"])))
+
+
+def test_notices_are_in_the_language_of_the_page_where_the_account_was_created(world: World) -> None:
+    browser = Browser(world, "/account/register", **GERMAN)
+    browser.press("Weiter", username="alice", password=PASSWORD)
+    browser.press("Konto ohne Kontakt anlegen")
+    assert browser.page.heading == "Dein Konto"
+    login = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}, "password": PASSWORD}
+    token = world.post("/_matrix/client/v3/login", login).json()["access_token"]
+    assert notice_of_a_contact(world, token) == "Ein Kontakt wurde zu @alice:example.org hinzugefügt"
+
+
+@pytest.mark.parametrize(
+    ("wish", "subject"),
+    [
+        ("de-AT,de;q=0.9", "Ein Kontakt wurde zu @alice:example.org hinzugefügt"),
+        ("xx", "A contact was added to @alice:example.org"),
+    ],
+)
+def test_notices_are_in_the_language_of_the_app_that_registered_the_account(
+    world: World, wish: str, subject: str
+) -> None:
+    body = {"username": "alice", "password": PASSWORD, "auth": {"type": "m.login.dummy"}}
+    answer = world.post("/_matrix/client/v3/register", body, headers={"Accept-Language": wish})
+    assert notice_of_a_contact(world, answer.json()["access_token"]) == subject
+
+
+def test_an_app_that_accepts_no_language_chooses_none_for_the_account(browser: Browser) -> None:
+    browser.sign_in()
+    browser.open("/account/data")
+    assert browser.download("Download")["preferences"]["language"] == ""
+
+
+def test_a_program_is_named_in_the_nominative_in_german(world: World) -> None:
+    world.register()
+    browser = Browser(world, **GERMAN, **{"User-Agent": "App/1.0 (Linux)"})
+    browser.press("Anmelden", name="alice", password=PASSWORD)
+    browser.open("/account/sessions")
+    assert "Unbekannte App auf Linux" in browser.page.strong
+
+
 def test_a_forgotten_password_is_answered_in_the_language_of_the_page(world: World) -> None:
     token = world.register()
     identity = world.identity_token(token)

@@ -224,6 +224,38 @@ def test_what_is_no_address_is_refused(world: World, alice: str, text: str) -> N
     assert browser.page.problem == "We cannot send to this email address. Please check it."
 
 
+def test_what_is_neither_address_nor_number_is_asked_for_both(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, sms__countries=["GB"]) as world:
+        browser = Browser(world, "/account/forgot")
+        browser.press("Send me a code", address="alice")
+        assert browser.page.problem == "Please enter an email address or a phone number."
+        browser.press("Send me a code", address="123")
+        assert browser.page.problem == "We cannot send to this phone number. Please check it."
+
+
+def test_password_managers_learn_whose_password_it_is(world: World, alice: str) -> None:
+    """Chromium reads no input of the type `hidden`, and would save the password without its username."""
+    browser = asking(world)
+    browser.press("Continue", code=world.mail().code)
+    assert 'type="text" autocomplete="username" value="@alice:example.org" readonly hidden' in browser.page.html
+    browser.press("Save and sign in", password=NEW)
+    browser.open("/account/password")
+    assert 'type="text" autocomplete="username" value="@alice:example.org" readonly hidden' in browser.page.html
+    world.clock.advance(HOUR)
+    browser.open("/account/close")
+    assert browser.page.heading == "Confirm that it is you"
+    assert 'type="text" autocomplete="username" value="@alice:example.org" readonly hidden' in browser.page.html
+
+
+def test_the_title_says_that_something_was_wrong(world: World, alice: str) -> None:
+    browser = Browser(world, "/account/forgot")
+    browser.press("Send me a code", address="alice")
+    assert "<title>Problem: Forgotten your password?" in browser.page.html
+    browser.open("/account/register")
+    browser.press("Continue", username="a b", password=PASSWORD)
+    assert "<title>Problem: Create an account" in browser.page.html
+
+
 def test_a_server_without_recovery_says_so(database_url: str, tmp_path: Path) -> None:
     with World(database_url, tmp_path, accounts__recover_with=[]) as world:
         browser = Browser(world)

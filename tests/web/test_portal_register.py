@@ -11,6 +11,7 @@ from world import PASSWORD, World
 
 SESSION = "__Host-threepid-session"
 REGISTRATION = "__Host-threepid-registration"
+SENT = "__Host-threepid-registration-sent"
 TERMS = {
     "id": "privacy",
     "version": "1.2",
@@ -74,6 +75,51 @@ def test_an_email_address_is_proven_by_its_link(world: World) -> None:
     assert world.post(world.mail().link).status_code == 200
     browser.press("I pressed the button")
     assert is_in(browser)
+
+
+def test_the_page_that_asks_for_the_code_comes_back(world: World) -> None:
+    """A phone may forget the page while its person reads the mail, and the language may be switched."""
+    browser = registering(world)
+    browser.follow("Add an email address")
+    browser.press("Send me a code", address="carol@example.com")
+    assert browser.trail[-1] == "GET /account/register/email"
+    browser.speak("de")
+    assert browser.page.heading == "Sieh in deine E-Mails"
+    assert "carol@example.com" in browser.page.text
+    browser.press("Noch eine Mail schicken")
+    assert "noch eine Mail an carol@example.com" in browser.page.text
+    assert len(world.mails()) == 2
+    browser.follow("Andere E-Mail-Adresse benutzen")
+    assert browser.page.heading == "Deine E-Mail-Adresse"
+    browser.press("Code schicken", address="carol2@example.com")
+    browser.open("/account/register/next")
+    browser.follow("E-Mail-Adresse hinzufügen")
+    browser.press("Weiter", code=world.mail().code)
+    assert is_in(browser)
+    assert contacts(world, "@carol:example.org") == ["carol2@example.com"]
+    assert SENT not in browser.cookies
+
+
+def test_a_code_of_another_browser_is_not_asked_for(world: World) -> None:
+    browser, other = registering(world), registering(world, "mallory")
+    browser.follow("Add an email address")
+    browser.press("Send me a code", address="carol@example.com")
+    sid = browser.cookies[SENT].partition(".")[0]
+    for value in (f"{sid}.", f"{sid}.x", sid, ".", "x.y"):
+        other.cookies[SENT] = value
+        other.open("/account/register/email")
+        assert other.page.heading == "Your email address"
+        assert "carol@example.com" not in other.page.html
+
+
+def test_who_starts_again_is_asked_for_an_address_again(world: World) -> None:
+    browser = registering(world)
+    browser.follow("Add an email address")
+    browser.press("Send me a code", address="carol@example.com")
+    browser.open("/account/register")
+    browser.press("Continue", username="dave", password=PASSWORD)
+    browser.follow("Add an email address")
+    assert browser.page.heading == "Your email address"
 
 
 def test_every_stage_of_a_flow_has_its_page(database_url: str, tmp_path: Path) -> None:
@@ -151,6 +197,8 @@ def test_a_password_that_is_refused_is_said_at_its_field(world: World, password:
 
 def test_the_hint_names_the_server(world: World) -> None:
     browser = Browser(world, "/account/register")
+    assert "@username:example.org" in browser.page.texts["username-hint"]
+    browser.press("Continue", username="Érika!", password=PASSWORD)
     assert "@username:example.org" in browser.page.texts["username-hint"]
     assert browser.page.attributes["password"]["autocomplete"] == "new-password"
 

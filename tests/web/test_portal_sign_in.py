@@ -123,3 +123,12 @@ def test_a_browser_is_signed_out_with_the_account(world: World, path: str) -> No
     assert world.post(f"/_matrix/client/v3{path}", {"auth": auth}, token=token).status_code == 200
     browser.open("/account/")
     assert browser.path.startswith("/account/sign-in")
+
+
+def test_after_a_wrong_password_the_cursor_is_in_its_field(world: World) -> None:
+    world.register()
+    browser = Browser(world)
+    assert "autofocus" in browser.page.attributes["name"]
+    browser.press("Sign in", name="alice", password="wrong")
+    assert "autofocus" in browser.page.attributes["password"]
+    assert "autofocus" not in browser.page.attributes["name"]

@@ -258,10 +258,10 @@ class _Operation:
         is_form = content_type == _FORM and not body.lstrip().startswith(b"{")
         if endpoint.accepts is Accepts.FORM and is_form:
             return parse_form(body)
-        if endpoint.accepts is Accepts.ONLY_FORM:
+        if endpoint.accepts in (Accepts.ONLY_FORM, Accepts.LENIENT_FORM):
             if content_type != _FORM:
                 raise errors.InvalidParam(Text("The form is malformed."))
-            return parse_form(body)
+            return parse_form(body, any_text=endpoint.accepts is Accepts.LENIENT_FORM)
         if endpoint.accepts is Accepts.ANY:
             if is_form:
                 return {**query, **parse_form(body)}

@@ -106,6 +106,7 @@ def _banner(settings: Config, *, development: bool) -> None:
     lines = [f"[bold]{title}[/bold] {__version__} for [bold]{settings.server.name}[/bold]", ""]
     if settings.accounts is not None:
         lines.append(f"  accounts          {base}/_matrix/client/versions")
+        lines.append(f"  account portal    {base}/account/")
     if settings.identity is not None:
         lines.append(f"  identity server   {base}/_matrix/identity/versions")
     if has_mailbox(settings):

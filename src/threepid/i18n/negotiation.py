@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
+from babel.core import get_global
+
 from threepid.i18n.catalogues import DEFAULT_LANGUAGE
 
 _MAX_HEADER: Final = 500
@@ -46,6 +48,14 @@ def country(wishes: Iterable[str], available: Iterable[str]) -> str | None:
     codes = set(available)
     named = (part.upper() for wish in wishes for part in wish.split("-")[1:])
     return next((code for code in named if code in codes), None)
+
+
+def likely_country(wishes: Iterable[str], available: Iterable[str]) -> str | None:
+    """The code in `available` to preselect: a country that a wish names, else where most people speak a wish, as `de` in `DE`."""
+    codes = tuple(available)
+    likely = get_global("likely_subtags")
+    spoken = (likely.get(wish.split("-")[0], "").rpartition("_")[2] for wish in wishes)
+    return country(wishes, codes) or next((code for code in spoken if code in codes), None)
 
 
 @lru_cache(maxsize=16)

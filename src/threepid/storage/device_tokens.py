@@ -37,6 +37,15 @@ class Requester(Struct, frozen=True):
     """The contacts of the account, for `threepids.decode`, if they were asked for."""
 
 
+class Introspected(Requester, frozen=True):
+    """The requester of an access token, and what else binds its device to an app."""
+
+    scope: str | None = None
+    """None for a device of the old login."""
+    admin_at: int | None = None
+    """When the account became an administrator's."""
+
+
 class RefreshToken(Struct, frozen=True):
     """A refresh token; `parent_hash` is the hash of the refresh token that it was issued for."""
 
@@ -216,6 +225,11 @@ def requester(tx: Tx, token_hash: bytes, *, with_contacts: bool = False) -> Requ
     """The user and device of an access token, even of an expired one. With the account's contacts if they are wanted."""
     query = _sql.requester_with_contacts if with_contacts else _sql.requester
     return tx.row(query, Requester, token_hash=token_hash)
+
+
+def introspected(tx: Tx, token_hash: bytes) -> Introspected | None:
+    """The user, device and session of an access token, even of an expired one."""
+    return tx.row(_sql.introspected, Introspected, token_hash=token_hash)
 
 
 def is_refreshed(tx: Tx, token_hash: bytes) -> bool:

@@ -5,7 +5,6 @@ from typing import Final
 from msgspec import Struct
 
 from threepid.clock import HOUR, SKEW
-from threepid.storage.device_tokens import Requester
 from threepid.storage.engine.database import ANY, AT_MOST_ONE, ONE, Tx
 from threepid.storage.engine.queries import Queries
 
@@ -31,15 +30,6 @@ class Session(Struct, frozen=True):
     grant_hash: bytes
     created_at: int
     admin_at: int | None
-
-
-class Introspected(Requester, frozen=True):
-    """The requester of an access token, and what else binds its device to an app."""
-
-    scope: str | None = None
-    """None for a device of the old login."""
-    admin_at: int | None = None
-    """When the account became an administrator's."""
 
 
 class App(Struct, frozen=True):
@@ -124,11 +114,6 @@ def open_session(
 def session(tx: Tx, user_id: str, device_id: str) -> Session | None:
     """The session of a device; None if the device logged in by the old login."""
     return tx.row(_sql.session, Session, user_id=user_id, device_id=device_id)
-
-
-def introspected(tx: Tx, token_hash: bytes) -> Introspected | None:
-    """The user, device and session of an access token, even of an expired one."""
-    return tx.row(_sql.introspected, Introspected, token_hash=token_hash)
 
 
 def device_of_grant(tx: Tx, user_id: str, grant_hash: bytes) -> str | None:

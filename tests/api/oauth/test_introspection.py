@@ -22,6 +22,12 @@ def beside(database_url: str, tmp_path: Path) -> Iterator[World]:
         yield world
 
 
+@pytest.mark.parametrize("token", ["\0", "a\0b", "x" * 60_000, "\u202e", ""])
+def test_a_token_that_nobody_can_have_is_not_active(beside: World, token: str) -> None:
+    """A homeserver passes on what a client sent, and answers an error of ours to the client as an error of its own."""
+    assert about(beside, token) == {"active": False}
+
+
 def test_a_token_of_an_app_is_active_until_it_expires(beside: World) -> None:
     beside.register()
     app = App(beside)

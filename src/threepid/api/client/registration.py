@@ -83,6 +83,7 @@ async def register(call: Call, body: Register, query: RegisterQuery) -> Register
         password=None if body.password is UNSET else body.password,
         device=call.device(body.device_id, body.initial_device_display_name, refreshes=body.refresh_token),
         logs_in=not body.inhibit_login,
+        languages=call.languages,
     )
     registered = await call.homeserver.registration.register(wish, call.authentication(body.auth), client=call.client)
     login = registered.login

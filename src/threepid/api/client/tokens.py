@@ -148,7 +148,7 @@ def _address_of(
         raise invalid_phone(error.text) from None
     except InvalidAddress:
         if isinstance(body, EmailRequest):
-            raise invalid_email from None
+            raise invalid_email(Text("This is not a valid email address.")) from None
         raise invalid_phone(Text("This is not a valid phone number.")) from None
 
 

@@ -42,9 +42,9 @@ class Tokens(Struct, frozen=True):
 class RevocationRequest(Struct, frozen=True):
     """The access or refresh token whose session ends. Hint and client change nothing."""
 
-    token: _Text
-    token_type_hint: _Text | UnsetType = UNSET
-    client_id: _Text | UnsetType = UNSET
+    token: str
+    token_type_hint: str | UnsetType = UNSET
+    client_id: str | UnsetType = UNSET
 
 
 class DeviceRequest(Struct, frozen=True):
@@ -121,7 +121,7 @@ def _required(value: str | UnsetType, name: str) -> str:
     return value
 
 
-@endpoint("POST", oauth(REVOKE), auth=Auth.NONE, accepts=Accepts.ONLY_FORM)
+@endpoint("POST", oauth(REVOKE), auth=Auth.NONE, accepts=Accepts.LENIENT_FORM)
 async def revoke_token(call: Call, body: RevocationRequest) -> None:
     """End the session of a token: this is how an app logs out. https://www.rfc-editor.org/rfc/rfc7009."""
     await call.services.require_oauth().tokens.revoke(body.token, call.origin)

@@ -27,7 +27,7 @@ class Introspected(Struct, frozen=True, omit_defaults=True):
     device_id: str | UnsetType = UNSET
 
 
-@endpoint("POST", oauth(INTROSPECT), auth=Auth.HOMESERVER, accepts=Accepts.ONLY_FORM, beside=Beside.HIDDEN)
+@endpoint("POST", oauth(INTROSPECT), auth=Auth.HOMESERVER, accepts=Accepts.LENIENT_FORM, beside=Beside.HIDDEN)
 async def introspect(call: HomeserverCall, body: IntrospectionRequest) -> Introspected:
     """Tell a homeserver whose access token this is, and whether it is valid. https://www.rfc-editor.org/rfc/rfc7662#section-2."""
     found = await call.services.require_oauth().introspection.of(body.token)

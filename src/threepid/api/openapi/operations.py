@@ -25,6 +25,7 @@ _ENCODINGS: Final[Mapping[Accepts, tuple[str, ...]]] = {
     Accepts.JSON: (_JSON,),
     Accepts.FORM: (_JSON, _FORM),
     Accepts.ONLY_FORM: (_FORM,),
+    Accepts.LENIENT_FORM: (_FORM,),
     Accepts.ANY: (_JSON, _FORM),
     Accepts.MAIL: ("message/rfc822",),
 }

@@ -10,10 +10,11 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from threepid import config
+from threepid.domain.addresses import parse_address
 from threepid.domain.authentication.registration_tokens import RegistrationTokens
 from threepid.domain.context import Context
 from threepid.domain.origin import Origin
-from threepid.domain.policy import policies
+from threepid.domain.policy import check_address, policies
 from threepid.domain.validation.purposes import Consumer
 from threepid.domain.validation.resets import refuse_stale
 from threepid.domain.validation.sessions import Validation
@@ -193,7 +194,11 @@ class Stages:
             await self._check_password(request.user_id, auth, request.client, request.user_agent)
             return StageResult()
         if auth.type in MEDIA:
-            return await self._check_contact(request, auth, MEDIA[str(auth.type)])
+            proven = await self._check_contact(request, auth, MEDIA[str(auth.type)])
+            if request.consumer is Consumer.REGISTER_STAGE:  # the identity server opens its sessions by other rules
+                address = parse_address(proven.medium, proven.address)
+                check_address(self._context.config, address, new_account=True)
+            return StageResult(proven)
         if auth.type == TERMS:
             return StageResult(terms=tuple((document.id, document.version) for document in self._settings.terms))
         if auth.type == REGISTRATION_TOKEN:
@@ -213,7 +218,7 @@ class Stages:
             found[RECAPTCHA] = {"public_key": self._settings.captcha.site_key}
         return found
 
-    async def _check_contact(self, request: Request, auth: AuthData, medium: str) -> StageResult:
+    async def _check_contact(self, request: Request, auth: AuthData, medium: str) -> Proof:
         given = auth.threepid_creds if auth.threepid_creds is not UNSET else auth.legacy_threepid_creds
         if isinstance(given, list):
             if len(given) != 1:
@@ -243,7 +248,7 @@ class Stages:
             ) from error
         if session.consumed_at is not None or session.medium != medium or session.validated_at is None:
             raise ThreepidAuthFailed(Text("The validation of this address has already been used."))
-        return StageResult(Proof(session.sid, session.medium, session.canonical, session.address, session.validated_at))
+        return Proof(session.sid, session.medium, session.canonical, session.address, session.validated_at)
 
     async def _check_token(self, request: Request, auth: AuthData) -> StageResult:
         if auth.token is UNSET:

@@ -3,7 +3,7 @@
 https://spec.matrix.org/latest/client-server-api/#account-registration-and-management
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Final, TypeVar
 
@@ -21,12 +21,13 @@ from threepid.domain.authentication.grants import AT_THE_SERVER, Grant
 from threepid.domain.authentication.registration_tokens import RegistrationTokens
 from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.context import Context
+from threepid.domain.languages import fitting
 from threepid.domain.limits import take_registration
 from threepid.domain.secrets.passwords import Passwords
 from threepid.i18n import Text
 from threepid.spec.errors import Exclusive, Forbidden, InvalidUsername, MissingParam, ThreepidInUse, UserInUse
 from threepid.spec.types import valid_localpart
-from threepid.storage import accounts, devices, terms, threepids, uia
+from threepid.storage import accounts, devices, preferences, terms, threepids, uia
 from threepid.storage.engine.database import Tx
 from threepid.storage.threepids import Threepid
 
@@ -45,6 +46,8 @@ class NewAccount(Struct, frozen=True, kw_only=True):
     device: Device
     logs_in: bool
     """Does the client want `device` to be logged in?"""
+    languages: tuple[str, ...] = ()
+    """The languages that the client accepts, best first."""
 
 
 class Registered(Struct, frozen=True):
@@ -132,6 +135,7 @@ class Registration:
             grant,
             client,
             lambda tx: self._log_in(tx, user_id, wish.device, grant) if wish.logs_in else None,
+            languages=wish.languages,
         )
         if login is not None:
             # The device stays even if this fails, so that the client can repeat the finished registration.
@@ -149,10 +153,18 @@ class Registration:
         return user_id
 
     async def register_in_browser(
-        self, username: str, password: str, authentication: Authentication, *, client: str, user_agent: str
+        self,
+        username: str,
+        password: str,
+        authentication: Authentication,
+        *,
+        client: str,
+        user_agent: str,
+        languages: Iterable[str],
     ) -> str:
         """Register an account and sign the person's browser in, in one transaction. Returns the secret for its cookie.
 
+        `languages` are those that the person has chosen or the browser accepts, best first.
         Raises as `register`, and Forbidden if the authentication was used before: then the account exists.
         """
         self.check_open()
@@ -169,12 +181,24 @@ class Registration:
             grant,
             client,
             lambda tx: self._web_sessions.open(tx, user_id, client=client, user_agent=user_agent),
+            languages=languages,
         )
 
     async def _create(
-        self, user_id: str, password: str | None, grant: Grant, client: str, open_: Callable[[Tx], T]
+        self,
+        user_id: str,
+        password: str | None,
+        grant: Grant,
+        client: str,
+        open_: Callable[[Tx], T],
+        *,
+        languages: Iterable[str] = (),
     ) -> T:
-        """Create an account, and return what `open_` returns in the same transaction."""
+        """Create an account that speaks the first of `languages` that is offered.
+
+        Returns what `open_` returns in the same transaction.
+        """
+        wishes = tuple(languages)
         password_hash = None if password is None else await self._passwords.hash(password, username=user_id)
         now = self._context.clock.now()
 
@@ -185,6 +209,9 @@ class Registration:
             if not accounts.insert(tx, user_id=user_id, password_hash=password_hash, created_at=now):
                 raise UserInUse
             audit.note(tx, self._context, audit.Event.REGISTERED, user_id, grant.origin, by=grant.by)
+            if wishes:
+                # Notices come without a request of the person, so that only the account can know their language.
+                preferences.set_language(tx, user_id, fitting(self._context.config, wishes))
             self._keep_what_was_proven(tx, user_id, grant)
             self._provisioning.account_changed(tx, user_id)
             return open_(tx)

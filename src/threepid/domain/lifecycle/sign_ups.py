@@ -30,6 +30,8 @@ class Visitor(Struct, frozen=True):
     """The IP address."""
     user_agent: str
     origin: Origin
+    languages: tuple[str, ...]
+    """The languages that the person has chosen or the browser accepts, best first."""
 
 
 class SignUp(Struct, frozen=True):
@@ -103,6 +105,7 @@ class SignUps:
             Authentication(self._uia, request, auth),
             client=visitor.client,
             user_agent=visitor.user_agent,
+            languages=visitor.languages,
         )
 
 

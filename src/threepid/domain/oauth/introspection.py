@@ -10,7 +10,7 @@ from threepid.domain.context import Context
 from threepid.spec.errors import UnknownToken, Unrecognized, UserLocked
 from threepid.spec.oauth.errors import InvalidClient
 from threepid.spec.oauth.scopes import BOTH_APIS
-from threepid.storage import oauth
+from threepid.storage import device_tokens
 
 OLD_LOGIN = "legacy"
 """The client ID of tokens of the old login, as other authentication services call it."""
@@ -54,7 +54,7 @@ class Introspection:
         """What an access token is good for; None for everything that is not a valid one."""
         token_hash = self._context.vault.hash_token(token)
         # One statement, because the homeserver's client waits for the answer.
-        found = await self._context.database.read(lambda tx: oauth.introspected(tx, token_hash))
+        found = await self._context.database.read(lambda tx: device_tokens.introspected(tx, token_hash))
         if found is None:
             return None
         try:

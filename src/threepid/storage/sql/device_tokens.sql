@@ -20,6 +20,15 @@ SELECT user_id, device_id, expires_at, first_use_spends,
     ) AS client_id, CAST(NULL AS TEXT) AS contacts
 FROM access_tokens WHERE token_hash = :token_hash;
 
+-- name: introspected(token_hash)^
+-- What `requester` gives, with the session of the device at its app.
+SELECT access_tokens.user_id, access_tokens.device_id, expires_at, first_use_spends, locked_at, client_id,
+    CAST(NULL AS TEXT) AS contacts, scope, admin_at
+FROM access_tokens JOIN accounts ON accounts.user_id = access_tokens.user_id
+LEFT JOIN oauth_sessions ON oauth_sessions.user_id = access_tokens.user_id
+    AND oauth_sessions.device_id = access_tokens.device_id
+WHERE token_hash = :token_hash;
+
 -- name: requester_with_contacts(token_hash)^
 -- The same with the account's contacts, as `of_user` in threepids.sql gives them.
 SELECT user_id, device_id, expires_at, first_use_spends,

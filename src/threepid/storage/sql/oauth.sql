@@ -36,15 +36,6 @@ SELECT client_id, scope, grant_hash, oauth_sessions.created_at, admin_at
 FROM oauth_sessions JOIN accounts ON accounts.user_id = oauth_sessions.user_id
 WHERE oauth_sessions.user_id = :user_id AND device_id = :device_id;
 
--- name: introspected(token_hash)^
--- What `requester` in device_tokens.sql gives of an access token, with the session of its device.
-SELECT access_tokens.user_id, access_tokens.device_id, expires_at, first_use_spends, locked_at, client_id,
-    CAST(NULL AS TEXT) AS contacts, scope, admin_at
-FROM access_tokens JOIN accounts ON accounts.user_id = access_tokens.user_id
-LEFT JOIN oauth_sessions ON oauth_sessions.user_id = access_tokens.user_id
-    AND oauth_sessions.device_id = access_tokens.device_id
-WHERE token_hash = :token_hash;
-
 -- name: session_of_grant(user_id, grant_hash)$
 -- The device of the session that a code opened.
 SELECT device_id FROM oauth_sessions WHERE user_id = :user_id AND grant_hash = :grant_hash;

@@ -1,5 +1,6 @@
 """The stages that prove an address: one page asks for the address, the next for the code sent to it."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct
@@ -29,7 +30,7 @@ from threepid.web.typed import typed_address
 _MAX_ATTEMPT_DIGITS: Final = 6
 
 
-class _Sent(Struct, frozen=True):
+class Sent(Struct, frozen=True):
     """A sent message: the data of the validation session that the second page carries in its form."""
 
     medium: str
@@ -54,27 +55,41 @@ class ContactStage:
         """Show the first page, which asks for the address."""
         return self._ask_address(visit, {})
 
-    async def submit(self, visit: Visit, form: Form) -> Answer | None:
-        """None if the stage is complete, else the next page. Raises NotFound or Unrecognized if it cannot be completed."""
+    async def resume(self, visit: Visit, sid: str, client_secret: str, *, again: bool) -> Answer | None:
+        """The page that asks for the code of a message that was sent before; None if it is over, or of another medium."""
+        session = await self._validation.opened(visit.view.purpose, sid, client_secret)
+        if session is None or session.medium != self._medium:
+            return None
+        sent = Sent(self._medium, session.address, sid, client_secret, session.send_attempt)
+        return self._ask_code(visit, sent, again=again)
+
+    async def submit(
+        self, visit: Visit, form: Form, *, keep: Callable[[Sent, bool], Answer] | None = None
+    ) -> Answer | None:
+        """None if the stage is complete, else the next page. Raises NotFound or Unrecognized if it cannot be completed.
+
+        `keep` answers when a message was sent (is it another one?), for a browser that gets the next page by `resume`.
+        """
+        keep = keep or (lambda sent, again: self._ask_code(visit, sent, again=again))
         action = form.get("action")
         if action == "send":
-            return await self._send(visit, form)
+            return await self._send(visit, form, keep)
         sent = _read_sent(self._medium, form)
         if action == "again":
-            return await self._send_again(visit, sent)
+            return await self._send_again(visit, sent, keep)
         if action == "code":
             return await self._take_code(visit, sent, form.get("code", ""))
         return await self._look(visit, sent)
 
-    async def _send(self, visit: Visit, form: Form) -> Answer:
+    async def _send(self, visit: Visit, form: Form, keep: Callable[[Sent, bool], Answer]) -> Answer:
         try:
             address = typed_address(self._medium, form.get("address", ""), form.get("country") or None)
             sent = await self._request(visit, address)
         except MatrixError as error:
             return self._ask_address(visit, form, error)
-        return self._ask_code(visit, sent)
+        return keep(sent, False)
 
-    async def _send_again(self, visit: Visit, sent: _Sent) -> Answer:
+    async def _send_again(self, visit: Visit, sent: Sent, keep: Callable[[Sent, bool], Answer]) -> Answer:
         try:
             address = typed_address(self._medium, sent.address)
             try:
@@ -83,9 +98,9 @@ class ContactStage:
                 sent = await self._request(visit, address)
         except MatrixError as error:
             return self._ask_code(visit, sent, error)
-        return self._ask_code(visit, sent, again=True)
+        return keep(sent, True)
 
-    async def _take_code(self, visit: Visit, sent: _Sent, code: str) -> Answer | None:
+    async def _take_code(self, visit: Visit, sent: Sent, code: str) -> Answer | None:
         try:
             await self._validation.submit_token(sent.sid, sent.client_secret, "".join(code.split()))
         except NoValidSession:
@@ -96,12 +111,12 @@ class ContactStage:
             return self._ask_code(visit, sent, at_code=error)
         return await self._complete(visit, sent)
 
-    async def _look(self, visit: Visit, sent: _Sent) -> Answer | None:
+    async def _look(self, visit: Visit, sent: Sent) -> Answer | None:
         """Complete the stage: the person says that they confirmed the mailed link."""
         not_yet = Text("We have not seen that yet. Open the link in the mail and press the button on the page.")
         return await self._complete(visit, sent, not_yet)
 
-    async def _complete(self, visit: Visit, sent: _Sent, otherwise: Text | None = None) -> Answer | None:
+    async def _complete(self, visit: Visit, sent: Sent, otherwise: Text | None = None) -> Answer | None:
         creds = {"sid": sent.sid, "client_secret": sent.client_secret}
         auth = AuthData(type=visit.stage, threepid_creds=creds)
         try:
@@ -114,7 +129,7 @@ class ContactStage:
             return self._ask_code(visit, sent, error)
         return None
 
-    async def _request(self, visit: Visit, address: Address, secret: str = "", attempt: int = 1) -> _Sent:
+    async def _request(self, visit: Visit, address: Address, secret: str = "", attempt: int = 1) -> Sent:
         secret = secret or self._entropy.token()
         sid = await self._validation.request_token(
             visit.view.purpose,
@@ -127,7 +142,7 @@ class ContactStage:
             languages=visit.pages.wishes,
             closes=visit.view.operation is Operation.DEACTIVATE,
         )
-        return _Sent(self._medium, address.address, sid, secret, attempt)
+        return Sent(self._medium, address.address, sid, secret, attempt)
 
     def _ask_address(self, visit: Visit, form: Form, error: MatrixError | None = None) -> Answer:
         offered = countries.choices(self._sms.countries if self._sms else (), visit.pages.language)
@@ -138,13 +153,13 @@ class ContactStage:
             error,
             address=form.get("address", ""),
             countries=offered,
-            country=form.get("country") or negotiation.country(visit.pages.wishes, codes),
+            country=form.get("country") or negotiation.likely_country(visit.pages.wishes, codes),
         )
 
     def _ask_code(
         self,
         visit: Visit,
-        sent: _Sent,
+        sent: Sent,
         error: MatrixError | None = None,
         *,
         at_code: MatrixError | None = None,
@@ -174,10 +189,10 @@ class ContactStage:
         )
 
 
-def _read_sent(medium: str, form: Form) -> _Sent:
+def _read_sent(medium: str, form: Form) -> Sent:
     attempt = form.get("attempt", "")
     plain = attempt.isascii() and attempt.isdigit() and len(attempt) <= _MAX_ATTEMPT_DIGITS
-    return _Sent(
+    return Sent(
         medium,
         form.get("sent_to", ""),
         form.get("sid", ""),

@@ -195,7 +195,7 @@ def _ask_address(visit: SignedIn, form: AddForm, error: MatrixError | None = Non
         error,
         form=form,
         countries=offered,
-        country=form.country or negotiation.country(visit.languages, [country.code for country in offered]),
+        country=form.country or negotiation.likely_country(visit.languages, [country.code for country in offered]),
     )
 
 

@@ -172,6 +172,8 @@ async def _send(visit: Visit, address: Address, secret: str, attempt: int) -> st
 def _parse(visit: Visit, text: str) -> Address:
     """The address that a person typed. Raises InvalidParam."""
     media = visit.homeserver.recovery.media
+    if len(media) > 1 and "@" not in text and not any(map(str.isdigit, text)):
+        raise InvalidParam(Text("Please enter an email address or a phone number."))
     medium = Email.medium if Phone.medium not in media or "@" in text else Phone.medium
     return typed_address(medium, text, negotiation.country(visit.languages, SUPPORTED_REGIONS))
 

@@ -3,6 +3,7 @@
 The ID of the authentication session is in a cookie and never in an address, so nobody takes part from another browser.
 """
 
+from http import HTTPStatus
 from typing import Final
 
 from threepid.domain.authentication.stages import MEDIA
@@ -33,7 +34,7 @@ from threepid.spec.uia import (
     TERMS,
     AuthenticationRequiredError,
 )
-from threepid.web.fallback.contact import ContactStage
+from threepid.web.fallback.contact import ContactStage, Sent
 from threepid.web.fallback.forms import FormStage, form_stages
 from threepid.web.fallback.visit import Visit as StageVisit
 from threepid.web.page import Access, Fields, Form, page
@@ -42,6 +43,8 @@ from threepid.web.visit import AFTER, Visit, signed_in_cookies
 REGISTER: Final = "/account/register"
 SESSION: Final = "threepid-registration"
 """The cookie of a browser in which somebody registers: the ID of the authentication session."""
+SENT: Final = "threepid-registration-sent"
+"""The cookie of a browser that asked for a code: the session ID and the client secret of the validation session."""
 _NEXT: Final = f"{REGISTER}/next"
 _STEP: Final = f"{REGISTER}/{{step}}"
 _STEPS: Final = {
@@ -69,7 +72,7 @@ class _StageVisit(StageVisit, frozen=True, kw_only=True):
     @property
     def again(self) -> str:
         """The address of the stage's first page: the session is in the cookie."""
-        return "?"
+        return "?other=1"
 
     @property
     def purpose(self) -> Text:
@@ -92,7 +95,8 @@ async def register(visit: Visit, form: RegisterForm) -> Answer:
         return _ask(visit, form.username, error)
     if begun.token:
         return await _signed_in(visit, begun, visit.next)
-    return visit.redirect(_NEXT, set_cookies=(Cookie(SESSION, begun.session), Cookie(AFTER, visit.next)))
+    begins = (Cookie(SESSION, begun.session), Cookie(SENT, "", 0), Cookie(AFTER, visit.next))
+    return visit.redirect(_NEXT, set_cookies=begins)
 
 
 @page("GET", _NEXT, access=Access.ANYONE)
@@ -118,12 +122,19 @@ async def finish(visit: Visit) -> Answer:
 
 @page("GET", _STEP, access=Access.ANYONE)
 async def show_step(visit: Visit) -> Answer:
-    """Show the page of a stage."""
+    """Show the page of a stage: of one that has sent a code, the page that asks for it, unless another address is wanted.
+
+    People leave this page for their mails, so it must come back as it was, also in another language.
+    """
     found = await _stage(visit)
     if found is None:
         return visit.redirect(_NEXT)
     stage, of_stage = found
-    return visit.adopt(await stage.show(of_stage))
+    page = None
+    if isinstance(stage, ContactStage) and "other" not in visit.query:
+        sid, _, secret = visit.cookie(SENT).partition(".")
+        page = await stage.resume(of_stage, sid, secret, again="again" in visit.query)
+    return visit.adopt(page or await stage.show(of_stage))
 
 
 @page("POST", _STEP, access=Access.ANYONE)
@@ -133,12 +144,20 @@ async def take_step(visit: Visit, form: Fields) -> Answer:
     if found is None:
         return visit.redirect(_NEXT)
     stage, of_stage = found
+
+    def keep(sent: Sent, again: bool) -> Answer:
+        path = f"{REGISTER}/{visit.variables['step']}{'?again=1' if again else ''}"
+        return visit.redirect(path, set_cookies=(Cookie(SENT, f"{sent.sid}.{sent.client_secret}"),))
+
     try:
-        answer = await stage.submit(of_stage, form.values)
+        if isinstance(stage, ContactStage):
+            answer = await stage.submit(of_stage, form.values, keep=keep)
+        else:
+            answer = await stage.submit(of_stage, form.values)
     except (NotFound, Unrecognized):
         return visit.redirect(_NEXT)
     if answer is not None:
-        return visit.adopt(answer)
+        return answer if answer.status == HTTPStatus.SEE_OTHER else visit.adopt(answer)
     view = await visit.homeserver.sign_ups.view(of_stage.session)
     if view is None or set(following(view)) - {DUMMY}:
         return visit.redirect(_NEXT)
@@ -185,12 +204,12 @@ async def _finish(visit: Visit) -> Answer:
 async def _signed_in(visit: Visit, done: SignUp, after: str) -> Answer:
     if visit.session is not None:  # another tab signed in meanwhile
         await visit.homeserver.web_sessions.end(visit.session.user_id, visit.session.session_id, visit.origin)
-    ended = (Cookie(SESSION, "", 0), Cookie(AFTER, "", 0))
+    ended = (Cookie(SESSION, "", 0), Cookie(SENT, "", 0), Cookie(AFTER, "", 0))
     return visit.redirect(after, set_cookies=(*signed_in_cookies(done.token), *ended))
 
 
 def _visitor(visit: Visit) -> Visitor:
-    return Visitor(visit.client, visit.user_agent, visit.origin)
+    return Visitor(visit.client, visit.user_agent, visit.origin, visit.languages)
 
 
 def _ask(visit: Visit, username: str = "", error: MatrixError | None = None) -> Answer:
