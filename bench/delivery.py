@@ -22,7 +22,7 @@ import msgspec
 from threepid.clock import HOUR, Clock, Entropy
 from threepid.config import Email as EmailSettings
 from threepid.config import MailboxTransport
-from threepid.delivery.email import Mailer
+from threepid.delivery.mail.email import Mailer
 from threepid.delivery.render import Renderer
 from threepid.delivery.traffic import AT_ONCE
 from threepid.domain import messages

@@ -18,9 +18,9 @@ from msgspec import Struct
 
 from threepid.clock import HOUR
 from threepid.config import Email, EmailTransport, SmtpTransport
-from threepid.delivery.email import Mailer
 from threepid.delivery.job import JobType
 from threepid.delivery.jobs.messages import mails
+from threepid.delivery.mail.email import Mailer
 from threepid.delivery.presence import Presence
 from threepid.delivery.render import Renderer
 from threepid.delivery.worker import Worker

@@ -10,8 +10,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from mail_relay import PostOffice, Received
 from threepid.config import Email, SmtpTransport
-from threepid.delivery.email import Mailer
 from threepid.delivery.jobs.messages import mails
+from threepid.delivery.mail.email import Mailer
 from threepid.delivery.worker import Worker
 from threepid.domain.messages import EXAMPLES, Message
 from threepid.storage import outbox

@@ -9,7 +9,7 @@ from mail_relay import DROP, HANG, TAKEN, PostOffice, Relay
 from rig import ServerProcess, identity_token, register, request_token, wait_for, whole
 from threepid.clock import HOUR, MINUTE
 from threepid.config import SmtpTransport
-from threepid.delivery.relays import FAILURES
+from threepid.delivery.mail.relays import FAILURES
 from threepid.delivery.traffic import TO_ONE_DESTINATION
 from threepid.delivery.worker import Worker
 from world import HandClock

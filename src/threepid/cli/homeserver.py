@@ -24,8 +24,8 @@ def resync(config_file: ConfigFile = None) -> None:
     if settings.homeserver is None:
         die("There is no homeserver beside this server: the configuration has no [homeserver].")
 
-    async def job(server: Server) -> int:
+    async def queue(server: Server) -> int:
         return await homeserver_of(server).provisioning.tell_again()
 
-    count = with_server(settings, job)
+    count = with_server(settings, queue)
     out.print(f"{count} {'account' if count == 1 else 'accounts'}: `threepid outbox list` shows what waits")

@@ -61,8 +61,8 @@ def send_test(
     """Send a test message now, past the outbox and the limits, and print which relay or gateway accepted it."""
     from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
     from threepid.delivery import preview as previewing  # noqa: PLC0415 - see serving.py
-    from threepid.delivery.email import Mailer  # noqa: PLC0415 - see serving.py
     from threepid.delivery.errors import DeliveryError  # noqa: PLC0415 - see serving.py
+    from threepid.delivery.mail.email import Mailer  # noqa: PLC0415 - see serving.py
     from threepid.delivery.outcome import Receipt  # noqa: PLC0415 - see serving.py
     from threepid.delivery.sms import SmsSender  # noqa: PLC0415 - see serving.py
     from threepid.domain.addresses import Email, InvalidAddress, Phone, parse_address  # noqa: PLC0415 - see serving.py

@@ -5,13 +5,13 @@ from functools import cache
 
 from threepid.clock import Clock
 from threepid.config import Config, has_mailbox
-from threepid.delivery.email import Mailer
 from threepid.delivery.job import JobType
 from threepid.delivery.jobs.callbacks import callbacks
 from threepid.delivery.jobs.messages import mails, text_messages
 from threepid.delivery.jobs.provisioning import provisioning_jobs
 from threepid.delivery.jobs.unbinds import unbinds
 from threepid.delivery.local import DevelopmentMailbox
+from threepid.delivery.mail.email import Mailer
 from threepid.delivery.preview import previews
 from threepid.delivery.render import Renderer
 from threepid.delivery.sms import SmsSender

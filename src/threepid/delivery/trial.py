@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Iterable
 from urllib.parse import urlsplit
 
 from threepid.config import Config, ConfigError, HttpTransport, Problem, SmtpTransport
-from threepid.delivery.smtp import SmtpRelay
+from threepid.delivery.mail.smtp import SmtpRelay
 
 
 async def unreachable(settings: Config, seconds: float) -> list[Problem]:

@@ -1,8 +1,8 @@
 """Mails and SMS: rendered, then sent through relays or gateways."""
 
 from threepid.clock import Clock
-from threepid.delivery.email import Mailer
 from threepid.delivery.job import JobType
+from threepid.delivery.mail.email import Mailer
 from threepid.delivery.outcome import Receipt
 from threepid.delivery.render import Renderer
 from threepid.delivery.sms import SmsSender

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mail_relay import Relay
-from threepid.delivery.connect import connect
 from threepid.delivery.errors import RelayDown
+from threepid.delivery.mail.connect import connect
 
 
 class Resolving(asyncio.SelectorEventLoop):

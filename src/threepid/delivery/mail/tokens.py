@@ -7,8 +7,8 @@ from typing import Final
 
 from threepid.config import Secret
 from threepid.delivery.errors import RelayDown
+from threepid.delivery.mail.programs import run
 from threepid.delivery.outcome import Cause
-from threepid.delivery.programs import run
 
 KEPT_SECONDS: Final = 240.0
 """Seconds for which a token is used without asking again. Providers issue tokens for an hour, and programs print those that have

@@ -9,7 +9,7 @@ import pytest
 from mail_relay import DROP, Background, PostOffice, Relay
 from threepid.clock import MINUTE, SECOND
 from threepid.config import SmtpTransport
-from threepid.delivery.kept import MOST, Kept, Line
+from threepid.delivery.mail.kept import MOST, Kept, Line
 from threepid.delivery.traffic import AT_ONCE
 
 

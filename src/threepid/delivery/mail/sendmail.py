@@ -8,8 +8,8 @@ from threepid.clock import MINUTE
 from threepid.config import SendmailTransport
 from threepid.delivery.attempt import handed_over
 from threepid.delivery.errors import DeliveryError, InDoubt, RelayDown
+from threepid.delivery.mail.programs import run
 from threepid.delivery.outcome import Cause
-from threepid.delivery.programs import run
 from threepid.storage.outbox import ClaimedJob
 
 _FINAL: Final = {65: "the mail", 67: "the recipient", 68: "the recipient's domain"}

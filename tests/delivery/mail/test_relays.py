@@ -10,7 +10,7 @@ import pytest
 
 from mail_relay import DROP, HANG, PostOffice, Relay, authority
 from threepid.clock import HOUR, SECOND
-from threepid.delivery.relays import FAILURES
+from threepid.delivery.mail.relays import FAILURES
 from threepid.delivery.traffic import RESTS
 
 

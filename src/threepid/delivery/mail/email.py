@@ -21,12 +21,12 @@ from threepid.config import (
 from threepid.delivery.doubt import relay_in_doubt
 from threepid.delivery.errors import DeliveryError, InDoubt, SenderRefused
 from threepid.delivery.local import DevelopmentMailbox, MailFolder
-from threepid.delivery.mime import alternatives, header, recipient, sender
+from threepid.delivery.mail.mime import alternatives, header, recipient, sender
+from threepid.delivery.mail.relays import Relays, Transport
+from threepid.delivery.mail.sendmail import Sendmail
+from threepid.delivery.mail.smtp import SmtpRelay
 from threepid.delivery.outcome import Cause, Failure, Receipt
-from threepid.delivery.relays import Relays, Transport
 from threepid.delivery.render import Rendered
-from threepid.delivery.sendmail import Sendmail
-from threepid.delivery.smtp import SmtpRelay
 from threepid.domain.addresses import InvalidAddress, parse_email
 from threepid.storage.engine.database import Database
 from threepid.storage.outbox import ClaimedJob

@@ -12,7 +12,7 @@ from mail_relay import PostOffice, Relay, authority
 from threepid.clock import HOUR
 from threepid.config import SmtpTransport
 from threepid.delivery.errors import RelayDown
-from threepid.delivery.tokens import Tokens
+from threepid.delivery.mail.tokens import Tokens
 
 
 def printing(folder: Path, code: str) -> tuple[str, ...]:

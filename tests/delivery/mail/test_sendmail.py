@@ -12,8 +12,8 @@ import pytest
 from mail_relay import PostOffice, Relay, Row
 from threepid.clock import HOUR, MINUTE
 from threepid.config import Email, SendmailTransport
-from threepid.delivery.email import Mailer
 from threepid.delivery.jobs.messages import mails
+from threepid.delivery.mail.email import Mailer
 from threepid.delivery.worker import Worker
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from mail_relay import PostOffice, Relay
 from threepid.config import Email, FileTransport, MailboxTransport
-from threepid.delivery.email import Mailer
 from threepid.delivery.errors import DeliveryError
+from threepid.delivery.mail.email import Mailer
 from threepid.delivery.render import Rendered
 from threepid.storage import mailbox
 from threepid.storage.engine.connect import open_database

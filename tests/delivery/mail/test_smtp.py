@@ -11,10 +11,10 @@ import uvloop
 
 from mail_relay import PostOffice, Relay, authority
 from threepid.config import ConfigError, Email, SmtpTransport
-from threepid.delivery.email import Mailer
 from threepid.delivery.errors import InDoubt, RelayDown
 from threepid.delivery.jobs.messages import mails
-from threepid.delivery.smtp import SmtpRelay
+from threepid.delivery.mail.email import Mailer
+from threepid.delivery.mail.smtp import SmtpRelay
 from threepid.storage.outbox import ClaimedJob
 
 

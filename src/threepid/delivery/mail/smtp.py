@@ -15,11 +15,8 @@ import aiosmtplib
 from threepid.clock import MINUTE
 from threepid.config import SmtpTransport, read_secret
 from threepid.delivery.attempt import handed_over
-from threepid.delivery.connect import connect
 from threepid.delivery.errors import DeliveryError, InDoubt, RelayDown, SenderRefused
-from threepid.delivery.kept import Kept, Line
-from threepid.delivery.outcome import Cause
-from threepid.delivery.smtp_commands import (
+from threepid.delivery.mail.commands import (
     PERMANENT,
     TAKEN,
     abort,
@@ -33,7 +30,10 @@ from threepid.delivery.smtp_commands import (
     rcpt_to,
     transfer,
 )
-from threepid.delivery.tokens import Tokens
+from threepid.delivery.mail.connect import connect
+from threepid.delivery.mail.kept import Kept, Line
+from threepid.delivery.mail.tokens import Tokens
+from threepid.delivery.outcome import Cause
 from threepid.storage.outbox import ClaimedJob
 
 _DOUBT: Final = 2 * MINUTE
