@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from threepid import background
-from threepid.http.asgi import _Proxies
+from threepid.http.proxies import Proxies
 from threepid.storage import limits
 from threepid.storage.engine.database import Tx
 from threepid.storage.engine.queries import Query
@@ -225,7 +225,7 @@ def test_callers_without_end_take_no_memory_and_are_forgotten(open_world: World,
     before = resident()
     for first in range(1000, count, 1000):
         open_world.run(take(first))
-    proxies = _Proxies((ip_network("127.0.0.0/8"),))
+    proxies = Proxies((ip_network("127.0.0.0/8"),))
     for number in range(count):
         proxies.client(str(IPv6Address(number << 64)), None)
         proxies.client("127.0.0.1", str(IPv6Address(number << 64)))

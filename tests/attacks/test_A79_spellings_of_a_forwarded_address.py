@@ -11,7 +11,7 @@ import pytest
 import structlog.testing
 
 from rig import ServerProcess
-from threepid.http.asgi import NO_ADDRESS, _Proxies
+from threepid.http.proxies import NO_ADDRESS, Proxies
 from world import BASE, World
 
 REGISTER = "/_matrix/client/v3/register"
@@ -19,8 +19,8 @@ ACCOUNTS = 10
 """How many accounts one caller may open at once."""
 
 
-def proxies() -> _Proxies:
-    return _Proxies((ip_network("127.0.0.1/32"), ip_network("::1/128"), ip_network("10.0.0.0/8")))
+def proxies() -> Proxies:
+    return Proxies((ip_network("127.0.0.1/32"), ip_network("::1/128"), ip_network("10.0.0.0/8")))
 
 
 @pytest.mark.parametrize(

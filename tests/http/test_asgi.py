@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from threepid.http.asgi import NO_ADDRESS, _Proxies, _Request
-from threepid.spec.errors import TooLarge
+from threepid.http.asgi import _Deadline, _Request
+from threepid.http.proxies import NO_ADDRESS, Proxies
+from threepid.spec.errors import RequestTimeout, TooLarge
 from world import World
 
-TRUSTED = _Proxies((ip_network("127.0.0.1/32"), ip_network("10.0.0.0/8")))
+TRUSTED = Proxies((ip_network("127.0.0.1/32"), ip_network("10.0.0.0/8")))
 
 
 @pytest.mark.parametrize(
@@ -219,3 +220,40 @@ def test_a_body_of_no_declared_length_is_read_to_its_end(headers: dict[str, str]
 def test_a_body_that_is_too_large_is_not_read(chunks: list[tuple[bytes, bool]], headers: dict[str, str]) -> None:
     with pytest.raises(TooLarge):
         read_body(chunks, headers)
+
+
+def test_a_deadline_ends_what_takes_longer() -> None:
+    async def run() -> None:
+        with pytest.raises(RequestTimeout), _Deadline(0.01):
+            await asyncio.Event().wait()
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+        with _Deadline(60):
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
+def test_a_task_that_somebody_cancels_ends_as_cancelled_and_not_as_late() -> None:
+    async def run() -> None:
+        entered = asyncio.Event()
+
+        async def wait(seconds: float) -> None:
+            with _Deadline(seconds):
+                entered.set()
+                await asyncio.Event().wait()
+
+        for cancels_late in (False, True):
+            entered.clear()
+            task = asyncio.create_task(wait(0.01 if cancels_late else 60))
+            await entered.wait()
+            if cancels_late:
+                # Both in one turn of the event loop: the deadline has cancelled the task, which has not run since.
+                while not task.cancelling():
+                    await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(run())
