@@ -308,6 +308,11 @@ def to_recipients(tx: Tx, addresses: Iterable[str], *, count: int) -> list[Liste
     return tx.rows(_sql.to_recipients, Listed, recipients=_json(addresses), count=count)
 
 
+def forget_messages(tx: Tx, addresses: Iterable[str]) -> int:
+    """Delete the finished messages to these addresses; returns how many."""
+    return tx.run(_sql.forget_messages, ANY, recipients=_json(addresses))
+
+
 def hurry(tx: Tx, order_id: str, now: int) -> bool:
     """Let a job be tried now; False if it does not wait for another attempt."""
     return tx.run(_sql.hurry, AT_MOST_ONE, order_id=order_id, now=now) == 1
