@@ -308,11 +308,6 @@ def to_recipients(tx: Tx, addresses: Iterable[str], *, count: int) -> list[Liste
     return tx.rows(_sql.to_recipients, Listed, recipients=_json(addresses), count=count)
 
 
-def forget_messages(tx: Tx, addresses: Iterable[str]) -> int:
-    """Delete the finished messages to these addresses; returns how many."""
-    return tx.run(_sql.forget_messages, ANY, recipients=_json(addresses))
-
-
 def hurry(tx: Tx, order_id: str, now: int) -> bool:
     """Let a job be tried now; False if it does not wait for another attempt."""
     return tx.run(_sql.hurry, AT_MOST_ONE, order_id=order_id, now=now) == 1
@@ -336,6 +331,11 @@ def returned(tx: Tx, order_id: str, *, status: str, now: int) -> bool:
 def delete_done(tx: Tx, then: int, *, at_most: int) -> int:
     """Delete up to `at_most` finished jobs that were created before `then`; returns how many."""
     return tx.run(_sql.delete_done, ANY, then=then, at_most=at_most)
+
+
+def forget_messages(tx: Tx, addresses: Iterable[str]) -> int:
+    """Delete the finished messages to these addresses; returns how many."""
+    return tx.run(_sql.forget_messages, ANY, recipients=_json(addresses))
 
 
 def _json(texts: Iterable[str]) -> str:
