@@ -244,3 +244,13 @@ def test_an_erasure_takes_the_sent_messages_with_it(world: World) -> None:
     assert len(messages()) == 3
     world.run(world.homeserver.closing.close_by_operator(ALICE, erase=True))
     assert messages() == [("a@example.com", "code", False), ("alice@example.com", "account_deactivated", True)]
+
+
+def test_what_remains_of_an_account_that_used_everything_stands_on_the_page(world: World) -> None:
+    used(world)
+    world.run(world.homeserver.closing.close_by_operator(ALICE, erase=True))
+    world.mails()
+    left = {one.table_name for one in world.run(world.homeserver.directory.remains(ALICE))}
+    section = GUIDE.read_text().partition("## When somebody leaves")[2].partition("\n## ")[0]
+    told = set(re.findall(r"^\* `([a-z_]+)`", section, re.MULTILINE))
+    assert {"accounts", "invites", "validation_sessions"} <= left <= told
