@@ -33,7 +33,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m alone
 
 check: $(VENV)/.dev $(SYNAPSE)/.installed $(SYDENT)/.installed lint types imports site
-	scripts/system-packages postgresql sqlite3 strace curl systemd nginx caddy chromium fonts-droid-fallback nodejs npm prometheus fail2ban
+	scripts/system-packages postgresql sqlite3 strace curl systemd nginx caddy chromium fonts-droid-fallback nodejs npm prometheus fail2ban jq
 	$(BIN)/python -m pytest --postgres -n auto --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest --postgres -m alone
 

@@ -1,12 +1,18 @@
 """What is kept, and how long: the guide names every table, and the housekeeping keeps its word."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+from oauth_app import App
 from threepid import background
 from threepid.clock import DAY
+from threepid.domain.lifecycle.export import MEMBERS
+from threepid.domain.operators.operator import Operator
+from threepid.domain.origin import Origin
 from threepid.importers.copying.tables import all_tables
+from threepid.spec.operator_scopes import Scope
 from threepid.storage import outbox, preferences, suppressions, terms, validations
 from threepid.storage.engine.database import Tx
 from threepid.storage.engine.queries import Queries
@@ -168,3 +174,83 @@ def test_of_an_erased_account_only_its_name_remains(world: World) -> None:
     assert not world.run(
         world.database.write(lambda tx: validations.use_remote(tx, id_server="is.example", sid_hash=b"x", **again))
     )
+
+
+EXPORTED = {
+    "accounts": "account", "profiles": "profile", "preferences": "preferences", "threepids": "contacts",
+    "threepid_bindings": "bindings", "remote_sessions": "proofs", "accepted_terms": "accepted_terms", "devices": "devices",
+    "web_sessions": "browser_sessions", "oauth_sessions": "apps", "validation_sessions": "validations",
+    "associations": "associations", "invites": "invitations", "outbox": "messages", "suppressions": "suppressions",
+    "audit_log": "security_log",
+}  # fmt: skip
+"""The member of the file that has the rows of a table."""
+ONLY_HASHES = {
+    "access_tokens", "refresh_tokens", "ended_tokens", "openid_tokens", "login_tokens", "identity_tokens",
+    "oauth_codes", "oauth_device_grants", "uia_sessions", "registration_repeats", "association_hashes",
+    "homeserver_accounts", "imported_accounts",
+}  # fmt: skip
+"""Tables that hold nothing of an account but its user ID, hashes, checksums and times."""
+
+
+def used(world: World) -> dict[str, Any]:
+    """The file of an account that has used everything."""
+    app = App(world)
+    token = world.register()
+    app.tokens()
+    identity = world.identity_token(token)
+    world.add(token, world.validated(identity), bind=True)
+    world.call("PUT", f"/_matrix/client/v3/profile/{ALICE}/displayname", {"displayname": "A"}, token=token)
+    invitation = {"medium": "email", "address": "guest@example.com", "room_id": "!r:example.org", "sender": ALICE}
+    assert world.post("/_matrix/identity/v2/store-invite", invitation, token=identity).status_code == 200
+    world.mails()
+    report(world, "alice@example.com")
+
+    def more(tx: Tx) -> None:
+        preferences.set_language(tx, ALICE, "de")
+        terms.accept(tx, ALICE, document="privacy", version="1", now=1)
+        proved: dict[str, Any] = {"user_id": ALICE, "medium": "email", "canonical": "alice@example.net", "used_at": 1}
+        assert validations.use_remote(tx, id_server="is.example", sid_hash=b"x", **proved)
+
+    world.run(world.database.write(more))
+    operator = Operator("test", Origin(world.clock.now()), frozenset(Scope))
+    return world.run(world.homeserver.support.export(ALICE, operator))
+
+
+def test_the_file_of_an_account_has_the_rows_of_every_table(world: World) -> None:
+    tables = {*re.findall(r"'([a-z_]+)' AS table_name", Queries("remains").of_account.sqlite), "suppressions"}
+    assert tables == EXPORTED.keys() | ONLY_HASHES
+    assert {*EXPORTED.values()} == MEMBERS.keys()
+    data = used(world)
+    assert [member for member in MEMBERS if not data[member]] == []
+    for member, members in MEMBERS.items():
+        for one in data[member] if isinstance(data[member], list) else [data[member]]:
+            assert set(one) == set(members), member
+    assert data["apps"][0]["client_name"] == "Element"
+    assert data["invitations"][0]["canonical"] == "guest@example.com"
+    assert {one["recipient"] for one in data["messages"]} == {"alice@example.com"}
+    assert data["proofs"][0]["canonical"] == "alice@example.net"
+    assert re.search(r"hash|params|tp_|tpr_|tpi_", json.dumps(data)) is None
+
+
+def test_an_erasure_takes_the_sent_messages_with_it(world: World) -> None:
+    used(world)
+    finish(world, 1)  # to somebody else
+
+    def messages() -> list[tuple[str, str, bool]]:
+        addresses = ["alice@example.com", "a@example.com"]
+        jobs = world.run(world.database.read(lambda tx: outbox.to_recipients(tx, addresses, count=99)))
+        return sorted((job.recipient, job.template, job.sent_at is None and job.failed_at is None) for job in jobs)
+
+    assert len(messages()) == 3
+    world.run(world.homeserver.closing.close_by_operator(ALICE, erase=True))
+    assert messages() == [("a@example.com", "code", False), ("alice@example.com", "account_deactivated", True)]
+
+
+def test_what_remains_of_an_account_that_used_everything_stands_on_the_page(world: World) -> None:
+    used(world)
+    world.run(world.homeserver.closing.close_by_operator(ALICE, erase=True))
+    world.mails()
+    left = {one.table_name for one in world.run(world.homeserver.directory.remains(ALICE))}
+    section = GUIDE.read_text().partition("## When somebody leaves")[2].partition("\n## ")[0]
+    told = set(re.findall(r"^\* `([a-z_]+)`", section, re.MULTILINE))
+    assert {"accounts", "invites", "validation_sessions"} <= left <= told

@@ -114,6 +114,20 @@ def test_each_rule_fires_alone_and_none_at_a_healthy_server(tmp_path: Path) -> N
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is missing: run scripts/system-packages jq")
+def test_the_guides_command_finds_a_request_in_the_log(tmp_path: Path) -> None:
+    guide = (DEPLOY.parent / "docs" / "guides" / "monitoring.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^journalctl -u threepid -o cat \| (jq .*)$", guide, re.MULTILINE)
+    server = ServerProcess(tmp_path / "server", tables="[telemetry]\naccess_log = true\n")
+    with whole(server), server.client() as http:
+        known, _ = (http.get("/_matrix/client/versions").headers["X-Request-Id"] for _ in range(2))
+    log = (tmp_path / "server" / "log").read_text()
+    found = subprocess.run(
+        ["sh", "-c", command.replace("4be83c63e0a1f2b3", known)], input=log, capture_output=True, text=True, check=True
+    )
+    assert [json.loads(line)["operation"] for line in found.stdout.splitlines()] == ["versions"]
+
+
 def expressions() -> list[str]:
     return [target["expr"] for panel in PANELS for target in panel.get("targets", ())]
 

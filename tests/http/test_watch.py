@@ -65,6 +65,49 @@ def test_a_stranger_does_not_choose_the_id(database_url: str, tmp_path: Path) ->
         assert asked(world, "chosen") != "chosen"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "headers", "status"),
+    [
+        ("POST", "/_matrix/client/v3/login", b'{"type', {}, 400),
+        ("POST", "/_matrix/client/v3/login", b"[]", {}, 400),
+        ("POST", "/_matrix/client/v3/login", b"{}", {"Content-Length": "2, 3"}, 400),
+        ("POST", "/_matrix/client/v3/login", b'{"type": "' + b"x" * 2_000_000, {}, 413),
+        ("POST", "/account/sign-in", b"%ff=%ff", {"Content-Type": "application/x-www-form-urlencoded"}, 400),
+        ("DELETE", "/_matrix/client/v3/login", None, {}, 405),
+        ("GET", "/_matrix/client/v3/nothing", None, {}, 404),
+        ("GET", "/account/nothing", None, {}, 404),
+        ("HEAD", "/account/", None, {}, 303),
+        ("GET", "/_matrix/client/v3/account/whoami", None, {}, 401),
+        ("GET", "/static/nothing.css", None, {}, 404),
+    ],
+)
+def test_a_request_that_fails_has_one_id_in_answer_and_log(
+    database_url: str,
+    tmp_path: Path,
+    lines: list[dict[str, Any]],
+    method: str,
+    path: str,
+    body: bytes | None,
+    headers: dict[str, str],
+    status: int,
+) -> None:
+    with World(database_url, tmp_path, telemetry__access_log=True) as world:
+        answer = world.call(method, path, body, headers=headers)
+    assert answer.status_code == status, answer.text
+    (line,) = [line for line in lines if line["event"] == "request"]
+    assert (line["request_id"], line["status"]) == (answer.headers["X-Request-Id"], status)
+
+
+def test_a_failed_login_and_its_request_have_one_id(
+    database_url: str, tmp_path: Path, lines: list[dict[str, Any]]
+) -> None:
+    with World(database_url, tmp_path, telemetry__access_log=True) as world:
+        answer = world.post("/_matrix/client/v3/login", {"type": "m.login.password", "user": "nobody", "password": "x"})
+    known = answer.headers["X-Request-Id"]
+    found = {line["event"]: line["request_id"] for line in lines if line["event"] not in {"started", "stopped"}}
+    assert found == {"login_failed": known, "request": known}
+
+
 def test_a_mail_names_the_request_that_caused_it(world: World, lines: list[dict[str, Any]]) -> None:
     token = world.identity_token(world.register())
     world.call(

@@ -57,11 +57,9 @@ def report_file(path: Path | None) -> Iterator[Callable[[Any], None]]:
                 file.write(json.dumps(line) + "\n")
 
             yield note
-        os.link(unfinished, path)
-    except FileExistsError:
-        refuse(f"{path} exists already.")
+        unfinished.rename(path)
     finally:
-        unfinished.unlink()
+        unfinished.unlink(missing_ok=True)
 
 
 def print_result(result: Any, report: Path | None, *, noun: str, as_json: bool) -> None:

@@ -127,3 +127,8 @@ def opt_out(tx: Tx, address_hash: str, now: int) -> None:
 def opted_out(tx: Tx, address_hash: str) -> bool:
     """Does the owner of an address want no invitations?"""
     return tx.value(_sql.opted_out, address_hash=address_hash) is not None
+
+
+def of_user(tx: Tx, user_id: str, *, count: int) -> list[Invite]:
+    """The newest `count` invitations that the user sent or got. Reads the whole table."""
+    return tx.rows(_sql.of_user, Invite, user_id=user_id, count=count)

@@ -33,10 +33,13 @@ class Session(Struct, frozen=True):
 
 
 class App(Struct, frozen=True):
-    """A device of an app, and the app's metadata."""
+    """A device of an app, the app's metadata, what the owner allowed it, and when, in milliseconds."""
 
     device_id: str
+    client_id: str
     metadata: str
+    scope: str
+    created_at: int
 
 
 class Code(Struct, frozen=True):

@@ -330,5 +330,10 @@ def delete_done(tx: Tx, then: int, *, at_most: int) -> int:
     return tx.run(_sql.delete_done, ANY, then=then, at_most=at_most)
 
 
+def forget_messages(tx: Tx, addresses: Iterable[str]) -> int:
+    """Delete the finished messages to these addresses; returns how many."""
+    return tx.run(_sql.forget_messages, ANY, recipients=_json(addresses))
+
+
 def _json(texts: Iterable[str]) -> str:
     return msgspec.json.encode(list(texts)).decode("utf-8")

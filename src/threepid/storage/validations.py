@@ -50,6 +50,15 @@ class Session(Struct, frozen=True):
     consumed_at: int | None
 
 
+class RemoteProof(Struct, frozen=True):
+    """A used session of another identity server, and the address that it proved; time in milliseconds."""
+
+    id_server: str
+    medium: str
+    canonical: str
+    used_at: int
+
+
 class Tokens(Struct, frozen=True):
     """The link and the code of one message, as hashes."""
 
@@ -215,6 +224,16 @@ def use_remote(
         )
         == 1
     )
+
+
+def of_owner(tx: Tx, owner: str) -> list[Session]:
+    """The validation sessions of an account, newest first."""
+    return tx.rows(_sql.of_owner, Session, owner=owner)
+
+
+def remote_of_user(tx: Tx, user_id: str) -> list[RemoteProof]:
+    """The addresses that an account proved by sessions of other identity servers, newest first."""
+    return tx.rows(_sql.remote_of_user, RemoteProof, user_id=user_id)
 
 
 def forget_remote(tx: Tx, user_id: str) -> None:

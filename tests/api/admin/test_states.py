@@ -111,9 +111,10 @@ def test_the_data_of_an_account_is_that_of_its_owner(world: World, token: str) -
     assert post(world, "/accounts/nobody/export", token).status_code == 404
 
 
-def test_the_data_takes_the_scope_of_the_log_in_it(world: World) -> None:
-    token = operator_token(world, *(one for one in Scope if one is not Scope.AUDIT_READ), name="nolog")
+@pytest.mark.parametrize("missing", [Scope.AUDIT_READ, Scope.MESSAGES_READ])
+def test_the_data_takes_the_scopes_of_what_is_in_it(world: World, missing: Scope) -> None:
+    token = operator_token(world, *(one for one in Scope if one is not missing), name="nolog")
     answer = post(world, "/accounts/alice/export", token)
     assert errcode(answer) == (403, "M_FORBIDDEN")
-    assert "audit:read" in answer.json()["error"]
+    assert missing in answer.json()["error"]
     assert post(world, "/accounts/nobody/export", token).json() == answer.json()

@@ -91,5 +91,5 @@ def test_the_commands_of_the_guide(directory: Path) -> None:
     commands = re.findall(r"^ *threepid (import ma1sd .*)$", guide, re.MULTILINE)
     assert ["--dry-run" in command for command in commands] == [True, False]
     for command in commands:
-        done = threepid(*command.replace("/etc/ma1sd/", "").split(), cwd=directory)
+        done = threepid(*command.replace("/etc/ma1sd/", "").replace("/etc/threepid/", "").split(), cwd=directory)
         assert (done.returncode, done.stderr) == (3, ""), command  # because of the directory

@@ -153,5 +153,5 @@ def test_the_commands_of_the_guide(directory: Path) -> None:
     commands = re.findall(r"^ *threepid (import sydent .*)$", guide, re.MULTILINE)
     assert ["--dry-run" in command for command in commands] == [True, False]
     for command in commands:
-        done = threepid(*command.replace("/etc/sydent/", "").split(), cwd=directory)
+        done = threepid(*command.replace("/etc/sydent/", "").replace("/etc/threepid/", "").split(), cwd=directory)
         assert (done.returncode, done.stderr) == (0, ""), command

@@ -136,10 +136,12 @@ async def reactivate_account(call: OperatorCall, body: Reactivation, account: st
 async def export_account(call: OperatorCall, body: Nothing, account: str) -> dict[str, Any]:
     """Get the data of an account as its owner can download it, and note that in the audit log.
 
-    It includes entries of that log: the operator token must have the scope `audit:read`, too.
+    It includes entries of that log, messages and invitations: the operator token must have the scopes `audit:read` and
+    `messages:read`, too.
     """
     del body
     call.operator.require(Scope.AUDIT_READ)
+    call.operator.require(Scope.MESSAGES_READ)
     user_id = await call.homeserver.directory.find(account)
     return await call.homeserver.support.export(user_id, call.operator)
 

@@ -26,7 +26,7 @@ from threepid.domain.identity.associations import Associations
 from threepid.domain.lifecycle.owner import authenticate_owner
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, MissingToken
-from threepid.storage import accounts, devices, preferences, terms, uia, validations, web_sessions
+from threepid.storage import accounts, devices, outbox, preferences, terms, threepids, uia, validations, web_sessions
 from threepid.storage.engine.database import Tx
 
 
@@ -59,8 +59,8 @@ class Closing:
         """Deactivate the caller's account and remove its devices, sessions and contacts, in one transaction.
 
         True if all its addresses are known to be unbound. They are unbound where we bound them and at `id_server`. `erase` also
-        removes the profile, preferences, accepted terms and the audit log's entries. Raises MissingToken without an access token,
-        unless the configuration allows that, and Forbidden.
+        removes the profile, preferences, accepted terms, finished messages to its contacts and the audit log's entries. Raises
+        MissingToken without an access token, unless the configuration allows that, and Forbidden.
         """
         if authentication.user_id is None and not policy.closes_without_token(self._context.config):
             raise MissingToken
@@ -98,6 +98,7 @@ class Closing:
                 self._associations.forget(tx, user_id)
             audit.note(tx, self._context, audit.Event.DEACTIVATED, user_id, grant.origin, by=grant.by)
             if erase:
+                outbox.forget_messages(tx, _addresses(threepids.of_user(tx, user_id)))
                 self._profiles.erase(tx, user_id)
                 preferences.erase(tx, user_id)
                 terms.erase(tx, user_id)
@@ -108,3 +109,8 @@ class Closing:
         plan = await self._context.database.write_aside(step)
         self._provisioning.hurry()
         return await self._bindings.requests.carry_out(plan)
+
+
+def _addresses(contacts: list[threepids.Threepid]) -> set[str]:
+    """The addresses of contacts, in both spellings."""
+    return {spelling for one in contacts for spelling in (one.canonical, one.address)}

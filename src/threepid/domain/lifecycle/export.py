@@ -6,6 +6,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from threepid.domain import audit
@@ -14,19 +15,50 @@ from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.context import Context
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden
-from threepid.storage import accounts, associations, devices, preferences, profiles, terms, threepids
+from threepid.storage import (
+    accounts,
+    associations,
+    devices,
+    invites,
+    oauth,
+    outbox,
+    preferences,
+    profiles,
+    suppressions,
+    terms,
+    threepids,
+    validations,
+)
 from threepid.storage.engine.database import Tx
 
 FORMAT: Final = 1
 """Version of the shape of the file. A member that is added does not raise it."""
 MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "account": ("user_id", "created_at"),
+    "account": ("user_id", "created_at", "locked_at", "is_admin"),
     "profile": ("displayname", "avatar_url"),
     "contacts": ("medium", "address", "validated_at", "added_at"),
     "bindings": ("medium", "canonical", "id_server", "bound_at"),
     "associations": ("medium", "canonical", "bound_at", "not_before", "not_after"),
     "devices": ("device_id", "display_name", "created_at", "seen_at", "seen_from", "user_agent"),
+    "apps": ("device_id", "client_id", "client_name", "client_uri", "scope", "created_at"),
     "browser_sessions": ("session_id", "created_at", "seen_at", "confirmed_at", "seen_from", "user_agent"),
+    "validations": ("medium", "address", "created_at", "expires_at", "validated_at"),
+    "proofs": ("id_server", "medium", "canonical", "used_at"),
+    "invitations": (
+        "sender",
+        "medium",
+        "canonical",
+        "room_id",
+        "created_at",
+        "expires_at",
+        "cancelled_at",
+        "delivered_at",
+    ),
+    "messages": (
+        *("channel", "recipient", "template", "language", "created_at", "sent_at", "failed_at", "returned_at"),
+        "returned_status",
+    ),
+    "suppressions": ("canonical", "kind", "status", "first_at", "latest_at"),
     "accepted_terms": ("document", "version", "accepted_at"),
     "preferences": ("language", "muted_notices"),
     "security_log": ("at", "event", "by", "origin", "details"),
@@ -55,13 +87,28 @@ class Export:
             if account is None or profile is None:
                 raise Forbidden(Text("This account has been deactivated."))
             chosen = preferences.get(tx, user_id)
+            contacts = threepids.of_user(tx, user_id)
+            canonical = [contact.canonical for contact in contacts]
+            addresses = {*canonical, *(contact.address for contact in contacts)}
+            reports = [found for one in canonical if (found := suppressions.get(tx, one)) is not None]
             return {
-                "account": _object("account", account),
+                "account": {
+                    "user_id": account.user_id,
+                    "created_at": account.created_at,
+                    "locked_at": account.locked_at,
+                    "is_admin": accounts.is_admin(tx, user_id),
+                },
                 "profile": _object("profile", profile),
-                "contacts": _objects("contacts", threepids.of_user(tx, user_id)),
+                "contacts": _objects("contacts", contacts),
                 "bindings": _objects("bindings", threepids.bindings_of_user(tx, user_id)),
                 "associations": _objects("associations", associations.of_user(tx, user_id)),
                 "devices": _objects("devices", devices.of_user(tx, user_id)),
+                "apps": [_of_app(app) for app in oauth.apps_of(tx, user_id)],
+                "validations": _objects("validations", validations.of_owner(tx, user_id)),
+                "proofs": _objects("proofs", validations.remote_of_user(tx, user_id)),
+                "invitations": _objects("invitations", invites.of_user(tx, user_id, count=_MOST_ENTRIES)),
+                "messages": _objects("messages", outbox.to_recipients(tx, addresses, count=_MOST_ENTRIES)),
+                "suppressions": _objects("suppressions", reports),
                 "accepted_terms": _objects("accepted_terms", terms.accepted(tx, user_id)),
                 "preferences": {"language": chosen.language, "muted_notices": sorted(chosen.muted)},
             }
@@ -89,6 +136,13 @@ def _of_log(entry: audit.Entry) -> dict[str, Any]:
         "origin": origin,
         "details": entry.details,
     }
+
+
+def _of_app(app: oauth.App) -> dict[str, Any]:
+    """A device of an app, with what the app says of itself."""
+    told = msgspec.json.decode(app.metadata, type=dict[str, Any])
+    own = {"client_name": told.get("client_name"), "client_uri": told.get("client_uri")}
+    return {name: own[name] if name in own else getattr(app, name) for name in MEMBERS["apps"]}
 
 
 def _object(member: str, row: Struct) -> dict[str, Any]:

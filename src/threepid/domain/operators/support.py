@@ -57,8 +57,9 @@ class Support:
         return await self._registration.create(username, password, operator.grant(""))
 
     async def export(self, user_id: str, operator: Operator) -> dict[str, Any]:
-        """The data of the account: see `Export.of`. Raises Forbidden, also without the scope for the log that is in it."""
+        """The data of the account: see `Export.of`. Raises Forbidden, also without the scopes for what is in it."""
         operator.require(Scope.AUDIT_READ)
+        operator.require(Scope.MESSAGES_READ)
         return await self._export.of(user_id, operator.grant(user_id))
 
     async def set_password(self, user_id: str, password: str, operator: Operator, *, log_out_devices: bool) -> None:

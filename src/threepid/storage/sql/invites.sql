@@ -108,3 +108,10 @@ SELECT 1 FROM invite_opt_outs WHERE address_hash = :address_hash;
 SELECT id, token, medium, canonical, room_id, sender, public_key, created_at, expires_at, cancelled_at, bound_to,
     delivered_at, signed_for
 FROM invites WHERE medium = :medium AND canonical = :canonical ORDER BY created_at DESC, id DESC LIMIT :count;
+
+-- name: of_user(user_id, count)
+-- Invitations that a user sent or got, newest first. It reads the whole table.
+SELECT id, token, medium, canonical, room_id, sender, public_key, created_at, expires_at, cancelled_at, bound_to,
+    delivered_at, signed_for
+FROM invites WHERE sender = :user_id OR bound_to = :user_id OR signed_for = :user_id
+ORDER BY created_at DESC, id DESC LIMIT :count;

@@ -42,7 +42,7 @@ SELECT device_id FROM oauth_sessions WHERE user_id = :user_id AND grant_hash = :
 
 -- name: apps_of(user_id)
 -- The devices of an account that are bound to an app, with the app's metadata.
-SELECT device_id, metadata FROM oauth_sessions
+SELECT device_id, oauth_sessions.client_id, metadata, scope, oauth_sessions.created_at FROM oauth_sessions
 JOIN oauth_clients ON oauth_clients.client_id = oauth_sessions.client_id
 WHERE user_id = :user_id;
 

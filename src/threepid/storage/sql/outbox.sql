@@ -213,3 +213,13 @@ SELECT channel, destination, COALESCE(last_error, '') AS last_error, COUNT(*) AS
     MIN(created_at) AS oldest_at, MAX(created_at) AS newest_at
 FROM outbox WHERE sent_at IS NULL AND (failed_at IS NOT NULL) = (:only_failed = 1)
 GROUP BY channel, destination, COALESCE(last_error, '') ORDER BY COUNT(*) DESC, channel, destination, last_error LIMIT :count;
+
+-- name: forget_messages(recipients)!
+-- Delete the finished messages to these addresses, a JSON array.
+DELETE FROM outbox WHERE recipient IN (SELECT value FROM json_each(:recipients)) AND channel IN ('email', 'sms')
+    AND (sent_at IS NOT NULL OR failed_at IS NOT NULL);
+
+-- name: forget_messages_on_postgresql(recipients)!
+-- The same with PostgreSQL's JSON functions.
+DELETE FROM outbox WHERE recipient IN (SELECT json_array_elements_text(CAST(:recipients AS JSON))) AND channel IN ('email', 'sms')
+    AND (sent_at IS NOT NULL OR failed_at IS NOT NULL);

@@ -112,3 +112,12 @@ ON CONFLICT (id_server, sid_hash) DO NOTHING;
 -- name: forget_remote(user_id)!
 -- Forget whose the used sessions of other identity servers were, and which address. They stay used.
 UPDATE remote_sessions SET user_id = '', medium = '', canonical = '' WHERE user_id = :user_id;
+
+-- name: of_owner(owner)
+-- The validation sessions of an account, newest first.
+SELECT * FROM validation_sessions WHERE owner = :owner ORDER BY created_at DESC, sid;
+
+-- name: remote_of_user(user_id)
+-- The addresses that an account proved by sessions of other identity servers, newest first.
+SELECT id_server, medium, canonical, used_at FROM remote_sessions WHERE user_id = :user_id
+ORDER BY used_at DESC, id_server, canonical;
