@@ -23,7 +23,7 @@ from threepid.domain.identity.callbacks import CALLBACK_LIFE
 from threepid.domain.identity.invites import Invites
 from threepid.storage import outbox
 from threepid.storage.invites import Invite
-from world import BASE, Mail, World
+from world import BASE, PASSWORD, Mail, World
 
 STORE = "/_matrix/identity/v2/store-invite"
 SIGN = "/_matrix/identity/v2/sign-ed25519"
@@ -148,6 +148,23 @@ def test_an_invitation_is_stored_and_written_and_its_keys_can_be_asked_for(home:
     assert f"identity server, enter {OURS}." in words
     assert "It waits for 90 days." in words
     assert stored["token"] not in mail.text
+
+
+def test_an_invitation_is_in_the_language_of_who_invites(home: World) -> None:
+    german = {"Accept-Language": "de"}
+    body = {"username": "alice", "password": PASSWORD, "auth": {"type": "m.login.dummy"}}
+    token = home.post("/_matrix/client/v3/register", body, headers=german).json()["access_token"]
+    invite(home, home.identity_token(token))
+    assert str(home.mail().message["Subject"]) == "Du bist in einen Raum auf Matrix eingeladen"
+
+
+def test_an_invitation_is_in_the_language_of_who_is_invited_if_that_is_known(home: World) -> None:
+    french = {"Accept-Language": "fr"}
+    body = {"username": "guest", "password": PASSWORD, "auth": {"type": "m.login.dummy"}}
+    token = home.post("/_matrix/client/v3/register", body, headers=french).json()["access_token"]
+    assert home.add(token, home.validated(home.identity_token(token, "guest"), GUEST)).status_code == 200
+    invite(home, home.identity_token(home.register()))
+    assert str(home.mail().message["Subject"]) == "Invitation dans un salon sur Matrix"
 
 
 def test_two_invitations_have_two_tokens_and_two_keys(home: World) -> None:

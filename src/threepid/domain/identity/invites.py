@@ -49,7 +49,7 @@ from threepid.spec.errors import (
     Unrecognized,
     UnrecognizedMedium,
 )
-from threepid.storage import associations, invites
+from threepid.storage import associations, invites, threepids
 from threepid.storage.engine.database import Tx
 from threepid.storage.invites import Invite
 
@@ -144,9 +144,11 @@ class Invites:
             invites.insert(tx, invite)
             associations.insert_ephemeral_key(tx, invite.public_key, now=now, expires_at=invite.expires_at)
             if not self._opt_outs.holds_for(tx, invite.medium, invite.canonical):
+                # Who is invited mostly speaks the language of who invites, and nothing else is known of a stranger.
+                _, chosen = threepids.holder_and_language(tx, invite.medium, invite.canonical, caller or "")
                 job = messages.to_person(
                     message,
-                    Recipient(address.address, languages.fitting(self._context.config, ())),
+                    Recipient(address.address, languages.chosen_or_fitting(self._context.config, chosen, ())),
                     channel=address.channel,
                     expires_at=min(now + _MESSAGE_LIFE, invite.expires_at),
                     caller=caller or client,
