@@ -253,7 +253,9 @@ def _homeserver(
     logins = Logins(context, accounts, passwords, devices, login_tokens, web_sessions, notices, admission, sums)
     identity = IdentityClient(guard)
     signer = keyring.signer(context.server_name)
-    bindings = Bindings(context, settings, signer, associations, identity, notices, unbind_seconds=patience.unbind)
+    bindings = Bindings(
+        context, settings, signer, associations, terms, identity, notices, unbind_seconds=patience.unbind
+    )
     threepids = Threepids(context, settings, validation, notices, bindings, identity, provisioning)
     profiles = Profiles(context)
     stages = Stages(

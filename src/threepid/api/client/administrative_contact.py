@@ -143,6 +143,7 @@ async def delete_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
         errors.ServerNotTrusted,
         errors.SessionExpired,
         errors.SessionNotValidated,
+        errors.TermsNotSigned,
         errors.UpstreamFailed,
     ),
     beside=Beside.BINDS,

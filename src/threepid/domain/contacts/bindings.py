@@ -20,6 +20,7 @@ from threepid.domain.authentication.grants import Grant
 from threepid.domain.contacts.unbind_requests import Plan, UnbindRequests
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
+from threepid.domain.identity.terms import Terms
 from threepid.domain.origin import Origin
 from threepid.i18n import Text
 from threepid.remote.guard import RemoteError, RemoteRefused
@@ -32,6 +33,7 @@ from threepid.spec.errors import (
     NotFound,
     PassedOn,
     ServerNotTrusted,
+    TermsNotSigned,
     Unauthorized,
     UpstreamFailed,
 )
@@ -75,15 +77,20 @@ class Bindings:
         settings: config.Accounts,
         signer: Signer,
         associations: Associations | None,
+        terms: Terms | None,
         identity: IdentityClient,
         notices: Notices,
         *,
         unbind_seconds: float = PATIENCE.unbind,
     ) -> None:
-        """`associations` is our own identity server, if there is one; `identity` calls others, and `signer` signs the calls."""
+        """`associations` and `terms` are our own identity server's, if there is one.
+
+        `identity` calls others, and `signer` signs the calls.
+        """
         self._context = context
         self._settings = settings
         self._associations = associations
+        self._terms = terms
         self._identity = identity
         self._notices = notices
         self.requests = UnbindRequests(context, signer, identity, unbind_seconds)
@@ -107,8 +114,8 @@ class Bindings:
     ) -> None:
         """Bind the address of an identity server's validation session. It need not be a contact of the account.
 
-        Raises Forbidden, ServerNotTrusted and UpstreamFailed, and the identity server's errors: from ours NoValidSession,
-        SessionExpired and SessionNotValidated, from others PassedOn and LimitExceeded.
+        Raises Forbidden, ServerNotTrusted and UpstreamFailed, and the identity server's errors: from ours TermsNotSigned,
+        NoValidSession, SessionExpired and SessionNotValidated, from others PassedOn and LimitExceeded.
         """
         policy.check_changes(self._context.config)
         await self._context.database.read(lambda tx: self._check_room(tx, user_id))
@@ -117,6 +124,8 @@ class Bindings:
 
             def step(tx: Tx) -> None:
                 require_active(tx, user_id)
+                if not self._has_accepted_terms(tx, user_id):
+                    raise TermsNotSigned
                 bound = ours.bind_in(tx, sid, client_secret, user_id, caller=user_id)
                 self._remember(tx, user_id, bound.medium, bound.canonical, id_server, origin, here=True)
 
@@ -153,8 +162,13 @@ class Bindings:
             _log.warning("bind_failed", id_server=id_server, cause=str(error))
 
     def bind_address(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, origin: Origin) -> None:
-        """Bind a proven address at our own identity server, in the transaction that uses its validation session up."""
-        if self._associations is not None:
+        """Bind a proven address at our own identity server, in the transaction that uses its validation session up.
+
+        A user who has not accepted the terms there is not bound: that is only logged.
+        """
+        if not self._has_accepted_terms(tx, user_id):
+            _log.info("bind_refused", id_server=id_server, cause="terms not accepted")
+        elif self._associations is not None:
             self._associations.bind_address(tx, medium, canonical, user_id)
             self._remember(tx, user_id, medium, canonical, id_server, origin, here=True)
 
@@ -173,6 +187,9 @@ class Bindings:
             raise NotFound(Text("Your account has no such contact any more."))
         self._check_room(tx, user_id)
         self.bind_address(tx, user_id, medium, canonical, self._associations.name, grant.origin)
+
+    def _has_accepted_terms(self, tx: Tx, user_id: str) -> bool:
+        return self._terms is None or self._terms.are_accepted_in(tx, user_id)
 
     # -- unbind
 

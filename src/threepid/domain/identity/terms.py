@@ -57,5 +57,7 @@ class Terms:
 
     def are_accepted_in(self, tx: Tx, user_id: str) -> bool:
         """Like `are_accepted`, in the caller's transaction."""
+        if not self._documents:
+            return True
         accepted = {(one.document, one.version) for one in terms.accepted(tx, user_id)}
         return all((document.id, document.version) in accepted for document in self._documents)
