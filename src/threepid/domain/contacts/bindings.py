@@ -118,12 +118,12 @@ class Bindings:
         NoValidSession, SessionExpired and SessionNotValidated, from others PassedOn and LimitExceeded.
         """
         policy.check_changes(self._context.config)
-        await self._context.database.read(lambda tx: self._check_room(tx, user_id))
         if self._associations is not None and self.is_ours(id_server):
             ours = self._associations
 
             def step(tx: Tx) -> None:
                 require_active(tx, user_id)
+                self._check_room(tx, user_id)
                 if not self._has_accepted_terms(tx, user_id):
                     raise TermsNotSigned
                 bound = ours.bind_in(tx, sid, client_secret, user_id, caller=user_id)
@@ -158,7 +158,7 @@ class Bindings:
             return
         try:
             await self._bind_remote(user_id, id_server, sid, client_secret, id_access_token, origin)
-        except (RemoteError, RemoteRefused, LimitExceeded) as error:
+        except (Forbidden, RemoteError, RemoteRefused, LimitExceeded) as error:
             _log.warning("bind_failed", id_server=id_server, cause=str(error))
 
     def bind_address(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, origin: Origin) -> None:
@@ -304,7 +304,11 @@ class Bindings:
         id_access_token: str | None,
         origin: Origin,
     ) -> None:
-        await self._context.database.write(lambda tx: limits.take_outbound(tx, self._context, account=user_id))
+        def begin(tx: Tx) -> None:
+            self._check_room(tx, user_id)
+            limits.take_outbound(tx, self._context, account=user_id)
+
+        await self._context.database.write(begin)
         bound = await self._identity.bind(id_server, sid, client_secret, user_id, id_access_token)
         try:
             canonical = parse_address(bound.medium, bound.address).canonical
