@@ -70,28 +70,28 @@ class Support:
 
         Returns the address. Raises NotFound without such a contact, Forbidden, and LimitExceeded.
         """
-
-        def look(tx: Tx) -> list[threepids.Threepid]:
-            operator.grant(user_id).consume(tx)
-            return threepids.of_user(tx, user_id)
-
-        contacts = await self._context.database.read(look)
         key = None if address is None else (address.medium, address.canonical)
         media = self._recovery.media
-        fitting = [one for one in contacts if one.medium in media and key in (None, (one.medium, one.canonical))]
-        if not fitting:
-            raise NotFound(_NO_CONTACT)
-        contact = fitting[0]
-        shown = audit.contact(self._context, contact.medium, contact.canonical)
 
-        def note(tx: Tx) -> None:
+        def step(tx: Tx) -> threepids.Threepid:
             operator.grant(user_id).consume(tx)
-            audit.note(
-                tx, self._context, audit.Event.LINK_SENT, user_id, operator.origin, by=operator.caller, contact=shown
-            )
+            for one in threepids.of_user(tx, user_id):
+                if one.medium in media and key in (None, (one.medium, one.canonical)):
+                    shown = audit.contact(self._context, one.medium, one.canonical)
+                    audit.note(
+                        tx,
+                        self._context,
+                        audit.Event.LINK_SENT,
+                        user_id,
+                        operator.origin,
+                        by=operator.caller,
+                        contact=shown,
+                    )
+                    return one
+            raise NotFound(_NO_CONTACT)
 
         # First: better an entry about a link that a limit then holds back than a link without an entry.
-        await self._context.database.write(note)
+        contact = await self._context.database.write(step)
         await self._recovery.begin(
             parse_address(contact.medium, contact.address),
             client="",
