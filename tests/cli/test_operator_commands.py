@@ -55,6 +55,9 @@ def test_a_person_is_found_shown_and_helped(directory: Path) -> None:
     assert run(directory, "account", "search", "alice@example.com").splitlines()[1].startswith(ALICE)
     (found,) = json.loads(run(directory, "account", "search", "al", "--json"))
     assert (found["user_id"], found["contacts"]) == (ALICE, 1)
+    assert json.loads(run(directory, "account", "search", "LIC", "--json")) == []
+    (found,) = json.loads(run(directory, "account", "search", "LIC", "--anywhere", "--json"))
+    assert found["user_id"] == ALICE
     (shown,) = json.loads(run(directory, "account", "show", "alice@example.com", "--json"))
     assert [one["address"] for one in shown["contacts"]] == ["alice@example.com"]
     assert "alice@example.com" in run(directory, "account", "show", "alice")
@@ -112,6 +115,8 @@ WRONG = [
     ("suppressions", "remove", "nobody@example.com"),
     ("audit", "export", "--since", "yesterday"),
     ("audit", "export", "--until", "tomorrow"),
+    ("audit", "export", "--event", "nosuch"),
+    ("audit", "export", "--account", "nobody"),
     ("account", "create", "bob", "--no-password", "--password-file", "password"),
     ("invites", "cancel", "nosuch"),
     ("operator-token", "create", "no name", "--scope", "accounts:read"),
@@ -147,3 +152,19 @@ def test_the_audit_log_ends_before_a_time(directory: Path) -> None:
     whole = run(directory, "audit", "export")
     assert run(directory, "audit", "export", "--until", "2000-01-01") == ""
     assert run(directory, "audit", "export", "--since", "2000-01-01", "--until", "9999-12-31T23:59:59Z") == whole
+
+
+def test_the_audit_log_is_exported_by_event_and_account(directory: Path) -> None:
+    run(directory, "account", "create", "bob", "--no-password")
+    run(directory, "account", "contact", "add", "bob", "bob@example.com")
+    run(directory, "account", "lock", "bob")
+
+    def exported(*arguments: str) -> list[tuple[str, str]]:
+        lines = [json.loads(line) for line in run(directory, "audit", "export", *arguments).splitlines()]
+        return [(line["event"], line["user_id"]) for line in lines]
+
+    bob = "@bob:example.org"
+    assert exported("--account", "bob@example.com") == [("registered", bob), ("contact_added", bob), ("locked", bob)]
+    assert exported("--event", "registered") == [("registered", ALICE), ("registered", bob)]
+    assert exported("--event", "registered", "--account", "bob", "--since", "2000-01-01") == [("registered", bob)]
+    assert exported("--event", "login_failed") == []

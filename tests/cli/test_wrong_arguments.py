@@ -122,7 +122,13 @@ WRONG: dict[str, list[list[str]]] = {
     "suppressions list": [["x"]],
     "suppressions remove": [["nobody@example.com"], ["no address"], []],
     "limits clear": [[], ["--network", "nowhere"], ["--account", "nobody"], ["--address", HOSTILE]],
-    "audit export": [["--since", "yesterday"], ["--since", HOSTILE]],
+    "audit export": [
+        ["--since", "yesterday"],
+        ["--since", HOSTILE],
+        ["--event", HOSTILE],
+        ["--account", "nobody"],
+        ["--account", HOSTILE],
+    ],
     "operator-token create": [
         [],
         ["no name", "--scope", "accounts:read"],

@@ -64,12 +64,25 @@ def export(
     *,
     since: Annotated[str, typer.Option(help="Begin at this date or time, such as 2027-12-31, in UTC.")] = "",
     until: Annotated[str, typer.Option(help="End before this date or time, in UTC.")] = "",
+    event: Annotated[str, typer.Option(help="Only what is called so in the log, such as locked.")] = "",
+    account: Annotated[
+        str, typer.Option(help="Only entries about this account: a username, user ID, email address or phone number.")
+    ] = "",
 ) -> None:
     """Print the audit log as lines of JSON, oldest first: all entries, then failed logins and limits by minute."""
-    times = {name: _moment(name, text) for name, text in (("since", since or "1970-01-01"), ("until", until)) if text}
+    from threepid.domain.audit import Event  # noqa: PLC0415 - see serving.py
+    from threepid.domain.operators.trail import Which  # noqa: PLC0415 - see serving.py
+    from threepid.domain.sums import Kind  # noqa: PLC0415 - see serving.py
+
+    times = {name: _moment(name, text) for name, text in (("since", since), ("until", until)) if text}
+    if event and event not in {*Event, *Kind}:
+        refuse(f"--event must be one of {', '.join((*Event, *Kind))}.")
 
     async def write(server: Any, _operator: Any) -> None:
-        async for line in server.services.trail.export(**times):
+        from threepid.cli.server import homeserver_of  # noqa: PLC0415 - see serving.py
+
+        user_id = await homeserver_of(server).directory.find(account) if account else ""
+        async for line in server.services.trail.export(Which(event, user_id, **times)):
             sys.stdout.write(line.decode("utf-8") + "\n")
 
     operate(config_file, write)

@@ -26,12 +26,15 @@ def search(
     text: Annotated[str, typer.Argument(help="An email address, a phone number with +, or the start of a username.")],
     config_file: ConfigFile = None,
     *,
+    anywhere: Annotated[
+        bool, typer.Option("--anywhere", help="Find the text in the middle of usernames, too, which takes longer.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the accounts that have an address or number, or whose username begins with a text, 100 at most."""
 
     async def find(server: Any, _operator: Any) -> list[Any]:
-        return list(await _home(server).directory.search(text))
+        return list(await _home(server).directory.search(text, anywhere=anywhere))
 
     found = operate(config_file, find)
     if as_json:

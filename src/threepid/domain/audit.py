@@ -90,8 +90,9 @@ class Entry(Struct, frozen=True):
 
     id: str
     at: int
-    event: Event
-    caller_kind: CallerKind
+    event: str
+    """An `Event`, or one that a newer version of the server wrote."""
+    caller_kind: str
     caller: str
     origin: Origin
     details: dict[str, Any]
@@ -156,8 +157,8 @@ async def entries_of(context: Context, user_id: str, *, count: int, before: str 
         Entry(
             entry.entry_id,
             entry.at,
-            Event(entry.kind),
-            CallerKind(entry.caller_kind),
+            entry.kind,
+            entry.caller_kind,
             entry.caller,
             Origin(entry.at) if entry.caller_kind == CallerKind.OPERATOR else origins.from_text(entry.origin),
             msgspec.json.decode(entry.details, type=dict[str, Any]),

@@ -34,7 +34,7 @@ def log_in(world: World, user: str, password: str = PASSWORD) -> int:
     return world.post(f"{C}/login", body).status_code
 
 
-def acts(world: World, user_id: str) -> list[audit.Event]:
+def acts(world: World, user_id: str) -> list[str]:
     """What this operator did to the account, newest first."""
     found = world.run(audit.entries_of(world.server.context, user_id, count=50))
     return [one.event for one in found if (one.caller_kind, one.caller) == (audit.CallerKind.OPERATOR, "helpdesk")]

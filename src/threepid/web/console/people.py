@@ -17,22 +17,29 @@ LONGEST: Final = 512
 
 @page("GET", HOME, access=Access.OPERATOR)
 async def show_people(visit: Operating) -> Answer:
-    """Show the accounts that have the address, or whose username has the text of the query in it; without one, the first ones."""
+    """Show the accounts that have the address, or whose username begins with the text of the query; without one, the first ones.
+
+    With `anywhere` in the query, the text may be in the middle of a username.
+    """
     text, after = visit.query.get("q", "")[:LONGEST], visit.query.get("after", "")[:LONGEST]
+    anywhere = "anywhere" in visit.query
+    asked = {"q": text, **({"anywhere": "1"} if anywhere else {})}
     found: list[Summary] = []
     problem = None
     if visit.may(Scope.ACCOUNTS_READ) and visit.services.homeserver is not None:
         try:
-            found = await visit.homeserver.directory.search(text, after=after, count=ON_A_PAGE + 1, anywhere=True)
+            found = await visit.homeserver.directory.search(text, after=after, count=ON_A_PAGE + 1, anywhere=anywhere)
         except InvalidParam as error:
             problem = error.text
     more = found[ON_A_PAGE - 1].user_id if len(found) > ON_A_PAGE else None
+    is_name = bool(text.strip()) and "@" not in text and not text.strip().startswith("+")
     return visit.show(
         "console/people.html",
         status=400 if problem else 200,
         text=text,
         found=found[:ON_A_PAGE],
-        next_page=f"{HOME}?{urlencode({'q': text, 'after': more})}" if more else None,
+        next_page=f"{HOME}?{urlencode({**asked, 'after': more})}" if more else None,
+        anywhere=f"{HOME}?{urlencode({**asked, 'anywhere': '1'})}" if is_name and not anywhere else None,
         problem=problem,
     )
 
