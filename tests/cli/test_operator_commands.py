@@ -22,8 +22,8 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def threepid(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "THREEPID_CONFIG": "threepid.toml", "COLUMNS": "200", "NO_COLOR": "1"}
+def threepid(directory: Path, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "THREEPID_CONFIG": "threepid.toml", "COLUMNS": "200", "NO_COLOR": "1", **changed}
     return subprocess.run(
         [sys.executable, "-m", "threepid", *arguments],
         cwd=directory,
@@ -168,3 +168,34 @@ def test_the_audit_log_is_exported_by_event_and_account(directory: Path) -> None
     assert exported("--event", "registered") == [("registered", ALICE), ("registered", bob)]
     assert exported("--event", "registered", "--account", "bob", "--since", "2000-01-01") == [("registered", bob)]
     assert exported("--event", "login_failed") == []
+
+
+def test_every_command_takes_an_account_by_any_of_its_names(directory: Path) -> None:
+    run(directory, "account", "contact", "add", "alice", "alice@example.com")
+    name = "Alice@Example.com"
+    assert "alice@example.com" in run(directory, "account", "contacts", name)
+    assert run(directory, "account", "lock", name) == f"locked {ALICE}\n"
+    assert "\nlocked: 2" in run(directory, "account", "show", "@alice")
+    assert run(directory, "account", "search", "alice").split()[-1] == "locked"
+    again = threepid(directory, "account", "lock", name)
+    assert (again.returncode, again.stderr) == (2, f"{ALICE} is locked already, or deactivated.\n")
+    assert run(directory, "account", "unlock", name) == f"unlocked {ALICE}\n"
+    assert run(directory, "account", "admin", name) == f"{ALICE} is an administrator\n"
+    assert run(directory, "account", "deactivate", name, "--yes") == f"deactivated {ALICE}\n"
+    closed = threepid(directory, "account", "admin", "alice")
+    assert (closed.returncode, closed.stderr) == (2, f"{ALICE} is deactivated.\n")
+    assert run(directory, "account", "reactivate", "Alice") == f"reactivated {ALICE}\n"
+    lines = [json.loads(line) for line in run(directory, "audit", "export", "--account", "alice").splitlines()]
+    assert {(line["event"], line["caller"].partition(":")[0]) for line in lines[2:]} == {
+        (event, "command line") for event in ("locked", "unlocked", "admin_granted", "deactivated", "reactivated")
+    }
+
+
+def test_a_command_without_a_configuration_says_whose_server_it_looks_at(directory: Path) -> None:
+    """An operator who forgets to name it would take an empty list for the truth."""
+    done = threepid(directory, "account", "list", THREEPID_CONFIG="")
+    assert done.returncode == 0
+    assert done.stderr == (
+        f"This is the development server in {directory}/threepid-data. For another server, name its configuration file, "
+        "as in THREEPID_CONFIG=/etc/threepid/threepid.toml.\n"
+    )

@@ -45,7 +45,7 @@ WRONG: dict[str, list[list[str]]] = {
     "account list": [["alice"]],
     "account contacts": [["nobody"], [HOSTILE], [LONG], []],
     "account lock": [["nobody"], [HOSTILE], []],
-    "account unlock": [["nobody"], ["alice"], [HOSTILE], []],
+    "account unlock": [["nobody"], ["alice"], ["no@address@x"], [HOSTILE], []],
     "account deactivate": [["nobody", "--yes"], [HOSTILE, "--yes"], []],
     "account reactivate": [["nobody"], [HOSTILE], ["alice", "--password-file", "nosuch"], []],
     "account admin": [["nobody"], [HOSTILE], []],

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from threepid.cli.accounts import app
+from threepid.cli.accounts import app, state_of
 from threepid.cli.common import ConfigFile, format_time, out, read_text, refuse
 from threepid.cli.operators import Account, Address, address_of, operate, time_or
 from threepid.cli.tables import AsJson, print_json, print_list, print_object
@@ -40,8 +40,11 @@ def search(
     if as_json:
         print_json(_plain(found))
         return
-    rows = [(one.user_id, format_time(one.created_at), str(one.contacts), time_or(one.deactivated_at)) for one in found]
-    print_list(("user ID", "created", "contacts", "deactivated"), rows, whole="user ID")
+    rows = [
+        (one.user_id, format_time(one.created_at), str(one.contacts), state_of(one.deactivated_at, one.locked_at))
+        for one in found
+    ]
+    print_list(("user ID", "created", "contacts", "state"), rows, whole="user ID")
 
 
 @app.command("show")
@@ -60,6 +63,7 @@ def show(account: Account, config_file: ConfigFile = None, *, as_json: AsJson = 
     out.print(f"user ID: {shown.user_id}", markup=False)
     out.print(f"created: {format_time(shown.created_at)}")
     out.print(f"deactivated: {time_or(shown.deactivated_at, 'no')}")
+    out.print(f"locked: {time_or(shown.locked_at, 'no')}")
     out.print(f"administrator: {'yes' if shown.is_admin else 'no'}")
     out.print(f"password: {'yes' if shown.has_password else 'no'}")
     out.print("\ncontacts")

@@ -22,6 +22,7 @@ from threepid.storage import devices, threepids, web_sessions
 from threepid.storage.engine.database import Tx
 
 _NO_CONTACT = Text("The account has no such contact.")
+_NO_RECIPIENT = Text("The account has no contact to which this server sends such a link.")
 
 
 class Support:
@@ -88,7 +89,7 @@ class Support:
                         contact=shown,
                     )
                     return one
-            raise NotFound(_NO_CONTACT)
+            raise NotFound(_NO_RECIPIENT)
 
         # First: better an entry about a link that a limit then holds back than a link without an entry.
         contact = await self._context.database.write(step)
@@ -151,6 +152,11 @@ class Support:
     async def reactivate(self, user_id: str, password: str | None, operator: Operator) -> None:
         """Undo a deactivation: see `Administration.reactivate`. Raises WeakPassword, Forbidden and Unavailable."""
         await self._administration.reactivate(user_id, password, operator.grant(user_id))
+
+    async def set_admin(self, user_id: str, operator: Operator, *, is_admin: bool) -> bool:
+        """Make the account an administrator's, or an ordinary one: see `Administration.set_admin`. Raises Forbidden."""
+        operator.require(Scope.ADMINS_WRITE)
+        return await self._administration.set_admin(user_id, operator.grant(user_id), is_admin=is_admin)
 
     async def _require_contact(self, user_id: str, address: Address) -> None:
         owner = await self._context.database.read(lambda tx: threepids.owner(tx, address.medium, address.canonical))
