@@ -276,12 +276,21 @@ def test_the_configuration_commands(directory: Path) -> None:
     assert threepid("serve", "-c", "nosuch.toml", cwd=directory).returncode == 2
 
 
+def test_a_misspelt_command_is_told_what_may_be_meant(directory: Path) -> None:
+    answer = threepid("account", "sho", cwd=directory)
+    assert (answer.returncode, answer.stderr) == (
+        2,
+        "No such command 'sho'. Did you mean 'show'? See `threepid account --help`.\n",
+    )
+
+
 def test_a_database_that_is_not_there_is_one_sentence(directory: Path) -> None:
     url = "postgresql://nobody@127.0.0.1:1/nothing"
     answer = threepid("migrate", "-c", "threepid.toml", cwd=directory, THREEPID__DATABASE__URL=url)
     assert answer.returncode == 1
     assert answer.stderr.startswith("PostgreSQL is unavailable")
-    assert "Traceback" not in answer.stderr
+    assert answer.stderr.count("\n") == 1
+    assert "Connection refused. Is the server running" in answer.stderr
 
 
 def test_serve_refuses_what_cannot_be_safe(directory: Path) -> None:

@@ -10,7 +10,7 @@ from threepid.cli.operators import Account, operate
 from threepid.cli.tables import AsJson, print_json, print_list
 
 app = typer.Typer(
-    help="Create, list, lock and deactivate accounts, list their contacts, and choose administrators.",
+    help="Find, show, create, lock and deactivate accounts, help their owners, and choose administrators.",
     no_args_is_help=True,
 )
 
