@@ -10,7 +10,7 @@ import pytest
 
 CONFIG = (
     '[server]\nname = "example.org"\npublic_base_url = "https://matrix.example.org"\n[accounts]\n[identity]\n'
-    '[email]\nfrom = "noreply@example.org"\nvia = [{ transport = "mailbox" }]\n'
+    '[email]\nfrom = "noreply@example.org"\nvia = [{ transport = "mailbox" }]\n[admin]\nnetworks = ["192.0.2.0/24"]\n'
 )
 
 
@@ -94,6 +94,16 @@ def test_operator_tokens_are_made_listed_and_revoked(directory: Path) -> None:
     assert token.strip() not in run(directory, "operator-token", "list")
     assert run(directory, "operator-token", "revoke", "helpdesk") == "revoked helpdesk\n"
     assert [event for event, _ in events(directory)][-2:] == ["operator_token_created", "operator_token_revoked"]
+
+
+def test_a_token_that_opens_nothing_is_made_with_a_warning(directory: Path) -> None:
+    (directory / "off.toml").write_text(CONFIG.partition("[admin]")[0])
+    create = ("operator-token", "create", "helpdesk", "--scope", "accounts:read", "--config", "off.toml")
+    done = threepid(directory, *create)
+    assert (done.returncode, done.stdout[:4]) == (0, "tpo_")
+    assert done.stderr == (
+        "Warning: [admin] networks is empty, so there is no admin API and no console to use the token at.\n"
+    )
 
 
 WRONG = [

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from threepid.cli.common import ConfigFile, format_time, out, refuse
+from threepid.cli.common import ConfigFile, complain, format_time, out, refuse
 from threepid.cli.operators import address_of, operate, time_or
 from threepid.cli.registration_tokens import end_of
 from threepid.cli.tables import AsJson, print_json, print_list
@@ -114,6 +114,8 @@ def create(
     async def make(server: Any, operator: Any) -> str:
         end = end_of(expires, server.context.clock.now())
         made: str = await server.services.operator_tokens.create(name, scope, expires_at=end, operator=operator)
+        if not server.context.config.admin.networks:
+            complain("Warning: [admin] networks is empty, so there is no admin API and no console to use the token at.")
         return made
 
     out.print(operate(config_file, make), markup=False)
