@@ -209,3 +209,28 @@ def test_a_command_without_a_configuration_says_whose_server_it_looks_at(directo
         f"This is the development server in {directory}/threepid-data. For another server, name its configuration file, "
         "as in THREEPID_CONFIG=/etc/threepid/threepid.toml.\n"
     )
+
+
+def test_tokens_and_messages_that_an_operator_changes_are_in_the_log(directory: Path) -> None:
+    run(directory, "registration-token", "create", "--token", "party-at-noon")
+    run(directory, "registration-token", "delete", "party-at-noon")
+    run(directory, "account", "contact", "add", "alice", "alice@example.com")
+    run(directory, "account", "set-password", "alice", "--link")
+    messages = json.loads(run(directory, "outbox", "list", "--json"))
+    run(directory, "outbox", "drop", "--", messages[0]["id"])
+    assert "count" not in run(directory, "audit", "export", "--event", "message_dropped")
+    run(directory, "account", "set-password", "alice", "--link")
+    run(directory, "outbox", "retry", "--all")
+    dropped = json.loads(run(directory, "outbox", "drop", "--to", "alice@example.com", "--yes", "--json"))
+    assert threepid(directory, "outbox", "drop", "--", messages[0]["id"]).returncode == 2
+    lines = [json.loads(line) for line in run(directory, "audit", "export").splitlines()]
+    assert {line["caller"].partition(":")[0] for line in lines} == {"command line"}
+    found = [(line["event"], line["details"]) for line in lines if not line["user_id"]]
+    hint = found[0][1]["hint"]
+    assert found == [
+        ("registration_token_created", {"hint": hint}),
+        ("registration_token_deleted", {"hint": hint}),
+        ("message_dropped", {"message_id": messages[0]["id"]}),
+        ("message_dropped", {"count": dropped[0]["dropped"]}),
+    ]
+    assert hint != "party-at-noon"

@@ -58,8 +58,11 @@ class Event(StrEnum):
     LINK_SENT = "link_sent"
     LIMITS_CLEARED = "limits_cleared"
     MESSAGE_RESENT = "message_resent"
+    MESSAGE_DROPPED = "message_dropped"
     SUPPRESSION_REMOVED = "suppression_removed"
     INVITE_CANCELLED = "invite_cancelled"
+    REGISTRATION_TOKEN_CREATED = "registration_token_created"  # noqa: S105 - the name of an event
+    REGISTRATION_TOKEN_DELETED = "registration_token_deleted"  # noqa: S105 - likewise
     CONSOLE_OPENED = "console_opened"
     OPERATOR_TOKEN_CREATED = "operator_token_created"  # noqa: S105 - the name of an event
     OPERATOR_TOKEN_REVOKED = "operator_token_revoked"  # noqa: S105 - likewise
