@@ -129,6 +129,8 @@ def test_lists_are_whole_in_a_pipe_and_json_for_programs(directory: Path) -> Non
     assert token == {"hint": "even", "used": 0, "uses_allowed": 3, "expires_at": None, "state": "usable"}
     (invite,) = json.loads(run("invites", "list", "--json"))
     assert invite["room_id"] == f"!{LONG}\x1b[31m\n:example.org"
+    assert json.loads(run("invites", "list", "--address", "A@example.com", "--json")) == [invite]
+    assert json.loads(run("invites", "list", "--address", "b@example.com", "--json")) == []
     assert (invite["id"], invite["created_at"], invite["expires_at"]) == ("invite000001", at, 1_900_000_000_000)
     assert json.loads(run("keys", "list", "--json")) == [{"key_id": key[0], "public_key": key[1], "retired_at": None}]
 
