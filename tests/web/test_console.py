@@ -124,6 +124,23 @@ def test_a_broken_address_is_named_broken(desk: Browser) -> None:
     assert desk.page.problem == "This is not a valid email address."
 
 
+@pytest.mark.parametrize(
+    ("text", "status", "problem"),
+    [
+        ("nobody", 404, "There is no such account."),
+        ("a@b@c", 400, "This is not a valid email address."),
+        ("", 404, "There is no such account."),
+    ],
+)
+def test_an_account_that_does_not_exist_leads_to_another_search(
+    desk: Browser, text: str, status: int, problem: str
+) -> None:
+    desk.open("/admin/account?user=" + Browser.escaped(text))
+    assert (desk.page.status, desk.page.heading, desk.page.problem) == (status, "Accounts", problem)
+    assert desk.page.attributes["q"]["value"] == text
+    assert "Audit log" in desk.page.links
+
+
 def test_a_list_goes_on_on_the_next_page(world: World) -> None:
     for number in range(60):
         world.register(f"user{number:02}")
