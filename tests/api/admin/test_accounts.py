@@ -45,6 +45,19 @@ def test_an_account_is_found_by_every_name(world: World, token: str, name: str) 
     assert [contact["address"] for contact in answer.json()["contacts"]] == ["alice@example.com"]
 
 
+def test_an_account_is_found_by_its_number(database_url: str, tmp_path: Path) -> None:
+    with world_of_operators(database_url, tmp_path, sms__countries=["GB"]) as world:
+        world.register()
+        token = operator_token(world)
+        contact = {"medium": "msisdn", "address": "+44 7400 123456"}
+        assert post(world, "/accounts/alice/contacts/add", token, contact).status_code == 200
+        for number in ("+447400123456", "+44 (0)7400 123456", "+44-7400-123456"):
+            found = get(world, f"/accounts?q={quote(number)}", token).json()["accounts"]
+            assert [one["user_id"] for one in found] == [ALICE], number
+            assert get(world, f"/accounts/{quote(number, safe='')}", token).json()["user_id"] == ALICE
+        assert get(world, f"/accounts?q={quote('+447400123457')}", token).json()["accounts"] == []
+
+
 @pytest.mark.parametrize(
     "name", ["nobody", "@alice:other.org", "nobody@example.com", "+441632960960", "%00", "a" * 600]
 )
