@@ -234,3 +234,20 @@ def test_tokens_and_messages_that_an_operator_changes_are_in_the_log(directory: 
         ("message_dropped", {"count": dropped[0]["dropped"]}),
     ]
     assert hint != "party-at-noon"
+
+
+def test_a_password_without_a_terminal_comes_from_a_file(directory: Path) -> None:
+    for command in (("account", "set-password", "alice"), ("account", "create", "bob")):
+        done = subprocess.run(
+            [sys.executable, "-m", "threepid", *command, "--config", "threepid.toml"],
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        assert (done.returncode, done.stderr) == (
+            2,
+            "There is no terminal to enter a password at: use --password-file.\n",
+        )

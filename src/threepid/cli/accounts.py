@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from threepid.cli.common import ConfigFile, format_time, load, out, read_text, refuse
+from threepid.cli.common import ConfigFile, ask_password, format_time, load, out, read_text, refuse
 from threepid.cli.operators import Account, operate
 from threepid.cli.tables import AsJson, print_json, print_list
 
@@ -37,7 +37,7 @@ def create(
     if password_file is not None:
         password = read_text(password_file).rstrip("\r\n")
     elif not no_password:
-        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+        password = ask_password()
 
     async def create(server: Any, operator: Any) -> str:
         return await homeserver_of(server).support.create(username, password, operator)

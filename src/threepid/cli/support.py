@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from threepid.cli.accounts import app, state_of
-from threepid.cli.common import ConfigFile, format_time, out, read_text, refuse
+from threepid.cli.common import ConfigFile, ask_password, format_time, out, read_text, refuse
 from threepid.cli.operators import Account, Address, address_of, operate, time_or
 from threepid.cli.tables import AsJson, print_json, print_list, print_object
 
@@ -156,7 +156,7 @@ def set_password(
     if password_file is not None:
         password = read_text(password_file).rstrip("\r\n")
     elif not link:
-        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+        password = ask_password()
 
     async def change(server: Any, operator: Any) -> str:
         user_id: str = await _home(server).directory.find(account)
