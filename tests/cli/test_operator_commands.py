@@ -201,16 +201,6 @@ def test_every_command_takes_an_account_by_any_of_its_names(directory: Path) -> 
     }
 
 
-def test_a_command_without_a_configuration_says_whose_server_it_looks_at(directory: Path) -> None:
-    """An operator who forgets to name it would take an empty list for the truth."""
-    done = threepid(directory, "account", "list", THREEPID_CONFIG="")
-    assert done.returncode == 0
-    assert done.stderr == (
-        f"This is the development server in {directory}/threepid-data. For another server, name its configuration file, "
-        "as in THREEPID_CONFIG=/etc/threepid/threepid.toml.\n"
-    )
-
-
 def test_tokens_and_messages_that_an_operator_changes_are_in_the_log(directory: Path) -> None:
     run(directory, "registration-token", "create", "--token", "party-at-noon")
     run(directory, "registration-token", "delete", "party-at-noon")

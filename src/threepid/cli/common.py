@@ -16,7 +16,6 @@ from rich.console import Console
 
 from threepid import config
 from threepid.config import Config, ConfigError, UnreadableConfig
-from threepid.config.environment import PREFIX
 from threepid.spec.errors import LimitExceeded, MatrixError
 
 T = TypeVar("T")
@@ -35,24 +34,14 @@ ConfigFile = Annotated[
 ]
 
 
-def load(config_file: Path | None, *, says_which: bool = True) -> Config:
-    """The configuration. Ends the program with an error message if the file cannot be read, or has mistakes.
-
-    `says_which`: say so if nobody named one, because an operator who forgot to would look at an empty server.
-    """
+def load(config_file: Path | None) -> Config:
+    """The configuration. Ends the program with an error message if the file cannot be read, or has mistakes."""
     try:
-        settings = config.load(config_file, os.environ)
+        return config.load(config_file, os.environ)
     except UnreadableConfig as error:
         refuse(str(error))
     except ConfigError as error:
         die(str(error))
-    if says_which and config_file is None and not any(name.startswith(PREFIX) for name in os.environ):
-        folder = Path(settings.server.data_dir).absolute()
-        complain(
-            f"This is the development server in {folder}. For another server, name its configuration file, as in "
-            "THREEPID_CONFIG=/etc/threepid/threepid.toml."
-        )
-    return settings
 
 
 def refuse_problems(settings: Config) -> None:

@@ -41,7 +41,7 @@ def serve(
     secure_output()
     if workers is not None:
         os.environ["THREEPID__SERVER__WORKERS"] = str(workers)
-    settings = load(config_file, says_which=False)  # the banner does
+    settings = load(config_file)
     refuse_problems(settings)
     with tempfile.TemporaryDirectory(prefix="threepid-metrics-") as metrics:
         if settings.server.metrics_listen:
