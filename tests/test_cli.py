@@ -53,7 +53,7 @@ def test_accounts_are_made_listed_and_shown(directory: Path) -> None:
     assert "active" in listed.stdout
     assert threepid("account", "contacts", "alice", "-c", "threepid.toml", cwd=directory).returncode == 0
     nobody = threepid("account", "contacts", "nobody", "-c", "threepid.toml", cwd=directory)
-    assert (nobody.returncode, nobody.stderr) == (2, "There is no account @nobody:example.org.\n")
+    assert (nobody.returncode, nobody.stderr) == (2, "There is no such account.\n")
 
 
 def test_an_account_becomes_an_administrator_and_an_ordinary_one_again(directory: Path) -> None:
@@ -64,7 +64,7 @@ def test_an_account_becomes_an_administrator_and_an_ordinary_one_again(directory
     back = threepid("account", "admin", "@alice:example.org", "--remove", *config, cwd=directory)
     assert back.stdout == "@alice:example.org is an ordinary account\n"
     nobody = threepid("account", "admin", "nobody", *config, cwd=directory)
-    assert (nobody.returncode, nobody.stderr) == (2, "There is no account @nobody:example.org.\n")
+    assert (nobody.returncode, nobody.stderr) == (2, "There is no such account.\n")
 
 
 def test_a_password_that_is_too_short_is_refused(directory: Path) -> None:
@@ -129,6 +129,8 @@ def test_lists_are_whole_in_a_pipe_and_json_for_programs(directory: Path) -> Non
     assert token == {"hint": "even", "used": 0, "uses_allowed": 3, "expires_at": None, "state": "usable"}
     (invite,) = json.loads(run("invites", "list", "--json"))
     assert invite["room_id"] == f"!{LONG}\x1b[31m\n:example.org"
+    assert json.loads(run("invites", "list", "--address", "A@example.com", "--json")) == [invite]
+    assert json.loads(run("invites", "list", "--address", "b@example.com", "--json")) == []
     assert (invite["id"], invite["created_at"], invite["expires_at"]) == ("invite000001", at, 1_900_000_000_000)
     assert json.loads(run("keys", "list", "--json")) == [{"key_id": key[0], "public_key": key[1], "retired_at": None}]
 
@@ -276,12 +278,21 @@ def test_the_configuration_commands(directory: Path) -> None:
     assert threepid("serve", "-c", "nosuch.toml", cwd=directory).returncode == 2
 
 
+def test_a_misspelt_command_is_told_what_may_be_meant(directory: Path) -> None:
+    answer = threepid("account", "sho", cwd=directory)
+    assert (answer.returncode, answer.stderr) == (
+        2,
+        "No such command 'sho'. Did you mean 'show'? See `threepid account --help`.\n",
+    )
+
+
 def test_a_database_that_is_not_there_is_one_sentence(directory: Path) -> None:
     url = "postgresql://nobody@127.0.0.1:1/nothing"
     answer = threepid("migrate", "-c", "threepid.toml", cwd=directory, THREEPID__DATABASE__URL=url)
     assert answer.returncode == 1
     assert answer.stderr.startswith("PostgreSQL is unavailable")
-    assert "Traceback" not in answer.stderr
+    assert answer.stderr.count("\n") == 1
+    assert "Connection refused. Is the server running" in answer.stderr
 
 
 def test_serve_refuses_what_cannot_be_safe(directory: Path) -> None:

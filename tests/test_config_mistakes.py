@@ -95,7 +95,11 @@ def test_a_mistyped_name_is_named_with_the_one_that_was_meant(tmp_path: Path, te
     file = write(tmp_path, text if "[identity" in text else f"identity = {{}}\n{text}")
     with pytest.raises(ConfigError) as caught:
         config.load(file, {})
-    assert str(caught.value) == f"{file}: {message}"
+    first, *others = str(caught.value).splitlines()
+    assert first == f"{file}: {message}"
+    # The file with the secret is a mistake of its own: there is none.
+    assert all("captcha.secret_file: there is no file" in other for other in others)
+    assert len(others) == ("secret_file" in text)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +157,9 @@ EXPECTED = [
     "[identity] pepper_days: must be a whole number, and is text in quotes",
     "[policy] password_min_length: must be at least 1",
     "environment: THREEPID__LIMITS__ALL: [limits] all: 'of' is none of on, off; did you mean `off`?",
+    "[server] public_base_url: people would validate addresses over plain HTTP: use https",
     "[database] url: has no file name after sqlite:",
+    "[policy] email_domains_denied: 'bücher.example' is not a domain in ASCII or a pattern like *.example.org",
 ]
 
 
@@ -166,11 +172,45 @@ def test_every_mistake_is_named_in_one_run(tmp_path: Path) -> None:
     assert lines == EXPECTED
 
 
-def test_nothing_is_named_that_only_follows_from_another_mistake(tmp_path: Path) -> None:
-    file = write(tmp_path, '[acounts]\nregistration = "closed"\n')
+IN_ONE_TABLE = """
+[server]
+nme = "example.org"
+public_base_url = "http://example.org"
+listen = "0.0.0.0:99999"
+workers = "two"
+[accounts]
+registration = "opne"
+login_wiht = ["user"]
+[email]
+from = "noreply"
+via = [{ transport = "smtp", host = "mail.example.org", prot = 25 }]
+"""
+
+
+def test_an_unsafe_value_beside_a_misspelt_setting_is_named_in_the_same_run(tmp_path: Path) -> None:
+    file = write(tmp_path, IN_ONE_TABLE)
     with pytest.raises(ConfigError) as caught:
         config.load(file, {})
-    assert str(caught.value) == f"{file}: [acounts]: there is no such setting; did you mean `accounts`?"
+    lines = [line.removeprefix(f"{file}: ").partition(":")[0] for line in str(caught.value).splitlines()]
+    assert lines[:5] == [
+        "[server] nme",
+        "[server] workers",
+        "[accounts] registration",
+        "[accounts] login_wiht",
+        "[email] via[0].prot",
+    ]
+    assert {"[server] listen", "[server] public_base_url", "[email] from"} == set(lines[5:])
+
+
+@pytest.mark.parametrize("text", ['[acounts]\nregistration = "closed"\n', '[server]\nnme = "no server name"\n'])
+def test_nothing_is_named_that_only_follows_from_another_mistake(tmp_path: Path, text: str) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        config.load(file, {})
+    first, *others = str(caught.value).splitlines()
+    assert "did you mean" in first
+    assert all("there is nothing to serve" in other for other in others)
+    assert len(others) == ("server" in text)
 
 
 def test_a_misspelt_variable_is_refused_and_named(tmp_path: Path) -> None:

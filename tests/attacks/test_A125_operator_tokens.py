@@ -1,15 +1,20 @@
 """A125: somebody uses the admin API from elsewhere, with a wrong, old or weak token, or changes an administrator's account."""
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from operators import ADMIN, get, operator_token, post, root, world_of_operators
+from pausing import pause_until
 from threepid.api.endpoints import ADMIN as ENDPOINTS
 from threepid.clock import DAY
 from threepid.spec.operator_scopes import Scope
 from threepid.storage import accounts
+from threepid.storage.engine.database import Tx
 from world import PASSWORD, World
 
 ALICE = "@alice:example.org"
@@ -123,3 +128,32 @@ def test_a_closed_account_of_an_administrator_comes_back_as_an_ordinary_one(worl
     assert post(world, "/accounts/alice/deactivate", strong).status_code == 200
     assert post(world, "/accounts/alice/reactivate", token, {"password": "the evil password"}).status_code == 200
     assert get(world, "/accounts/alice", token).json()["is_admin"] is False
+
+
+@pytest.mark.parametrize("path", ["lock", "password_link", "deactivate"])
+def test_who_is_made_an_administrator_meanwhile_is_not_changed(world: World, path: str) -> None:
+    """The right is given in a transaction that has not ended when the request begins."""
+    token, mails = operator_token(world), len(world.mails())
+    asked = threading.Event()
+
+    async def run() -> httpx.Response:
+        loop = asyncio.get_running_loop()
+        begun = asyncio.Event()
+
+        def grant(tx: Tx) -> None:
+            accounts.set_admin(tx, ALICE, world.clock.now())
+            loop.call_soon_threadsafe(begun.set)
+            pause_until(tx, asked.is_set, 0.5)  # the request waits for the end of this transaction
+
+        granting = asyncio.create_task(world.database.write(grant))
+        await begun.wait()
+        answer = await world.acall("POST", f"{ADMIN}/accounts/alice/{path}", {}, token=token)
+        asked.set()
+        await granting
+        return answer
+
+    answer = world.run(run())
+    assert (answer.status_code, answer.json()["errcode"]) == (403, "M_FORBIDDEN")
+    shown = get(world, "/accounts/alice", token).json()
+    assert (shown["is_admin"], shown["locked_at"], shown["deactivated_at"]) == (True, None, None)
+    assert len(world.mails()) == mails

@@ -43,6 +43,17 @@ def test_an_unknown_member_is_an_error_and_changes_nothing(world: World, path: s
     assert world.mails() == []
 
 
+def test_an_unknown_member_is_named_unless_it_is_a_strange_one(world: World) -> None:
+    token = operator_token(world)
+    for name in ("foo", "is_admin"):
+        expected = f"There is no '{name}' here."
+        assert get(world, f"/accounts?{name}=1", token).json()["error"] == expected
+        assert post(world, "/accounts", token, {"username": "bob", name: 1}).json()["error"] == expected
+    for name in ("<b>", "x" * 65, "a b"):
+        answer = post(world, "/accounts", token, {"username": "bob", name: 1})
+        assert (answer.status_code, name in answer.text) == (400, False)
+
+
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "1e9", "x", "9" * 400])
 @pytest.mark.parametrize(
     "path", ["/accounts", "/audit", "/audit/sums", "/messages", "/suppressions", "/invites", "/accounts/alice/messages"]

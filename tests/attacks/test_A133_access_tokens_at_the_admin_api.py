@@ -59,7 +59,7 @@ def test_the_token_helps_people_and_the_log_names_its_owner(world: World) -> Non
     assert get(world, "/accounts/bob", token).json()["user_id"] == BOB
     assert get(world, "/audit", token).status_code == 200
     assert post(world, "/accounts/bob/log_out", token, {}).status_code == 200
-    found = world.run(world.database.read(lambda tx: audit.recent(tx, before=None, kind="", user_id=BOB, count=1)))
+    found = world.run(world.database.read(lambda tx: audit.recent(tx, audit.Which(user_id=BOB), before=None, count=1)))
     assert [(one.kind, one.caller_kind, one.caller) for one in found] == [
         (Event.SIGNED_OUT_EVERYWHERE, "operator", ALICE)
     ]

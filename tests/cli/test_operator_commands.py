@@ -10,7 +10,7 @@ import pytest
 
 CONFIG = (
     '[server]\nname = "example.org"\npublic_base_url = "https://matrix.example.org"\n[accounts]\n[identity]\n'
-    '[email]\nfrom = "noreply@example.org"\nvia = [{ transport = "mailbox" }]\n'
+    '[email]\nfrom = "noreply@example.org"\nvia = [{ transport = "mailbox" }]\n[admin]\nnetworks = ["192.0.2.0/24"]\n'
 )
 
 
@@ -22,8 +22,8 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def threepid(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "THREEPID_CONFIG": "threepid.toml", "COLUMNS": "200", "NO_COLOR": "1"}
+def threepid(directory: Path, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "THREEPID_CONFIG": "threepid.toml", "COLUMNS": "200", "NO_COLOR": "1", **changed}
     return subprocess.run(
         [sys.executable, "-m", "threepid", *arguments],
         cwd=directory,
@@ -55,6 +55,9 @@ def test_a_person_is_found_shown_and_helped(directory: Path) -> None:
     assert run(directory, "account", "search", "alice@example.com").splitlines()[1].startswith(ALICE)
     (found,) = json.loads(run(directory, "account", "search", "al", "--json"))
     assert (found["user_id"], found["contacts"]) == (ALICE, 1)
+    assert json.loads(run(directory, "account", "search", "LIC", "--json")) == []
+    (found,) = json.loads(run(directory, "account", "search", "LIC", "--anywhere", "--json"))
+    assert found["user_id"] == ALICE
     (shown,) = json.loads(run(directory, "account", "show", "alice@example.com", "--json"))
     assert [one["address"] for one in shown["contacts"]] == ["alice@example.com"]
     assert "alice@example.com" in run(directory, "account", "show", "alice")
@@ -93,6 +96,16 @@ def test_operator_tokens_are_made_listed_and_revoked(directory: Path) -> None:
     assert [event for event, _ in events(directory)][-2:] == ["operator_token_created", "operator_token_revoked"]
 
 
+def test_a_token_that_opens_nothing_is_made_with_a_warning(directory: Path) -> None:
+    (directory / "off.toml").write_text(CONFIG.partition("[admin]")[0])
+    create = ("operator-token", "create", "helpdesk", "--scope", "accounts:read", "--config", "off.toml")
+    done = threepid(directory, *create)
+    assert (done.returncode, done.stdout[:4]) == (0, "tpo_")
+    assert done.stderr == (
+        "Warning: [admin] networks is empty, so there is no admin API and no console to use the token at.\n"
+    )
+
+
 WRONG = [
     ("account", "show", "nobody"),
     ("account", "show", ""),
@@ -112,6 +125,8 @@ WRONG = [
     ("suppressions", "remove", "nobody@example.com"),
     ("audit", "export", "--since", "yesterday"),
     ("audit", "export", "--until", "tomorrow"),
+    ("audit", "export", "--event", "nosuch"),
+    ("audit", "export", "--account", "nobody"),
     ("account", "create", "bob", "--no-password", "--password-file", "password"),
     ("invites", "cancel", "nosuch"),
     ("operator-token", "create", "no name", "--scope", "accounts:read"),
@@ -147,3 +162,82 @@ def test_the_audit_log_ends_before_a_time(directory: Path) -> None:
     whole = run(directory, "audit", "export")
     assert run(directory, "audit", "export", "--until", "2000-01-01") == ""
     assert run(directory, "audit", "export", "--since", "2000-01-01", "--until", "9999-12-31T23:59:59Z") == whole
+
+
+def test_the_audit_log_is_exported_by_event_and_account(directory: Path) -> None:
+    run(directory, "account", "create", "bob", "--no-password")
+    run(directory, "account", "contact", "add", "bob", "bob@example.com")
+    run(directory, "account", "lock", "bob")
+
+    def exported(*arguments: str) -> list[tuple[str, str]]:
+        lines = [json.loads(line) for line in run(directory, "audit", "export", *arguments).splitlines()]
+        return [(line["event"], line["user_id"]) for line in lines]
+
+    bob = "@bob:example.org"
+    assert exported("--account", "bob@example.com") == [("registered", bob), ("contact_added", bob), ("locked", bob)]
+    assert exported("--event", "registered") == [("registered", ALICE), ("registered", bob)]
+    assert exported("--event", "registered", "--account", "bob", "--since", "2000-01-01") == [("registered", bob)]
+    assert exported("--event", "login_failed") == []
+
+
+def test_every_command_takes_an_account_by_any_of_its_names(directory: Path) -> None:
+    run(directory, "account", "contact", "add", "alice", "alice@example.com")
+    name = "Alice@Example.com"
+    assert "alice@example.com" in run(directory, "account", "contacts", name)
+    assert run(directory, "account", "lock", name) == f"locked {ALICE}\n"
+    assert "\nlocked: 2" in run(directory, "account", "show", "@alice")
+    assert run(directory, "account", "search", "alice").split()[-1] == "locked"
+    again = threepid(directory, "account", "lock", name)
+    assert (again.returncode, again.stderr) == (2, f"{ALICE} is locked already, or deactivated.\n")
+    assert run(directory, "account", "unlock", name) == f"unlocked {ALICE}\n"
+    assert run(directory, "account", "admin", name) == f"{ALICE} is an administrator\n"
+    assert run(directory, "account", "deactivate", name, "--yes") == f"deactivated {ALICE}\n"
+    closed = threepid(directory, "account", "admin", "alice")
+    assert (closed.returncode, closed.stderr) == (2, f"{ALICE} is deactivated.\n")
+    assert run(directory, "account", "reactivate", "Alice") == f"reactivated {ALICE}\n"
+    lines = [json.loads(line) for line in run(directory, "audit", "export", "--account", "alice").splitlines()]
+    assert {(line["event"], line["caller"].partition(":")[0]) for line in lines[2:]} == {
+        (event, "command line") for event in ("locked", "unlocked", "admin_granted", "deactivated", "reactivated")
+    }
+
+
+def test_tokens_and_messages_that_an_operator_changes_are_in_the_log(directory: Path) -> None:
+    run(directory, "registration-token", "create", "--token", "party-at-noon")
+    run(directory, "registration-token", "delete", "party-at-noon")
+    run(directory, "account", "contact", "add", "alice", "alice@example.com")
+    run(directory, "account", "set-password", "alice", "--link")
+    messages = json.loads(run(directory, "outbox", "list", "--json"))
+    run(directory, "outbox", "drop", "--", messages[0]["id"])
+    assert "count" not in run(directory, "audit", "export", "--event", "message_dropped")
+    run(directory, "account", "set-password", "alice", "--link")
+    run(directory, "outbox", "retry", "--all")
+    dropped = json.loads(run(directory, "outbox", "drop", "--to", "alice@example.com", "--yes", "--json"))
+    assert threepid(directory, "outbox", "drop", "--", messages[0]["id"]).returncode == 2
+    lines = [json.loads(line) for line in run(directory, "audit", "export").splitlines()]
+    assert {line["caller"].partition(":")[0] for line in lines} == {"command line"}
+    found = [(line["event"], line["details"]) for line in lines if not line["user_id"]]
+    hint = found[0][1]["hint"]
+    assert found == [
+        ("registration_token_created", {"hint": hint}),
+        ("registration_token_deleted", {"hint": hint}),
+        ("message_dropped", {"message_id": messages[0]["id"]}),
+        ("message_dropped", {"count": dropped[0]["dropped"]}),
+    ]
+    assert hint != "party-at-noon"
+
+
+def test_a_password_without_a_terminal_comes_from_a_file(directory: Path) -> None:
+    for command in (("account", "set-password", "alice"), ("account", "create", "bob")):
+        done = subprocess.run(
+            [sys.executable, "-m", "threepid", *command, "--config", "threepid.toml"],
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        assert (done.returncode, done.stderr) == (
+            2,
+            "There is no terminal to enter a password at: use --password-file.\n",
+        )

@@ -45,7 +45,7 @@ WRONG: dict[str, list[list[str]]] = {
     "account list": [["alice"]],
     "account contacts": [["nobody"], [HOSTILE], [LONG], []],
     "account lock": [["nobody"], [HOSTILE], []],
-    "account unlock": [["nobody"], ["alice"], [HOSTILE], []],
+    "account unlock": [["nobody"], ["alice"], ["no@address@x"], [HOSTILE], []],
     "account deactivate": [["nobody", "--yes"], [HOSTILE, "--yes"], []],
     "account reactivate": [["nobody"], [HOSTILE], ["alice", "--password-file", "nosuch"], []],
     "account admin": [["nobody"], [HOSTILE], []],
@@ -122,7 +122,13 @@ WRONG: dict[str, list[list[str]]] = {
     "suppressions list": [["x"]],
     "suppressions remove": [["nobody@example.com"], ["no address"], []],
     "limits clear": [[], ["--network", "nowhere"], ["--account", "nobody"], ["--address", HOSTILE]],
-    "audit export": [["--since", "yesterday"], ["--since", HOSTILE]],
+    "audit export": [
+        ["--since", "yesterday"],
+        ["--since", HOSTILE],
+        ["--event", HOSTILE],
+        ["--account", "nobody"],
+        ["--account", HOSTILE],
+    ],
     "operator-token create": [
         [],
         ["no name", "--scope", "accounts:read"],

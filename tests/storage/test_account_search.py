@@ -1,13 +1,10 @@
 """Searches among accounts: what is found, in which order, and by which way."""
 
-import contextlib
-import sqlite3
-
 import pytest
 
+from plans import plan
 from threepid.storage import accounts
 from threepid.storage.engine.database import Tx
-from threepid.storage.engine.queries import Query
 from world import World
 
 NAMES = ("al", "ala", "alb", "al-b", "al_b", "AlB", "alz", "am", "zoë", "b")
@@ -53,17 +50,3 @@ def test_no_search_by_the_beginning_reads_all_accounts(filled: World, engine: st
     parameters = {"first": "@user", "last": "@user\U0010ffff", "user_id": "", "count": "2"}
     way = plan(filled, engine, accounts._sql.accounts_between, parameters)
     assert ("accounts_in_code_order" if engine == "postgresql" else "user_id>? AND user_id<?") in way, way
-
-
-def plan(world: World, engine: str, query: Query, parameters: dict[str, str]) -> str:
-    """How the engine finds what the query asks for."""
-    if engine == "sqlite":
-        with contextlib.closing(sqlite3.connect(world.database_url.removeprefix("sqlite:"))) as database:
-            return str(database.execute(f"EXPLAIN QUERY PLAN {query.sqlite}", parameters).fetchall())
-    import psycopg
-
-    with psycopg.connect(world.database_url, autocommit=True) as connection:
-        # Reading a table of ten rows as a whole is right; what counts is which way there is.
-        connection.execute(b"SET enable_seqscan = off")
-        connection.execute(b"SET enable_sort = off")
-        return str(connection.execute(f"EXPLAIN {query.postgresql}".encode(), parameters).fetchall())

@@ -1,16 +1,18 @@
 """The console: an operator finds a person, sees why a mail did not arrive, and acts."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from operators import operator_token, world_of_operators
+from operators import operator_token, root, world_of_operators
 from threepid.background import run_once
 from threepid.clock import DAY, HOUR, MINUTE
-from threepid.domain.audit import Event
+from threepid.domain.audit import Caller, CallerKind, Event, note
 from threepid.domain.operators.console import IDLE, LIFE
+from threepid.domain.origin import Origin
 from threepid.spec.operator_scopes import Scope
 from threepid.storage import accounts, audit, outbox, suppressions
 from web.console_pages import ALICE, COOKIE, operator_browser
@@ -38,8 +40,12 @@ def desk(world: World) -> Browser:
 
 def events(world: World) -> list[tuple[str, str, str]]:
     """The newest entries of the audit log, newest first: what, about whom, by whom."""
-    found = world.run(world.database.read(lambda tx: audit.recent(tx, before=None, kind="", user_id="", count=20)))
+    found = world.run(world.database.read(lambda tx: audit.recent(tx, audit.Which(), before=None, count=20)))
     return [(one.kind, one.user_id, one.caller) for one in found]
+
+
+def date(world: World) -> str:
+    return datetime.fromtimestamp(world.clock.now() / 1000, UTC).date().isoformat()
 
 
 def contacts(world: World) -> list[str]:
@@ -79,8 +85,9 @@ def test_the_sign_in_leads_to_the_page_that_was_wanted(world: World) -> None:
     ("text", "found"),
     [
         ("alice", {ALICE}),
-        ("LIC", {ALICE}),
+        ("ALI", {ALICE}),
         ("@al", {ALICE}),
+        (ALICE, {ALICE}),
         (ADDRESS, {ALICE}),
         ("ALICE@Example.com", {ALICE}),
         ("", {ALICE, "@bob:example.org"}),
@@ -90,16 +97,48 @@ def test_the_sign_in_leads_to_the_page_that_was_wanted(world: World) -> None:
         ("_", set()),
     ],
 )
-def test_a_person_is_found_by_name_address_and_part_of_a_name(world: World, text: str, found: set[str]) -> None:
+def test_a_person_is_found_by_address_and_the_beginning_of_a_name(world: World, text: str, found: set[str]) -> None:
     world.register("bob")
     desk = operator_browser(world)
     desk.open("/admin/?q=" + Browser.escaped(text))
     assert set(desk.page.strong) == found
 
 
+@pytest.mark.parametrize(("text", "found"), [("LIC", {ALICE}), ("o", {"@bob:example.org"}), ("example", set())])
+def test_the_middle_of_names_is_searched_where_an_operator_asks_for_it(
+    world: World, text: str, found: set[str]
+) -> None:
+    world.register("bob")
+    desk = operator_browser(world)
+    desk.open("/admin/?q=" + Browser.escaped(text))
+    assert set(desk.page.strong) == set()
+    desk.follow("Search in the middle of usernames, too")
+    assert set(desk.page.strong) == found
+    assert desk.page.attributes["q"]["value"] == text
+    desk.open("/admin/?q=" + Browser.escaped(ADDRESS))
+    assert "Search in the middle of usernames, too" not in desk.page.links
+
+
 def test_a_broken_address_is_named_broken(desk: Browser) -> None:
     desk.open("/admin/?q=a%40b%40c")
     assert desk.page.problem == "This is not a valid email address."
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "problem"),
+    [
+        ("nobody", 404, "There is no such account."),
+        ("a@b@c", 400, "This is not a valid email address."),
+        ("", 404, "There is no such account."),
+    ],
+)
+def test_an_account_that_does_not_exist_leads_to_another_search(
+    desk: Browser, text: str, status: int, problem: str
+) -> None:
+    desk.open("/admin/account?user=" + Browser.escaped(text))
+    assert (desk.page.status, desk.page.heading, desk.page.problem) == (status, "Accounts", problem)
+    assert desk.page.attributes["q"]["value"] == text
+    assert "Audit log" in desk.page.links
 
 
 def test_a_list_goes_on_on_the_next_page(world: World) -> None:
@@ -341,6 +380,63 @@ def test_the_audit_log_is_filtered_and_paged(world: World, desk: Browser) -> Non
     assert "operator helpdesk" in desk.page.text
     desk.open("/admin/audit?before=nosuch")
     assert desk.page.status == 404
+
+
+def test_the_audit_log_is_read_by_days_and_by_any_name_of_an_account(world: World, desk: Browser) -> None:
+    open_alice(desk)
+    desk.press("Lock the account")
+    first = date(world)
+    world.clock.advance(DAY)
+    desk = operator_browser(world, name="later")
+    open_alice(desk)
+    desk.press("Unlock the account")
+    last = date(world)
+    for since, until, found in (
+        (first, first, ["locked"]),
+        (last, "", ["unlocked"]),
+        ("", first, ["locked"]),
+        (first, last, ["unlocked", "locked"]),
+        (last, first, []),
+        ("0001-01-01", "9999-12-31", ["unlocked", "locked"]),
+    ):
+        desk.open(f"/admin/audit?user={Browser.escaped(ADDRESS)}&since={since}&until={until}")
+        shown = [one for one in desk.page.strong if "locked" in one]
+        assert shown == [f"The account was {event}" for event in found], (since, until)
+        assert desk.page.attributes["since"]["value"] == since
+    desk.open("/admin/audit?since=yesterday")
+    assert (desk.page.status, desk.page.problem) == (400, "Write a day as in 2027-12-31.")
+    desk.open("/admin/audit?user=nobody")
+    assert (desk.page.status, desk.page.problem) == (404, "There is no such account.")
+
+
+def test_the_log_does_not_tell_whose_an_address_is(world: World) -> None:
+    """Who may read the log alone sees masked addresses there, and must not learn whose they are by asking for them."""
+    desk = operator_browser(world, Scope.AUDIT_READ)
+    desk.open(f"/admin/audit?user={Browser.escaped(ADDRESS)}")
+    assert (desk.page.status, desk.page.strong) == (200, [])
+    desk.open(f"/admin/audit?user={Browser.escaped(ALICE)}")
+    assert desk.page.strong
+
+
+def test_an_event_of_a_newer_version_is_shown_by_its_name(world: World, desk: Browser) -> None:
+    portal = Browser(world)
+    portal.sign_in()
+    now = world.clock.now()
+    entry = audit.Entry("later", now, "teleported", ALICE, "robot", "", "{}", "{}")
+    world.run(world.database.write(lambda tx: audit.append(tx, entry)))
+    desk.open("/admin/audit")
+    assert desk.page.strong[0] == "teleported"
+    portal.open("/account/security")
+    assert portal.page.strong[0] == "teleported"
+    assert world.run(world.homeserver.support.export(ALICE, root(world)))["security_log"][1]["event"] == "teleported"
+
+
+def test_a_cancelled_invitation_has_its_own_sentence(world: World, desk: Browser) -> None:
+    origin, by = Origin(world.clock.now()), Caller(CallerKind.OPERATOR, "helpdesk")
+    context = world.server.context
+    world.run(world.database.write(lambda tx: note(tx, context, Event.INVITE_CANCELLED, "", origin, by=by)))
+    desk.open("/admin/audit?event=invite_cancelled")
+    assert desk.page.strong == ["An invitation was cancelled"]
 
 
 # -- sessions

@@ -244,7 +244,7 @@ def test_the_owner_does_not_fill_the_log_and_hides_nothing_in_it(world: World, b
     world.add(token, world.validated(world.identity_token(token)))
     log = world.run(audit.entries_of(world.server.context, ALICE, count=1000))
     assert [entry.event for entry in log].count(audit.Event.SIGNED_OUT) == MOST_OF_A_KIND
-    assert log[0].event is audit.Event.CONTACT_ADDED
+    assert log[0].event == audit.Event.CONTACT_ADDED
     world.clock.advance(HOUR + MINUTE)
     log_in(world)
     assert events(browser)[0] == "Signed in"

@@ -82,7 +82,13 @@ def main() -> None:
 def _of_usage(message: str, context: typer.Context | None) -> str:
     """One sentence about arguments that do not fit, in one line."""
     line = printable(" ".join(message.split())).rstrip(".")
-    return f"{line}." if context is None else f"{line}: see `{context.command_path} --help`."
+    if context is None:
+        return f"{line}."
+    return (
+        f"{line} See `{context.command_path} --help`."
+        if line.endswith("?")
+        else f"{line}: see `{context.command_path} --help`."
+    )
 
 
 @app.callback(invoke_without_command=True)

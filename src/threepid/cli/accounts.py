@@ -5,16 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from threepid.cli.common import ConfigFile, format_time, load, out, read_text, refuse
-from threepid.cli.operators import operate
+from threepid.cli.common import ConfigFile, ask_password, format_time, load, out, read_text, refuse
+from threepid.cli.operators import Account, operate
 from threepid.cli.tables import AsJson, print_json, print_list
-from threepid.config import Config
 
 app = typer.Typer(
-    help="Create, list, lock and deactivate accounts, list their contacts, and choose administrators.",
+    help="Find, show, create, lock and deactivate accounts, help their owners, and choose administrators.",
     no_args_is_help=True,
 )
-User = Annotated[str, typer.Argument(help="The user ID or username.")]
 
 
 @app.command("create")
@@ -39,7 +37,7 @@ def create(
     if password_file is not None:
         password = read_text(password_file).rstrip("\r\n")
     elif not no_password:
-        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+        password = ask_password()
 
     async def create(server: Any, operator: Any) -> str:
         return await homeserver_of(server).support.create(username, password, operator)
@@ -79,7 +77,7 @@ def list_accounts(config_file: ConfigFile = None, *, as_json: AsJson = False) ->
             account.user_id,
             format_time(account.created_at),
             str(account.contacts),
-            _state(account.deactivated_at, account.locked_at),
+            state_of(account.deactivated_at, account.locked_at),
         )
         for account in accounts
     ]
@@ -88,26 +86,17 @@ def list_accounts(config_file: ConfigFile = None, *, as_json: AsJson = False) ->
 
 @app.command("contacts")
 def contacts(
-    user: User,
+    account: Account,
     config_file: ConfigFile = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """List the contacts of an account, given by user ID or username, and when they were validated and added."""
-    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
-    from threepid.storage.threepids import Threepid  # noqa: PLC0415 - see serving.py
+    """List the contacts of an account, and when they were validated and added."""
 
-    settings = load(config_file)
-    user_id = _user_id(settings, user)
+    async def collect(server: Any, _operator: Any) -> list[Any]:
+        return list(await _home(server).threepids.of(await _home(server).directory.find(account)))
 
-    async def collect(server: Server) -> list[Threepid] | None:
-        if await homeserver_of(server).accounts.get(user_id) is None:
-            return None
-        return await homeserver_of(server).threepids.of(user_id)
-
-    contacts = with_server(settings, collect)
-    if contacts is None:
-        refuse(f"There is no account {user_id}.")
+    contacts = operate(config_file, collect)
     if as_json:
         print_json(
             {
@@ -127,38 +116,34 @@ def contacts(
 
 
 @app.command("lock")
-def lock(user: User, config_file: ConfigFile = None) -> None:
+def lock(account: Account, config_file: ConfigFile = None) -> None:
     """Lock an account: nobody can sign in to it or use it, but its devices and contacts stay."""
-    from threepid.cli.server import homeserver_of  # noqa: PLC0415 - see serving.py
 
-    user_id = _user_id(load(config_file), user)
+    async def lock(server: Any, operator: Any) -> str:
+        user_id: str = await _home(server).directory.find(account)
+        if not await _home(server).support.lock(user_id, operator):
+            refuse(f"{user_id} is locked already, or deactivated.")
+        return user_id
 
-    async def lock(server: Any, operator: Any) -> bool:
-        return await homeserver_of(server).support.lock(user_id, operator)
-
-    if not operate(config_file, lock, writes=True):
-        refuse(f"{user_id} is not an account, is deactivated, or is locked already.")
-    out.print(f"locked {user_id}")
+    out.print(f"locked {operate(config_file, lock, writes=True)}", markup=False)
 
 
 @app.command("unlock")
-def unlock(user: User, config_file: ConfigFile = None) -> None:
+def unlock(account: Account, config_file: ConfigFile = None) -> None:
     """Unlock an account, so that its devices can go on."""
-    from threepid.cli.server import homeserver_of  # noqa: PLC0415 - see serving.py
 
-    user_id = _user_id(load(config_file), user)
+    async def unlock(server: Any, operator: Any) -> str:
+        user_id: str = await _home(server).directory.find(account)
+        if not await _home(server).support.unlock(user_id, operator):
+            refuse(f"{user_id} is not locked, or is deactivated.")
+        return user_id
 
-    async def unlock(server: Any, operator: Any) -> bool:
-        return await homeserver_of(server).support.unlock(user_id, operator)
-
-    if not operate(config_file, unlock, writes=True):
-        refuse(f"{user_id} is not an account, is deactivated, or is not locked.")
-    out.print(f"unlocked {user_id}")
+    out.print(f"unlocked {operate(config_file, unlock, writes=True)}", markup=False)
 
 
 @app.command("deactivate")
 def deactivate(
-    user: User,
+    account: Account,
     config_file: ConfigFile = None,
     *,
     erase: Annotated[
@@ -167,68 +152,67 @@ def deactivate(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Deactivate an account: remove its devices, sessions and contacts, and never give its username to anybody else."""
-    from threepid.cli.server import homeserver_of  # noqa: PLC0415 - see serving.py
 
-    user_id = _user_id(load(config_file), user)
+    async def find(server: Any, _operator: Any) -> str:
+        user_id: str = await _home(server).directory.find(account)
+        return user_id
+
+    async def deactivate(server: Any, operator: Any) -> None:
+        await _home(server).support.deactivate(user_id, operator, erase=erase)
+
+    user_id = operate(config_file, find)
     if not yes:
         typer.confirm(f"Deactivate {user_id}?", abort=True)
-
-    async def deactivate(server: Any, operator: Any) -> bool:
-        if await homeserver_of(server).accounts.get(user_id) is None:
-            refuse(f"There is no account {user_id}.")
-        return await homeserver_of(server).support.deactivate(user_id, operator, erase=erase)
-
     operate(config_file, deactivate, writes=True)
-    out.print(f"deactivated {user_id}")
+    out.print(f"deactivated {user_id}", markup=False)
 
 
 @app.command("reactivate")
 def reactivate(
-    user: User,
+    account: Account,
     config_file: ConfigFile = None,
     password_file: Annotated[
         Path | None, typer.Option(help="Read a new password from this file. Without it, the account has no password.")
     ] = None,
 ) -> None:
     """Undo the deactivation of an account. Its contacts, devices and right to administer the server do not come back."""
-    from threepid.cli.server import homeserver_of  # noqa: PLC0415 - see serving.py
-
-    user_id = _user_id(load(config_file), user)
     password = None if password_file is None else read_text(password_file).rstrip("\r\n")
 
-    async def reactivate(server: Any, operator: Any) -> None:
-        await homeserver_of(server).support.reactivate(user_id, password, operator)
+    async def reactivate(server: Any, operator: Any) -> str:
+        user_id: str = await _home(server).directory.find(account)
+        await _home(server).support.reactivate(user_id, password, operator)
+        return user_id
 
-    operate(config_file, reactivate, writes=True)
-    out.print(f"reactivated {user_id}")
+    out.print(f"reactivated {operate(config_file, reactivate, writes=True)}", markup=False)
 
 
 @app.command("admin")
 def admin(
-    user: User,
+    account: Account,
     config_file: ConfigFile = None,
     *,
     remove: Annotated[bool, typer.Option(help="Make it an ordinary account again.")] = False,
 ) -> None:
     """Let an account open the console, and its apps ask for the administration of the homeserver and of people's accounts."""
-    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
 
-    settings = load(config_file)
-    user_id = _user_id(settings, user)
+    async def choose(server: Any, operator: Any) -> str:
+        user_id: str = await _home(server).directory.find(account)
+        if not await _home(server).support.set_admin(user_id, operator, is_admin=not remove):
+            refuse(f"{user_id} is deactivated.")
+        return user_id
 
-    async def choose(server: Server) -> bool:
-        return await homeserver_of(server).accounts.set_admin(user_id, is_admin=not remove)
-
-    if not with_server(settings, choose, writes_accounts=True):
-        refuse(f"There is no account {user_id}.")
-    out.print(f"{user_id} is {'an ordinary account' if remove else 'an administrator'}")
+    user_id = operate(config_file, choose, writes=True)
+    out.print(f"{user_id} is {'an ordinary account' if remove else 'an administrator'}", markup=False)
 
 
-def _user_id(settings: Config, user: str) -> str:
-    return user if user.startswith("@") else f"@{user}:{settings.server.name}"
+def _home(server: Any) -> Any:
+    from threepid.cli.server import homeserver_of  # noqa: PLC0415 - see serving.py
+
+    return homeserver_of(server)
 
 
-def _state(deactivated_at: int | None, locked_at: int | None) -> str:
+def state_of(deactivated_at: int | None, locked_at: int | None) -> str:
+    """An account's state in one word."""
     if deactivated_at is not None:
         return "deactivated"
     return "active" if locked_at is None else "locked"

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from threepid.cli.common import ConfigFile, format_time, out, refuse
+from threepid.cli.common import ConfigFile, complain, format_time, out, refuse
 from threepid.cli.operators import address_of, operate, time_or
 from threepid.cli.registration_tokens import end_of
 from threepid.cli.tables import AsJson, print_json, print_list
@@ -64,12 +64,25 @@ def export(
     *,
     since: Annotated[str, typer.Option(help="Begin at this date or time, such as 2027-12-31, in UTC.")] = "",
     until: Annotated[str, typer.Option(help="End before this date or time, in UTC.")] = "",
+    event: Annotated[str, typer.Option(help="Only what is called so in the log, such as locked.")] = "",
+    account: Annotated[
+        str, typer.Option(help="Only entries about this account: a username, user ID, email address or phone number.")
+    ] = "",
 ) -> None:
     """Print the audit log as lines of JSON, oldest first: all entries, then failed logins and limits by minute."""
-    times = {name: _moment(name, text) for name, text in (("since", since or "1970-01-01"), ("until", until)) if text}
+    from threepid.domain.audit import Event  # noqa: PLC0415 - see serving.py
+    from threepid.domain.operators.trail import Which  # noqa: PLC0415 - see serving.py
+    from threepid.domain.sums import Kind  # noqa: PLC0415 - see serving.py
+
+    times = {name: _moment(name, text) for name, text in (("since", since), ("until", until)) if text}
+    if event and event not in {*Event, *Kind}:
+        refuse(f"--event must be one of {', '.join((*Event, *Kind))}.")
 
     async def write(server: Any, _operator: Any) -> None:
-        async for line in server.services.trail.export(**times):
+        from threepid.cli.server import homeserver_of  # noqa: PLC0415 - see serving.py
+
+        user_id = await homeserver_of(server).directory.find(account) if account else ""
+        async for line in server.services.trail.export(Which(event, user_id, **times)):
             sys.stdout.write(line.decode("utf-8") + "\n")
 
     operate(config_file, write)
@@ -101,6 +114,8 @@ def create(
     async def make(server: Any, operator: Any) -> str:
         end = end_of(expires, server.context.clock.now())
         made: str = await server.services.operator_tokens.create(name, scope, expires_at=end, operator=operator)
+        if not server.context.config.admin.networks:
+            complain("Warning: [admin] networks is empty, so there is no admin API and no console to use the token at.")
         return made
 
     out.print(operate(config_file, make), markup=False)

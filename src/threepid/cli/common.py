@@ -1,7 +1,9 @@
 """Functions that all commands share: read the configuration, and end with an error message."""
 
+import getpass
 import os
 import signal
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -114,6 +116,17 @@ def read_text(file: Path) -> str:
         refuse(f"{file} cannot be read: {error.strerror}.")
     except UnicodeDecodeError:
         refuse(f"{file} is not a text file.")
+
+
+def ask_password() -> str:
+    """The password that an operator enters twice. Ends the program with an error message where there is no terminal."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    except getpass.GetPassWarning:
+        refuse("There is no terminal to enter a password at: use --password-file.")
+    return password
 
 
 def printable(text: str) -> str:

@@ -4,13 +4,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from threepid.cli.common import ConfigFile, format_time, load, out
+from threepid.cli.common import ConfigFile, format_time, out
 from threepid.cli.operators import address_of, operate
 from threepid.cli.tables import AsJson, print_json, print_list
 
 app = typer.Typer(help="List and cancel invitations to addresses that are not bound yet.", no_args_is_help=True)
 
 _PAGE: Final = 500
+_MOST_TO_AN_ADDRESS: Final = 10_000
 
 
 @app.command("list")
@@ -21,50 +22,47 @@ def list_invites(
     as_json: AsJson = False,
 ) -> None:
     """List all invitations with their address, sender, room, times and state, oldest first."""
-    from threepid.cli.server import Server, identity_of, with_server  # noqa: PLC0415 - see serving.py
-    from threepid.storage.invites import Invite  # noqa: PLC0415 - see serving.py
-
-    async def collect(server: Server) -> list[tuple[Invite, str]]:
-        invites = identity_of(server).invites
-        found: list[tuple[Invite, str]] = []
-        last = None
-        while page := await invites.list_after(last, _PAGE):
-            found += [(invite, invites.state(invite)) for invite in page]
-            last = page[-1]
-        return found
+    from threepid.cli.server import identity_of  # noqa: PLC0415 - see serving.py
 
     only = address_of(address) if address else None
-    invites = with_server(load(config_file), collect)
-    if only is not None:
-        key = (only.medium, only.canonical)
-        invites = [(invite, state) for invite, state in invites if (invite.medium, invite.canonical) == key]
+
+    async def collect(server: Any, _operator: Any) -> list[Any]:
+        invites, operations = identity_of(server).invites, server.services.operations
+        if only is not None:
+            return list(reversed(await operations.invites_of(only, invites, count=_MOST_TO_AN_ADDRESS)))
+        found: list[Any] = []
+        while page := await operations.invites(invites, after=found[-1].id if found else None, count=_PAGE):
+            found += page
+        return found
+
+    invites = operate(config_file, collect)
     if as_json:
         print_json(
             {
                 "id": invite.id,
                 "medium": invite.medium,
-                "address": invite.canonical,
+                "address": invite.address,
                 "sender": invite.sender,
                 "room_id": invite.room_id,
                 "created_at": invite.created_at,
                 "expires_at": invite.expires_at,
-                "state": state,
+                "state": invite.state,
             }
-            for invite, state in invites
+            for invite in invites
         )
         return
     rows = [
         (
             invite.id,
             invite.medium,
-            invite.canonical,
+            invite.address,
             invite.sender,
             invite.room_id,
             format_time(invite.created_at),
             format_time(invite.expires_at),
-            state,
+            invite.state,
         )
-        for invite, state in invites
+        for invite in invites
     ]
     print_list(("id", "medium", "address", "sender", "room", "created", "expires", "state"), rows, whole="id")
 

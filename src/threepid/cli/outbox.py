@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from threepid.cli.common import ConfigFile, die, format_time, load, out, refuse
+from threepid.cli.operators import operate
 from threepid.cli.tables import AsJson, print_json, print_list
 
 app = typer.Typer(help="Show what waits to be sent, try it again, or drop it.", no_args_is_help=True)
@@ -83,18 +84,17 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Try a job now that waits for another attempt, and print what was done."""
-    from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
-
     if bool(job_id) == every:
         refuse("Name a job, or use --all.")
 
-    async def hurry(server: Server) -> int:
+    async def hurry(server: Any, operator: Any) -> int:
         if every:
-            return await server.services.queue.retry_all()
-        await server.services.queue.retry(job_id)
+            count: int = await server.services.operations.resend_all(operator)
+            return count
+        await server.services.operations.resend(job_id, operator)
         return 1
 
-    count = with_server(load(config_file), hurry)
+    count = operate(config_file, hurry)
     if as_json:
         print_json([{"retried": count}])
     elif job_id:
@@ -118,23 +118,21 @@ def drop(
     as_json: AsJson = False,
 ) -> None:
     """Give waiting jobs up and erase their contents: they are not sent. Print which were dropped."""
-    from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
-
     if bool(job_id) == bool(to or message):
         refuse("Name a job, or use --to or --message.")
     recipient = _as_stored(to)
 
-    async def give_up(server: Server) -> tuple[int, list[dict[str, Any]]]:
-        queue = server.services.queue
+    async def give_up(server: Any, operator: Any) -> tuple[int, list[dict[str, Any]]]:
+        operations = server.services.operations
         if job_id:
-            await queue.drop(job_id)
+            await operations.drop(job_id, operator)
             return 1, []
-        jobs = await queue.waiting(recipient=recipient, message=message)
+        jobs = await server.services.queue.waiting(recipient=recipient, message=message)
         if len(jobs) > 1 and not yes:
             return 0, [_shown(job) for job in jobs]
-        return await queue.drop_all(jobs), []
+        return await operations.drop_all(jobs, operator), []
 
-    count, kept = with_server(load(config_file), give_up)
+    count, kept = operate(config_file, give_up)
     if as_json:
         print_json([{"dropped": count, "kept": kept}])
     elif kept:

@@ -2,11 +2,12 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from threepid.cli.common import ConfigFile, format_time, load, out, refuse
+from threepid.cli.operators import operate
 from threepid.cli.tables import AsJson, print_json, print_list
 from threepid.clock import DAY, HOUR, MINUTE
 
@@ -29,13 +30,17 @@ def create(
     ] = None,
 ) -> None:
     """Create a registration token and print it. The server stores only a hash, so the token cannot be printed again."""
-    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+    from threepid.cli.server import homeserver_of  # noqa: PLC0415 - see serving.py
 
-    async def make(server: Server) -> str:
+    async def make(server: Any, operator: Any) -> str:
+        tokens = homeserver_of(server).registration_tokens
         expires_at = None if expires is None else end_of(expires, server.context.clock.now())
-        return await homeserver_of(server).registration_tokens.create(token, uses_allowed=uses, expires_at=expires_at)
+        made: str = await server.services.operations.create_registration_token(
+            tokens, token, operator, uses_allowed=uses, expires_at=expires_at
+        )
+        return made
 
-    out.print(with_server(load(config_file), make), markup=False)
+    out.print(operate(config_file, make), markup=False)
 
 
 @app.command("list")
@@ -82,12 +87,14 @@ def delete(
     config_file: ConfigFile = None,
 ) -> None:
     """Delete a registration token, given by its hint or by the token itself, and print its hint."""
-    from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
+    from threepid.cli.server import homeserver_of  # noqa: PLC0415 - see serving.py
 
-    async def end(server: Server) -> str:
-        return (await homeserver_of(server).registration_tokens.delete(name)).hint
+    async def end(server: Any, operator: Any) -> str:
+        tokens = homeserver_of(server).registration_tokens
+        hint: str = await server.services.operations.delete_registration_token(tokens, name, operator)
+        return hint
 
-    out.print(f"deleted {with_server(load(config_file), end)}", markup=False)
+    out.print(f"deleted {operate(config_file, end)}", markup=False)
 
 
 def end_of(text: str, now: int) -> int:

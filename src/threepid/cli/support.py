@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from threepid.cli.accounts import app
-from threepid.cli.common import ConfigFile, format_time, out, read_text, refuse
+from threepid.cli.accounts import app, state_of
+from threepid.cli.common import ConfigFile, ask_password, format_time, out, read_text, refuse
 from threepid.cli.operators import Account, Address, address_of, operate, time_or
 from threepid.cli.tables import AsJson, print_json, print_list, print_object
 
@@ -27,19 +27,25 @@ def search(
     text: Annotated[str, typer.Argument(help="An email address, a phone number with +, or the start of a username.")],
     config_file: ConfigFile = None,
     *,
+    anywhere: Annotated[
+        bool, typer.Option("--anywhere", help="Find the text in the middle of usernames, too, which takes longer.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the accounts that have an address or number, or whose username begins with a text, 100 at most."""
 
     async def find(server: Any, _operator: Any) -> list[Any]:
-        return list(await _home(server).directory.search(text))
+        return list(await _home(server).directory.search(text, anywhere=anywhere))
 
     found = operate(config_file, find)
     if as_json:
         print_json(_plain(found))
         return
-    rows = [(one.user_id, format_time(one.created_at), str(one.contacts), time_or(one.deactivated_at)) for one in found]
-    print_list(("user ID", "created", "contacts", "deactivated"), rows, whole="user ID")
+    rows = [
+        (one.user_id, format_time(one.created_at), str(one.contacts), state_of(one.deactivated_at, one.locked_at))
+        for one in found
+    ]
+    print_list(("user ID", "created", "contacts", "state"), rows, whole="user ID")
 
 
 @app.command("show")
@@ -58,6 +64,7 @@ def show(account: Account, config_file: ConfigFile = None, *, as_json: AsJson = 
     out.print(f"user ID: {shown.user_id}", markup=False)
     out.print(f"created: {format_time(shown.created_at)}")
     out.print(f"deactivated: {time_or(shown.deactivated_at, 'no')}")
+    out.print(f"locked: {time_or(shown.locked_at, 'no')}")
     out.print(f"administrator: {'yes' if shown.is_admin else 'no'}")
     out.print(f"password: {'yes' if shown.has_password else 'no'}")
     out.print("\ncontacts")
@@ -150,7 +157,7 @@ def set_password(
     if password_file is not None:
         password = read_text(password_file).rstrip("\r\n")
     elif not link:
-        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+        password = ask_password()
 
     async def change(server: Any, operator: Any) -> str:
         user_id: str = await _home(server).directory.find(account)

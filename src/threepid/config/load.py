@@ -12,7 +12,7 @@ from msgspec import Struct
 from threepid.config import wording
 from threepid.config.checks import check
 from threepid.config.environment import override
-from threepid.config.mistakes import meant_tables, mistakes, tables_of, without_mistakes
+from threepid.config.mistakes import mended, mistakes, tables_of
 from threepid.config.permissions import credential
 from threepid.config.problem import ConfigError, UnreadableConfig
 from threepid.config.section import PathTo
@@ -90,11 +90,11 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         return msgspec.convert(made, Config)
     lines = [f"{variables.origin(mistake.place) or path or 'environment'}: {mistake.sentence}" for mistake in found]
     # The rules for values are asked too, so that one run names everything; but nothing that may only follow from a mistake.
-    wrong = {meant for mistake in found for meant in meant_tables(mistake, Config)}
+    rest = mended(made, found, Config)
     lines += [
         f"{path or 'environment'}: {problem}"
-        for problem in check(msgspec.convert(without_mistakes(made, Config), Config))
-        if not any(f"[{table}]" in str(problem) for table in wrong)
+        for problem in check(msgspec.convert(rest.tree, Config))
+        if not rest.tells_nothing_of(str(problem))
     ]
     raise ConfigError("\n".join(dict.fromkeys(lines)))
 

@@ -1,5 +1,6 @@
 """Finds every mistake in the form of a configuration: unknown and missing settings, and values of a wrong type."""
 
+import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
@@ -32,15 +33,55 @@ def mistakes(tree: Mapping[str, Any], to: type[Struct]) -> list[Mistake]:
     return list(_in_table(tree, to, "", to))
 
 
-def without_mistakes(tree: Mapping[str, Any], to: type[Struct]) -> dict[str, Any]:
-    """`tree` with only those of its outermost tables in which there is no mistake."""
-    wrong = {mistake.table for mistake in mistakes(tree, to)}
-    return {key: value for key, value in tree.items() if key not in wrong}
+class Mended(Struct, frozen=True):
+    """What is left of a file without its mistakes, so that the rules for values can be asked about that, too."""
+
+    tree: dict[str, Any]
+    lost_tables: frozenset[str]
+    """The outermost tables that are left out, and those that may be meant by misspelt ones."""
+    lost: frozenset[tuple[str, str]]
+    """The outermost table and the name of each setting that is left out, and of those that may be meant."""
+
+    def tells_nothing_of(self, problem: str) -> bool:
+        """May a problem with `tree` only follow from a mistake?"""
+        return any(f"[{table}]" in problem for table in self.lost_tables) or any(
+            f"[{table}]" in problem and re.search(rf"\b{re.escape(name)}\b", problem) for table, name in self.lost
+        )
 
 
-def meant_tables(mistake: Mistake, to: type[Struct]) -> list[str]:
-    """The table of a mistake; if there is no such table, also the one that may be meant."""
-    return [mistake.table, *get_close_matches(mistake.table, members(to), n=1)]
+def mended(tree: Mapping[str, Any], found: Iterable[Mistake], to: type[Struct]) -> Mended:
+    """`tree` without the settings in which a mistake was `found`, and with misspelt ones by the name that is meant.
+
+    An outermost table that is still wrong is left out.
+    """
+    left, lost = copy.deepcopy(dict(tree)), set()
+    for mistake in found:
+        outer, _, name = mistake.place.rpartition(".")
+        table = _table_at(left, outer)
+        if table is None or name not in table or not outer:
+            continue
+        value = table.pop(name)
+        meant = get_close_matches(name, [key for key in _at(outer, to)[1] if key not in table], n=1)
+        if meant and name not in _at(outer, to)[1]:
+            table[meant[0]] = value
+        lost |= {(mistake.table, key) for key in (name, *meant)}
+    wrong = {mistake.table for mistake in mistakes(left, to)}
+    near = {key for table in wrong for key in get_close_matches(table, members(to), n=1)}
+    return Mended(
+        {key: value for key, value in left.items() if key not in wrong}, frozenset(wrong | near), frozenset(lost)
+    )
+
+
+def _table_at(tree: Any, place: str) -> dict[str, Any] | None:
+    """The table at a place such as `email.via[0]`; None if there is none."""
+    for step in re.findall(r"[^.[\]]+", place):
+        if isinstance(tree, list | tuple) and step.isdigit() and int(step) < len(tree):
+            tree = tree[int(step)]
+        elif isinstance(tree, dict):
+            tree = tree.get(step)
+        else:
+            return None
+    return tree if isinstance(tree, dict) else None
 
 
 def tables_of(type_: Any, value: Mapping[str, Any]) -> list[type[Struct]]:

@@ -58,8 +58,11 @@ class Event(StrEnum):
     LINK_SENT = "link_sent"
     LIMITS_CLEARED = "limits_cleared"
     MESSAGE_RESENT = "message_resent"
+    MESSAGE_DROPPED = "message_dropped"
     SUPPRESSION_REMOVED = "suppression_removed"
     INVITE_CANCELLED = "invite_cancelled"
+    REGISTRATION_TOKEN_CREATED = "registration_token_created"  # noqa: S105 - the name of an event
+    REGISTRATION_TOKEN_DELETED = "registration_token_deleted"  # noqa: S105 - likewise
     CONSOLE_OPENED = "console_opened"
     OPERATOR_TOKEN_CREATED = "operator_token_created"  # noqa: S105 - the name of an event
     OPERATOR_TOKEN_REVOKED = "operator_token_revoked"  # noqa: S105 - likewise
@@ -90,8 +93,9 @@ class Entry(Struct, frozen=True):
 
     id: str
     at: int
-    event: Event
-    caller_kind: CallerKind
+    event: str
+    """An `Event`, or one that a newer version of the server wrote."""
+    caller_kind: str
     caller: str
     origin: Origin
     details: dict[str, Any]
@@ -156,8 +160,8 @@ async def entries_of(context: Context, user_id: str, *, count: int, before: str 
         Entry(
             entry.entry_id,
             entry.at,
-            Event(entry.kind),
-            CallerKind(entry.caller_kind),
+            entry.kind,
+            entry.caller_kind,
             entry.caller,
             Origin(entry.at) if entry.caller_kind == CallerKind.OPERATOR else origins.from_text(entry.origin),
             msgspec.json.decode(entry.details, type=dict[str, Any]),

@@ -1,6 +1,6 @@
 """The outbox as operators see and change it. Contents are never shown: they are encrypted, and a code may be in them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -60,6 +60,20 @@ _TOO_LATE: Final = {
 """Why a job cannot be dropped."""
 
 
+Note = Callable[[Tx, int], None]
+"""Notes a change in its transaction, with the number of jobs that it changed. It is not called for none."""
+
+
+def _unnoted(tx: Tx, count: int) -> None:
+    """Note nothing."""
+
+
+def _noted(tx: Tx, count: int, note: Note) -> int:
+    if count:
+        note(tx, count)
+    return count
+
+
 class Queue:
     """Lists jobs of the outbox, and changes what becomes of them."""
 
@@ -116,33 +130,33 @@ class Queue:
             raise NotFound(_UNKNOWN)
         return job
 
-    async def retry(self, job_id: str) -> None:
+    async def retry(self, job_id: str, note: Note = _unnoted) -> None:
         """Let a job that waits for another attempt be tried now. Raises NotFound, and Forbidden if it does not wait."""
         now = self._context.clock.now()
-        if not await self._context.database.write(lambda tx: outbox.hurry(tx, job_id, now)):
+        if not await self._context.database.write(lambda tx: _noted(tx, int(outbox.hurry(tx, job_id, now)), note)):
             job = await self.get(job_id)
             if state(job) is State.FAILED:
                 raise Forbidden(_ERASED)
             raise Forbidden(Text("This job does not wait: it is sent already, or about to be."))
 
-    async def retry_all(self) -> int:
+    async def retry_all(self, note: Note = _unnoted) -> int:
         """Let all jobs that wait for another attempt be tried now; returns how many."""
         now = self._context.clock.now()
-        return await self._context.database.write_aside(lambda tx: outbox.hurry_all(tx, now))
+        return await self._context.database.write_aside(lambda tx: _noted(tx, outbox.hurry_all(tx, now), note))
 
-    async def drop(self, job_id: str) -> None:
+    async def drop(self, job_id: str, note: Note = _unnoted) -> None:
         """Give a job up and erase its contents. Raises NotFound, and Forbidden if it is done or being sent."""
         now = self._context.clock.now()
-        if not await self._context.database.write(lambda tx: outbox.drop(tx, job_id, now)):
+        if not await self._context.database.write(lambda tx: _noted(tx, int(outbox.drop(tx, job_id, now)), note)):
             raise Forbidden(_TOO_LATE[state(await self.get(job_id))])
 
-    async def drop_all(self, jobs: Sequence[Listed]) -> int:
+    async def drop_all(self, jobs: Sequence[Listed], note: Note = _unnoted) -> int:
         """Give these jobs up and erase their contents, except those that are done or being sent; returns how many."""
         now = self._context.clock.now()
         count = 0
         for start in range(0, len(jobs), _PAGE):
             page = jobs[start : start + _PAGE]
             count += await self._context.database.write_aside(
-                lambda tx, page=page: sum(outbox.drop(tx, job.id, now) for job in page)  # type: ignore[misc]
+                lambda tx, page=page: _noted(tx, sum(outbox.drop(tx, job.id, now) for job in page), note)  # type: ignore[misc]
             )
         return count

@@ -68,6 +68,8 @@ def convert(value: Any, type_: type[T], *, lax: bool = False) -> T:
         raise InvalidParam(refusal.text) if lax and isinstance(refusal, BadJson) else refusal from None
 
 
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<name>[A-Za-z0-9_.-]{1,64})`")
+"""A name that the answer may repeat."""
 _PLACE: Final = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 
 
@@ -81,6 +83,8 @@ def _as_matrix_error(message: str) -> MatrixError:
         return InvalidParam(Text("'%(name)s' has an invalid value.", name=where))
     if what.startswith("Invalid enum value"):
         return InvalidParam(Text("'%(name)s' has an invalid value.", name=where))
+    if unknown := _UNKNOWN.fullmatch(what):
+        return BadJson(Text("There is no '%(name)s' here.", name=unknown["name"]))
     return BadJson(Text("'%(name)s' has the wrong type.", name=where) if where else None)
 
 

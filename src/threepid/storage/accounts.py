@@ -70,7 +70,7 @@ def by_beginning(tx: Tx, beginning: str, user_id: str, count: int) -> list[Accou
 
 
 def with_part(tx: Tx, part: str, user_id: str, count: int) -> list[AccountSummary]:
-    """The next `count` accounts after `user_id` that have `part` in their username. It reads all usernames."""
+    """The next `count` accounts after `user_id` that have `part`, in small letters, in their username. It reads all usernames."""
     return tx.rows(_sql.accounts_with_part, AccountSummary, part=part, user_id=user_id, count=count)
 
 

@@ -71,16 +71,33 @@ class Sum(Struct, frozen=True):
     count: int
 
 
-def exported(tx: Tx, *, after: Entry | None, since: int, until: int, count: int) -> list[Entry]:
-    """The next `count` entries after `after`, or since the time `since`, and before `until`, oldest first."""
-    at, entry_id = (since, "") if after is None else (after.at, after.entry_id)
-    return tx.rows(_sql.exported, Entry, after_at=at, after_id=entry_id, until=until, count=count)
+class Which(Struct, frozen=True):
+    """Which entries: of one kind and about one account, '' for all; from the time `since` on, and before `until`."""
+
+    kind: str = ""
+    user_id: str = ""
+    since: int = 0
+    until: int = NEVER
 
 
-def recent(tx: Tx, *, before: Entry | None, kind: str, user_id: str, count: int) -> list[Entry]:
-    """The newest `count` entries, or those older than `before`, newest first: of one kind and account, '' for all."""
-    at, entry_id = (NEVER, "") if before is None else (before.at, before.entry_id)
-    return tx.rows(_sql.recent, Entry, before_at=at, before_id=entry_id, kind=kind, user_id=user_id, count=count)
+def oldest(tx: Tx, which: Which, *, after: Entry | None, count: int) -> list[Entry]:
+    """The next `count` entries after `after`, or from the first one on, oldest first."""
+    limits = {"until": which.until, "kind": which.kind, "count": count}
+    if which.user_id:
+        last = "" if after is None else after.entry_id
+        return tx.rows(_sql.oldest_of_user, Entry, user_id=which.user_id, after_id=last, since=which.since, **limits)
+    at, entry_id = (which.since, "") if after is None else (after.at, after.entry_id)
+    return tx.rows(_sql.oldest, Entry, after_at=at, after_id=entry_id, **limits)
+
+
+def recent(tx: Tx, which: Which, *, before: Entry | None, count: int) -> list[Entry]:
+    """The `count` entries before `before`, or the newest ones, newest first."""
+    limits = {"since": which.since, "kind": which.kind, "count": count}
+    if which.user_id:
+        first = "" if before is None else before.entry_id
+        return tx.rows(_sql.recent_of_user, Entry, user_id=which.user_id, before_id=first, until=which.until, **limits)
+    at, entry_id = (which.until, "") if before is None else (before.at, before.entry_id)
+    return tx.rows(_sql.recent, Entry, before_at=at, before_id=entry_id, **limits)
 
 
 def add_to_sum(tx: Tx, added: Sum) -> None:
@@ -88,11 +105,21 @@ def add_to_sum(tx: Tx, added: Sum) -> None:
     tx.run(_sql.add_to_sum, minute=added.minute, kind=added.kind, network=added.network, count=added.count)
 
 
-def sums(tx: Tx, *, after: Sum | None, since: int, until: int, count: int) -> list[Sum]:
-    """The next `count` sums after `after`, or since the minute `since`, and before the minute `until`, oldest first."""
-    minute, kind, network = (since, "", "") if after is None else (after.minute, after.kind, after.network)
+def sums(tx: Tx, *, after: Sum | None, since: int, until: int, kind: str, count: int) -> list[Sum]:
+    """The next `count` sums after `after`, or since the minute `since`, and before the minute `until`, oldest first.
+
+    `kind` leaves out the sums of other kinds, '' = none.
+    """
+    minute, place, network = (since, "", "") if after is None else (after.minute, after.kind, after.network)
     return tx.rows(
-        _sql.sums, Sum, after_minute=minute, after_kind=kind, after_network=network, until=until, count=count
+        _sql.sums,
+        Sum,
+        after_minute=minute,
+        after_kind=place,
+        after_network=network,
+        until=until,
+        only=kind,
+        count=count,
     )
 
 

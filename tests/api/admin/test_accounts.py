@@ -27,7 +27,7 @@ def token(world: World) -> str:
     return operator_token(world)
 
 
-def events(world: World) -> list[tuple[audit.Event, audit.CallerKind, str]]:
+def events(world: World) -> list[tuple[str, str, str]]:
     """What the log says of alice's account, newest first."""
     found = world.run(audit.entries_of(world.server.context, ALICE, count=50))
     return [(one.event, one.caller_kind, one.caller) for one in found]
@@ -43,6 +43,19 @@ def test_an_account_is_found_by_every_name(world: World, token: str, name: str) 
     answer = get(world, f"/accounts/{quote(name, safe='')}", token)
     assert answer.json()["user_id"] == ALICE
     assert [contact["address"] for contact in answer.json()["contacts"]] == ["alice@example.com"]
+
+
+def test_an_account_is_found_by_its_number(database_url: str, tmp_path: Path) -> None:
+    with world_of_operators(database_url, tmp_path, sms__countries=["GB"]) as world:
+        world.register()
+        token = operator_token(world)
+        contact = {"medium": "msisdn", "address": "+44 7400 123456"}
+        assert post(world, "/accounts/alice/contacts/add", token, contact).status_code == 200
+        for number in ("+447400123456", "+44 (0)7400 123456", "+44-7400-123456"):
+            found = get(world, f"/accounts?q={quote(number)}", token).json()["accounts"]
+            assert [one["user_id"] for one in found] == [ALICE], number
+            assert get(world, f"/accounts/{quote(number, safe='')}", token).json()["user_id"] == ALICE
+        assert get(world, f"/accounts?q={quote('+447400123457')}", token).json()["accounts"] == []
 
 
 @pytest.mark.parametrize(
@@ -64,6 +77,16 @@ def test_a_search_goes_page_by_page(world: World, token: str) -> None:
     assert second["next"] is None
     by_address = get(world, "/accounts?q=alice%40example.com", token).json()
     assert [(one["user_id"], one["contacts"]) for one in by_address["accounts"]] == [(ALICE, 1)]
+
+
+def test_a_search_finds_the_middle_of_names_where_it_is_asked_to(world: World, token: str) -> None:
+    def found(query: str) -> list[str]:
+        return [one["user_id"] for one in get(world, f"/accounts?{query}", token).json()["accounts"]]
+
+    assert found("q=LICE") == []
+    assert found("q=LICE&anywhere=true") == [ALICE]
+    assert found("q=Al") == found("q=%40ALI") == found("q=al&anywhere=true") == [ALICE]
+    assert get(world, "/accounts?q=a&anywhere=maybe", token).status_code == 400
 
 
 def test_a_new_password_signs_everything_else_out(world: World, token: str) -> None:
@@ -98,7 +121,7 @@ def test_contacts_are_added_verified_and_removed(world: World, token: str) -> No
     assert post(world, "/accounts/bob/contacts/remove", token, contact).status_code == 404
     assert post(world, "/accounts/alice/contacts/remove", token, contact).status_code == 200
     assert len(get(world, "/accounts/alice", token).json()["contacts"]) == 1
-    assert [event for event, kind, _ in events(world) if kind is audit.CallerKind.OPERATOR] == [
+    assert [event for event, kind, _ in events(world) if kind == audit.CallerKind.OPERATOR] == [
         audit.Event.CONTACT_REMOVED,
         audit.Event.CONTACT_VERIFIED,
         audit.Event.CONTACT_ADDED,

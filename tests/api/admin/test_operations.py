@@ -1,5 +1,7 @@
 """The admin API: the queue, suppressed addresses, invitations, and the audit log by time."""
 
+import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -8,6 +10,7 @@ import pytest
 
 from operators import get, operator_token, post, world_of_operators
 from threepid.clock import HOUR, MINUTE
+from threepid.spec.operator_scopes import Scope
 from threepid.storage import suppressions
 from world import World
 
@@ -113,6 +116,69 @@ def test_the_audit_log_is_read_by_time(world: World, token: str) -> None:
     assert about(f"until={begun + HOUR}") == {"", "@alice:example.org"}
     assert about(f"since={begun + 1}&until={begun + HOUR}") == set()
     assert get(world, "/audit?until=-1", token).status_code == 400
+
+
+def test_the_audit_log_is_read_by_event_and_account(world: World, token: str) -> None:
+    person = world.register()
+    world.add(person, world.validated(world.identity_token(person)))
+    world.register("bob")
+    for _ in range(3):
+        assert post(world, "/accounts/alice/lock", token).status_code == 200
+        assert post(world, "/accounts/alice/unlock", token).status_code == 200
+
+    def read(query: str, token: str = token) -> list[str]:
+        answer = get(world, f"/audit?{query}", token)
+        assert answer.status_code == 200, answer.text
+        return [one["event"] for one in answer.json()["entries"]]
+
+    assert read("event=locked") == ["locked"] * 3
+    assert read("event=locked&account=bob") == []
+    assert read("account=bob") == ["registered", "signed_in"]
+    for name in ("alice", "Alice@example.com", "@alice:example.org"):
+        assert read(f"account={quote(name)}&event=contact_added") == ["contact_added"]
+    whole = read("account=alice")
+    pages, after = [], ""
+    while True:
+        page = get(world, f"/audit?account=alice&limit=2{after}", token).json()
+        pages += [one["event"] for one in page["entries"]]
+        if page["next"] is None:
+            break
+        after = f"&after={quote(page['next'])}"
+    assert pages == whole
+    assert whole[:3] == ["registered", "signed_in", "contact_added"]
+    last = get(world, "/audit?account=bob", token).json()["entries"][0]["id"]
+    assert get(world, f"/audit?account=alice&after={quote(last)}", token).status_code == 404
+    assert get(world, "/audit?account=nobody", token).status_code == 404
+    assert get(world, "/audit?event=nosuch", token).status_code == 400
+    reader = operator_token(world, Scope.AUDIT_READ, name="reader")
+    assert read("account=alice@example.com", reader) == []
+    assert read("account=%40bob%3Aexample.org", reader) == ["registered", "signed_in"]
+
+
+def test_addresses_in_the_log_are_hashed_where_the_setting_says_so(database_url: str, tmp_path: Path) -> None:
+    """The same address has the same hash, so that its entries can be found; nobody without the server's secret can guess it."""
+    with world_of_operators(database_url, tmp_path, audit__addresses="hashed") as world:
+        person, desk = world.register(), operator_token(world)
+        world.add(person, world.validated(world.identity_token(person)))
+        contact = {"medium": "email", "address": "ALICE@example.com"}
+        assert post(world, "/accounts/alice/contacts/verify", desk, contact).status_code == 200
+        assert post(world, "/accounts/alice/contacts/remove", desk, contact).status_code == 200
+        answer = get(world, "/audit", desk)
+        assert "example.com" not in answer.text
+        found = [one["details"]["contact"] for one in answer.json()["entries"] if "contact" in one["details"]]
+        assert (len(found), len(set(found))) == (3, 1)
+        assert re.fullmatch("[0-9a-f]{16}", found[0])
+        assert found[0] not in {
+            hashlib.sha256(text).hexdigest()[:16] for text in (b"alice@example.com", b"ALICE@example.com")
+        }
+
+
+def test_sums_are_read_by_event(world: World, token: str) -> None:
+    get(world, "/accounts", "tpo_nosuch")
+    world.run(world.server.services.sums.write())
+    assert len(get(world, "/audit/sums?event=operator_token_rejected", token).json()["sums"]) == 1
+    assert get(world, "/audit/sums?event=login_failed", token).json()["sums"] == []
+    assert get(world, "/audit/sums?event=locked", token).status_code == 400
 
 
 def test_sums_come_page_by_page(world: World, token: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from operators import get, operator_token, post, root, world_of_operators
+from operators import ADMIN, get, operator_token, post, root, world_of_operators
 from threepid.domain import audit
 from threepid.spec.operator_scopes import Scope
 from world import PASSWORD, World
@@ -34,7 +34,7 @@ def log_in(world: World, user: str, password: str = PASSWORD) -> int:
     return world.post(f"{C}/login", body).status_code
 
 
-def acts(world: World, user_id: str) -> list[audit.Event]:
+def acts(world: World, user_id: str) -> list[str]:
     """What this operator did to the account, newest first."""
     found = world.run(audit.entries_of(world.server.context, user_id, count=50))
     return [one.event for one in found if (one.caller_kind, one.caller) == (audit.CallerKind.OPERATOR, "helpdesk")]
@@ -74,6 +74,30 @@ def test_a_locked_account_waits(world: World, token: str) -> None:
     assert post(world, "/accounts/alice/unlock", token).json() == {"done": False}
     assert log_in(world, "alice") == 200
     assert acts(world, ALICE) == [audit.Event.UNLOCKED, audit.Event.LOCKED]
+
+
+def test_a_locked_account_is_put_right_before_it_is_unlocked(world: World, token: str) -> None:
+    """Otherwise whoever has stolen it goes on in the moment between its unlocking and the new password."""
+    path = f"{ADMIN}/accounts/alice"
+    contact = {"medium": "email", "address": "new@example.com"}
+    assert post(world, "/accounts/alice/lock", token).json() == {"done": True}
+    assert world.call("PUT", f"{path}/password", {"password": "the new password"}, token=token).status_code == 200
+    assert post(world, "/accounts/alice/contacts/add", token, contact).status_code == 200
+    assert post(world, "/accounts/alice/contacts/verify", token, contact).status_code == 200
+    assert post(world, "/accounts/alice/log_out", token).status_code == 200
+    shown = get(world, "/accounts/alice", token).json()
+    assert (shown["locked_at"] is None, shown["devices"]) == (False, [])
+    assert log_in(world, "alice", "the new password") == 401
+    assert post(world, "/accounts/alice/unlock", token).json() == {"done": True}
+    assert log_in(world, "alice", PASSWORD) == 403
+    assert log_in(world, "alice", "the new password") == 200
+
+
+def test_a_link_needs_a_contact(world: World, token: str) -> None:
+    world.register("bob")
+    answer = post(world, "/accounts/bob/password_link", token)
+    assert answer.status_code == 404
+    assert answer.json()["error"] == "The account has no contact to which this server sends such a link."
 
 
 def test_an_account_is_closed_and_opened_again(world: World, token: str) -> None:

@@ -1,6 +1,6 @@
 """Accounts for operators. `account` in a path is a user ID, a username, an email address or a phone number with `+`."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -17,9 +17,10 @@ _CHANGES: Final = (errors.Forbidden, errors.NotFound)
 
 
 class Search(Struct, frozen=True, forbid_unknown_fields=True):
-    """What to search for, and the last user ID of the page before."""
+    """What to search for, whether it may be in the middle of usernames, and the last user ID of the page before."""
 
     q: Annotated[str, Meta(max_length=512)] = ""
+    anywhere: Literal["true", "false"] = "false"
     after: Annotated[str, Meta(max_length=512)] = ""
     limit: Count = MOST_LISTED
 
@@ -58,8 +59,13 @@ class Unbound(Struct, frozen=True):
 
 @endpoint("GET", admin("/accounts"), auth=Auth.OPERATOR_TOKEN, scope=Scope.ACCOUNTS_READ, errors=(errors.InvalidParam,))
 async def search_accounts(call: OperatorCall, query: Search) -> Accounts:
-    """Search accounts: `q` is an address or number of an account, or the beginning of usernames; empty for all accounts."""
-    found = await call.homeserver.directory.search(query.q, after=query.after, count=query.limit)
+    """Search accounts: `q` is an address or number of an account, or the beginning of usernames; empty for all accounts.
+
+    With `anywhere`, `q` may also be in the middle of usernames: that reads all of them, which takes longer.
+    """
+    found = await call.homeserver.directory.search(
+        query.q, after=query.after, count=query.limit, anywhere=query.anywhere == "true"
+    )
     return Accounts(found, found[-1].user_id if len(found) == query.limit else None)
 
 

@@ -6,8 +6,10 @@ from msgspec import Meta, Struct
 
 from threepid.api.admin.types import Count, Typed, admin
 from threepid.api.call import OperatorCall
+from threepid.domain.audit import Event
 from threepid.domain.operators.directory import MOST_LISTED
-from threepid.domain.operators.trail import EntryView, SumView
+from threepid.domain.operators.trail import EntryView, SumView, Which
+from threepid.domain.sums import Kind
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, endpoint
 from threepid.spec.operator_scopes import Scope
@@ -25,6 +27,19 @@ class Place(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Count = MOST_LISTED
 
 
+class WhichEntries(Place, frozen=True, forbid_unknown_fields=True):
+    """Also what happened, and the user ID of the account; with the scope `accounts:read` its username, address or number, too."""
+
+    event: Event | None = None
+    account: Typed | None = None
+
+
+class WhichSums(Place, frozen=True, forbid_unknown_fields=True):
+    """Also what happened."""
+
+    event: Kind | None = None
+
+
 class Entries(Struct, frozen=True):
     """A page of the audit log, oldest first; `next` is the `after` of the next page, or null."""
 
@@ -40,17 +55,25 @@ class Sums(Struct, frozen=True):
 
 
 @endpoint("GET", admin("/audit"), auth=Auth.OPERATOR_TOKEN, scope=Scope.AUDIT_READ, errors=(errors.NotFound,))
-async def read_audit_log(call: OperatorCall, query: Place) -> Entries:
-    """Read the audit log, oldest entries first."""
-    found = await call.services.trail.page(after=query.after, since=query.since, until=query.until, count=query.limit)
+async def read_audit_log(call: OperatorCall, query: WhichEntries) -> Entries:
+    """Read the audit log, oldest entries first: of all events and accounts, or of one."""
+    account = query.account or ""
+    if account and call.services.homeserver is not None and Scope.ACCOUNTS_READ in call.operator.scopes:
+        account = await call.homeserver.directory.find(account)
+    which = Which(query.event or "", account, query.since, query.until)
+    found = await call.services.trail.page(which, after=query.after, count=query.limit)
     return Entries(found, found[-1].id if len(found) == query.limit else None)
 
 
 @endpoint("GET", admin("/audit/sums"), auth=Auth.OPERATOR_TOKEN, scope=Scope.AUDIT_READ, errors=(errors.InvalidParam,))
-async def read_audit_sums(call: OperatorCall, query: Place) -> Sums:
+async def read_audit_sums(call: OperatorCall, query: WhichSums) -> Sums:
     """Read how many failed logins and used-up limits there were, by minute, network and kind."""
     found = await call.services.trail.sums(
-        after=_place(query.after), since=query.since, until=query.until, count=query.limit
+        after=_place(query.after),
+        since=query.since,
+        until=query.until,
+        event=query.event or "",
+        count=query.limit,
     )
     last = found[-1] if len(found) == query.limit else None
     return Sums(found, None if last is None else f"{last.at} {last.event} {last.network}")

@@ -13,7 +13,6 @@ from threepid import config
 from threepid.domain import audit
 from threepid.domain.addresses import Email, InvalidAddress, Phone, parse_address, trim
 from threepid.domain.context import Context
-from threepid.domain.origin import Origin
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, UnknownIdentifierType, UserLocked
 from threepid.spec.uia import Identifier
@@ -86,20 +85,6 @@ class Accounts:
         """The account with this user ID, or None."""
         return await self._context.database.read(lambda tx: accounts.get(tx, user_id))
 
-    async def set_admin(self, user_id: str, *, is_admin: bool) -> bool:
-        """Let apps of an active account ask for the homeserver's administration, or not; False if there is no such account."""
-        admin_at = self._context.clock.now() if is_admin else None
-        origin = Origin(self._context.clock.now())
-
-        def step(tx: Tx) -> bool:
-            if not accounts.set_admin(tx, user_id, admin_at):
-                return False
-            event = audit.Event.ADMIN_GRANTED if is_admin else audit.Event.ADMIN_REVOKED
-            audit.note(tx, self._context, event, user_id, origin, by=audit.CallerKind.OPERATOR)
-            return True
-
-        return await self._context.database.write(step)
-
     async def list_after(self, user_id: str, count: int) -> list[AccountSummary]:
         """The next `count` accounts after `user_id` in alphabetical order."""
         return await self._context.database.read(lambda tx: accounts.after(tx, user_id, count))
@@ -135,12 +120,15 @@ class Accounts:
         return Named(account, f"{medium} {canonical}")
 
 
-def require_active(tx: Tx, user_id: str) -> None:
-    """Hold the account's row until `tx` ends. Raises Forbidden if it is deactivated, and UserLocked if it is locked."""
+def require_active(tx: Tx, user_id: str, *, by: audit.Caller = audit.OWNER) -> None:
+    """Hold the account's row until `tx` ends. Raises Forbidden if it is deactivated, and UserLocked if it is locked.
+
+    An operator changes a locked account, too: it is locked in order to be put right.
+    """
     account = accounts.lock(tx, user_id)
     if account is None:
         raise Forbidden(Text("This account has been deactivated."))
-    if account.locked_at is not None:
+    if account.locked_at is not None and by.kind is not audit.CallerKind.OPERATOR:
         raise UserLocked
 
 

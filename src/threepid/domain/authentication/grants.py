@@ -41,12 +41,16 @@ class Grant(Struct, frozen=True):
     """The user ID of an account that must not be changed if it may administer the homeserver; '' for none."""
 
     def consume(self, tx: Tx, result: str | None = None) -> None:
-        """Use the permission up in the transaction of its operation.
+        """Use the permission up in the transaction of its operation, a write.
 
         Raises Forbidden if it was used up already or the browser session is over, UnknownToken if the device was logged out.
         """
-        if self.spared and accounts.is_admin(tx, self.spared):
-            raise Forbidden(Text("This account may administer the server: only a token with admins:write changes it."))
+        if self.spared:
+            accounts.lock(tx, self.spared)  # so that nobody makes it an administrator's before this is done
+            if accounts.is_admin(tx, self.spared):
+                raise Forbidden(
+                    Text("This account may administer the server: only a token with admins:write changes it.")
+                )
         if self.device is not None:
             user_id, device_id = self.device
             if not accounts.lock(tx, user_id) or not devices.hold_device(tx, user_id, device_id):

@@ -4,7 +4,7 @@ https://spec.matrix.org/latest/client-server-api/#token-authenticated-registrati
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from threepid.domain.context import Context
@@ -22,6 +22,14 @@ _HINTS_TRIED: Final = 10_000
 # 31 characters that people do not confuse; 26 of them hold 128 bits.
 _LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 _LENGTH: Final = 26
+
+
+Note = Callable[[Tx, str], None]
+"""Notes a change of the token with a hint, in the transaction of the change."""
+
+
+def _unnoted(tx: Tx, hint: str) -> None:
+    """Note nothing."""
 
 
 class RegistrationTokens:
@@ -54,7 +62,12 @@ class RegistrationTokens:
         return registration_tokens.use(tx, token_hash, self._context.clock.now())
 
     async def create(
-        self, token: str | None = None, *, uses_allowed: int | None = None, expires_at: int | None = None
+        self,
+        token: str | None = None,
+        *,
+        uses_allowed: int | None = None,
+        expires_at: int | None = None,
+        note: Note = _unnoted,
     ) -> str:
         """Create `token`, or a random one, and return it. It cannot be read later. Raises InvalidParam."""
         now = self._context.clock.now()
@@ -82,6 +95,7 @@ class RegistrationTokens:
                     created_at=now,
                     expires_at=expires_at,
                 ):
+                    note(tx, hint)
                     return
             raise InvalidParam(Text("Too many tokens begin with these characters. Choose another token."))
 
@@ -92,7 +106,7 @@ class RegistrationTokens:
         """All tokens, oldest first."""
         return await self._context.database.read_aside(registration_tokens.all_tokens)
 
-    async def delete(self, name: str) -> RegistrationToken:
+    async def delete(self, name: str, note: Note = _unnoted) -> RegistrationToken:
         """Delete the token whose text or hint is `name`, and return it.
 
         Raises NotFound, or InvalidParam if `name` is one token and the hint of another.
@@ -114,6 +128,7 @@ class RegistrationTokens:
                 )
             if not found or not registration_tokens.delete(tx, found[0].token_hash):
                 raise NotFound(Text("This token does not exist."))
+            note(tx, found[0].hint)
             return found[0]
 
         return await self._context.database.write(step)

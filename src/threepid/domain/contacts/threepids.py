@@ -132,7 +132,7 @@ class Threepids:
         contact = Threepid(address.medium, address.canonical, address.address, now, now)
 
         def step(tx: Tx) -> Threepid:
-            require_active(tx, user_id)
+            require_active(tx, user_id, by=grant.by)
             grant.consume(tx)
             if threepids.owner(tx, address.medium, address.canonical) == user_id:
                 self._note(tx, audit.Event.CONTACT_VERIFIED, user_id, contact, grant.origin, by=grant.by)

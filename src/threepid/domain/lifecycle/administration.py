@@ -1,4 +1,4 @@
-"""What operators do to accounts: lock and unlock them, and undo a deactivation.
+"""What operators do to accounts: lock and unlock them, undo a deactivation, and choose administrators.
 
 A locked account keeps its devices, contacts and keys, but nobody can sign in to it or use it until it is unlocked.
 https://spec.matrix.org/latest/client-server-api/#account-locking
@@ -89,6 +89,19 @@ class Administration:
             return True
 
         await self._write(step)
+
+    async def set_admin(self, user_id: str, grant: Grant = AT_THE_SERVER, *, is_admin: bool) -> bool:
+        """Let apps of an active account ask for the homeserver's administration, or not; False if it is not active."""
+        admin_at = self._context.clock.now() if is_admin else None
+
+        def step(tx: Tx) -> bool:
+            grant.consume(tx)
+            if not accounts.set_admin(tx, user_id, admin_at):
+                return False
+            self._note(tx, audit.Event.ADMIN_GRANTED if is_admin else audit.Event.ADMIN_REVOKED, user_id, grant)
+            return True
+
+        return await self._write(step)
 
     def _note(self, tx: Tx, event: audit.Event, user_id: str, grant: Grant) -> None:
         audit.note(tx, self._context, event, user_id, grant.origin, by=grant.by)

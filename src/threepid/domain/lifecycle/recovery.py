@@ -128,7 +128,7 @@ class Recovery:
         password_hash = await self._passwords.hash(password, username=user_id, account=user_id)
 
         def step(tx: Tx) -> None:
-            require_active(tx, user_id)
+            require_active(tx, user_id, by=grant.by)
             grant.consume(tx)
             self._set(tx, user_id, password_hash, grant.origin, log_out_devices=log_out_devices, by=grant.by)
 

@@ -28,7 +28,7 @@ class Sessions:
 
         def step(tx: Tx) -> None:
             grant.consume(tx)
-            require_active(tx, user_id)
+            require_active(tx, user_id, by=grant.by)
             devices.delete_all(tx, user_id)
             web_sessions.delete_of_user(tx, user_id, but=session_id)
             uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))

@@ -4,7 +4,7 @@ from typing import Final
 
 from threepid.domain import counted, suppressions
 from threepid.domain import origin as origins
-from threepid.domain.accounts.accounts import Accounts
+from threepid.domain.accounts.accounts import Accounts, in_small_letters
 from threepid.domain.addresses import Address, Email, InvalidAddress, Phone, mask, parse_address, parse_phone, trim
 from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.context import Context
@@ -49,7 +49,8 @@ class Directory:
             if address is not None:
                 named = await self._accounts.find(medium=address.medium, address=address.address, ways=_ALL_WAYS)
             else:
-                named = await self._accounts.find(user=text, ways=_ALL_WAYS)
+                name = text if ":" in text else text.removeprefix("@")
+                named = await self._accounts.find(user=name, ways=_ALL_WAYS)
             if named.account is not None:
                 return named.account.user_id
         raise NotFound(_UNKNOWN)
@@ -57,9 +58,10 @@ class Directory:
     async def search(
         self, text: str, *, after: str = "", count: int = MOST_LISTED, anywhere: bool = False
     ) -> list[Summary]:
-        """The next `count` accounts after the user ID `after`: with an address, its owner; else by the start of the username.
+        """The next `count` accounts after the user ID `after`: with an address, its owner; else by the beginning of the username.
 
-        With `anywhere`, `text` may be in the middle of a username, too. An empty `text` lists all accounts.
+        It is found as it is typed and in small letters. With `anywhere`, `text` may be in the middle of a username, in whatever
+        case: that reads all usernames. An empty `text` lists all accounts.
         """
         text = trim(text)
         if len(text) > _LONGEST or "\0" in text:
@@ -68,10 +70,13 @@ class Directory:
         beginning = text if text.startswith("@") else f"@{text}"
 
         def step(tx: Tx) -> list[accounts.AccountSummary]:
-            if address is None and anywhere and not text.startswith("@"):
+            if address is None and anywhere and text and not text.startswith("@"):
                 return accounts.with_part(tx, text.lower(), after, count)
             if address is None:
-                return accounts.by_beginning(tx, beginning, after, count)
+                found: list[accounts.AccountSummary] = []
+                for spelling in {beginning, in_small_letters(beginning)}:  # neither is the beginning of the other
+                    found += accounts.by_beginning(tx, spelling, after, count)
+                return sorted(found, key=lambda one: one.user_id)[:count]
             owner = threepids.owner(tx, address.medium, address.canonical)
             if owner is None or owner <= after:
                 return []

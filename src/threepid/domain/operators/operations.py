@@ -1,18 +1,22 @@
 """What operators do that needs no account: limits, messages, suppressed addresses, invitations. Every act is in the audit log."""
 
+from collections.abc import Sequence
+
 from threepid.domain import audit, counted
 from threepid.domain.addresses import Address, Email
+from threepid.domain.authentication.registration_tokens import RegistrationTokens
 from threepid.domain.context import Context
 from threepid.domain.identity.invites import Invites
 from threepid.domain.operators.directory import MOST_LISTED, limits_of, message_view
 from threepid.domain.operators.operator import Operator
 from threepid.domain.operators.views import InviteView, MessageView, SuppressionView
-from threepid.domain.queue import Queue
+from threepid.domain.queue import Note, Queue
 from threepid.i18n import Text
 from threepid.spec.errors import InvalidParam, NotFound
-from threepid.storage import invites, outbox, suppressions, threepids
+from threepid.storage import invites, suppressions, threepids
 from threepid.storage.engine.database import Tx
 from threepid.storage.invites import Invite
+from threepid.storage.outbox import Listed
 
 
 class Operations:
@@ -68,16 +72,43 @@ class Operations:
 
         The contents of a message that was sent or has failed are erased: what it was about must be asked for again.
         """
-        now = self._context.clock.now()
+        await self._queue.retry(job_id, self._of_jobs(audit.Event.MESSAGE_RESENT, operator, message_id=job_id))
 
-        def step(tx: Tx) -> bool:
-            hurried = outbox.hurry(tx, job_id, now)
-            if hurried:
-                self._note(tx, audit.Event.MESSAGE_RESENT, "", operator, message_id=job_id)
-            return hurried
+    async def resend_all(self, operator: Operator) -> int:
+        """Send all messages now that wait for another attempt; returns how many."""
+        return await self._queue.retry_all(self._of_jobs(audit.Event.MESSAGE_RESENT, operator))
 
-        if not await self._context.database.write(step):
-            await self._queue.retry(job_id)  # says why not
+    async def drop(self, job_id: str, operator: Operator) -> None:
+        """Give a message up: see `Queue.drop`. Raises NotFound and Forbidden."""
+        await self._queue.drop(job_id, self._of_jobs(audit.Event.MESSAGE_DROPPED, operator, message_id=job_id))
+
+    async def drop_all(self, jobs: Sequence[Listed], operator: Operator) -> int:
+        """Give these messages up: see `Queue.drop_all`."""
+        return await self._queue.drop_all(jobs, self._of_jobs(audit.Event.MESSAGE_DROPPED, operator))
+
+    async def create_registration_token(
+        self,
+        tokens: RegistrationTokens,
+        token: str | None,
+        operator: Operator,
+        *,
+        uses_allowed: int | None,
+        expires_at: int | None,
+    ) -> str:
+        """Create a registration token: see `RegistrationTokens.create`. Raises InvalidParam."""
+
+        def note(tx: Tx, hint: str) -> None:
+            self._note(tx, audit.Event.REGISTRATION_TOKEN_CREATED, "", operator, hint=hint)
+
+        return await tokens.create(token, uses_allowed=uses_allowed, expires_at=expires_at, note=note)
+
+    async def delete_registration_token(self, tokens: RegistrationTokens, name: str, operator: Operator) -> str:
+        """Delete a registration token and return its hint: see `RegistrationTokens.delete`. Raises NotFound, InvalidParam."""
+
+        def note(tx: Tx, hint: str) -> None:
+            self._note(tx, audit.Event.REGISTRATION_TOKEN_DELETED, "", operator, hint=hint)
+
+        return (await tokens.delete(name, note)).hint
 
     async def remove_suppression(self, address: Address, operator: Operator) -> None:
         """Send mails to an address again. Raises NotFound."""
@@ -119,7 +150,16 @@ class Operations:
 
         return _invite_view(await known.cancel(invite_id, note), known)
 
-    def _note(self, tx: Tx, event: audit.Event, user_id: str, operator: Operator, **details: str) -> None:
+    def _of_jobs(self, event: audit.Event, operator: Operator, **details: str) -> Note:
+        """Notes a change of jobs: which one, or how many."""
+
+        def note(tx: Tx, count: int) -> None:
+            changed: dict[str, str | int] = {**details} if details else {"count": count}
+            self._note(tx, event, "", operator, **changed)
+
+        return note
+
+    def _note(self, tx: Tx, event: audit.Event, user_id: str, operator: Operator, **details: str | int) -> None:
         audit.note(tx, self._context, event, user_id, operator.origin, by=operator.caller, **details)
 
 

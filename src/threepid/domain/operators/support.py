@@ -22,6 +22,7 @@ from threepid.storage import devices, threepids, web_sessions
 from threepid.storage.engine.database import Tx
 
 _NO_CONTACT = Text("The account has no such contact.")
+_NO_RECIPIENT = Text("The account has no contact to which this server sends such a link.")
 
 
 class Support:
@@ -71,28 +72,28 @@ class Support:
 
         Returns the address. Raises NotFound without such a contact, Forbidden, and LimitExceeded.
         """
-
-        def look(tx: Tx) -> list[threepids.Threepid]:
-            operator.grant(user_id).consume(tx)
-            return threepids.of_user(tx, user_id)
-
-        contacts = await self._context.database.read(look)
         key = None if address is None else (address.medium, address.canonical)
         media = self._recovery.media
-        fitting = [one for one in contacts if one.medium in media and key in (None, (one.medium, one.canonical))]
-        if not fitting:
-            raise NotFound(_NO_CONTACT)
-        contact = fitting[0]
-        shown = audit.contact(self._context, contact.medium, contact.canonical)
 
-        def note(tx: Tx) -> None:
+        def step(tx: Tx) -> threepids.Threepid:
             operator.grant(user_id).consume(tx)
-            audit.note(
-                tx, self._context, audit.Event.LINK_SENT, user_id, operator.origin, by=operator.caller, contact=shown
-            )
+            for one in threepids.of_user(tx, user_id):
+                if one.medium in media and key in (None, (one.medium, one.canonical)):
+                    shown = audit.contact(self._context, one.medium, one.canonical)
+                    audit.note(
+                        tx,
+                        self._context,
+                        audit.Event.LINK_SENT,
+                        user_id,
+                        operator.origin,
+                        by=operator.caller,
+                        contact=shown,
+                    )
+                    return one
+            raise NotFound(_NO_RECIPIENT)
 
         # First: better an entry about a link that a limit then holds back than a link without an entry.
-        await self._context.database.write(note)
+        contact = await self._context.database.write(step)
         await self._recovery.begin(
             parse_address(contact.medium, contact.address),
             client="",
@@ -152,6 +153,11 @@ class Support:
     async def reactivate(self, user_id: str, password: str | None, operator: Operator) -> None:
         """Undo a deactivation: see `Administration.reactivate`. Raises WeakPassword, Forbidden and Unavailable."""
         await self._administration.reactivate(user_id, password, operator.grant(user_id))
+
+    async def set_admin(self, user_id: str, operator: Operator, *, is_admin: bool) -> bool:
+        """Make the account an administrator's, or an ordinary one: see `Administration.set_admin`. Raises Forbidden."""
+        operator.require(Scope.ADMINS_WRITE)
+        return await self._administration.set_admin(user_id, operator.grant(user_id), is_admin=is_admin)
 
     async def _require_contact(self, user_id: str, address: Address) -> None:
         owner = await self._context.database.read(lambda tx: threepids.owner(tx, address.medium, address.canonical))

@@ -1,4 +1,4 @@
-"""The audit log for operators: all entries and sums, oldest first, a page at a time."""
+"""The audit log for operators: entries and sums, a page at a time."""
 
 from collections.abc import AsyncIterator
 from typing import Final
@@ -11,7 +11,10 @@ from threepid.domain.context import Context
 from threepid.i18n import Text
 from threepid.spec.errors import NotFound
 from threepid.storage import audit
+from threepid.storage.audit import Which
 from threepid.storage.engine.database import Tx
+
+__all__ = ["ALWAYS", "EntryView", "SumView", "Trail", "Which"]
 
 ALWAYS: Final = audit.NEVER
 """A time after all entries of the log."""
@@ -48,55 +51,60 @@ class Trail:
         """Read the log in the database of `context`."""
         self._context = context
 
-    async def page(self, *, after: str | None, since: int, until: int, count: int) -> list[EntryView]:
-        """The next `count` entries after the one with the ID `after`, or from the time `since` on, and before `until`.
-
-        Raises NotFound.
-        """
+    async def page(self, which: Which, *, after: str | None, count: int) -> list[EntryView]:
+        """The next `count` entries after the one with the ID `after`, or from the first one on, oldest first. Raises NotFound."""
 
         def step(tx: Tx) -> list[audit.Entry]:
-            known = None if after is None else audit.get(tx, after)
-            if after is not None and known is None:
-                raise NotFound(Text("The audit log has no such entry."))
-            return audit.exported(tx, after=known, since=since, until=until, count=count)
+            return audit.oldest(tx, which, after=_place(tx, which, after), count=count)
 
         return [_shown(entry) for entry in await self._context.database.read_aside(step)]
 
-    async def recent(self, *, before: str | None, event: str, user_id: str, count: int) -> list[EntryView]:
-        """The newest `count` entries, or those before the one with the ID `before`, newest first. Raises NotFound.
-
-        `event` and `user_id` leave out the entries of other kinds and about other accounts, '' = none.
-        """
+    async def recent(self, which: Which, *, before: str | None, count: int) -> list[EntryView]:
+        """The `count` entries before the one with the ID `before`, or the newest ones, newest first. Raises NotFound."""
 
         def step(tx: Tx) -> list[audit.Entry]:
-            known = None if before is None else audit.get(tx, before)
-            if before is not None and known is None:
-                raise NotFound(Text("The audit log has no such entry."))
-            return audit.recent(tx, before=known, kind=event, user_id=user_id, count=count)
+            return audit.recent(tx, which, before=_place(tx, which, before), count=count)
 
         return [_shown(entry) for entry in await self._context.database.read_aside(step)]
 
     async def sums(
-        self, *, after: SumView | None = None, since: int, until: int = ALWAYS, count: int = _PAGE
+        self, *, after: SumView | None = None, since: int, until: int = ALWAYS, event: str = "", count: int = _PAGE
     ) -> list[SumView]:
-        """The next `count` sums after the sum `after`, or from the minute of `since` on, that begin before `until`."""
+        """The next `count` sums after the sum `after`, or from the minute of `since` on, that begin before `until`.
+
+        `event` leaves out the sums of other events, '' = none.
+        """
         known = None if after is None else audit.Sum(after.at // MINUTE, after.event, after.network, after.count)
         found = await self._context.database.read_aside(
-            lambda tx: audit.sums(tx, after=known, since=since // MINUTE, until=-(-until // MINUTE), count=count)
+            lambda tx: audit.sums(
+                tx, after=known, since=since // MINUTE, until=-(-until // MINUTE), kind=event, count=count
+            )
         )
         return [SumView(one.minute * MINUTE, one.kind, one.network, one.count) for one in found]
 
-    async def export(self, *, since: int, until: int = ALWAYS) -> AsyncIterator[bytes]:
-        """All entries and then all sums from the time `since` on and before `until`, each as a line of JSON."""
+    async def export(self, which: Which) -> AsyncIterator[bytes]:
+        """The entries, and then the sums unless it is about one account, each as a line of JSON, oldest first."""
         last = None
-        while page := await self.page(after=last, since=since, until=until, count=_PAGE):
+        while page := await self.page(which, after=last, count=_PAGE):
             for entry in page:
                 yield msgspec.json.encode(entry)
             last = page[-1].id
+        if which.user_id:
+            return
         total = None
-        while totals := await self.sums(after=total, since=since, until=until, count=_PAGE):
+        while totals := await self.sums(after=total, since=which.since, until=which.until, event=which.kind):
             for total in totals:
                 yield msgspec.json.encode(total)
+
+
+def _place(tx: Tx, which: Which, entry_id: str | None) -> audit.Entry | None:
+    """The entry at which a page begins; None for the beginning. Raises NotFound."""
+    if entry_id is None:
+        return None
+    entry = audit.get(tx, entry_id)
+    if entry is None or which.user_id not in ("", entry.user_id):
+        raise NotFound(Text("The audit log has no such entry."))
+    return entry
 
 
 def _shown(entry: audit.Entry) -> EntryView:

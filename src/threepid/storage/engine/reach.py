@@ -36,8 +36,13 @@ def _of_postgresql(url: str, password: str | None, seconds: int) -> str | None:
         with psycopg.connect(url, password=password, autocommit=True, connect_timeout=seconds) as connection:
             connection.execute("SELECT 1")
     except psycopg.OperationalError as error:
-        return f"PostgreSQL cannot be used: {' '.join(str(error).split())}"
+        return f"PostgreSQL cannot be used: {in_one_line(error)}"
     except psycopg.Error as error:
         # The driver's message quotes a URL that it cannot parse, and the URL may contain a password.
         return f"PostgreSQL cannot be used: {type(error).__name__}"
     return None
+
+
+def in_one_line(error: Exception) -> str:
+    """The message of the driver, which has its advice in lines of their own."""
+    return ". ".join(line.strip() for line in str(error).splitlines() if line.strip())

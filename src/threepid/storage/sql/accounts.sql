@@ -92,11 +92,11 @@ FROM accounts WHERE accounts.user_id COLLATE "C" >= :first AND accounts.user_id 
 ORDER BY accounts.user_id COLLATE "C" LIMIT :count;
 
 -- name: accounts_with_part(part, user_id, count)
--- A page of the accounts whose username has `part` anywhere in it.
+-- A page of the accounts whose username has `part`, in small letters, anywhere in it. It reads all of them.
 SELECT accounts.user_id, created_at, deactivated_at, locked_at,
     (SELECT COUNT(*) FROM threepids WHERE threepids.user_id = accounts.user_id) AS contacts
 FROM accounts WHERE accounts.user_id > :user_id
-    AND instr(substr(accounts.user_id, 1, instr(accounts.user_id, ':')), :part) > 0
+    AND instr(lower(substr(accounts.user_id, 1, instr(accounts.user_id, ':'))), :part) > 0
 ORDER BY accounts.user_id LIMIT :count;
 
 -- name: accounts_with_part_on_postgresql(part, user_id, count)
@@ -104,5 +104,5 @@ ORDER BY accounts.user_id LIMIT :count;
 SELECT accounts.user_id, created_at, deactivated_at, locked_at,
     (SELECT COUNT(*) FROM threepids WHERE threepids.user_id = accounts.user_id) AS contacts
 FROM accounts WHERE accounts.user_id COLLATE "C" > :user_id
-    AND strpos(split_part(accounts.user_id, ':', 1), CAST(:part AS TEXT)) > 0
+    AND strpos(lower(split_part(accounts.user_id, ':', 1)), CAST(:part AS TEXT)) > 0
 ORDER BY accounts.user_id COLLATE "C" LIMIT :count;

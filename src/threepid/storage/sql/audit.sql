@@ -41,20 +41,30 @@ DELETE FROM audit_log WHERE entry_id IN (SELECT entry_id FROM audit_log WHERE at
 -- One entry.
 SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM audit_log WHERE entry_id = :entry_id;
 
--- name: exported(after_at, after_id, until, count)
--- Entries about all accounts from before `until`, oldest first.
+-- name: oldest(after_at, after_id, until, kind, count)
+-- Entries about all accounts from after a place in the log and before `until`, oldest first: of one kind, '' for all.
 SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM audit_log
-WHERE (at, entry_id) > (:after_at, :after_id) AND at < :until ORDER BY at, entry_id LIMIT :count;
+WHERE (at, entry_id) > (:after_at, :after_id) AND at < :until AND (CAST(:kind AS TEXT) = '' OR kind = :kind)
+ORDER BY at, entry_id LIMIT :count;
+
+-- name: oldest_of_user(user_id, after_id, since, until, kind, count)
+-- The same about one account, after the entry `after_id`, '' for the beginning. Its entries are found in the order of their numbers.
+SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM audit_log
+WHERE user_id = :user_id AND (number, entry_id) > (
+    COALESCE((SELECT number FROM audit_log WHERE entry_id = :after_id AND user_id = :user_id), 0), CAST(:after_id AS TEXT)
+) AND at >= :since AND at < :until AND (CAST(:kind AS TEXT) = '' OR kind = :kind)
+ORDER BY number, entry_id LIMIT :count;
 
 -- name: add_to_sum(minute, kind, network, count)!
 -- Add events to the sum of their minute.
 INSERT INTO audit_sums (minute, kind, network, count) VALUES (:minute, :kind, :network, :count)
 ON CONFLICT (minute, kind, network) DO UPDATE SET count = audit_sums.count + excluded.count;
 
--- name: sums(after_minute, after_kind, after_network, until, count)
--- Sums of the minutes before `until`, oldest first.
+-- name: sums(after_minute, after_kind, after_network, until, only, count)
+-- Sums of the minutes before `until`, oldest first: of one kind, '' for all.
 SELECT minute, kind, network, count FROM audit_sums
 WHERE (minute, kind, network) > (:after_minute, :after_kind, :after_network) AND minute < :until
+    AND (CAST(:only AS TEXT) = '' OR kind = :only)
 ORDER BY minute, kind, network LIMIT :count;
 
 -- name: delete_sums_before(minute, at_most)!
@@ -63,9 +73,17 @@ DELETE FROM audit_sums WHERE (minute, kind, network) IN (
     SELECT minute, kind, network FROM audit_sums WHERE minute < :minute LIMIT :at_most
 );
 
--- name: recent(before_at, before_id, kind, user_id, count)
--- Entries that are older than a place in the log, newest first: of one kind and about one account, '' for all.
+-- name: recent(before_at, before_id, since, kind, count)
+-- Entries about all accounts from `since` on and before a place in the log, newest first: of one kind, '' for all.
 SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM audit_log
-WHERE (at, entry_id) < (:before_at, :before_id)
-    AND (CAST(:kind AS TEXT) = '' OR kind = :kind) AND (CAST(:user_id AS TEXT) = '' OR user_id = :user_id)
+WHERE (at, entry_id) < (:before_at, :before_id) AND at >= :since AND (CAST(:kind AS TEXT) = '' OR kind = :kind)
 ORDER BY at DESC, entry_id DESC LIMIT :count;
+
+-- name: recent_of_user(user_id, before_id, since, until, kind, count)
+-- The same about one account, before the entry `before_id`, '' for the end.
+SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM audit_log
+WHERE user_id = :user_id AND (number, entry_id) < (
+    COALESCE((SELECT number FROM audit_log WHERE entry_id = :before_id AND user_id = :user_id), 9223372036854775807),
+    CAST(:before_id AS TEXT)
+) AND at >= :since AND at < :until AND (CAST(:kind AS TEXT) = '' OR kind = :kind)
+ORDER BY number DESC, entry_id DESC LIMIT :count;

@@ -8,8 +8,9 @@ from threepid.domain.addresses import Address, InvalidAddress, parse_address
 from threepid.domain.operators.directory import typed_address
 from threepid.http.exchange import Answer
 from threepid.i18n import Text
-from threepid.spec.errors import InvalidParam, MatrixError, Unknown
+from threepid.spec.errors import InvalidParam, MatrixError, NotFound, Unknown
 from threepid.spec.operator_scopes import Scope
+from threepid.web.console.people import LONGEST, show_search
 from threepid.web.console.visit import ACCOUNT, Operating, account_path
 from threepid.web.page import Access, Form, page
 
@@ -73,8 +74,13 @@ class CloseForm(UserForm, frozen=True):
 
 @page("GET", ACCOUNT, access=Access.OPERATOR, scope=Scope.ACCOUNTS_READ)
 async def show_account(visit: Operating) -> Answer:
-    """Show an account, given by user ID, username, address or number."""
-    return await _show(visit, await visit.homeserver.directory.find(visit.query.get("user", "")))
+    """Show an account, given by user ID, username, address or number; the search again if there is none."""
+    text = visit.query.get("user", "")[:LONGEST]
+    try:
+        user_id = await visit.homeserver.directory.find(text)
+    except (InvalidParam, NotFound) as error:
+        return show_search(visit, text, [], error=error)
+    return await _show(visit, user_id)
 
 
 @page("POST", f"{ACCOUNT}/link", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)

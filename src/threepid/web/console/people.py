@@ -1,11 +1,12 @@
 """The start page of the console: find a person."""
 
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlencode
 
 from threepid.domain.operators.views import Summary
 from threepid.http.exchange import Answer
-from threepid.spec.errors import InvalidParam
+from threepid.spec.errors import InvalidParam, MatrixError
 from threepid.spec.operator_scopes import Scope
 from threepid.web.console.visit import HOME, Operating
 from threepid.web.page import Access, page
@@ -17,23 +18,36 @@ LONGEST: Final = 512
 
 @page("GET", HOME, access=Access.OPERATOR)
 async def show_people(visit: Operating) -> Answer:
-    """Show the accounts that have the address, or whose username has the text of the query in it; without one, the first ones."""
+    """Show the accounts that have the address, or whose username begins with the text of the query; without one, the first ones.
+
+    With `anywhere` in the query, the text may be in the middle of a username.
+    """
     text, after = visit.query.get("q", "")[:LONGEST], visit.query.get("after", "")[:LONGEST]
-    found: list[Summary] = []
-    problem = None
-    if visit.may(Scope.ACCOUNTS_READ) and visit.services.homeserver is not None:
-        try:
-            found = await visit.homeserver.directory.search(text, after=after, count=ON_A_PAGE + 1, anywhere=True)
-        except InvalidParam as error:
-            problem = error.text
+    anywhere = "anywhere" in visit.query
+    if not visit.may(Scope.ACCOUNTS_READ) or visit.services.homeserver is None:
+        return show_search(visit, text, [])
+    try:
+        found = await visit.homeserver.directory.search(text, after=after, count=ON_A_PAGE + 1, anywhere=anywhere)
+    except InvalidParam as error:
+        return show_search(visit, text, [], error=error)
+    return show_search(visit, text, found, anywhere=anywhere)
+
+
+def show_search(
+    visit: Operating, text: str, found: Sequence[Summary], *, anywhere: bool = False, error: MatrixError | None = None
+) -> Answer:
+    """The page with the field to search in, and what was found."""
+    asked = {"q": text, **({"anywhere": "1"} if anywhere else {})}
     more = found[ON_A_PAGE - 1].user_id if len(found) > ON_A_PAGE else None
+    is_name = bool(text.strip()) and "@" not in text and not text.strip().startswith("+")
     return visit.show(
         "console/people.html",
-        status=400 if problem else 200,
+        status=error.status if error else 200,
         text=text,
         found=found[:ON_A_PAGE],
-        next_page=f"{HOME}?{urlencode({'q': text, 'after': more})}" if more else None,
-        problem=problem,
+        next_page=f"{HOME}?{urlencode({**asked, 'after': more})}" if more else None,
+        anywhere=f"{HOME}?{urlencode({**asked, 'anywhere': '1'})}" if is_name and not anywhere else None,
+        problem=error.text if error else None,
     )
 
 

@@ -1,15 +1,17 @@
 """What operators read that belongs to no account: the queue of messages, invitations and the audit log."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
 
+from threepid.clock import DAY
 from threepid.domain import origin as origins
 from threepid.domain.audit import Event
 from threepid.domain.operators.directory import message_view, typed_address
-from threepid.domain.operators.trail import EntryView
+from threepid.domain.operators.trail import ALWAYS, EntryView, Which
 from threepid.domain.operators.views import InviteView
 from threepid.http.exchange import Answer
 from threepid.i18n import Text
@@ -30,8 +32,11 @@ _EVENTS: Final[Mapping[Event, Text]] = {
     Event.LINK_SENT: Text("A link for a new password was sent"),
     Event.LIMITS_CLEARED: Text("Limits were cleared"),
     Event.MESSAGE_RESENT: Text("A message was sent again"),
+    Event.MESSAGE_DROPPED: Text("Messages were given up"),
     Event.SUPPRESSION_REMOVED: Text("An address gets mails again"),
-    Event.INVITE_CANCELLED: Text("Invitations"),
+    Event.INVITE_CANCELLED: Text("An invitation was cancelled"),
+    Event.REGISTRATION_TOKEN_CREATED: Text("A registration token was created"),
+    Event.REGISTRATION_TOKEN_DELETED: Text("A registration token was deleted"),
     Event.CONSOLE_OPENED: Text("The console was opened"),
     Event.OPERATOR_TOKEN_CREATED: Text("An operator token was created"),
     Event.OPERATOR_TOKEN_REVOKED: Text("An operator token was revoked"),
@@ -42,7 +47,8 @@ class Line(msgspec.Struct, frozen=True):
     """An entry of the audit log, in words."""
 
     entry: EntryView
-    what: Text
+    what: Text | str
+    """A sentence, or the name of an event that a newer version of the server wrote."""
     origin: origins.Origin
     details: Mapping[str, Any]
 
@@ -83,34 +89,51 @@ async def show_invitations(visit: Operating) -> Answer:
 
 @page("GET", _AUDIT, access=Access.OPERATOR, scope=Scope.AUDIT_READ)
 async def show_audit(visit: Operating) -> Answer:
-    """Show the newest entries of the audit log, of the kind and about the account that the query names, a page at a time."""
-    user, event = visit.query.get("user", "")[:LONGEST].strip(), visit.query.get("event", "")
-    event = event if event in set(Event) else ""
+    """Show the newest entries of the audit log, of the kind, account and days that the query names, a page at a time."""
+    typed = {name: visit.query.get(name, "")[:LONGEST].strip() for name in ("user", "event", "since", "until")}
+    event = typed["event"] if typed["event"] in set(Event) else ""
     found: list[EntryView] = []
     error: MatrixError | None = None
     try:
-        found = await visit.services.trail.recent(
-            before=visit.query.get("before"), event=event, user_id=user, count=ON_A_PAGE + 1
-        )
+        since, until = _day(typed["since"], 0), _day(typed["until"], ALWAYS - DAY) + DAY
+        which = Which(event, await _user_id(visit, typed["user"]), max(0, since), until)
+        found = await visit.services.trail.recent(which, before=visit.query.get("before"), count=ON_A_PAGE + 1)
     except MatrixError as raised:
         error = raised
-    more = found[ON_A_PAGE - 1].id if len(found) > ON_A_PAGE else None
+    more = {**typed, "before": found[ON_A_PAGE - 1].id} if len(found) > ON_A_PAGE else None
     return visit.show(
         "console/audit.html",
         status=error.status if error else 200,
         lines=[_line(entry) for entry in found[:ON_A_PAGE]],
         events=sorted((one.value, _EVENTS[one]) for one in Event),
-        user=user,
-        event=event,
-        next_page=f"{_AUDIT}?{urlencode({'user': user, 'event': event, 'before': more})}" if more else None,
+        typed=typed,
+        next_page=f"{_AUDIT}?{urlencode({name: text for name, text in more.items() if text})}" if more else None,
         problem=error.text if error else None,
     )
 
 
+def _day(text: str, otherwise: int) -> int:
+    """The beginning of a day such as `2027-12-31` in UTC, in milliseconds; `otherwise` without one. Raises InvalidParam."""
+    if not text:
+        return otherwise
+    try:
+        return (date.fromisoformat(text) - date(1970, 1, 1)).days * DAY
+    except ValueError:
+        raise InvalidParam(Text("Write a day as in %(example)s.", example="2027-12-31")) from None
+
+
+async def _user_id(visit: Operating, text: str) -> str:
+    """The user ID of the account that is named; the text itself for an operator who may not find accounts. Raises NotFound."""
+    if text and visit.services.homeserver is not None and visit.may(Scope.ACCOUNTS_READ):
+        return await visit.homeserver.directory.find(text)
+    return text
+
+
 def _line(entry: EntryView) -> Line:
+    known = entry.event in set(Event)
     return Line(
         entry,
-        _EVENTS[Event(entry.event)],
+        _EVENTS[Event(entry.event)] if known else entry.event,
         origins.from_text(bytes(entry.origin).decode("utf-8")),
         msgspec.json.decode(entry.details, type=dict[str, Any]),
     )
