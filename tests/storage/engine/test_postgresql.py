@@ -259,7 +259,7 @@ def test_no_other_unit_runs_on_a_connection_meanwhile(postgresql_url: str) -> No
             await database.write(account(number))
         log.clear()
         units = [database.write(unit(number, writes=True)) for number in range(40)]
-        units += [database.read(unit(number, writes=False)) for number in range(40, 80)]
+        units += [database.read_aside(unit(number, writes=False)) for number in range(40, 80)]
         await asyncio.gather(*units)
 
     on(postgresql_url, work)

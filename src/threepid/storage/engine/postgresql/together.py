@@ -7,7 +7,6 @@ A row lock is held until COMMIT has reached the disk. Units with transactions of
                           |                    one fails: ROLLBACK
                           '--- one by one, each behind a savepoint
 
-Every unit has a greenlet. When all of them wait for a result, their statements go out in one pipeline: one round trip for all.
 Their changes cannot be told apart, so if one fails, all are undone and run again one by one, and so are the next groups: a caller
 who makes units fail (by reaching a limit) often does so again.
 
@@ -17,18 +16,18 @@ rows of many units, could deadlock. https://www.postgresql.org/docs/current/expl
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
 from functools import partial
-from typing import Any, Final, Never, TypeVar
+from typing import Any, Final, TypeVar
 
 import psycopg
-from greenlet import getcurrent
 from psycopg.pq import TransactionStatus
 
-from threepid.storage.engine.database import Busy, InDoubt, StorageError, Tx, call
-from threepid.storage.engine.postgresql.connection import Connection, Result, Statement
-from threepid.storage.engine.postgresql.transaction import CONFLICTS, Known, PostgresqlTx, as_storage_error
+from threepid.storage.engine.database import Busy, StorageError, Tx, call
+from threepid.storage.engine.postgresql.connection import Connection, Statement
+from threepid.storage.engine.postgresql.interleaved import NotTogetherError, Part, interleave
+from threepid.storage.engine.postgresql.transaction import CONFLICTS, Known, PostgresqlTx, as_storage_error, copy_of
 from threepid.storage.engine.units import Unit as Greenlet
 from threepid.tracing import request_id
 
@@ -40,28 +39,6 @@ GUARDED: Final = 20
 """Number of groups that run one by one after a unit failed."""
 _LOCK: Final = Statement("SELECT pg_advisory_xact_lock(16158)")
 _NOTHING: Final = Statement("SELECT 1")
-
-
-class _NotTogetherError(Exception):
-    """A unit failed, and the others cannot be kept."""
-
-
-class _Part:
-    """The connection as one unit of a group sees it: what it asks goes out together with what the others ask."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._group: Any = getcurrent().parent
-
-    def execute(self, statement: Statement, parameters: Mapping[str, Any]) -> Result:
-        found: Result = self._group.switch((statement, parameters))
-        return found
-
-    def execute_many(self, _statement: Statement, _parameters: Sequence[Mapping[str, Any]]) -> Never:
-        raise _NotTogetherError
-
-    def defer(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
-        self._connection.defer(statement, parameters)
 
 
 class _Unit:
@@ -79,7 +56,7 @@ class _Unit:
 
     def begin(self, connection: Connection, known: Known) -> Greenlet:
         """A greenlet that runs the unit as a part of a group, and switches to the group with what the unit asks."""
-        greenlet = Greenlet(lambda _: self._run(_Part(connection), known))
+        greenlet = Greenlet(lambda _: self._run(Part(connection), known))
         greenlet.gr_context = self.context.copy()
         return greenlet
 
@@ -100,7 +77,7 @@ class _Unit:
                 raise error from None
             self.error = as_storage_error(error) if isinstance(error, psycopg.Error) else error
 
-    def _run(self, connection: Connection | _Part, known: Known) -> None:
+    def _run(self, connection: Connection | Part, known: Known) -> None:
         self.error = None
         tx = PostgresqlTx(connection, known)
         tx.request_id = self.request_id
@@ -163,8 +140,7 @@ class Together:
             else:
                 self._committed(sum(unit.error is None for unit in units))
             for unit in units:
-                # An exception of its own for each caller: raising one adds to its traceback.
-                unit.answer(failed and _copy(failed))
+                unit.answer(failed and copy_of(failed))
         self._running = None
 
     async def _commit_all(self, units: Sequence[_Unit]) -> None:
@@ -174,7 +150,7 @@ class Together:
             return
         try:
             await self._commit(partial(self._at_once, units))
-        except _NotTogetherError:
+        except NotTogetherError:
             self._guarded = GUARDED
             await self._commit(partial(self._one_by_one, units))
 
@@ -185,14 +161,8 @@ class Together:
 
     def _at_once(self, units: Sequence[_Unit], connection: Connection) -> None:
         connection.defer(_LOCK, {})
-        begun = [unit.begin(connection, self._known) for unit in units]
-        answers: list[tuple[Greenlet, Result | None]] = [(greenlet, None) for greenlet in begun]
         try:
-            while answers:
-                asked = [(greenlet, greenlet.switch(answer)) for greenlet, answer in answers]
-                asked = [(greenlet, statement) for greenlet, statement in asked if not greenlet.dead]
-                results = connection.execute_each([statement for _, statement in asked]) if asked else []
-                answers = [(greenlet, result) for (greenlet, _), result in zip(asked, results, strict=True)]
+            interleave(connection, [unit.begin(connection, self._known) for unit in units])
             if connection.defers:  # at COMMIT, a failure would fail all units
                 connection.execute(_NOTHING, {})
         except CONFLICTS:
@@ -200,13 +170,4 @@ class Together:
         except Exception as error:
             if connection.is_lost:
                 raise
-            raise _NotTogetherError from error
-        finally:
-            for greenlet in begun:
-                if not greenlet.dead:
-                    greenlet.throw()
-
-
-def _copy(error: StorageError) -> StorageError:
-    kind = next((kind for kind in (Busy, InDoubt) if isinstance(error, kind)), StorageError)
-    return kind(str(error))
+            raise NotTogetherError from error

@@ -1,8 +1,7 @@
 """Statements on one PostgreSQL connection, and what the driver's errors mean."""
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 import psycopg
@@ -13,6 +12,7 @@ from psycopg import errors as pg
 from threepid.storage.engine.database import (
     ONE,
     Busy,
+    InDoubt,
     Mapper,
     StorageError,
     Tx,
@@ -40,6 +40,12 @@ _TIMEOUTS: Final = (
 def as_storage_error(error: psycopg.Error) -> StorageError:
     """The driver's error without its text, which may quote values."""
     return (Busy if isinstance(error, _TIMEOUTS) else StorageError)(type(error).__name__)
+
+
+def copy_of(error: StorageError) -> StorageError:
+    """An error of its own for each caller that gets one: raising it adds to its traceback."""
+    kind = next((kind for kind in (Busy, InDoubt) if isinstance(error, kind)), StorageError)
+    return kind(str(error))
 
 
 class Statements(Protocol):
@@ -104,8 +110,10 @@ class PostgresqlTx(Tx):
     def run_many(self, query: Query, parameters: Sequence[Mapping[str, Any]], /, each: range = ONE) -> int:
         """Send all statements at once, and then read all results. Raises WrongRowCount or UniqueViolation."""
         self._require_own_unit(query)
-        with _named_violations(query):
+        try:
             count = self.connection.execute_many(self.known.statement(query), parameters)
+        except pg.IntegrityError as error:
+            raise _violation(query, error) from None
         refuse_count(query, count, each, len(parameters))
         return count
 
@@ -115,8 +123,10 @@ class PostgresqlTx(Tx):
 
     def _execute(self, query: Query, parameters: dict[str, Any]) -> Result:
         self._require_own_unit(query)
-        with _named_violations(query):
+        try:
             return self.connection.execute(self.known.statement(query), parameters)
+        except pg.IntegrityError as error:
+            raise _violation(query, error) from None
 
     def _require_own_unit(self, query: Query) -> None:
         if getcurrent() is not self._unit:
@@ -131,15 +141,11 @@ class PostgresqlTx(Tx):
         return result
 
 
-@contextmanager
-def _named_violations(query: Query) -> Iterator[None]:
-    """Raise UniqueViolation or StorageError with the query's name in place of PostgreSQL's errors."""
-    try:
-        yield
-    except pg.UniqueViolation:
-        raise UniqueViolation(query.name) from None
-    except pg.IntegrityError as error:
-        raise StorageError(f"{query.name}: a constraint of the schema was violated") from error
+def _violation(query: Query, error: pg.IntegrityError) -> StorageError:
+    """The error that names the query in place of PostgreSQL's, which may quote values."""
+    if isinstance(error, pg.UniqueViolation):
+        return UniqueViolation(query.name)
+    return StorageError(f"{query.name}: a constraint of the schema was violated")
 
 
 class Known:
