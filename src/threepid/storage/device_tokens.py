@@ -107,9 +107,10 @@ class Tokens(Struct, frozen=True):
     refresh_expires_at: int = 0
 
 
-def hold_device_of_refresh_token(tx: Tx, token_hash: bytes) -> bool:
-    """Lock the row of the device that has a refresh token until `tx` ends; False if there is no such token."""
-    return tx.value(_sql.hold_device_of_refresh_token, token_hash=token_hash) is not None
+def hold_device_of_refresh_token(tx: Tx, token_hash: bytes) -> None:
+    """Lock the row of the device that has a refresh token, if there is one, until `tx` ends."""
+    # Goes out with the next statement, which PostgreSQL begins when it has the lock.
+    tx.run_unseen(_sql.hold_device_of_refresh_token, token_hash=token_hash)
 
 
 def open_device(

@@ -22,6 +22,14 @@ def echo(number: int) -> Callable[[Tx], int]:
     return lambda tx: int(tx.value(Query("echo", "", "SELECT CAST(%(number)s AS BIGINT)"), number=number))
 
 
+def after_a_nap(seconds: float, then: Callable[[Tx], int]) -> Callable[[Tx], int]:
+    def step(tx: Tx) -> int:
+        nap(tx, seconds)
+        return then(tx)
+
+    return step
+
+
 def test_reads_of_one_turn_share_a_connection_and_each_gets_its_own_answer(postgresql_url: str) -> None:
     def twice(number: int) -> Callable[[Tx], tuple[int, int, int]]:
         return lambda tx: (echo(number)(tx), tx.value(BACKEND), echo(-number)(tx) if number % 2 else 0)
@@ -38,7 +46,7 @@ def test_reads_of_one_turn_share_a_connection_and_each_gets_its_own_answer(postg
 def test_more_reads_than_fit_into_one_pipeline_use_several_connections(postgresql_url: str) -> None:
     async def work(database: Database) -> None:
         found = await asyncio.gather(
-            *(database.read(lambda tx: (tx.value(BACKEND), nap(tx, 0.001))[0]) for _ in range(2 * MOST + 1))
+            *(database.read(after_a_nap(0.001, lambda tx: int(tx.value(BACKEND)))) for _ in range(2 * MOST + 1))
         )
         assert sorted(found.count(backend) for backend in set(found)) == [1, MOST, MOST]
 
@@ -97,7 +105,7 @@ def test_reads_on_a_lost_connection_are_repeated_on_another(postgresql_url: str)
         echo(7)(tx)
 
     async def work(database: Database) -> None:
-        assert await asyncio.gather(database.read(cut_once), database.read(echo(8))) == [7, 8]
+        assert tuple(await asyncio.gather(database.read(cut_once), database.read(echo(8)))) == (7, 8)
         assert len(set(tries)) == 2
         failed = await asyncio.gather(database.read(always_cut), database.read(echo(8)), return_exceptions=True)
         assert [type(error) for error in failed] == [Busy, Busy]
@@ -143,7 +151,7 @@ def test_a_read_sees_the_context_of_its_caller(postgresql_url: str) -> None:
 
 def test_closing_finishes_the_reads_that_have_begun_and_refuses_later_ones(postgresql_url: str) -> None:
     async def work(database: Database) -> None:
-        begun = asyncio.create_task(database.read(lambda tx: (nap(tx, 0.02), echo(4)(tx))[1]))
+        begun = asyncio.create_task(database.read(after_a_nap(0.02, echo(4))))
         await asyncio.sleep(0.005)
         waiting = asyncio.create_task(database.read(echo(5)))
         await database.close()

@@ -169,12 +169,9 @@ class Devices:
         def step(tx: Tx) -> Login | UnknownToken:
             # What the token is good for is read behind the lock: before, another transaction may have used it.
             # The clock may have been ahead, so the time of an answer to repeat is limited in both directions.
-            known = (
-                device_tokens.held_refresh_token(
-                    tx, token_hash, sealed_for, after=now - REPEATABLE, before=now + REPEATABLE
-                )
-                if device_tokens.hold_device_of_refresh_token(tx, token_hash)
-                else None
+            device_tokens.hold_device_of_refresh_token(tx, token_hash)
+            known = device_tokens.held_refresh_token(
+                tx, token_hash, sealed_for, after=now - REPEATABLE, before=now + REPEATABLE
             )
             if known is None or known.client_id != client_id:
                 ended = known is None and device_tokens.has_ended(tx, token_hash, now - ENDED_KEPT)

@@ -1,10 +1,10 @@
--- name: hold_device_of_refresh_token(token_hash)$
+-- name: hold_device_of_refresh_token(token_hash)
 -- Lock the row of the device that has a refresh token until the transaction ends, as `hold_device` in devices.sql does.
 SELECT 1 FROM refresh_tokens
 JOIN devices ON devices.user_id = refresh_tokens.user_id AND devices.device_id = refresh_tokens.device_id
 WHERE token_hash = :token_hash;
 
--- name: hold_device_of_refresh_token_on_postgresql(token_hash)$
+-- name: hold_device_of_refresh_token_on_postgresql(token_hash)
 -- The same with a row lock.
 SELECT 1 FROM refresh_tokens
 JOIN devices ON devices.user_id = refresh_tokens.user_id AND devices.device_id = refresh_tokens.device_id

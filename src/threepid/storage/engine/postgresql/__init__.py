@@ -5,6 +5,8 @@
 | `connection` | statements on one libpq connection |
 | `pool` | lends connections to units of work |
 | `transaction` | statements of a transaction, and the mapping of errors |
+| `interleaved` | units of work that ask together, in one pipeline |
+| `shared_reads` | reads that share a connection |
 | `together` | group commit of units that change one row |
 | `database` | transactions and retries |
 """
