@@ -17,24 +17,27 @@ class Ticking:
         return self.now
 
 
-def test_work_counts_and_waiting_and_the_work_of_others_do_not() -> None:
+def test_the_work_of_others_counts_and_waiting_and_own_work_do_not() -> None:
     clock = Ticking()
     own = OwnTime(clock)
 
-    async def work(seconds: float) -> str:
-        clock.now += seconds
-        await asyncio.sleep(0)
-        clock.now += seconds
+    async def work(seconds: float, turns: int) -> str:
+        for _ in range(turns):
+            clock.now += seconds
+            await asyncio.sleep(0)
         return "done"
 
     async def run() -> None:
-        mine = asyncio.create_task(own.watch(work(1.0)))
-        other = asyncio.create_task(work(100.0))
+        mine = asyncio.create_task(own.watch(work(1.0, 4)))
+        other = asyncio.create_task(work(100.0, 3))
+        assert [await own.busy_with_others() for _ in range(2)] == [100.0, 100.0]
+        await asyncio.sleep(0)  # a turn that nobody measures
+        assert await own.busy_with_others() == 0.0
         assert await mine == "done"
         await other
+        assert await own.busy_with_others() == 0.0
 
     asyncio.run(run())
-    assert own.spent == 2.0
 
 
 def test_errors_and_cancellations_reach_the_work_and_come_back() -> None:

@@ -105,9 +105,7 @@ class Worker:
         looking = asyncio.create_task(self._look(stop))
         while not stop.is_set():
             # The worker must not yield to its own work: none begins meanwhile, and that in progress does not count.
-            asked, own = self._clock.used(), self._own_time.spent
-            await asyncio.sleep(0)
-            busy = self._clock.used() - asked - (self._own_time.spent - own)
+            busy = await self._own_time.busy_with_others()
             try:
                 await self._begin()
             except StorageError as error:
