@@ -53,7 +53,8 @@ def raw(*parts: bytes, pause: float = 0.0, times: int = 1) -> Talk:
 
 def silent(connection: Connection, _head: Head) -> None:
     with contextlib.suppress(TimeoutError):
-        connection.recv(1)
+        while connection.recv(16_384):  # before TLS, the caller's greeting comes
+            pass
 
 
 def half_and_silent(connection: Connection, head: Head) -> None:

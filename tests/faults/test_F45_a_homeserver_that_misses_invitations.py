@@ -106,7 +106,7 @@ def test_a_rotated_key_ends_invitations_but_not_the_link_in_the_mail(federated: 
     federated.identity.stop()
     federated.identity.start()
     invited.bob.bind_directly(invited.session)
-    (job,) = wait_for(lambda: [job for job in waiting(federated) if job["attempts"]], 40, what="an attempt")
+    (job,) = wait_for(lambda: [job for job in waiting(federated) if job["last_error"]], 40, what="a failed attempt")
     assert job["last_error"] == "status 502"
     assert not invited.is_invited()
     operate(federated, "outbox", "drop", job["id"])
