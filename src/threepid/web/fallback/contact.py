@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from threepid.clock import MINUTE
@@ -22,6 +23,7 @@ from threepid.spec.errors import (
     ThreepidAuthFailed,
     Unrecognized,
 )
+from threepid.spec.types import ClientSecret
 from threepid.spec.uia import AuthData, Operation
 from threepid.web import countries
 from threepid.web.fallback.visit import Visit
@@ -197,6 +199,14 @@ def _read_sent(medium: str, form: Form) -> Sent:
         medium,
         form.get("sent_to", ""),
         form.get("sid", ""),
-        form.get("client_secret", ""),
+        _client_secret(form.get("client_secret", "")),
         int(attempt) if plain else 1,
     )
+
+
+def _client_secret(text: str) -> str:
+    """The client secret that a form gives: it becomes a part of a cookie. '' if `text` cannot be one."""
+    try:
+        return msgspec.convert(text, ClientSecret)
+    except msgspec.ValidationError:
+        return ""
