@@ -37,7 +37,9 @@ def ask(port: int, rate: float, seconds: float, requests: list[bytes]) -> list[f
             asked += 1
         for number, _ in poll.poll(TIMER_SECONDS):
             due, before = busy[number]
-            answer = before + connections[number].recv(65_536)
+            part = connections[number].recv(65_536)
+            assert part, "the server has closed a connection"
+            answer = before + part
             if _is_whole(answer):
                 took.append((time.perf_counter() - due) * 1000)
                 del busy[number]

@@ -71,6 +71,14 @@ def report(world: World, address: str) -> None:
     world.run(world.database.write(lambda tx: suppressions.record(tx, **reported)))
 
 
+def choose_and_prove(tx: Tx) -> None:
+    """Give Alice a language, accepted terms, and an address that she proved at another identity server."""
+    preferences.set_language(tx, ALICE, "de")
+    terms.accept(tx, ALICE, document="privacy", version="1", now=1)
+    proved: dict[str, Any] = {"user_id": ALICE, "medium": "email", "canonical": "alice@example.net", "used_at": 1}
+    assert validations.use_remote(tx, id_server="is.example", sid_hash=b"x", **proved)
+
+
 def keep_house(world: World) -> int:
     return world.run(background.run_once(world.server.context))
 
@@ -135,14 +143,7 @@ def test_of_an_erased_account_only_its_name_remains(world: World) -> None:
         "/_matrix/client/v3/login",
         {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}, "password": PASSWORD},
     )
-
-    def more(tx: Tx) -> None:
-        preferences.set_language(tx, ALICE, "de")
-        terms.accept(tx, ALICE, document="privacy", version="1", now=1)
-        proved: dict[str, Any] = {"user_id": ALICE, "medium": "email", "canonical": "alice@example.net", "used_at": 1}
-        assert validations.use_remote(tx, id_server="is.example", sid_hash=b"x", **proved)
-
-    world.run(world.database.write(more))
+    world.run(world.database.write(choose_and_prove))
 
     def remains() -> dict[str, int]:
         found = world.run(world.homeserver.directory.remains(ALICE))
@@ -204,14 +205,7 @@ def used(world: World) -> dict[str, Any]:
     assert world.post("/_matrix/identity/v2/store-invite", invitation, token=identity).status_code == 200
     world.mails()
     report(world, "alice@example.com")
-
-    def more(tx: Tx) -> None:
-        preferences.set_language(tx, ALICE, "de")
-        terms.accept(tx, ALICE, document="privacy", version="1", now=1)
-        proved: dict[str, Any] = {"user_id": ALICE, "medium": "email", "canonical": "alice@example.net", "used_at": 1}
-        assert validations.use_remote(tx, id_server="is.example", sid_hash=b"x", **proved)
-
-    world.run(world.database.write(more))
+    world.run(world.database.write(choose_and_prove))
     operator = Operator("test", Origin(world.clock.now()), frozenset(Scope))
     return world.run(world.homeserver.support.export(ALICE, operator))
 

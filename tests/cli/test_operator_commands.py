@@ -180,6 +180,13 @@ def test_the_audit_log_is_exported_by_event_and_account(directory: Path) -> None
     assert exported("--event", "login_failed") == []
 
 
+def test_an_identity_server_alone_takes_user_ids_for_entries_of_its_log(tmp_path: Path) -> None:
+    (tmp_path / "threepid.toml").write_text(CONFIG.replace("[accounts]\n", ""))
+    run(tmp_path, "limits", "clear", "--network", "192.0.2.1")
+    assert run(tmp_path, "audit", "export", "--account", ALICE) == ""
+    assert len(run(tmp_path, "audit", "export", "--account", "").splitlines()) == 1
+
+
 def test_every_command_takes_an_account_by_any_of_its_names(directory: Path) -> None:
     run(directory, "account", "contact", "add", "alice", "alice@example.com")
     name = "Alice@Example.com"

@@ -1,5 +1,6 @@
 """Registration in the portal: username and password, then the stages of the configuration."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,19 @@ def test_a_code_of_another_browser_is_not_asked_for(world: World) -> None:
         other.open("/account/register/email")
         assert other.page.heading == "Your email address"
         assert "carol@example.com" not in other.page.html
+
+
+@pytest.mark.parametrize("secret", ["x\r\nSet-Cookie: other=1", "x; Domain=example.org", "\u65e5", "\u00e9", "x" * 256])
+def test_a_form_puts_nothing_of_its_own_into_a_header(world: World, secret: str) -> None:
+    browser = registering(world)
+    browser.follow("Add an email address")
+    browser.press("Send me a code", address="carol@example.com")
+    browser.press("Send another mail", client_secret=secret)
+    assert browser.page.heading == "Check your email"
+    assert re.fullmatch(r"[0-9A-Za-z_-]+\.[0-9A-Za-z_-]{20,100}", browser.cookies[SENT])
+    assert "other" not in browser.cookies
+    browser.press("Continue", code=world.mail().code)
+    assert is_in(browser)
 
 
 def test_who_starts_again_is_asked_for_an_address_again(world: World) -> None:

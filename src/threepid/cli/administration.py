@@ -78,10 +78,8 @@ def export(
     if event and event not in {*Event, *Kind}:
         refuse(f"--event must be one of {', '.join((*Event, *Kind))}.")
 
-    async def write(server: Any, _operator: Any) -> None:
-        from threepid.cli.server import homeserver_of  # noqa: PLC0415 - see serving.py
-
-        user_id = await homeserver_of(server).directory.find(account) if account else ""
+    async def write(server: Any, operator: Any) -> None:
+        user_id = await server.services.account_in_log(account, operator)
         async for line in server.services.trail.export(Which(event, user_id, **times)):
             sys.stdout.write(line.decode("utf-8") + "\n")
 

@@ -51,6 +51,7 @@ from threepid.domain.oauth.tokens import AppTokens
 from threepid.domain.operators.console import Console
 from threepid.domain.operators.directory import Directory
 from threepid.domain.operators.operations import Operations
+from threepid.domain.operators.operator import Operator
 from threepid.domain.operators.support import Support
 from threepid.domain.operators.tokens import OperatorTokens
 from threepid.domain.operators.trail import Trail
@@ -70,6 +71,7 @@ from threepid.remote.identity import IdentityClient
 from threepid.remote.names import Names
 from threepid.remote.patience import PATIENCE, Patience
 from threepid.spec.errors import Unrecognized
+from threepid.spec.operator_scopes import Scope
 
 
 class OAuth(Struct, frozen=True, kw_only=True):
@@ -151,6 +153,16 @@ class Services(Struct, frozen=True, kw_only=True):
         if self.homeserver is None:
             raise Unrecognized
         return self.homeserver
+
+    async def account_in_log(self, text: str, operator: Operator) -> str:
+        """The user ID of the account whose entries of the audit log an operator wants; '' for those of all accounts.
+
+        `text` names it as in `Directory.find`, which raises the errors. It must be a user ID where there are no accounts, and for
+        an operator who may not read them.
+        """
+        if self.homeserver is None or not text or Scope.ACCOUNTS_READ not in operator.scopes:
+            return text
+        return await self.homeserver.directory.find(text)
 
     def require_oauth(self) -> OAuth:
         """The OAuth 2.0 API. Raises Unrecognized if the configuration has not turned it on."""

@@ -48,7 +48,7 @@ class Accepts(Enum):
     ONLY_FORM = "urlencoded"
     """The encoding of OAuth 2.0 endpoints. https://www.rfc-editor.org/rfc/rfc6749#appendix-B."""
     LENIENT_FORM = "urlencoded, with any text"
-    """The same about a token, of which one that nobody issued is no error. https://www.rfc-editor.org/rfc/rfc7662#section-2.2."""
+    """The same with any text as the token: an unknown token is not an error. https://www.rfc-editor.org/rfc/rfc7662#section-2.2."""
     ANY = "json, urlencoded or query"
     """The encodings of the Identity Service API v1."""
     MAIL = "message/rfc822"

@@ -20,7 +20,9 @@ class Search(Struct, frozen=True, forbid_unknown_fields=True):
     """What to search for, whether it may be in the middle of usernames, and the last user ID of the page before."""
 
     q: Annotated[str, Meta(max_length=512)] = ""
+    """An address, a number with `+`, or the beginning of usernames; empty for all accounts."""
     anywhere: Literal["true", "false"] = "false"
+    """Whether `q` may be in the middle of usernames, too."""
     after: Annotated[str, Meta(max_length=512)] = ""
     limit: Count = MOST_LISTED
 

@@ -19,25 +19,30 @@ _Time = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 
 
 class Place(Struct, frozen=True, forbid_unknown_fields=True):
-    """The place of the page before, and the earliest and the latest time, in milliseconds since 1970; not `until` itself."""
+    """Where a page begins, and from when until when its entries are."""
 
     after: Typed | None = None
     since: _Time = 0
+    """The earliest time, in milliseconds since 1970."""
     until: _Time = MAX_INTEGER
+    """The time before which the entries are, in milliseconds since 1970."""
     limit: Count = MOST_LISTED
 
 
 class WhichEntries(Place, frozen=True, forbid_unknown_fields=True):
-    """Also what happened, and the user ID of the account; with the scope `accounts:read` its username, address or number, too."""
+    """Which entries of the audit log to read."""
 
     event: Event | None = None
+    """Only what the log calls so, such as `locked`."""
     account: Typed | None = None
+    """Only about this account, by user ID; with the scope `accounts:read` also by username, email address or phone number."""
 
 
 class WhichSums(Place, frozen=True, forbid_unknown_fields=True):
-    """Also what happened."""
+    """Which sums to read."""
 
     event: Kind | None = None
+    """Only what the log calls so, such as `login_failed`."""
 
 
 class Entries(Struct, frozen=True):
@@ -57,9 +62,7 @@ class Sums(Struct, frozen=True):
 @endpoint("GET", admin("/audit"), auth=Auth.OPERATOR_TOKEN, scope=Scope.AUDIT_READ, errors=(errors.NotFound,))
 async def read_audit_log(call: OperatorCall, query: WhichEntries) -> Entries:
     """Read the audit log, oldest entries first: of all events and accounts, or of one."""
-    account = query.account or ""
-    if account and call.services.homeserver is not None and Scope.ACCOUNTS_READ in call.operator.scopes:
-        account = await call.homeserver.directory.find(account)
+    account = await call.services.account_in_log(query.account or "", call.operator)
     which = Which(query.event or "", account, query.since, query.until)
     found = await call.services.trail.page(which, after=query.after, count=query.limit)
     return Entries(found, found[-1].id if len(found) == query.limit else None)

@@ -32,6 +32,7 @@ class WhichMessages(Struct, frozen=True, forbid_unknown_fields=True):
 
     after: Typed | None = None
     failed: Literal["true", "false"] = "false"
+    """Whether to list those that failed instead of those that wait."""
     limit: Count = MOST_LISTED
 
 

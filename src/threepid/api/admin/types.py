@@ -9,8 +9,7 @@ from threepid.domain.operators.directory import MOST_LISTED
 from threepid.spec import errors
 from threepid.spec.endpoint import Path, other
 
-Count = Annotated[int, Meta(ge=1, le=MOST_LISTED)]
-"""Maximum number of rows in the answer."""
+Count = Annotated[int, Meta(ge=1, le=MOST_LISTED, description="Maximum number of entries in the answer.")]
 Typed = Annotated[str, Meta(min_length=1, max_length=512)]
 
 

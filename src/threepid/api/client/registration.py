@@ -29,6 +29,7 @@ class RegisterQuery(Struct, frozen=True):
     """The kind of account."""
 
     kind: str = "user"
+    """`user`; this server has no guests."""
 
 
 class Registered(Struct, frozen=True, omit_defaults=True):

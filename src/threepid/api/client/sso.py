@@ -24,6 +24,7 @@ class SsoQuery(Struct, frozen=True):
 
     redirect_url: Annotated[str, Meta(min_length=1)] = field(name="redirectUrl")
     action: str | UnsetType = UNSET
+    """`login`, or `register` to create an account."""
 
 
 @endpoint("GET", client(_PATH, *_FAMILIES), auth=Auth.NONE, status=HTTPStatus.FOUND)

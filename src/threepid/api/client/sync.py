@@ -12,14 +12,20 @@ _NEXT_BATCH: Final = "empty"
 
 
 class SyncQuery(Struct, frozen=True):
-    """The client's position, and how many milliseconds it waits; the other parameters have no effect here."""
+    """The client's position, and how long it waits; the other parameters have no effect here."""
 
     since: str | UnsetType = UNSET
+    """The `next_batch` of the answer before."""
     timeout: Annotated[int, Meta(ge=0, le=MAX_INTEGER)] = 0
+    """Maximum time to wait for something new, in milliseconds."""
     full_state: bool = False
+    """Whether to answer at once."""
     filter: str | UnsetType = UNSET
+    """Changes nothing."""
     set_presence: str | UnsetType = UNSET
+    """Changes nothing."""
     use_state_after: str | UnsetType = UNSET
+    """Changes nothing."""
 
 
 class Events(Struct, frozen=True):

@@ -11,7 +11,7 @@ from threepid.api.expected import expected
 from threepid.api.openapi.examples import Examples
 from threepid.api.openapi.schemas import Schema, Schemas, fields
 from threepid.api.openapi.sections import described, link, section, summary
-from threepid.api.openapi.words import REQUESTS
+from threepid.api.openapi.words import FIELDS, REQUESTS, VARIABLES
 from threepid.http.exchange import Answer
 from threepid.spec.endpoint import Accepts, Auth, Endpoint, Path
 from threepid.spec.errors import LimitExceeded, MatrixError, MissingParam, MissingParams, PassedOn
@@ -122,7 +122,7 @@ class Operations:
 
     def _parameters(self, endpoint: Endpoint) -> list[dict[str, Any]]:
         found = [
-            self._parameter("path", name, self._schemas.of(type_), required=True)
+            self._parameter("path", name, _told(name) | self._schemas.of(type_), required=True)
             for name, type_ in endpoint.variable_types.items()
         ]
         if endpoint.query_type is not None:
@@ -214,6 +214,12 @@ class Operations:
                 "content": {_JSON: {"schema": schema, "example": bodies[codes[0]]}},
             }
         return name
+
+
+def _told(variable: str) -> Schema:
+    """What a variable of a path is, as a part of its schema."""
+    text = VARIABLES.get(variable) or FIELDS.get(variable)
+    return {"description": text} if text else {}
 
 
 def _answered(kind: type[MatrixError], *, is_oauth: bool) -> tuple[int, dict[str, Any]]:

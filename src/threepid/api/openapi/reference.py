@@ -42,7 +42,7 @@ def _entry(endpoint: Endpoint, whole: dict[str, Any]) -> Described:
         url=link(endpoint),
         authentication=endpoint.auth.value,
         is_deprecated=endpoint.deprecated,
-        parameters=tuple(_parameter(one) for one in operation.get("parameters", ())),
+        parameters=tuple(_parameter(one, whole) for one in operation.get("parameters", ())),
         encodings=tuple(content),
         body=tuple(_fields(body.get("schema", {}), whole)),
         request=_example(body),
@@ -56,9 +56,9 @@ def _entry(endpoint: Endpoint, whole: dict[str, Any]) -> Described:
     )
 
 
-def _parameter(parameter: dict[str, Any]) -> Field:
+def _parameter(parameter: dict[str, Any], whole: dict[str, Any]) -> Field:
     text = " ".join(filter(None, (parameter.get("description", ""), f"In the {parameter['in']}.")))
-    return Field(parameter["name"], _type(parameter["schema"]), parameter["required"], text)
+    return Field(parameter["name"], _type(parameter["schema"], whole), parameter["required"], text)
 
 
 def _example(content: dict[str, Any]) -> str:
@@ -73,7 +73,8 @@ def _fields(schema: Schema, whole: dict[str, Any], *, place: str = "", depth: in
     schema = _resolved(schema, whole)
     required = schema.get("required", ())
     for name, member in schema.get("properties", {}).items():
-        yield Field(f"{place}{name}", _type(_resolved(member, whole)), name in required, member.get("description", ""))
+        type_ = _type(_resolved(member, whole), whole)
+        yield Field(f"{place}{name}", type_, name in required, member.get("description", ""))
         inner, suffix = _inner(_resolved(member, whole), whole)
         if inner is not None and depth < _DEEPEST:
             yield from _fields(inner, whole, place=f"{place}{name}{suffix}.", depth=depth + 1)
@@ -102,15 +103,16 @@ def _resolved(schema: Schema, whole: dict[str, Any]) -> Schema:
     return found
 
 
-def _type(schema: Schema) -> str:
+def _type(schema: Schema, whole: dict[str, Any]) -> str:
     if "$ref" in schema:
-        return "object"
+        # An enumeration with a name has too many values to list them here.
+        return "string" if "enum" in _resolved(schema, whole) else "object"
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_type(one) for one in schema["anyOf"]))
+        return " or ".join(dict.fromkeys(_type(one, whole) for one in schema["anyOf"]))
     if "enum" in schema:
         return " or ".join(f"`{json.dumps(one)}`" for one in schema["enum"])
     if "const" in schema:
         return f"`{json.dumps(schema['const'])}`"
     if schema.get("type") == "array" and isinstance(items := schema.get("items"), dict):
-        return f"array of {_type(items)}"
+        return f"array of {_type(items, whole)}"
     return str(schema.get("type", "any"))

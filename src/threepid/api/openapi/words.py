@@ -4,7 +4,7 @@ from typing import Any, Final
 
 FIELDS: Final = {
     "access_token": "An access token.",
-    "account": "The username or user ID of an account.",
+    "account": "An account, by username, user ID, email address or phone number with `+`.",
     "account_data": "Account data: always empty.",
     "account_management_actions_supported": "The actions that the account pages have. RFC 8414 and MSC4191.",
     "account_management_uri": "The account pages.",
@@ -106,7 +106,7 @@ FIELDS: Final = {
     "latest_at": "When the latest report came, in milliseconds since 1970.",
     "leave": "Rooms that the user left: always empty.",
     "left": "Users whose devices need not be known any more: always empty.",
-    "limit": "A limit, by its name in the configuration, or the most entries to answer.",
+    "limit": "A limit, by its name in the configuration.",
     "locked_at": "When the account was locked, in milliseconds since 1970.",
     "log_out_devices": "Whether to log all devices out, too.",
     "login_token": "A token for a single login.",
@@ -244,6 +244,14 @@ FIELDS: Final = {
     "versions": "The versions of the specification.",
 }
 """Sentences by the name of a member. One below the attribute of a Struct goes first."""
+
+VARIABLES: Final = {
+    "idp_id": "The ID of an identity provider: this server has none.",
+    "invite_id": "The ID of an invitation.",
+    "key_name": "The name of a field of the profile: `displayname` or `avatar_url`.",
+    "message_id": "The ID of a message or call.",
+}
+"""Sentences by the name of a variable in a path, where that of a member of this name does not fit."""
 
 SAMPLES: Final[dict[str, Any]] = {
     "access_token": "tp_4Wk0zZ1YQ3c9uJ8xN2sVbA",

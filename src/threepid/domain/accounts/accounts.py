@@ -123,7 +123,7 @@ class Accounts:
 def require_active(tx: Tx, user_id: str, *, by: audit.Caller = audit.OWNER) -> None:
     """Hold the account's row until `tx` ends. Raises Forbidden if it is deactivated, and UserLocked if it is locked.
 
-    An operator changes a locked account, too: it is locked in order to be put right.
+    An operator may change a locked account, for example to set a new password before unlocking it.
     """
     account = accounts.lock(tx, user_id)
     if account is None:

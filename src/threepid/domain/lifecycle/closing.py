@@ -1,11 +1,12 @@
 """Deactivation of accounts, in one transaction and in this order.
 
 1. The account is marked, so that nobody can log in any more.
-2. Its devices and their tokens, browser sessions and authentication sessions go; its validation sessions are closed.
-3. Its contacts are told, and the audit log says it.
-4. Its tokens at our identity server are revoked. With `erase`: profile, preferences, accepted terms, entries of the audit log.
-5. A homeserver beside us learns of it by a job.
-6. Its addresses are unbound and its contacts deleted; other identity servers are asked after the transaction.
+2. Its devices with their tokens, browser sessions and authentication sessions are deleted, and its validation sessions closed.
+3. Notices to its contacts are queued.
+4. Its tokens at our identity server are revoked, and the audit log notes the deactivation.
+5. With `erase`, finished messages, profile, preferences, accepted terms and entries of the audit log are deleted.
+6. A job is queued that tells a homeserver beside us.
+7. Its addresses are unbound and its contacts deleted. Other identity servers are asked after the transaction.
 
 https://spec.matrix.org/latest/client-server-api/#account-deactivation
 """

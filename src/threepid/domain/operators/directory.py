@@ -42,7 +42,10 @@ class Directory:
         self._sessions = sessions
 
     async def find(self, text: str) -> str:
-        """The user ID of the account that an operator names by username, user ID, address or number. Raises NotFound."""
+        """The user ID of the account that an operator names by username, user ID, address or number.
+
+        Raises NotFound, and InvalidParam for a wrong address or number.
+        """
         text = trim(text)
         if text and len(text) <= _LONGEST:
             address = typed_address(text)

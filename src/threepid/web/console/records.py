@@ -96,7 +96,8 @@ async def show_audit(visit: Operating) -> Answer:
     error: MatrixError | None = None
     try:
         since, until = _day(typed["since"], 0), _day(typed["until"], ALWAYS - DAY) + DAY
-        which = Which(event, await _user_id(visit, typed["user"]), max(0, since), until)
+        user_id = await visit.services.account_in_log(typed["user"], visit.operator)
+        which = Which(event, user_id, max(0, since), until)
         found = await visit.services.trail.recent(which, before=visit.query.get("before"), count=ON_A_PAGE + 1)
     except MatrixError as raised:
         error = raised
@@ -120,13 +121,6 @@ def _day(text: str, otherwise: int) -> int:
         return (date.fromisoformat(text) - date(1970, 1, 1)).days * DAY
     except ValueError:
         raise InvalidParam(Text("Write a day as in %(example)s.", example="2027-12-31")) from None
-
-
-async def _user_id(visit: Operating, text: str) -> str:
-    """The user ID of the account that is named; the text itself for an operator who may not find accounts. Raises NotFound."""
-    if text and visit.services.homeserver is not None and visit.may(Scope.ACCOUNTS_READ):
-        return await visit.homeserver.directory.find(text)
-    return text
 
 
 def _line(entry: EntryView) -> Line:

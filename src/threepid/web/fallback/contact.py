@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from threepid.clock import MINUTE
@@ -22,6 +23,7 @@ from threepid.spec.errors import (
     ThreepidAuthFailed,
     Unrecognized,
 )
+from threepid.spec.types import ClientSecret
 from threepid.spec.uia import AuthData, Operation
 from threepid.web import countries
 from threepid.web.fallback.visit import Visit
@@ -56,7 +58,7 @@ class ContactStage:
         return self._ask_address(visit, {})
 
     async def resume(self, visit: Visit, sid: str, client_secret: str, *, again: bool) -> Answer | None:
-        """The page that asks for the code of a message that was sent before; None if it is over, or of another medium."""
+        """The page that asks for the code of an earlier message; None if its session is over, or of another medium."""
         session = await self._validation.opened(visit.view.purpose, sid, client_secret)
         if session is None or session.medium != self._medium:
             return None
@@ -68,7 +70,8 @@ class ContactStage:
     ) -> Answer | None:
         """None if the stage is complete, else the next page. Raises NotFound or Unrecognized if it cannot be completed.
 
-        `keep` answers when a message was sent (is it another one?), for a browser that gets the next page by `resume`.
+        `keep` makes the answer after a message was sent, for pages that show the next one by `resume`. Its second argument says
+        whether the message was sent again.
         """
         keep = keep or (lambda sent, again: self._ask_code(visit, sent, again=again))
         action = form.get("action")
@@ -196,6 +199,14 @@ def _read_sent(medium: str, form: Form) -> Sent:
         medium,
         form.get("sent_to", ""),
         form.get("sid", ""),
-        form.get("client_secret", ""),
+        _client_secret(form.get("client_secret", "")),
         int(attempt) if plain else 1,
     )
+
+
+def _client_secret(text: str) -> str:
+    """The client secret that a form gives: it becomes a part of a cookie. '' if `text` cannot be one."""
+    try:
+        return msgspec.convert(text, ClientSecret)
+    except msgspec.ValidationError:
+        return ""

@@ -71,7 +71,7 @@ class _StageVisit(StageVisit, frozen=True, kw_only=True):
 
     @property
     def again(self) -> str:
-        """The address of the stage's first page: the session is in the cookie."""
+        """The address of the stage's first page, also after a code was sent. The session is in the cookie."""
         return "?other=1"
 
     @property
