@@ -73,7 +73,7 @@ def half_and_reset(connection: Connection, head: Head) -> None:
 
 
 FOREVER: Final = 1_000_000_000
-HURRIED: Final = Patience(call=4.0, well_known=4.0, federation=5.0)
+HURRIED: Final = Patience(call=6.0, well_known=6.0, federation=7.0)
 ANSWERS: dict[str, Talk] = {
     "endless body": raw(HEAD + b"\r\n", *[b"x" * 60_000] * 10_000),
     "endless chunks": raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[b"ffff\r\n" + b" " * 0xFFFF + b"\r\n"] * 10_000),

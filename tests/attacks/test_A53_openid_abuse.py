@@ -34,7 +34,7 @@ def elsewhere(tmp_path: Path) -> Iterator[FakeHomeserver]:
 
 @pytest.fixture
 def world(database_url: str, tmp_path: Path, elsewhere: FakeHomeserver) -> Iterator[World]:
-    with World(database_url, tmp_path, patience=Patience(call=2.0), **elsewhere.settings) as made:
+    with World(database_url, tmp_path, patience=Patience(call=4.0), **elsewhere.settings) as made:
         yield made
 
 

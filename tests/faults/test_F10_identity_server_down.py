@@ -27,7 +27,7 @@ Work = Callable[[World, str], Any]
 
 @pytest.fixture
 def home(database_url: str, tmp_path: Path, other: FakeIdentityServer) -> Iterator[World]:
-    with World(database_url, tmp_path, patience=Patience(call=3.0, unbind=1.5), **other.settings) as made:
+    with World(database_url, tmp_path, patience=Patience(call=5.0, unbind=3.0), **other.settings) as made:
         yield made
 
 

@@ -21,7 +21,7 @@ from world import World
 IS = "/_matrix/identity/v2"
 C = "/_matrix/client/v3/account/3pid"
 UNREACHED = (502, "M_UNKNOWN")
-HURRIED = Patience(dns=2.0, srv=2.5, call=4.0, well_known=3.0, federation=6.0, unbind=1.0)
+HURRIED = Patience(dns=4.0, srv=4.5, call=6.0, well_known=5.0, federation=8.0, unbind=1.0)
 """A question that hangs does so for ever: whatever ends, ends by one of these limits."""
 
 
