@@ -14,6 +14,7 @@ import apsw
 import pytest
 import typer
 
+from rig import free_port
 from threepid.cli import app
 from threepid.storage.engine.migrate import known_migrations
 
@@ -217,7 +218,12 @@ def test_config_check_looks_at_the_keys_as_a_start_does(directory: Path) -> None
 
 @pytest.fixture
 def table(engine: str, database_url: str, directory: Path) -> dict[str, str]:
-    return {"THREEPID_CONFIG": "threepid.toml", "THREEPID__DATABASE__URL": database_url}
+    listen = f"127.0.0.1:{free_port()}"
+    return {
+        "THREEPID_CONFIG": "threepid.toml",
+        "THREEPID__DATABASE__URL": database_url,
+        "THREEPID__SERVER__LISTEN": listen,
+    }
 
 
 def test_a_server_does_not_start_on_accounts_of_another_name(directory: Path, table: dict[str, str]) -> None:

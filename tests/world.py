@@ -37,6 +37,10 @@ BASE = "https://matrix.example.org"
 PASSWORD = "correct horse battery"
 
 
+def unnoted(*_: object) -> None:
+    """Write nothing into the audit log about a change that no operator makes."""
+
+
 class HandClock(Clock):
     """A clock that moves when the test says so."""
 

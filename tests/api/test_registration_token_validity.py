@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from world import World
+from world import World, unnoted
 
 PATH = "/_matrix/client/v1/register/m.login.registration_token/validity"
 
 
 def test_a_token_is_valid_until_it_is_used_up(world: World) -> None:
     tokens = world.homeserver.registration_tokens
-    world.run(tokens.create("invitation", uses_allowed=1))
+    world.run(tokens.create("invitation", uses_allowed=1, note=unnoted))
     assert world.get(PATH, params={"token": "invitation"}).json() == {"valid": True}
     world.run(world.server.context.database.write(lambda tx: tokens.use(tx, tokens.hash("invitation"))))
     assert world.get(PATH, params={"token": "invitation"}).json() == {"valid": False}
@@ -30,7 +30,7 @@ def test_a_token_must_be_asked_about(world: World) -> None:
 
 def test_where_registration_is_closed_no_token_is_looked_at(database_url: str, tmp_path: Path) -> None:
     with World(database_url, tmp_path, accounts__registration="closed") as world:
-        world.run(world.homeserver.registration_tokens.create("invitation"))
+        world.run(world.homeserver.registration_tokens.create("invitation", note=unnoted))
         answer = world.get(PATH, params={"token": "invitation"})
         assert (answer.status_code, answer.json()["errcode"]) == (403, "M_FORBIDDEN")
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from threepid.storage.engine.queries import Query
-from world import PASSWORD, World
+from world import PASSWORD, World, unnoted
 
 C = "/_matrix/client/v3"
 TERMS = {"id": "rules", "version": "1", "languages": {"en": {"name": "Rules", "url": "https://example.org/rules"}}}
@@ -54,7 +54,7 @@ def test_a_stage_that_is_not_offered_completes_nothing(world: World, kind: str) 
 
 def test_stages_keep_their_order_and_none_is_skipped(database_url: str, tmp_path: Path) -> None:
     with World(database_url, tmp_path, accounts__terms=[TERMS], accounts__registration="token", email=None) as world:
-        token = world.run(world.homeserver.registration_tokens.create())
+        token = world.run(world.homeserver.registration_tokens.create(note=unnoted))
         body = {"username": "alice", "password": "long enough"}
         answer = world.post(f"{C}/register", body).json()
         order = ["m.login.registration_token", "m.login.terms", "m.login.dummy"]
@@ -72,7 +72,7 @@ def test_stages_keep_their_order_and_none_is_skipped(database_url: str, tmp_path
 
 def test_a_token_without_uses_left_registers_nobody_however_many_try_at_once(database_url: str, tmp_path: Path) -> None:
     with World(database_url, tmp_path, accounts__registration="token", email=None) as world:
-        token = world.run(world.homeserver.registration_tokens.create(uses_allowed=2))
+        token = world.run(world.homeserver.registration_tokens.create(uses_allowed=2, note=unnoted))
         sessions = []
         for number in range(6):
             body = {"username": f"u{number}", "password": "long enough"}

@@ -16,7 +16,7 @@ from threepid.storage import outbox
 from threepid.storage.engine.database import Tx
 from threepid.storage.engine.queries import Query
 from threepid.storage.engine.sqlite import SqliteTx
-from world import BASE, SeededEntropy, World
+from world import BASE, SeededEntropy, World, unnoted
 
 C = "/_matrix/client/v3"
 TERMS = {"id": "rules", "version": "1", "languages": {"en": {"name": "Rules", "url": "https://example.org/rules"}}}
@@ -52,7 +52,7 @@ def test_no_secret_is_kept_in_the_clear(database_url: str, tmp_path: Path, hexad
     changes: dict[str, Any] = {"accounts__terms": [TERMS], "accounts__registration": "token"}
     with World(database_url, tmp_path, **changes) as world:
         secrets: dict[str, str] = {}
-        token = secrets["registration token"] = world.run(world.homeserver.registration_tokens.create())
+        token = secrets["registration token"] = world.run(world.homeserver.registration_tokens.create(note=unnoted))
         secrets["password"] = "canary-password-1"
         body = {"username": "alice", "password": secrets["password"], "refresh_token": True}
         session = secrets["session"] = world.post(f"{C}/register", body).json()["session"]

@@ -1,5 +1,7 @@
 """The outbox as operators see and change it."""
 
+from functools import partial
+
 import pytest
 
 from threepid.clock import MINUTE
@@ -7,7 +9,7 @@ from threepid.domain.queue import State, state
 from threepid.spec.errors import Forbidden, NotFound
 from threepid.storage import outbox
 from threepid.storage.engine.database import Tx
-from world import World
+from world import World, unnoted
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def test_a_job_waits_is_retried_and_is_sent(world: World, job: str) -> None:
     found = world.run(queue.get(job))
     assert (state(found), found.last_error) == (State.RETRYING, "the relay hung up")
     assert world.mails() == []
-    world.run(queue.retry(job))
+    world.run(queue.retry(job, note=unnoted))
     assert len(world.mails()) == 1
     assert state(world.run(queue.get(job))) is State.SENT
     assert world.run(queue.jobs(failed=False)) == []
@@ -45,25 +47,26 @@ def test_a_job_waits_is_retried_and_is_sent(world: World, job: str) -> None:
 
 def test_all_that_wait_are_tried_at_once(world: World, job: str) -> None:
     delay(world)
-    assert world.run(world.server.services.queue.retry_all()) == 1
-    assert world.run(world.server.services.queue.retry_all()) == 0
+    assert world.run(world.server.services.queue.retry_all(note=unnoted)) == 1
+    assert world.run(world.server.services.queue.retry_all(note=unnoted)) == 0
     assert job
     assert len(world.mails()) == 1
 
 
 def test_a_dropped_job_is_never_sent_and_its_contents_are_gone(world: World, job: str) -> None:
     queue = world.server.services.queue
-    world.run(queue.drop(job))
+    world.run(queue.drop(job, note=unnoted))
     assert world.mails() == []
     (failed,) = world.run(queue.jobs(failed=True))
     assert (failed.id, failed.last_error) == (job, "dropped by an operator")
     with pytest.raises(Forbidden, match="failed for good"):
-        world.run(queue.drop(job))
+        world.run(queue.drop(job, note=unnoted))
     with pytest.raises(Forbidden, match="asked for again"):
-        world.run(queue.retry(job))
+        world.run(queue.retry(job, note=unnoted))
 
 
 def test_what_is_not_there_is_said(world: World) -> None:
-    for work in (world.server.services.queue.get, world.server.services.queue.drop, world.server.services.queue.retry):
+    queue = world.server.services.queue
+    for work in (queue.get, partial(queue.drop, note=unnoted), partial(queue.retry, note=unnoted)):
         with pytest.raises(NotFound):
             world.run(work("nothing"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from world import BASE, World
+from world import BASE, World, unnoted
 
 PATH = "/_matrix/client/v3/register"
 TERMS = {
@@ -91,7 +91,7 @@ def test_the_documents_are_told_and_their_acceptance_is_kept(database_url: str, 
 
 def test_a_token_lets_in_and_counts(database_url: str, tmp_path: Path) -> None:
     with World(database_url, tmp_path, accounts__registration="token", email=None) as world:
-        token = world.run(world.homeserver.registration_tokens.create(uses_allowed=1))
+        token = world.run(world.homeserver.registration_tokens.create(uses_allowed=1, note=unnoted))
         session = world.post(PATH, BODY).json()["session"]
         wrong = {"type": "m.login.registration_token", "token": "wrong", "session": session}
         refused = world.post(PATH, {**BODY, "auth": wrong})

@@ -8,7 +8,7 @@ import pytest
 from captcha_provider import RIGHT, SITE_KEY, CaptchaProvider
 from threepid.clock import MINUTE
 from web.portal_browser import Browser
-from world import PASSWORD, World
+from world import PASSWORD, World, unnoted
 
 SESSION = "__Host-threepid-session"
 REGISTRATION = "__Host-threepid-registration"
@@ -150,7 +150,7 @@ def test_every_stage_of_a_flow_has_its_page(database_url: str, tmp_path: Path) -
             outbound=provider.outbound,
         ) as world,
     ):
-        token = world.run(world.homeserver.registration_tokens.create(uses_allowed=1))
+        token = world.run(world.homeserver.registration_tokens.create(uses_allowed=1, note=unnoted))
         browser = registering(world)
         assert browser.path == "/account/register/captcha"
         assert "script-src" in browser.page.headers["Content-Security-Policy"]

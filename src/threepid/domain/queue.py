@@ -64,10 +64,6 @@ Note = Callable[[Tx, int], None]
 """Notes a change in its transaction, with the number of jobs that it changed. It is not called for none."""
 
 
-def _unnoted(tx: Tx, count: int) -> None:
-    """Note nothing."""
-
-
 def _noted(tx: Tx, count: int, note: Note) -> int:
     if count:
         note(tx, count)
@@ -130,7 +126,7 @@ class Queue:
             raise NotFound(_UNKNOWN)
         return job
 
-    async def retry(self, job_id: str, note: Note = _unnoted) -> None:
+    async def retry(self, job_id: str, note: Note) -> None:
         """Let a job that waits for another attempt be tried now. Raises NotFound, and Forbidden if it does not wait."""
         now = self._context.clock.now()
         if not await self._context.database.write(lambda tx: _noted(tx, int(outbox.hurry(tx, job_id, now)), note)):
@@ -139,18 +135,18 @@ class Queue:
                 raise Forbidden(_ERASED)
             raise Forbidden(Text("This job does not wait: it is sent already, or about to be."))
 
-    async def retry_all(self, note: Note = _unnoted) -> int:
+    async def retry_all(self, note: Note) -> int:
         """Let all jobs that wait for another attempt be tried now; returns how many."""
         now = self._context.clock.now()
         return await self._context.database.write_aside(lambda tx: _noted(tx, outbox.hurry_all(tx, now), note))
 
-    async def drop(self, job_id: str, note: Note = _unnoted) -> None:
+    async def drop(self, job_id: str, note: Note) -> None:
         """Give a job up and erase its contents. Raises NotFound, and Forbidden if it is done or being sent."""
         now = self._context.clock.now()
         if not await self._context.database.write(lambda tx: _noted(tx, int(outbox.drop(tx, job_id, now)), note)):
             raise Forbidden(_TOO_LATE[state(await self.get(job_id))])
 
-    async def drop_all(self, jobs: Sequence[Listed], note: Note = _unnoted) -> int:
+    async def drop_all(self, jobs: Sequence[Listed], note: Note) -> int:
         """Give these jobs up and erase their contents, except those that are done or being sent; returns how many."""
         now = self._context.clock.now()
         count = 0

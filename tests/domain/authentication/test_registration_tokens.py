@@ -10,7 +10,7 @@ from threepid.domain.authentication.registration_tokens import RegistrationToken
 from threepid.domain.secrets.vault import Vault
 from threepid.spec.errors import InvalidParam, LimitExceeded, NotFound
 from threepid.storage.engine.database import Tx
-from world import HandClock, SeededEntropy, World
+from world import HandClock, SeededEntropy, World, unnoted
 
 
 @pytest.fixture
@@ -28,17 +28,17 @@ def use(world: World, token: str) -> bool:
 
 
 def test_a_made_token_can_be_used_and_another_cannot(world: World, tokens: RegistrationTokens) -> None:
-    token = world.run(tokens.create())
+    token = world.run(tokens.create(note=unnoted))
     assert re.fullmatch(r"[A-Za-z0-9._~-]{26}", token)
     assert guess(world, token) is True
     assert use(world, token) is True
     assert guess(world, token.upper()) is False
     assert use(world, token.upper()) is False
-    assert world.run(tokens.create()) != token
+    assert world.run(tokens.create(note=unnoted)) != token
 
 
 def test_a_token_is_used_as_often_as_it_was_made_for(world: World, tokens: RegistrationTokens) -> None:
-    token = world.run(tokens.create("invitation", uses_allowed=2))
+    token = world.run(tokens.create("invitation", uses_allowed=2, note=unnoted))
     assert [use(world, token) for _ in range(4)] == [True, True, False, False]
     assert guess(world, token) is False
     (listed,) = world.run(tokens.all_tokens())
@@ -46,7 +46,7 @@ def test_a_token_is_used_as_often_as_it_was_made_for(world: World, tokens: Regis
 
 
 def test_fifty_at_once_get_no_more_uses_than_there_are(world: World, tokens: RegistrationTokens) -> None:
-    token_hash = tokens.hash(world.run(tokens.create(uses_allowed=3)))
+    token_hash = tokens.hash(world.run(tokens.create(uses_allowed=3, note=unnoted)))
     database = world.server.context.database
 
     def one() -> Callable[[Tx], bool]:
@@ -59,7 +59,7 @@ def test_fifty_at_once_get_no_more_uses_than_there_are(world: World, tokens: Reg
 
 
 def test_a_use_that_is_rolled_back_does_not_count(world: World, tokens: RegistrationTokens) -> None:
-    token = world.run(tokens.create(uses_allowed=1))
+    token = world.run(tokens.create(uses_allowed=1, note=unnoted))
 
     def step(tx: Tx) -> None:
         assert tokens.use(tx, tokens.hash(token))
@@ -71,7 +71,7 @@ def test_a_use_that_is_rolled_back_does_not_count(world: World, tokens: Registra
 
 
 def test_a_token_ends_at_its_time_to_the_millisecond(world: World, tokens: RegistrationTokens, engine: str) -> None:
-    token = world.run(tokens.create(expires_at=world.clock.now() + DAY))
+    token = world.run(tokens.create(expires_at=world.clock.now() + DAY, note=unnoted))
     world.clock.advance(DAY - 1)
     assert guess(world, token) is True
     assert use(world, token) is True
@@ -87,32 +87,32 @@ def test_what_the_specification_does_not_allow_is_no_token(
     world: World, tokens: RegistrationTokens, token: str
 ) -> None:
     with pytest.raises(InvalidParam):
-        world.run(tokens.create(token))
+        world.run(tokens.create(token, note=unnoted))
     assert guess(world, token) is False
     with pytest.raises(NotFound):
-        world.run(tokens.delete(token))
+        world.run(tokens.delete(token, note=unnoted))
 
 
 @pytest.mark.parametrize("token", ["a", "x" * 64, "-._~", "AZaz09"])
 def test_every_token_of_the_specification_can_be_made(world: World, tokens: RegistrationTokens, token: str) -> None:
-    assert world.run(tokens.create(token)) == token
+    assert world.run(tokens.create(token, note=unnoted)) == token
     assert guess(world, token) is True
 
 
 def test_what_makes_no_sense_is_refused(world: World, tokens: RegistrationTokens) -> None:
     with pytest.raises(InvalidParam):
-        world.run(tokens.create(uses_allowed=0))
+        world.run(tokens.create(uses_allowed=0, note=unnoted))
     with pytest.raises(InvalidParam):
-        world.run(tokens.create(uses_allowed=2**53))
+        world.run(tokens.create(uses_allowed=2**53, note=unnoted))
     with pytest.raises(InvalidParam):
-        world.run(tokens.create(expires_at=world.clock.now()))
+        world.run(tokens.create(expires_at=world.clock.now(), note=unnoted))
     assert world.run(tokens.all_tokens()) == []
 
 
 def test_a_token_is_made_once(world: World, tokens: RegistrationTokens) -> None:
-    world.run(tokens.create("invitation", uses_allowed=1))
+    world.run(tokens.create("invitation", uses_allowed=1, note=unnoted))
     with pytest.raises(InvalidParam, match="exists already"):
-        world.run(tokens.create("invitation", uses_allowed=99))
+        world.run(tokens.create("invitation", uses_allowed=99, note=unnoted))
     (listed,) = world.run(tokens.all_tokens())
     assert listed.uses_allowed == 1
 
@@ -122,7 +122,7 @@ def test_the_list_does_not_give_tokens_away_and_names_each_by_another_hint(
 ) -> None:
     made = ["event-berlin-2027", "event-berlin-2028", "event-berlin-2029", "ab", "cd"]
     for token in made:
-        world.run(tokens.create(token))
+        world.run(tokens.create(token, note=unnoted))
         world.clock.advance(1)
     listed = world.run(tokens.all_tokens())
     assert [token.hint for token in listed] == ["event", "event~2", "event~3", "~", "~~2"]
@@ -131,29 +131,29 @@ def test_the_list_does_not_give_tokens_away_and_names_each_by_another_hint(
 
 def test_a_token_is_ended_by_its_hint_or_by_itself(world: World, tokens: RegistrationTokens) -> None:
     for token in ("event-berlin-2027", "event-berlin-2028", "another-token"):
-        world.run(tokens.create(token))
-    assert world.run(tokens.delete("event~2")).hint == "event~2"
+        world.run(tokens.create(token, note=unnoted))
+    assert world.run(tokens.delete("event~2", note=unnoted)).hint == "event~2"
     assert guess(world, "event-berlin-2028") is False
     assert guess(world, "event-berlin-2027") is True
-    world.run(tokens.delete("event-berlin-2027"))
+    world.run(tokens.delete("event-berlin-2027", note=unnoted))
     assert use(world, "event-berlin-2027") is False
     with pytest.raises(NotFound):
-        world.run(tokens.delete("event-berlin-2027"))
+        world.run(tokens.delete("event-berlin-2027", note=unnoted))
     with pytest.raises(NotFound):
-        world.run(tokens.delete("anoth%"))
+        world.run(tokens.delete("anoth%", note=unnoted))
     assert [token.hint for token in world.run(tokens.all_tokens())] == ["anot"]
 
 
 def test_a_name_that_may_mean_two_tokens_ends_neither_and_each_has_another_name(
     world: World, tokens: RegistrationTokens
 ) -> None:
-    world.run(tokens.create("event-berlin-2027"))
-    world.run(tokens.create("event"))
+    world.run(tokens.create("event-berlin-2027", note=unnoted))
+    world.run(tokens.create("event", note=unnoted))
     with pytest.raises(InvalidParam, match="e and event"):
-        world.run(tokens.delete("event"))
+        world.run(tokens.delete("event", note=unnoted))
     assert len(world.run(tokens.all_tokens())) == 2
-    world.run(tokens.delete("e"))
-    world.run(tokens.delete("event"))
+    world.run(tokens.delete("e", note=unnoted))
+    world.run(tokens.delete("event", note=unnoted))
     assert world.run(tokens.all_tokens()) == []
 
 
@@ -173,7 +173,7 @@ def test_wrong_tries_are_counted_and_right_ones_are_not(
         limits={"guesses_from_client": {"burst": 5, "per_hour": 60}},
     ) as world:
         tokens = world.homeserver.registration_tokens
-        token = world.run(tokens.create())
+        token = world.run(tokens.create(note=unnoted))
         for _ in range(20):
             assert guess(world, token, "192.0.2.1") is True
         for _ in range(5):
@@ -186,7 +186,7 @@ def test_wrong_tries_are_counted_and_right_ones_are_not(
 
 
 def test_a_token_outlives_the_process_that_made_it(world: World, tokens: RegistrationTokens) -> None:
-    token = world.run(tokens.create(uses_allowed=1))
+    token = world.run(tokens.create(uses_allowed=1, note=unnoted))
     assert use(world, token)
     with world.again() as again:
         assert guess(again, token) is False

@@ -10,7 +10,7 @@ from threepid.api.endpoints import ACCOUNTS
 from threepid.spec.uia import Operation
 from threepid.web.fallback.visit import PURPOSES
 from web.visitor import DONE, Visitor, begin, completed
-from world import PASSWORD, World
+from world import PASSWORD, World, unnoted
 
 TERMS = [
     {
@@ -81,7 +81,7 @@ def guarded(database_url: str, tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_registration_token_is_taken_and_a_wrong_one_refused(guarded: World) -> None:
-    token = guarded.run(guarded.homeserver.registration_tokens.create())
+    token = guarded.run(guarded.homeserver.registration_tokens.create(note=unnoted))
     session = begin(guarded)["session"]
     visitor = Visitor.at_stage(guarded, "m.login.registration_token", session)
     wrong = visitor.press("Continue", token="nonsense")
@@ -92,7 +92,7 @@ def test_a_registration_token_is_taken_and_a_wrong_one_refused(guarded: World) -
 
 
 def at_terms(world: World, **headers: str) -> Visitor:
-    token = world.run(world.homeserver.registration_tokens.create())
+    token = world.run(world.homeserver.registration_tokens.create(note=unnoted))
     session = begin(world)["session"]
     Visitor.at_stage(world, "m.login.registration_token", session).press("Continue", token=token)
     return Visitor.at_stage(world, "m.login.terms", session, **headers)

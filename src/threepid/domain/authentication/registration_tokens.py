@@ -28,10 +28,6 @@ Note = Callable[[Tx, str], None]
 """Notes a change of the token with a hint, in the transaction of the change."""
 
 
-def _unnoted(tx: Tx, hint: str) -> None:
-    """Note nothing."""
-
-
 class RegistrationTokens:
     """The server's registration tokens. Only a keyed hash is stored, because operators may choose short tokens."""
 
@@ -67,7 +63,7 @@ class RegistrationTokens:
         *,
         uses_allowed: int | None = None,
         expires_at: int | None = None,
-        note: Note = _unnoted,
+        note: Note,
     ) -> str:
         """Create `token`, or a random one, and return it. It cannot be read later. Raises InvalidParam."""
         now = self._context.clock.now()
@@ -106,7 +102,7 @@ class RegistrationTokens:
         """All tokens, oldest first."""
         return await self._context.database.read_aside(registration_tokens.all_tokens)
 
-    async def delete(self, name: str, note: Note = _unnoted) -> RegistrationToken:
+    async def delete(self, name: str, note: Note) -> RegistrationToken:
         """Delete the token whose text or hint is `name`, and return it.
 
         Raises NotFound, or InvalidParam if `name` is one token and the hint of another.

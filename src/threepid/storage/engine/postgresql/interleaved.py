@@ -3,11 +3,14 @@
 Every unit has a greenlet. When all of them wait for a result, their statements are sent together.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import copy_context
 from typing import Any, Never
 
 from greenlet import getcurrent
 
+from threepid.storage.engine.database import Busy, InDoubt, StorageError, Tx
 from threepid.storage.engine.postgresql.connection import Connection, Result, Statement
 from threepid.storage.engine.units import Unit
 
@@ -36,6 +39,33 @@ class Part:
     def defer(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
         """Run a statement, whose result nobody needs, together with the next ones."""
         self._connection.defer(statement, parameters)
+
+
+class Asked:
+    """A unit of work, and the future of its caller."""
+
+    __slots__ = ("context", "error", "fn", "future", "result")
+
+    def __init__(self, fn: Callable[[Tx], Any], future: "asyncio.Future[Any]") -> None:
+        """Run in the context of the caller, who waits for `future`."""
+        self.fn = fn
+        self.future = future
+        self.context = copy_context()
+        self.result: Any = None
+        self.error: Exception | None = None
+
+    def answer(self, failed: StorageError | None) -> None:
+        """Give the caller the result or the error; with `failed`, which ended all that ran together, an error like that."""
+        if self.future.done():  # the caller was cancelled; the unit is done or undone all the same
+            return
+        if failed is not None:
+            # One of its own for each caller: raising an error adds to its traceback.
+            kind = next((kind for kind in (Busy, InDoubt) if isinstance(failed, kind)), StorageError)
+            self.future.set_exception(kind(str(failed)))
+        elif self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
 
 
 def interleave(connection: Connection, units: Iterable[Unit]) -> None:

@@ -6,22 +6,15 @@ its own snapshot, as in a read alone, and a read changes nothing: if a statement
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import copy_context
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import psycopg
 
 from threepid.storage.engine.database import StorageError, Tx, call
 from threepid.storage.engine.postgresql.connection import Connection
-from threepid.storage.engine.postgresql.interleaved import Part, interleave
-from threepid.storage.engine.postgresql.transaction import (
-    CONFLICTS,
-    Known,
-    PostgresqlTx,
-    as_storage_error,
-    copy_of,
-)
+from threepid.storage.engine.postgresql.interleaved import Asked, Part, interleave
+from threepid.storage.engine.postgresql.transaction import CONFLICTS, Known, PostgresqlTx, as_storage_error
 from threepid.storage.engine.units import Unit
 
 T = TypeVar("T")
@@ -30,17 +23,10 @@ MOST: Final = 32
 """Maximum number of reads in one pipeline: the last one waits for the first."""
 
 
-class _Read:
-    """One read and the future of its caller."""
+class _Read(Asked):
+    """One read."""
 
-    __slots__ = ("context", "error", "fn", "future", "result")
-
-    def __init__(self, fn: Callable[[Tx], Any], future: "asyncio.Future[Any]") -> None:
-        self.fn = fn
-        self.future = future
-        self.context = copy_context()
-        self.result: Any = None
-        self.error: Exception | None = None
+    __slots__ = ()
 
     def begin(self, connection: Connection, known: Known) -> Unit:
         """A greenlet that runs the read as a part of a group."""
@@ -57,14 +43,6 @@ class _Read:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the caller
             self.error = error
-
-    def answer(self, failed: StorageError | None) -> None:
-        if self.future.done():  # the caller was cancelled
-            return
-        if (error := failed or self.error) is not None:
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(self.result)
 
 
 class SharedReads:
@@ -102,7 +80,7 @@ class SharedReads:
         except Exception as error:  # noqa: BLE001 - the callers wait for an answer
             failed = StorageError(type(error).__name__)
         for read in reads:
-            read.answer(failed and copy_of(failed))
+            read.answer(failed)
 
     def _perform(self, reads: Sequence[_Read], connection: Connection) -> None:
         if len(reads) > 1:

@@ -17,7 +17,6 @@ rows of many units, could deadlock. https://www.postgresql.org/docs/current/expl
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import copy_context
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -26,8 +25,8 @@ from psycopg.pq import TransactionStatus
 
 from threepid.storage.engine.database import Busy, StorageError, Tx, call
 from threepid.storage.engine.postgresql.connection import Connection, Statement
-from threepid.storage.engine.postgresql.interleaved import NotTogetherError, Part, interleave
-from threepid.storage.engine.postgresql.transaction import CONFLICTS, Known, PostgresqlTx, as_storage_error, copy_of
+from threepid.storage.engine.postgresql.interleaved import Asked, NotTogetherError, Part, interleave
+from threepid.storage.engine.postgresql.transaction import CONFLICTS, Known, PostgresqlTx, as_storage_error
 from threepid.storage.engine.units import Unit as Greenlet
 from threepid.tracing import request_id
 
@@ -41,18 +40,14 @@ _LOCK: Final = Statement("SELECT pg_advisory_xact_lock(16158)")
 _NOTHING: Final = Statement("SELECT 1")
 
 
-class _Unit:
-    """One unit of work and the future of its caller."""
+class _Unit(Asked):
+    """One unit of work."""
 
-    __slots__ = ("context", "error", "fn", "future", "request_id", "result")
+    __slots__ = ("request_id",)
 
     def __init__(self, fn: Callable[[Tx], Any], future: "asyncio.Future[Any]") -> None:
-        self.fn = fn
-        self.future = future
-        self.context = copy_context()
+        super().__init__(fn, future)
         self.request_id = request_id.get()
-        self.result: Any = None
-        self.error: Exception | None = None
 
     def begin(self, connection: Connection, known: Known) -> Greenlet:
         """A greenlet that runs the unit as a part of a group, and switches to the group with what the unit asks."""
@@ -82,14 +77,6 @@ class _Unit:
         tx = PostgresqlTx(connection, known)
         tx.request_id = self.request_id
         self.result = call(self.fn, tx)
-
-    def answer(self, failed: StorageError | None) -> None:
-        if self.future.done():  # the caller was cancelled; its unit is done or undone all the same
-            return
-        if (error := failed or self.error) is not None:
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(self.result)
 
 
 class Together:
@@ -140,7 +127,7 @@ class Together:
             else:
                 self._committed(sum(unit.error is None for unit in units))
             for unit in units:
-                unit.answer(failed and copy_of(failed))
+                unit.answer(failed)
         self._running = None
 
     async def _commit_all(self, units: Sequence[_Unit]) -> None:

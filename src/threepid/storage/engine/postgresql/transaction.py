@@ -12,7 +12,6 @@ from psycopg import errors as pg
 from threepid.storage.engine.database import (
     ONE,
     Busy,
-    InDoubt,
     Mapper,
     StorageError,
     Tx,
@@ -40,12 +39,6 @@ _TIMEOUTS: Final = (
 def as_storage_error(error: psycopg.Error) -> StorageError:
     """The driver's error without its text, which may quote values."""
     return (Busy if isinstance(error, _TIMEOUTS) else StorageError)(type(error).__name__)
-
-
-def copy_of(error: StorageError) -> StorageError:
-    """An error of its own for each caller that gets one: raising it adds to its traceback."""
-    kind = next((kind for kind in (Busy, InDoubt) if isinstance(error, kind)), StorageError)
-    return kind(str(error))
 
 
 class Statements(Protocol):
