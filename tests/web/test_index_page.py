@@ -27,7 +27,7 @@ def test_a_development_server_says_where_everything_is(database_url: str, tmp_pa
             assert text in page.text
         assert "SMS" not in page.text
         assert [page.links[name]["href"] for name in ("Account portal", "Mailbox")] == ["/account/", "/mailbox/"]
-        assert world.get("/mailbox/").status_code == 200
+        assert world.get("/mailbox/", headers={"Host": "localhost:8008"}).status_code == 200
         assert world.call("HEAD", "/").status_code == 200
         assert world.post("/").status_code == 405
         assert world.get("/index.html").status_code == 404

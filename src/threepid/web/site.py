@@ -13,7 +13,18 @@ from threepid.web import dispatch, language
 from threepid.web.console import pages as console
 from threepid.web.fallback import page as fallback
 from threepid.web.oauth.pages import PAGES as OAUTH
-from threepid.web.pages import confirm, index, login, mailbox, previews, reference, static, stop_invites, submit_token
+from threepid.web.pages import (
+    confirm,
+    index,
+    login,
+    mailbox,
+    previews,
+    reference,
+    static,
+    stop_invites,
+    submit_token,
+    this_machine,
+)
 from threepid.web.portal.pages import PAGES as PORTAL
 from threepid.web.render import PageHandle, PageRoute, Templates
 
@@ -40,7 +51,8 @@ def routes(
         if services.homeserver.oauth is not None:
             declared += OAUTH
     if has_mailbox(config):
-        found += [*mailbox.routes(services), *previews.routes(templates.languages, preview)]
+        shown = [*mailbox.routes(services), *previews.routes(templates.languages, preview)]
+        found += this_machine.guarded(config, shown)
     return [
         *static.routes(config),
         *console.routes(services, templates),

@@ -148,11 +148,12 @@ class Recovery:
         send_attempt: int,
         origin: Origin,
         languages: Iterable[str],
+        note: Callable[[Tx], None] | None = None,
     ) -> str:
         """Send a code and a link by which the owner of `address` chooses a new password. Returns the sid.
 
         The caller does not learn whether an account has the address; the address's owner does. Raises Forbidden if the server
-        does not recover accounts by this medium, and as `Validation.request_token`, which also explains `languages`.
+        does not recover accounts by this medium, and as `Validation.request_token`, which also explains `languages` and `note`.
         """
         if address.medium not in self.media:
             raise Forbidden(Text("This server does not allow account recovery."))
@@ -164,6 +165,7 @@ class Recovery:
             send_attempt=send_attempt,
             origin=origin,
             languages=languages,
+            note=note,
         )
 
     async def find(self, proof: ResetCode | ResetLink) -> Reset:

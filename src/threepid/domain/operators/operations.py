@@ -17,6 +17,7 @@ from threepid.storage import invites, suppressions, threepids
 from threepid.storage.engine.database import Tx
 from threepid.storage.invites import Invite
 from threepid.storage.outbox import Listed
+from threepid.storage.suppressions import Suppression
 
 
 class Operations:
@@ -124,15 +125,22 @@ class Operations:
     async def suppressions(self, *, after: str = "", count: int = MOST_LISTED) -> list[SuppressionView]:
         """The next `count` addresses after `after` that get no mails, in the order of the addresses."""
         found = await self._context.database.read_aside(lambda tx: suppressions.listed(tx, after=after, count=count))
-        return [
-            SuppressionView(one.canonical, one.kind, one.status, one.message_id, one.first_at, one.latest_at)
-            for one in found
-        ]
+        return [_suppression_view(one) for one in found]
 
-    async def invites_of(self, address: Address, known: Invites, *, count: int = MOST_LISTED) -> list[InviteView]:
-        """The newest invitations to an address."""
+    async def suppression_of(self, address: Address) -> SuppressionView | None:
+        """Why the address gets no mails; None if it gets them."""
+        found = await self._context.database.read(
+            lambda tx: suppressions.get(tx, address.canonical) if address.medium == Email.medium else None
+        )
+        return None if found is None else _suppression_view(found)
+
+    async def invites_of(
+        self, address: Address, known: Invites, *, before: str | None = None, count: int = MOST_LISTED
+    ) -> list[InviteView]:
+        """The newest `count` invitations to an address, or those before the one with the ID `before`. Raises NotFound."""
+        last = None if before is None else await known.get(before)
         found = await self._context.database.read_aside(
-            lambda tx: invites.of_address(tx, address.medium, address.canonical, count=count)
+            lambda tx: invites.of_address(tx, address.medium, address.canonical, before=last, count=count)
         )
         return [_invite_view(one, known) for one in found]
 
@@ -161,6 +169,10 @@ class Operations:
 
     def _note(self, tx: Tx, event: audit.Event, user_id: str, operator: Operator, **details: str | int) -> None:
         audit.note(tx, self._context, event, user_id, operator.origin, by=operator.caller, **details)
+
+
+def _suppression_view(found: Suppression) -> SuppressionView:
+    return SuppressionView(found.canonical, found.kind, found.status, found.message_id, found.first_at, found.latest_at)
 
 
 def _invite_view(invite: Invite, known: Invites) -> InviteView:
