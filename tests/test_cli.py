@@ -292,6 +292,14 @@ def test_a_misspelt_command_is_told_what_may_be_meant(directory: Path) -> None:
     )
 
 
+def test_a_value_that_is_none_of_the_choices_is_one_sentence(directory: Path) -> None:
+    answer = threepid("completion", "tcsh", cwd=directory)
+    assert (answer.returncode, answer.stderr) == (
+        2,
+        "Invalid value for 'shell': 'tcsh' is not one of 'bash', 'zsh', 'fish': see `threepid completion --help`.\n",
+    )
+
+
 def test_a_database_that_is_not_there_is_one_sentence(directory: Path) -> None:
     url = "postgresql://nobody@127.0.0.1:1/nothing"
     answer = threepid("migrate", "-c", "threepid.toml", cwd=directory, THREEPID__DATABASE__URL=url)
@@ -348,6 +356,7 @@ def test_registration_tokens_are_made_listed_and_ended(directory: Path) -> None:
         (("--expires", "2020-01-01"), "in the future"),
         (("--expires", "0d"), "in the future"),
         (("--uses", "0"), "at least one use"),
+        (("--uses", "99999999999999999999"), "less than or equal to 9007199254740991"),
         (("--token", "with space"), "1 to 64 of the characters"),
     ],
 )

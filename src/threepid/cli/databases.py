@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from threepid.cli.common import ConfigFile, die, load, out, refuse
+from threepid.cli.common import ConfigFile, load, out, refuse
+from threepid.cli.importing import end_with
 from threepid.cli.progress import progress_bar
 from threepid.cli.tables import AsJson
 
@@ -53,7 +54,7 @@ def copy(
     try:
         copied = copy_database(source, target, Clock(), lambda rows: progress_bar("rows", rows))
     except SourceError as error:
-        die(str(error))
+        end_with(error)
     if as_json:
         sys.stdout.write(json.dumps(copied, indent=2) + "\n")
         return

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from threepid.cli.common import die, load, refuse
-from threepid.cli.importing import AsJson, DryRun, OwnConfig, Report, print_result, report_file
+from threepid.cli.importing import AsJson, DryRun, OwnConfig, Report, end_with, print_result, report_file
 from threepid.cli.progress import progress_bar
 
 app = typer.Typer(help="Import the data of another server.", no_args_is_help=True)
@@ -81,7 +81,7 @@ def synapse(
             )
         result = with_server(own, work, writes_accounts=True)
     except SourceError as error:
-        die(str(error))
+        end_with(error)
     print_result(result, report, noun="accounts", as_json=as_json)
 
 
@@ -250,5 +250,5 @@ def _import_identity(
     try:
         result = with_server(own, work)
     except SourceError as error:
-        die(str(error))
+        end_with(error)
     print_result(result, report, noun="associations", as_json=as_json)

@@ -1,6 +1,6 @@
 """All pages, and the ones that a configuration enables."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from threepid.clock import Entropy
 from threepid.config import has_mailbox
@@ -26,7 +26,7 @@ from threepid.web.pages import (
     this_machine,
 )
 from threepid.web.portal.pages import PAGES as PORTAL
-from threepid.web.render import PageHandle, PageRoute, Templates
+from threepid.web.render import PageHandle, PageRoute, Templates, redirect
 
 
 def routes(
@@ -53,12 +53,28 @@ def routes(
     if has_mailbox(config):
         shown = [*mailbox.routes(services), *previews.routes(templates.languages, preview)]
         found += this_machine.guarded(config, shown)
-    return [
+    served = [
         *static.routes(config),
         *console.routes(services, templates),
         *dispatch.routes(services, templates, declared),
         *(_plain(route, templates, services.context.entropy) for route in found),
     ]
+    return [*served, *_without_slash(served)]
+
+
+def _without_slash(served: Iterable[Route]) -> Iterator[Route]:
+    """Routes that lead people who leave out the slash at the end of a page's path to the page."""
+    for route in served:
+        path = route.template.removesuffix("/")
+        if path != route.template and path and "GET" in route.handlers and not path.startswith("/_matrix/"):
+            yield Route(path, {"GET": _to(route.template)}, is_for=route.is_for)
+
+
+def _to(path: str) -> Handle:
+    async def answer(_request: Request, _variables: Mapping[str, str]) -> Answer:
+        return redirect(path)
+
+    return answer
 
 
 def fallbacks(templates: Templates) -> Fallbacks:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from threepid.clock import Clock
 from threepid.importers.copying.tables import Table, all_tables, newest_version
 from threepid.importers.copying.target import Target, open_target
-from threepid.importers.source import PostgresqlSource, Row, Source, SourceError, open_source
+from threepid.importers.source import NoSuchSource, PostgresqlSource, Row, Source, SourceError, open_source
 from threepid.storage.engine.connect import sqlite_path
 from threepid.storage.engine.lock import only_server
 from threepid.storage.engine.migrate import migrate
@@ -53,8 +53,8 @@ def copy_database(source: Place, target: Place, clock: Clock, progress: Progress
     The copy is one transaction of the target. Raises SourceError or StorageError if a server uses one of the two, if the target
     has contents, or if both sides differ afterwards; the target has no rows then.
     """
-    if source.url == target.url:
-        raise SourceError("Both URLs are the same. Name the new database with `--to`.")
+    if _same(source.url, target.url):
+        raise NoSuchSource("Both URLs are the same. Name the new database with `--to`.")
     if source.url.startswith("sqlite:") and not sqlite_path(source.url).exists():
         raise SourceError(f"{sqlite_path(source.url)} does not exist, so there is nothing to copy.")
     arguments = {} if source.password is None else {"password": source.password}
@@ -70,6 +70,13 @@ def copy_database(source: Place, target: Place, clock: Clock, progress: Progress
                     copied = {table.name: _copy_table(table, reader, writer, advance) for table in tables}
                 writer.commit()
     return copied
+
+
+def _same(one: str, other: str) -> bool:
+    """Do both URLs name the same database? Different URLs of PostgreSQL may, too; there, the copy finds rows."""
+    if one.startswith("sqlite:") and other.startswith("sqlite:"):
+        return sqlite_path(one).resolve() == sqlite_path(other).resolve()
+    return one == other
 
 
 def _copy_table(table: Table, reader: Source, writer: Target, advance: Callable[[int], None]) -> int:
@@ -117,4 +124,4 @@ def _refuse_use(reader: Source) -> None:
 def _refuse_contents(writer: Target, tables: Iterable[Table]) -> None:
     for table in tables:
         for _ in writer.rows(f"SELECT 1 FROM {table.name} LIMIT 1"):  # noqa: S608 - names of our own migrations
-            raise SourceError(f"The database of `--to` is not empty: it has rows in {table.name}. Name an empty one.")
+            raise NoSuchSource(f"The database of `--to` is not empty: it has rows in {table.name}. Name an empty one.")
