@@ -300,9 +300,9 @@ def get(tx: Tx, job_id: str) -> Listed | None:
     return tx.row(_sql.get, Listed, job_id=job_id)
 
 
-def to_recipients(tx: Tx, addresses: Iterable[str], *, count: int) -> list[Listed]:
-    """The newest `count` messages to these addresses, in whatever state they are."""
-    return tx.rows(_sql.to_recipients, Listed, recipients=_json(addresses), count=count)
+def to_recipients(tx: Tx, addresses: Iterable[str], *, since: int = 0, count: int) -> list[Listed]:
+    """The newest `count` messages to these addresses that were created at `since` or later, in whatever state they are."""
+    return tx.rows(_sql.to_recipients, Listed, recipients=_json(addresses), since=since, count=count)
 
 
 def hurry(tx: Tx, job_id: str, now: int) -> bool:

@@ -170,18 +170,19 @@ SELECT id, channel, recipient, template, language, created_at, due_at, expires_a
 FROM outbox WHERE sent_at IS NULL AND failed_at IS NOT NULL AND (created_at, id) > (:after_at, :after_id)
 ORDER BY created_at, id LIMIT :count;
 
--- name: to_recipients(recipients, count)
--- The newest messages to these addresses, a JSON array, for an operator.
+-- name: to_recipients(recipients, since, count)
+-- The newest messages to these addresses, a JSON array, that were created at `since` or later.
 SELECT id, channel, recipient, template, language, created_at, due_at, expires_at, attempts, worker, turn, failed_at, sent_at, last_error,
     returned_at, returned_status, request_id
-FROM outbox WHERE recipient IN (SELECT value FROM json_each(:recipients)) AND channel IN ('email', 'sms')
+FROM outbox WHERE recipient IN (SELECT value FROM json_each(:recipients)) AND created_at >= :since AND channel IN ('email', 'sms')
 ORDER BY created_at DESC, id DESC LIMIT :count;
 
--- name: to_recipients_on_postgresql(recipients, count)
+-- name: to_recipients_on_postgresql(recipients, since, count)
 -- The same with PostgreSQL's JSON functions.
 SELECT id, channel, recipient, template, language, created_at, due_at, expires_at, attempts, worker, turn, failed_at, sent_at, last_error,
     returned_at, returned_status, request_id
-FROM outbox WHERE recipient = ANY (ARRAY(SELECT json_array_elements_text(CAST(:recipients AS JSON)))) AND channel IN ('email', 'sms')
+FROM outbox WHERE recipient = ANY (ARRAY(SELECT json_array_elements_text(CAST(:recipients AS JSON)))) AND created_at >= :since
+    AND channel IN ('email', 'sms')
 ORDER BY created_at DESC, id DESC LIMIT :count;
 
 -- name: get(job_id)^
