@@ -504,6 +504,10 @@ def test_messages_are_shown_in_every_language(directory: Path) -> None:
     names = {path.name for path in (directory / "shown").iterdir()}
     assert {"reset_password.de.txt", "reset_password.en.html", "invitation.de.sms"} <= names
     assert "Hallo" in (directory / "shown" / "reset_password.de.txt").read_text()
+    with (directory / "threepid.toml").open("a") as settings:
+        settings.write('[web]\ndefault_language = "de"\n')
+    shown = threepid("message", "preview", "--message", "confirm_address", "-c", "threepid.toml", cwd=directory).stdout
+    assert "Hallo" in shown
     unknown = threepid("message", "preview", "--language", "xx", "-c", "threepid.toml", cwd=directory)
     assert (unknown.returncode, "There is no language xx" in unknown.stderr) == (2, True)
 

@@ -76,3 +76,14 @@ def test_the_entries_of_one_account_are_found_without_those_of_others(filled: Wo
         way = plan(filled, engine, query, {**common, place: ""})
         assert "audit_log_by_user" in way, way
         assert "TEMP B-TREE" not in way, way
+
+
+def test_the_entries_about_one_event_are_found_without_those_about_others(filled: World, engine: str) -> None:
+    common = {"kind": "locked", "count": "2"}
+    for query, place in (
+        (audit._sql.oldest_of_kind, {"after_at": "0", "after_id": "", "until": "100"}),
+        (audit._sql.recent_of_kind, {"before_at": "100", "before_id": "", "since": "0"}),
+    ):
+        way = plan(filled, engine, query, {**common, **place})
+        assert "audit_log_by_event" in way, way
+        assert "TEMP B-TREE" not in way, way

@@ -15,7 +15,6 @@ from threepid.domain.addresses import Address
 from threepid.domain.authentication import flows
 from threepid.domain.authentication.authentication import Authentication
 from threepid.domain.authentication.grants import Grant
-from threepid.domain.authentication.stages import subjects_of
 from threepid.domain.authentication.web_sessions import WebSession, WebSessions
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
@@ -244,6 +243,6 @@ class Recovery:
         now = self._context.clock.now()
         for threepid in threepids.of_user(tx, user_id):
             close_resets(tx, medium=threepid.medium, canonical=threepid.canonical, now=now)
-        uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
+        uia.delete_of_user(tx, user_id)
         self._notices.password_changed(tx, user_id)
         audit.note(tx, self._context, audit.Event.PASSWORD_CHANGED, user_id, origin, by=by)

@@ -77,7 +77,7 @@ FROM invites WHERE id = :invite_id;
 -- A page of invitations, oldest first.
 SELECT id, token, medium, canonical, room_id, sender, public_key, created_at, expires_at, cancelled_at, bound_to,
     delivered_at, signed_for
-FROM invites WHERE created_at > :created_at OR (created_at = :created_at AND id > :invite_id)
+FROM invites WHERE (created_at, id) > (:created_at, :invite_id)
 ORDER BY created_at, id LIMIT :count;
 
 -- name: delete_before(then, at_most)!
