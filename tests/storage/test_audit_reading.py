@@ -1,11 +1,14 @@
 """Readings of the audit log: which entries come, in which order, and by which way."""
 
+import re
+
 import pytest
 
 from plans import plan
 from threepid.storage import audit
 from threepid.storage.audit import Which
 from threepid.storage.engine.database import Tx
+from threepid.storage.engine.migrate import known_migrations
 from world import World
 
 ALICE, BOB = "@alice:example.org", "@bob:example.org"
@@ -76,3 +79,40 @@ def test_the_entries_of_one_account_are_found_without_those_of_others(filled: Wo
         way = plan(filled, engine, query, {**common, place: ""})
         assert "audit_log_by_user" in way, way
         assert "TEMP B-TREE" not in way, way
+
+
+def test_entries_of_a_rare_kind_are_found_without_those_of_others(filled: World, engine: str) -> None:
+    for query, places in (
+        (audit._sql.oldest_of_rare_kind, {"after_at": "0", "after_id": "", "until": "100"}),
+        (audit._sql.recent_of_rare_kind, {"before_at": "100", "before_id": "", "since": "0"}),
+    ):
+        way = plan(filled, engine, query, {**places, "kind": "locked", "count": "2"})
+        assert "audit_log_of_rare_kinds" in way, way
+        assert "TEMP B-TREE" not in way, way
+        assert "Sort" not in way, way
+
+
+@pytest.mark.parametrize("kind", [*sorted(audit.FREQUENT), "limits_cleared", "of_a_newer_version"])
+def test_entries_are_found_by_kind_whether_it_is_rare_or_not(filled: World, kind: str) -> None:
+    def append(tx: Tx) -> None:
+        for number, other in enumerate((kind, "bound", kind)):
+            audit.append(tx, audit.Entry(f"f{number}", 50, other, "", "server", "", "{}", "{}"))
+
+    filled.run(filled.database.write(append))
+    earlier = ["e6"] if kind == "limits_cleared" else []
+    assert read(filled, Which(kind=kind), count=1) == [*earlier, "f0", "f2"]
+    assert read(filled, Which(kind=kind, since=50, until=51)) == ["f0", "f2"]
+    assert read(filled, Which(kind=kind, since=51)) == []
+
+
+def test_the_queries_leave_out_the_kinds_that_the_index_leaves_out() -> None:
+    (index,) = [
+        found
+        for migration in known_migrations()
+        for found in re.findall(
+            r"ON audit_log \(kind, at, entry_id\)\s+WHERE (kind <> [^;]*)", migration.script("sqlite")
+        )
+    ]
+    assert set(re.findall(r"'(\w+)'", index)) == audit.FREQUENT
+    for query in (audit._sql.oldest_of_rare_kind, audit._sql.recent_of_rare_kind):
+        assert index in query.sqlite

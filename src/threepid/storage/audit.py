@@ -13,6 +13,10 @@ NEVER: Final = 2**62
 """A time after all entries."""
 
 
+FREQUENT: Final = frozenset({"registered", "signed_in", "signed_out", "sign_in_failed", "contact_added"})
+"""The kinds that are in every log and most of it. Entries of all others are found by an index of their own."""
+
+
 class Entry(Struct, frozen=True):
     """One entry. `at` is in milliseconds; `origin` and `details` are JSON."""
 
@@ -87,7 +91,8 @@ def oldest(tx: Tx, which: Which, *, after: Entry | None, count: int) -> list[Ent
         last = "" if after is None else after.entry_id
         return tx.rows(_sql.oldest_of_user, Entry, user_id=which.user_id, after_id=last, since=which.since, **limits)
     at, entry_id = (which.since, "") if after is None else (after.at, after.entry_id)
-    return tx.rows(_sql.oldest, Entry, after_at=at, after_id=entry_id, **limits)
+    query = _sql.oldest_of_rare_kind if which.kind and which.kind not in FREQUENT else _sql.oldest
+    return tx.rows(query, Entry, after_at=at, after_id=entry_id, **limits)
 
 
 def recent(tx: Tx, which: Which, *, before: Entry | None, count: int) -> list[Entry]:
@@ -97,7 +102,8 @@ def recent(tx: Tx, which: Which, *, before: Entry | None, count: int) -> list[En
         first = "" if before is None else before.entry_id
         return tx.rows(_sql.recent_of_user, Entry, user_id=which.user_id, before_id=first, until=which.until, **limits)
     at, entry_id = (which.until, "") if before is None else (before.at, before.entry_id)
-    return tx.rows(_sql.recent, Entry, before_at=at, before_id=entry_id, **limits)
+    query = _sql.recent_of_rare_kind if which.kind and which.kind not in FREQUENT else _sql.recent
+    return tx.rows(query, Entry, before_at=at, before_id=entry_id, **limits)
 
 
 def add_to_sum(tx: Tx, added: Sum) -> None:

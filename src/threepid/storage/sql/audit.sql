@@ -47,6 +47,13 @@ SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM au
 WHERE (at, entry_id) > (:after_at, :after_id) AND at < :until AND (CAST(:kind AS TEXT) = '' OR kind = :kind)
 ORDER BY at, entry_id LIMIT :count;
 
+-- name: oldest_of_rare_kind(after_at, after_id, until, kind, count)
+-- The same of a kind that is rare, by the index of such kinds: both engines use it where they find its condition.
+SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM audit_log
+WHERE (at, entry_id) > (:after_at, :after_id) AND at < :until AND kind = :kind
+    AND kind <> 'signed_in' AND kind <> 'signed_out' AND kind <> 'sign_in_failed' AND kind <> 'registered' AND kind <> 'contact_added'
+ORDER BY at, entry_id LIMIT :count;
+
 -- name: oldest_of_user(user_id, after_id, since, until, kind, count)
 -- The same about one account, after the entry `after_id`, '' for the beginning. Its entries are found in the order of their numbers.
 SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM audit_log
@@ -77,6 +84,13 @@ DELETE FROM audit_sums WHERE (minute, kind, network) IN (
 -- Entries about all accounts from `since` on and before a place in the log, newest first: of one kind, '' for all.
 SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM audit_log
 WHERE (at, entry_id) < (:before_at, :before_id) AND at >= :since AND (CAST(:kind AS TEXT) = '' OR kind = :kind)
+ORDER BY at DESC, entry_id DESC LIMIT :count;
+
+-- name: recent_of_rare_kind(before_at, before_id, since, kind, count)
+-- The same of a kind that is rare, as above.
+SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM audit_log
+WHERE (at, entry_id) < (:before_at, :before_id) AND at >= :since AND kind = :kind
+    AND kind <> 'signed_in' AND kind <> 'signed_out' AND kind <> 'sign_in_failed' AND kind <> 'registered' AND kind <> 'contact_added'
 ORDER BY at DESC, entry_id DESC LIMIT :count;
 
 -- name: recent_of_user(user_id, before_id, since, until, kind, count)
