@@ -87,3 +87,16 @@ def test_the_entries_about_one_event_are_found_without_those_about_others(filled
         way = plan(filled, engine, query, {**common, **place})
         assert "audit_log_by_event" in way, way
         assert "TEMP B-TREE" not in way, way
+
+
+@pytest.mark.parametrize("kind", ["signed_in", "limits_cleared", "of_a_newer_version"])
+def test_entries_are_found_by_kind_whether_this_version_knows_it_or_not(filled: World, kind: str) -> None:
+    def append(tx: Tx) -> None:
+        for number, other in enumerate((kind, "bound", kind)):
+            audit.append(tx, audit.Entry(f"f{number}", 50, other, "", "server", "", "{}", "{}"))
+
+    filled.run(filled.database.write(append))
+    earlier = ["e6"] if kind == "limits_cleared" else []
+    assert read(filled, Which(kind=kind), count=1) == [*earlier, "f0", "f2"]
+    assert read(filled, Which(kind=kind, since=50, until=51)) == ["f0", "f2"]
+    assert read(filled, Which(kind=kind, since=51)) == []

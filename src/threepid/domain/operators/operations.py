@@ -1,16 +1,22 @@
-"""What operators do that needs no account: limits, messages, suppressed addresses, invitations. Every act is in the audit log."""
+"""What operators do that needs no account: limits, messages, suppressed addresses, invitations, keys, peppers.
+
+Every act is in the audit log.
+"""
 
 from collections.abc import Sequence
 
 from threepid.domain import audit, counted
+from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.addresses import Address, Email
 from threepid.domain.authentication.registration_tokens import RegistrationTokens
 from threepid.domain.context import Context
 from threepid.domain.identity.invites import Invites
+from threepid.domain.identity.peppers import Peppers
 from threepid.domain.operators.directory import MOST_LISTED, limits_of, message_view
 from threepid.domain.operators.operator import Operator
 from threepid.domain.operators.views import InviteView, MessageView, SuppressionView
 from threepid.domain.queue import Note, Queue
+from threepid.domain.secrets import fingerprint
 from threepid.i18n import Text
 from threepid.spec.errors import InvalidParam, NotFound
 from threepid.storage import invites, suppressions, threepids
@@ -158,6 +164,23 @@ class Operations:
 
         return _invite_view(await known.cancel(invite_id, note), known)
 
+    async def begin_pepper_rotation(self, peppers: Peppers, operator: Operator) -> bool:
+        """Begin a rotation of the lookup pepper: see `Peppers.begin`."""
+        return await peppers.begin(lambda tx: self._note(tx, audit.Event.PEPPER_ROTATION_BEGAN, "", operator))
+
+    async def resync(self, provisioning: Provisioning, operator: Operator) -> int:
+        """Tell the homeserver of everything again: see `Provisioning.tell_again`."""
+        return await provisioning.tell_again(lambda tx: self._note(tx, audit.Event.HOMESERVER_RESYNCED, "", operator))
+
+    async def accept_secret(self, operator: Operator) -> None:
+        """Use the database with the secret of this server from now on: see `fingerprint.accept`."""
+        await fingerprint.accept(
+            self._context.database,
+            self._context.vault,
+            self._context.clock,
+            lambda tx: self._note(tx, audit.Event.SECRET_ACCEPTED, "", operator),
+        )
+
     def _of_jobs(self, event: audit.Event, operator: Operator, **details: str) -> Note:
         """Notes a change of jobs: which one, or how many."""
 
@@ -168,7 +191,7 @@ class Operations:
         return note
 
     def _note(self, tx: Tx, event: audit.Event, user_id: str, operator: Operator, **details: str | int) -> None:
-        audit.note(tx, self._context, event, user_id, operator.origin, by=operator.caller, **details)
+        operator.note(tx, self._context, event, user_id, **details)
 
 
 def _suppression_view(found: Suppression) -> SuppressionView:

@@ -36,8 +36,17 @@ _EVENTS: Final[Mapping[Event, Text]] = {
     Event.REGISTRATION_TOKEN_CREATED: Text("A registration token was created"),
     Event.REGISTRATION_TOKEN_DELETED: Text("A registration token was deleted"),
     Event.CONSOLE_OPENED: Text("The console was opened"),
+    Event.CONSOLE_CLOSED: Text("The console was closed"),
     Event.OPERATOR_TOKEN_CREATED: Text("An operator token was created"),
     Event.OPERATOR_TOKEN_REVOKED: Text("An operator token was revoked"),
+    Event.SIGNING_KEY_ROTATED: Text("The signing key was rotated"),
+    Event.SIGNING_KEYS_IMPORTED: Text("Signing keys were imported"),
+    Event.SECRET_ACCEPTED: Text("A new secret of the database was accepted"),
+    Event.PEPPER_ROTATION_BEGAN: Text("A rotation of the lookup pepper began"),
+    Event.HOMESERVER_RESYNCED: Text("The homeserver is told of all accounts again"),
+    Event.IMPORT_BEGAN: Text("An import from another server began"),
+    Event.IMPORT_FINISHED: Text("An import from another server was finished"),
+    Event.DATABASE_COPIED: Text("The database was copied"),
 }
 
 
