@@ -101,7 +101,8 @@ def main() -> None:
         url = f"sqlite:{directory}/threepid.db"
         if options.engine == "postgresql":
             url = stack.enter_context(postgresql(directory))
-        setup = prepare(directory, url, options.accounts, options.seconds, options.engine)
+        posts = int(6_000 * options.seconds) if "contacts" in only else 0
+        setup = prepare(directory, url, options.accounts, options.seconds, options.engine, posts=posts)
         for name, measure in sections.items():
             if name in only:
                 figures |= measure(setup)
@@ -122,8 +123,8 @@ def postgresql(directory: Path) -> Iterator[str]:
         server.stop()
 
 
-def prepare(directory: Path, url: str, count: int, seconds: float, engine: str) -> Setup:
-    """Write the configuration, and fill the database."""
+def prepare(directory: Path, url: str, count: int, seconds: float, engine: str, *, posts: int) -> Setup:
+    """Write the configuration, and fill the database: `posts` sessions wait to be added as contacts."""
     setup = Setup(
         settings=directory / "threepid.toml",
         port=free_port(),
@@ -142,7 +143,7 @@ def prepare(directory: Path, url: str, count: int, seconds: float, engine: str) 
     data.make(
         url,
         count=count,
-        posts=int(6_000 * seconds),
+        posts=posts,
         vault=vault,
         password_hash=setup.password_hash,
     )

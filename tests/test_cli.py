@@ -292,6 +292,14 @@ def test_a_misspelt_command_is_told_what_may_be_meant(directory: Path) -> None:
     )
 
 
+def test_a_value_that_is_none_of_the_choices_is_one_sentence(directory: Path) -> None:
+    answer = threepid("completion", "tcsh", cwd=directory)
+    assert (answer.returncode, answer.stderr) == (
+        2,
+        "Invalid value for 'shell': 'tcsh' is not one of 'bash', 'zsh', 'fish': see `threepid completion --help`.\n",
+    )
+
+
 def test_a_database_that_is_not_there_is_one_sentence(directory: Path) -> None:
     url = "postgresql://nobody@127.0.0.1:1/nothing"
     answer = threepid("migrate", "-c", "threepid.toml", cwd=directory, THREEPID__DATABASE__URL=url)
@@ -348,6 +356,7 @@ def test_registration_tokens_are_made_listed_and_ended(directory: Path) -> None:
         (("--expires", "2020-01-01"), "in the future"),
         (("--expires", "0d"), "in the future"),
         (("--uses", "0"), "at least one use"),
+        (("--uses", "99999999999999999999"), "less than or equal to 9007199254740991"),
         (("--token", "with space"), "1 to 64 of the characters"),
     ],
 )
@@ -495,6 +504,10 @@ def test_messages_are_shown_in_every_language(directory: Path) -> None:
     names = {path.name for path in (directory / "shown").iterdir()}
     assert {"reset_password.de.txt", "reset_password.en.html", "invitation.de.sms"} <= names
     assert "Hallo" in (directory / "shown" / "reset_password.de.txt").read_text()
+    with (directory / "threepid.toml").open("a") as settings:
+        settings.write('[web]\ndefault_language = "de"\n')
+    shown = threepid("message", "preview", "--message", "confirm_address", "-c", "threepid.toml", cwd=directory).stdout
+    assert "Hallo" in shown
     unknown = threepid("message", "preview", "--language", "xx", "-c", "threepid.toml", cwd=directory)
     assert (unknown.returncode, "There is no language xx" in unknown.stderr) == (2, True)
 

@@ -46,6 +46,8 @@ SYNAPSE = {"kind": "synapse", "url": "http://127.0.0.1:8008", "secret_file": "/n
         ({"limits__all": "off"}, "[limits] all"),
         ({"email__from": "nobody"}, "[email] from"),
         ({"web__template_dir": "/no/such"}, "[web] template_dir"),
+        ({"web__default_language": "xx"}, "[web] default_language"),
+        ({"web__languages": ["en", "fr"], "web__default_language": "de"}, "[web] default_language"),
         ({"accounts": None, "identity": None}, "[accounts], [identity]"),
         ({"homeserver": SYNAPSE, "oauth__enabled": False}, "[oauth] enabled"),
         ({"homeserver": SYNAPSE, "accounts": None}, "[homeserver]"),

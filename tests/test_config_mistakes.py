@@ -40,6 +40,7 @@ def problems(tmp_path: Path, **changes: Any) -> list[str]:
         ("[server]\nworkers = '2'", "[server] workers: must be a whole number, and is text in quotes"),
         ("[server]\nworkers = 65", "[server] workers: must be at most 64"),
         ("[server]\nworkers = 0", "[server] workers: must be at least 1"),
+        ("[server]\ndata_dir = ''", "[server] data_dir: must have at least 1 character"),
         ("[server]\nworkers = true", "[server] workers: must be a whole number, and is true or false"),
         ("[server]\nname = 2026-01-01", "[server] name: must be text in quotes, and is a date"),
         ("[server]\ntls = 'on'", "[server] tls: must be a table in { }, and is text in quotes"),

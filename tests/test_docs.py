@@ -323,5 +323,7 @@ def paths(world: World) -> list[str]:
             configured.previews_of(server.context.config),
         ),
     ]
-    # The mailbox is for development only, and `/` may belong to another site.
-    return [route.template for route in routes if route.template != "/" and not route.template.startswith("/mailbox/")]
+    found = {route.template for route in routes}
+    # A path without its slash only leads to the path. The mailbox is for development, and `/` may belong to another site.
+    found -= {path for path in found if f"{path}/" in found} | {"/"}
+    return sorted(path for path in found if not path.startswith("/mailbox/"))

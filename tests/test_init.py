@@ -69,6 +69,15 @@ def test_keys_that_exist_are_kept(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "keys" / "vault.secret").read_text() == secret
 
 
+@pytest.mark.parametrize("relay", ["[2001:db8::25]:587", "2001:db8::25", "[2001:db8::25]"])
+def test_a_relay_may_be_an_ipv6_address(tmp_path: Path, relay: str) -> None:
+    made = init(tmp_path, "--yes", "--name", "example.org", "--relay", relay)
+    assert made.returncode == 0, made.stderr
+    (via,) = tomllib.loads((tmp_path / "etc" / "threepid.toml").read_text())["email"]["via"]
+    port = {"port": 587} if "587" in relay else {}
+    assert via == {"transport": "smtp", "host": "2001:db8::25", **port, "tls": "starttls"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -79,6 +88,7 @@ def test_keys_that_exist_are_kept(tmp_path: Path) -> None:
         (("--yes", "--name", "a.example", "--database", "mysql://x"), "[database] url: must begin with sqlite:"),
         (("--yes", "--name", "a.example", "--database", "postgresql://u:p@h/d"), "[database] url: contains a password"),
         (("--yes", "--name", "a.example", "--relay", "smtp://x"), "[email] via[0].host: 'smtp://x' is a URL"),
+        (("--yes", "--name", "a.exam\nple"), "[server] name: 'a.exam\\nple' is not the name of a server"),
     ],
 )
 def test_a_wrong_answer_is_one_sentence_and_writes_nothing(
@@ -87,6 +97,7 @@ def test_a_wrong_answer_is_one_sentence_and_writes_nothing(
     refused = init(tmp_path, *arguments)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.startswith(sentence)
+    assert refused.stderr.count("\n") == 1
     assert [*tmp_path.iterdir()] == []
 
 

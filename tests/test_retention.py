@@ -226,6 +226,35 @@ def test_the_file_of_an_account_has_the_rows_of_every_table(world: World) -> Non
     assert re.search(r"hash|params|tp_|tpr_|tpi_", json.dumps(data)) is None
 
 
+def test_the_file_of_an_account_has_no_messages_from_before_it_had_the_address(world: World) -> None:
+    alice = world.register()
+    world.add(alice, world.validated(world.identity_token(alice)))
+    world.add(alice, world.validated(world.identity_token(alice), "alice2@example.com"))
+    body = {"medium": "email", "address": "alice@example.com"}
+    assert world.post("/_matrix/client/v3/account/3pid/delete", body, token=alice).status_code == 200
+    world.clock.advance(DAY)
+    bob = world.register("bob")
+    sid = world.validated(world.identity_token(bob, "bob"))
+    world.clock.advance(MINUTE)
+    added_at = world.clock.now()
+    world.add(bob, sid)
+    world.add(bob, world.validated(world.identity_token(bob, "bob"), "Bob@example.com"))
+    world.clock.advance(MINUTE)
+    world.add(bob, world.validated(world.identity_token(bob, "bob"), "bob2@example.com"))
+    operator = Operator("test", Origin(world.clock.now()), frozenset(Scope))
+    data = world.run(world.homeserver.support.export("@bob:example.org", operator))
+    times = [one["created_at"] for one in data["messages"]]
+    assert times == sorted(times, reverse=True)
+    assert times[-1] >= added_at
+    assert {one["recipient"] for one in data["messages"]} == {
+        "alice@example.com",
+        "Bob@example.com",
+        "bob2@example.com",
+    }
+    told = [one["template"] for one in data["messages"] if one["recipient"] == "alice@example.com"]
+    assert told == ["contact_added", "contact_added"]
+
+
 def test_an_erasure_takes_the_sent_messages_with_it(world: World) -> None:
     used(world)
     finish(world, 1)  # to somebody else

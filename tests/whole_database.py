@@ -1,16 +1,19 @@
 """A database with rows in every table, and what is in a database."""
 
+import json
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 
 from threepid.importers.copying.tables import all_tables
 from threepid.importers.source import Row
+from threepid.storage.audit import Entry
 
 ROWS = 8
 TEXTS = ["", "alice@example.org", "@Ålice:example.org", "علي", "愛", "a\tb\\N\nc", "NULL", "😀"]
@@ -19,6 +22,17 @@ TEXTS = ["", "alice@example.org", "@Ålice:example.org", "علي", "愛", "a\tb\
 @contextmanager
 def silent(_: int) -> Iterator[Callable[[int], None]]:
     yield lambda _: None
+
+
+def entry_of(rows: int) -> Entry:
+    """The entry of the audit log about a copy."""
+    details = json.dumps({"rows": rows})
+    return Entry(uuid4().hex, 7, "database_copied", "", "operator", "test", "{}", details)
+
+
+def but_for_copies(found: dict[str, list[Row]]) -> dict[str, list[Row]]:
+    """All rows without the entries of the audit log about copies."""
+    return {**found, "audit_log": [row for row in found["audit_log"] if "database_copied" not in row]}
 
 
 def fill(path: Path) -> None:

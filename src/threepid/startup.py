@@ -1,6 +1,7 @@
 """What happens before a server runs: secrets, migrations and the checks of the database."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from msgspec import Struct
@@ -9,6 +10,7 @@ from threepid import config, tracing
 from threepid.clock import Clock, Entropy
 from threepid.config import Config, ConfigError, Problem
 from threepid.delivery import trial
+from threepid.domain.context import Context
 from threepid.domain.secrets.fingerprint import recognise
 from threepid.domain.secrets.keys import Keyring, ensure_keyring, ensure_secret
 from threepid.domain.secrets.vault import Vault
@@ -78,6 +80,17 @@ def verify_secret(settings: Config, secrets: Secrets) -> None:
             await database.close()
 
     asyncio.run(verify())
+
+
+async def in_context(settings: Config, entropy: Entropy, work: Callable[[Context], Awaitable[None]]) -> None:
+    """Run `work` on the database without services, and so without a signing key. Raises KeyFileError and StorageError."""
+    secret = ensure_secret(Path(settings.server.data_dir) / "keys" / "vault.secret", entropy)
+    context = Context(settings, Clock(), entropy, connect(settings), Vault(secret, entropy))
+    try:
+        await recognise(context.database, context.vault, context.clock, settings.server.data_dir)
+        await work(context)
+    finally:
+        await context.database.close()
 
 
 async def account_of_another_name(settings: Config) -> str | None:

@@ -27,6 +27,9 @@ FIELDS = {
     "medium": "email",
     "message": "nosuch",
     "operator_token": "tpo_nosuch",
+    "invite": "nosuch",
+    "network": "192.0.2.1",
+    "username": "evil",
 }
 BEFORE = tuple(page for page in POSTS if page.access is Access.NEAR)
 

@@ -15,9 +15,14 @@ from web.portal_browser import Browser
 from world import World
 
 WITH_SCOPE = tuple(page for page in PAGES if page.scope is not None)
-OF_AN_ACCOUNT = tuple(page for page in PAGES if page.scope is Scope.ACCOUNTS_WRITE and page.method == "POST")
+OF_NONE = ("/admin/new-account", "/admin/account/reactivate")
+"""Their account is nobody's yet, or closed, and then not an administrator's."""
+OF_AN_ACCOUNT = tuple(
+    page for page in PAGES if page.scope is Scope.ACCOUNTS_WRITE and page.method == "POST" and page.path not in OF_NONE
+)
 FORMS = {
     "/admin/account/add-contact": {"address": "evil@example.com"},
+    "/admin/account/verify-contact": {"medium": "email", "address": "alice@example.com"},
     "/admin/account/remove-contact": {"medium": "email", "address": "alice@example.com"},
     "/admin/account/log-out": {"kind": "all"},
     "/admin/account/deactivate": {"understood": "yes", "erase": "yes"},
@@ -85,6 +90,41 @@ def test_a_token_for_admins_does(world: World, page: Declared) -> None:
     ask(browser, page)
     assert browser.page.status == 200
     assert not browser.page.problem
+
+
+def test_a_closed_account_of_an_administrator_comes_back_as_an_ordinary_one(world: World) -> None:
+    """Otherwise a token without `admins:write` opens it again, adds a contact and has a password chosen there."""
+    browser, strong = operator_browser(world), operator_browser(world, *Scope, name="strong")
+    world.run(world.database.write(lambda tx: accounts.set_admin(tx, ALICE, world.clock.now())))
+    form = {"user": "alice", "form_token": strong.page.fields["form_token"], "understood": "yes"}
+    strong.submit(form, "/admin/account/deactivate")
+    browser.submit({"user": "alice", "form_token": browser.page.fields["form_token"]}, "/admin/account/reactivate")
+    assert browser.page.status == 200
+    shown = world.run(world.homeserver.directory.show(ALICE))
+    assert (shown.deactivated_at, shown.is_admin, shown.has_password, shown.contacts) == (None, False, False, [])
+
+
+@pytest.mark.parametrize("scope", [Scope.AUDIT_READ, Scope.MESSAGES_READ, Scope.ACCOUNTS_READ])
+def test_the_data_of_an_account_takes_three_scopes(world: World, scope: Scope) -> None:
+    browser = operator_browser(world, *(one for one in Scope if one is not scope))
+    writes = world.database.writes
+    browser.submit({"user": "alice", "form_token": browser.page.fields["form_token"]}, "/admin/account/data")
+    assert browser.page.status == 403
+    assert "content-disposition" not in browser.page.headers
+    assert scope.value in browser.page.text
+    assert world.database.writes == writes
+
+
+def test_only_a_token_for_admins_gets_an_admins_data(world: World) -> None:
+    browser, strong = operator_browser(world), operator_browser(world, *Scope, name="strong")
+    world.run(world.database.write(lambda tx: accounts.set_admin(tx, ALICE, world.clock.now())))
+    for one, status in ((browser, 403), (strong, 200)):
+        one.open("/admin/account?user=alice")
+        if status == 200:
+            assert one.download("Download the data of the account")["account"]["user_id"] == ALICE
+        else:
+            one.press("Download the data of the account")
+            assert (one.page.status, "content-disposition" in one.page.headers) == (403, False)
 
 
 def test_fields_that_a_form_does_not_have_change_nothing(world: World) -> None:

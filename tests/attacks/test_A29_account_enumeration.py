@@ -64,7 +64,9 @@ def test_login_answers_alike_for_every_cause(people: World) -> None:
 
 
 def test_a_deactivated_account_does_not_log_in_with_the_right_password(people: World) -> None:
-    assert people.post(LOGIN, login(user="gone", password=PASSWORD) | {"password": PASSWORD}).status_code == 403
+    gone, nobody = (people.post(LOGIN, login(user=user) | {"password": PASSWORD}) for user in ("gone", "nobody"))
+    assert (gone.status_code, gone.json()["errcode"]) == (403, "M_FORBIDDEN")
+    assert gone.text == nobody.text
 
 
 def test_every_failed_login_costs_one_hash(people: World) -> None:

@@ -136,7 +136,7 @@ def test_peppers_replaced_under_load_lead_to_no_miss_and_no_wrong_answer(world: 
     async def rotate() -> None:
         nonlocal done
         for _ in range(3):
-            await lookup.peppers.begin()
+            await lookup.peppers.begin(lambda _: None)
             for _ in range(2):
                 while await lookup.peppers.work() is not Work.NONE:
                     await asyncio.sleep(0)

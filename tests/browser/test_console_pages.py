@@ -21,6 +21,7 @@ networks = ["127.0.0.0/8"]
 enabled = true
 """
 ADDRESS = "bob@example.com"
+LATE = 1_800_000_000_000
 OUTCOMES = (
     ("retrying", "UPDATE outbox SET sent_at = NULL, attempts = 2, due_at = created_at + 3600000, last_error = ?"),
     ("failed", "UPDATE outbox SET sent_at = NULL, failed_at = created_at, last_error = ?"),
@@ -68,7 +69,8 @@ def give_outcomes(site: Site) -> None:
 def portal(request: pytest.FixtureRequest, chromium: Browser, helped: Site) -> Iterator[Portal]:
     language, _, without = request.param.partition(" ")
     with new_context(chromium, language, java_script_enabled=not without) as context:
-        window = Window(context, language, name="plain-console" if without else "console", scripts=not without)
+        act = request.node.originalname.removeprefix("test_an_operator_helps_a_").replace("_", "-")
+        window = Window(context, language, name=f"{'plain-' if without else ''}console-{act}", scripts=not without)
         yield Portal(window, helped)
         assert window.trouble == []
 
@@ -126,6 +128,44 @@ def test_an_operator_helps_a_person(portal: Portal) -> None:
     portal.see("Console")
 
 
+@pytest.mark.timeout(240)
+def test_an_operator_helps_a_new_person(portal: Portal) -> None:
+    name = f"{portal.window.name}-{portal.window.language}"
+    portal.open("/admin/")
+    portal.type("Operator token", operator_token(portal.site, f"new-{name}"))
+    portal.press("Sign in")
+    portal.follow("Create an account")
+    portal.see("Create an account")
+    portal.type("Username", "two words")
+    portal.press("Create the account")
+    portal.see("Create an account")
+    portal.type("Username", f"new-{name}")
+    portal.press("Create the account")
+    portal.expect_said("The account has no password")
+    portal.page.get_by_text(portal.window.say("Add a contact"), exact=True).first.click()
+    portal.type("Email address, or phone number with +", f"new-{name}@example.com")
+    portal.page.get_by_role("button", name=portal.window.say("Add a contact"), exact=True).click()
+    portal.press("It is still theirs")
+    portal.expect_said("A contact was confirmed")
+    portal.see("Account")
+    portal.follow("Clear the limits of a network")
+    portal.type("IP address or network", "203.0.113.7")
+    portal.press("Clear the limits")
+    portal.expect_said("No limit was used up.")
+    portal.see("Limits")
+    portal.type("IP address or network", "here")
+    portal.press("Clear the limits")
+    portal.expect_said("This is not an IP address or a network.")
+    portal.see("Limits")
+    portal.open(f"/admin/account?user=new-{name}")
+    portal.follow("Close the account")
+    portal.field("I understand that this cannot be undone").check()
+    portal.press("Close the account")
+    portal.see("Account")
+    portal.press("Open the account again")
+    portal.expect_said("The account was opened again")
+
+
 def add_contact(site: Site, token: str) -> None:
     """Bob gets a contact and mails."""
     headers = {"Authorization": f"Bearer {token}"}
@@ -135,6 +175,39 @@ def add_contact(site: Site, token: str) -> None:
     for _ in range(3):
         answer = site.http.post("/_threepid/admin/v1/accounts/bob/password_link", json={}, headers=headers)
         assert answer.status_code == 200, answer.text
+
+
+def suppress_and_invite(site: Site) -> None:
+    """Two addresses that get no mails and are invited to rooms, one with a long name."""
+    long = "a-room-id-that-is-longer-than-any-column-of-a-narrow-screen-and-goes-on-and-on"
+    with closing(sqlite3.connect(site.process.directory / "data" / "threepid.db", timeout=20)) as database, database:
+        for number, address in enumerate(("new@example.com", f"{long[:40]}@example.com")):
+            database.execute("INSERT INTO suppressions VALUES (?, 'bounce', '5.1.1', 'm', ?, ?)", (address, LATE, LATE))
+            database.execute(
+                "INSERT INTO invites (id, token, medium, canonical, room_id, sender, public_key, created_at, expires_at) "
+                "VALUES (?, ?, 'email', ?, ?, '@bob:example.org', 'k', ?, ?)",
+                (f"invite{number}", f"token{number}", address, f"!{long}:example.org", LATE, LATE + 9**13),
+            )
+
+
+@pytest.mark.parametrize("window", ["en", "ar"], indirect=True)
+@pytest.mark.timeout(120)
+def test_an_operator_sends_mails_again_and_cancels_an_invitation(window: Window, helped: Site) -> None:
+    portal = Portal(window, helped)
+    if window.language == "en":
+        suppress_and_invite(helped)
+    portal.open("/admin/suppressions")
+    portal.type("Operator token", operator_token(helped, f"lists-{window.language}"))
+    portal.press("Sign in")
+    portal.see("Addresses that get no mails")
+    portal.page.get_by_role("button", name=window.say("Send mails again")).first.click()
+    portal.expect_said("An address gets mails again")
+    portal.see("Addresses that get no mails")
+    portal.follow("Invitations")
+    portal.see("Invitations")
+    portal.page.get_by_role("button", name=window.say("Cancel the invitation")).first.click()
+    portal.expect_said("An invitation was cancelled")
+    portal.see("Invitations")
 
 
 @pytest.mark.parametrize("window", ["en", "ar"], indirect=True)

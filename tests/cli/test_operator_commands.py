@@ -2,8 +2,10 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -248,3 +250,19 @@ def test_a_password_without_a_terminal_comes_from_a_file(directory: Path) -> Non
             2,
             "There is no terminal to enter a password at: use --password-file.\n",
         )
+
+
+def test_all_invitations_to_an_address_are_listed_oldest_first(directory: Path) -> None:
+    many = 10_050
+    rows = [
+        (f"invite{number:05}", f"token{number}", "email", "a@example.com", "!room:b", "@bob:b", "k", number // 2, 9**14)
+        for number in range(many)
+    ]
+    with closing(sqlite3.connect(directory / "data" / "threepid.db", timeout=20)) as database, database:
+        database.executemany(
+            "INSERT INTO invites (id, token, medium, canonical, room_id, sender, public_key, created_at, expires_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [*rows, ("other", "t", "email", "b@example.com", "!room:b", "@bob:b", "k", 7, 9**14)],
+        )
+    found = json.loads(run(directory, "invites", "list", "--address", "a@example.com", "--json"))
+    assert [one["id"] for one in found] == [row[0] for row in rows]

@@ -99,6 +99,8 @@ WRONG: dict[str, list[list[str]]] = {
         [],
         ["--to", "text"],
         ["--to", "mysql:x"],
+        ["--to", "sqlite:data/threepid.db"],
+        ["--to", "sqlite:./data/threepid.db"],
         ["--to", HOSTILE],
         ["--to", "postgresql://u:secret@x/y"],
         ["--to", "postgresql://user@localhost/name", "--to-password-file", "nosuch"],

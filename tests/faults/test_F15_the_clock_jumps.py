@@ -290,7 +290,7 @@ def test_a_lease_of_a_clock_that_was_ahead_holds_up_no_rotation(world: World) ->
     lookup = world.identity.lookup
     assert lookup is not None
     world.clock.advance(YEAR)
-    world.run(lookup.peppers.begin())
+    world.run(lookup.peppers.begin(lambda _: None))
     assert world.run(lookup.peppers.work(1)) is Work.SOME
     world.clock.advance(-YEAR)
     with world.again() as other:

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from beside import V3, beside_a_synapse
+from noted import entries
+from operators import root
 from real_synapse import needs_synapse
 from rig import register, wait_for
 from synapse.conftest import Pair, pair
 from test_cli import threepid
+from threepid.domain.audit import Event
 
 PASSWORD = "long enough"  # of `rig.register`
 
@@ -73,15 +76,24 @@ def test_F48_everything_is_told_again_once(database_url: str, tmp_path: Path) ->
         both.world.run(both.world.homeserver.closing.close_by_operator("@bob:example.org", erase=False))
         both.deliver()
         both.synapse.users.clear()
-        provisioning = both.world.homeserver.provisioning
-        assert both.world.run(provisioning.tell_again()) == 2
-        assert both.world.run(provisioning.tell_again()) == 2
+        provisioning, operations = both.world.homeserver.provisioning, both.world.server.services.operations
+        for _ in range(2):
+            assert both.world.run(operations.resync(provisioning, root(both.world))) == 2
+        found = [one for one in entries(both.world) if one.kind == Event.HOMESERVER_RESYNCED]
+        assert [one.caller for one in found] == ["command line: root"] * 2
         assert sorted(both.jobs()) == ["delete_user", "provision", "sync_devices"], "jobs that wait are not doubled"
         for _ in range(2):  # one job of an account at a time
             both.deliver()
         assert (both.jobs(), both.jobs(failed=True)) == ([], [])
         assert [*both.synapse.users] == ["alice"]
         assert len(both.synapse.users["alice"].devices) == 1
+
+
+def test_F48_a_server_without_accounts_has_nothing_to_tell_or_to_note(database_url: str, tmp_path: Path) -> None:
+    with beside_a_synapse(database_url, tmp_path) as both:
+        operations = both.world.server.services.operations
+        assert both.world.run(operations.resync(both.world.homeserver.provisioning, root(both.world))) == 0
+        assert entries(both.world) == []
 
 
 def test_F48_without_a_homeserver_the_command_says_so(tmp_path: Path) -> None:

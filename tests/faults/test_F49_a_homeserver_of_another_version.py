@@ -88,7 +88,7 @@ def test_F49_what_a_version_rejects_is_told_after_an_upgrade(both: Beside) -> No
     both.deliver()
     assert (both.jobs(), both.jobs(failed=True)) == ([], ["provision"])
     restart(both, synapse.replies.clear)
-    assert world.run(world.homeserver.provisioning.tell_again()) == 1
+    assert world.run(world.homeserver.provisioning.tell_again(lambda _: None)) == 1
     later(both)
     assert (both.jobs(), synapse.users["alice"].locked) == ([], True)
 

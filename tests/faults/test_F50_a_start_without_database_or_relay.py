@@ -51,6 +51,43 @@ def test_config_check_finds_what_cannot_work_and_changes_nothing(tmp_path: Path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["threepid.db", "threepid.toml"]
 
 
+def test_config_check_names_what_is_unsafe_and_what_cannot_work_in_one_run(tmp_path: Path) -> None:
+    away = free_port()
+    settings = f"""
+        [server]
+        data_dir = "data"
+        metrics_listen = "9000"
+        [identity]
+        [database]
+        url = "postgresql://nobody@127.0.0.1:1/nothing"
+        [email]
+        from = "a@example.org"
+        via = [{{ transport = "smtp", host = "127.0.0.1", port = {away}, tls = "plain" }}]
+        """
+    (tmp_path / "threepid.toml").write_text(settings)
+    keys = tmp_path / "data" / "keys"
+    keys.mkdir(parents=True, mode=0o700)
+    (tmp_path / "data").chmod(0o700)
+    (keys / "ed25519_0.key").write_text("no key")
+    (keys / "ed25519_0.key").chmod(0o600)
+    checked = threepid("config", "check", "-c", "threepid.toml", cwd=tmp_path)
+    assert (checked.returncode, checked.stdout) == (1, "")
+    assert [line.partition(": ")[0] for line in checked.stderr.splitlines()] == [
+        "[server] metrics_listen",
+        f"{keys / 'ed25519_0.key'} is not a signing key of the form `ed25519 <version> <seed>`.",
+        "[database] url",
+        "[email] via[0]",
+    ]
+    # A relay whose settings are unsafe is not called.
+    (tmp_path / "threepid.toml").write_text(settings.replace("a@example.org", "nobody"))
+    places = [
+        line.partition(": ")[0]
+        for line in threepid("config", "check", "-c", "threepid.toml", cwd=tmp_path).stderr.splitlines()
+    ]
+    assert "[email] from" in places
+    assert "[email] via[0]" not in places
+
+
 @pytest.fixture
 def stopped(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PostgresServer]:
     """A PostgreSQL with an empty database, which is stopped."""

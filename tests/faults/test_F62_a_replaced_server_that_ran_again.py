@@ -63,7 +63,7 @@ def test_F62_what_happened_here_since_the_import(world: World, sydent: SydentDat
 def test_F62_the_pepper_was_rotated_since(world: World, sydent: SydentDatabase) -> None:
     """An old pepper does not come back."""
     bring(world, sydent)
-    world.run(world.identity.lookup.peppers.begin())
+    world.run(world.identity.lookup.peppers.begin(lambda _: None))
     while world.run(world.identity.lookup.peppers.work()).name == "SOME":
         pass
     current = world.get(f"{V2}/hash_details", token=TOKEN).json()["lookup_pepper"]

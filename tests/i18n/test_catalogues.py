@@ -16,7 +16,7 @@ LANGUAGES: Final = [language for language in catalogues.languages() if language 
 SAME_AS_ENGLISH: Final[dict[str, set[str]]] = {
     "ar": {"HTML", "username"},
     "cs": {"HTML"},
-    "de": {"Code", "HTML", "Problem:", "Version %(version)s"},
+    "de": {"Code", "HTML", "Limits", "Problem:", "Version %(version)s"},
     "es": {"HTML"},
     "fa": {"HTML"},
     "fr": {"Code", "Console", "Contact", "HTML", "Invitations", "Messages", "Version %(version)s"},

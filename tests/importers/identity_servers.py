@@ -5,6 +5,7 @@ from typing import Any
 
 from importers.synapse.importing import Imported
 from ma1sd_database import Ma1sdDatabase
+from operators import root
 from sydent_database import NAME, SydentDatabase
 from threepid.importers.identity.run import Import, Origin
 from threepid.importers.ma1sd import configuration as of_ma1sd
@@ -43,7 +44,7 @@ def bring(
         else:
             chosen = of_ma1sd.Settings(server_name=NAME, database=other.url, keys=keys)
             origin = Ma1sd(source, chosen, with_directory=with_directory, **checked)
-        begun = Import(world.server.context, world.identity.settings, origin, dry_run=dry_run)
+        begun = Import(world.server.context, world.identity.settings, origin, root(world), dry_run=dry_run)
         result = world.run(begun.run(findings.append))
     return Imported(result, findings)
 

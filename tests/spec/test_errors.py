@@ -1,10 +1,16 @@
 """What errors tell people."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from threepid.clock import DAY, HOUR, MINUTE, SECOND
 from threepid.i18n import Duration, Text, Verbatim
+from threepid.spec import errors
 from threepid.spec.errors import LimitExceeded
+
+SOURCE = Path(errors.__file__).parents[1]
 
 
 @pytest.mark.parametrize(
@@ -41,3 +47,18 @@ def test_a_limit_says_how_long() -> None:
     }
     assert told.headers() == {"Retry-After": "900"}
     assert str(LimitExceeded(1, Verbatim("What 100% of servers say.")).text) == "What 100% of servers say."
+
+
+def test_every_error_is_one_that_the_server_gives() -> None:
+    """An error that nothing raises would be translated for nobody, and reads as if callers had to expect it."""
+    declared = {
+        node.name for node in ast.parse(Path(errors.__file__).read_text()).body if isinstance(node, ast.ClassDef)
+    }
+    named: set[str] = set()
+    for module in SOURCE.rglob("*.py"):
+        if module == Path(errors.__file__):
+            continue
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.Name | ast.Attribute):
+                named.add(node.id if isinstance(node, ast.Name) else node.attr)
+    assert declared - named == set()

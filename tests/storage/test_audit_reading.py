@@ -76,3 +76,27 @@ def test_the_entries_of_one_account_are_found_without_those_of_others(filled: Wo
         way = plan(filled, engine, query, {**common, place: ""})
         assert "audit_log_by_user" in way, way
         assert "TEMP B-TREE" not in way, way
+
+
+def test_the_entries_about_one_event_are_found_without_those_about_others(filled: World, engine: str) -> None:
+    common = {"kind": "locked", "count": "2"}
+    for query, place in (
+        (audit._sql.oldest_of_kind, {"after_at": "0", "after_id": "", "until": "100"}),
+        (audit._sql.recent_of_kind, {"before_at": "100", "before_id": "", "since": "0"}),
+    ):
+        way = plan(filled, engine, query, {**common, **place})
+        assert "audit_log_by_event" in way, way
+        assert "TEMP B-TREE" not in way, way
+
+
+@pytest.mark.parametrize("kind", ["signed_in", "limits_cleared", "of_a_newer_version"])
+def test_entries_are_found_by_kind_whether_this_version_knows_it_or_not(filled: World, kind: str) -> None:
+    def append(tx: Tx) -> None:
+        for number, other in enumerate((kind, "bound", kind)):
+            audit.append(tx, audit.Entry(f"f{number}", 50, other, "", "server", "", "{}", "{}"))
+
+    filled.run(filled.database.write(append))
+    earlier = ["e6"] if kind == "limits_cleared" else []
+    assert read(filled, Which(kind=kind), count=1) == [*earlier, "f0", "f2"]
+    assert read(filled, Which(kind=kind, since=50, until=51)) == ["f0", "f2"]
+    assert read(filled, Which(kind=kind, since=51)) == []

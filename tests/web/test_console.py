@@ -418,6 +418,12 @@ def test_the_log_does_not_tell_whose_an_address_is(world: World) -> None:
     assert desk.page.strong
 
 
+def test_the_audit_log_has_no_milliseconds(world: World, desk: Browser) -> None:
+    desk.open("/admin/audit?event=operator_token_created")
+    expires = datetime.fromtimestamp((world.clock.now() + 30 * DAY) / 1000, UTC)
+    assert f"expires_at: {expires.day} {expires:%B %Y}" in desk.page.text
+
+
 def test_an_event_of_a_newer_version_is_shown_by_its_name(world: World, desk: Browser) -> None:
     portal = Browser(world)
     portal.sign_in()

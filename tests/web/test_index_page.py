@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from operators import world_of_operators
 from web.visitor import Page
 from world import World
 
@@ -27,10 +28,26 @@ def test_a_development_server_says_where_everything_is(database_url: str, tmp_pa
             assert text in page.text
         assert "SMS" not in page.text
         assert [page.links[name]["href"] for name in ("Account portal", "Mailbox")] == ["/account/", "/mailbox/"]
-        assert world.get("/mailbox/").status_code == 200
+        assert world.get("/mailbox/", headers={"Host": "localhost:8008"}).status_code == 200
         assert world.call("HEAD", "/").status_code == 200
         assert world.post("/").status_code == 405
         assert world.get("/index.html").status_code == 404
+
+
+def test_a_page_is_found_without_the_slash_at_its_end(database_url: str, tmp_path: Path) -> None:
+    with world_of_operators(database_url, tmp_path) as world:
+        for path in ("/account", "/mailbox", "/admin"):
+            answer = world.get(path)
+            assert (answer.status_code, answer.headers.get("location")) == (303, f"{path}/"), path
+        elsewhere = {"X-Forwarded-For": "192.0.2.1"}
+        assert world.get("/admin", headers=elsewhere).status_code == 404, "for them, there is no console"
+        for path in ("/confirm", "/static", "/_matrix/static/client/login", "/nothing"):
+            assert world.get(path).status_code == 404, path
+
+
+def test_a_page_that_is_off_is_not_found_without_its_slash(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, accounts=None) as world:
+        assert [world.get(path).status_code for path in ("/account", "/admin")] == [404, 404]
 
 
 def test_a_development_server_without_accounts_names_no_portal(database_url: str, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
-"""The language of pages and messages: the account's choice, the switch in the footer, the browser, English."""
+"""The language of pages and messages: the account's choice, the switch in the footer, the browser, the server's default, English."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from threepid.storage import preferences
 from web.portal_browser import Browser
 from web.visitor import Page, Visitor, begin
 from world import PASSWORD, World
@@ -128,6 +130,26 @@ def test_a_server_with_one_language_speaks_it_and_has_no_switch(database_url: st
         assert "/language" not in page.html
 
 
+@pytest.mark.parametrize(
+    ("wish", "language"), [("xx", "de"), ("", "de"), ("en", "en"), ("fr;q=0.9,xx", "fr"), ("de-AT", "de")]
+)
+def test_a_page_is_in_the_servers_default_if_the_browser_asks_for_nothing_that_there_is(
+    database_url: str, tmp_path: Path, wish: str, language: str
+) -> None:
+    with World(database_url, tmp_path, web__default_language="de") as world:
+        assert language_of(Visitor(world, "/nothing", **{"Accept-Language": wish}).page) == language
+
+
+def test_the_documents_of_a_page_are_in_the_servers_default_too(database_url: str, tmp_path: Path) -> None:
+    texts = {tag: {"name": tag, "url": f"https://example.org/{tag}"} for tag in ("en", "de", "it")}
+    documents = [{"id": "terms", "version": "1", "languages": texts}]
+    settings: dict[str, Any] = {"web__default_language": "de", "accounts": None, "identity__terms": documents}
+    with World(database_url, tmp_path, **settings) as world:
+        for wish, language in (("xx", "de"), ("fr", "de"), ("en", "en"), ("it", "it")):
+            page = Visitor(world, "/", **{"Accept-Language": wish}).page
+            assert page.links[language]["href"] == f"https://example.org/{language}"
+
+
 # -- messages
 
 
@@ -195,6 +217,40 @@ def test_notices_are_in_the_language_of_the_app_that_registered_the_account(
     body = {"username": "alice", "password": PASSWORD, "auth": {"type": "m.login.dummy"}}
     answer = world.post("/_matrix/client/v3/register", body, headers={"Accept-Language": wish})
     assert notice_of_a_contact(world, answer.json()["access_token"]) == subject
+
+
+def without_a_language(world: World) -> str:
+    """The token of an account that has chosen no language, as imported ones have."""
+    token = world.register()
+    world.run(world.database.write(lambda tx: preferences.set_language(tx, "@alice:example.org", "")))
+    return token
+
+
+@pytest.mark.parametrize(
+    ("settings", "subject"),
+    [
+        ({}, "A contact was added to @alice:example.org"),
+        ({"web__default_language": "de"}, "Ein Kontakt wurde zu @alice:example.org hinzugefügt"),
+        ({"web__languages": ["de", "en"]}, "A contact was added to @alice:example.org"),
+        ({"web__languages": ["fr", "de"]}, "Un moyen de contact a été ajouté à @alice:example.org"),
+        (
+            {"web__languages": ["fr", "de"], "web__default_language": "de"},
+            "Ein Kontakt wurde zu @alice:example.org hinzugefügt",
+        ),
+    ],
+)
+def test_notices_to_an_account_without_a_language_are_in_the_servers_default(
+    database_url: str, tmp_path: Path, settings: dict[str, Any], subject: str
+) -> None:
+    with World(database_url, tmp_path, **settings) as world:
+        assert notice_of_a_contact(world, without_a_language(world)) == subject
+
+
+def test_an_accounts_language_wins_over_the_servers_default(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, web__default_language="de") as world:
+        token = world.register()
+        world.run(world.database.write(lambda tx: preferences.set_language(tx, "@alice:example.org", "en")))
+        assert notice_of_a_contact(world, token) == "A contact was added to @alice:example.org"
 
 
 def test_an_app_that_accepts_no_language_chooses_none_for_the_account(browser: Browser) -> None:

@@ -12,6 +12,7 @@ from web.visitor import Page, Visitor
 from world import World
 
 LOCAL: dict[str, Any] = {"server__public_base_url": "http://localhost:8008"}
+AT_HOME = {"Host": "localhost:8008"}
 CONSOLE: dict[str, Any] = {"sms": {"countries": ["DE"], "via": [{"transport": "console"}]}, "job_types": ()}
 
 
@@ -91,20 +92,20 @@ def test_an_sms_of_the_console_stands_beside_the_mails(database_url: str, tmp_pa
         ask(world, "alice@example.com")
         world.clock.advance(1000)
         ask_for_sms(world)
-        page = Page(world.get("/mailbox/"))
+        page = Page(world.get("/mailbox/", headers=AT_HOME))
         assert recipients(page) == ["+4915112345678", "alice@example.com"]
         assert "SMS to +4915112345678" in page.text
         path = re.findall(r'href="(/mailbox/[^"/]+)"', page.html)[0]
-        sms = Page(world.get(path))
+        sms = Page(world.get(path, headers=AT_HOME))
         assert sms.heading == "SMS to +4915112345678"
         assert "is your code" in sms.text
         assert "@localhost #" in sms.text
         check_headers(path, sms)
-        assert world.get(f"{path}/html").status_code == 404
-        raw = world.get(f"{path}/raw")
+        assert world.get(f"{path}/html", headers=AT_HOME).status_code == 404
+        raw = world.get(f"{path}/raw", headers=AT_HOME)
         assert raw.headers["Content-Type"].startswith("text/plain")
         assert "@localhost #" in raw.text
-        assert recipients(Page(world.get("/mailbox/?q=4915112345678"))) == ["+4915112345678"]
+        assert recipients(Page(world.get("/mailbox/?q=4915112345678", headers=AT_HOME))) == ["+4915112345678"]
 
 
 def test_an_sms_of_another_gateway_or_without_mailbox_is_not_kept(database_url: str, tmp_path: Path) -> None:

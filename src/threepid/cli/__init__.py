@@ -81,7 +81,7 @@ def main() -> None:
 
 def _of_usage(message: str, context: typer.Context | None) -> str:
     """One sentence about arguments that do not fit, in one line."""
-    line = printable(" ".join(message.split())).rstrip(".")
+    line = printable(" ".join(message.split())).rstrip(".").replace(": Value error, ", ": ", 1)
     if context is None:
         return f"{line}."
     return (

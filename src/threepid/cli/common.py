@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from threepid import config
-from threepid.config import Config, ConfigError, UnreadableConfig
+from threepid.config import Config, ConfigError, Problem, UnreadableConfig
 from threepid.spec.errors import LimitExceeded, MatrixError
 
 T = TypeVar("T")
@@ -56,13 +56,18 @@ def load(config_file: Path | None, *, anywhere: bool = False) -> Config:
 
 def refuse_problems(settings: Config) -> None:
     """Print warnings, and all unsafe settings; end the program if there are any unsafe settings."""
+    if print_problems(settings):
+        raise typer.Exit(1)
+
+
+def print_problems(settings: Config) -> list[Problem]:
+    """Print warnings, and all unsafe settings, which are returned."""
     problems = config.check(settings)
     for problem in problems:
         err.print(str(problem), markup=False)
     for warning in (*config.environment_warnings(os.environ), *config.warnings(settings)):
         err.print(f"Warning: {warning}", markup=False)
-    if problems:
-        raise typer.Exit(1)
+    return problems
 
 
 def with_key_errors(work: Callable[[], T], *, of_argument: bool = False) -> T:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from threepid import config
-from threepid.cli.common import ConfigFile, err, load, out, refuse_problems, with_key_errors
+from threepid.cli.common import ConfigFile, complain, err, load, out, print_problems
 
 app = typer.Typer(help="Check or show the configuration, and print its schema or an example.", no_args_is_help=True)
 _SECONDS: Final = 10
@@ -25,21 +25,34 @@ def check(
 
     Also checks that the database and the relays can be used now, and that names of gateways resolve. Sends nothing.
     """
+    from threepid.domain.secrets.files import KeyFileError  # noqa: PLC0415 - see serving.py
     from threepid.domain.secrets.keys import check_files  # noqa: PLC0415 - see serving.py
     from threepid.startup import database_trouble, delivery_troubles  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file, anywhere=True)
     if config_file is None:
         err.print("Warning: no file is named, so these are the settings of a development server.")
-    refuse_problems(settings)
-    with_key_errors(lambda: check_files(Path(settings.server.data_dir) / "keys"))
+    problems = print_problems(settings)
+
+    def unsafe(*tables: str) -> bool:
+        """Is there a problem with one of the tables, so that it makes no sense to try what they describe?"""
+        return any(problem.place.startswith(tables) for problem in problems)
+
+    troubles: list[str] = []
+    if not unsafe("[server] data_dir"):
+        try:
+            check_files(Path(settings.server.data_dir) / "keys")
+        except KeyFileError as error:
+            troubles.append(str(error))
     if not offline:
-        database = database_trouble(settings, _SECONDS)
-        troubles = [*([database] if database else []), *delivery_troubles(settings, _SECONDS)]
-        for trouble in troubles:
-            err.print(str(trouble), markup=False)
-        if troubles:
-            raise typer.Exit(1)
+        if not unsafe("[database]") and (database := database_trouble(settings, _SECONDS)) is not None:
+            troubles.append(str(database))
+        if not unsafe("[email]", "[sms]"):
+            troubles += map(str, delivery_troubles(settings, _SECONDS))
+    for trouble in troubles:
+        complain(trouble)
+    if problems or troubles:
+        raise typer.Exit(1)
     out.print("The configuration is valid.")
 
 

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from threepid.cli.common import ConfigFile, die, load, out, refuse
+from threepid.cli.common import ConfigFile, load, out, refuse
+from threepid.cli.importing import end_with
+from threepid.cli.operators import operator_here
 from threepid.cli.progress import progress_bar
 from threepid.cli.tables import AsJson
 
@@ -35,11 +37,13 @@ def copy(
     written to the old database. Afterwards, write the new URL into the configuration.
     """
     from threepid import config  # noqa: PLC0415 - see serving.py
-    from threepid.clock import Clock  # noqa: PLC0415 - see serving.py
+    from threepid.clock import Clock, Entropy  # noqa: PLC0415 - see serving.py
     from threepid.config.sections import database  # noqa: PLC0415 - see serving.py
+    from threepid.domain import audit  # noqa: PLC0415 - see serving.py
     from threepid.importers.copying.run import Place, copy_database  # noqa: PLC0415 - see serving.py
     from threepid.importers.source import SourceError  # noqa: PLC0415 - see serving.py
     from threepid.startup import database_password  # noqa: PLC0415 - see serving.py
+    from threepid.storage.audit import Entry  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file)
     # An empty URL would mean the file that is the default.
@@ -50,10 +54,16 @@ def copy(
         target = Place(to, config.read_secret(to_password_file).reveal() if to_password_file else None)
     except config.ConfigError as error:
         refuse(str(error))
+    clock, operator = Clock(), operator_here(Clock())
+
+    def entry_of(rows: int) -> Entry:
+        origin, by = operator.origin, operator.caller
+        return audit.entry_of(clock, Entropy(), audit.Event.DATABASE_COPIED, "", origin, by, {"rows": rows})
+
     try:
-        copied = copy_database(source, target, Clock(), lambda rows: progress_bar("rows", rows))
+        copied = copy_database(source, target, clock, lambda rows: progress_bar("rows", rows), entry_of)
     except SourceError as error:
-        die(str(error))
+        end_with(error)
     if as_json:
         sys.stdout.write(json.dumps(copied, indent=2) + "\n")
         return

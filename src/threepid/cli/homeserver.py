@@ -3,6 +3,7 @@
 import typer
 
 from threepid.cli.common import ConfigFile, die, load, out
+from threepid.cli.operators import operator_here
 
 app = typer.Typer(help="Work with the homeserver beside this server.", no_args_is_help=True)
 
@@ -25,7 +26,8 @@ def resync(config_file: ConfigFile = None) -> None:
         die("There is no homeserver beside this server: the configuration has no [homeserver].")
 
     async def queue(server: Server) -> int:
-        return await homeserver_of(server).provisioning.tell_again()
+        operations, operator = server.services.operations, operator_here(server.context.clock)
+        return await operations.resync(homeserver_of(server).provisioning, operator)
 
     count = with_server(settings, queue)
     out.print(f"{count} {'account' if count == 1 else 'accounts'}: `threepid outbox list` shows what waits")

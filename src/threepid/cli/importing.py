@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from threepid.cli.common import out, refuse
+from threepid.cli.common import die, out, refuse
 
 _INCOMPLETE: Final = 3
 """Exit status of an import that is done, but did not carry everything."""
@@ -60,6 +60,15 @@ def report_file(path: Path | None) -> Iterator[Callable[[Any], None]]:
         unfinished.rename(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def end_with(error: Exception) -> NoReturn:
+    """End the program with a SourceError: exit status 2 if an argument is at fault, otherwise 1."""
+    from threepid.importers.source import NoSuchSource  # noqa: PLC0415 - see serving.py
+
+    if isinstance(error, NoSuchSource):
+        refuse(str(error))
+    die(str(error))
 
 
 def print_result(result: Any, report: Path | None, *, noun: str, as_json: bool) -> None:

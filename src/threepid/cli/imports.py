@@ -9,7 +9,8 @@ import msgspec
 import typer
 
 from threepid.cli.common import die, load, refuse
-from threepid.cli.importing import AsJson, DryRun, OwnConfig, Report, print_result, report_file
+from threepid.cli.importing import AsJson, DryRun, OwnConfig, Report, end_with, print_result, report_file
+from threepid.cli.operators import operator_here
 from threepid.cli.progress import progress_bar
 
 app = typer.Typer(help="Import the data of another server.", no_args_is_help=True)
@@ -66,7 +67,9 @@ def synapse(
     async def work(server: Server) -> Result:
         accounts = homeserver_of(server).settings
         with open_source(settings.database, settings.arguments) as source, report_file(report) as note:
-            begun = Import(server.context, accounts, settings, source, dry_run=dry_run)
+            begun = Import(
+                server.context, accounts, settings, source, operator_here(server.context.clock), dry_run=dry_run
+            )
             # Millions of small objects are made and none is in a circle: looking for circles would take a tenth of the time.
             gc.disable()
             with progress_bar("users", begun.total) as advance:
@@ -81,7 +84,7 @@ def synapse(
             )
         result = with_server(own, work, writes_accounts=True)
     except SourceError as error:
-        die(str(error))
+        end_with(error)
     print_result(result, report, noun="accounts", as_json=as_json)
 
 
@@ -242,7 +245,8 @@ def _import_identity(
         }
         arguments = getattr(settings, "arguments", None)
         with open_source(settings.database, arguments) as source, report_file(report) as note:
-            begun = Import(context, identity.settings, origin_of(source, checked), dry_run=dry_run)
+            operator = operator_here(context.clock)
+            begun = Import(context, identity.settings, origin_of(source, checked), operator, dry_run=dry_run)
             gc.disable()  # as above
             with progress_bar("rows", begun.total) as advance:
                 return await begun.run(note, advance)
@@ -250,5 +254,5 @@ def _import_identity(
     try:
         result = with_server(own, work)
     except SourceError as error:
-        die(str(error))
+        end_with(error)
     print_result(result, report, noun="associations", as_json=as_json)

@@ -11,6 +11,7 @@ import typer
 from threepid import config
 from threepid.cli.common import err, out, refuse
 from threepid.config import ConfigError
+from threepid.config.problem import is_server_name
 
 _PLAIN: Final = re.compile(r"[\w/.+-]+", re.ASCII)
 """Paths in which no character means anything to systemd. https://www.freedesktop.org/software/systemd/man/systemd.syntax.html"""
@@ -58,6 +59,8 @@ def init(
     if config_file.exists():
         refuse(f"{config_file} exists already: nothing was changed. Edit it, or move it away.")
     server_name = answer(name, "Matrix server name, such as example.org", None)
+    if not is_server_name(server_name):
+        refuse(f"[server] name: {server_name!r} is not the name of a server")
     answers = Answers(
         name=server_name,
         url=answer(url, "URL at which people reach the server", f"https://{server_name}"),

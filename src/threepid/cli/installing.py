@@ -1,6 +1,7 @@
 """What `threepid init` writes: the configuration file, the systemd unit and the keys."""
 
 import grp
+import json
 import os
 import pwd
 import re
@@ -22,7 +23,7 @@ from threepid.domain.secrets.keys import ensure_keyring, ensure_secret
 USER: Final = "threepid"
 """The user of the systemd unit."""
 _FILE_MODE: Final = 0o640
-_WITH_PORT: Final = re.compile(r"(?P<host>[^:]+):(?P<port>[0-9]{1,5})")
+_WITH_PORT: Final = re.compile(r"(?P<host>[^:]+|\[[^]]+\]):(?P<port>[0-9]{1,5})")
 
 
 class Answers(Struct, frozen=True):
@@ -56,6 +57,8 @@ def configuration(answers: Answers) -> str:
     if answers.relay:
         match = _WITH_PORT.fullmatch(answers.relay)
         host, port = (match["host"], match["port"]) if match else (answers.relay, "")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]  # an IPv6 address, in brackets as in a URL
         of_port = f", port = {port}" if port else ""
         tls = "plain" if host in {"localhost", "127.0.0.1"} else "tls" if port == "465" else "starttls"
         values["email.from"] = _text(f"{answers.name} <noreply@{answers.name.partition(':')[0]}>")
@@ -174,4 +177,5 @@ def _remove_file(path: Path, inode: int) -> None:
 
 
 def _text(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """`value` as text of TOML, which has the escapes of JSON. https://toml.io/en/v1.0.0#string."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

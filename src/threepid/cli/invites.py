@@ -11,7 +11,6 @@ from threepid.cli.tables import AsJson, print_json, print_list
 app = typer.Typer(help="List and cancel invitations to addresses that are not bound yet.", no_args_is_help=True)
 
 _PAGE: Final = 500
-_MOST_TO_AN_ADDRESS: Final = 10_000
 
 
 @app.command("list")
@@ -28,12 +27,14 @@ def list_invites(
 
     async def collect(server: Any, _operator: Any) -> list[Any]:
         invites, operations = identity_of(server).invites, server.services.operations
-        if only is not None:
-            return list(reversed(await operations.invites_of(only, invites, count=_MOST_TO_AN_ADDRESS)))
         found: list[Any] = []
-        while page := await operations.invites(invites, after=found[-1].id if found else None, count=_PAGE):
+        if only is None:
+            while page := await operations.invites(invites, after=found[-1].id if found else None, count=_PAGE):
+                found += page
+            return found
+        while page := await operations.invites_of(only, invites, before=found[-1].id if found else None, count=_PAGE):
             found += page
-        return found
+        return found[::-1]
 
     invites = operate(config_file, collect)
     if as_json:

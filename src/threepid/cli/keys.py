@@ -16,6 +16,7 @@ from threepid.cli.common import (
     uninterrupted,
     with_key_errors,
 )
+from threepid.cli.operators import note, operator_here
 from threepid.cli.tables import AsJson, print_json, print_list
 from threepid.clock import Clock, Entropy
 from threepid.config import Config, database_url
@@ -52,14 +53,18 @@ def generate(config_file: ConfigFile = None) -> None:
 def rotate(config_file: ConfigFile = None) -> None:
     """Create a new signing key, retire the current key, and print all keys. Restart the server afterwards.
 
-    After a rotation that was killed, complete it instead.
+    After a rotation that was killed, complete it instead. The audit log notes it first, so the database must be there.
     """
-    directory = _keys_directory(load(config_file))
-    was_half_rotated = with_key_errors(lambda: keys.load_keyring(directory)).is_half_rotated
+    from threepid.domain.audit import Event  # noqa: PLC0415 - see serving.py
+
+    settings = load(config_file)
+    directory = _keys_directory(settings)
+    change = with_key_errors(lambda: keys.rotation(directory))
+    note(settings, Event.SIGNING_KEY_ROTATED, **change.details)
     with uninterrupted():
         keyring = with_key_errors(lambda: keys.rotate_keyring(directory, Entropy(), Clock()))
     _print_keys(keyring)
-    if was_half_rotated:
+    if not change.added:
         err.print("The interrupted rotation is complete.")
     err.print(_RESTART)
 
@@ -76,11 +81,16 @@ def import_keys(
 ) -> None:
     """Import the keys of another server, and print all keys. The first imported key signs from now on; all others are retired.
 
-    Restart the server afterwards.
+    Restart the server afterwards. The audit log notes it first, so the database must be there.
     """
+    from threepid.domain.audit import Event  # noqa: PLC0415 - see serving.py
+
     text = read_text(file)
-    directory = _keys_directory(load(config_file))
+    settings = load(config_file)
+    directory = _keys_directory(settings)
     with_key_errors(lambda: keys.check_files(directory))
+    change = with_key_errors(lambda: keys.importing(directory, text, retired=retired), of_argument=True)
+    note(settings, Event.SIGNING_KEYS_IMPORTED, **change.details)
     with uninterrupted():
         keyring = with_key_errors(lambda: keys.import_keys(directory, text, Clock(), retired=retired), of_argument=True)
     _print_keys(keyring)
@@ -120,8 +130,7 @@ def accept_new_secret(
         return await fingerprint.differs(context.database, context.vault, context.clock)
 
     async def take(server: Server) -> None:
-        context = server.context
-        await fingerprint.accept(context.database, context.vault, context.clock)
+        await server.services.operations.accept_secret(operator_here(server.context.clock))
 
     def accept() -> None:
         with only_server(database_url(settings)):

@@ -18,7 +18,8 @@ def preview(
         list[str] | None, typer.Option("--message", help="The name of a message; may be repeated. Default: all.")
     ] = None,
     language: Annotated[
-        list[str] | None, typer.Option("--language", help="A language tag; may be repeated. Default: English.")
+        list[str] | None,
+        typer.Option("--language", help="A language tag; may be repeated. Default: `web.default_language`."),
     ] = None,
     folder: Annotated[
         Path | None, typer.Option("--folder", help="Write files into this folder instead of printing.")
@@ -28,6 +29,7 @@ def preview(
     from threepid.delivery.preview import previews  # noqa: PLC0415 - see serving.py
     from threepid.delivery.render import Renderer  # noqa: PLC0415 - see serving.py
     from threepid.domain import messages  # noqa: PLC0415 - see serving.py
+    from threepid.domain.languages import fitting  # noqa: PLC0415 - see serving.py
     from threepid.i18n import catalogues  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file, anywhere=True)
@@ -39,7 +41,7 @@ def preview(
         if tag not in catalogues.languages():
             refuse(f"There is no language {tag}, only {', '.join(catalogues.languages())}.")
     renderer = Renderer(settings.web.brand_folder, contact=settings.web.contact_name)
-    for shown in previews(renderer, language or ["en"], message or names):
+    for shown in previews(renderer, language or [fitting(settings, ())], message or names):
         if folder is None:
             out.rule(f"{shown.name}, {shown.language}")
             out.print(f"Subject: {shown.subject}\n\n{shown.text}\nSMS: {shown.sms}\n", markup=False)

@@ -7,6 +7,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from threepid.cli.common import ConfigFile, die, err, load, out
+from threepid.cli.operators import operator_here
 
 app = typer.Typer(help="Manage the lookup pepper.", no_args_is_help=True)
 
@@ -36,7 +37,7 @@ def rotate(config_file: ConfigFile = None) -> None:
         """Rotate the pepper; False if this completed an earlier rotation."""
         peppers = identity_of(server).lookup.peppers
         await peppers.start()
-        begun = await peppers.begin()
+        begun = await server.services.operations.begin_pepper_rotation(peppers, operator_here(server.context.clock))
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=err) as progress:
             bar = progress.add_task("hashing addresses", total=await peppers.count_associations())

@@ -10,6 +10,7 @@ from threepid.cli.common import ConfigFile, format_time, load, out, refuse
 from threepid.cli.operators import operate
 from threepid.cli.tables import AsJson, print_json, print_list
 from threepid.clock import DAY, HOUR, MINUTE
+from threepid.spec.types import MAX_INTEGER
 
 app = typer.Typer(help="Manage registration tokens, which let people register.", no_args_is_help=True)
 
@@ -22,7 +23,8 @@ def create(
     config_file: ConfigFile = None,
     token: Annotated[str | None, typer.Option(help="The token; default: a random token.")] = None,
     uses: Annotated[
-        int | None, typer.Option(help="Maximum number of registrations with the token; default: no limit.")
+        int | None,
+        typer.Option(max=MAX_INTEGER, help="Maximum number of registrations with the token; default: no limit."),
     ] = None,
     expires: Annotated[
         str | None,

@@ -4,13 +4,14 @@ An entry is written in the transaction of what it reports. It holds no secret an
 of a user agent only the name of a known program is kept.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from threepid.clock import DAY, HOUR, MINUTE
+from threepid.clock import DAY, HOUR, MINUTE, Clock, Entropy
 from threepid.domain import origin as origins
 from threepid.domain.addresses import Phone, mask
 from threepid.domain.context import Context
@@ -64,8 +65,18 @@ class Event(StrEnum):
     REGISTRATION_TOKEN_CREATED = "registration_token_created"  # noqa: S105 - the name of an event
     REGISTRATION_TOKEN_DELETED = "registration_token_deleted"  # noqa: S105 - likewise
     CONSOLE_OPENED = "console_opened"
+    CONSOLE_CLOSED = "console_closed"
     OPERATOR_TOKEN_CREATED = "operator_token_created"  # noqa: S105 - the name of an event
     OPERATOR_TOKEN_REVOKED = "operator_token_revoked"  # noqa: S105 - likewise
+    SIGNING_KEY_ROTATED = "signing_key_rotated"
+    SIGNING_KEYS_IMPORTED = "signing_keys_imported"
+    SECRET_ACCEPTED = "secret_accepted"  # noqa: S105 - likewise
+    PEPPER_ROTATION_BEGAN = "pepper_rotation_began"
+    HOMESERVER_RESYNCED = "homeserver_resynced"
+    IMPORT_BEGAN = "import_began"
+    """An import changed something for the first time since the last one that came to its end."""
+    IMPORT_FINISHED = "import_finished"
+    DATABASE_COPIED = "database_copied"
 
 
 class CallerKind(StrEnum):
@@ -116,7 +127,7 @@ def note(
     What the owner or strangers do is left out if the account had too much of that kind in the last hour.
     """
     caller = by if isinstance(by, Caller) else Caller(by)
-    entry = _entry(context, event, user_id, origin, caller, details)
+    entry = entry_of(context.clock, context.entropy, event, user_id, origin, caller, details)
     if caller.kind in (CallerKind.OPERATOR, CallerKind.SERVER):
         audit.append(tx, entry)
     else:
@@ -130,16 +141,23 @@ def note_failure(tx: Tx, context: Context, user_id: str, origin: Origin, *, by_o
     """
     event = Event.CONFIRMATION_FAILED if by_owner else Event.SIGN_IN_FAILED
     by = CallerKind.OWNER if by_owner else CallerKind.STRANGER
-    entry = _entry(context, event, user_id, origin, Caller(by), {})
+    entry = entry_of(context.clock, context.entropy, event, user_id, origin, Caller(by), {})
     audit.append_bounded(tx, entry, since=entry.at - HOUR, at_most=MOST_FAILURES)
 
 
-def _entry(
-    context: Context, event: Event, user_id: str, origin: Origin, by: Caller, details: dict[str, Any]
+def entry_of(
+    clock: Clock,
+    entropy: Entropy,
+    event: Event,
+    user_id: str,
+    origin: Origin,
+    by: Caller,
+    details: Mapping[str, str | int],
 ) -> audit.Entry:
-    now = context.clock.now()
+    """A new entry, which the caller has to append."""
+    now = clock.now()
     return audit.Entry(
-        entry_id=context.entropy.id(now),
+        entry_id=entropy.id(now),
         at=now,
         kind=event,
         user_id=user_id,

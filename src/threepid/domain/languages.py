@@ -1,6 +1,9 @@
-"""The language in which the server speaks to a person: the account's choice, else what the person's app or browser asks for."""
+"""The language in which the server speaks to a person.
 
-from collections.abc import Iterable
+It is the account's choice, else what the person's app or browser asks for, else the server's default.
+"""
+
+from collections.abc import Iterable, Sequence
 
 from threepid.config import Config
 from threepid.i18n import catalogues, negotiation
@@ -13,9 +16,13 @@ def offered(config: Config) -> tuple[str, ...]:
     return config.web.languages or catalogues.languages()
 
 
-def fitting(config: Config, wishes: Iterable[str]) -> str:
-    """The language that fits the first of `wishes` that any fits; else English, if it is offered."""
-    return negotiation.best(wishes, offered(config))
+def fitting(config: Config, wishes: Iterable[str], available: Sequence[str] = ()) -> str:
+    """The language that fits the first of `wishes` that any fits; else the server's default, English, or the first.
+
+    `available` are the languages of a document, in place of those that the server offers.
+    """
+    default = (config.web.default_language,) if config.web.default_language else ()
+    return negotiation.best((*wishes, *default), available or offered(config))
 
 
 def of_account(tx: Tx, config: Config, user_id: str, wishes: Iterable[str] = ()) -> str:

@@ -30,6 +30,10 @@ class SourceError(Exception):
     """The other server's database or configuration cannot be used; the message says why, and what to do."""
 
 
+class NoSuchSource(SourceError):
+    """The operator named something that is no database which could be used: a wrong argument."""
+
+
 class Source(ABC):
     """A read-only snapshot of a database."""
 
@@ -190,23 +194,23 @@ def open_source(url: str, arguments: Mapping[str, str] | None = None, *, wait_ms
     if url.startswith("sqlite:"):
         path = url.removeprefix("sqlite:")
         if not path:
-            raise SourceError("The URL of the database has no file name after `sqlite:`.")
+            raise NoSuchSource("The URL of the database has no file name after `sqlite:`.")
         return SqliteSource(Path(path), wait_ms)
     if url.startswith(("postgresql:", "postgres:")):
         return PostgresqlSource(url, **(arguments or {}))
-    raise SourceError("The URL of a database begins with `sqlite:` or `postgresql://`.")
+    raise NoSuchSource("The URL of a database begins with `sqlite:` or `postgresql://`.")
 
 
 def _check_header(path: Path) -> bool:
     """Is the SQLite file in WAL mode? Raises SourceError if it is no SQLite file."""
     try:
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
-            raise SourceError(f"{path} is not a file.")  # a pipe would let the import wait for ever
+            raise NoSuchSource(f"{path} is not a file.")  # a pipe would let the import wait for ever
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
     except OSError as error:
         hint = " Name it with `--database`." if error.errno == errno.ENOENT else ""
-        raise SourceError(f"{path} cannot be read: {error.strerror}.{hint}") from None
+        raise NoSuchSource(f"{path} cannot be read: {error.strerror}.{hint}") from None
     if not header.startswith(_MAGIC):
         raise SourceError(f"{path} is not a SQLite database.")
     return header[18:20] == _WAL

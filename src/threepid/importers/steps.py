@@ -1,9 +1,15 @@
-"""The transactions of one run of an import, of which a dry run undoes each."""
+"""The transactions of one run of an import, of which a dry run undoes each.
 
-from collections.abc import Callable
+The audit log notes the first change, and at the end how much was changed. A killed run leaves the numbers to the next one.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
+from threepid.domain.audit import Event
 from threepid.domain.context import Context
+from threepid.domain.operators.operator import Operator
 from threepid.storage import imports
 from threepid.storage.engine.database import StorageError, Tx
 
@@ -25,9 +31,10 @@ class _UndoError(Exception, Generic[T]):
 class Steps:
     """The transactions of one run."""
 
-    def __init__(self, context: Context, source: str, *, dry_run: bool) -> None:
-        """`source` names the other server."""
+    def __init__(self, context: Context, source: str, operator: Operator, *, dry_run: bool) -> None:
+        """`source` names the other server, and `operator` who imports from it."""
         self._context = context
+        self._operator = operator
         self._source = source
         self._run_id = context.entropy.id(context.clock.now())
         self.dry_run = dry_run
@@ -45,8 +52,10 @@ class Steps:
             lambda tx: imports.begin(tx, self._source, settings=settings, run_id=self._run_id, now=now, total=total)
         )
 
-    async def take(self, step: Callable[[Tx], T], *, done: int, position: int = 0) -> T:
-        """The result of `step`, in a transaction that records how far the run has come.
+    async def take(
+        self, step: Callable[[Tx], T], changed: Callable[[T], Mapping[str, int]], *, done: int, position: int = 0
+    ) -> T:
+        """The result of `step`, in a transaction that records how far the run has come, and how much of what it `changed`.
 
         Raises Superseded, and the errors of the database: then nothing of the step is written.
         """
@@ -56,21 +65,43 @@ class Steps:
                 raise _UndoError(step(tx))
             if not imports.advance(tx, self._source, self._run_id, done=done, position=position):
                 raise _superseded()
-            return step(tx)
+            outcome = step(tx)
+            self._count(tx, changed(outcome))
+            return outcome
 
         try:
             return await self._context.database.write_aside(whole)
         except _UndoError as undone:
-            outcome: T = undone.outcome
-            return outcome
+            found: T = undone.outcome
+            return found
 
     async def finish(self) -> None:
         """End the run. Raises Superseded."""
         if self.dry_run:
             return
         now = self._context.clock.now()
-        if not await self._context.database.write(lambda tx: imports.finish(tx, self._source, self._run_id, now)):
-            raise _superseded()
+
+        def step(tx: Tx) -> None:
+            if not imports.finish(tx, self._source, self._run_id, now):
+                raise _superseded()
+            if numbers := imports.changes(tx, self._source):
+                self.note(tx, Event.IMPORT_FINISHED, **numbers)
+                imports.set_changes(tx, self._source, {})
+
+        await self._context.database.write(step)
+
+    def note(self, tx: Tx, event: Event, **details: int) -> None:
+        """Append an entry about the import to the audit log."""
+        self._operator.note(tx, self._context, event, "", source=self._source, **details)
+
+    def _count(self, tx: Tx, changed: Mapping[str, int]) -> None:
+        now = {name: number for name, number in changed.items() if number}
+        if not now:
+            return
+        before = imports.changes(tx, self._source)
+        if not before:
+            self.note(tx, Event.IMPORT_BEGAN)
+        imports.set_changes(tx, self._source, Counter(before) + Counter(now))
 
 
 def _superseded() -> Superseded:

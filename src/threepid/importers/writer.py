@@ -25,6 +25,7 @@ from threepid.clock import DAY, MINUTE
 from threepid.config import Accounts
 from threepid.domain.context import Context
 from threepid.domain.networks import known_network
+from threepid.domain.operators.operator import Operator
 from threepid.importers.records import AccessToken, Account, Device, Finding, Kind, numbers_of, ours, state_of, theirs
 from threepid.importers.steps import Steps
 from threepid.storage import imports
@@ -51,18 +52,25 @@ class Writer:
     """One run of an import."""
 
     def __init__(
-        self, context: Context, source: str, settings: Accounts, *, is_homeserver: bool, dry_run: bool
+        self,
+        context: Context,
+        source: str,
+        settings: Accounts,
+        operator: Operator,
+        *,
+        is_homeserver: bool,
+        dry_run: bool,
     ) -> None:
         """`source` names the other server; `settings` say how long tokens live here. A dry run undoes each batch.
 
-        `is_homeserver`: the other server will be the homeserver beside us, and so it has the accounts already.
+        `operator` imports. `is_homeserver`: the other server will be the homeserver beside us, so it has the accounts already.
         """
         self._is_homeserver = is_homeserver
         self._context = context
         self._source = source
         self._refresh_life = settings.refresh_token_days * DAY
         self._access_life = settings.access_token_minutes * MINUTE
-        self._steps = Steps(context, source, dry_run=dry_run)
+        self._steps = Steps(context, source, operator, dry_run=dry_run)
         self._dry_run = dry_run
         self._done = 0
         self._claimed: dict[tuple[str, str], str] = {}
@@ -102,7 +110,11 @@ class Writer:
         return await self._context.database.read_aside(lambda tx: imports.stored(tx, self._source))
 
     async def _write(self, accounts: Sequence[Account]) -> Outcome:
-        return await self._steps.take(lambda tx: self._step(tx, accounts), done=self._done)
+        return await self._steps.take(
+            lambda tx: self._step(tx, accounts),
+            lambda outcome: {**outcome.inserted, "replaced": outcome.replaced},
+            done=self._done,
+        )
 
     def _step(self, tx: Tx, accounts: Sequence[Account]) -> Outcome:
         findings: list[Finding] = []

@@ -352,13 +352,6 @@ class UpstreamFailed(MatrixError):
     status = 502
 
 
-class UserDeactivated(MatrixError):
-    """This account has been deactivated."""
-
-    errcode = "M_USER_DEACTIVATED"
-    status = 403
-
-
 class UserInUse(MatrixError):
     """This user ID is already taken."""
 

@@ -82,21 +82,27 @@ class Which(Struct, frozen=True):
 
 def oldest(tx: Tx, which: Which, *, after: Entry | None, count: int) -> list[Entry]:
     """The next `count` entries after `after`, or from the first one on, oldest first."""
-    limits = {"until": which.until, "kind": which.kind, "count": count}
+    limits = {"until": which.until, "count": count}
     if which.user_id:
         last = "" if after is None else after.entry_id
-        return tx.rows(_sql.oldest_of_user, Entry, user_id=which.user_id, after_id=last, since=which.since, **limits)
+        about = {"user_id": which.user_id, "after_id": last, "since": which.since, "kind": which.kind}
+        return tx.rows(_sql.oldest_of_user, Entry, **about, **limits)
     at, entry_id = (which.since, "") if after is None else (after.at, after.entry_id)
+    if which.kind:
+        return tx.rows(_sql.oldest_of_kind, Entry, after_at=at, after_id=entry_id, kind=which.kind, **limits)
     return tx.rows(_sql.oldest, Entry, after_at=at, after_id=entry_id, **limits)
 
 
 def recent(tx: Tx, which: Which, *, before: Entry | None, count: int) -> list[Entry]:
     """The `count` entries before `before`, or the newest ones, newest first."""
-    limits = {"since": which.since, "kind": which.kind, "count": count}
+    limits = {"since": which.since, "count": count}
     if which.user_id:
         first = "" if before is None else before.entry_id
-        return tx.rows(_sql.recent_of_user, Entry, user_id=which.user_id, before_id=first, until=which.until, **limits)
+        about = {"user_id": which.user_id, "before_id": first, "until": which.until, "kind": which.kind}
+        return tx.rows(_sql.recent_of_user, Entry, **about, **limits)
     at, entry_id = (which.until, "") if before is None else (before.at, before.entry_id)
+    if which.kind:
+        return tx.rows(_sql.recent_of_kind, Entry, before_at=at, before_id=entry_id, kind=which.kind, **limits)
     return tx.rows(_sql.recent, Entry, before_at=at, before_id=entry_id, **limits)
 
 

@@ -169,6 +169,18 @@ def finish(tx: Tx, source: str, run_id: str, now: int) -> bool:
     return tx.run(_sql.finish, AT_MOST_ONE, source=source, run_id=run_id, now=now) == 1
 
 
+def changes(tx: Tx, source: str) -> dict[str, int]:
+    """How much was changed since the audit log last had an entry about the end of a run; empty for nothing."""
+    found = tx.value(_sql.changes, source=source)
+    return msgspec.json.decode(found, type=dict[str, int]) if found else {}
+
+
+def set_changes(tx: Tx, source: str, numbers: Mapping[str, int]) -> None:
+    """Record how much was changed since then; empty for nothing."""
+    text = msgspec.json.encode(numbers).decode("utf-8") if numbers else ""
+    tx.run(_sql.set_changes, source=source, changes=text)
+
+
 def known(tx: Tx, user_ids: Iterable[str]) -> dict[str, Known]:
     """Those of these users that have an account, by user ID."""
     return {found.user_id: found for found in tx.rows(_sql.known, Known, user_ids=_json(user_ids))}

@@ -1,11 +1,16 @@
 """Invitations that wait until their address is bound, and addresses that have opted out of invitations."""
 
+from typing import Final
+
 from msgspec import Struct
 
 from threepid.storage.engine.database import ANY, AT_MOST_ONE, Tx
 from threepid.storage.engine.queries import Queries
 
 _sql = Queries("invites")
+
+_NEVER: Final = 2**62
+"""A time after all invitations."""
 
 
 class Invite(Struct, frozen=True):
@@ -70,9 +75,18 @@ def after(tx: Tx, created_at: int, invite_id: str, count: int) -> list[Invite]:
     return tx.rows(_sql.after, Invite, created_at=created_at, invite_id=invite_id, count=count)
 
 
-def of_address(tx: Tx, medium: str, canonical: str, *, count: int) -> list[Invite]:
-    """The newest `count` invitations to an address."""
-    return tx.rows(_sql.of_address, Invite, medium=medium, canonical=canonical, count=count)
+def of_address(tx: Tx, medium: str, canonical: str, *, before: Invite | None, count: int) -> list[Invite]:
+    """The newest `count` invitations to an address, or those before `before`, newest first."""
+    created_at, invite_id = (_NEVER, "") if before is None else (before.created_at, before.id)
+    return tx.rows(
+        _sql.of_address,
+        Invite,
+        medium=medium,
+        canonical=canonical,
+        created_at=created_at,
+        invite_id=invite_id,
+        count=count,
+    )
 
 
 def waiting(tx: Tx, medium: str, canonical: str, mxid: str, now: int) -> list[str]:

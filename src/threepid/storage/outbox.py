@@ -287,12 +287,12 @@ def oldest(tx: Tx) -> int | None:
 def listed(tx: Tx, *, failed: bool, after: Listed | None, count: int) -> list[Listed]:
     """The next `count` unfinished jobs after `after`, or the next `failed` ones, oldest first."""
     place = {"after_at": -1, "after_id": ""} if after is None else {"after_at": after.created_at, "after_id": after.id}
-    return tx.rows(_sql.listed, Listed, **place, only_failed=int(failed), count=count)
+    return tx.rows(_sql.listed_failed if failed else _sql.listed, Listed, **place, count=count)
 
 
 def causes(tx: Tx, *, failed: bool, count: int) -> list[Causes]:
     """The `count` most frequent causes why messages wait, or have `failed`."""
-    return tx.rows(_sql.causes, Causes, only_failed=int(failed), count=count)
+    return tx.rows(_sql.causes_of_failures if failed else _sql.causes, Causes, count=count)
 
 
 def get(tx: Tx, job_id: str) -> Listed | None:
@@ -300,9 +300,9 @@ def get(tx: Tx, job_id: str) -> Listed | None:
     return tx.row(_sql.get, Listed, job_id=job_id)
 
 
-def to_recipients(tx: Tx, addresses: Iterable[str], *, count: int) -> list[Listed]:
-    """The newest `count` messages to these addresses, in whatever state they are."""
-    return tx.rows(_sql.to_recipients, Listed, recipients=_json(addresses), count=count)
+def to_recipients(tx: Tx, addresses: Iterable[str], *, since: int = 0, count: int) -> list[Listed]:
+    """The newest `count` messages to these addresses that were created at `since` or later, in whatever state they are."""
+    return tx.rows(_sql.to_recipients, Listed, recipients=_json(addresses), since=since, count=count)
 
 
 def hurry(tx: Tx, job_id: str, now: int) -> bool:

@@ -121,12 +121,9 @@ def delete(tx: Tx, id_hash: bytes) -> None:
     tx.run(_sql.delete, AT_MOST_ONE, id_hash=id_hash)
 
 
-def delete_of_user(tx: Tx, user_id: str, *, subjects: str) -> None:
-    """Delete the sessions that devices of a user began, and the finished session that registered the user.
-
-    `subjects` is the prefix of these devices' subjects.
-    """
-    tx.run(_sql.delete_of_user, ANY, user_id=user_id, prefix=subjects)
+def delete_of_user(tx: Tx, user_id: str) -> None:
+    """Delete the sessions that devices of a user began, and the finished session that registered the user."""
+    tx.run(_sql.delete_of_user, ANY, user_id=user_id)
 
 
 def delete_expired(tx: Tx, *, now: int, limit: int) -> int:

@@ -1,6 +1,6 @@
 """Renders pages from templates, with the headers that every page has."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from threepid.config import Config
-from threepid.domain.languages import offered
+from threepid.domain.languages import fitting, offered
 from threepid.http import cookies
 from threepid.http.cookies import Cookie
 from threepid.http.exchange import Answer, Headers, Request
@@ -54,6 +54,7 @@ class Templates:
 
     def __init__(self, config: Config, brand: str) -> None:
         """`brand` is the server's name as pages show it."""
+        self.config = config
         self.languages = offered(config)
         """The tags of the languages that pages can be shown in."""
         self._secure = is_secure(config)
@@ -104,9 +105,14 @@ class Pages:
         """`here` is the path and query to which the switch of the language leads back."""
         self.wishes = tuple(wishes)
         """The languages that the person has chosen or the browser accepts, best first."""
-        self.language = negotiation.best(self.wishes, templates.languages)
+        self.language = fitting(templates.config, self.wishes)
+        self._config = templates.config
         self._environment = templates.environment(self.language)
         self._here = here
+
+    def language_among(self, available: Sequence[str]) -> str:
+        """The language for this person of a document that there is in `available`."""
+        return fitting(self._config, self.wishes, available)
 
     def page(
         self,

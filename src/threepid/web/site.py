@@ -1,6 +1,6 @@
 """All pages, and the ones that a configuration enables."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from threepid.clock import Entropy
 from threepid.config import has_mailbox
@@ -13,9 +13,20 @@ from threepid.web import dispatch, language
 from threepid.web.console import pages as console
 from threepid.web.fallback import page as fallback
 from threepid.web.oauth.pages import PAGES as OAUTH
-from threepid.web.pages import confirm, index, login, mailbox, previews, reference, static, stop_invites, submit_token
+from threepid.web.pages import (
+    confirm,
+    index,
+    login,
+    mailbox,
+    previews,
+    reference,
+    static,
+    stop_invites,
+    submit_token,
+    this_machine,
+)
 from threepid.web.portal.pages import PAGES as PORTAL
-from threepid.web.render import PageHandle, PageRoute, Templates
+from threepid.web.render import PageHandle, PageRoute, Templates, redirect
 
 
 def routes(
@@ -40,13 +51,30 @@ def routes(
         if services.homeserver.oauth is not None:
             declared += OAUTH
     if has_mailbox(config):
-        found += [*mailbox.routes(services), *previews.routes(templates.languages, preview)]
-    return [
+        shown = [*mailbox.routes(services), *previews.routes(templates.languages, preview)]
+        found += this_machine.guarded(config, shown)
+    served = [
         *static.routes(config),
         *console.routes(services, templates),
         *dispatch.routes(services, templates, declared),
         *(_plain(route, templates, services.context.entropy) for route in found),
     ]
+    return [*served, *_without_slash(served)]
+
+
+def _without_slash(served: Iterable[Route]) -> Iterator[Route]:
+    """Routes that lead people who leave out the slash at the end of a page's path to the page."""
+    for route in served:
+        path = route.template.removesuffix("/")
+        if path != route.template and path and "GET" in route.handlers and not path.startswith("/_matrix/"):
+            yield Route(path, {"GET": _to(route.template)}, is_for=route.is_for)
+
+
+def _to(path: str) -> Handle:
+    async def answer(_request: Request, _variables: Mapping[str, str]) -> Answer:
+        return redirect(path)
+
+    return answer
 
 
 def fallbacks(templates: Templates) -> Fallbacks:

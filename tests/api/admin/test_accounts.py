@@ -108,6 +108,20 @@ def test_a_link_lets_the_owner_choose_a_password(world: World, token: str) -> No
     assert post(world, "/accounts/bob/password_link", token).status_code == 404
 
 
+def test_a_link_that_a_limit_holds_back_is_not_in_the_log(database_url: str, tmp_path: Path) -> None:
+    limits = {"all": "on", "message_to_address": {"burst": 2, "per_hour": 1}}
+    with world_of_operators(database_url, tmp_path, limits=limits) as world:
+        world.register()
+        token = operator_token(world)
+        contact = {"medium": "email", "address": "alice@example.com"}
+        assert post(world, "/accounts/alice/contacts/add", token, contact).status_code == 200
+        answers = [post(world, "/accounts/alice/password_link", token).status_code for _ in range(3)]
+        assert set(answers) == {200, 429}
+        entries = [event for event, _, _ in events(world) if event == audit.Event.LINK_SENT]
+        links = [mail for mail in world.mails() if "/reset/" in mail.text]
+        assert len(entries) == len(links) == answers.count(200)
+
+
 def test_contacts_are_added_verified_and_removed(world: World, token: str) -> None:
     contact = {"medium": "email", "address": "Alice@second.example.com"}
     assert post(world, "/accounts/alice/contacts/verify", token, contact).status_code == 404

@@ -94,6 +94,7 @@ def test_invitations_are_listed_and_cancelled(world: World, token: str) -> None:
     (found,) = get(world, "/invites?address=Two@example.com", token).json()["invites"]
     assert found == first["invites"][1]
     assert get(world, "/invites?after=nosuch", token).status_code == 404
+    assert get(world, "/invites?address=one@example.com&after=nosuch", token).status_code == 404
     path = f"/invites/{quote(found['id'])}/cancel"
     assert post(world, path, token).json() == {**found, "state": "cancelled"}
     assert post(world, path, token).status_code == 400
@@ -101,6 +102,28 @@ def test_invitations_are_listed_and_cancelled(world: World, token: str) -> None:
     last = get(world, "/audit", token).json()["entries"][-1]
     assert (last["event"], last["caller"]) == ("invite_cancelled", "helpdesk")
     assert last["details"] == {"invite_id": found["id"], "contact": "t***@example.com"}
+
+
+def test_all_invitations_to_an_address_are_listed_newest_first(world: World, token: str) -> None:
+    identity = world.identity_token(world.register())
+    for number in range(5):
+        body = {
+            "medium": "email",
+            "address": "other@example.com" if number == 2 else "one@example.com",
+            "room_id": f"!room{number}:example.org",
+            "sender": "@alice:example.org",
+        }
+        assert world.post(INVITE, body, token=identity).status_code == 200
+        if number != 3:
+            world.clock.advance(1000)  # two are from the same moment
+    found, path = [], "/invites?address=one@example.com&limit=1"
+    page = get(world, path, token).json()
+    while page["next"] is not None:
+        found += page["invites"]
+        page = get(world, f"{path}&after={quote(page['next'])}", token).json()
+    rooms = [one["room_id"] for one in found]
+    assert sorted(rooms[:2]) == ["!room3:example.org", "!room4:example.org"]
+    assert rooms[2:] == ["!room1:example.org", "!room0:example.org"]
 
 
 def test_the_audit_log_is_read_by_time(world: World, token: str) -> None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 
+from noted import entries
 from threepid import background
 from threepid.clock import DAY, HOUR, MINUTE
 from threepid.domain.identity import lookup_budget
@@ -105,8 +106,8 @@ def test_a_rotation_is_complete_before_clients_are_told_and_both_answer_for_a_wh
     count = BATCH * 2 + 7
     publish(world, count)
     old = pepper_of(world)
-    assert world.run(service(world).peppers.begin())
-    assert not world.run(service(world).peppers.begin())
+    assert world.run(service(world).peppers.begin(lambda _: None))
+    assert not world.run(service(world).peppers.begin(lambda _: None))
     assert world.run(service(world).peppers.work()) is Work.SOME
     assert pepper_of(world) == old
     publish(world, 5, first=count)
@@ -132,7 +133,7 @@ def test_a_rotation_is_complete_before_clients_are_told_and_both_answer_for_a_wh
 
 def test_one_process_does_the_work_and_another_one_goes_on_when_it_died(world: World) -> None:
     publish(world, BATCH * 3)
-    world.run(service(world).peppers.begin())
+    world.run(service(world).peppers.begin(lambda _: None))
     world.run(service(world).peppers.work())
     with world.again() as other:
         assert work(other) == [Work.ELSEWHERE]
@@ -144,7 +145,7 @@ def test_one_process_does_the_work_and_another_one_goes_on_when_it_died(world: W
 
 def test_processes_that_work_at_the_same_time_hash_everything_once(world: World, engine: str) -> None:
     publish(world, BATCH * 3)
-    world.run(service(world).peppers.begin())
+    world.run(service(world).peppers.begin(lambda _: None))
     world.together(*[service(world).peppers.work for _ in range(12)])
     assert work(world)[-1] is Work.NONE
     assert len(ask(world, range(BATCH * 3))) == BATCH * 3
@@ -164,6 +165,7 @@ def test_the_schedule_replaces_the_pepper(database_url: str, tmp_path: Path) -> 
         work(world)
         assert pepper_of(world) != first
         assert len(world.run(service(world).peppers.all_of())) == 2
+        assert [(one.kind, one.caller_kind) for one in entries(world)] == [("pepper_rotation_began", "server")]
 
 
 def test_without_a_schedule_nothing_is_replaced(database_url: str, tmp_path: Path) -> None:
@@ -179,7 +181,7 @@ def test_the_background_rotates_and_stops(world: World) -> None:
 
     async def run() -> None:
         stop = asyncio.Event()
-        await service(world).peppers.begin()
+        await service(world).peppers.begin(lambda _: None)
         task = asyncio.create_task(service(world).run(stop))
         while (await service(world).hash_details()).lookup_pepper == old:
             await asyncio.sleep(0.01)

@@ -57,7 +57,7 @@ def test_options_in_place_of_the_configuration(directory: Path) -> None:
     ("arguments", "status", "message"),
     [
         (("--server-name", "other.example"), 1, 'Set [identity] name = "other.example" first.'),
-        (("--database", "sqlite:missing.db"), 1, "missing.db cannot be read: No such file"),
+        (("--database", "sqlite:missing.db"), 2, "missing.db cannot be read: No such file"),
         (("--database", "sqlite:threepid.toml"), 1, "threepid.toml is not a SQLite database."),
         (("--keys", "missing"), 1, "missing/current cannot be read: No such file"),
         (("--config", "threepid.toml"), 2, "threepid.toml, line 2: this is not YAML."),

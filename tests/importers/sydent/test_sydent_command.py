@@ -102,8 +102,8 @@ def test_early_settings_stand_in_the_section_default(directory: Path) -> None:
     [
         (("-c", "other.toml"), 1, f'Set [identity] name = "{NAME}" first.'),
         (("-c", "accounts.toml"), 1, "There is no identity server here: the configuration has no [identity]."),
-        (("--database", "sqlite:missing.db"), 1, "missing.db cannot be read: No such file"),
-        (("--database", "mysql:x"), 1, "The URL of a database begins with `sqlite:`"),
+        (("--database", "sqlite:missing.db"), 2, "missing.db cannot be read: No such file"),
+        (("--database", "mysql:x"), 2, "The URL of a database begins with `sqlite:`"),
         (("--config", "threepid.db"), 2, "threepid.db cannot be read: No such file"),
         (("--config", "sydent.db"), 2, "sydent.db is not an INI file."),
         (("--config", "terms.yaml"), 2, "terms.yaml is not an INI file."),

@@ -65,7 +65,7 @@ def test_another_spelling_is_found_until_it_is_unbound(world: World, sydent: Syd
     sydent.bind(carol, old)
     assert bring(world, sydent).result.is_complete
     assert look_up(world, TOKEN, PEPPER, old, canonical) == {old: carol, canonical: carol}
-    world.run(world.identity.lookup.peppers.begin())
+    world.run(world.identity.lookup.peppers.begin(lambda _: None))
     while world.run(world.identity.lookup.peppers.work()).name == "SOME":
         pass
     new = current_pepper(world, TOKEN)

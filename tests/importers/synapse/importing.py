@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from operators import root
 from synapse_database import SynapseDatabase
 from threepid.importers.records import Finding
 from threepid.importers.result import Result
@@ -30,7 +31,7 @@ def bring(world: World, synapse: SynapseDatabase, *, dry_run: bool = False, **se
     findings: list[Finding] = []
     chosen = Settings(**{"server_name": "example.org", "database": synapse.url, **settings})
     with open_source(chosen.database) as source:
-        begun = Import(world.server.context, world.homeserver.settings, chosen, source, dry_run=dry_run)
+        begun = Import(world.server.context, world.homeserver.settings, chosen, source, root(world), dry_run=dry_run)
         result = world.run(begun.run(findings.append))
     return Imported(result, findings)
 

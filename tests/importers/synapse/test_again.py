@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from importers.synapse.importing import bring, log_in, who
+from operators import root
 from synapse_database import SynapseDatabase, synapse_hash
 from threepid.importers.records import Account
 from threepid.importers.source import SourceError
@@ -176,7 +177,8 @@ def test_a_dry_run_says_the_same_and_writes_nothing(world: World, filled: Synaps
 
 def test_of_two_runs_at_once_the_later_one_takes_over(world: World) -> None:
     def begun() -> Writer:
-        writer = Writer(world.server.context, "synapse x", world.homeserver.settings, is_homeserver=True, dry_run=False)
+        settings = world.homeserver.settings
+        writer = Writer(world.server.context, "synapse x", settings, root(world), is_homeserver=True, dry_run=False)
         world.run(writer.begin(settings="", total=2))
         return writer
 

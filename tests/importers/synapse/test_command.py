@@ -79,7 +79,7 @@ def test_without_a_configuration_of_synapse(directory: Path) -> None:
         (("-c", "other.toml"), 1, "Synapse's server name is example.org, and the one of threepid is other.example."),
         (("-c", "identity.toml"), 1, "There is no homeserver here: the configuration has no [accounts]."),
         (("-c", "switched.toml"), 1, "Before the switch, import without that section."),
-        (("-c", "threepid.toml", "--database", "sqlite:missing.db"), 1, "missing.db cannot be read: No such file"),
+        (("-c", "threepid.toml", "--database", "sqlite:missing.db"), 2, "missing.db cannot be read: No such file"),
         (("-c", "threepid.toml", "--server-name", "example.org"), 2, "are for imports without `--config`"),
         (("-c", "threepid.toml", "--config", "threepid.toml"), 2, "threepid.toml, line 2: this is not YAML."),
         (("-c", "threepid.toml", "--config", "missing.yaml"), 2, "missing.yaml cannot be read: No such file"),

@@ -58,7 +58,7 @@ class Suppressions(Struct, frozen=True):
 
 
 class WhichInvites(Struct, frozen=True, forbid_unknown_fields=True):
-    """An email address or a phone number with `+`; or the ID of the last invitation of the page before."""
+    """An email address or a phone number with `+`, and the ID of the last invitation of the page before."""
 
     address: Typed | None = None
     after: Typed | None = None
@@ -141,15 +141,16 @@ async def list_suppressions(call: OperatorCall, query: Suppressed) -> Suppressio
 
 @endpoint("GET", admin("/invites"), auth=Auth.OPERATOR_TOKEN, scope=Scope.MESSAGES_READ, errors=(errors.NotFound,))
 async def list_invites(call: OperatorCall, query: WhichInvites) -> Invites:
-    """List the newest invitations to an address, or without `address` all, oldest first, with their state."""
-    known = call.identity.invites
+    """List the invitations to an address, newest first, or without `address` all, oldest first, with their state."""
+    known, operations = call.identity.invites, call.services.operations
     if query.address is None:
-        found = await call.services.operations.invites(known, after=query.after, count=query.limit)
-        return Invites(found, found[-1].id if len(found) == query.limit else None)
-    address = typed_address(query.address)
-    if address is None or query.after is not None:
-        raise errors.InvalidParam
-    return Invites(await call.services.operations.invites_of(address, known, count=query.limit), None)
+        found = await operations.invites(known, after=query.after, count=query.limit)
+    else:
+        address = typed_address(query.address)
+        if address is None:
+            raise errors.InvalidParam
+        found = await operations.invites_of(address, known, before=query.after, count=query.limit)
+    return Invites(found, found[-1].id if len(found) == query.limit else None)
 
 
 @endpoint(

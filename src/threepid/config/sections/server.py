@@ -46,7 +46,7 @@ class Server(Section, frozen=True):
     """Networks whose `X-Forwarded-For` is trusted, none wider than /8 (IPv6: /16); empty = none."""
     query_token: tuple[Literal["r0", "v3", "unstable", "v1", "identity_v2"], ...] = ("r0", "unstable")
     """API versions that accept `?access_token=`; `hash_details` always does, because Synapse sends it; empty = none."""
-    data_dir: NewFolder = "data"
+    data_dir: Annotated[NewFolder, Meta(min_length=1)] = "data"
     """Folder of the keys and the SQLite database; it is created if it does not exist."""
     secret_dirs: tuple[Folder, ...] = ()
     """Further folders of secrets, besides `/run/secrets`, `/var/run/secrets` and `$CREDENTIALS_DIRECTORY`; empty = none.

@@ -24,6 +24,9 @@ class Web(Section, frozen=True):
     """Name of the server in pages and mails; empty = the server name."""
     languages: tuple[str, ...] = ()
     """Languages of pages and messages, as tags such as `de` or `pt-BR`; empty = all that there are."""
+    default_language: str = ""
+    """Language of pages and messages for people who have chosen none, and whose browser or app asks for none of `languages`;
+    empty = English or, if that is not offered, the first of `languages`."""
     contact: str = ""
     """Email address or https URL of the people who run the server, for pages, mails and `/.well-known/matrix/support`;
     empty = not told."""
@@ -66,6 +69,12 @@ def problems(web: Web) -> Iterator[Problem]:
     if unknown := [tag for tag in web.languages if tag not in catalogues.languages()]:
         known = ", ".join(catalogues.languages())
         yield Problem("[web] languages", f"there is no language {unknown[0]!r}: choose from {known}")
+    offered = web.languages or catalogues.languages()
+    if web.default_language and web.default_language not in offered:
+        yield Problem(
+            "[web] default_language",
+            f"{web.default_language!r} is none of the languages that are offered: choose from {', '.join(offered)}",
+        )
     if web.contact and not is_web_url(web.contact) and not _EMAIL.fullmatch(web.contact_name):
         yield Problem("[web] contact", f"{web.contact!r} is neither an email address nor an https URL")
     for key in ("terms_url", "privacy_url"):

@@ -18,7 +18,6 @@ from threepid.domain.accounts.last_seen import USER_AGENT_LENGTH
 from threepid.domain.accounts.notices import Notices
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.grants import Grant
-from threepid.domain.authentication.stages import subjects_of
 from threepid.domain.context import Context
 from threepid.domain.limits import take_authentication
 from threepid.domain.networks import known_network, network_of
@@ -250,7 +249,7 @@ class Devices:
             devices.delete_all(tx, user_id)
             web_sessions.delete_of_user(tx, user_id)
             associations.delete_tokens(tx, user_id)
-            uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
+            uia.delete_of_user(tx, user_id)
             self._provisioning.devices_changed(tx, user_id)
             audit.note(tx, self._context, audit.Event.SIGNED_OUT_EVERYWHERE, user_id, origin)
 

@@ -185,7 +185,11 @@ class Logins:
                     del self._tried[key]
 
     async def log_in(self, named: Named, password: str, device: Device) -> Login:
-        """Log a device in. Raises LimitExceeded, UserLocked, and Forbidden, alike for all wrong logins or at the limit."""
+        """Log a device in. Raises LimitExceeded, UserLocked, and Forbidden, alike for all wrong logins or at the limit.
+
+        A deactivated account is among the wrong logins: its password is deleted, so nobody can prove that it is theirs, and
+        M_USER_DEACTIVATED would tell strangers that it existed. The specification permits M_FORBIDDEN for that.
+        """
         return await self._admission.admit(
             await self._open(
                 named,

@@ -91,12 +91,17 @@ class Provisioning:
         self.hurry()
         return count
 
-    async def tell_again(self) -> int:
-        """Queue the jobs for every account and its devices, as after a restored backup; returns for how many."""
+    async def tell_again(self, note: Callable[[Tx], None]) -> int:
+        """Queue the jobs for every account and its devices, as after a restored backup; returns for how many.
+
+        `note` notes that in the transaction of the first jobs; it is not called without accounts.
+        """
         count, last = 0, ""
 
         def step(tx: Tx) -> list[str]:
             found = [account.user_id for account in accounts.after(tx, last, _BATCH)]
+            if found and not last:
+                note(tx)
             for user_id in found:
                 self._queue_all(tx, user_id)
             return found

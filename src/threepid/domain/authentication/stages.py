@@ -123,11 +123,6 @@ def subject_text(subject: Subject | None) -> str:
     return "" if subject is None else msgspec.json.encode(subject).decode()
 
 
-def subjects_of(user_id: str) -> str:
-    """The prefix of the stored form of each subject of a user."""
-    return subject_text(Subject(user_id, "")).removesuffix('"]')
-
-
 class Request(Struct, frozen=True, kw_only=True):
     """A request to authenticate. `subject` is None if the caller is not logged in."""
 

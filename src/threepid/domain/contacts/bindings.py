@@ -164,10 +164,13 @@ class Bindings:
     def bind_address(self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, origin: Origin) -> None:
         """Bind a proven address at our own identity server, in the transaction that uses its validation session up.
 
-        A user who has not accepted the terms there is not bound: that is only logged.
+        `tx` holds the account's row. A user who has not accepted the terms there, or is at the limit of bound addresses, is not
+        bound: that is only logged.
         """
         if not self._has_accepted_terms(tx, user_id):
             _log.info("bind_refused", id_server=id_server, cause="terms not accepted")
+        elif not self._has_room(tx, user_id):
+            _log.info("bind_refused", id_server=id_server, cause="limit of bound addresses")
         elif self._associations is not None:
             self._associations.bind_address(tx, medium, canonical, user_id)
             self._remember(tx, user_id, medium, canonical, id_server, origin, here=True)
@@ -315,13 +318,20 @@ class Bindings:
         except InvalidAddress:
             raise RemoteError("an association of no address in the answer") from None
 
-        def step(tx: Tx) -> None:
-            if accounts.lock(tx, user_id):
+        def step(tx: Tx) -> bool:
+            # Nobody held the account's row while the server was asked: the account may have been deactivated, and other requests
+            # may have bound addresses. Then this one must be unbound.
+            is_active = accounts.lock(tx, user_id) is not None
+            known = threepids.bindings(tx, user_id, bound.medium, canonical)
+            has_room = any(one.id_server == id_server.lower() for one in known) or self._has_room(tx, user_id)
+            if is_active and has_room:
                 self._remember(tx, user_id, bound.medium, canonical, id_server, origin, here=False)
-            else:  # the account was deactivated in the meantime, so the address must be unbound
+            else:
                 self.requests.put(tx, user_id, bound.medium, canonical, id_server.lower())
+            return has_room
 
-        await self._context.database.write(step)
+        if not await self._context.database.write(step):
+            raise _no_room()
 
     def _remember(
         self, tx: Tx, user_id: str, medium: str, canonical: str, id_server: str, origin: Origin, *, here: bool
@@ -365,13 +375,20 @@ class Bindings:
         """Was the address bound at our own identity server, under its present name or an earlier one?"""
         return self._associations is not None and (binding.here_at is not None or self.is_ours(binding.id_server))
 
-    def _check_room(self, tx: Tx, user_id: str) -> None:
+    def _has_room(self, tx: Tx, user_id: str) -> bool:
         most = self._context.config.policy.contacts_per_account * _SERVERS_PER_CONTACT
-        if threepids.count_bindings(tx, user_id) >= most:
-            raise Forbidden(Text("This account has reached its limit of bound addresses."))
+        return threepids.count_bindings(tx, user_id) < most
+
+    def _check_room(self, tx: Tx, user_id: str) -> None:
+        if not self._has_room(tx, user_id):
+            raise _no_room()
 
     def _is_allowed(self, id_server: str) -> bool:
         return matches(id_server, self._settings.identity_servers_allowed)
+
+
+def _no_room() -> Forbidden:
+    return Forbidden(Text("This account has reached its limit of bound addresses."))
 
 
 def _passed_on(refusal: Refusal) -> MatrixError:

@@ -25,7 +25,9 @@ import structlog
 
 from threepid.clock import DAY, HOUR, MINUTE, SECOND, SKEW
 from threepid.config import Identity
+from threepid.domain import audit
 from threepid.domain.context import Context
+from threepid.domain.origin import Origin
 from threepid.storage import associations, peppers
 from threepid.storage.engine.database import StorageError, Tx
 from threepid.storage.peppers import Pepper
@@ -91,7 +93,7 @@ class Peppers:
     async def start(self) -> None:
         """Make sure that there is a current pepper. Returns when there is."""
         if await self._context.database.read(peppers.current) is None:
-            await self.begin()
+            await self.begin(lambda _: None)  # the first pepper is no change
         while await self._context.database.read(peppers.current) is None:
             if await self.work(LARGE_BATCH) is not Work.SOME:
                 await asyncio.sleep(0.1)
@@ -109,15 +111,22 @@ class Peppers:
         """Approximate number of hashes that a new pepper will have."""
         return await self._context.database.read_aside(associations.count)
 
-    async def begin(self) -> bool:
-        """Begin a rotation with a new pepper; False if another one is being filled."""
-        return await self._insert(self._context.entropy.letters(LENGTH, _ALPHANUMERIC))
+    async def begin(self, note: Callable[[Tx], None]) -> bool:
+        """Begin a rotation with a new pepper; False if another one is being filled. `note` notes it in the same transaction."""
+        return await self._insert(self._context.entropy.letters(LENGTH, _ALPHANUMERIC), note)
 
-    async def _insert(self, pepper: str) -> bool:
+    async def _insert(self, pepper: str, note: Callable[[Tx], None]) -> bool:
         now = self._context.clock.now()
-        return await self._context.database.write(lambda tx: peppers.insert(tx, pepper, now))
 
-    async def adopt(self, pepper: str) -> bool:
+        def step(tx: Tx) -> bool:
+            is_new = peppers.insert(tx, pepper, now)
+            if is_new:
+                note(tx)
+            return is_new
+
+        return await self._context.database.write(step)
+
+    async def adopt(self, pepper: str, note: Callable[[Tx], None]) -> bool:
         """Make another server's pepper the current one, so that its clients can go on with it. Returns when it is.
 
         False, and no change, if it was adopted before, even if another one is current by now.
@@ -129,7 +138,7 @@ class Peppers:
                 return adopted
             adopted = True
             if not any(one.current_at is None for one in found):
-                await self._insert(pepper)
+                await self._insert(pepper, note)
             elif await self.work(LARGE_BATCH) is not Work.SOME:
                 await asyncio.sleep(0.1)
 
@@ -172,8 +181,12 @@ class Peppers:
             return
         # A pepper whose `current_at` lies in the future, because the clock was ahead, is due at once.
         due = not current.current_at - SKEW <= now < current.current_at + self._settings.pepper_days * DAY
-        if due and await self.begin():
+        if due and await self.begin(lambda tx: self._note_rotation(tx, now)):
             _log.info("pepper_rotation_began")
+
+    def _note_rotation(self, tx: Tx, now: int) -> None:
+        event, by = audit.Event.PEPPER_ROTATION_BEGAN, audit.CallerKind.SERVER
+        audit.note(tx, self._context, event, "", Origin(now), by=by)
 
     def _work(self, tx: Tx, now: int, count: int) -> Work:
         job = _job(peppers.all_of(tx), now)

@@ -8,8 +8,8 @@ from typing import Any
 
 from threepid import config
 from threepid.domain.context import Context
+from threepid.domain.languages import fitting
 from threepid.domain.policy import policies
-from threepid.i18n import negotiation
 from threepid.storage import terms
 from threepid.storage.engine.database import Tx
 
@@ -31,9 +31,9 @@ class Terms:
         return [document.url for document in self.documents("")]
 
     def documents(self, language: str) -> list[config.TermsText]:
-        """All documents in `language`, or in English or their first language if they are not translated."""
+        """All documents in `language`, or in the server's default or their first language if they are not translated."""
         return [
-            document.languages[negotiation.best((language.lower(),), tuple(document.languages))]
+            document.languages[fitting(self._context.config, (language.lower(),), tuple(document.languages))]
             for document in self._documents
         ]
 

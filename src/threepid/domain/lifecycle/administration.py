@@ -9,7 +9,6 @@ from collections.abc import Callable
 from threepid.domain import audit
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.grants import AT_THE_SERVER, Grant
-from threepid.domain.authentication.stages import subjects_of
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
 from threepid.domain.secrets.passwords import Passwords
@@ -43,7 +42,7 @@ class Administration:
             if not accounts.set_locked(tx, user_id, now):
                 return False
             web_sessions.delete_of_user(tx, user_id)
-            uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
+            uia.delete_of_user(tx, user_id)
             side_tokens.delete_of_user(tx, user_id)
             if self._associations is not None:
                 self._associations.forget(tx, user_id)

@@ -18,7 +18,6 @@ from threepid.domain.accounts.profiles import Profiles
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.authentication import Authentication
 from threepid.domain.authentication.grants import AT_THE_SERVER, Grant
-from threepid.domain.authentication.stages import subjects_of
 from threepid.domain.contacts.bindings import Bindings
 from threepid.domain.contacts.threepids import Threepids
 from threepid.domain.contacts.unbind_requests import Plan
@@ -91,7 +90,7 @@ class Closing:
                 raise Forbidden(Text("This account has already been deactivated."))
             devices.delete_all(tx, user_id)
             web_sessions.delete_of_user(tx, user_id)
-            uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
+            uia.delete_of_user(tx, user_id)
             validations.close_of_owner(tx, user_id, now)
             validations.forget_remote(tx, user_id)
             self._notices.deactivated(tx, user_id)

@@ -89,7 +89,6 @@ class Export:
             chosen = preferences.get(tx, user_id)
             contacts = threepids.of_user(tx, user_id)
             canonical = [contact.canonical for contact in contacts]
-            addresses = {*canonical, *(contact.address for contact in contacts)}
             reports = [found for one in canonical if (found := suppressions.get(tx, one)) is not None]
             return {
                 "account": {
@@ -107,7 +106,7 @@ class Export:
                 "validations": _objects("validations", validations.of_owner(tx, user_id)),
                 "proofs": _objects("proofs", validations.remote_of_user(tx, user_id)),
                 "invitations": _objects("invitations", invites.of_user(tx, user_id, count=_MOST_ENTRIES)),
-                "messages": _objects("messages", outbox.to_recipients(tx, addresses, count=_MOST_ENTRIES)),
+                "messages": _objects("messages", _messages(tx, contacts)),
                 "suppressions": _objects("suppressions", reports),
                 "accepted_terms": _objects("accepted_terms", terms.accepted(tx, user_id)),
                 "preferences": {"language": chosen.language, "muted_notices": sorted(chosen.muted)},
@@ -124,6 +123,16 @@ class Export:
             "browser_sessions": _objects("browser_sessions", browsers),
             "security_log": [_of_log(entry) for entry in log],
         }
+
+
+def _messages(tx: Tx, contacts: Iterable[threepids.Threepid]) -> list[outbox.Listed]:
+    """The newest messages to these contacts. Those from before somebody had the address may be another person's."""
+    found: list[outbox.Listed] = []
+    for contact in contacts:
+        addresses = {contact.canonical, contact.address}
+        found += outbox.to_recipients(tx, addresses, since=contact.added_at, count=_MOST_ENTRIES)
+    found.sort(key=lambda job: (job.created_at, job.id), reverse=True)
+    return found[:_MOST_ENTRIES]
 
 
 def _of_log(entry: audit.Entry) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from threepid.domain.addresses import Address
 from threepid.domain.authentication import flows
 from threepid.domain.authentication.authentication import Authentication
 from threepid.domain.authentication.grants import Grant
-from threepid.domain.authentication.stages import subjects_of
 from threepid.domain.authentication.web_sessions import WebSession, WebSessions
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
@@ -148,11 +147,12 @@ class Recovery:
         send_attempt: int,
         origin: Origin,
         languages: Iterable[str],
+        note: Callable[[Tx], None] | None = None,
     ) -> str:
         """Send a code and a link by which the owner of `address` chooses a new password. Returns the sid.
 
         The caller does not learn whether an account has the address; the address's owner does. Raises Forbidden if the server
-        does not recover accounts by this medium, and as `Validation.request_token`, which also explains `languages`.
+        does not recover accounts by this medium, and as `Validation.request_token`, which also explains `languages` and `note`.
         """
         if address.medium not in self.media:
             raise Forbidden(Text("This server does not allow account recovery."))
@@ -164,6 +164,7 @@ class Recovery:
             send_attempt=send_attempt,
             origin=origin,
             languages=languages,
+            note=note,
         )
 
     async def find(self, proof: ResetCode | ResetLink) -> Reset:
@@ -242,6 +243,6 @@ class Recovery:
         now = self._context.clock.now()
         for threepid in threepids.of_user(tx, user_id):
             close_resets(tx, medium=threepid.medium, canonical=threepid.canonical, now=now)
-        uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
+        uia.delete_of_user(tx, user_id)
         self._notices.password_changed(tx, user_id)
         audit.note(tx, self._context, audit.Event.PASSWORD_CHANGED, user_id, origin, by=by)

@@ -4,7 +4,6 @@ from threepid.domain import audit
 from threepid.domain.accounts.accounts import require_active
 from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.authentication.grants import Grant
-from threepid.domain.authentication.stages import subjects_of
 from threepid.domain.context import Context
 from threepid.domain.identity.associations import Associations
 from threepid.storage import devices, uia, web_sessions
@@ -31,7 +30,7 @@ class Sessions:
             require_active(tx, user_id, by=grant.by)
             devices.delete_all(tx, user_id)
             web_sessions.delete_of_user(tx, user_id, but=session_id)
-            uia.delete_of_user(tx, user_id, subjects=subjects_of(user_id))
+            uia.delete_of_user(tx, user_id)
             if self._associations is not None:
                 self._associations.forget(tx, user_id)
             self._provisioning.devices_changed(tx, user_id)

@@ -110,10 +110,20 @@ class Console:
                 await self._context.database.write(lambda tx: operator_sessions.seen(tx, secret_hash, now))
         return session
 
-    async def end(self, secret: str) -> None:
+    async def end(self, secret: str, *, client: str, user_agent: str) -> None:
         """Sign a browser out. Doing it again is no error."""
-        secret_hash = self._context.vault.hash_token(secret)
-        await self._context.database.write(lambda tx: operator_sessions.delete(tx, secret_hash))
+        secret_hash, now = self._context.vault.hash_token(secret), self._context.clock.now()
+
+        def step(tx: Tx) -> None:
+            found = operator_sessions.get(tx, secret_hash)
+            if not operator_sessions.delete(tx, secret_hash) or found is None:
+                return
+            session = _opened(found, now)
+            if session is not None:
+                about = session.name if found.token is None else ""
+                self._note(tx, audit.Event.CONSOLE_CLOSED, session.name, about, of_caller(now, client, user_agent))
+
+        await self._context.database.write(step)
 
     def _insert(
         self,
@@ -136,10 +146,12 @@ class Console:
             now=now,
             at_most=MOST_SESSIONS,
         )
-        by = audit.Caller(audit.CallerKind.OPERATOR, name)
         about = name if token_hash is None else ""
-        audit.note(tx, self._context, audit.Event.CONSOLE_OPENED, about, of_caller(now, client, user_agent), by=by)
+        self._note(tx, audit.Event.CONSOLE_OPENED, name, about, of_caller(now, client, user_agent))
         return secret
+
+    def _note(self, tx: Tx, event: audit.Event, name: str, about: str, origin: Origin) -> None:
+        audit.note(tx, self._context, event, about, origin, by=audit.Caller(audit.CallerKind.OPERATOR, name))
 
 
 def _opened(found: OperatorSession, now: int) -> ConsoleSession | None:

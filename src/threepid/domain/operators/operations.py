@@ -1,22 +1,29 @@
-"""What operators do that needs no account: limits, messages, suppressed addresses, invitations. Every act is in the audit log."""
+"""What operators do that needs no account: limits, messages, suppressed addresses, invitations, keys, peppers.
+
+Every act is in the audit log.
+"""
 
 from collections.abc import Sequence
 
 from threepid.domain import audit, counted
+from threepid.domain.accounts.provisioning import Provisioning
 from threepid.domain.addresses import Address, Email
 from threepid.domain.authentication.registration_tokens import RegistrationTokens
 from threepid.domain.context import Context
 from threepid.domain.identity.invites import Invites
+from threepid.domain.identity.peppers import Peppers
 from threepid.domain.operators.directory import MOST_LISTED, limits_of, message_view
 from threepid.domain.operators.operator import Operator
 from threepid.domain.operators.views import InviteView, MessageView, SuppressionView
 from threepid.domain.queue import Note, Queue
+from threepid.domain.secrets import fingerprint
 from threepid.i18n import Text
 from threepid.spec.errors import InvalidParam, NotFound
 from threepid.storage import invites, suppressions, threepids
 from threepid.storage.engine.database import Tx
 from threepid.storage.invites import Invite
 from threepid.storage.outbox import Listed
+from threepid.storage.suppressions import Suppression
 
 
 class Operations:
@@ -124,15 +131,22 @@ class Operations:
     async def suppressions(self, *, after: str = "", count: int = MOST_LISTED) -> list[SuppressionView]:
         """The next `count` addresses after `after` that get no mails, in the order of the addresses."""
         found = await self._context.database.read_aside(lambda tx: suppressions.listed(tx, after=after, count=count))
-        return [
-            SuppressionView(one.canonical, one.kind, one.status, one.message_id, one.first_at, one.latest_at)
-            for one in found
-        ]
+        return [_suppression_view(one) for one in found]
 
-    async def invites_of(self, address: Address, known: Invites, *, count: int = MOST_LISTED) -> list[InviteView]:
-        """The newest invitations to an address."""
+    async def suppression_of(self, address: Address) -> SuppressionView | None:
+        """Why the address gets no mails; None if it gets them."""
+        found = await self._context.database.read(
+            lambda tx: suppressions.get(tx, address.canonical) if address.medium == Email.medium else None
+        )
+        return None if found is None else _suppression_view(found)
+
+    async def invites_of(
+        self, address: Address, known: Invites, *, before: str | None = None, count: int = MOST_LISTED
+    ) -> list[InviteView]:
+        """The newest `count` invitations to an address, or those before the one with the ID `before`. Raises NotFound."""
+        last = None if before is None else await known.get(before)
         found = await self._context.database.read_aside(
-            lambda tx: invites.of_address(tx, address.medium, address.canonical, count=count)
+            lambda tx: invites.of_address(tx, address.medium, address.canonical, before=last, count=count)
         )
         return [_invite_view(one, known) for one in found]
 
@@ -150,6 +164,23 @@ class Operations:
 
         return _invite_view(await known.cancel(invite_id, note), known)
 
+    async def begin_pepper_rotation(self, peppers: Peppers, operator: Operator) -> bool:
+        """Begin a rotation of the lookup pepper: see `Peppers.begin`."""
+        return await peppers.begin(lambda tx: self._note(tx, audit.Event.PEPPER_ROTATION_BEGAN, "", operator))
+
+    async def resync(self, provisioning: Provisioning, operator: Operator) -> int:
+        """Tell the homeserver of everything again: see `Provisioning.tell_again`."""
+        return await provisioning.tell_again(lambda tx: self._note(tx, audit.Event.HOMESERVER_RESYNCED, "", operator))
+
+    async def accept_secret(self, operator: Operator) -> None:
+        """Use the database with the secret of this server from now on: see `fingerprint.accept`."""
+        await fingerprint.accept(
+            self._context.database,
+            self._context.vault,
+            self._context.clock,
+            lambda tx: self._note(tx, audit.Event.SECRET_ACCEPTED, "", operator),
+        )
+
     def _of_jobs(self, event: audit.Event, operator: Operator, **details: str) -> Note:
         """Notes a change of jobs: which one, or how many."""
 
@@ -160,7 +191,11 @@ class Operations:
         return note
 
     def _note(self, tx: Tx, event: audit.Event, user_id: str, operator: Operator, **details: str | int) -> None:
-        audit.note(tx, self._context, event, user_id, operator.origin, by=operator.caller, **details)
+        operator.note(tx, self._context, event, user_id, **details)
+
+
+def _suppression_view(found: Suppression) -> SuppressionView:
+    return SuppressionView(found.canonical, found.kind, found.status, found.message_id, found.first_at, found.latest_at)
 
 
 def _invite_view(invite: Invite, known: Invites) -> InviteView:

@@ -67,33 +67,26 @@ class Support:
         """Set the account's password. Raises WeakPassword, InvalidParam and Forbidden."""
         await self._recovery.set_for(user_id, password, operator.grant(user_id), log_out_devices=log_out_devices)
 
-    async def send_link(self, user_id: str, operator: Operator, address: Address | None = None) -> str:
-        """Send a code and a link by which the owner chooses a password, to `address` or the first contact that can get it.
+    async def send_link(self, user_id: str, operator: Operator) -> str:
+        """Send a code and a link by which the owner chooses a password, to the first contact that can get it.
 
         Returns the address. Raises NotFound without such a contact, Forbidden, and LimitExceeded.
         """
-        key = None if address is None else (address.medium, address.canonical)
-        media = self._recovery.media
-
-        def step(tx: Tx) -> threepids.Threepid:
-            operator.grant(user_id).consume(tx)
-            for one in threepids.of_user(tx, user_id):
-                if one.medium in media and key in (None, (one.medium, one.canonical)):
-                    shown = audit.contact(self._context, one.medium, one.canonical)
-                    audit.note(
-                        tx,
-                        self._context,
-                        audit.Event.LINK_SENT,
-                        user_id,
-                        operator.origin,
-                        by=operator.caller,
-                        contact=shown,
-                    )
-                    return one
+        grant = operator.grant(user_id)
+        contacts = await self._context.database.read(lambda tx: threepids.of_user(tx, user_id))
+        contact = next((one for one in contacts if one.medium in self._recovery.media), None)
+        if contact is None:
+            await self._context.database.write(grant.consume)  # Forbidden says more than NotFound
             raise NotFound(_NO_RECIPIENT)
+        shown = audit.contact(self._context, contact.medium, contact.canonical)
 
-        # First: better an entry about a link that a limit then holds back than a link without an entry.
-        contact = await self._context.database.write(step)
+        def note(tx: Tx) -> None:
+            grant.consume(tx)
+            if threepids.owner(tx, contact.medium, contact.canonical) != user_id:
+                raise NotFound(_NO_RECIPIENT)  # it was removed meanwhile, or is somebody else's by now
+            event = audit.Event.LINK_SENT
+            audit.note(tx, self._context, event, user_id, operator.origin, by=operator.caller, contact=shown)
+
         await self._recovery.begin(
             parse_address(contact.medium, contact.address),
             client="",
@@ -101,6 +94,7 @@ class Support:
             send_attempt=1,
             origin=operator.origin,
             languages=(),
+            note=note,
         )
         return contact.address
 

@@ -3,6 +3,7 @@
 The database stores a keyed hash of the secret. All servers and commands that use both compare it first.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from threepid.clock import Clock
@@ -33,13 +34,13 @@ async def differs(database: Database, vault: Vault, clock: Clock) -> bool:
     return not same(found, fingerprint)
 
 
-async def accept(database: Database, vault: Vault, clock: Clock) -> None:
-    """Use the database with this secret from now on."""
+async def accept(database: Database, vault: Vault, clock: Clock, note: Callable[[Tx], None]) -> None:
+    """Use the database with this secret from now on. `note` notes that another one was replaced, in the same transaction."""
     fingerprint, now = vault.fingerprint(), clock.now()
 
     def step(tx: Tx) -> None:
         found = fingerprints.record(tx, fingerprint, now)
-        if found != fingerprint:
-            fingerprints.replace(tx, old=found, new=fingerprint, now=now)
+        if found != fingerprint and fingerprints.replace(tx, old=found, new=fingerprint, now=now):
+            note(tx)
 
     await database.write(step)

@@ -121,6 +121,28 @@ def ensure_keyring(directory: Path, entropy: Entropy) -> Keyring:
     return load_keyring(directory)
 
 
+class Change(Struct, frozen=True):
+    """The key IDs that a change of the keys adds, and those that it retires."""
+
+    added: tuple[str, ...]
+    retired: tuple[str, ...]
+
+    @property
+    def details(self) -> dict[str, str]:
+        """The change for the audit log."""
+        return {name: " ".join(ids) for name, ids in (("added", self.added), ("retired", self.retired)) if ids}
+
+
+def rotation(directory: Path) -> Change:
+    """What `rotate_keyring` would change now. Raises KeyFileError."""
+    keyring = load_keyring(directory)
+    if keyring.is_half_rotated:
+        return Change(
+            (), tuple(key.key_id for key in keyring.keys if key.retired_at is None and key != keyring.current)
+        )
+    return Change((f"{_ALGORITHM}:{_next_version(keyring.keys)}",), (keyring.current.key_id,))
+
+
 def rotate_keyring(directory: Path, entropy: Entropy, clock: Clock) -> Keyring:
     """Generate a new signing key, and retire the present one. After a rotation that was killed: complete it.
 
@@ -136,6 +158,12 @@ def rotate_keyring(directory: Path, entropy: Entropy, clock: Clock) -> Keyring:
     return load_keyring(directory)
 
 
+def importing(directory: Path, text: str, *, retired: bool = False) -> Change:
+    """What `import_keys` would change now. Raises KeyFileError."""
+    _, missing, replaced = _plan(directory, text, retired=retired)
+    return Change(tuple(key.key_id for key in missing), tuple(key.key_id for key in replaced))
+
+
 def import_keys(directory: Path, text: str, clock: Clock, *, retired: bool = False) -> Keyring:
     """Import the keys in `text`: Sydent's configuration, or a key file of Synapse or threepid.
 
@@ -143,12 +171,7 @@ def import_keys(directory: Path, text: str, clock: Clock, *, retired: bool = Fal
     retired, to check old signatures. They keep their IDs. An import that was killed can be repeated. Raises KeyFileError for an
     invalid key and for one that exists.
     """
-    given, known = _parse(text), _read_keys(directory)
-    signing = None if retired else given[0]
-    missing = _missing(given, known, signing)
-    replaced = [key for key in known if key.retired_at is None and signing and key.key_id != signing.key_id]
-    if not missing and not replaced:
-        raise KeyFileError(f"{given[0].key_id} exists already, as {given[0].key_id}.")
+    signing, missing, replaced = _plan(directory, text, retired=retired)
     make_directory(directory)
     now = clock.now()
     # The key that signs comes last but for the retirement of the present one: until then, nothing changes for others.
@@ -157,6 +180,17 @@ def import_keys(directory: Path, text: str, clock: Clock, *, retired: bool = Fal
             raise KeyFileError(f"The key {key.key_id} exists already.")
     _retire(directory, replaced, now)
     return Keyring(_read_keys(directory))
+
+
+def _plan(directory: Path, text: str, *, retired: bool) -> tuple[SigningKey | None, list[SigningKey], list[SigningKey]]:
+    """The key of `text` that signs after an import, those that are missing here, and those here that are to be retired."""
+    given, known = _parse(text), _read_keys(directory)
+    signing = None if retired else given[0]
+    missing = _missing(given, known, signing)
+    replaced = [key for key in known if key.retired_at is None and signing and key.key_id != signing.key_id]
+    if not missing and not replaced:
+        raise KeyFileError(f"{given[0].key_id} exists already, as {given[0].key_id}.")
+    return signing, missing, replaced
 
 
 def adopt_keys(directory: Path, text: str, clock: Clock, *, unused: bool, dry_run: bool = False) -> int:
@@ -269,8 +303,12 @@ def _signs(key: SigningKey, signing: SigningKey | None) -> bool:
     return signing is not None and key.public_key == signing.public_key
 
 
+def _next_version(keys: Iterable[SigningKey]) -> str:
+    return str(max((int(key.version) for key in keys if key.version.isdigit()), default=-1) + 1)
+
+
 def _new_key(keys: Iterable[SigningKey], entropy: Entropy) -> SigningKey:
-    version = str(max((int(key.version) for key in keys if key.version.isdigit()), default=-1) + 1)
+    version = _next_version(keys)
     seed = encode_base64(entropy.bytes(_SECRET_BYTES))
     return SigningKey(version, decode_signing_key_base64(_ALGORITHM, version, seed))
 

@@ -81,6 +81,7 @@ class Validation:
         origin: Origin | None = None,
         closes: bool = False,
         languages: Iterable[str] = (),
+        note: Callable[[Tx], None] | None = None,
     ) -> str:
         """Open a session for `address` or find the open one, and send a message if `send_attempt` is new. Returns the sid.
 
@@ -91,6 +92,7 @@ class Validation:
         message of a `reset` says that its code can close the account.
 
         The message is in the language of the account that has the address, or of `owner`; else in the one that fits `languages`.
+        `note` writes down who caused it, in the same transaction; it may also raise, and rely on locks.
         """
         context = self._context
         if purpose is Purpose.ADD:
@@ -106,6 +108,8 @@ class Validation:
         has_link = not isinstance(address, Phone) and purpose is not Purpose.CONFIRM
 
         def step(tx: Tx) -> str:
+            if note is not None:
+                note(tx)
             holder, chosen = threepids.holder_and_language(tx, address.medium, address.canonical, owner)
             self._refuse_to_tell_nothing(purpose, holder, owner)
             session, is_new = validations.open_session(
@@ -143,7 +147,8 @@ class Validation:
 
         async with refusals_cost(context, client=client):
             # Every message counts against one limit.
-            found = await context.database.write_together(step)
+            write = context.database.write_together if note is None else context.database.write
+            found = await write(step)
         self._wake_delivery()
         return found
 

@@ -11,7 +11,8 @@ from msgspec import Struct
 from threepid.clock import Clock
 from threepid.importers.copying.tables import Table, all_tables, newest_version
 from threepid.importers.copying.target import Target, open_target
-from threepid.importers.source import PostgresqlSource, Row, Source, SourceError, open_source
+from threepid.importers.source import NoSuchSource, PostgresqlSource, Row, Source, SourceError, open_source
+from threepid.storage.audit import Entry
 from threepid.storage.engine.connect import sqlite_path
 from threepid.storage.engine.lock import only_server
 from threepid.storage.engine.migrate import migrate
@@ -23,6 +24,10 @@ WHERE datname = current_database() AND usename = current_user AND pid <> pg_back
 
 Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
 """Makes a progress bar for a number of rows: a function that advances it."""
+
+
+EntryOf = Callable[[int], Entry]
+"""Makes the entry of the audit log about a copy of a number of rows."""
 
 
 class Place(Struct, frozen=True):
@@ -47,14 +52,15 @@ class Contents(Struct):
             yield row
 
 
-def copy_database(source: Place, target: Place, clock: Clock, progress: Progress) -> dict[str, int]:
+def copy_database(source: Place, target: Place, clock: Clock, progress: Progress, entry_of: EntryOf) -> dict[str, int]:
     """Copy everything into an empty database, and return the number of rows of each table.
 
-    The copy is one transaction of the target. Raises SourceError or StorageError if a server uses one of the two, if the target
-    has contents, or if both sides differ afterwards; the target has no rows then.
+    The copy is one transaction of the target, with the entry of its audit log that `entry_of` makes. Raises SourceError or
+    StorageError if a server uses one of the two, if the target has contents, or if both sides differ afterwards; the target has
+    no rows then.
     """
-    if source.url == target.url:
-        raise SourceError("Both URLs are the same. Name the new database with `--to`.")
+    if _same(source.url, target.url):
+        raise NoSuchSource("Both URLs are the same. Name the new database with `--to`.")
     if source.url.startswith("sqlite:") and not sqlite_path(source.url).exists():
         raise SourceError(f"{sqlite_path(source.url)} does not exist, so there is nothing to copy.")
     arguments = {} if source.password is None else {"password": source.password}
@@ -68,8 +74,16 @@ def copy_database(source: Place, target: Place, clock: Clock, progress: Progress
                 _refuse_contents(writer, tables)
                 with progress(sum(reader.count(table.name) for table in tables)) as advance:
                     copied = {table.name: _copy_table(table, reader, writer, advance) for table in tables}
+                _note(writer, tables, entry_of(sum(copied.values())))
                 writer.commit()
     return copied
+
+
+def _same(one: str, other: str) -> bool:
+    """Do both URLs name the same database? Different URLs of PostgreSQL may, too; there, the copy finds rows."""
+    if one.startswith("sqlite:") and other.startswith("sqlite:"):
+        return sqlite_path(one).resolve() == sqlite_path(other).resolve()
+    return one == other
 
 
 def _copy_table(table: Table, reader: Source, writer: Target, advance: Callable[[int], None]) -> int:
@@ -84,6 +98,18 @@ def _copy_table(table: Table, reader: Source, writer: Target, advance: Callable[
             f"The table {table.name} is not the same on both sides ({sent.rows} and {arrived.rows} rows). Nothing was copied."
         )
     return sent.rows
+
+
+def _note(writer: Target, tables: Iterable[Table], entry: Entry) -> None:
+    """Append an entry, as `audit.append` does."""
+    log = next(table for table in tables if table.name == "audit_log")
+    known = {**msgspec.structs.asdict(entry), "number": 1 + _newest_number(writer)}
+    writer.insert(log, [tuple(known[column] for column in log.columns)])
+
+
+def _newest_number(writer: Target) -> int:
+    ((newest,),) = writer.rows("SELECT MAX(number) FROM audit_log WHERE user_id = ''")
+    return newest or 0
 
 
 def _advancing(rows: Iterable[Row], advance: Callable[[int], None]) -> Iterator[Row]:
@@ -117,4 +143,4 @@ def _refuse_use(reader: Source) -> None:
 def _refuse_contents(writer: Target, tables: Iterable[Table]) -> None:
     for table in tables:
         for _ in writer.rows(f"SELECT 1 FROM {table.name} LIMIT 1"):  # noqa: S608 - names of our own migrations
-            raise SourceError(f"The database of `--to` is not empty: it has rows in {table.name}. Name an empty one.")
+            raise NoSuchSource(f"The database of `--to` is not empty: it has rows in {table.name}. Name an empty one.")

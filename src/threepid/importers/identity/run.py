@@ -8,8 +8,10 @@ from itertools import islice
 from pathlib import Path
 
 from threepid import config
+from threepid.domain.audit import Event
 from threepid.domain.context import Context
 from threepid.domain.identity.peppers import Peppers
+from threepid.domain.operators.operator import Operator
 from threepid.domain.secrets import keys
 from threepid.importers.identity.records import PARTS, Batch
 from threepid.importers.identity.writer import BATCH, Writer
@@ -59,13 +61,15 @@ class Origin(ABC):
 class Import:
     """An import from one identity server."""
 
-    def __init__(self, context: Context, own: config.Identity, origin: Origin, *, dry_run: bool) -> None:
-        """`own` are the settings of `[identity]`."""
+    def __init__(
+        self, context: Context, own: config.Identity, origin: Origin, operator: Operator, *, dry_run: bool
+    ) -> None:
+        """`own` are the settings of `[identity]`, and `operator` who imports."""
         self._context = context
         self._origin = origin
         self._dry_run = dry_run
         self._peppers = Peppers(context, own)
-        self._writer = Writer(context, f"{origin.kind} {origin.server_name}", own, dry_run=dry_run)
+        self._writer = Writer(context, f"{origin.kind} {origin.server_name}", own, operator, dry_run=dry_run)
         self._findings: Counter[Kind] = Counter()
         self._carried: Counter[str] = Counter()
         self._inserted: Counter[str] = Counter()
@@ -85,7 +89,9 @@ class Import:
         await self._bring_keys()
         position = await self._writer.begin(settings=self._fingerprint(), total=self.total)
         if self._origin.pepper is not None and not self._dry_run:
-            await self._peppers.adopt(self._origin.pepper)
+            await self._peppers.adopt(
+                self._origin.pepper, lambda tx: self._writer.steps.note(tx, Event.PEPPER_ROTATION_BEGAN)
+            )
         passed = self.total - sum(self._origin.count(position).values())
         progress(passed)
         await self._write(self._origin.batches(position), report, progress)
@@ -129,9 +135,15 @@ class Import:
             return
         is_used = await self._context.database.read(identity_imports.is_used)
         directory = Path(self._context.config.server.data_dir) / "keys"
-        new = keys.adopt_keys(
-            directory, self._origin.signing_keys, self._context.clock, unused=not is_used, dry_run=self._dry_run
-        )
+        text, clock = self._origin.signing_keys, self._context.clock
+        new = keys.adopt_keys(directory, text, clock, unused=not is_used, dry_run=True)
+        if not self._dry_run:
+            # First: better an entry about keys that are not imported then than keys without an entry.
+            if new:
+                await self._context.database.write(
+                    lambda tx: self._writer.steps.note(tx, Event.SIGNING_KEYS_IMPORTED, keys=new)
+                )
+            keys.adopt_keys(directory, text, clock, unused=not is_used)
         self._carried["signing_keys"] = len(self._origin.signing_keys.splitlines())
         self._inserted["signing_keys"] = new
 

@@ -15,6 +15,7 @@ from threepid.clock import DAY
 from threepid.config import Identity
 from threepid.domain.accounts.devices import MOST_TOKENS
 from threepid.domain.context import Context
+from threepid.domain.operators.operator import Operator
 from threepid.importers.identity.latest import Key, Latest
 from threepid.importers.identity.records import (
     Acceptance,
@@ -56,12 +57,13 @@ class Outcome(Struct, frozen=True):
 class Writer:
     """One run of an import."""
 
-    def __init__(self, context: Context, source: str, settings: Identity, *, dry_run: bool) -> None:
-        """`source` names the other server; `settings` say how long tokens and invitations live here."""
+    def __init__(self, context: Context, source: str, settings: Identity, operator: Operator, *, dry_run: bool) -> None:
+        """`source` names the other server; `settings` say how long tokens and invitations live here. `operator` imports."""
         self._context = context
         self._source = source
         self._settings = settings
-        self._steps = Steps(context, source, dry_run=dry_run)
+        self.steps = Steps(context, source, operator, dry_run=dry_run)
+        """The transactions of the run."""
         self._done = 0
         self._position = 0
         self._is_later = False
@@ -70,26 +72,31 @@ class Writer:
 
     async def fingerprint(self) -> str | None:
         """What the latest run of this source knew the other server by; None if there was no run."""
-        earlier = await self._steps.earlier()
+        earlier = await self.steps.earlier()
         return None if earlier is None else earlier.settings
 
     async def begin(self, *, settings: str, total: int) -> int:
         """Begin the run; returns the number of the last row of the log that an earlier one imported."""
-        earlier = await self._steps.earlier()
+        earlier = await self.steps.earlier()
         self._position = 0 if earlier is None else earlier.position
         self._is_later = self._position > 0
-        await self._steps.begin(settings=settings, total=total)
+        await self.steps.begin(settings=settings, total=total)
         return self._position
 
     async def write(self, batch: Batch) -> Outcome:
         """Write a batch. Raises Superseded, and the errors of the database: then nothing of the batch is written."""
         self._done += batch.rows
         self._position = self._position if batch.position is None else batch.position
-        return await self._steps.take(lambda tx: self._step(tx, batch), done=self._done, position=self._position)
+        return await self.steps.take(
+            lambda tx: self._step(tx, batch),
+            lambda outcome: {**outcome.inserted, "replaced": outcome.replaced},
+            done=self._done,
+            position=self._position,
+        )
 
     async def finish(self) -> None:
         """End the run. Raises Superseded."""
-        await self._steps.finish()
+        await self.steps.finish()
 
     async def stored(self) -> tuple[int, int]:
         """Number of associations here, and number of other rows that were brought in all runs."""
@@ -135,7 +142,7 @@ class Writer:
             return 0, 0
         addresses = {(one.medium, one.canonical) for one in log}
         before = identity_imports.bound(tx, addresses)
-        if self._steps.dry_run:
+        if self.steps.dry_run:
             before = {key: self._claimed[key] for key in addresses if key in self._claimed} | before
         latest = Latest(before)
         for one in log:
@@ -152,7 +159,7 @@ class Writer:
         outcome.carried["associations"] += latest.carried
         outcome.inserted["associations"] += len(latest.new)
         outcome.inserted["unbound"] += len(latest.unbound)
-        if self._steps.dry_run:
+        if self.steps.dry_run:
             self._claimed |= latest.found
         else:
             for gone_one in latest.unbound:

@@ -8,6 +8,7 @@ import msgspec
 
 from threepid import config
 from threepid.domain.context import Context
+from threepid.domain.operators.operator import Operator
 from threepid.domain.secrets.password_peppers import PasswordPeppers
 from threepid.importers.records import PARTS, Account, Finding, Kind, numbers_of
 from threepid.importers.result import Result
@@ -22,9 +23,16 @@ class Import:
     """An import from one Synapse."""
 
     def __init__(
-        self, context: Context, own: config.Accounts, settings: Settings, source: Source, *, dry_run: bool
+        self,
+        context: Context,
+        own: config.Accounts,
+        settings: Settings,
+        source: Source,
+        operator: Operator,
+        *,
+        dry_run: bool,
     ) -> None:
-        """`own` are the settings of `[accounts]`, and `settings` Synapse's.
+        """`own` are the settings of `[accounts]`, `settings` Synapse's, and `operator` who imports.
 
         Raises SourceError if the database is not one of Synapse.
         """
@@ -33,7 +41,7 @@ class Import:
         self._reader = Reader(source)
         self._dry_run = dry_run
         name = f"synapse {settings.server_name}"
-        self._writer = Writer(context, name, own, is_homeserver=True, dry_run=dry_run)
+        self._writer = Writer(context, name, own, operator, is_homeserver=True, dry_run=dry_run)
         self._findings: Counter[Kind] = Counter()
         self._carried: Counter[str] = Counter()
         self._inserted: Counter[str] = Counter()

@@ -41,10 +41,16 @@ DELETE FROM audit_log WHERE entry_id IN (SELECT entry_id FROM audit_log WHERE at
 -- One entry.
 SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM audit_log WHERE entry_id = :entry_id;
 
--- name: oldest(after_at, after_id, until, kind, count)
--- Entries about all accounts from after a place in the log and before `until`, oldest first: of one kind, '' for all.
+-- name: oldest(after_at, after_id, until, count)
+-- Entries about all accounts from after a place in the log and before `until`, oldest first.
 SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM audit_log
-WHERE (at, entry_id) > (:after_at, :after_id) AND at < :until AND (CAST(:kind AS TEXT) = '' OR kind = :kind)
+WHERE (at, entry_id) > (:after_at, :after_id) AND at < :until
+ORDER BY at, entry_id LIMIT :count;
+
+-- name: oldest_of_kind(after_at, after_id, until, kind, count)
+-- The same of one kind.
+SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM audit_log
+WHERE kind = :kind AND (at, entry_id) > (:after_at, :after_id) AND at < :until
 ORDER BY at, entry_id LIMIT :count;
 
 -- name: oldest_of_user(user_id, after_id, since, until, kind, count)
@@ -73,10 +79,16 @@ DELETE FROM audit_sums WHERE (minute, kind, network) IN (
     SELECT minute, kind, network FROM audit_sums WHERE minute < :minute LIMIT :at_most
 );
 
--- name: recent(before_at, before_id, since, kind, count)
--- Entries about all accounts from `since` on and before a place in the log, newest first: of one kind, '' for all.
+-- name: recent(before_at, before_id, since, count)
+-- Entries about all accounts from `since` on and before a place in the log, newest first.
 SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM audit_log
-WHERE (at, entry_id) < (:before_at, :before_id) AND at >= :since AND (CAST(:kind AS TEXT) = '' OR kind = :kind)
+WHERE (at, entry_id) < (:before_at, :before_id) AND at >= :since
+ORDER BY at DESC, entry_id DESC LIMIT :count;
+
+-- name: recent_of_kind(before_at, before_id, since, kind, count)
+-- The same of one kind.
+SELECT entry_id, at, kind, user_id, caller_kind, caller, origin, details FROM audit_log
+WHERE kind = :kind AND (at, entry_id) < (:before_at, :before_id) AND at >= :since
 ORDER BY at DESC, entry_id DESC LIMIT :count;
 
 -- name: recent_of_user(user_id, before_id, since, until, kind, count)

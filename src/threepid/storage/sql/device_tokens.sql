@@ -201,15 +201,16 @@ DELETE FROM refresh_tokens WHERE token_hash IN (
 -- name: devices_with_expired_tokens(now, spent_before, at_most)
 -- Devices with expired tokens to delete. A refresh token stays while the first use of a pair issued for it can spend it, and an
 -- access token stays with its refresh token.
-SELECT user_id, device_id FROM refresh_tokens
-WHERE expires_at <= :now AND (spent_at > :spent_before OR spent_at IS NULL AND NOT EXISTS (
-    SELECT 1 FROM refresh_tokens AS child WHERE child.parent_hash = refresh_tokens.token_hash
-))
-UNION
-SELECT user_id, device_id FROM access_tokens
-WHERE expires_at <= :now AND NOT EXISTS (
-    SELECT 1 FROM refresh_tokens WHERE refresh_tokens.token_hash = access_tokens.refresh_hash
-)
+SELECT DISTINCT user_id, device_id FROM (
+    SELECT user_id, device_id FROM refresh_tokens
+    WHERE expires_at <= :now AND (spent_at > :spent_before OR spent_at IS NULL AND NOT EXISTS (
+        SELECT 1 FROM refresh_tokens AS child WHERE child.parent_hash = refresh_tokens.token_hash
+    ))
+    UNION ALL SELECT user_id, device_id FROM access_tokens
+    WHERE expires_at <= :now AND NOT EXISTS (
+        SELECT 1 FROM refresh_tokens WHERE refresh_tokens.token_hash = access_tokens.refresh_hash
+    )
+) AS expired
 ORDER BY user_id, device_id LIMIT :at_most;
 
 -- name: delete_expired_refresh_tokens(user_id, device_id, now, spent_before)

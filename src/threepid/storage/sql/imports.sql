@@ -18,6 +18,14 @@ UPDATE imports SET done = :done, position = :position WHERE source = :source AND
 -- Record the end of a run; touches no row if another run has taken its place.
 UPDATE imports SET finished_at = :now WHERE source = :source AND run_id = :run_id;
 
+-- name: changes(source)$
+-- What was changed since the audit log last had an entry about the end of a run.
+SELECT changes FROM imports WHERE source = :source;
+
+-- name: set_changes(source, changes)!
+-- Record what was changed since then.
+UPDATE imports SET changes = :changes WHERE source = :source;
+
 -- name: known(user_ids)
 -- Those of a JSON array of user IDs that have an account, and what was imported of it.
 SELECT accounts.user_id, source, theirs, ours

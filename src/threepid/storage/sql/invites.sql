@@ -77,7 +77,7 @@ FROM invites WHERE id = :invite_id;
 -- A page of invitations, oldest first.
 SELECT id, token, medium, canonical, room_id, sender, public_key, created_at, expires_at, cancelled_at, bound_to,
     delivered_at, signed_for
-FROM invites WHERE created_at > :created_at OR (created_at = :created_at AND id > :invite_id)
+FROM invites WHERE (created_at, id) > (:created_at, :invite_id)
 ORDER BY created_at, id LIMIT :count;
 
 -- name: delete_before(then, at_most)!
@@ -103,11 +103,12 @@ ON CONFLICT (address_hash) DO NOTHING;
 -- Does the owner of this address want no invitations?
 SELECT 1 FROM invite_opt_outs WHERE address_hash = :address_hash;
 
--- name: of_address(medium, canonical, count)
--- Invitations to one address, newest first.
+-- name: of_address(medium, canonical, created_at, invite_id, count)
+-- A page of invitations to one address, newest first.
 SELECT id, token, medium, canonical, room_id, sender, public_key, created_at, expires_at, cancelled_at, bound_to,
     delivered_at, signed_for
-FROM invites WHERE medium = :medium AND canonical = :canonical ORDER BY created_at DESC, id DESC LIMIT :count;
+FROM invites WHERE medium = :medium AND canonical = :canonical AND (created_at, id) < (:created_at, :invite_id)
+ORDER BY created_at DESC, id DESC LIMIT :count;
 
 -- name: of_user(user_id, count)
 -- Invitations that a user sent or got, newest first. It reads the whole table.

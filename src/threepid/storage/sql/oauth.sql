@@ -67,8 +67,8 @@ UPDATE oauth_codes SET used_at = :now WHERE code_hash = :code_hash AND used_at I
 -- name: delete_expired_codes(expired_before, latest, at_most)!
 -- Delete codes whose second use need not be noticed any more, and those that a clock that was ahead issued.
 DELETE FROM oauth_codes WHERE code_hash IN (
-    SELECT code_hash FROM oauth_codes
-    WHERE expires_at NOT BETWEEN CAST(:expired_before AS BIGINT) + 1 AND CAST(:latest AS BIGINT) LIMIT :at_most
+    SELECT code_hash FROM oauth_codes WHERE expires_at <= :expired_before
+    UNION ALL SELECT code_hash FROM oauth_codes WHERE expires_at > :latest LIMIT :at_most
 );
 
 -- name: insert_device_grant(device_hash, user_code_hash, client_id, scope, origin, now, expires_at, poll_interval)!
@@ -115,6 +115,6 @@ DELETE FROM oauth_device_grants WHERE device_hash = :device_hash;
 -- name: delete_expired_device_grants(expired_before, latest, at_most)!
 -- Delete requests of devices that expired some time ago, and those that a clock that was ahead wrote.
 DELETE FROM oauth_device_grants WHERE device_hash IN (
-    SELECT device_hash FROM oauth_device_grants
-    WHERE expires_at NOT BETWEEN CAST(:expired_before AS BIGINT) + 1 AND CAST(:latest AS BIGINT) LIMIT :at_most
+    SELECT device_hash FROM oauth_device_grants WHERE expires_at <= :expired_before
+    UNION ALL SELECT device_hash FROM oauth_device_grants WHERE expires_at > :latest LIMIT :at_most
 );

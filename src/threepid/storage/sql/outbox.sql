@@ -159,26 +159,34 @@ DELETE FROM outbox WHERE id IN (
     WHERE created_at <= :then AND (sent_at IS NOT NULL OR failed_at IS NOT NULL) LIMIT :at_most
 );
 
--- name: listed(after_at, after_id, only_failed, count)
--- Jobs for an operator's list, oldest first: those that wait or are held, and with `only_failed` those that have failed.
+-- name: listed(after_at, after_id, count)
+-- Jobs that wait or are held, for an operator's list, oldest first. The sum keeps both engines from looking for them in the order of
+-- time among all the jobs that are done.
 SELECT id, channel, recipient, template, language, created_at, due_at, expires_at, attempts, worker, turn, failed_at, sent_at, last_error,
     returned_at, returned_status, request_id
-FROM outbox
-WHERE sent_at IS NULL AND (failed_at IS NOT NULL) = (:only_failed = 1) AND (created_at, id) > (:after_at, :after_id)
+FROM outbox WHERE sent_at IS NULL AND failed_at IS NULL AND (created_at + 0, id) > (:after_at, :after_id)
+ORDER BY created_at + 0, id LIMIT :count;
+
+-- name: listed_failed(after_at, after_id, count)
+-- Jobs that have failed, for an operator's list, oldest first.
+SELECT id, channel, recipient, template, language, created_at, due_at, expires_at, attempts, worker, turn, failed_at, sent_at, last_error,
+    returned_at, returned_status, request_id
+FROM outbox WHERE sent_at IS NULL AND failed_at IS NOT NULL AND (created_at, id) > (:after_at, :after_id)
 ORDER BY created_at, id LIMIT :count;
 
--- name: to_recipients(recipients, count)
--- The newest messages to these addresses, a JSON array, for an operator.
+-- name: to_recipients(recipients, since, count)
+-- The newest messages to these addresses, a JSON array, that were created at `since` or later.
 SELECT id, channel, recipient, template, language, created_at, due_at, expires_at, attempts, worker, turn, failed_at, sent_at, last_error,
     returned_at, returned_status, request_id
-FROM outbox WHERE recipient IN (SELECT value FROM json_each(:recipients)) AND channel IN ('email', 'sms')
+FROM outbox WHERE recipient IN (SELECT value FROM json_each(:recipients)) AND created_at >= :since AND channel IN ('email', 'sms')
 ORDER BY created_at DESC, id DESC LIMIT :count;
 
--- name: to_recipients_on_postgresql(recipients, count)
+-- name: to_recipients_on_postgresql(recipients, since, count)
 -- The same with PostgreSQL's JSON functions.
 SELECT id, channel, recipient, template, language, created_at, due_at, expires_at, attempts, worker, turn, failed_at, sent_at, last_error,
     returned_at, returned_status, request_id
-FROM outbox WHERE recipient IN (SELECT json_array_elements_text(CAST(:recipients AS JSON))) AND channel IN ('email', 'sms')
+FROM outbox WHERE recipient = ANY (ARRAY(SELECT json_array_elements_text(CAST(:recipients AS JSON)))) AND created_at >= :since
+    AND channel IN ('email', 'sms')
 ORDER BY created_at DESC, id DESC LIMIT :count;
 
 -- name: get(job_id)^
@@ -203,19 +211,27 @@ UPDATE outbox SET failed_at = :now, params = '', last_error = 'dropped by an ope
 WHERE id = :job_id AND worker IS NULL AND sent_at IS NULL AND failed_at IS NULL;
 
 -- name: oldest()$
--- When the oldest waiting job was created; no row has it if none waits.
-SELECT MIN(created_at) FROM outbox WHERE sent_at IS NULL AND failed_at IS NULL;
+-- When the oldest waiting job was created; no row has it if none waits. The sum keeps both engines from looking for it in the order of
+-- time among all the jobs that are done.
+SELECT MIN(created_at + 0) FROM outbox WHERE sent_at IS NULL AND failed_at IS NULL;
 
 -- name: returned(job_id, status, now)!
 -- Record a report about a mail that was tried; touches no row if one was recorded before.
 UPDATE outbox SET returned_at = :now, returned_status = :status
 WHERE id = :job_id AND channel = 'email' AND attempts > 0 AND returned_at IS NULL;
 
--- name: causes(only_failed, count)
--- Why unfinished messages wait, or with `only_failed` why messages have failed: the most frequent causes.
+-- name: causes(count)
+-- Why unfinished messages wait: the most frequent causes.
 SELECT channel, destination, COALESCE(last_error, '') AS last_error, COUNT(*) AS count,
     MIN(created_at) AS oldest_at, MAX(created_at) AS newest_at
-FROM outbox WHERE sent_at IS NULL AND (failed_at IS NOT NULL) = (:only_failed = 1)
+FROM outbox WHERE sent_at IS NULL AND failed_at IS NULL
+GROUP BY channel, destination, COALESCE(last_error, '') ORDER BY COUNT(*) DESC, channel, destination, last_error LIMIT :count;
+
+-- name: causes_of_failures(count)
+-- Why messages have failed: the most frequent causes.
+SELECT channel, destination, COALESCE(last_error, '') AS last_error, COUNT(*) AS count,
+    MIN(created_at) AS oldest_at, MAX(created_at) AS newest_at
+FROM outbox WHERE sent_at IS NULL AND failed_at IS NOT NULL
 GROUP BY channel, destination, COALESCE(last_error, '') ORDER BY COUNT(*) DESC, channel, destination, last_error LIMIT :count;
 
 -- name: forget_messages(recipients)!
@@ -225,5 +241,5 @@ DELETE FROM outbox WHERE recipient IN (SELECT value FROM json_each(:recipients))
 
 -- name: forget_messages_on_postgresql(recipients)!
 -- The same with PostgreSQL's JSON functions.
-DELETE FROM outbox WHERE recipient IN (SELECT json_array_elements_text(CAST(:recipients AS JSON))) AND channel IN ('email', 'sms')
+DELETE FROM outbox WHERE recipient = ANY (ARRAY(SELECT json_array_elements_text(CAST(:recipients AS JSON)))) AND channel IN ('email', 'sms')
     AND (sent_at IS NOT NULL OR failed_at IS NOT NULL);

@@ -22,9 +22,9 @@ UNION ALL SELECT 'preferences' AS table_name, COUNT(*) AS count FROM preferences
 UNION ALL SELECT 'profiles' AS table_name, COUNT(*) AS count FROM profiles WHERE user_id = :user_id
 UNION ALL SELECT 'refresh_tokens' AS table_name, COUNT(*) AS count FROM refresh_tokens WHERE user_id = :user_id
 UNION ALL SELECT 'registration_repeats' AS table_name, COUNT(*) AS count FROM registration_repeats WHERE user_id = :user_id
-UNION ALL SELECT 'remote_sessions' AS table_name, COUNT(*) AS count FROM remote_sessions WHERE user_id = :user_id
+UNION ALL SELECT 'remote_sessions' AS table_name, COUNT(*) AS count FROM remote_sessions WHERE user_id = :user_id AND user_id <> ''
 UNION ALL SELECT 'threepid_bindings' AS table_name, COUNT(*) AS count FROM threepid_bindings WHERE user_id = :user_id
 UNION ALL SELECT 'threepids' AS table_name, COUNT(*) AS count FROM threepids WHERE user_id = :user_id
 UNION ALL SELECT 'uia_sessions' AS table_name, COUNT(*) AS count FROM uia_sessions WHERE user_id = :user_id
-UNION ALL SELECT 'validation_sessions' AS table_name, COUNT(*) AS count FROM validation_sessions WHERE owner = :user_id
+UNION ALL SELECT 'validation_sessions' AS table_name, COUNT(*) AS count FROM validation_sessions WHERE owner = :user_id AND owner <> ''
 UNION ALL SELECT 'web_sessions' AS table_name, COUNT(*) AS count FROM web_sessions WHERE user_id = :user_id;

@@ -52,13 +52,13 @@ DELETE FROM openid_tokens WHERE user_id = :user_id AND device_id = :device_id;
 -- name: delete_expired_openid_tokens(now, latest, at_most)!
 -- Delete OpenID tokens that have expired or that a clock that was ahead issued.
 DELETE FROM openid_tokens WHERE token_hash IN (
-    SELECT token_hash FROM openid_tokens
-    WHERE expires_at NOT BETWEEN CAST(:now AS BIGINT) + 1 AND CAST(:latest AS BIGINT) LIMIT :at_most
+    SELECT token_hash FROM openid_tokens WHERE expires_at <= :now
+    UNION ALL SELECT token_hash FROM openid_tokens WHERE expires_at > :latest LIMIT :at_most
 );
 
 -- name: delete_expired_login_tokens(now, latest, at_most)!
 -- Delete login tokens that have expired or that a clock that was ahead issued.
 DELETE FROM login_tokens WHERE token_hash IN (
-    SELECT token_hash FROM login_tokens
-    WHERE expires_at NOT BETWEEN CAST(:now AS BIGINT) + 1 AND CAST(:latest AS BIGINT) LIMIT :at_most
+    SELECT token_hash FROM login_tokens WHERE expires_at <= :now
+    UNION ALL SELECT token_hash FROM login_tokens WHERE expires_at > :latest LIMIT :at_most
 );

@@ -22,13 +22,17 @@ ON CONFLICT (day, network) DO UPDATE SET asked = lookup_networks.asked + exclude
 -- name: delete_outside(since_day, day, at_most)!
 -- Delete the tallies of old days, and of future days, which a wrong clock wrote.
 DELETE FROM lookup_tallies WHERE (day, who) IN (
-    SELECT day, who FROM lookup_tallies
-    WHERE day NOT BETWEEN :since_day AND :day LIMIT :at_most
+    SELECT day, who FROM (
+        SELECT day, who FROM lookup_tallies WHERE day < :since_day
+        UNION ALL SELECT day, who FROM lookup_tallies WHERE day > :day LIMIT :at_most
+    ) AS outside
 );
 
 -- name: delete_networks_outside(since_day, day, at_most)!
 -- Delete the network counts of old and future days.
 DELETE FROM lookup_networks WHERE (day, network) IN (
-    SELECT day, network FROM lookup_networks
-    WHERE day NOT BETWEEN :since_day AND :day LIMIT :at_most
+    SELECT day, network FROM (
+        SELECT day, network FROM lookup_networks WHERE day < :since_day
+        UNION ALL SELECT day, network FROM lookup_networks WHERE day > :day LIMIT :at_most
+    ) AS outside
 );

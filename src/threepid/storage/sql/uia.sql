@@ -63,10 +63,9 @@ UPDATE registration_repeats SET repeats_left = repeats_left - 1 WHERE id_hash = 
 -- Delete a misused session, unless it is used up.
 DELETE FROM uia_sessions WHERE id_hash = :id_hash AND consumed_at IS NULL;
 
--- name: delete_of_user(user_id, prefix)!
--- Delete the sessions that devices of a user began (their subjects begin with `prefix`) and the one that registered the user.
-DELETE FROM uia_sessions
-WHERE result = CAST(:user_id AS TEXT) OR substr(subject, 1, length(CAST(:prefix AS TEXT))) = CAST(:prefix AS TEXT);
+-- name: delete_of_user(user_id)!
+-- Delete the sessions that devices of a user began, and the one that registered the user.
+DELETE FROM uia_sessions WHERE user_id = :user_id OR result = :user_id;
 
 -- name: delete_expired(now, limit)!
 -- Delete some of the expired sessions.

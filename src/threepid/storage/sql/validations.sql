@@ -95,7 +95,7 @@ WHERE medium = :medium AND canonical = :canonical AND purpose = 'add' AND owner 
 
 -- name: close_of_owner(owner, now)!
 -- Close the open sessions of an account.
-UPDATE validation_sessions SET consumed_at = :now WHERE owner = :owner AND consumed_at IS NULL;
+UPDATE validation_sessions SET consumed_at = :now WHERE owner = :owner AND owner <> '' AND consumed_at IS NULL;
 
 -- name: delete_before(then, limit)!
 -- Delete some of the sessions that expired before `then`.
@@ -111,13 +111,13 @@ ON CONFLICT (id_server, sid_hash) DO NOTHING;
 
 -- name: forget_remote(user_id)!
 -- Forget whose the used sessions of other identity servers were, and which address. They stay used.
-UPDATE remote_sessions SET user_id = '', medium = '', canonical = '' WHERE user_id = :user_id;
+UPDATE remote_sessions SET user_id = '', medium = '', canonical = '' WHERE user_id = :user_id AND user_id <> '';
 
 -- name: of_owner(owner)
 -- The validation sessions of an account, newest first.
-SELECT * FROM validation_sessions WHERE owner = :owner ORDER BY created_at DESC, sid;
+SELECT * FROM validation_sessions WHERE owner = :owner AND owner <> '' ORDER BY created_at DESC, sid;
 
 -- name: remote_of_user(user_id)
 -- The addresses that an account proved by sessions of other identity servers, newest first.
-SELECT id_server, medium, canonical, used_at FROM remote_sessions WHERE user_id = :user_id
+SELECT id_server, medium, canonical, used_at FROM remote_sessions WHERE user_id = :user_id AND user_id <> ''
 ORDER BY used_at DESC, id_server, canonical;

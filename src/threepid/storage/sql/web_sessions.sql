@@ -42,6 +42,7 @@ DELETE FROM web_sessions WHERE user_id = :user_id AND session_id <> :but;
 -- name: delete_expired(created_before, seen_before, latest, at_most)!
 -- Delete sessions that were made or seen before these times, or that a clock that was ahead made.
 DELETE FROM web_sessions WHERE token_hash IN (
-    SELECT token_hash FROM web_sessions
-    WHERE created_at < :created_before OR seen_at < :seen_before OR seen_at > :latest LIMIT :at_most
+    SELECT token_hash FROM web_sessions WHERE created_at < :created_before
+    UNION ALL SELECT token_hash FROM web_sessions WHERE seen_at < :seen_before
+    UNION ALL SELECT token_hash FROM web_sessions WHERE seen_at > :latest LIMIT :at_most
 );

@@ -8,19 +8,24 @@ from threepid.domain.addresses import Address, InvalidAddress, parse_address
 from threepid.domain.operators.directory import typed_address
 from threepid.http.exchange import Answer
 from threepid.i18n import Text
-from threepid.spec.errors import InvalidParam, MatrixError, NotFound, Unknown
+from threepid.spec.errors import Forbidden, InvalidParam, MatrixError, NotFound, Unknown
 from threepid.spec.operator_scopes import Scope
 from threepid.web.console.people import LONGEST, show_search
-from threepid.web.console.visit import ACCOUNT, Operating, account_path
+from threepid.web.console.visit import ACCOUNT, LIMITS, SUPPRESSIONS, Operating, account_path
 from threepid.web.page import Access, Form, page
+from threepid.web.portal.security import data_file
 
 _MESSAGES: Final = 10
-_NO_ADDRESS: Final = Text("This is not a valid email address.")
+NO_ADDRESS: Final = Text("This is not a valid email address.")
 DONE: Final = {
     "link": Text("A link for a new password was sent"),
     "saved": Text("Your choice was saved."),
     "cleared": Text("Limits were cleared"),
     "sent": Text("A message was sent again"),
+    "verified": Text("A contact was confirmed"),
+    "reactivated": Text("The account was opened again"),
+    "mailed": Text("An address gets mails again"),
+    "cancelled": Text("An invitation was cancelled"),
 }
 """What the page says after an act, by the word in the query."""
 
@@ -45,7 +50,7 @@ class AddressForm(UserForm, frozen=True):
 
 
 class ContactForm(UserForm, frozen=True):
-    """A contact, or a suppressed address."""
+    """A contact, or a suppressed address, which is shown on the page of an account or, without `user`, on one of its own."""
 
     medium: str = ""
     address: str = ""
@@ -56,7 +61,7 @@ class ContactForm(UserForm, frozen=True):
         try:
             return parse_address(self.medium, self.address)
         except InvalidAddress:
-            raise InvalidParam(_NO_ADDRESS) from None
+            raise InvalidParam(NO_ADDRESS) from None
 
 
 class MessageForm(UserForm, frozen=True):
@@ -124,10 +129,21 @@ async def add_contact(visit: Operating, form: AddressForm) -> Answer:
     async def add() -> None:
         address = typed_address(form.address.strip())
         if address is None:
-            raise InvalidParam(_NO_ADDRESS)
+            raise InvalidParam(NO_ADDRESS)
         await visit.homeserver.support.add_contact(user_id, address, visit.operator)
 
     return await _act(visit, user_id, add(), typed=form.address)
+
+
+@page("POST", f"{ACCOUNT}/verify-contact", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)
+async def verify_contact(visit: Operating, form: ContactForm) -> Answer:
+    """Record that a contact is still the owner's, so that it counts as validated now."""
+    user_id = await visit.homeserver.directory.find(form.user)
+
+    async def verify() -> None:
+        await visit.homeserver.support.verify_contact(user_id, form.parsed, visit.operator)
+
+    return await _act(visit, user_id, verify(), "verified")
 
 
 @page("POST", f"{ACCOUNT}/remove-contact", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)
@@ -150,9 +166,12 @@ async def clear_limits(visit: Operating, form: UserForm) -> Answer:
     )
 
 
-@page("POST", "/admin/suppressions", access=Access.OPERATOR, scope=Scope.MESSAGES_WRITE)
+@page("POST", SUPPRESSIONS, access=Access.OPERATOR, scope=Scope.MESSAGES_WRITE)
 async def remove_suppression(visit: Operating, form: ContactForm) -> Answer:
     """Send mails to an address again from which they came back."""
+    if not form.user:
+        await visit.services.operations.remove_suppression(form.parsed, visit.operator)
+        return visit.redirect(f"{SUPPRESSIONS}?done=mailed")
     user_id = await visit.homeserver.directory.find(form.user)
 
     async def remove() -> None:
@@ -169,6 +188,17 @@ async def resend(visit: Operating, form: MessageForm) -> Answer:
         return await _act(visit, user_id, visit.services.operations.resend(form.message, visit.operator), "sent")
     await visit.services.operations.resend(form.message, visit.operator)
     return visit.redirect("/admin/queue?done=sent")
+
+
+@page("POST", f"{ACCOUNT}/data", access=Access.OPERATOR, scope=Scope.ACCOUNTS_READ)
+async def download_data(visit: Operating, form: UserForm) -> Answer:
+    """Answer the data of the account as its owner can download it. That takes the scopes of messages and of the log, too."""
+    user_id = await visit.homeserver.directory.find(form.user)
+    try:
+        data = await visit.homeserver.support.export(user_id, visit.operator)
+    except Forbidden as error:
+        return await _show(visit, user_id, error)
+    return data_file(user_id, data)
 
 
 @page("GET", f"{ACCOUNT}/deactivate", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)
@@ -188,6 +218,14 @@ async def deactivate(visit: Operating, form: CloseForm) -> Answer:
     except MatrixError as error:
         return _ask(visit, user_id, error)
     return visit.redirect(account_path(user_id))
+
+
+@page("POST", f"{ACCOUNT}/reactivate", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)
+async def reactivate(visit: Operating, form: UserForm) -> Answer:
+    """Undo the deactivation of the account. It has no password: its owner chooses one by a link."""
+    user_id = await visit.homeserver.directory.find(form.user)
+    act = visit.homeserver.support.reactivate(user_id, None, visit.operator)
+    return await _act(visit, user_id, act, "reactivated")
 
 
 def _ask(visit: Operating, user_id: str, error: MatrixError | None = None) -> Answer:
@@ -222,6 +260,7 @@ async def _show(visit: Operating, user_id: str, error: MatrixError | None = None
         messages=await directory.messages(user_id, count=_MESSAGES) if visit.may(Scope.MESSAGES_READ) else None,
         audit=f"/admin/audit?{urlencode({'user': user_id})}",
         deactivate=f"{ACCOUNT}/deactivate?{urlencode({'user': user_id})}",
+        limits=f"{LIMITS}?{urlencode({'user': user_id})}",
         typed=typed,
         done=DONE.get(visit.query.get("done", "")) if error is None else None,
         problem=error.text if error else None,
@@ -235,10 +274,13 @@ PAGES: Final = (
     unlock,
     log_out,
     add_contact,
+    verify_contact,
     remove_contact,
     clear_limits,
     remove_suppression,
     resend,
+    download_data,
     show_deactivate,
     deactivate,
+    reactivate,
 )

@@ -25,7 +25,7 @@ async def open_by_account(visit: SignedIn) -> Answer:
     except Forbidden as error:
         return _ask(visit, error)
     if before := visit.cookie(CONSOLE):  # as another sign-in does
-        await visit.services.console.end(before)
+        await visit.services.console.end(before, client=visit.client, user_agent=visit.user_agent)
     return visit.redirect(HOME, set_cookies=console_cookies(secret))
 
 

@@ -5,12 +5,14 @@ from typing import Final
 from threepid.domain.services import Services
 from threepid.http.exchange import Request, Route
 from threepid.web import dispatch
-from threepid.web.console import account, by_account, people, records, sign_in
+from threepid.web.console import account, by_account, invitations, limits, people, records, sign_in, suppressions
 from threepid.web.console.door import ConsoleDoor
 from threepid.web.page import collect
 from threepid.web.render import Templates
 
-PAGES: Final = collect(sign_in.PAGES, people.PAGES, account.PAGES, records.PAGES)
+PAGES: Final = collect(
+    sign_in.PAGES, people.PAGES, account.PAGES, limits.PAGES, records.PAGES, invitations.PAGES, suppressions.PAGES
+)
 OF_ACCOUNTS: Final = collect(by_account.PAGES)
 """Pages for the portal's own sessions, which open the console."""
 

@@ -1,4 +1,4 @@
-"""What operators read that belongs to no account: the queue of messages, invitations and the audit log."""
+"""What operators read that belongs to no account: the queue of messages and the audit log."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -10,9 +10,8 @@ import msgspec
 from threepid.clock import DAY
 from threepid.domain import origin as origins
 from threepid.domain.audit import Event
-from threepid.domain.operators.directory import message_view, typed_address
+from threepid.domain.operators.directory import message_view
 from threepid.domain.operators.trail import ALWAYS, EntryView, Which
-from threepid.domain.operators.views import InviteView
 from threepid.http.exchange import Answer
 from threepid.i18n import Text
 from threepid.spec.errors import InvalidParam, MatrixError
@@ -24,7 +23,6 @@ from threepid.web.page import Access, page
 from threepid.web.portal.security import EVENTS
 
 _QUEUE: Final = "/admin/queue"
-_INVITATIONS: Final = "/admin/invitations"
 _AUDIT: Final = "/admin/audit"
 _EVENTS: Final[Mapping[Event, Text]] = {
     **EVENTS,
@@ -38,8 +36,17 @@ _EVENTS: Final[Mapping[Event, Text]] = {
     Event.REGISTRATION_TOKEN_CREATED: Text("A registration token was created"),
     Event.REGISTRATION_TOKEN_DELETED: Text("A registration token was deleted"),
     Event.CONSOLE_OPENED: Text("The console was opened"),
+    Event.CONSOLE_CLOSED: Text("The console was closed"),
     Event.OPERATOR_TOKEN_CREATED: Text("An operator token was created"),
     Event.OPERATOR_TOKEN_REVOKED: Text("An operator token was revoked"),
+    Event.SIGNING_KEY_ROTATED: Text("The signing key was rotated"),
+    Event.SIGNING_KEYS_IMPORTED: Text("Signing keys were imported"),
+    Event.SECRET_ACCEPTED: Text("A new secret of the database was accepted"),
+    Event.PEPPER_ROTATION_BEGAN: Text("A rotation of the lookup pepper began"),
+    Event.HOMESERVER_RESYNCED: Text("The homeserver is told of all accounts again"),
+    Event.IMPORT_BEGAN: Text("An import from another server began"),
+    Event.IMPORT_FINISHED: Text("An import from another server was finished"),
+    Event.DATABASE_COPIED: Text("The database was copied"),
 }
 
 
@@ -66,24 +73,6 @@ async def show_queue(visit: Operating) -> Answer:
         failed=failed,
         next_page=f"{_QUEUE}?{urlencode(more)}" if more else None,
         done=DONE.get(visit.query.get("done", "")),
-    )
-
-
-@page("GET", _INVITATIONS, access=Access.OPERATOR, scope=Scope.MESSAGES_READ)
-async def show_invitations(visit: Operating) -> Answer:
-    """Show the newest invitations to the address in the query."""
-    text = visit.query.get("address", "")[:LONGEST]
-    found: list[InviteView] = []
-    problem = None
-    if text:
-        try:
-            if (address := typed_address(text.strip())) is None:
-                raise InvalidParam(Text("This is not a valid email address."))
-            found = await visit.services.operations.invites_of(address, visit.services.require_identity().invites)
-        except InvalidParam as error:
-            problem = error.text
-    return visit.show(
-        "console/invitations.html", status=400 if problem else 200, text=text, found=found, problem=problem
     )
 
 
@@ -133,4 +122,4 @@ def _line(entry: EntryView) -> Line:
     )
 
 
-PAGES: Final = (show_queue, show_invitations, show_audit)
+PAGES: Final = (show_queue, show_audit)

@@ -35,7 +35,7 @@ async def sign_in(visit: NearVisit, form: TokenForm) -> Answer:
     except UnknownToken as error:
         return _ask(visit, error.status, _WRONG)
     if visit.secret:  # another tab signed in meanwhile
-        await console.end(visit.secret)
+        await console.end(visit.secret, client=visit.client, user_agent=visit.user_agent)
     return visit.redirect(visit.next, set_cookies=console_cookies(secret))
 
 
@@ -43,7 +43,7 @@ async def sign_in(visit: NearVisit, form: TokenForm) -> Answer:
 async def sign_out(visit: NearVisit) -> Answer:
     """Sign the browser out. Doing it again is not an error."""
     if visit.secret:
-        await visit.services.console.end(visit.secret)
+        await visit.services.console.end(visit.secret, client=visit.client, user_agent=visit.user_agent)
     return visit.redirect(SIGN_IN, set_cookies=console_signed_out_cookies())
 
 

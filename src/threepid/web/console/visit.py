@@ -17,6 +17,8 @@ CONSOLE_VISITOR: Final = "threepid-operator-visitor"
 """The cookie of a browser that is not: its form is bound to it."""
 HOME: Final = "/admin/"
 ACCOUNT: Final = "/admin/account"
+LIMITS: Final = "/admin/limits"
+SUPPRESSIONS: Final = "/admin/suppressions"
 _OURS: Final = re.compile(r"/admin/[a-z-]*(?:\?[A-Za-z0-9&=%+._~-]*)?")
 
 

@@ -11,7 +11,7 @@ from threepid.domain.authentication.uia import Uia
 from threepid.domain.services import Homeserver
 from threepid.http.exchange import Answer
 from threepid.http.forms import Form
-from threepid.i18n import Text, negotiation
+from threepid.i18n import Text
 from threepid.spec.errors import InvalidParam, LimitExceeded, MatrixError, NotFound, Unrecognized
 from threepid.spec.uia import DUMMY, PASSWORD, RECAPTCHA, REGISTRATION_TOKEN, TERMS, AuthData
 from threepid.web.fallback.visit import Visit
@@ -108,7 +108,7 @@ class Document(Struct, frozen=True):
 def _documents(visit: Visit) -> list[Document]:
     found = []
     for id_, policy in visit.view.params[TERMS]["policies"].items():
-        chosen = negotiation.best(visit.pages.wishes, [name for name in policy if name != "version"])
+        chosen = visit.pages.language_among([name for name in policy if name != "version"])
         found.append(Document(id_, policy["version"], chosen, policy[chosen]["name"], policy[chosen]["url"]))
     return found
 

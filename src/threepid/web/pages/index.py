@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from threepid.config import Config, has_mailbox, identity_name
 from threepid.config.problem import is_loopback
+from threepid.domain.languages import fitting
 from threepid.domain.services import Services
 from threepid.http.exchange import Answer, Request
-from threepid.i18n import negotiation
 from threepid.web.render import PageRoute, Pages, redirect
 from threepid.web.visit import HOME
 
@@ -60,6 +60,6 @@ def _documents(config: Config, language: str) -> list[Document]:
     found = []
     for document in config.identity.terms if config.identity is not None else ():
         if document.languages:
-            text = document.languages[negotiation.best([language], list(document.languages))]
+            text = document.languages[fitting(config, [language], list(document.languages))]
             found.append(Document(text.name, text.url))
     return found

@@ -1,7 +1,7 @@
 """The security log of the account, and the download of its data."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
@@ -50,8 +50,17 @@ EVENTS: Final[Mapping[Event, Text]] = {
             Event.REGISTRATION_TOKEN_CREATED,
             Event.REGISTRATION_TOKEN_DELETED,
             Event.CONSOLE_OPENED,
+            Event.CONSOLE_CLOSED,
             Event.OPERATOR_TOKEN_CREATED,
             Event.OPERATOR_TOKEN_REVOKED,
+            Event.SIGNING_KEY_ROTATED,
+            Event.SIGNING_KEYS_IMPORTED,
+            Event.SECRET_ACCEPTED,
+            Event.PEPPER_ROTATION_BEGAN,
+            Event.HOMESERVER_RESYNCED,
+            Event.IMPORT_BEGAN,
+            Event.IMPORT_FINISHED,
+            Event.DATABASE_COPIED,
         ),
         Text("An operator helped with the account"),
     ),
@@ -78,8 +87,13 @@ async def show_data(visit: SignedIn) -> Answer:
 async def download_data(visit: SignedIn) -> Answer:
     """Answer everything that the server keeps about the account as a JSON file."""
     data = await visit.homeserver.export.of(visit.user_id, visit.grant)
+    return data_file(visit.user_id, data)
+
+
+def data_file(user_id: str, data: Mapping[str, Any]) -> Answer:
+    """The data of an account as a file that the browser saves."""
     text = msgspec.json.format(msgspec.json.encode(data), indent=2)
-    return download(text, "application/json", f"account-{visit.user_id[1:].partition(':')[0]}.json")
+    return download(text, "application/json", f"account-{user_id[1:].partition(':')[0]}.json")
 
 
 PAGES: Final = (show_security, show_data, download_data)
