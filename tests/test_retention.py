@@ -7,13 +7,13 @@ from typing import Any
 
 from oauth_app import App
 from threepid import background
-from threepid.clock import DAY, MINUTE
+from threepid.clock import DAY, HOUR, MINUTE
 from threepid.domain.lifecycle.export import MEMBERS
 from threepid.domain.operators.operator import Operator
 from threepid.domain.origin import Origin
 from threepid.importers.copying.tables import all_tables
 from threepid.spec.operator_scopes import Scope
-from threepid.storage import outbox, preferences, suppressions, terms, validations
+from threepid.storage import limits, outbox, preferences, suppressions, terms, validations
 from threepid.storage.engine.database import Tx
 from threepid.storage.engine.queries import Queries
 from world import PASSWORD, World
@@ -241,6 +241,7 @@ def test_the_file_of_an_account_has_no_messages_from_before_it_had_the_address(w
     world.add(bob, world.validated(world.identity_token(bob, "bob"), "Bob@example.com"))
     world.clock.advance(MINUTE)
     world.add(bob, world.validated(world.identity_token(bob, "bob"), "bob2@example.com"))
+    world.mails()  # the notice of the last contact is among them
     operator = Operator("test", Origin(world.clock.now()), frozenset(Scope))
     data = world.run(world.homeserver.support.export("@bob:example.org", operator))
     times = [one["created_at"] for one in data["messages"]]
@@ -266,7 +267,9 @@ def test_an_erasure_takes_the_sent_messages_with_it(world: World) -> None:
 
     assert len(messages()) == 3
     world.run(world.homeserver.closing.close_by_operator(ALICE, erase=True))
-    assert messages() == [("a@example.com", "code", False), ("alice@example.com", "account_deactivated", True)]
+    assert messages() == [("a@example.com", "code", False)]
+    world.mails()  # the notice of the deactivation still leaves
+    assert messages() == [("a@example.com", "code", False), ("alice@example.com", "account_deactivated", False)]
 
 
 def test_what_remains_of_an_account_that_used_everything_stands_on_the_page(world: World) -> None:
@@ -277,3 +280,22 @@ def test_what_remains_of_an_account_that_used_everything_stands_on_the_page(worl
     section = GUIDE.read_text().partition("## When somebody leaves")[2].partition("\n## ")[0]
     told = set(re.findall(r"^\* `([a-z_]+)`", section, re.MULTILINE))
     assert {"accounts", "invites", "validation_sessions"} <= left <= told
+
+
+def test_limits_that_are_whole_again_go_however_many_there_are(world: World) -> None:
+    now, count = world.clock.now(), background.BATCH + 3
+    used = [
+        *(limits.Wanted(f"soon-{number:04}", 1_000, 5) for number in range(count)),
+        *(limits.Wanted(f"late-{number:04}", HOUR, 5) for number in range(count)),
+    ]
+    world.run(world.database.write_aside(lambda tx: limits.take_each(tx, used, now=now)))
+    world.clock.advance(MINUTE)
+    assert keep_house(world) == count
+    left = world.run(world.database.read(lambda tx: limits.page(tx, "", world.clock.now(), count=10 * count)))
+    assert (left.last, left.full_again) == (f"late-{count - 1:04}", 0)
+    # What was used stays used.
+    again = world.run(world.database.write(lambda tx: limits.full_at(tx, used[-1:], now=world.clock.now())))
+    assert again == {used[-1].key: now + HOUR}
+    world.clock.advance(HOUR)
+    assert keep_house(world) == count
+    assert world.run(world.database.read(lambda tx: limits.page(tx, "", world.clock.now(), count=1))).last is None

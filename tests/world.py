@@ -329,8 +329,10 @@ class World:
         return [Mail(mail) for mail in sorted(found, key=lambda mail: (mail.received_at, mail.id))]
 
     def mail(self) -> "Mail":
-        """The newest mail."""
-        return self.mails()[-1]
+        """The newest mail; of those of one moment, the one with a code: a notice that waited may have left after it."""
+        mails = self.mails()
+        newest = [mail for mail in mails if mail.received_at == mails[-1].received_at]
+        return next((mail for mail in reversed(newest) if mail.has_code), newest[-1])
 
     # -- texts to phones
 
@@ -361,11 +363,15 @@ class Text(msgspec.Struct, frozen=True):
         return found[1]
 
 
+_MAILED_CODE = re.compile(r"^ {4}(\d{6})\r?$", re.MULTILINE)
+
+
 class Mail:
     """A mail as it would have gone out."""
 
     def __init__(self, mail: mailbox.Mail) -> None:
         self.recipient = mail.recipient
+        self.received_at = mail.received_at
         self.raw = mail.message
 
     @cached_property
@@ -381,8 +387,12 @@ class Mail:
         return str(plain.get_content())
 
     @property
+    def has_code(self) -> bool:
+        return _MAILED_CODE.search(self.text) is not None
+
+    @property
     def code(self) -> str:
-        found = re.search(r"^ {4}(\d{6})\r?$", self.text, re.MULTILINE)
+        found = _MAILED_CODE.search(self.text)
         assert found, self.text
         return found[1]
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -178,7 +179,6 @@ async def run_once(context: Context) -> int:
         lambda tx: uia.delete_expired(tx, now=now, limit=BATCH),
         lambda tx: uia.delete_idle(tx, idle_since=now - IDLE, limit=BATCH),
         lambda tx: validations.delete_before(tx, now - KEPT_AFTER_EXPIRY, limit=BATCH),
-        lambda tx: limits.delete_full(tx, now, limit=BATCH),
         lambda tx: device_tokens.delete_expired(tx, now, ended_before=ended_before, at_most=BATCH),
         lambda tx: associations.delete_expired_tokens(tx, now, at_most=BATCH),
         lambda tx: limits.delete_texts_outside(tx, since_day=now // DAY - 1, day=(now + SKEW) // DAY, at_most=BATCH),
@@ -193,4 +193,17 @@ async def run_once(context: Context) -> int:
             count += forgotten
             if forgotten < BATCH:
                 break
-    return count
+    return count + await _forget_full_limits(context, now)
+
+
+async def _forget_full_limits(context: Context, now: int) -> int:
+    """Delete the limits of which nothing is used any more, page by page; returns how many."""
+    count, after = 0, ""
+    while True:
+        page = await context.database.read_aside(partial(limits.page, after=after, now=now, count=BATCH))
+        if page.last is None:
+            return count
+        if page.full_again:
+            forget = partial(limits.delete_full, after=after, last=page.last, now=now)
+            count += await context.database.write_aside(forget)
+        after = page.last

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from threepid.clock import HOUR, MINUTE, SECOND
-from threepid.storage import preferences
+from threepid.storage import outbox, preferences
 from web.portal_browser import Browser
 from world import PASSWORD, World
 
@@ -119,6 +120,60 @@ def test_a_contact_is_not_flooded_with_them(database_url: str, tmp_path: Path) -
         assert len(world.mails()) - before == 2
 
 
+# -- one job for all contacts
+
+
+def waiting(world: World) -> list[tuple[str, str, str]]:
+    jobs = world.run(world.database.read(lambda tx: outbox.listed(tx, failed=False, after=None, count=99)))
+    return sorted((job.channel, job.template, job.recipient) for job in jobs)
+
+
+def change_password(world: World, token: str) -> None:
+    body = {"new_password": "another password", "auth": STAGE}
+    assert world.post(f"{C}/account/password", body, token=token).status_code == 200
+
+
+def claimed(world: World) -> outbox.ClaimedJob:
+    """The only waiting job, as a worker gets it: with its parameters readable."""
+    database, vault, now = world.database, world.server.context.vault, world.clock.now()
+    (found,) = world.run(database.read(lambda tx: outbox.listed(tx, failed=False, after=None, count=9)))
+    (job,) = world.run(database.write(lambda tx: outbox.claim(tx, [found.id], worker="another", now=now)))
+    return replace(job, params=vault.unseal_job(job.params))
+
+
+def test_a_change_queues_one_job_that_becomes_a_message_to_each_contact(world: World) -> None:
+    alice = with_two(world)
+    before = len(world.mails())
+    sent = world.server.worker.sent
+    change_password(world, alice)
+    assert waiting(world) == [("notice", "password_changed", "@alice:example.org")]
+    assert len(world.mails()) == before + 2
+    # The job itself reached nobody, and nothing of it is left.
+    assert world.server.worker.sent == sent + 2
+    assert waiting(world) == []
+
+
+def test_a_job_that_two_workers_spread_becomes_one_message_to_each_contact(world: World) -> None:
+    alice = with_two(world)
+    before = len(world.mails())
+    change_password(world, alice)
+    job, spread = claimed(world), world.homeserver.notices.spread
+    world.run(spread(job))
+    world.run(spread(job))
+    messages = [("email", "password_changed", address) for address in ("Two@example.com", "one@example.com")]
+    assert waiting(world) == messages
+    assert len(world.mails()) == before + 2
+
+
+def test_a_contact_that_is_removed_before_the_delivery_has_time_is_told_all_the_same(world: World) -> None:
+    alice = with_two(world)
+    before = len(world.mails())
+    change_password(world, alice)
+    body = {"medium": "email", "address": "one@example.com"}
+    assert world.post(f"{C}/account/3pid/delete", body, token=alice).status_code == 200
+    assert ("one@example.com", "The password of @alice:example.org was changed") in notices(world, before)
+
+
 # -- a sign-in
 
 
@@ -210,7 +265,7 @@ def test_an_address_that_is_bound_and_unbound_is_told(world: World) -> None:
         assert world.post(f"{C}/account/3pid/bind", body, token=alice).status_code == 200
         assert told(world, before) == (["People can find @alice:example.org"] if number == 1 else [])
         if number == 1:
-            assert "People who know o***@example.com can now find" in " ".join(world.mail().text.split())
+            assert "People who know o***@example.com can now find" in " ".join(world.mails()[-1].text.split())
     before = len(world.mails())
     for id_server in (HERE, HERE, "elsewhere.example"):
         body = {"medium": "email", "address": "one@example.com", "id_server": id_server}

@@ -8,6 +8,7 @@ from threepid.config import Config, has_mailbox
 from threepid.delivery.job import JobType
 from threepid.delivery.jobs.callbacks import callbacks
 from threepid.delivery.jobs.messages import mails, text_messages
+from threepid.delivery.jobs.notices import notices
 from threepid.delivery.jobs.provisioning import provisioning_jobs
 from threepid.delivery.jobs.unbinds import unbinds
 from threepid.delivery.local import DevelopmentMailbox
@@ -25,6 +26,7 @@ def job_types(services: Services) -> list[JobType]:
     context = services.context
     found = message_types(context.config, context.database, context.clock, services.bounces.envelope.sender)
     if services.homeserver is not None:
+        found.append(notices(services.homeserver.notices))
         found.append(unbinds(services.homeserver.bindings.requests))
         found.append(provisioning_jobs(services.homeserver.provisioning.jobs))
     if services.identity is not None:

@@ -47,5 +47,7 @@ class JobType(Struct, frozen=True):
     """Maximum number of jobs in progress; None = no limit of its own."""
     to_one_destination: int | None = None
     """Maximum number of jobs in progress to one destination; None = the limits of `traffic`."""
+    ends_itself: bool = False
+    """Does the handler end the job in its own transaction? Such a job reaches nobody itself, and does not count as sent."""
     close: Callable[[], Awaitable[None]] | None = None
     """Closes what the handler keeps open between jobs; the handler may open it again."""

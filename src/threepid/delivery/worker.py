@@ -244,7 +244,7 @@ class Worker:
             self._woken.set()
             if isinstance(outcome, DeliveryError):
                 await self._note_failure(job, outcome)
-            else:
+            elif not self._types[job.channel].ends_itself:
                 await self._note_sent(job, outcome)
         finally:
             self._traffic.end(attempt)

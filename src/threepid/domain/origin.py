@@ -4,7 +4,7 @@ It contains no text of the caller, except the name of a homeserver. Other names 
 """
 
 import re
-from ipaddress import ip_address
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from threepid.domain.names import harmless
-from threepid.domain.networks import network_of
+from threepid.domain.networks import known_network
 from threepid.i18n import Text, Verbatim
 
 _LONGEST: Final = 1_000
@@ -78,15 +78,8 @@ class Origin(Struct, frozen=True, omit_defaults=True):
 
 def of_caller(now: int, client: str, user_agent: str, *, by_homeserver: bool = False, homeserver: str = "") -> Origin:
     """The origin of a request that arrives at the time `now` from the IP address `client`."""
-    known = "" if by_homeserver else user_agent[:_LONGEST]
-    return Origin(
-        now,
-        network_of(client) if _is_address(client) else "",
-        "" if _NO_BROWSER.search(known) else _first(_BROWSERS, known),
-        _first(_SYSTEMS, known),
-        by_homeserver,
-        homeserver,
-    )
+    browser, system = ("", "") if by_homeserver else _program(user_agent[:_LONGEST])
+    return Origin(now, known_network(client) or "", browser, system, by_homeserver, homeserver)
 
 
 def from_text(text: str) -> Origin:
@@ -94,12 +87,10 @@ def from_text(text: str) -> Origin:
     return msgspec.json.decode(text, type=Origin) if text else Origin()
 
 
-def _is_address(client: str) -> bool:
-    try:
-        ip_address(client)
-    except ValueError:
-        return False  # a request over a Unix socket has no IP address
-    return True
+@lru_cache(maxsize=1024)
+def _program(user_agent: str) -> tuple[str, str]:
+    """The names of the browser and the operating system."""
+    return "" if _NO_BROWSER.search(user_agent) else _first(_BROWSERS, user_agent), _first(_SYSTEMS, user_agent)
 
 
 def _first(names: tuple[tuple[str, re.Pattern[str]], ...], text: str) -> str:

@@ -61,7 +61,7 @@ class Job(Struct, frozen=True, kw_only=True):
     name: str
     """The name of the message's template, or of the call."""
     recipient: Recipient
-    params: Struct
+    params: Struct | msgspec.Raw
     urgency: Urgency
     caller: str = ""
     """The IP address or user ID that causes the job, '' for none. Only a hash is stored."""
@@ -108,7 +108,7 @@ def put_for_all(tx: Tx, context: Context, job: Job, recipients: Iterable[Recipie
     return job_ids
 
 
-def seal(context: Context, params: Struct) -> str:
+def seal(context: Context, params: Struct | msgspec.Raw) -> str:
     """Encrypt `params` for the outbox. Equal parameters give equal results."""
     return context.vault.seal_job(msgspec.json.encode(params).decode("utf-8"))
 

@@ -23,8 +23,13 @@ _SAME: Final = {
 
 def wanted(header: str | None) -> tuple[str, ...]:
     """The language tags of an Accept-Language header in lower case, best first."""
+    return _wanted((header or "")[:_MAX_HEADER])
+
+
+@lru_cache(maxsize=1024)
+def _wanted(header: str) -> tuple[str, ...]:
     ranked = []
-    for place, part in enumerate((header or "")[:_MAX_HEADER].split(",")):
+    for place, part in enumerate(header.split(",")):
         tag, _, parameter = part.partition(";")
         quality = _quality(parameter)
         if quality > 0 and _is_tag(tag.strip()):

@@ -57,6 +57,15 @@ class Empty(Struct, frozen=True):
     wanted: Wanted
 
 
+class Page(Struct, frozen=True):
+    """Some bursts in the order of their keys."""
+
+    last: str | None
+    """The last key, None if there is no burst left."""
+    full_again: int
+    """How many of them are full again."""
+
+
 class _Taken(Struct, frozen=True):
     key: str
 
@@ -138,9 +147,14 @@ def delete_texts_outside(tx: Tx, *, since_day: int, day: int, at_most: int) -> i
     return tx.run(_sql.delete_texts_outside, ANY, since_day=since_day, day=day, at_most=at_most)
 
 
-def delete_full(tx: Tx, now: int, *, limit: int) -> int:
-    """Delete up to `limit` rows of bursts that are full again."""
-    return tx.run(_sql.delete_full, ANY, now=now, limit=limit)
+def page(tx: Tx, after: str, now: int, *, count: int) -> Page:
+    """The next `count` bursts after a key, '' for the first ones."""
+    return tx.row(_sql.page, Page, after=after, now=now, count=count) or Page(None, 0)
+
+
+def delete_full(tx: Tx, after: str, last: str, now: int) -> int:
+    """Delete the bursts of a page that are full again; returns how many."""
+    return tx.run(_sql.delete_full, ANY, after=after, last=last, now=now)
 
 
 def clear(tx: Tx, keys: Iterable[str]) -> int:

@@ -325,6 +325,11 @@ def returned(tx: Tx, job_id: str, *, status: str, now: int) -> bool:
     return tx.run(_sql.returned, AT_MOST_ONE, job_id=job_id, status=status, now=now) == 1
 
 
+def delete(tx: Tx, job_id: str) -> bool:
+    """Delete a job that others take the place of; False if it is gone or done."""
+    return tx.run(_sql.delete, AT_MOST_ONE, job_id=job_id) == 1
+
+
 def delete_done(tx: Tx, then: int, *, at_most: int) -> int:
     """Delete up to `at_most` finished jobs that were created before `then`; returns how many."""
     return tx.run(_sql.delete_done, ANY, then=then, at_most=at_most)

@@ -1,8 +1,13 @@
-"""Notices to an account's contacts of what happened to it. The owner can switch the optional ones off."""
+"""Notices to an account's contacts of what happened to it. The owner can switch the optional ones off.
+
+The transaction of a change queues one job, which says what happened and who the contacts were. `spread` replaces it by a message
+to each contact, when the delivery has time: a caller who changes something does not wait for that.
+"""
 
 from collections.abc import Container, Iterable
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from threepid import config
@@ -16,15 +21,36 @@ from threepid.domain.limits import take_notices
 from threepid.domain.origin import Origin
 from threepid.domain.outbox import Recipient
 from threepid.storage import accounts, preferences, threepids
+from threepid.storage import outbox as stored
 from threepid.storage.engine.database import Tx
+from threepid.storage.outbox import ClaimedJob
 from threepid.storage.threepids import Threepid
 
+CHANNEL: Final = "notice"
+"""Channel of the outbox for jobs that wait to be spread. The `recipient` is the user ID."""
 OPTIONAL: Final[tuple[config.Notice, ...]] = ("new_sign_in", "bound", "unbound")
 """The notices that owners can switch off."""
 _LIFE: Final = 3 * DAY
 _NEW_ACCOUNT: Final = 10 * MINUTE
 """After its registration, the first sign-ins of an account are no news."""
 _CHANNELS: Final[dict[str, messages.Channel]] = {Email.medium: Email.channel, Phone.medium: Phone.channel}
+
+
+class _Place(Struct, frozen=True, array_like=True):
+    """A contact as it was at the event: it may be removed before its message is queued."""
+
+    medium: str
+    canonical: str
+    address: str
+
+
+class _Params(Struct, frozen=True):
+    """The parameters of a job that waits to be spread."""
+
+    message: msgspec.Raw
+    """The parameters of the message to each contact."""
+    contacts: list[_Place]
+    optional: bool
 
 
 class Choices(Struct, frozen=True):
@@ -36,7 +62,7 @@ class Choices(Struct, frozen=True):
 
 
 class Notices:
-    """Puts notices into the outbox, in the transaction of the change that they report."""
+    """Queues notices in the transaction of the change that they report, and spreads them."""
 
     def __init__(self, context: Context, settings: config.Accounts) -> None:
         """Send the notices that `settings.notices` lists."""
@@ -135,20 +161,48 @@ class Notices:
         contacts = [one for one in _others(threepids.of_user(tx, user_id), but) if self._reaches(one)]
         if not contacts:
             return
-        language = languages.of_account(tx, self._context.config, user_id)
-        allowed = take_notices(tx, self._context, map(_place, contacts), optional=optional)
+        places = [_Place(one.medium, one.canonical, one.address) for one in contacts]
         now = self._context.clock.now()
-        for medium, channel in _CHANNELS.items():
-            recipients = [
-                Recipient(contact.address, language)
-                for contact in contacts
-                if contact.medium == medium and _place(contact) in allowed
-            ]
-            if recipients:
-                job = messages.to_person(
-                    message, recipients[0], channel=channel, expires_at=now + _LIFE, caller=user_id
-                )
-                outbox.put_for_all(tx, self._context, job, recipients, now=now)
+        job = outbox.Job(
+            channel=CHANNEL,
+            name=message.template,
+            recipient=Recipient(user_id, languages.of_account(tx, self._context.config, user_id)),
+            params=_Params(msgspec.Raw(msgspec.json.encode(message)), places, optional),
+            urgency=message.urgency,
+            caller=user_id,
+            expires_at=now + _LIFE,
+        )
+        outbox.put(tx, self._context, job, now=now)
+
+    async def spread(self, job: ClaimedJob) -> None:
+        """Replace the job by a message to each contact that no limit forbids. A job that is gone was spread before."""
+        params = msgspec.json.decode(job.params, type=_Params)
+        now = self._context.clock.now()
+
+        def step(tx: Tx) -> None:
+            if not stored.delete(tx, job.id):
+                return
+            places = [(one.medium, one.canonical) for one in params.contacts]
+            allowed = take_notices(tx, self._context, places, optional=params.optional)
+            for medium, channel in _CHANNELS.items():
+                recipients = [
+                    Recipient(one.address, job.language)
+                    for one in params.contacts
+                    if one.medium == medium and (medium, one.canonical) in allowed
+                ]
+                if recipients:
+                    message = outbox.Job(
+                        channel=channel,
+                        name=job.template,
+                        recipient=recipients[0],
+                        params=params.message,
+                        urgency=outbox.Urgency.NOTICE,
+                        caller=job.recipient,
+                        expires_at=job.expires_at,
+                    )
+                    outbox.put_for_all(tx, self._context, message, recipients, now=now)
+
+        await self._context.database.write(step)
 
     def _reaches(self, contact: Threepid) -> bool:
         """Can the server send messages to this kind of contact?"""

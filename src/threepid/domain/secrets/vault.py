@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 import nacl.secret
@@ -18,6 +19,7 @@ from threepid.clock import Entropy
 
 _SEALED: Final = "sealed:"
 _ENVELOPE_MAC_BYTES: Final = 10
+_LIMIT_KEYS: Final = 4096
 
 
 class Vault:
@@ -28,7 +30,9 @@ class Vault:
         self._entropy = entropy
         self._code_mac = self._mac(secret, b"code")
         self._client_secret_mac = self._mac(secret, b"client_secret")
-        self._limit_mac = self._mac(secret, b"limit")
+        limit_mac = self._mac(secret, b"limit")
+        # Most requests share their limits: those of all callers, and those of a network behind which many people are.
+        self._limit_key = lru_cache(_LIMIT_KEYS)(lambda key: limit_mac(key.encode("utf-8", "surrogatepass")).hex())
         self._request_mac = self._mac(secret, b"uia request")
         self._registration_token_mac = self._mac(secret, b"registration token")
         self._fingerprint_mac = self._mac(secret, b"fingerprint")
@@ -74,7 +78,7 @@ class Vault:
 
     def hash_limit_key(self, key: str) -> str:
         """The stored HMAC of a limit's name, which may contain an address."""
-        return self._limit_mac(key.encode("utf-8", "surrogatepass")).hex()
+        return self._limit_key(key)
 
     def hash_registration_token(self, token: str) -> str:
         """The stored HMAC of a registration token, which an operator may have chosen."""

@@ -1,5 +1,6 @@
 """The message that a request for a token causes: the code and link for the owner of an address, or why there are none."""
 
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -71,10 +72,15 @@ def _without_code(context: Context, asked: Asked) -> messages.Message | None:
     return messages.AddressInUse(brand=brand, address=address, user_id=holder.user_id)
 
 
+@lru_cache(maxsize=1)
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
 def _with_code(context: Context, asked: Asked) -> messages.Message:
     brand, purpose, holder = context.brand, asked.purpose, asked.holder
     base = context.config.server.public_base_url.rstrip("/")
-    host = urlsplit(base).hostname or ""
+    host = _host(base)
     common = {
         "brand": brand,
         "address": asked.session.address,

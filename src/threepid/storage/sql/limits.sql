@@ -54,11 +54,15 @@ SELECT key, full_at, taken_at FROM limits WHERE key IN (SELECT value FROM json_e
 -- The same with PostgreSQL's JSON functions.
 SELECT key, full_at, taken_at FROM limits WHERE key IN (SELECT jsonb_array_elements_text(CAST(:keys AS JSONB)));
 
--- name: delete_full(now, limit)!
--- Delete some of the bursts that are full again.
-DELETE FROM limits WHERE full_at <= :now AND key IN (
-    SELECT key FROM limits WHERE full_at <= :now ORDER BY full_at LIMIT :limit
-);
+-- name: page(after, now, count)^
+-- The last of the next `count` bursts by key, NULL if there is none, and how many of them are full again. An index by time would
+-- have to change whenever a unit is taken.
+SELECT MAX(key) AS last, CAST(COALESCE(SUM(CASE WHEN full_at <= :now THEN 1 ELSE 0 END), 0) AS BIGINT) AS full_again
+FROM (SELECT key, full_at FROM limits WHERE key > :after ORDER BY key LIMIT :count) AS page;
+
+-- name: delete_full(after, last, now)!
+-- Delete the bursts of a page that are full again.
+DELETE FROM limits WHERE key > :after AND key <= :last AND full_at <= :now;
 
 -- name: give_back(key, interval)!
 -- Give one taken unit back; touches no row if the burst was deleted.

@@ -148,6 +148,10 @@ ORDER BY created_at DESC LIMIT 1;
 -- Number of waiting jobs.
 SELECT COUNT(*) FROM outbox WHERE sent_at IS NULL AND failed_at IS NULL;
 
+-- name: delete(job_id)!
+-- Delete a job that others take the place of, unless it is done.
+DELETE FROM outbox WHERE id = :job_id AND sent_at IS NULL AND failed_at IS NULL;
+
 -- name: delete_done(then, at_most)!
 -- Delete finished jobs that were created before `then`.
 DELETE FROM outbox WHERE id IN (
