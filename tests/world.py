@@ -285,7 +285,7 @@ class World:
         sid = self.request_token(identity_token, address, secret=secret)
         answer = self.post(
             "/_matrix/identity/v2/validate/email/submitToken",
-            {"sid": sid, "client_secret": secret, "token": self.mail().code},
+            {"sid": sid, "client_secret": secret, "token": self.mail_with_code().code},
             token=identity_token,
         )
         assert answer.json() == {"success": True}, answer.text
@@ -329,10 +329,12 @@ class World:
         return [Mail(mail) for mail in sorted(found, key=lambda mail: (mail.received_at, mail.id))]
 
     def mail(self) -> "Mail":
-        """The newest mail; of those of one moment, the one with a code: a notice that waited may have left after it."""
-        mails = self.mails()
-        newest = [mail for mail in mails if mail.received_at == mails[-1].received_at]
-        return next((mail for mail in reversed(newest) if mail.has_code), newest[-1])
+        """The newest mail."""
+        return self.mails()[-1]
+
+    def mail_with_code(self) -> "Mail":
+        """The newest mail with a code: a notice that waited may have left after it."""
+        return next(mail for mail in reversed(self.mails()) if mail.has_code)
 
     # -- texts to phones
 
@@ -371,7 +373,6 @@ class Mail:
 
     def __init__(self, mail: mailbox.Mail) -> None:
         self.recipient = mail.recipient
-        self.received_at = mail.received_at
         self.raw = mail.message
 
     @cached_property

@@ -42,7 +42,7 @@ def proof(world: World, medium: str, way: str, secret: str, token: str | None = 
     body = {"client_secret": secret, "send_attempt": 1, **ADDRESSES[medium]}
     sid = world.post(f"{C}/account/{way}/{medium}/requestToken", body, token=token).json()["sid"]
     # A notice of a new sign-in may have left in the same moment.
-    code = world.mail().code if medium == "email" else world.text_with_code().code
+    code = world.mail_with_code().code if medium == "email" else world.text_with_code().code
     submitted = world.post("/_threepid/client/v1/submit_token", {"sid": sid, "client_secret": secret, "token": code})
     assert submitted.json() == {"success": True}
     return {"sid": sid, "client_secret": secret}

@@ -85,7 +85,7 @@ class Alice:
         body = {"client_secret": f"reset-{medium}", "send_attempt": 1, **address}
         self.world.clock.advance(1)
         sid = self.world.post(f"{C}/account/password/{medium}/requestToken", body).json()["sid"]
-        code = self.world.mail().code if medium == "email" else self.world.text_with_code().code
+        code = self.world.mail_with_code().code if medium == "email" else self.world.text_with_code().code
         self.submit(sid, f"reset-{medium}", code)
         stage = "m.login.email.identity" if medium == "email" else "m.login.msisdn"
         return {"type": stage, "threepid_creds": {"sid": sid, "client_secret": f"reset-{medium}"}}

@@ -265,7 +265,7 @@ def test_an_address_that_is_bound_and_unbound_is_told(world: World) -> None:
         assert world.post(f"{C}/account/3pid/bind", body, token=alice).status_code == 200
         assert told(world, before) == (["People can find @alice:example.org"] if number == 1 else [])
         if number == 1:
-            assert "People who know o***@example.com can now find" in " ".join(world.mails()[-1].text.split())
+            assert "People who know o***@example.com can now find" in " ".join(world.mail().text.split())
     before = len(world.mails())
     for id_server in (HERE, HERE, "elsewhere.example"):
         body = {"medium": "email", "address": "one@example.com", "id_server": id_server}

@@ -283,7 +283,7 @@ def test_a_forgotten_password_leads_back_to_the_app(world: World) -> None:
         browser = app.opened()
         browser.follow("Forgotten your password?")
         browser.press("Send me a code", address="alice@example.com")
-        mail = world.mail()
+        mail = world.mail_with_code()
         if by_link:
             browser.open(mail.link)
         else:

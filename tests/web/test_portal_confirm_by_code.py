@@ -157,7 +157,7 @@ def test_a_contact_of_long_ago_confirms_nothing(database_url: str, tmp_path: Pat
         with_contact(world)
         world.clock.advance(31 * DAY)
         browser = ask(later(world))
-        browser.press("Continue", code=world.mail().code)
+        browser.press("Continue", code=world.mail_with_code().code)
         assert "validated too long ago" in browser.page.problem
 
 

@@ -4,8 +4,7 @@ A caller counts by IPv4 address or IPv6 /64. Strangers with an IPv6 address also
 docs/decisions/0011-who-a-limit-counts.md.
 """
 
-import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -48,7 +47,7 @@ def take_message(
     """Count a message to `address` that a caller at `client` causes.
 
     `account` is the account that has the address, `user_id` that of the request's access token ('' for none). Raises
-    LimitExceeded; then nothing is counted, and `refusals_cost` charges the caller.
+    LimitExceeded; then nothing is counted, and `charge_for_refusal` charges the caller.
     """
     caller = _Caller(client, user_id)
     # A listed homeserver asks for its own users, who are not strangers.
@@ -80,37 +79,37 @@ def take_invitation_message(tx: Tx, context: Context, address: Address, *, clien
         _count_text(tx, context, address)
 
 
-@contextlib.asynccontextmanager
-async def refusals_cost(context: Context, *, client: str, sender: str = "") -> AsyncIterator[None]:
-    """Charge for a request that is rejected in the context: a message to the caller's network, or an invitation to `sender`.
+async def charge_for_refusal(
+    context: Context, refused: LimitExceeded, *, client: str, sender: str = ""
+) -> LimitExceeded:
+    """Charge for a request that `refused` rejects: a message to the caller's network, or an invitation to `sender`.
 
-    Otherwise the caller that asks most often would get the next message that the limits allow.
+    Otherwise the caller that asks most often would get the next message that the limits allow. Returns the error for the caller,
+    who may have to wait longer now.
     """
+    settings = context.config.limits
+    if sender:
+        counted = [Counted(f"invite from {sender}", settings.invites_from_sender)]
+    elif is_homeserver(context.config, client):
+        return refused
+    else:
+        counted = [Counted(f"message from {network_of(client)}", settings.message_from_client)]
+    now, wanted = context.clock.now(), as_wanted(context, counted)
+
+    def step(tx: Tx) -> int:
+        for one in wanted:
+            limits.spend(tx, one, now=now)
+        full_at = limits.full_at(tx, wanted, now=now)
+        return max((full_at[one.key] - one.latest(now) for one in wanted), default=0)
+
     try:
-        yield
-    except LimitExceeded as refused:
-        settings = context.config.limits
-        if sender:
-            counted = [Counted(f"invite from {sender}", settings.invites_from_sender)]
-        elif is_homeserver(context.config, client):
-            raise
-        else:
-            counted = [Counted(f"message from {network_of(client)}", settings.message_from_client)]
-        now, wanted = context.clock.now(), as_wanted(context, counted)
-
-        def step(tx: Tx) -> int:
-            for one in wanted:
-                limits.spend(tx, one, now=now)
-            full_at = limits.full_at(tx, wanted, now=now)
-            return max((full_at[one.key] - one.latest(now) for one in wanted), default=0)
-
-        try:
-            wait = await context.database.write(step)
-        except StorageError:
-            raise refused from None
-        if wait > refused.retry_after_ms:  # a caller that waits as long as told must not be rejected again
-            raise LimitExceeded(wait, refused.text, cause=refused.cause, limit=refused.limit) from refused
-        raise
+        wait = await context.database.write(step)
+    except StorageError:
+        return refused
+    if wait <= refused.retry_after_ms:
+        return refused
+    # A caller that waits as long as told must not be rejected again.
+    return LimitExceeded(wait, refused.text, cause=refused.cause, limit=refused.limit)
 
 
 def count_confirmed(tx: Tx, context: Context, canonical: str) -> None:

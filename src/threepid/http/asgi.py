@@ -133,8 +133,9 @@ class _Deadline:
         self._has_passed = False
 
     def __enter__(self) -> None:
-        self._task = cast("asyncio.Task[Any]", asyncio.current_task())
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._pass)
+        loop = asyncio.get_running_loop()
+        self._task = cast("asyncio.Task[Any]", asyncio.current_task(loop))
+        self._timer = loop.call_later(self._seconds, self._pass)
 
     def _pass(self) -> None:
         self._has_passed = True

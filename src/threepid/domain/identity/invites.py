@@ -24,7 +24,7 @@ from threepid.domain.context import Context
 from threepid.domain.identity.callbacks import CALLBACK_LIFE
 from threepid.domain.identity.lookup import Lookup
 from threepid.domain.identity.opt_outs import OptOuts
-from threepid.domain.limits import refusals_cost, take_invitation_message, take_invite, take_signature
+from threepid.domain.limits import charge_for_refusal, take_invitation_message, take_invite, take_signature
 from threepid.domain.names import (
     ITS_HOMESERVERS_WORD,
     NOBODYS_WORD,
@@ -42,6 +42,7 @@ from threepid.spec.errors import (
     InvalidAddress,
     InvalidEmail,
     InvalidParam,
+    LimitExceeded,
     MxidNotYours,
     NotFound,
     ThreepidInUse,
@@ -157,8 +158,10 @@ class Invites:
             return None
 
         # An exception would roll the count of the invitation back, so the step returns the user ID.
-        async with refusals_cost(self._context, client=client, sender=caller or ""):
+        try:
             mxid = await self._context.database.write(step)
+        except LimitExceeded as error:
+            raise await charge_for_refusal(self._context, error, client=client, sender=caller or "") from None
         if mxid is not None:
             raise ThreepidInUse(Text("This address is bound to a user ID."), mxid=mxid)
         self._wake_delivery()

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import nacl.secret
 from canonicaljson import encode_canonical_json
+from nacl.bindings import crypto_secretbox
 from nacl.exceptions import CryptoError
 
 from threepid.clock import Entropy
@@ -39,7 +40,8 @@ class Vault:
         self._form_mac = self._mac(secret, b"form")
         self._envelope_mac = self._mac(secret, b"envelope")
         self._outbox_mac = self._mac(secret, b"outbox")
-        self._outbox_box = nacl.secret.SecretBox(self._outbox_mac(b"key"))
+        self._outbox_key = self._outbox_mac(b"key")
+        self._outbox_box = nacl.secret.SecretBox(self._outbox_key)
 
     @staticmethod
     def _mac(secret: bytes, purpose: bytes) -> Callable[[bytes], bytes]:
@@ -112,7 +114,9 @@ class Vault:
         """Encrypt the parameters of a job, which may hold links and codes. Equal parameters give equal results."""
         text = params.encode("utf-8")
         nonce = self._outbox_mac(b"nonce " + text)[: nacl.secret.SecretBox.NONCE_SIZE]
-        return _SEALED + base64.urlsafe_b64encode(self._outbox_box.encrypt(text, nonce)).decode("ascii")
+        # What `SecretBox.encrypt` returns, which takes half as long again.
+        sealed = nonce + crypto_secretbox(text, nonce, self._outbox_key)
+        return _SEALED + base64.urlsafe_b64encode(sealed).decode("ascii")
 
     def unseal_job(self, params: str) -> str:
         """Decrypt what `seal_job` returned. Unencrypted parameters, of earlier versions, are returned unchanged.

@@ -12,7 +12,7 @@ from threepid.domain import languages as speaking
 from threepid.domain import messages, outbox, policy
 from threepid.domain.addresses import Address, Phone
 from threepid.domain.context import Context
-from threepid.domain.limits import count_confirmed, refusals_cost, take_message
+from threepid.domain.limits import charge_for_refusal, count_confirmed, take_message
 from threepid.domain.origin import Origin
 from threepid.domain.outbox import Recipient
 from threepid.domain.secrets.vault import same
@@ -31,6 +31,7 @@ from threepid.domain.validation.proofs import Asked, is_taken, message_for, reci
 from threepid.domain.validation.purposes import OF_PAGES, Consumer, Purpose
 from threepid.i18n import Text
 from threepid.spec.errors import (
+    LimitExceeded,
     MatrixError,
     NoValidSession,
     SessionExpired,
@@ -145,10 +146,12 @@ class Validation:
                 )
             return session.sid
 
-        async with refusals_cost(context, client=client):
-            # Every message counts against one limit.
-            write = context.database.write_together if note is None else context.database.write
+        # Every message counts against one limit.
+        write = context.database.write_together if note is None else context.database.write
+        try:
             found = await write(step)
+        except LimitExceeded as error:
+            raise await charge_for_refusal(context, error, client=client) from None
         self._wake_delivery()
         return found
 

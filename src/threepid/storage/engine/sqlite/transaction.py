@@ -8,7 +8,6 @@ import apsw
 from msgspec import Struct
 
 from threepid.storage.engine.database import (
-    ANY,
     ONE,
     Mapper,
     StorageError,
@@ -69,13 +68,16 @@ class SqliteTx(Tx):
     def insert(self, query: Query, /, **parameters: Any) -> None:
         """Insert one row. Raises StorageError if it violates a constraint."""
         query.require_plain_insert()
-        self.run_unseen(query, **parameters)
+        self._change(query, parameters)
 
     def run_unseen(self, query: Query, /, **parameters: Any) -> None:
         """Change rows. Raises StorageError if that violates a constraint."""
+        self._change(query, parameters)
+
+    def _change(self, query: Query, parameters: Mapping[str, Any]) -> None:
         try:
-            self.run(query, ANY, **parameters)
-        except UniqueViolation as error:
+            self.connection.execute(query.sqlite, parameters).fetchall()
+        except apsw.ConstraintError as error:
             raise StorageError(f"{query.name}: a constraint of the schema was violated") from error
 
     def run_many(self, query: Query, parameters: Sequence[Mapping[str, Any]], /, each: range = ONE) -> int:
