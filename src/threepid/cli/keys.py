@@ -1,5 +1,6 @@
 """`threepid keys …`."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -109,8 +110,9 @@ def accept_new_secret(
 
     Stop all servers that use the database first.
     """
-    from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
+    from threepid.cli.server import Server, migrate_database, with_server  # noqa: PLC0415 - see serving.py
     from threepid.domain.secrets import fingerprint  # noqa: PLC0415 - see serving.py
+    from threepid.startup import has_lost_secret  # noqa: PLC0415 - see serving.py
     from threepid.storage.engine.lock import only_server  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file)
@@ -125,7 +127,9 @@ def accept_new_secret(
 
     def accept() -> None:
         with only_server(database_url(settings)):
-            if not with_server(settings, differs, any_secret=True):
+            migrate_database(settings)
+            # A new secret is made after the confirmation only.
+            if not asyncio.run(has_lost_secret(settings)) and not with_server(settings, differs, any_secret=True):
                 out.print("The database already uses this secret. There is nothing to do.")
                 return
             err.print(_LOST)
