@@ -41,6 +41,10 @@ and run this command again.
 """
 
 _RESTART = "Restart the server to use the new keys."
+_INVITATIONS = (
+    "Invitations that were sent before can no longer be accepted by binding the address, because their rooms name the "
+    "old key; the links in their mails still work."
+)
 
 
 @app.command("generate")
@@ -53,6 +57,7 @@ def generate(config_file: ConfigFile = None) -> None:
 def rotate(config_file: ConfigFile = None) -> None:
     """Create a new signing key, retire the current key, and print all keys. Restart the server afterwards.
 
+    Invitations that were sent before can then no longer be accepted by binding the address; the links in their mails still work.
     After a rotation that was killed, complete it instead.
     """
     directory = _keys_directory(load(config_file))
@@ -63,6 +68,7 @@ def rotate(config_file: ConfigFile = None) -> None:
     if was_half_rotated:
         err.print("The interrupted rotation is complete.")
     err.print(_RESTART)
+    err.print(_INVITATIONS)
 
 
 @app.command("import")
