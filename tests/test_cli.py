@@ -257,7 +257,9 @@ def test_keys_are_made_rotated_and_listed(directory: Path) -> None:
     assert "in force" in made.stdout
     same = threepid("keys", "generate", "-c", "threepid.toml", cwd=directory)
     assert same.stdout == made.stdout
-    rotated = threepid("keys", "rotate", "-c", "threepid.toml", cwd=directory).stdout
+    done = threepid("keys", "rotate", "-c", "threepid.toml", cwd=directory)
+    assert "Invitations that were sent before can no longer be accepted by binding the address" in done.stderr
+    rotated = done.stdout
     assert "ed25519:1" in rotated
     assert rotated.count("in force") == 1
     assert rotated.count("retired") == 1

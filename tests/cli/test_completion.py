@@ -59,6 +59,29 @@ def test_bash_completes_commands_and_options(path: str, tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["bin"]  # no database was made
 
 
+def test_bash_completes_the_values_of_options(path: str, tmp_path: Path) -> None:
+    lines = (
+        "threepid operator-token create desk --scope a", "threepid operator-token create desk --scope accounts : w",
+        "threepid operator-token create desk --scope accounts :", "threepid audit export --event loc",
+        "threepid audit export --event login_f", "threepid message preview --language pt",
+        "threepid message preview --message contact_a", "threepid outbox drop --message contact_a",
+        "threepid init --roles i",
+    )  # fmt: skip
+    # bash splits words at colons, and puts what it completes after the last one.
+    assert complete(path, tmp_path, *lines) == [
+        ["accounts:read", "accounts:write", "admins:write", "audit:read"],
+        ["write"],
+        ["read", "write"],
+        ["locked"],
+        ["login_failed"],
+        ["pt-BR"],
+        ["contact_added"],
+        ["contact_added"],
+        ["identity"],
+    ]
+    assert [file.name for file in tmp_path.iterdir()] == ["bin"]
+
+
 @pytest.mark.parametrize(("shell", "line"), [("zsh", "#compdef threepid"), ("fish", "complete --command threepid")])
 def test_other_shells_have_a_script(tmp_path: Path, shell: str, line: str) -> None:
     made = threepid("completion", shell, cwd=tmp_path)

@@ -252,6 +252,53 @@ def test_a_password_without_a_terminal_comes_from_a_file(directory: Path) -> Non
         )
 
 
+def test_wrong_arguments_are_said_before_a_password_is_asked_for(directory: Path) -> None:
+    run(directory, "account", "create", "gone", "--no-password")
+    run(directory, "account", "deactivate", "gone", "--yes")
+    for arguments, sentence in (
+        (("create", "alice"), "This user ID is already taken."),
+        (("create", "no name"), "A username must have"),
+        (("set-password", "nobody"), "There is no such account."),
+        (("set-password", "gone"), "This account has been deactivated."),
+        (("create", "bob", "--config", "nowhere.toml"), "nowhere.toml"),
+        (("set-password", "alice", "--config", "nowhere.toml"), "nowhere.toml"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "threepid", "account", *arguments],
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, "THREEPID_CONFIG": "threepid.toml"},
+        )
+        assert (done.returncode, done.stdout) == (2, ""), arguments
+        assert sentence in done.stderr
+        assert "Password" not in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("added", "again"), [("alice@example.com", "Alice@Example.com"), ("Alice@Example.com", "alice@example.com")]
+)
+def test_a_contact_that_the_account_has_is_not_added_again(directory: Path, added: str, again: str) -> None:
+    first = run(directory, "account", "contact", "add", "alice", added)
+    stored = first.removeprefix("added ").removesuffix(f" to {ALICE}\n")
+    before = events(directory), run(directory, "account", "contacts", "alice", "--json")
+    refused = threepid(directory, "account", "contact", "add", "alice", again)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == f"{ALICE} has this contact already, as {stored}. Nothing was changed.\n"
+    assert (events(directory), run(directory, "account", "contacts", "alice", "--json")) == before
+
+
+@pytest.mark.parametrize("until", ["2027-12-31", "2027-12-30T23:59"])
+def test_an_export_that_ends_before_it_begins_is_refused(directory: Path, until: str) -> None:
+    refused = threepid(directory, "audit", "export", "--since", "2027-12-31", "--until", until)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == "--until must be later than --since.\n"
+
+
 def test_all_invitations_to_an_address_are_listed_oldest_first(directory: Path) -> None:
     many = 10_050
     rows = [

@@ -53,7 +53,9 @@ def lose_secret(config: Path) -> bytes:
 def test_another_secret_is_refused_by_everything_that_uses_it(config: Path) -> None:
     made = threepid(config, "registration-token", "create", "--token", "event")
     assert made.returncode == 0, made.stderr
-    old = lose_secret(config)
+    secret = config.parent / "data" / "keys" / "vault.secret"
+    old = secret.read_bytes()
+    secret.write_text("A" * 43 + "\n")
     for arguments in (
         ("registration-token", "create"),
         ("account", "list"),
@@ -66,7 +68,7 @@ def test_another_secret_is_refused_by_everything_that_uses_it(config: Path) -> N
         assert "vault.secret" in refused.stderr
         assert "Traceback" not in refused.stderr
         assert refused.stderr.count("\n") == 1
-    (config.parent / "data" / "keys" / "vault.secret").write_bytes(old)
+    secret.write_bytes(old)
     assert "never" in threepid(config, "registration-token", "list").stdout
 
 
@@ -156,6 +158,57 @@ def test_the_fingerprint_is_a_keyed_hash_that_nothing_else_is(world: World) -> N
     assert len(found) == 32
     assert found != vault(b"t").fingerprint()
     assert found not in (ours.hash_client_secret(""), ours.hash_code("", ""), ours.hash_token("s" * 32))
+
+
+# -- a database without its keys
+
+
+def test_a_database_that_was_restored_without_its_keys_makes_no_new_ones(config: Path) -> None:
+    assert threepid(config, "account", "list").returncode == 0
+    keys = config.parent / "data" / "keys"
+    keys.rename(keys.with_name("elsewhere"))
+    for arguments in (("account", "list"), ("registration-token", "create"), ("config", "check"), ("serve",)):
+        refused = threepid(config, *arguments)
+        assert (refused.returncode, refused.stdout) == (1, ""), arguments
+        (sentence,) = (line for line in refused.stderr.splitlines() if not line.startswith("Warning: "))
+        assert sentence.startswith(f"The keys of this database are missing: there is no vault.secret in {keys}. ")
+        assert "together with the database" in sentence
+        assert COMMAND in sentence
+        assert not keys.exists(), arguments
+    asked = threepid(config, "keys", "accept-new-secret")
+    assert (asked.returncode, keys.exists()) == (1, False)
+    keys.with_name("elsewhere").rename(keys)
+    assert threepid(config, "account", "list").returncode == 0
+    assert threepid(config, "config", "check").returncode == 0
+
+
+def test_config_check_notices_another_secret(config: Path) -> None:
+    assert threepid(config, "account", "list").returncode == 0
+    assert threepid(config, "config", "check").returncode == 0
+    secret = config.parent / "data" / "keys" / "vault.secret"
+    secret.write_text("A" * 43 + "\n")
+    refused = threepid(config, "config", "check")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert f"{secret} is not the secret that this database was used with" in refused.stderr
+    assert threepid(config, "config", "check", "--offline").returncode == 0
+
+
+def test_config_check_compares_the_secret_beside_a_running_server_and_leaves_no_file(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path / "server").start()
+    data = server.config.parent / "data"
+    before = sorted(data.iterdir())
+    assert (data / "threepid.db-wal").stat().st_size > 0
+    secret = data / "keys" / "vault.secret"
+    ours = secret.read_text()
+    assert threepid(server.config, "config", "check").returncode == 0
+    secret.write_text("A" * 43 + "\n")
+    assert "is not the secret" in threepid(server.config, "config", "check").stderr
+    secret.write_text(ours)
+    assert sorted(data.iterdir()) == before
+    server.stop()
+    stopped = sorted(data.iterdir())
+    assert threepid(server.config, "config", "check").returncode == 0
+    assert sorted(data.iterdir()) == stopped
 
 
 # -- two servers

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import ssl
 from pathlib import Path
 
@@ -59,6 +60,25 @@ def test_a_renewed_certificate_is_served_and_no_request_fails(tmp_path: Path) ->
         with server.client(verify=False) as http:
             assert http.get("/_threepid/health/ready").status_code == 200
         hang_up(server, tmp_path, "certificate_reloaded")
+
+
+def test_a_request_that_runs_during_a_renewal_is_answered_on_its_connection(tmp_path: Path) -> None:
+    body = b'{"type": "m.login.password", "password": "x"}'
+    head = f"POST /_matrix/client/v3/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    with whole(with_certificate(tmp_path)) as server:
+        old = served(server)
+        plain = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        with trusting.wrap_socket(plain, server_hostname="localhost") as running:
+            running.sendall(head + body[:10])
+            renew(tmp_path)
+            hang_up(server, tmp_path, "certificate_reloaded")
+            wait_for(lambda: served(server) != old, what="the renewed certificate")
+            running.sendall(body[10:])
+            answer = running.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 4")
+            assert ssl.DER_cert_to_PEM_cert(running.getpeercert(binary_form=True) or b"") == old
 
 
 @pytest.mark.parametrize("broken", ["key.pem", "chain.pem"])

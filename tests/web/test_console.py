@@ -403,6 +403,8 @@ def test_the_audit_log_is_read_by_days_and_by_any_name_of_an_account(world: Worl
         shown = [one for one in desk.page.strong if "locked" in one]
         assert shown == [f"The account was {event}" for event in found], (since, until)
         assert desk.page.attributes["since"]["value"] == since
+    desk.open(f"/admin/audit?since={last}&until={first}")
+    assert (desk.page.status, desk.page.problem) == (400, "The period must end after it begins.")
     desk.open("/admin/audit?since=yesterday")
     assert (desk.page.status, desk.page.problem) == (400, "Write a day as in 2027-12-31.")
     desk.open("/admin/audit?user=nobody")

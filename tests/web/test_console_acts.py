@@ -12,6 +12,8 @@ from threepid.clock import HOUR
 from threepid.domain.audit import Event
 from threepid.spec.operator_scopes import Scope
 from threepid.storage import audit, suppressions
+from threepid.storage.engine.database import Tx
+from threepid.storage.engine.queries import Query
 from web.console_pages import ALICE, PAGES, operator_browser
 from web.portal_browser import Browser
 from world import PASSWORD, World
@@ -315,6 +317,38 @@ def test_an_invitation_is_cancelled(world: World, desk: Browser) -> None:
     assert rooms(desk) == ["!room0:b"]
     desk.submit({**cancelled, "invite": "nosuch"}, "/admin/invitations")
     assert (desk.page.status, desk.page.problem) == (404, "This invitation does not exist.")
+
+
+STATES = {
+    "en": ("is waiting", "expired", "accepted", "does not know", "user knows", "cancelled"),
+    "de": ("wartet", "abgelaufen", "angenommen", "kennt die Einladung noch nicht", "kennt sie", "zurückgezogen"),
+    "ja": ("待っています", "切れ", "承諾", "まだ", "通知済み", "取り消されました"),
+}
+
+
+@pytest.mark.parametrize("language", STATES)
+def test_the_state_of_an_invitation_is_a_sentence_in_the_operators_language(
+    world: World, desk: Browser, language: str
+) -> None:
+    invite(world, *(f"person{number}@example.com" for number in range(6)))
+    changes = ("expires_at = 1", "signed_for = '@a:b'", "bound_to = '@a:b'", "delivered_at = 1", "cancelled_at = 1")
+
+    def change(tx: Tx) -> None:
+        for number, text in enumerate(changes, 1):
+            sql = f"UPDATE invites SET {text} WHERE room_id = '!room{number}:b'"
+            tx.run(Query("test", sql, sql))
+
+    world.run(world.database.write(change))
+    desk.follow("Invitations")
+    if language != "en":
+        desk.speak(language)
+    parts = desk.page.text.split("!room")[1:]
+    assert len(parts) == len(STATES[language])
+    for part, words in zip(parts, STATES[language], strict=True):
+        assert words in part
+    if language != "en":
+        assert "cancelled" not in desk.page.text
+        assert "waiting" not in desk.page.text
 
 
 @pytest.mark.parametrize(("query", "first"), [("", "!room0:b"), ("?address=new%40example.com", "!room59:b")])

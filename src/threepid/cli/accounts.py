@@ -33,10 +33,15 @@ def create(
 
     if no_password and password_file is not None:
         refuse("--no-password does not go with --password-file.")
+
+    async def check(server: Any, _operator: Any) -> None:
+        await homeserver_of(server).support.check_username(username)
+
     password = None
     if password_file is not None:
         password = read_text(password_file).rstrip("\r\n")
     elif not no_password:
+        operate(config_file, check, writes=True)
         password = ask_password()
 
     async def create(server: Any, operator: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from threepid.cli import completion
 from threepid.cli.common import ConfigFile, complain, format_time, out, refuse
 from threepid.cli.operators import address_of, operate, time_or
 from threepid.cli.registration_tokens import end_of
@@ -64,19 +65,25 @@ def export(
     *,
     since: Annotated[str, typer.Option(help="Begin at this date or time, such as 2027-12-31, in UTC.")] = "",
     until: Annotated[str, typer.Option(help="End before this date or time, in UTC.")] = "",
-    event: Annotated[str, typer.Option(help="Only what is called so in the log, such as locked.")] = "",
+    event: Annotated[
+        str,
+        typer.Option(
+            help="Only what is called so in the log, such as locked.",
+            autocompletion=completion.offer(completion.events),
+        ),
+    ] = "",
     account: Annotated[
         str, typer.Option(help="Only entries about this account: a username, user ID, email address or phone number.")
     ] = "",
 ) -> None:
     """Print the audit log as lines of JSON, oldest first: all entries, then failed logins and limits by minute."""
-    from threepid.domain.audit import Event  # noqa: PLC0415 - see serving.py
     from threepid.domain.operators.trail import Which  # noqa: PLC0415 - see serving.py
-    from threepid.domain.sums import Kind  # noqa: PLC0415 - see serving.py
 
     times = {name: _moment(name, text) for name, text in (("since", since), ("until", until)) if text}
-    if event and event not in {*Event, *Kind}:
-        refuse(f"--event must be one of {', '.join((*Event, *Kind))}.")
+    if len(times) > 1 and times["until"] <= times["since"]:
+        refuse("--until must be later than --since.")
+    if event and event not in completion.events():
+        refuse(f"--event must be one of {', '.join(completion.events())}.")
 
     async def write(server: Any, operator: Any) -> None:
         user_id = await server.services.account_in_log(account, operator)
@@ -104,7 +111,14 @@ def create(
     name: Annotated[str, typer.Argument(help="A name for the audit log.")],
     config_file: ConfigFile = None,
     *,
-    scope: Annotated[list[str], typer.Option("--scope", help="A scope, such as accounts:read; may be repeated.")] = [],  # noqa: B006 - typer copies it
+    scope: Annotated[
+        list[str],
+        typer.Option(
+            "--scope",
+            help="A scope, such as accounts:read; may be repeated.",
+            autocompletion=completion.offer(completion.scopes),
+        ),
+    ] = [],  # noqa: B006 - typer copies it
     expires: Annotated[str, typer.Option(help="Lifetime (12h, 30d) or end (2027-12-31, in UTC) of the token.")] = "90d",
 ) -> None:
     """Create an operator token and print it. The server stores only a hash, so the token cannot be printed again."""

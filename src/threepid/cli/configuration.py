@@ -9,6 +9,7 @@ import typer
 
 from threepid import config
 from threepid.cli.common import ConfigFile, complain, err, load, out, print_problems
+from threepid.config import Config
 
 app = typer.Typer(help="Check or show the configuration, and print its schema or an example.", no_args_is_help=True)
 _SECONDS: Final = 10
@@ -23,11 +24,10 @@ def check(
 ) -> None:
     """Check the configuration, and print every mistake and how to fix it.
 
-    Also checks that the database and the relays can be used now, and that names of gateways resolve. Sends nothing.
+    Also checks that the database and the relays can be used now, that the database belongs to the keys in `server.data_dir`, and
+    that names of gateways resolve. Sends nothing.
     """
-    from threepid.domain.secrets.files import KeyFileError  # noqa: PLC0415 - see serving.py
-    from threepid.domain.secrets.keys import check_files  # noqa: PLC0415 - see serving.py
-    from threepid.startup import database_trouble, delivery_troubles  # noqa: PLC0415 - see serving.py
+    from threepid.startup import database_trouble, delivery_troubles, secret_trouble  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file, anywhere=True)
     if config_file is None:
@@ -38,15 +38,14 @@ def check(
         """Is there a problem with one of the tables, so that it makes no sense to try what they describe?"""
         return any(problem.place.startswith(tables) for problem in problems)
 
-    troubles: list[str] = []
-    if not unsafe("[server] data_dir"):
-        try:
-            check_files(Path(settings.server.data_dir) / "keys")
-        except KeyFileError as error:
-            troubles.append(str(error))
+    skips_keys = unsafe("[server] data_dir")
+    troubles = [] if skips_keys else _key_troubles(settings)
     if not offline:
-        if not unsafe("[database]") and (database := database_trouble(settings, _SECONDS)) is not None:
-            troubles.append(str(database))
+        if not unsafe("[database]"):
+            if (database := database_trouble(settings, _SECONDS)) is not None:
+                troubles.append(str(database))
+            elif not (skips_keys or troubles):
+                troubles += secret_trouble(settings, _SECONDS)
         if not unsafe("[email]", "[sms]"):
             troubles += map(str, delivery_troubles(settings, _SECONDS))
     for trouble in troubles:
@@ -72,3 +71,15 @@ def schema() -> None:
 def example() -> None:
     """Print a configuration file with a description and the default of every setting."""
     sys.stdout.write(config.example())
+
+
+def _key_troubles(settings: Config) -> list[str]:
+    """What is wrong with a key file that exists."""
+    from threepid.domain.secrets.files import KeyFileError  # noqa: PLC0415 - see serving.py
+    from threepid.domain.secrets.keys import check_files  # noqa: PLC0415 - see serving.py
+
+    try:
+        check_files(Path(settings.server.data_dir) / "keys")
+    except KeyFileError as error:
+        return [str(error)]
+    return []

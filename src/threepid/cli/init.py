@@ -10,6 +10,7 @@ import typer
 
 from threepid import config
 from threepid.cli.common import err, out, refuse
+from threepid.cli.completion import offer
 from threepid.config import ConfigError
 from threepid.config.problem import is_server_name
 
@@ -26,7 +27,12 @@ def init(
     url: Annotated[
         str | None, typer.Option(help="URL at which people reach the server; default: https://NAME.")
     ] = None,
-    roles: Annotated[str | None, typer.Option(help="`accounts` (homeserver), `identity`, or `both` (default).")] = None,
+    roles: Annotated[
+        str | None,
+        typer.Option(
+            help="`accounts` (homeserver), `identity`, or `both` (default).", autocompletion=offer(_ROLES.keys)
+        ),
+    ] = None,
     database: Annotated[
         str | None,
         typer.Option(help="`sqlite` (default), or a URL such as postgresql:///threepid?host=/run/postgresql."),

@@ -1,5 +1,6 @@
 """`threepid keys …`."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,10 @@ and run this command again.
 """
 
 _RESTART = "Restart the server to use the new keys."
+_INVITATIONS = (
+    "Invitations that were sent before can no longer be accepted by binding the address, because their rooms name the "
+    "old key; the links in their mails still work."
+)
 
 
 @app.command("generate")
@@ -53,6 +58,7 @@ def generate(config_file: ConfigFile = None) -> None:
 def rotate(config_file: ConfigFile = None) -> None:
     """Create a new signing key, retire the current key, and print all keys. Restart the server afterwards.
 
+    Invitations that were sent before can then no longer be accepted by binding the address; the links in their mails still work.
     After a rotation that was killed, complete it instead. The audit log notes it first, so the database must be there.
     """
     from threepid.domain.audit import Event  # noqa: PLC0415 - see serving.py
@@ -67,6 +73,7 @@ def rotate(config_file: ConfigFile = None) -> None:
     if not change.added:
         err.print("The interrupted rotation is complete.")
     err.print(_RESTART)
+    err.print(_INVITATIONS)
 
 
 @app.command("import")
@@ -119,8 +126,9 @@ def accept_new_secret(
 
     Stop all servers that use the database first.
     """
-    from threepid.cli.server import Server, with_server  # noqa: PLC0415 - see serving.py
+    from threepid.cli.server import Server, migrate_database, with_server  # noqa: PLC0415 - see serving.py
     from threepid.domain.secrets import fingerprint  # noqa: PLC0415 - see serving.py
+    from threepid.startup import has_lost_secret  # noqa: PLC0415 - see serving.py
     from threepid.storage.engine.lock import only_server  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file)
@@ -134,7 +142,9 @@ def accept_new_secret(
 
     def accept() -> None:
         with only_server(database_url(settings)):
-            if not with_server(settings, differs, any_secret=True):
+            migrate_database(settings)
+            # A new secret is made after the confirmation only.
+            if not asyncio.run(has_lost_secret(settings)) and not with_server(settings, differs, any_secret=True):
                 out.print("The database already uses this secret. There is nothing to do.")
                 return
             err.print(_LOST)

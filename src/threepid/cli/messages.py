@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from threepid.cli import completion
 from threepid.cli.common import ConfigFile, die, err, load, out, refuse
 
 app = typer.Typer(help="Look at the messages that people get, and send one to yourself.", no_args_is_help=True)
@@ -15,11 +16,20 @@ def preview(
     config_file: ConfigFile = None,
     *,
     message: Annotated[
-        list[str] | None, typer.Option("--message", help="The name of a message; may be repeated. Default: all.")
+        list[str] | None,
+        typer.Option(
+            "--message",
+            help="The name of a message; may be repeated. Default: all.",
+            autocompletion=completion.offer(completion.messages),
+        ),
     ] = None,
     language: Annotated[
         list[str] | None,
-        typer.Option("--language", help="A language tag; may be repeated. Default: `web.default_language`."),
+        typer.Option(
+            "--language",
+            help="A language tag; may be repeated. Default: `web.default_language`.",
+            autocompletion=completion.offer(completion.languages),
+        ),
     ] = None,
     folder: Annotated[
         Path | None, typer.Option("--folder", help="Write files into this folder instead of printing.")
@@ -28,18 +38,16 @@ def preview(
     """Print all messages with example values, as mail and as SMS; with --folder, write them as .txt, .html and .sms files."""
     from threepid.delivery.preview import previews  # noqa: PLC0415 - see serving.py
     from threepid.delivery.render import Renderer  # noqa: PLC0415 - see serving.py
-    from threepid.domain import messages  # noqa: PLC0415 - see serving.py
     from threepid.domain.languages import fitting  # noqa: PLC0415 - see serving.py
-    from threepid.i18n import catalogues  # noqa: PLC0415 - see serving.py
 
     settings = load(config_file, anywhere=True)
-    names = [example.template for example in messages.EXAMPLES]
+    names = completion.messages()
     for name in message or ():
         if name not in names:
             refuse(f"There is no message {name}, only {', '.join(sorted(names))}.")
     for tag in language or ():
-        if tag not in catalogues.languages():
-            refuse(f"There is no language {tag}, only {', '.join(catalogues.languages())}.")
+        if tag not in completion.languages():
+            refuse(f"There is no language {tag}, only {', '.join(completion.languages())}.")
     renderer = Renderer(settings.web.brand_folder, contact=settings.web.contact_name)
     for shown in previews(renderer, language or [fitting(settings, ())], message or names):
         if folder is None:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from threepid.cli import completion
 from threepid.cli.common import ConfigFile, die, format_time, load, out, refuse
 from threepid.cli.operators import operate
 from threepid.cli.tables import AsJson, print_json, print_list
@@ -112,7 +113,12 @@ def drop(
     *,
     to: Annotated[str, typer.Option("--to", help="Drop the jobs for this address or server instead.")] = "",
     message: Annotated[
-        str, typer.Option("--message", help="Drop the jobs with this message instead, or those of --to.")
+        str,
+        typer.Option(
+            "--message",
+            help="Drop the jobs with this message instead, or those of --to.",
+            autocompletion=completion.offer(completion.messages),
+        ),
     ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Drop more than one job. Without it, they are listed.")] = False,
     as_json: AsJson = False,

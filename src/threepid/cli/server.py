@@ -12,7 +12,7 @@ from threepid.clock import Clock, Entropy
 from threepid.config import Config
 from threepid.domain.services import Homeserver, IdentityServer
 from threepid.spec.errors import MatrixError
-from threepid.startup import account_of_another_name, connect, load_secrets, run_migrations
+from threepid.startup import account_of_another_name, connect, known_secrets, load_secrets, run_migrations
 from threepid.storage.engine.database import StorageError
 from threepid.telemetry import configure_logging
 
@@ -67,14 +67,15 @@ def with_server(
     clock, entropy = Clock(), Entropy()
 
     async def run() -> T:
-        server = Server(
-            settings,
-            clock=clock,
-            entropy=entropy,
-            database=connect(settings),
-            secrets=load_secrets(settings, entropy),
-            background=False,
-        )
+        database = connect(settings)
+        try:
+            secrets = (
+                load_secrets(settings, entropy) if any_secret else await known_secrets(settings, database, entropy)
+            )
+        except BaseException:
+            await database.close()
+            raise
+        server = Server(settings, clock=clock, entropy=entropy, database=database, secrets=secrets, background=False)
         try:
             if not any_secret:
                 await server.recognise()

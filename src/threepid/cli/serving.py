@@ -18,7 +18,6 @@ from threepid.cli.common import (
     refuse_problems,
     with_key_errors,
 )
-from threepid.clock import Entropy
 from threepid.config import Config, database_url, has_mailbox
 from threepid.output import secure_output
 
@@ -69,13 +68,13 @@ def migrate(config_file: ConfigFile = None) -> None:
 def _serve(settings: Config, config_file: Path | None) -> None:
     from threepid import process  # noqa: PLC0415 - see above
     from threepid.cli.server import migrate_database, refuse_other_names  # noqa: PLC0415 - see above
-    from threepid.startup import delivery_troubles, load_secrets, verify_secret  # noqa: PLC0415 - see above
+    from threepid.startup import delivery_troubles, verify_secret  # noqa: PLC0415 - see above
 
     with process.alone(settings):
         _await_database(settings)
         migrate_database(settings)
         refuse_other_names(settings)
-        verify_secret(settings, load_secrets(settings, Entropy()))
+        verify_secret(settings)
         for trouble in delivery_troubles(settings, _DELIVERY_SECONDS):
             err.print(f"Warning: {trouble}", markup=False)
         _banner(settings, development=config_file is None)

@@ -153,10 +153,15 @@ def set_password(
     """Set the password of an account, or send a link to choose one, and print the user ID."""
     if link and (password_file or keep_devices):
         refuse("--link goes with neither --password-file nor --keep-devices.")
+
+    async def check(server: Any, operator: Any) -> None:
+        await _home(server).support.check_active(await _home(server).directory.find(account), operator)
+
     password = ""
     if password_file is not None:
         password = read_text(password_file).rstrip("\r\n")
     elif not link:
+        operate(config_file, check, writes=True)
         password = ask_password()
 
     async def change(server: Any, operator: Any) -> str:
@@ -174,7 +179,17 @@ def set_password(
 @contact.command("add")
 def add_contact(account: Account, address: Address, config_file: ConfigFile = None) -> None:
     """Add an address that you know to be the owner's, without a confirmation, and print it."""
-    _change_contact(config_file, account, address, lambda support: support.add_contact, "added {address} to {user_id}")
+    parsed = address_of(address)
+
+    async def add(server: Any, operator: Any) -> str:
+        user_id: str = await _home(server).directory.find(account)
+        for known in await _home(server).threepids.of(user_id):
+            if (known.medium, known.canonical) == (parsed.medium, parsed.canonical):
+                refuse(f"{user_id} has this contact already, as {known.address}. Nothing was changed.")
+        await _home(server).support.add_contact(user_id, parsed, operator)
+        return f"added {parsed.address} to {user_id}"
+
+    out.print(operate(config_file, add, writes=True), markup=False)
 
 
 @contact.command("verify")

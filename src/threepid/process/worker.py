@@ -12,7 +12,7 @@ from threepid.clock import Clock, Entropy
 from threepid.config import Config
 from threepid.output import secure_output
 from threepid.process.lifeline import Lifeline
-from threepid.startup import connect, load_secrets, trace
+from threepid.startup import connect, present_secrets, trace
 from threepid.telemetry import configure_logging
 
 
@@ -54,7 +54,7 @@ class Application:
             clock=clock,
             entropy=entropy,
             database=connect(settings),
-            secrets=load_secrets(settings, entropy),
+            secrets=present_secrets(settings),
         )
         # The objects that are loaded by now stay. Without the freeze, each full collection blocked the event loop for 50 ms.
         gc.collect()

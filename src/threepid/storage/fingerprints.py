@@ -2,6 +2,7 @@
 
 from threepid.storage.engine.database import AT_MOST_ONE, Tx
 from threepid.storage.engine.queries import Queries
+from threepid.storage.engine.reach import value_without_opening
 
 _sql = Queries("fingerprints")
 
@@ -15,6 +16,12 @@ def record(tx: Tx, fingerprint: bytes, now: int) -> bytes:
 def recorded(tx: Tx) -> bytes | None:
     """The recorded fingerprint; None before the first start."""
     found = tx.value(_sql.recorded)
+    return None if found is None else bytes(found)
+
+
+def look_up(url: str, *, password: str | None, seconds: int) -> bytes | None:
+    """The fingerprint recorded in the database of `url`; None if there is none or it cannot be read. Changes nothing."""
+    found = value_without_opening(url, _sql.recorded, password=password, seconds=seconds)
     return None if found is None else bytes(found)
 
 

@@ -141,6 +141,17 @@ def test_the_audit_log_is_read_by_time(world: World, token: str) -> None:
     assert get(world, "/audit?until=-1", token).status_code == 400
 
 
+@pytest.mark.parametrize("path", ["/audit", "/audit/sums"])
+@pytest.mark.parametrize(("since", "until"), [(2, 1), (2, 2), (1, 0)])
+def test_a_period_that_ends_before_it_begins_is_refused(
+    world: World, token: str, path: str, since: int, until: int
+) -> None:
+    refused = get(world, f"{path}?since={since}&until={until}", token)
+    assert (refused.status_code, refused.json()["errcode"]) == (400, "M_INVALID_PARAM")
+    assert refused.json()["error"] == "The period must end after it begins."
+    assert get(world, f"{path}?since={since}&until={since + 1}", token).status_code == 200
+
+
 def test_the_audit_log_is_read_by_event_and_account(world: World, token: str) -> None:
     person = world.register()
     world.add(person, world.validated(world.identity_token(person)))

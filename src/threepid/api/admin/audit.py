@@ -59,9 +59,15 @@ class Sums(Struct, frozen=True):
     next: str | None
 
 
-@endpoint("GET", admin("/audit"), auth=Auth.OPERATOR_TOKEN, scope=Scope.AUDIT_READ, errors=(errors.NotFound,))
+@endpoint(
+    "GET",
+    admin("/audit"),
+    auth=Auth.OPERATOR_TOKEN,
+    scope=Scope.AUDIT_READ,
+    errors=(errors.NotFound, errors.InvalidParam),
+)
 async def read_audit_log(call: OperatorCall, query: WhichEntries) -> Entries:
-    """Read the audit log, oldest entries first: of all events and accounts, or of one."""
+    """Read the audit log, oldest entries first: of all events and accounts, or of one. `until` is later than `since`."""
     account = await call.services.account_in_log(query.account or "", call.operator)
     which = Which(query.event or "", account, query.since, query.until)
     found = await call.services.trail.page(which, after=query.after, count=query.limit)
@@ -70,7 +76,7 @@ async def read_audit_log(call: OperatorCall, query: WhichEntries) -> Entries:
 
 @endpoint("GET", admin("/audit/sums"), auth=Auth.OPERATOR_TOKEN, scope=Scope.AUDIT_READ, errors=(errors.InvalidParam,))
 async def read_audit_sums(call: OperatorCall, query: WhichSums) -> Sums:
-    """Read how many failed logins and used-up limits there were, by minute, network and kind."""
+    """Read how many failed logins and used-up limits there were, by minute, network and kind. `until` is later than `since`."""
     found = await call.services.trail.sums(
         after=_place(query.after),
         since=query.since,

@@ -5,6 +5,7 @@ Each invitation has an ephemeral key pair. The private key is not stored: it is 
 """
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -80,6 +81,23 @@ class StoredInvite(Struct, frozen=True):
     server_key: str
     ephemeral_key: str
     display_name: str
+
+
+class State(StrEnum):
+    """The state of an invitation, in a few words."""
+
+    WAITING = "waiting"
+    EXPIRED = "expired"
+    ACCEPTED = "accepted"
+    """Its link was used."""
+    NOT_HANDED_OVER = "not handed over yet"
+    """The address is bound, and a call to the homeserver of its user waits."""
+    HANDED_OVER = "handed over"
+    CANCELLED = "cancelled"
+
+
+_CANCELLED: Final = Text("This invitation is already cancelled.")
+_HANDED_OVER: Final = Text("The homeserver of the invited user knows this invitation already.")
 
 
 class Invites:
@@ -259,17 +277,17 @@ class Invites:
         created_at, invite_id = (last.created_at, last.id) if last else (0, "")
         return await self._context.database.read_aside(lambda tx: invites.after(tx, created_at, invite_id, count))
 
-    def state(self, invite: Invite) -> str:
-        """The state of an invitation, in a few words."""
+    def state(self, invite: Invite) -> State:
+        """The state of an invitation."""
         if invite.cancelled_at is not None:
-            return "cancelled"
+            return State.CANCELLED
         if invite.delivered_at is not None:
-            return "handed over"
+            return State.HANDED_OVER
         if invite.bound_to is not None:
-            return "not handed over yet"
+            return State.NOT_HANDED_OVER
         if invite.signed_for is not None:
-            return "accepted"
-        return "expired" if invite.expires_at <= self._context.clock.now() else "waiting"
+            return State.ACCEPTED
+        return State.EXPIRED if invite.expires_at <= self._context.clock.now() else State.WAITING
 
     async def get(self, invite_id: str) -> Invite:
         """The invitation with this ID. Raises NotFound."""
@@ -290,7 +308,7 @@ class Invites:
             if invite is None:
                 raise NotFound(Text("This invitation does not exist."))
             if not invites.cancel(tx, invite_id, now):
-                raise InvalidParam(Text("This invitation is already %(state)s.", state=self.state(invite)))
+                raise InvalidParam(_CANCELLED if invite.cancelled_at is not None else _HANDED_OVER)
             note(tx, invite)
             return msgspec.structs.replace(invite, cancelled_at=now)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from threepid.domain import audit
+from threepid.domain.accounts.accounts import require_active
 from threepid.domain.accounts.devices import Devices
 from threepid.domain.addresses import Address, parse_address
 from threepid.domain.authentication.web_sessions import WebSessions
@@ -52,6 +53,14 @@ class Support:
         self._closing = closing
         self._registration = registration
         self._export = export
+
+    async def check_username(self, username: str) -> None:
+        """Check that `create` would take the username. Raises InvalidUsername, UserInUse and Unavailable."""
+        await self._registration.check_username(username, by_operator=True)
+
+    async def check_active(self, user_id: str, operator: Operator) -> None:
+        """Check that the operator can change the account. Raises Forbidden if it is deactivated."""
+        await self._context.database.write(lambda tx: require_active(tx, user_id, by=operator.caller))
 
     async def create(self, username: str, password: str | None, operator: Operator) -> str:
         """Create an account and return its user ID: see `Registration.create`."""

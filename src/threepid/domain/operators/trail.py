@@ -9,7 +9,7 @@ from msgspec import Struct
 from threepid.clock import MINUTE
 from threepid.domain.context import Context
 from threepid.i18n import Text
-from threepid.spec.errors import NotFound
+from threepid.spec.errors import InvalidParam, NotFound
 from threepid.storage import audit
 from threepid.storage.audit import Which
 from threepid.storage.engine.database import Tx
@@ -52,7 +52,11 @@ class Trail:
         self._context = context
 
     async def page(self, which: Which, *, after: str | None, count: int) -> list[EntryView]:
-        """The next `count` entries after the one with the ID `after`, or from the first one on, oldest first. Raises NotFound."""
+        """The next `count` entries after the one with the ID `after`, or from the first one on, oldest first.
+
+        Raises NotFound and InvalidParam.
+        """
+        _check_period(which.since, which.until)
 
         def step(tx: Tx) -> list[audit.Entry]:
             return audit.oldest(tx, which, after=_place(tx, which, after), count=count)
@@ -60,7 +64,11 @@ class Trail:
         return [_shown(entry) for entry in await self._context.database.read_aside(step)]
 
     async def recent(self, which: Which, *, before: str | None, count: int) -> list[EntryView]:
-        """The `count` entries before the one with the ID `before`, or the newest ones, newest first. Raises NotFound."""
+        """The `count` entries before the one with the ID `before`, or the newest ones, newest first.
+
+        Raises NotFound and InvalidParam.
+        """
+        _check_period(which.since, which.until)
 
         def step(tx: Tx) -> list[audit.Entry]:
             return audit.recent(tx, which, before=_place(tx, which, before), count=count)
@@ -72,8 +80,9 @@ class Trail:
     ) -> list[SumView]:
         """The next `count` sums after the sum `after`, or from the minute of `since` on, that begin before `until`.
 
-        `event` leaves out the sums of other events, '' = none.
+        `event` leaves out the sums of other events, '' = none. Raises InvalidParam.
         """
+        _check_period(since, until)
         known = None if after is None else audit.Sum(after.at // MINUTE, after.event, after.network, after.count)
         found = await self._context.database.read_aside(
             lambda tx: audit.sums(
@@ -95,6 +104,12 @@ class Trail:
         while totals := await self.sums(after=total, since=which.since, until=which.until, event=which.kind):
             for total in totals:
                 yield msgspec.json.encode(total)
+
+
+def _check_period(since: int, until: int) -> None:
+    """Raise InvalidParam for a period that has no moment."""
+    if until <= since:
+        raise InvalidParam(Text("The period must end after it begins."))
 
 
 def _place(tx: Tx, which: Which, entry_id: str | None) -> audit.Entry | None:

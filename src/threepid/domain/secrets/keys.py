@@ -227,11 +227,21 @@ def check_files(directory: Path) -> None:
         read_private(secret)
 
 
+def secret_file(data_dir: str) -> Path:
+    """The file of the server's secret."""
+    return Path(data_dir) / "keys" / "vault.secret"
+
+
 def ensure_secret(path: Path, entropy: Entropy) -> bytes:
     """Load the server's secret from `path`, and first generate it if there is none. All processes of a server share it."""
     if not path.exists():
         make_directory(path.parent)
         create(path, encode_base64(entropy.bytes(_SECRET_BYTES)) + "\n")
+    return load_secret(path)
+
+
+def load_secret(path: Path) -> bytes:
+    """Load the server's secret from `path`. Raises KeyFileError."""
     try:
         secret = bytes(decode_base64(read_private(path).strip()))
     except ValueError:

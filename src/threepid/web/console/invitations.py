@@ -1,11 +1,14 @@
 """Invitations to addresses: all of them or those to one address, and their end."""
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlencode
 
+from threepid.domain.identity.invites import State
 from threepid.domain.operators.directory import typed_address
 from threepid.domain.operators.views import InviteView
 from threepid.http.exchange import Answer
+from threepid.i18n import Text
 from threepid.spec.errors import InvalidParam, MatrixError, Unknown
 from threepid.spec.operator_scopes import Scope
 from threepid.web.console.account import DONE, NO_ADDRESS
@@ -14,7 +17,18 @@ from threepid.web.console.visit import Operating
 from threepid.web.page import Access, Form, page
 
 _INVITATIONS: Final = "/admin/invitations"
-_ENDED: Final = ("cancelled", "handed over")
+_STATES: Final[Mapping[str, Text]] = {
+    State.WAITING: Text("It is waiting."),
+    State.EXPIRED: Text("It has expired."),
+    State.ACCEPTED: Text("It was accepted."),
+    State.NOT_HANDED_OVER: Text(
+        "The address is bound, but the homeserver of its user does not know of the invitation yet."
+    ),
+    State.HANDED_OVER: Text("The homeserver of the invited user knows of it."),
+    State.CANCELLED: Text("It was cancelled."),
+}
+"""What each state means."""
+_ENDED: Final = (State.CANCELLED, State.HANDED_OVER)
 """The states in which an invitation cannot be cancelled any more."""
 
 
@@ -61,6 +75,7 @@ async def _show(visit: Operating, typed: str, error: MatrixError | None = None) 
         text=text,
         found=found[:ON_A_PAGE],
         ended=_ENDED,
+        states=_STATES,
         next_page=f"{_INVITATIONS}?{urlencode({name: value for name, value in more.items() if value})}"
         if more
         else None,
