@@ -67,7 +67,10 @@ class Sums(Struct, frozen=True):
     errors=(errors.NotFound, errors.InvalidParam),
 )
 async def read_audit_log(call: OperatorCall, query: WhichEntries) -> Entries:
-    """Read the audit log, oldest entries first: of all events and accounts, or of one. `until` is later than `since`."""
+    """Read the audit log, oldest entries first: of all events and accounts, or of one.
+
+    `until` is later than `since`.
+    """
     account = await call.services.account_in_log(query.account or "", call.operator)
     which = Which(query.event or "", account, query.since, query.until)
     found = await call.services.trail.page(which, after=query.after, count=query.limit)
