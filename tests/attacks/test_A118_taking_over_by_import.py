@@ -41,7 +41,7 @@ def test_A118_an_account_of_another_source_stays(world: World, tmp_path: Path, s
     synapse.user(ALICE, "password")
     bring(world, synapse)
     for statement in (
-        "INSERT INTO imports SELECT 'other example.org', settings, run_id, started_at, finished_at, done, total, 0 FROM imports",
+        "INSERT INTO imports SELECT 'other example.org', settings, run_id, started_at, finished_at, done, total, 0, '' FROM imports",
         "UPDATE imported_accounts SET source = 'other example.org'",
     ):
         change = Query("test", statement, statement)

@@ -76,6 +76,7 @@ def init(
         relay=answer(relay, "Mail relay, as host or host:port; empty for none", ""),
         data_dir=data_dir.absolute(),
     )
+    _refuse_unprintable(answers.url, answers.database, answers.relay)
     text = configuration(answers)
     _refuse_problems(text)
     try:
@@ -85,6 +86,12 @@ def init(
     out.print(f"wrote {config_file}", f"wrote {folder.absolute() / 'threepid.service'}", sep="\n", markup=False)
     out.print(f"keys are in {answers.data_dir / 'keys'}: back them up", markup=False)
     err.print(f"Next: threepid config check --config {config_file}", markup=False)
+
+
+def _refuse_unprintable(*given: str) -> None:
+    for text in given:
+        if not text.isprintable():
+            refuse(f"{text!r} has a line end or another character that cannot be printed.")
 
 
 def _refuse_problems(text: str) -> None:

@@ -79,7 +79,10 @@ async def read_audit_log(call: OperatorCall, query: WhichEntries) -> Entries:
 
 @endpoint("GET", admin("/audit/sums"), auth=Auth.OPERATOR_TOKEN, scope=Scope.AUDIT_READ, errors=(errors.InvalidParam,))
 async def read_audit_sums(call: OperatorCall, query: WhichSums) -> Sums:
-    """Read how many failed logins and used-up limits there were, by minute, network and kind. `until` is later than `since`."""
+    """Read how many failed logins and used-up limits there were, by minute, network and kind.
+
+    `until` is later than `since`.
+    """
     found = await call.services.trail.sums(
         after=_place(query.after),
         since=query.since,
