@@ -70,10 +70,12 @@ def paths(world: World) -> list[str]:
     config = world.server.context.config
     found = site.routes(world.server.services, Templates(config, "x"), configured.previews_of(config))
     values = {"mail_id": mail, "name": EXAMPLES[0].template, "language": "en"}
+    templates = {route.template for route in found}
     return [
-        re.sub(r"\{(\w+)\}", lambda match: values[match[1]], route.template)
-        for route in found
-        if route.template.startswith("/mailbox/")
+        re.sub(r"\{(\w+)\}", lambda match: values[match[1]], template)
+        for template in templates
+        # A path without its final slash shows nothing: it leads to the page.
+        if template.startswith("/mailbox/") and f"{template}/" not in templates
     ]
 
 
