@@ -18,6 +18,7 @@ from sydent_database import SydentDatabase
 from synapse_database import SynapseDatabase
 from threepid.clock import Clock
 from threepid.domain.audit import Event
+from threepid.storage.engine.migrate import migrate
 from whole_database import contents
 from world import HandClock, World
 
@@ -66,7 +67,7 @@ def acts(made: Made) -> list[Act]:
     """Every command that changes something, in an order in which each has something to do."""
     retry, resend, drop = made.messages
     return [
-        Act("database copy", ["--to", "sqlite:new.db"], []),
+        Act("database copy", ["--to", "sqlite:copied.db"], []),
         Act("account export", ["alice"], [Event.DATA_DOWNLOADED]),
         Act("account devices logout", ["alice", made.device], [Event.SIGNED_OUT]),
         Act("account sessions end", ["alice", "--", made.session], [Event.SIGNED_OUT]),
@@ -159,15 +160,16 @@ class Server(NamedTuple):
 
 
 @pytest.fixture
-def server(tmp_path: Path, database_url: str) -> Server:
-    url = database_url
+def server(tmp_path: Path, empty_url: str) -> Server:
+    url = empty_url  # not one that is lent to many tests: a connection to it stays open, and nothing may use what is copied
+    migrate(url, password=None, clock=Clock())
     with World(url, tmp_path / "data", clock=HandClock(Clock().now())) as world:
         made = furnish(world)
     database = f'[database]\nurl = "{url}"\n'
     (tmp_path / "threepid.toml").write_text(CONFIG + database)
     (tmp_path / "beside.toml").write_text(CONFIG + database + BESIDE)
     (tmp_path / "lost.toml").write_text((CONFIG + database).replace('"data"', '"lost"'))
-    (tmp_path / "new.toml").write_text(CONFIG + '[database]\nurl = "sqlite:new.db"\n')
+    (tmp_path / "new.toml").write_text(CONFIG + '[database]\nurl = "sqlite:copied.db"\n')
     (tmp_path / "password").write_text("another long password\n")
     (tmp_path / "synapse.secret").write_text("a-secret-of-thirty-two-characters-or-more\n")
     (tmp_path / "synapse.secret").chmod(0o600)
