@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def interrupted(folder: Path, signal: str, when: int, command: tuple[str, ...]) 
 
 def state(folder: Path) -> dict[str, int]:
     """How many rows each table has, the events of the audit log, what is true of Alice, and the keys by what they are for."""
-    with sqlite3.connect(folder / "data" / "threepid.db") as database:
+    with closing(sqlite3.connect(folder / "data" / "threepid.db")) as database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         found = Counter({name: database.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0] for name in tables})
         found.update(kind for (kind,) in database.execute("SELECT kind FROM audit_log"))

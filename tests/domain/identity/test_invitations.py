@@ -190,7 +190,7 @@ def test_what_was_settled_cannot_be_cancelled(world: World, invites: Invites) ->
     store(world, invites)
     publish(world, "@bob:example.org")
     (settled,) = all_of(world, invites)
-    with pytest.raises(InvalidParam, match="already handed over"):
+    with pytest.raises(InvalidParam, match="knows this invitation already"):
         world.run(invites.cancel(settled.id))
     with pytest.raises(NotFound):
         world.run(invites.cancel("nosuch"))
