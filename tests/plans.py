@@ -27,14 +27,14 @@ def plan(world: World, engine: str, query: Query, parameters: dict[str, str]) ->
         return str(connection.execute(f"EXPLAIN {query.postgresql}".encode(), parameters).fetchall())
 
 
-def read_as_a_whole(world: World, engine: str, query: Query) -> set[str]:
+def read_as_a_whole(url: str, engine: str, query: Query) -> set[str]:
     """The tables that a query reads from one end to the other, whatever its parameters are.
 
     A partial index does not count: it has few rows. On PostgreSQL, the plan is one that fits all parameters.
     """
     if query.is_plain_insert:
         return set()
-    return (_by_sqlite if engine == "sqlite" else _by_postgresql)(world.database_url, query)
+    return (_by_sqlite if engine == "sqlite" else _by_postgresql)(url, query)
 
 
 def _by_sqlite(url: str, query: Query) -> set[str]:
