@@ -200,7 +200,7 @@ def test_the_first_day(machine: Machine, source: Path, wheel: Path, tmp_path: Pa
         assert identity_token(http, token)
         assert machine.run("threepid keys list --config /etc/threepid/threepid.toml") == keys
         events = machine.run("threepid audit export --config /etc/threepid/threepid.toml")
-        assert re.findall(r'"event": ?"(\w+)"', events)[:1] == ["registered"]
+        assert re.findall(r'"event": ?"(\w+)"', events)[:2] == ["database_copied", "registered"]
     machine.stop()
     assert "Traceback" not in machine.log()
 
