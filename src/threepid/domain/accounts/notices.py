@@ -36,7 +36,7 @@ _NEW_ACCOUNT: Final = 10 * MINUTE
 _CHANNELS: Final[dict[str, messages.Channel]] = {Email.medium: Email.channel, Phone.medium: Phone.channel}
 
 
-class _Place(Struct, frozen=True, array_like=True):
+class _Contact(Struct, frozen=True, array_like=True):
     """A contact as it was at the event: it may be removed before its message is queued."""
 
     medium: str
@@ -49,7 +49,7 @@ class _Params(Struct, frozen=True):
 
     message: msgspec.Raw
     """The parameters of the message to each contact."""
-    contacts: list[_Place]
+    contacts: list[_Contact]
     optional: bool
 
 
@@ -161,7 +161,7 @@ class Notices:
         contacts = [one for one in _others(threepids.of_user(tx, user_id), but) if self._reaches(one)]
         if not contacts:
             return
-        places = [_Place(one.medium, one.canonical, one.address) for one in contacts]
+        places = [_Contact(one.medium, one.canonical, one.address) for one in contacts]
         now = self._context.clock.now()
         job = outbox.Job(
             channel=CHANNEL,
