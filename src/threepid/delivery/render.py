@@ -22,7 +22,7 @@ from threepid.domain import messages
 from threepid.domain.names import unlinked
 from threepid.domain.origin import Origin, from_text
 from threepid.i18n.catalogues import DEFAULT_LANGUAGE, languages
-from threepid.i18n.templates import by_language
+from threepid.i18n.templates import Environment, by_language
 from threepid.storage.outbox import ClaimedJob
 
 MAIL: Final = ("subject.txt", "body.txt", "body.html")
@@ -113,7 +113,7 @@ class Renderer:
         return self._environment(language).get_template(template)
 
     def _make_environment(self) -> jinja2.Environment:
-        environment = jinja2.Environment(
+        environment = Environment(
             loader=jinja2.FileSystemLoader(self._roots),
             autoescape=jinja2.select_autoescape(["html"]),
             undefined=jinja2.StrictUndefined,

@@ -135,6 +135,8 @@ def _hash(context: Context, caller: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _crowd(caller: str) -> str:
+    if caller.startswith("@"):  # a user ID
+        return caller
     try:
         address = ip_address(caller)
     except ValueError:

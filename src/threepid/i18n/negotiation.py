@@ -39,7 +39,12 @@ def _wanted(header: str) -> tuple[str, ...]:
 
 def best(wishes: Iterable[str], available: Sequence[str]) -> str:
     """The tag in `available` (not empty) that fits the first wish that any tag fits; else English, else the first tag."""
-    by_tag, by_language = _index(tuple(available))
+    return _best(tuple(wishes), tuple(available))
+
+
+@lru_cache(maxsize=1024)
+def _best(wishes: tuple[str, ...], available: tuple[str, ...]) -> str:
+    by_tag, by_language = _index(available)
     for wish in (*wishes, DEFAULT_LANGUAGE):
         known = [_SAME.get(tag, tag) for tag in _widening(wish.lower())]
         found = next(filter(None, map(by_tag.get, known)), None) or by_language.get(known[-1])

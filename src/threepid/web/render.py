@@ -16,7 +16,7 @@ from threepid.http.cookies import Cookie
 from threepid.http.exchange import Answer, Headers, Request
 from threepid.i18n import Text, negotiation
 from threepid.i18n.catalogues import own_name
-from threepid.i18n.templates import by_language
+from threepid.i18n.templates import Environment, by_language
 from threepid.spec.errors import LimitExceeded, MatrixError, Unknown
 from threepid.web.brand import BrandFolder
 
@@ -63,7 +63,7 @@ class Templates:
         switch = [(tag, own_name(tag)) for tag in self.languages]
 
         def make() -> jinja2.Environment:
-            environment = jinja2.Environment(
+            environment = Environment(
                 loader=jinja2.FileSystemLoader(folders),
                 autoescape=True,
                 undefined=jinja2.StrictUndefined,

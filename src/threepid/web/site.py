@@ -1,6 +1,8 @@
 """All pages, and the ones that a configuration enables."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+from urllib.parse import quote
 
 from threepid.clock import Entropy
 from threepid.config import has_mailbox
@@ -27,6 +29,9 @@ from threepid.web.pages import (
 )
 from threepid.web.portal.pages import PAGES as PORTAL
 from threepid.web.render import PageHandle, PageRoute, Templates, redirect
+
+_OF_A_QUERY: Final = "!$%&'()*+,-./:;=?@_~"
+"""What a query may have beside letters and digits. https://www.rfc-editor.org/rfc/rfc3986#section-3.4."""
 
 
 def routes(
@@ -71,8 +76,9 @@ def _without_slash(served: Iterable[Route]) -> Iterator[Route]:
 
 
 def _to(path: str) -> Handle:
-    async def answer(_request: Request, _variables: Mapping[str, str]) -> Answer:
-        return redirect(path)
+    async def answer(request: Request, _variables: Mapping[str, str]) -> Answer:
+        query = quote(request.query_string, safe=_OF_A_QUERY, encoding="latin-1")
+        return redirect(f"{path}?{query}" if query else path)
 
     return answer
 
