@@ -134,3 +134,19 @@ def test_wrong_passwords_in_stages_are_limited_like_logins(database_url: str, tm
         assert world.post(f"{C}/login", STAGE).status_code == 200
         world.clock.advance(60_000)
         assert world.post(f"{C}/delete_devices", right, token=alice).status_code == 200
+
+
+def test_a_stage_that_lacks_its_password_is_no_guess(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, limits__all="on") as world:
+        alice = world.register()
+        body = {"devices": ["X"]}
+        session = world.post(f"{C}/delete_devices", body, token=alice).json()["session"]
+        lacking = {name: value for name, value in STAGE.items() if name != "password"}
+        for _ in range(12):
+            auth = {**lacking, "session": session}
+            answer = world.post(f"{C}/delete_devices", {**body, "auth": auth}, token=alice)
+            assert (answer.status_code, answer.json()["errcode"]) == (401, "M_MISSING_PARAM")
+            assert answer.json()["session"] == session
+        assert world.hasher.compared == 0
+        right = {**body, "auth": {**STAGE, "session": session}}
+        assert world.post(f"{C}/delete_devices", right, token=alice).status_code == 200

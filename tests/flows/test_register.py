@@ -139,6 +139,23 @@ def test_who_asked_with_nothing_for_the_flows_may_say_once_what_is_wished(world:
     assert world.post(PATH, {**body, "username": "mallory", "auth": auth}).status_code == 403
 
 
+def test_what_this_server_does_not_know_is_no_wish(world: World) -> None:
+    # matrix-ios-sdk asks for the flows so, and leaves the member out when it says what is wished.
+    session = world.post(PATH, {"x_show_msisdn": True}).json()["session"]
+    auth = {"type": "m.login.dummy", "session": session}
+    body = {"username": "alice", "password": "long enough", "initial_device_display_name": "Phone"}
+    answer = world.post(PATH, {**body, "auth": auth})
+    assert (answer.status_code, answer.json().get("user_id")) == (200, "@alice:example.org")
+    assert world.post(PATH, {**body, "username": "mallory", "auth": auth}).status_code == 403
+
+
+@pytest.mark.parametrize("wish", [{"username": "alice"}, {"inhibit_login": False}, {"device_id": "PHONE"}])
+def test_a_wish_of_one_member_stays_as_well(world: World, wish: dict[str, Any]) -> None:
+    session = world.post(PATH, wish).json()["session"]
+    body = {"username": "alice", "password": "long enough", "auth": {"type": "m.login.dummy", "session": session}}
+    assert world.post(PATH, {**wish, **body}).status_code == 403
+
+
 def test_what_was_wished_once_stays(world: World) -> None:
     session = world.post(PATH, {}).json()["session"]
     body = {"username": "alice", "password": "long enough"}

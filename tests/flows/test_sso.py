@@ -104,6 +104,14 @@ def test_who_wants_an_account_gets_one_on_the_way(world: World) -> None:
     assert log_in(world, token_of(browser)).json()["user_id"] == "@alice:example.org"
 
 
+def test_apps_that_know_the_draft_ask_for_an_account_by_its_name_of_the_action(world: World) -> None:
+    # The draft's name of `oauth_aware_preferred` is in the answer to /login, so its name of `action` is understood as well.
+    assert opened(world, **{"org.matrix.msc3824.action": "register"}).page.heading == "Create an account"
+    assert opened(world, **{"org.matrix.msc3824.action": "login"}).page.heading == "Sign in"
+    both = {"action": "login", "org.matrix.msc3824.action": "register"}
+    assert opened(world, **both).page.heading == "Sign in"
+
+
 @pytest.mark.parametrize("action", ["login", "dance"])
 def test_other_actions_lead_to_the_sign_in_page(world: World, action: str) -> None:
     assert opened(world, action=action).page.heading == "Sign in"

@@ -25,6 +25,8 @@ class SsoQuery(Struct, frozen=True):
     redirect_url: Annotated[str, Meta(min_length=1)] = field(name="redirectUrl")
     action: str | UnsetType = UNSET
     """`login`, or `register` to create an account."""
+    draft_action: str | UnsetType = field(name="org.matrix.msc3824.action", default=UNSET)
+    """The draft of `action`."""
 
 
 @endpoint("GET", client(_PATH, *_FAMILIES), auth=Auth.NONE, status=HTTPStatus.FOUND)
@@ -32,8 +34,9 @@ async def redirect_to_sso(call: Call, query: SsoQuery) -> Answer:
     """Send a browser to the page that signs an app in. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3loginssoredirect."""
     # The page checks the address, because the person reads what the page answers.
     wanted = {"redirectUrl": query.redirect_url}
-    if query.action is not UNSET:
-        wanted["action"] = query.action
+    action = query.draft_action if query.action is UNSET else query.action
+    if action is not UNSET:
+        wanted["action"] = action
     target = f"{call.config.server.public_base_url.rstrip('/')}{PAGE}?{urlencode(wanted)}"
     return Answer(HTTPStatus.FOUND, b"", headers=Headers(("Location", target), ("Cache-Control", "no-store")))
 

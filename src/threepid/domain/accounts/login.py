@@ -26,7 +26,7 @@ from threepid.domain.origin import Origin, of_caller
 from threepid.domain.secrets.passwords import Passwords
 from threepid.domain.sums import Sums
 from threepid.i18n import Text
-from threepid.spec.errors import Forbidden, LimitExceeded
+from threepid.spec.errors import Forbidden, LimitExceeded, MissingParam
 from threepid.spec.uia import AuthData
 from threepid.storage import accounts, devices
 from threepid.storage.accounts import Account
@@ -80,7 +80,12 @@ class Logins:
         """Number of guesses that this process is checking, by limit key."""
 
     async def check_password_stage(self, user_id: str, auth: AuthData, client: str, user_agent: str) -> None:
-        """Check the password stage of UIA for `user_id`. Raises Forbidden, or WrongUserError for another account's password."""
+        """Check the password stage of UIA for `user_id`. Raises Forbidden, or WrongUserError for another account's password.
+
+        Raises MissingParam without a password: that is a mistake of the app, so it does not count as a guess.
+        """
+        if not isinstance(auth.password, str):
+            raise MissingParam.named("password")
         nobody_named = auth.identifier is UNSET and auth.user is UNSET and auth.address is UNSET
         if nobody_named:
             named = Named(await self._context.database.read(lambda tx: accounts.get(tx, user_id)), user_id)
@@ -89,8 +94,7 @@ class Logins:
             named = await self._accounts.find(
                 auth.identifier, user=auth.user, medium=auth.medium, address=auth.address, ways=_EVERY_WAY
             )
-        password = auth.password if isinstance(auth.password, str) else ""
-        right = await self._try(named, password, client, user_agent, logged_in_as=user_id)
+        right = await self._try(named, auth.password, client, user_agent, logged_in_as=user_id)
         if right is None:
             raise Forbidden(Text("The password is wrong."))
 

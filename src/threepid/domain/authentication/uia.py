@@ -294,23 +294,22 @@ class Uia:
         return await self._context.database.read(lambda tx: uia.get(tx, id_hash, now=now, idle_since=now - IDLE))
 
     async def _fill_in(self, stored: UiaSession, request: Request, session: str) -> bool:
-        """Store the body of a registration in a session that began with an empty body; False if that is not allowed.
+        """Store the body of a registration in a session that began with nothing; False if that is not allowed.
 
-        Clients send an empty body first, to learn the flows. They may fill it in once.
+        Clients send an empty body first, to learn the flows, or one of members that this server does not know: iOS apps send
+        `x_show_msisdn` there alone. They may fill it in once.
         """
-        vault = self._context.vault
-        nothing = vault.mac_request({})
         if request.consumer is not Consumer.REGISTER_STAGE or (Task.from_text(stored.operation), stored.subject) != (
             request.task,
             "",
         ):
             return False
-        if not same(stored.request_mac, nothing):
+        if self._kept(session, stored):
             return False
-        id_hash, request_mac = vault.hash_token(session), self._mac_of(request)
+        id_hash, request_mac = self._context.vault.hash_token(session), self._mac_of(request)
         sealed = self._seal(session, request)
         return await self._context.database.write(
-            lambda tx: uia.fill_in(tx, id_hash, before=nothing, request_mac=request_mac, request=sealed)
+            lambda tx: uia.fill_in(tx, id_hash, before=stored.request_mac, request_mac=request_mac, request=sealed)
         )
 
     def _seal(self, session: str, request: Request) -> bytes:
