@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_the_forms_of_messages_do_not_say_whose_an_address_is(world: World, type
     browser.submit({"user": typed, "form_token": token, "message": message}, "/admin/resend")
     assert browser.trail == ["POST /admin/resend", "GET /admin/queue?done=sent"]
     browser.trail.clear()
-    report = {"kind": "bounce", "status": "5.1.1", "message_id": message, "now": world.clock.now()}
+    report: dict[str, Any] = {"kind": "bounce", "status": "5.1.1", "message_id": message, "now": world.clock.now()}
     world.run(world.database.write(lambda tx: suppressions.record(tx, canonical=BOB, **report)))
     form = {"user": typed, "form_token": token, "medium": "email", "address": BOB}
     browser.submit(form, "/admin/suppressions")
