@@ -272,6 +272,23 @@ def test_an_erasure_takes_the_sent_messages_with_it(world: World) -> None:
     assert messages() == [("a@example.com", "code", False), ("alice@example.com", "account_deactivated", False)]
 
 
+def test_an_erasure_takes_the_notices_with_it_that_were_given_up(world: World) -> None:
+    """Until it is spread, a notice names the account and no address."""
+    token = world.register()
+    world.add(token, world.validated(world.identity_token(token)))
+    world.add(token, world.validated(world.identity_token(token), "alice2@example.com"))
+    operator = Operator("test", Origin(world.clock.now()), frozenset(Scope))
+    jobs = world.run(world.database.read(lambda tx: outbox.listed(tx, failed=False, after=None, count=9)))
+    assert [(job.channel, job.recipient) for job in jobs] == [("notice", ALICE)]
+    assert world.run(world.server.services.operations.drop_all(jobs, operator)) == 1
+    world.run(world.homeserver.closing.close_by_operator(ALICE, erase=True))
+    world.mails()
+    left = {one.table_name for one in world.run(world.homeserver.directory.remains(ALICE))}
+    assert "outbox" not in left
+    failed = world.run(world.database.read(lambda tx: outbox.listed(tx, failed=True, after=None, count=9)))
+    assert failed == []
+
+
 def test_what_remains_of_an_account_that_used_everything_stands_on_the_page(world: World) -> None:
     used(world)
     world.run(world.homeserver.closing.close_by_operator(ALICE, erase=True))

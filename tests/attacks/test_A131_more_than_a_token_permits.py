@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from operators import world_of_operators
+from threepid.clock import HOUR, MINUTE
 from threepid.spec.operator_scopes import Scope
-from threepid.storage import accounts
+from threepid.storage import accounts, outbox, suppressions
+from threepid.storage.engine.database import Tx
 from threepid.web.page import Access
 from threepid.web.page import Page as Declared
 from web.console_pages import ALICE, PAGES, operator_browser
@@ -20,6 +23,7 @@ OF_NONE = ("/admin/new-account", "/admin/account/reactivate")
 OF_AN_ACCOUNT = tuple(
     page for page in PAGES if page.scope is Scope.ACCOUNTS_WRITE and page.method == "POST" and page.path not in OF_NONE
 )
+BOB = "bob@example.net"
 FORMS = {
     "/admin/account/add-contact": {"address": "evil@example.com"},
     "/admin/account/verify-contact": {"medium": "email", "address": "alice@example.com"},
@@ -125,6 +129,48 @@ def test_only_a_token_for_admins_gets_an_admins_data(world: World) -> None:
         else:
             one.press("Download the data of the account")
             assert (one.page.status, "content-disposition" in one.page.headers) == (403, False)
+
+
+@pytest.mark.parametrize("typed", ["alice", "alice@example.com", "nobody"])
+def test_the_forms_of_messages_do_not_say_whose_an_address_is(world: World, typed: str) -> None:
+    """They name the account of whose page they are a part. Without the scope there is no such page."""
+    browser = operator_browser(world, Scope.MESSAGES_READ, Scope.MESSAGES_WRITE)
+    token = browser.page.fields["form_token"]
+    message = waiting_message(world)
+    browser.trail.clear()
+    browser.submit({"user": typed, "form_token": token, "message": message}, "/admin/resend")
+    assert browser.trail == ["POST /admin/resend", "GET /admin/queue?done=sent"]
+    browser.trail.clear()
+    report: dict[str, Any] = {"kind": "bounce", "status": "5.1.1", "message_id": message, "now": world.clock.now()}
+    world.run(world.database.write(lambda tx: suppressions.record(tx, canonical=BOB, **report)))
+    form = {"user": typed, "form_token": token, "medium": "email", "address": BOB}
+    browser.submit(form, "/admin/suppressions")
+    assert browser.trail == ["POST /admin/suppressions", "GET /admin/suppressions?done=mailed"]
+
+
+def waiting_message(world: World) -> str:
+    """The ID of a mail to somebody that waits for another attempt."""
+    now = world.clock.now()
+    job_id = world.entropy.id(now)
+
+    def step(tx: Tx) -> None:
+        outbox.insert(
+            tx,
+            job_id=job_id,
+            channel="email",
+            recipient=BOB,
+            language="en",
+            template="validation",
+            params="x",
+            created_at=now,
+            due_at=now,
+            expires_at=now + HOUR,
+        )
+        (job,) = outbox.claim(tx, [job_id], worker="w", now=now)
+        outbox.retry_later(tx, job, now=now, due_at=now + MINUTE, last_error="421")
+
+    world.run(world.database.write(step))
+    return job_id
 
 
 def test_fields_that_a_form_does_not_have_change_nothing(world: World) -> None:

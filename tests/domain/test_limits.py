@@ -1,6 +1,8 @@
 """Limits: what is counted together, what costs nothing, and which phone prefixes are closed."""
 
-from collections.abc import Iterator
+import random
+from collections.abc import Coroutine, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,24 +81,53 @@ def look(world: World, made: Guess, **pending: int) -> None:
     made.refuse_if_none_is_left(world.run(world.server.context.database.read(made.full_at)), pending)
 
 
-def notice(world: World, medium: str, canonical: str) -> bool:
+def notices(world: World, contacts: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     context = world.server.context
-    return world.run(
-        context.database.write(lambda tx: limits.take_notice(tx, context, medium=medium, canonical=canonical))
-    )
+    return world.run(context.database.write(lambda tx: limits.take_notices(tx, context, contacts)))
+
+
+def notice(world: World, medium: str, canonical: str) -> bool:
+    return bool(notices(world, [(medium, canonical)]))
 
 
 @pytest.mark.parametrize("world", [{"notice_to_address": {"burst": 1, "per_hour": 1}}], indirect=True)
 def test_a_contact_over_its_limit_keeps_no_notice_from_the_others(world: World) -> None:
-    context = world.server.context
     contacts = [("email", "a@b.example"), ("email", "c@b.example"), ("msisdn", "447400123456")]
-
-    def allowed() -> set[tuple[str, str]]:
-        return world.run(context.database.write(lambda tx: limits.take_notices(tx, context, contacts)))
-
     assert notice(world, "email", "c@b.example")
-    assert allowed() == {("email", "a@b.example"), ("msisdn", "447400123456")}
-    assert allowed() == set()
+    assert notices(world, contacts) == {("email", "a@b.example"), ("msisdn", "447400123456")}
+    assert notices(world, contacts) == set()
+
+
+@pytest.mark.parametrize("world", [{"sms_total": {"burst": 3, "per_hour": 1}}], indirect=True)
+def test_numbers_of_one_account_share_what_is_left_for_all_sms(world: World) -> None:
+    """The first ones get it; what the others would have used of their own limits is not used."""
+    contacts = [("msisdn", f"44740012345{digit}") for digit in range(5)]
+    assert notices(world, [*contacts, ("email", "a@b.example")]) == {*contacts[:3], ("email", "a@b.example")}
+    assert notices(world, contacts) == set()
+    world.clock.advance(HOUR)
+    assert notices(world, contacts[3:]) == {contacts[3]}
+
+
+@pytest.mark.parametrize("world", [{"notice_to_address": ONE, "sms_total": {"burst": 2, "per_hour": 1}}], indirect=True)
+def test_a_number_over_its_limit_uses_nothing_that_another_number_needs(world: World) -> None:
+    first, second, third = (("msisdn", f"44740012345{digit}") for digit in range(3))
+    assert notice(world, *first)
+    assert notices(world, [first, second, third]) == {second}
+    world.clock.advance(HOUR)
+    assert notices(world, [third]) == {third}
+
+
+def test_notices_to_numbers_that_are_counted_at_once_do_not_wait_for_each_other(world: World) -> None:
+    """All SMS share a limit, and numbers in a range another one: on PostgreSQL, these were locked in different orders."""
+    context, chance = world.server.context, random.Random(1)
+    numbers = [("msisdn", f"49{prefix}{number:07}") for prefix in (171, 175, 176) for number in range(12)]
+    chosen = [chance.sample(numbers, 4) for _ in range(30)]
+
+    def count(contacts: list[tuple[str, str]]) -> Coroutine[Any, Any, set[tuple[str, str]]]:
+        return context.database.write(lambda tx: limits.take_notices(tx, context, contacts))
+
+    counted = world.together(*(partial(count, contacts) for contacts in chosen))
+    assert counted == [set(contacts) for contacts in chosen]
 
 
 @pytest.mark.parametrize(

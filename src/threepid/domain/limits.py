@@ -128,41 +128,26 @@ async def closed_prefixes(context: Context) -> int:
     )
 
 
-def take_notice(tx: Tx, context: Context, *, medium: str, canonical: str, optional: bool = False) -> bool:
-    """Count a notice to a contact; False if a limit is exceeded, so that the notice must not be sent.
-
-    `optional` notices leave half of the limit: many sign-ins must not suppress the notice of a new password.
-    SMS notices also count by prefix, country and in total, separately from SMS with codes: otherwise requests for many codes
-    could suppress a notice.
-    """
-    counted = [_of_notice(context, medium, canonical, optional=optional)]
-    try:
-        if medium == Phone.medium:
-            counted += _of_texts("sms notice", parse_phone(canonical), context.config.limits)
-        take(tx, context, counted)
-    except (InvalidAddress, LimitExceeded):
-        return False
-    return True
-
-
 def take_notices(
     tx: Tx, context: Context, contacts: Iterable[tuple[str, str]], *, optional: bool = False
 ) -> set[tuple[str, str]]:
     """Count a notice to each contact, a medium and a canonical address; returns those to which it may be sent.
 
-    As `take_notice`, but with one statement for all email addresses.
+    `optional` notices leave half of the limit: many sign-ins must not suppress the notice of a new password.
+    SMS notices also count by prefix, country and in total, separately from SMS with codes: otherwise requests for many codes
+    could suppress a notice.
     """
-    allowed, addresses = set[tuple[str, str]](), list[tuple[str, str]]()
+    counted = dict[tuple[str, str], list[Counted]]()
     for medium, canonical in contacts:
-        if medium != Phone.medium:
-            addresses.append((medium, canonical))
-        elif take_notice(tx, context, medium=medium, canonical=canonical, optional=optional):
-            allowed.add((medium, canonical))
-    wanted = as_wanted(context, [_of_notice(context, *address, optional=optional) for address in addresses])
-    if not wanted:  # there are no addresses, or limits are off
-        return allowed | set(addresses)
-    taken = limits.take_each(tx, wanted, now=context.clock.now())
-    return allowed | {address for address, one in zip(addresses, wanted, strict=True) if one.key in taken}
+        counted[medium, canonical] = [_of_notice(context, medium, canonical, optional=optional)]
+        if medium == Phone.medium:
+            try:
+                counted[medium, canonical] += _of_texts("sms notice", parse_phone(canonical), context.config.limits)
+            except InvalidAddress:
+                del counted[medium, canonical]
+    groups = [as_wanted(context, ones) for ones in counted.values()]
+    taken = limits.take_groups(tx, groups, now=context.clock.now())
+    return {contact for contact, whole in zip(counted, taken, strict=True) if whole}
 
 
 def take_invite(tx: Tx, context: Context, *, sender: str, address: Address, client: str, user_id: str) -> None:

@@ -93,6 +93,27 @@ def take(tx: Tx, wanted: Sequence[Wanted], *, now: int) -> Empty | None:
     return Empty(max(1, full_at(tx, [first], now=now)[first.key] - first.latest(now)), first)
 
 
+def take_groups(tx: Tx, groups: Sequence[Sequence[Wanted]], *, now: int) -> list[bool]:
+    """Take one unit of each burst of a group, or of none of them, one group after the other; returns which had them."""
+    wanted = {one.key: one for group in groups for one in group}
+    if not wanted:
+        return [True] * len(groups)
+    # All at first, in one statement, which locks the rows in the order of `take_each`. Group by group, two transactions would
+    # lock what their groups have in common in different orders, and deadlock.
+    spare = take_each(tx, wanted.values(), now=now)
+    had, found = frozenset(spare), list[bool]()
+    for group in groups:
+        keys = {one.key for one in group}
+        again = [one for one in group if one.key not in spare]
+        if again and keys <= had:  # an earlier group has used the first unit of these
+            spare |= take_each(tx, again, now=now)
+        found.append(keys <= spare)
+        if found[-1]:
+            spare -= keys
+    give_back(tx, [wanted[key] for key in spare])
+    return found
+
+
 def give_back(tx: Tx, taken: Iterable[Wanted]) -> None:
     """Give one unit of each back."""
     for one in taken:

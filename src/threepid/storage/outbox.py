@@ -335,9 +335,9 @@ def delete_done(tx: Tx, then: int, *, at_most: int) -> int:
     return tx.run(_sql.delete_done, ANY, then=then, at_most=at_most)
 
 
-def forget_messages(tx: Tx, addresses: Iterable[str]) -> int:
-    """Delete the finished messages to these addresses; returns how many."""
-    return tx.run(_sql.forget_messages, ANY, recipients=_json(addresses))
+def forget_messages(tx: Tx, user_id: str, addresses: Iterable[str]) -> int:
+    """Delete the finished messages to these addresses of an account, and its notices that were given up; returns how many."""
+    return tx.run(_sql.forget_messages, ANY, recipients=_json([user_id, *addresses]))
 
 
 def _json(texts: Iterable[str]) -> str:

@@ -98,7 +98,7 @@ class Closing:
                 self._associations.forget(tx, user_id)
             audit.note(tx, self._context, audit.Event.DEACTIVATED, user_id, grant.origin, by=grant.by)
             if erase:
-                outbox.forget_messages(tx, _addresses(threepids.of_user(tx, user_id)))
+                outbox.forget_messages(tx, user_id, _addresses(threepids.of_user(tx, user_id)))
                 self._profiles.erase(tx, user_id)
                 preferences.erase(tx, user_id)
                 terms.erase(tx, user_id)

@@ -235,11 +235,12 @@ FROM outbox WHERE sent_at IS NULL AND failed_at IS NOT NULL
 GROUP BY channel, destination, COALESCE(last_error, '') ORDER BY COUNT(*) DESC, channel, destination, last_error LIMIT :count;
 
 -- name: forget_messages(recipients)!
--- Delete the finished messages to these addresses, a JSON array.
-DELETE FROM outbox WHERE recipient IN (SELECT value FROM json_each(:recipients)) AND channel IN ('email', 'sms')
+-- Delete the finished messages to these addresses, and the notices of these accounts that were given up before they were spread.
+-- `recipients` is a JSON array of both.
+DELETE FROM outbox WHERE recipient IN (SELECT value FROM json_each(:recipients)) AND channel IN ('email', 'sms', 'notice')
     AND (sent_at IS NOT NULL OR failed_at IS NOT NULL);
 
 -- name: forget_messages_on_postgresql(recipients)!
 -- The same with PostgreSQL's JSON functions.
-DELETE FROM outbox WHERE recipient = ANY (ARRAY(SELECT json_array_elements_text(CAST(:recipients AS JSON)))) AND channel IN ('email', 'sms')
-    AND (sent_at IS NOT NULL OR failed_at IS NOT NULL);
+DELETE FROM outbox WHERE recipient = ANY (ARRAY(SELECT json_array_elements_text(CAST(:recipients AS JSON))))
+    AND channel IN ('email', 'sms', 'notice') AND (sent_at IS NOT NULL OR failed_at IS NOT NULL);

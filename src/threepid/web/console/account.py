@@ -169,7 +169,7 @@ async def clear_limits(visit: Operating, form: UserForm) -> Answer:
 @page("POST", SUPPRESSIONS, access=Access.OPERATOR, scope=Scope.MESSAGES_WRITE)
 async def remove_suppression(visit: Operating, form: ContactForm) -> Answer:
     """Send mails to an address again from which they came back."""
-    if not form.user:
+    if not _is_from_account(visit, form):
         await visit.services.operations.remove_suppression(form.parsed, visit.operator)
         return visit.redirect(f"{SUPPRESSIONS}?done=mailed")
     user_id = await visit.homeserver.directory.find(form.user)
@@ -183,11 +183,11 @@ async def remove_suppression(visit: Operating, form: ContactForm) -> Answer:
 @page("POST", "/admin/resend", access=Access.OPERATOR, scope=Scope.MESSAGES_WRITE)
 async def resend(visit: Operating, form: MessageForm) -> Answer:
     """Send a message now that waits for another attempt."""
-    if form.user:
-        user_id = await visit.homeserver.directory.find(form.user)
-        return await _act(visit, user_id, visit.services.operations.resend(form.message, visit.operator), "sent")
-    await visit.services.operations.resend(form.message, visit.operator)
-    return visit.redirect("/admin/queue?done=sent")
+    if not _is_from_account(visit, form):
+        await visit.services.operations.resend(form.message, visit.operator)
+        return visit.redirect("/admin/queue?done=sent")
+    user_id = await visit.homeserver.directory.find(form.user)
+    return await _act(visit, user_id, visit.services.operations.resend(form.message, visit.operator), "sent")
 
 
 @page("POST", f"{ACCOUNT}/data", access=Access.OPERATOR, scope=Scope.ACCOUNTS_READ)
@@ -236,6 +236,14 @@ def _ask(visit: Operating, user_id: str, error: MatrixError | None = None) -> An
         back=account_path(user_id),
         problem=error.text if error else None,
     )
+
+
+def _is_from_account(visit: Operating, form: UserForm) -> bool:
+    """Was a form of messages sent from the page of an account, which comes back?
+
+    Who may not read accounts does not have that page, and must not learn whose a typed address is.
+    """
+    return bool(form.user) and visit.may(Scope.ACCOUNTS_READ)
 
 
 async def _act(
