@@ -200,6 +200,12 @@ def test_parameters_come_as_json_as_a_form_or_in_the_query(world: World, way: An
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_an_empty_country_goes_with_an_international_number(world: World, way: Any) -> None:
+    fields = {**PHONE, "country": "", "phone_number": "+447400123456"}
+    assert way(world, "validate/msisdn/requestToken", fields).json()["msisdn"] == "447400123456"
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_what_is_missing_or_none_of_ours_is_named(world: World, way: Any) -> None:
     for path, fields, wrong in (
         ("validate/email/requestToken", EMAIL, (400, "M_INVALID_EMAIL")),

@@ -48,6 +48,7 @@ IDENTIFIERS: list[dict[str, Any]] = [
     {"identifier": {"type": "m.id.phone", "country": "gb", "phone": "07400 123456"}},
     {"identifier": {"type": "m.id.phone", "country": "DE", "phone": "+44 7400 123456"}},
     {"identifier": {"type": "m.id.phone", "country": "GB", "number": "07400123456"}},
+    {"identifier": {"type": "m.id.phone", "country": "", "phone": "+44 7400 123456"}},
     {"identifier": {"type": "m.id.thirdparty", "medium": "msisdn", "address": "447400123456"}},
     {"identifier": {"type": "m.id.thirdparty", "medium": "msisdn", "address": "+44 7400 123456"}},
     {"medium": "msisdn", "address": "447400123456"},

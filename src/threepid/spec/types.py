@@ -20,8 +20,8 @@ SendAttempt = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 """The number of the client's attempt: a higher number asks for another message."""
 NextLink = Annotated[str, Meta(max_length=2000)]
 """The URL to which the client wants the browser redirected after validation."""
-Country = Annotated[str, Meta(pattern=r"\A[A-Za-z]{2}\Z")]
-"""A country by its ISO 3166-1 alpha-2 code."""
+Country = Annotated[str, Meta(pattern=r"\A([A-Za-z]{2})?\Z")]
+"""A country by its ISO 3166-1 alpha-2 code; apps for iOS send '' with an international number."""
 PhoneNumber = Annotated[str, Meta(min_length=1, max_length=255)]
 """A phone number as typed."""
 IdServer = Annotated[str, Meta(min_length=1, max_length=255)]

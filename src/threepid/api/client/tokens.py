@@ -5,7 +5,7 @@ from typing import Final
 from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import Call
-from threepid.domain.addresses import Address, AmbiguousNumber, InvalidAddress, parse_email, parse_phone
+from threepid.domain.addresses import Address, AmbiguousNumber, InvalidAddress, Phone, parse_email, parse_phone
 from threepid.domain.origin import Origin
 from threepid.domain.validation.purposes import Purpose
 from threepid.i18n import Text
@@ -47,6 +47,10 @@ class MsisdnRequest(_Request, frozen=True, kw_only=True):
 
     country: Country
     phone_number: PhoneNumber
+
+    def parsed(self) -> Phone:
+        """The phone number. Raises InvalidAddress or AmbiguousNumber."""
+        return parse_phone(self.phone_number, self.country.upper() or None)
 
 
 class EmailTokenRequest(EmailRequest, frozen=True, kw_only=True):
@@ -143,7 +147,7 @@ def _address_of(
     try:
         if isinstance(body, EmailRequest):
             return parse_email(body.email)
-        return parse_phone(body.phone_number, body.country.upper())
+        return body.parsed()
     except AmbiguousNumber as error:
         raise invalid_phone(error.text) from None
     except InvalidAddress:

@@ -23,7 +23,6 @@ from threepid.api.identity.invitation import (
     store_invite_for,
 )
 from threepid.api.identity.validation import SessionQuery, ValidatedThreepid, open_session
-from threepid.domain.addresses import parse_phone
 from threepid.domain.policy import check_v1_caller
 from threepid.spec import errors
 from threepid.spec.endpoint import Accepts, Auth, endpoint, identity_v1
@@ -122,7 +121,7 @@ async def request_msisdn_token_v1(call: Call, body: MsisdnTokenRequest) -> TextS
     """Send a code to a phone number. https://spec.matrix.org/historical/identity_service/r0.3.0.html#post-matrix-identity-api-v1-validate-msisdn-requesttoken."""
     check_v1_caller(call.config, call.client)
     session = await open_session(call, body, body.send_attempt, owner="")
-    return TextSent(session.sid, parse_phone(body.phone_number, body.country.upper()).canonical)
+    return TextSent(session.sid, body.parsed().canonical)
 
 
 @endpoint(

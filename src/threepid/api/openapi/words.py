@@ -43,7 +43,7 @@ FIELDS: Final = {
     "contacts": "Email addresses and phone numbers.",
     "content": "Rules about the text of a message: always empty.",
     "count": "How often it happened.",
-    "country": "The country whose way of writing the number has: two letters.",
+    "country": "The country whose way of writing the number has: two letters. Empty for an international number.",
     "created_at": "When it was made, in milliseconds since 1970.",
     "deactivated_at": "When the account was closed, in milliseconds since 1970.",
     "default": "The version that new rooms get.",

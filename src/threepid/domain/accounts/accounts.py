@@ -112,8 +112,10 @@ class Accounts:
     ) -> Named:
         if not isinstance(medium, str) or not isinstance(address, str) or medium not in ways:
             return Named(None, "")
+        # An empty country is none, as in requests for a code.
+        region = country.upper() if isinstance(country, str) and country else None
         try:
-            canonical = parse_address(medium, address, country.upper() if isinstance(country, str) else None).canonical
+            canonical = parse_address(medium, address, region).canonical
         except InvalidAddress:
             return Named(None, "")
         account = await self._context.database.read(lambda tx: accounts.by_threepid(tx, medium, canonical))
