@@ -102,6 +102,14 @@ def test_a_header_is_read_as_it_may_be_written(header: str) -> None:
     assert parse_authorization(header) == Signature("o.example", "ed25519:1", SIG, "d.example")
 
 
+def test_a_signature_may_have_the_padding_of_base64() -> None:
+    """https://spec.matrix.org/latest/appendices/#unpadded-base64."""
+    padded = SIGNER.authorization(REQUEST, TO).removesuffix('"') + '=="'
+    verify(parse_authorization(padded), PUBLIC, REQUEST, TO)
+    with pytest.raises(BadSignature):
+        verify(parse_authorization(padded), PUBLIC, changed(method="PUT"), TO)
+
+
 REST = f"key=ed25519:1,sig={SIG}"
 
 
@@ -142,7 +150,9 @@ REST = f"key=ed25519:1,sig={SIG}"
         f"X-Matrix origin=o.example,key=ed25519:a-b,sig={SIG}",
         f"X-Matrix origin=o.example,key=rsa,sig={SIG}",
         f"X-Matrix origin=o.example,key=ed25519:1,sig={SIG}A",
-        f'X-Matrix origin=o.example,key=ed25519:1,sig="{SIG}=="',
+        f'X-Matrix origin=o.example,key=ed25519:1,sig="{SIG}="',
+        f'X-Matrix origin=o.example,key=ed25519:1,sig="{SIG}==="',
+        f'X-Matrix origin=o.example,key=ed25519:1,sig="=={SIG}"',
         f'X-Matrix origin=o.example,key=ed25519:1,sig="{SIG[:-1]}-"',
         "X-Matrix origin=o.example,key=ed25519:1,sig=",
         f"X-Matrix origin=o.example,{REST},x=" + "y" * 5000,

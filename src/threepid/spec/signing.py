@@ -24,7 +24,8 @@ _PARAMETER: Final = re.compile(
     re.VERBOSE,
 )
 _KEY_ID: Final = re.compile(r"ed25519:[a-zA-Z0-9_]{1,255}")
-_SIGNATURE: Final = re.compile(r"[A-Za-z0-9+/]{86}")
+_SIGNATURE: Final = re.compile(r"[A-Za-z0-9+/]{86}(?:==)?")
+"""In base64, with or without padding. https://spec.matrix.org/latest/appendices/#unpadded-base64"""
 
 
 class BadSignature(Exception):
