@@ -200,6 +200,31 @@ def test_keys_that_are_not_to_be_trusted_are_not(world_with_zoe: World, elsewher
     assert published(world) == [f"@zoe:{elsewhere.name}"]
 
 
+@pytest.mark.parametrize(
+    ("key_id", "offered"),
+    [
+        ("ml-dsa-44:1", {"key": "A" * 1750}),
+        ("ed25519:a-b", {"key": "A" * 43}),
+        ("curve25519:1", {"key": "A" * 43}),
+        ("other:1", {"keys": ["A" * 43]}),
+        ("other:2", "A" * 43),
+        ("ed25519:2", {"key": "A" * 100}),
+        ("ed25519:3", {"key": 1}),
+    ],
+)
+def test_a_key_that_is_not_understood_spoils_no_other(
+    world_with_zoe: World, elsewhere: FakeIdentityServer, key_id: str, offered: Any
+) -> None:
+    """https://spec.matrix.org/latest/appendices/#checking-for-a-signature."""
+    world, understood = world_with_zoe, key(b"z")
+    ours = {f"ed25519:{understood.version}": {"key": encode_base64(bytes(understood.verify_key))}}
+    serve_keys(elsewhere, world, understood, verify_keys={key_id: offered, **ours})
+    version = key_id.partition(":")[2]
+    assert send(world, *by_zoe(elsewhere, key(b"x", version))) == FORBIDDEN
+    assert send(world, *by_zoe(elsewhere, understood)) == DONE
+    assert published(world) == []
+
+
 def test_a_key_is_trusted_for_a_week_at_most(world_with_zoe: World, elsewhere: FakeIdentityServer) -> None:
     world = world_with_zoe
     serve_keys(elsewhere, world, key(b"z"), valid_until_ts=world.clock.now() + 1000 * DAY)

@@ -1,9 +1,10 @@
 """Calls to homeservers: fetches their signing keys and the user IDs of their OpenID tokens."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 import msgspec
@@ -25,6 +26,7 @@ _KEYS_LIFE: Final = 7 * DAY
 _KEYS_PAUSE: Final = 5 * MINUTE
 """Pause before a server is asked again for a key that it did not have."""
 _SERVERS_KNOWN: Final = 1_000
+_KEY_ID: Final = re.compile(r"ed25519:\w{1,255}")
 _KEY_BYTES: Final = 32
 
 
@@ -38,7 +40,8 @@ class PublishedKeys(Struct, frozen=True):
     """A server's published keys. https://spec.matrix.org/latest/server-server-api/#publishing-keys."""
 
     server_name: str
-    verify_keys: Annotated[dict[Annotated[str, Meta(pattern=r"\Aed25519:\w{1,255}\Z")], VerifyKey], Meta(max_length=50)]
+    verify_keys: Annotated[dict[str, Any], Meta(max_length=50)]
+    """Keys of any algorithm by ID, because those of algorithms to come must not hide the others."""
     valid_until_ts: int
     signatures: dict[str, dict[str, str]] = {}
 
@@ -138,10 +141,13 @@ class Federation:
             raise RemoteError("no keys in the answer") from None
         if answer.status != HTTPStatus.OK or published.server_name != server_name or published.valid_until_ts <= now:
             raise RemoteError("no keys in force in the answer")
+        understood = {key_id: key for key_id, key in published.verify_keys.items() if _KEY_ID.fullmatch(key_id)}
+        if not understood:
+            raise RemoteError("no keys of a known algorithm in the answer")
         keys = {}
-        for key_id, offered in published.verify_keys.items():
+        for key_id, offered in understood.items():
             try:
-                raw = decode_base64(offered.key)
+                raw = decode_base64(msgspec.convert(offered, VerifyKey).key)
                 if len(raw) != _KEY_BYTES:
                     continue
                 verify_signed_json(content, server_name, decode_verify_key_bytes(key_id, raw))
