@@ -328,9 +328,12 @@ def test_a_homeserver_is_told_of_what_waited_and_can_check_it(home: World, elsew
     assert len(elsewhere.told) == 1
 
 
-def test_a_homeserver_that_takes_post_only_is_told_by_post(home: World, elsewhere: FakeHomeserver) -> None:
+@pytest.mark.parametrize("status", [404, 405, 400], ids=["no-path", "no-method", "older-synapse"])
+def test_a_homeserver_that_takes_post_only_is_told_by_post(home: World, elsewhere: FakeHomeserver, status: int) -> None:
+    refusal = status, {"errcode": "M_UNRECOGNIZED", "error": "Unrecognized request"}
+
     def synapse(asked: Asked) -> tuple[int, Any]:
-        return TOLD if asked.method == "POST" else (405, {"errcode": "M_UNRECOGNIZED", "error": "Unrecognized request"})
+        return TOLD if asked.method == "POST" else refusal
 
     elsewhere.replies[ON_BIND] = synapse
     stored = invite(home, alice(home))
@@ -368,7 +371,16 @@ def test_nobody_is_told_where_nothing_waited(home: World, elsewhere: FakeHomeser
     assert elsewhere.told == []
 
 
-@pytest.mark.parametrize("reply", [(500, {}), (403, {"errcode": "M_FORBIDDEN", "error": "No."}), (302, {}), (404, {})])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        (400, {"errcode": "M_BAD_JSON", "error": "No."}),
+        (500, {}),
+        (403, {"errcode": "M_FORBIDDEN", "error": "No."}),
+        (302, {}),
+        (404, {}),
+    ],
+)
 def test_what_is_not_a_yes_is_asked_again_ever_more_rarely(
     home: World, elsewhere: FakeHomeserver, reply: tuple[int, Any]
 ) -> None:

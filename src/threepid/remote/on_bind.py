@@ -3,16 +3,17 @@
 https://spec.matrix.org/latest/server-server-api/#put_matrixfederationv13pidonbind
 """
 
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 
 from threepid.remote.federation import Federation
-from threepid.remote.guard import RemoteError
+from threepid.remote.guard import RemoteAnswer, RemoteError
 
 _PATH: Final = "/_matrix/federation/v1/3pid/onbind"
 _SUCCESS: Final = range(200, 300)
-_NO_SUCH_METHOD: Final = frozenset({404, 405})
+_NO_SUCH_METHOD: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
 
 
 async def tell(federation: Federation, server_name: str, body: dict[str, Any]) -> None:
@@ -30,6 +31,16 @@ async def tell(federation: Federation, server_name: str, body: dict[str, Any]) -
         )
         if answer.status in _SUCCESS:
             return
-        if answer.status not in _NO_SUCH_METHOD:
+        if not _lacks_method(answer):
             break
     raise RemoteError(f"status {answer.status}")
+
+
+def _lacks_method(answer: RemoteAnswer) -> bool:
+    """Does the server not know this method? Until 2022, Synapse said so with status 400."""
+    if answer.status != HTTPStatus.BAD_REQUEST:
+        return answer.status in _NO_SUCH_METHOD
+    try:
+        return answer.json().get("errcode") == "M_UNRECOGNIZED"
+    except RemoteError:
+        return False
