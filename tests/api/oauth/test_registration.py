@@ -38,6 +38,16 @@ def test_an_app_gets_an_id_and_what_was_registered(world: World) -> None:
     assert found == {**METADATA, "client_name#fr": "Élément", "tos_uri": "https://app.example.com/terms"}
 
 
+def test_null_is_the_same_as_nothing(world: World) -> None:
+    """Some apps write every member, whether they have a value for it or not."""
+    absent = dict.fromkeys(["logo_uri", "tos_uri", "policy_uri", "client_name#de", "contacts"])
+    answer = world.post("/oauth2/clients/register", {**METADATA, **absent, "application_type": None})
+    assert (answer.status_code, answer.json()["client_id"]) == (201, register(world).json()["client_id"])
+    assert absent.keys().isdisjoint(answer.json())
+    missing = world.post("/oauth2/clients/register", {**METADATA, "client_uri": None})
+    assert (missing.status_code, missing.json()["error"]) == (400, "invalid_client_metadata")
+
+
 def test_equal_metadata_is_the_same_app_whatever_its_order(world: World) -> None:
     first = register(world).json()["client_id"]
     backwards = world.post("/oauth2/clients/register", dict(reversed(METADATA.items()))).json()["client_id"]

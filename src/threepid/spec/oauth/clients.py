@@ -31,10 +31,12 @@ _LOCALIZED: Final = re.compile(
 
 
 def client_metadata(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is registered of the metadata that a client gives; members without a meaning here are left out.
+    """What is registered of the metadata that a client gives; nulls and members without a meaning here are left out.
 
     Raises InvalidClientMetadata and InvalidRedirectUri.
     """
+    # To the registry of metadata, null and an absent member are one. https://www.rfc-editor.org/rfc/rfc7592#section-2.2.
+    given = {name: value for name, value in given.items() if value is not None}
     home = given.get("client_uri")
     base = parse_web_uri(home) if isinstance(home, str) else None
     if base is None or base.scheme != "https" or not is_base(base.host):
