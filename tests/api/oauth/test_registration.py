@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from oauth_app import DEVICE_GRANT, METADATA, App
+from oauth_app import DEVICE_GRANT, METADATA, App, as_tokens, ask
 from threepid.background import run_once
 from threepid.clock import DAY
 from world import World
@@ -137,6 +137,24 @@ def test_apps_without_sessions_are_deleted_after_a_week_and_others_are_not(world
     world.run(run_once(world.server.context))
     assert world.run(world.server.services.require_oauth().clients.get(unused.client_id)) is None
     assert world.run(world.server.services.require_oauth().clients.get(used.client_id)) is not None
+
+
+def test_an_app_that_signs_out_after_a_long_session_can_sign_in_again(world: World) -> None:
+    """Apps store their ID and use it for all later requests. https://spec.matrix.org/latest/client-server-api/#client-registration."""
+    world.register()
+    app = App(world)
+    tokens = app.tokens()
+    for _ in range(30):
+        world.clock.advance(DAY)
+        world.run(run_once(world.server.context))
+        tokens = as_tokens(app.refresh(tokens.refresh_token))
+    assert ask(world, "/oauth2/revoke", {"token": tokens.refresh_token}).status_code == 200
+    world.clock.advance(5 * DAY)
+    world.run(run_once(world.server.context))
+    assert app.opened().page.heading == "Sign in"
+    world.clock.advance(3 * DAY)
+    world.run(run_once(world.server.context))
+    assert world.run(world.server.services.require_oauth().clients.get(app.client_id)) is None
 
 
 def test_registering_again_keeps_an_app(world: World) -> None:
