@@ -115,6 +115,17 @@ def test_links_and_redirects_may_be_below_the_host(world: World) -> None:
     )
 
 
+def test_an_app_may_be_translated_as_widely_as_big_ones_are(world: World) -> None:
+    """The libraries of apps write all members in every language of the app."""
+    members = ("client_name", "logo_uri", "tos_uri", "policy_uri")
+    tags = [f"{first}{second}" for first in "abcde" for second in "abcdefghijklmnopqrst"]
+    words = {f"{member}#{tag}": f"https://app.example.com/{tag}" for member in members for tag in tags}
+    answer = register(world, **words)
+    assert answer.status_code == 201
+    assert words.items() <= answer.json().items()
+    assert error(world, **words, **{"client_name#zz": "one too many"}) == "invalid_client_metadata"
+
+
 def test_an_app_for_devices_alone_needs_no_redirect_uri(world: World) -> None:
     assert register(world, redirect_uris=None, response_types=None, grant_types=[DEVICE_GRANT]).status_code == 201
 
