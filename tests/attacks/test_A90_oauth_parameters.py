@@ -9,7 +9,7 @@ from world import World
 
 AUTHORIZATION: Final = {
     "response_type": ["", "token", "code token", "id_token", "CODE"],
-    "response_mode": ["form_post", "", "Query", "web_message"],
+    "response_mode": ["form_post", "Query", "web_message"],
     "scope": ["", "openid", SCOPE.upper(), SCOPE.replace(" ", ","), f"{SCOPE}\n"],
     "code_challenge": ["", VERIFIER + "!", CHALLENGE[:-1], CHALLENGE + "A", "é" * 43],
     "code_challenge_method": ["", "plain", "s256", "S512"],

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from oauth_app import API, CALLBACK, CHALLENGE, DEVICE, SCOPE, App, Consenting, as_tokens, whoami
+from oauth_app import API, CALLBACK, CHALLENGE, DEVICE, SCOPE, App, Consenting, as_tokens, query_of, whoami
 from threepid.clock import MINUTE
 from threepid.storage import accounts
 from world import PASSWORD, World
@@ -51,6 +51,18 @@ def test_without_a_state_none_is_answered(world: World) -> None:
     browser = App(world).opened(state=None)
     browser.sign_in()
     assert set(browser.allow()) == {"code", "iss"}
+
+
+def test_parameters_without_a_value_count_as_left_out(world: World) -> None:
+    """https://www.rfc-editor.org/rfc/rfc6749#section-3.1."""
+    world.register()
+    browser = App(world).opened(response_mode="", state="", prompt="", login_hint="")
+    browser.sign_in()
+    browser.press("Allow")
+    assert "state" not in query_of(browser.left)
+    assert set(query_of(browser.left)) == set(browser.told()) == {"code", "iss"}
+    told = App(world).opened(response_type="").told()
+    assert (told["error"], told["error_description"]) == ("invalid_request", "response_type is missing.")
 
 
 def test_who_does_not_allow_it_is_sent_back_with_an_error(world: World) -> None:

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from oauth_app import App, as_tokens, ask, whoami
+from oauth_app import METADATA, SCOPE, App, as_tokens, ask, whoami
 from threepid.clock import MINUTE, SECOND
 from world import PASSWORD, World
 
@@ -59,6 +59,46 @@ def test_the_old_refresh_endpoint_and_the_new_one_do_not_take_each_others_tokens
     assert app.refresh(of_login).json()["error"] == "invalid_grant"
     assert world.post("/_matrix/client/v3/refresh", {"refresh_token": of_login}).status_code == 200
     assert app.refresh(tokens.refresh_token).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["grant_type", "client_id", "code", "redirect_uri", "code_verifier"])
+def test_a_parameter_without_a_value_counts_as_left_out(world: World, name: str) -> None:
+    """https://www.rfc-editor.org/rfc/rfc6749#section-3.2."""
+    world.register()
+    app = App(world)
+    code = app.code()
+    answer = app.exchange(code, **{name: ""})
+    assert answer.status_code == 400
+    assert answer.json() == app.exchange(code, **{name: None}).json()
+    assert answer.json()["error"] == "invalid_request"
+    assert app.exchange(code, scope="").status_code == 200
+
+
+@pytest.mark.parametrize("grant", ["refresh_token", "urn:ietf:params:oauth:grant-type:device_code"])
+def test_an_empty_secret_is_a_missing_parameter(world: World, grant: str) -> None:
+    answer = App(world).token(grant_type=grant, refresh_token="", device_code="")
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+def test_a_device_that_names_no_client_is_told_so(world: World) -> None:
+    answer = ask(world, "/oauth2/device", {"client_id": "", "scope": SCOPE})
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+def test_no_cache_keeps_what_the_endpoints_answer(world: World) -> None:
+    """https://www.rfc-editor.org/rfc/rfc6749#section-5.1."""
+    world.register()
+    app = App(world)
+    tokens = app.exchange(app.code())
+    answers = [
+        tokens,
+        app.refresh("wrong"),
+        ask(world, "/oauth2/revoke", {"token": "wrong"}),
+        world.post("/oauth2/clients/register", METADATA),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 400, 200, 201]
+    for answer in answers:
+        assert (answer.headers["cache-control"], answer.headers["pragma"]) == ("no-store", "no-cache")
 
 
 @pytest.mark.parametrize("token", ["\0", "a\0b", "x" * 60_000, "unknown", ""])

@@ -73,6 +73,21 @@ def test_the_device_that_the_app_names_is_shown_alone_and_can_be_signed_out(alic
     assert "ABCDEFGHIJ" not in alice.page.text
 
 
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ("action=profile", "/account/?action=profile"),
+        ("action=sessions_list", "/account/sessions"),
+        ("action=session_view&device_id=ABCDEFGHIJ", "/account/sessions?device=ABCDEFGHIJ"),
+        ("action=session_end&device_id=ABCDEFGHIJ", "/account/sessions?device=ABCDEFGHIJ"),
+    ],
+)
+def test_the_names_of_the_first_drafts_lead_there_too(alice: Browser, query: str, path: str) -> None:
+    """The former Element for Android opens the address without its last slash, and names the action without its prefix."""
+    alice.open(f"/account?{query}")
+    assert (alice.path, alice.page.status) == (path, 200)
+
+
 @pytest.mark.parametrize("device_id", ["UNKNOWN", "%3Cscript%3E", "ABCDEFGHIJ%00", ""])
 def test_an_unknown_device_shows_the_whole_list(alice: Browser, device_id: str) -> None:
     alice.open(f"/account/?action=org.matrix.device_view&device_id={device_id}")

@@ -46,6 +46,8 @@ CORS: Final = {
 }
 """https://spec.matrix.org/latest/client-server-api/#web-browser-clients."""
 _HEADERS: Final = Headers(*CORS.items(), ("Cache-Control", "no-store"))
+_OAUTH_HEADERS: Final = _HEADERS.adding("Pragma", "no-cache")
+"""https://www.rfc-editor.org/rfc/rfc6749#section-5.1."""
 
 _CALLS: Final[dict[Auth, type[Call]]] = {
     Auth.NONE: Call,
@@ -116,7 +118,7 @@ def oauth_error_answer(error: MatrixError) -> Answer:
     return Answer(
         status,
         _encode(body),
-        headers=_HEADERS.replacing(error.headers()),
+        headers=_OAUTH_HEADERS.replacing(error.headers()),
         errcode=error.errcode,
         limit=error.limit if isinstance(error, errors.LimitExceeded) else "",
     )
@@ -155,7 +157,7 @@ class _Operation:
         self._expected = expected(endpoint)
         self._call = _CALLS[endpoint.auth]
         fresh = {"Cache-Control": f"public, max-age={endpoint.fresh_seconds}"} if endpoint.fresh_seconds else {}
-        self._headers = _HEADERS.replacing(fresh)
+        self._headers = (_OAUTH_HEADERS if self._is_oauth else _HEADERS).replacing(fresh)
         self._takes_body = endpoint.method != "GET"
         self._needs_query = endpoint.query_type is not None or endpoint.accepts is Accepts.ANY
 
@@ -261,7 +263,9 @@ class _Operation:
         if endpoint.accepts in (Accepts.ONLY_FORM, Accepts.LENIENT_FORM):
             if content_type != _FORM:
                 raise errors.InvalidParam(Text("The form is malformed."))
-            return parse_form(body, any_text=endpoint.accepts is Accepts.LENIENT_FORM)
+            any_text = endpoint.accepts is Accepts.LENIENT_FORM
+            # A parameter without a value counts as left out. https://www.rfc-editor.org/rfc/rfc6749#section-3.2.
+            return {name: text for name, text in parse_form(body, any_text=any_text).items() if text or any_text}
         if endpoint.accepts is Accepts.ANY:
             if is_form:
                 return {**query, **parse_form(body)}

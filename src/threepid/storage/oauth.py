@@ -93,6 +93,11 @@ def use_client(tx: Tx, client_id: str, now: int) -> bool:
     return tx.run(_sql.use_client, AT_MOST_ONE, client_id=client_id, now=now) == 1
 
 
+def use_clients_with_sessions(tx: Tx, now: int, *, used_before: int, at_most: int) -> None:
+    """Note that apps with sessions are used, unless that was noted after `used_before`."""
+    tx.run(_sql.use_clients_with_sessions, ANY, now=now, used_before=used_before, at_most=at_most)
+
+
 def delete_unused_clients(tx: Tx, *, used_before: int, latest: int, at_most: int) -> int:
     """Delete apps that have no session and that nobody used lately; returns how many."""
     return tx.run(_sql.delete_unused_clients, ANY, used_before=used_before, latest=latest, at_most=at_most)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from oauth_app import DEVICE_GRANT, METADATA, App
+from oauth_app import DEVICE_GRANT, METADATA, App, as_tokens, ask
 from threepid.background import run_once
 from threepid.clock import DAY
 from world import World
@@ -36,6 +36,16 @@ def test_an_app_gets_an_id_and_what_was_registered(world: World) -> None:
     assert found.pop("client_id")
     assert found.pop("client_id_issued_at") == 1_800_000_000
     assert found == {**METADATA, "client_name#fr": "Élément", "tos_uri": "https://app.example.com/terms"}
+
+
+def test_null_is_the_same_as_nothing(world: World) -> None:
+    """Some apps write every member, whether they have a value for it or not."""
+    absent = dict.fromkeys(["logo_uri", "tos_uri", "policy_uri", "client_name#de", "contacts"])
+    answer = world.post("/oauth2/clients/register", {**METADATA, **absent, "application_type": None})
+    assert (answer.status_code, answer.json()["client_id"]) == (201, register(world).json()["client_id"])
+    assert absent.keys().isdisjoint(answer.json())
+    missing = world.post("/oauth2/clients/register", {**METADATA, "client_uri": None})
+    assert (missing.status_code, missing.json()["error"]) == (400, "invalid_client_metadata")
 
 
 def test_equal_metadata_is_the_same_app_whatever_its_order(world: World) -> None:
@@ -105,6 +115,17 @@ def test_links_and_redirects_may_be_below_the_host(world: World) -> None:
     )
 
 
+def test_an_app_may_be_translated_as_widely_as_big_ones_are(world: World) -> None:
+    """The libraries of apps write all members in every language of the app."""
+    members = ("client_name", "logo_uri", "tos_uri", "policy_uri")
+    tags = [f"{first}{second}" for first in "abcde" for second in "abcdefghijklmnopqrst"]
+    words = {f"{member}#{tag}": f"https://app.example.com/{tag}" for member in members for tag in tags}
+    answer = register(world, **words)
+    assert answer.status_code == 201
+    assert words.items() <= answer.json().items()
+    assert error(world, **words, **{"client_name#zz": "one too many"}) == "invalid_client_metadata"
+
+
 def test_an_app_for_devices_alone_needs_no_redirect_uri(world: World) -> None:
     assert register(world, redirect_uris=None, response_types=None, grant_types=[DEVICE_GRANT]).status_code == 201
 
@@ -127,6 +148,24 @@ def test_apps_without_sessions_are_deleted_after_a_week_and_others_are_not(world
     world.run(run_once(world.server.context))
     assert world.run(world.server.services.require_oauth().clients.get(unused.client_id)) is None
     assert world.run(world.server.services.require_oauth().clients.get(used.client_id)) is not None
+
+
+def test_an_app_that_signs_out_after_a_long_session_can_sign_in_again(world: World) -> None:
+    """Apps store their ID and use it for all later requests. https://spec.matrix.org/latest/client-server-api/#client-registration."""
+    world.register()
+    app = App(world)
+    tokens = app.tokens()
+    for _ in range(30):
+        world.clock.advance(DAY)
+        world.run(run_once(world.server.context))
+        tokens = as_tokens(app.refresh(tokens.refresh_token))
+    assert ask(world, "/oauth2/revoke", {"token": tokens.refresh_token}).status_code == 200
+    world.clock.advance(5 * DAY)
+    world.run(run_once(world.server.context))
+    assert app.opened().page.heading == "Sign in"
+    world.clock.advance(3 * DAY)
+    world.run(run_once(world.server.context))
+    assert world.run(world.server.services.require_oauth().clients.get(app.client_id)) is None
 
 
 def test_registering_again_keeps_an_app(world: World) -> None:

@@ -17,7 +17,9 @@ from threepid.storage import oauth
 from threepid.storage.engine.database import Tx
 
 KEPT_UNUSED: Final = 7 * DAY
-"""How long an app without sessions stays registered."""
+"""How long an app without sessions stays registered: apps store their ID, and use it for the next sign-in."""
+_NOTED: Final = DAY
+"""How often it is noted that an app has sessions. After the last one ended, it stays up to this much less than `KEPT_UNUSED`."""
 _NAME: Final = 60
 """Maximum number of characters of an app's name on a page."""
 
@@ -100,4 +102,5 @@ def known_client(tx: Tx, identifier: str) -> Client | None:
 
 def delete_unused(tx: Tx, now: int, *, at_most: int) -> int:
     """Delete apps without sessions that were not used lately; returns how many."""
+    oauth.use_clients_with_sessions(tx, now, used_before=now - _NOTED, at_most=at_most)
     return oauth.delete_unused_clients(tx, used_before=now - KEPT_UNUSED, latest=now + SKEW, at_most=at_most)

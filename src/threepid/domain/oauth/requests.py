@@ -66,26 +66,33 @@ class Wish(Struct, frozen=True):
 
 def read_target(client: Client | None, parameters: Mapping[str, str], issuer: str) -> Target:
     """Where the answer to a request goes. Raises InvalidParam if the browser must not be sent anywhere."""
-    redirect_uri = parameters.get("redirect_uri", "")
+    given = _given(parameters)
+    redirect_uri = given.get("redirect_uri", "")
     if client is None or not is_registered(redirect_uri, client.redirect_uris):
         raise InvalidParam(UNKNOWN_APP)
-    state = parameters.get("state")
+    state = given.get("state")
     if state is not None and len(state) > _LONGEST_STATE:
         raise InvalidParam(UNKNOWN_APP, cause="the state is too long")
-    return Target(client, redirect_uri, state, parameters.get("response_mode") == _FRAGMENT, issuer)
+    return Target(client, redirect_uri, state, given.get("response_mode") == _FRAGMENT, issuer)
 
 
 def read_wish(target: Target, parameters: Mapping[str, str]) -> Wish:
     """What the app asks for. Raises OAuthError, which the app is told of."""
-    if parameters.get("response_mode", _FRAGMENT) not in _MODES:
+    given = _given(parameters)
+    if given.get("response_mode", _FRAGMENT) not in _MODES:
         raise InvalidRequest("response_mode must be query or fragment.")
-    if "response_type" not in parameters:
+    if "response_type" not in given:
         raise InvalidRequest("response_type is missing.")
-    if parameters["response_type"] != "code":
+    if given["response_type"] != "code":
         raise UnsupportedResponseType("response_type must be code.")
     if not target.client.may_use(AUTHORIZATION_CODE):
         raise UnauthorizedClient("The client did not register for authorization_code.")
-    challenge = parameters.get("code_challenge", "")
-    if parameters.get("code_challenge_method") != pkce.METHOD or not pkce.is_challenge(challenge):
+    challenge = given.get("code_challenge", "")
+    if given.get("code_challenge_method") != pkce.METHOD or not pkce.is_challenge(challenge):
         raise InvalidRequest("code_challenge with code_challenge_method S256 is required.")
-    return Wish(target, parse_scope(parameters.get("scope", "")), challenge)
+    return Wish(target, parse_scope(given.get("scope", "")), challenge)
+
+
+def _given(parameters: Mapping[str, str]) -> dict[str, str]:
+    """The parameters that have a value. One without counts as left out. https://www.rfc-editor.org/rfc/rfc6749#section-3.1."""
+    return {name: value for name, value in parameters.items() if value}

@@ -11,6 +11,8 @@ from threepid.spec.oauth.server import MANAGE
 SESSIONS: Final = "/account/sessions"
 CLOSE: Final = "/account/close"
 KEYS: Final = "/account/keys"
+_PREFIX: Final = "org.matrix."
+"""The first drafts had none, and apps of that time still name actions without it."""
 
 
 class Action(StrEnum):
@@ -58,5 +60,6 @@ def actions(*, has_homeserver: bool) -> tuple[Action, ...]:
 
 def place_of(action: str, *, has_homeserver: bool) -> Place:
     """The page of an action; for an unknown or impossible one the start page, which has the account with its contacts."""
+    name = action if action.startswith(_PREFIX) else f"{_PREFIX}{action}"
     possible = actions(has_homeserver=has_homeserver)
-    return PLACES[Action(action)] if action in possible else PLACES[Action.PROFILE]
+    return PLACES[Action(name)] if name in possible else PLACES[Action.PROFILE]

@@ -22,7 +22,9 @@ GRANTS: Final = (AUTHORIZATION_CODE, REFRESH_TOKEN, DEVICE_CODE)
 _RESPONSES: Final = ("code",)
 _LONGEST_NAME: Final = 256
 _MOST: Final = 20
-"""Maximum number each of redirect URIs, grant types, response types, and languages of one member."""
+"""Maximum number each of redirect URIs, grant types and response types."""
+_MOST_LANGUAGES: Final = 100
+"""Maximum number on average of a member: big apps have sixty, and their libraries write all members in each."""
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _LINKS: Final = ("logo_uri", "tos_uri", "policy_uri")
 _LOCALIZED: Final = re.compile(
@@ -31,10 +33,12 @@ _LOCALIZED: Final = re.compile(
 
 
 def client_metadata(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is registered of the metadata that a client gives; members without a meaning here are left out.
+    """What is registered of the metadata that a client gives; nulls and members without a meaning here are left out.
 
     Raises InvalidClientMetadata and InvalidRedirectUri.
     """
+    # To the registry of metadata, null and an absent member are one. https://www.rfc-editor.org/rfc/rfc7592#section-2.2.
+    given = {name: value for name, value in given.items() if value is not None}
     home = given.get("client_uri")
     base = parse_web_uri(home) if isinstance(home, str) else None
     if base is None or base.scheme != "https" or not is_base(base.host):
@@ -120,6 +124,6 @@ def _descriptions(given: Mapping[str, Any], base: str) -> dict[str, str]:
             if link is None or link.scheme != "https" or not is_at_or_below(link.host, base):
                 raise InvalidClientMetadata(f"{member} must be an https URL on the host of client_uri or below it.")
         found[name] = value
-    if len(found) > _MOST * (1 + len(_LINKS)):
+    if sum(1 for name in found if "#" in name) > _MOST_LANGUAGES * (1 + len(_LINKS)):
         raise InvalidClientMetadata("The metadata has too many languages.")
     return found

@@ -11,6 +11,15 @@ SELECT client_id, metadata, created_at, used_at FROM oauth_clients WHERE client_
 -- Note that an app was registered again or used, and lock its row until the transaction ends; touches no row if there is none.
 UPDATE oauth_clients SET used_at = :now WHERE client_id = :client_id;
 
+-- name: use_clients_with_sessions(now, used_before, at_most)!
+-- Note that apps that have sessions are used, without which the end of a long session would be the end of its app.
+UPDATE oauth_clients SET used_at = :now WHERE client_id IN (
+    SELECT client_id FROM oauth_clients AS used
+    WHERE used_at <= :used_before
+        AND EXISTS (SELECT 1 FROM oauth_sessions WHERE oauth_sessions.client_id = used.client_id)
+    ORDER BY used_at LIMIT :at_most
+);
+
 -- name: delete_unused_clients(used_before, latest, at_most)!
 -- Delete apps without sessions, codes and waiting devices that nobody used lately, or that a clock that was ahead wrote.
 DELETE FROM oauth_clients WHERE client_id IN (
