@@ -7,6 +7,7 @@ https://www.rfc-editor.org/rfc/rfc7591
 import base64
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ _LONGEST_NAME: Final = 256
 _MOST: Final = 20
 """Maximum number each of redirect URIs, grant types and response types."""
 _MOST_LANGUAGES: Final = 100
-"""Maximum number on average of a member: big apps have sixty, and their libraries write all members in each."""
+"""Maximum number of languages of one member: big apps have sixty."""
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _LINKS: Final = ("logo_uri", "tos_uri", "policy_uri")
 _LOCALIZED: Final = re.compile(
@@ -111,6 +112,7 @@ def _redirect_uris(given: Mapping[str, Any], base: str, *, native: bool) -> list
 def _descriptions(given: Mapping[str, Any], base: str) -> dict[str, str]:
     """Name and links of a client, in all languages."""
     found: dict[str, str] = {}
+    languages = Counter[str]()
     for name, value in given.items():
         matched = _LOCALIZED.fullmatch(name)
         member = matched["member"] if matched else name
@@ -123,7 +125,8 @@ def _descriptions(given: Mapping[str, Any], base: str) -> dict[str, str]:
             link = parse_web_uri(value) if isinstance(value, str) else None
             if link is None or link.scheme != "https" or not is_at_or_below(link.host, base):
                 raise InvalidClientMetadata(f"{member} must be an https URL on the host of client_uri or below it.")
+        languages[member] += matched is not None
+        if languages[member] > _MOST_LANGUAGES:
+            raise InvalidClientMetadata("The metadata has too many languages.")
         found[name] = value
-    if sum(1 for name in found if "#" in name) > _MOST_LANGUAGES * (1 + len(_LINKS)):
-        raise InvalidClientMetadata("The metadata has too many languages.")
     return found
