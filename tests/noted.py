@@ -35,11 +35,11 @@ def furnish(world: World) -> Made:
     shown = world.run(world.homeserver.directory.show("@alice:example.org"))
     report: dict[str, Any] = {"kind": "bounce", "status": "5.1.1", "message_id": "m", "now": world.clock.now()}
     world.run(world.database.write(lambda tx: suppressions.record(tx, canonical=GONE, **report)))
-    messages = [_waiting(world) for _ in range(3)]
+    messages = [waiting_message(world) for _ in range(3)]
     return Made(shown.devices[0].device_id, shown.sessions[0].session_id, messages, stored.id)
 
 
-def _waiting(world: World) -> str:
+def waiting_message(world: World, recipient: str = ADDRESS) -> str:
     """A message that failed once, and waits for another attempt."""
     now = world.clock.now()
     job_id = world.entropy.id(now)
@@ -49,7 +49,7 @@ def _waiting(world: World) -> str:
             tx,
             job_id=job_id,
             channel="email",
-            recipient=ADDRESS,
+            recipient=recipient,
             language="en",
             template="validation",
             params="x",

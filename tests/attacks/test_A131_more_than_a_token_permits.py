@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
+from noted import waiting_message
 from operators import world_of_operators
-from threepid.clock import HOUR, MINUTE
 from threepid.spec.operator_scopes import Scope
-from threepid.storage import accounts, outbox, suppressions
-from threepid.storage.engine.database import Tx
+from threepid.storage import accounts, suppressions
 from threepid.web.page import Access
 from threepid.web.page import Page as Declared
 from web.console_pages import ALICE, PAGES, operator_browser
@@ -136,7 +135,7 @@ def test_the_forms_of_messages_do_not_say_whose_an_address_is(world: World, type
     """They name the account of whose page they are a part. Without the scope there is no such page."""
     browser = operator_browser(world, Scope.MESSAGES_READ, Scope.MESSAGES_WRITE)
     token = browser.page.fields["form_token"]
-    message = waiting_message(world)
+    message = waiting_message(world, BOB)
     browser.trail.clear()
     browser.submit({"user": typed, "form_token": token, "message": message}, "/admin/resend")
     assert browser.trail == ["POST /admin/resend", "GET /admin/queue?done=sent"]
@@ -146,31 +145,6 @@ def test_the_forms_of_messages_do_not_say_whose_an_address_is(world: World, type
     form = {"user": typed, "form_token": token, "medium": "email", "address": BOB}
     browser.submit(form, "/admin/suppressions")
     assert browser.trail == ["POST /admin/suppressions", "GET /admin/suppressions?done=mailed"]
-
-
-def waiting_message(world: World) -> str:
-    """The ID of a mail to somebody that waits for another attempt."""
-    now = world.clock.now()
-    job_id = world.entropy.id(now)
-
-    def step(tx: Tx) -> None:
-        outbox.insert(
-            tx,
-            job_id=job_id,
-            channel="email",
-            recipient=BOB,
-            language="en",
-            template="validation",
-            params="x",
-            created_at=now,
-            due_at=now,
-            expires_at=now + HOUR,
-        )
-        (job,) = outbox.claim(tx, [job_id], worker="w", now=now)
-        outbox.retry_later(tx, job, now=now, due_at=now + MINUTE, last_error="421")
-
-    world.run(world.database.write(step))
-    return job_id
 
 
 def test_fields_that_a_form_does_not_have_change_nothing(world: World) -> None:
