@@ -98,6 +98,8 @@ async def _fill(url: str, count: int, posts: int, vault: Vault, password_hash: s
             address=address,
             send_attempt=1,
             next_link=None,
+            tokens=validations.Tokens(number.to_bytes(32, "big"), now + DAY, bytes(32), now + DAY),
+            origin="",
             now=now,
             expires_at=now + DAY,
         )

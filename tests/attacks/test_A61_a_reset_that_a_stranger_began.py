@@ -296,7 +296,7 @@ def test_who_asked_is_not_told_of_links_of_before(world: World) -> None:
     mail = world.mail()
     from threepid.storage.engine.queries import Query
 
-    forget = "UPDATE validation_tokens SET origin = ''"
+    forget = "UPDATE validation_sessions SET origin = ''"
     query = Query("test", forget, forget)
     world.run(world.server.context.database.write(lambda tx: tx.run(query, range(1, 99))))
     page = Page(world.get(mail.link))

@@ -108,10 +108,9 @@ def invariants(engine: str, place: ServerProcess, database_url: str) -> dict[str
     queries = {
         "accounts without a device and a token that were never logged out": "SELECT COUNT(*) FROM devices d WHERE NOT EXISTS "
         "(SELECT 1 FROM access_tokens t WHERE t.user_id = d.user_id AND t.device_id = d.device_id)",
-        "sessions without tokens": "SELECT COUNT(*) FROM validation_sessions s WHERE NOT EXISTS "
-        "(SELECT 1 FROM validation_tokens t WHERE t.sid = s.sid)",
-        "sessions whose message is missing": "SELECT COUNT(*) FROM (SELECT COUNT(*) AS s FROM validation_tokens) a, "
-        "(SELECT COUNT(*) AS o FROM outbox) b WHERE a.s <> b.o",
+        "sessions without tokens": "SELECT COUNT(*) FROM validation_sessions WHERE link_hash IS NULL",
+        "sessions whose message is missing": "SELECT COUNT(*) FROM (SELECT COUNT(*) AS s FROM validation_sessions) a, "
+        "(SELECT COUNT(*) AS t FROM validation_tokens) b, (SELECT COUNT(*) AS o FROM outbox) c WHERE a.s + b.t <> c.o",
     }
     if engine == "sqlite":
         with sqlite3.connect(place.directory / "data" / "threepid.db") as connection:

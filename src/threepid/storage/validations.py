@@ -69,9 +69,22 @@ class Tokens(Struct, frozen=True):
 
 
 def open_session(
-    tx: Tx, key: Key, *, sid: str, address: str, send_attempt: int, next_link: str | None, now: int, expires_at: int
+    tx: Tx,
+    key: Key,
+    *,
+    sid: str,
+    address: str,
+    send_attempt: int,
+    next_link: str | None,
+    tokens: Tokens,
+    origin: str,
+    now: int,
+    expires_at: int,
 ) -> tuple[Session, bool]:
-    """The open session for `key`, or a new one if there is none or it has expired; and whether it is new."""
+    """The open session for `key`, or a new one if there is none or it has expired; and whether it is new.
+
+    A new one has the `tokens` of its first message, and the `origin` of the request for it.
+    """
     new = Session(
         sid=sid,
         purpose=key.purpose,
@@ -99,6 +112,11 @@ def open_session(
             next_link=next_link,
             created_at=now,
             expires_at=expires_at,
+            link_hash=tokens.link_hash,
+            link_expires_at=tokens.link_expires_at,
+            code_hash=tokens.code_hash,
+            code_expires_at=tokens.code_expires_at,
+            origin=origin,
         ):
             return new, True
         session = tx.row(_sql.open_session, Session, **key.parameters())
@@ -129,7 +147,7 @@ def raise_send_attempt(tx: Tx, sid: str, send_attempt: int) -> bool:
 
 
 def insert_tokens(tx: Tx, sid: str, send_attempt: int, tokens: Tokens, *, origin: str) -> None:
-    """Store the hashes of a message's link and code, and the origin of the request for it."""
+    """Store the hashes of a later message's link and code, and the origin of the request for it."""
     tx.insert(
         _sql.insert_token,
         sid=sid,

@@ -204,3 +204,29 @@ def test_every_event_in_every_state(world: World, state: str, event: str) -> Non
     if event.startswith("ask") and status == 200:
         assert (said["sid"] != session.sid) == (state in OPENS_ANOTHER)
     assert len(world.mails()) - mails == ((state, event) in SENDS)
+
+
+@pytest.mark.parametrize("event", ["right code", "right link token", "click"])
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_each_message_of_a_session_proves_the_address(world: World, which: int, event: str) -> None:
+    session = Session(world)
+    for attempt in (2, 3):
+        assert session.ask(attempt).json()["sid"] == session.sid
+    mails = world.mails()
+    session.mail = mails[which]
+    assert len({mail.link for mail in mails}) == len({mail.code for mail in mails}) == 3
+    assert EVENTS[event](session).status_code == 200
+    assert state_of(session) == YES
+
+
+@pytest.mark.parametrize("event", ["right code", "right link token"])
+def test_a_later_message_lives_on_when_the_first_has_expired(world: World, event: str) -> None:
+    session = Session(world)
+    world.clock.advance(59 * MINUTE)
+    session.ask(2)
+    world.clock.advance(2 * MINUTE)
+    first, second = session.mail, world.mails()[-1]
+    assert EVENTS[event](session).json()["errcode"] == "M_SESSION_EXPIRED"
+    assert world.get(first.link).status_code == 404
+    session.mail = second
+    assert EVENTS[event](session).status_code == 200

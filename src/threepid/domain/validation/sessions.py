@@ -105,6 +105,7 @@ class Validation:
         sid = context.entropy.id(now)
         code = context.entropy.digits(6)
         link = context.entropy.token(count=24)
+        of_new = self._tokens(sid, now + SESSION_LIFE, link, code, now)
         origin = origin or Origin()
         has_link = not isinstance(address, Phone) and purpose is not Purpose.CONFIRM
 
@@ -120,16 +121,22 @@ class Validation:
                 address=address.address,
                 send_attempt=send_attempt,
                 next_link=next_link,
+                tokens=of_new,
+                origin=origin.to_text(),
                 now=now,
                 expires_at=now + SESSION_LIFE,
             )
             if session.wrong_attempts >= ATTEMPTS:
                 raise SessionExpired(Text("Too many wrong codes were entered. Please start a new validation session."))
-            if is_new or (
-                session.validated_at is None and validations.raise_send_attempt(tx, session.sid, send_attempt)
+            tokens = of_new if is_new else None
+            if (
+                session.validated_at is None
+                and not is_new
+                and validations.raise_send_attempt(tx, session.sid, send_attempt)
             ):
-                tokens = self._tokens(session, link, code, now)
+                tokens = self._tokens(session.sid, session.expires_at, link, code, now)
                 validations.insert_tokens(tx, session.sid, send_attempt, tokens, origin=origin.to_text())
+            if tokens is not None:
                 language = speaking.chosen_or_fitting(context.config, chosen, languages)
                 asked = Asked(purpose, session, holder, owner, link, code, origin, closes)
                 job = messages.to_person(
@@ -286,13 +293,14 @@ class Validation:
         if purpose is Purpose.RESET and holder is None:
             raise ThreepidNotFound
 
-    def _tokens(self, session: Session, link: str, code: str, now: int) -> Tokens:
+    def _tokens(self, sid: str, expires_at: int, link: str, code: str, now: int) -> Tokens:
+        """The hashes of a message's link and code. They live no longer than the session, which ends at `expires_at`."""
         vault = self._context.vault
         return Tokens(
             link_hash=vault.hash_token(link),
-            link_expires_at=min(now + LINK_LIFE, session.expires_at),
-            code_hash=vault.hash_code(session.sid, code),
-            code_expires_at=min(now + CODE_LIFE, session.expires_at),
+            link_expires_at=min(now + LINK_LIFE, expires_at),
+            code_hash=vault.hash_code(sid, code),
+            code_expires_at=min(now + CODE_LIFE, expires_at),
         )
 
 

@@ -1,11 +1,12 @@
--- name: insert(sid, purpose, owner, medium, canonical, address, secret_hash, send_attempt, next_link, created_at, expires_at)!
--- Insert a validation session; touches no row if one is open for the same purpose, owner, address and secret.
+-- name: insert(sid, purpose, owner, medium, canonical, address, secret_hash, send_attempt, next_link, created_at, expires_at, link_hash, link_expires_at, code_hash, code_expires_at, origin)!
+-- Insert a validation session, with the link and code hashes of its first message and the origin of the request for it; touches no
+-- row if one is open for the same purpose, owner, address and secret.
 INSERT INTO validation_sessions
     (sid, purpose, owner, medium, canonical, address, secret_hash, send_attempt, wrong_attempts, next_link,
-     created_at, expires_at)
+     created_at, expires_at, link_hash, link_expires_at, code_hash, code_expires_at, origin)
 VALUES
     (:sid, :purpose, :owner, :medium, :canonical, :address, :secret_hash, :send_attempt, 0, CAST(:next_link AS TEXT),
-     :created_at, :expires_at)
+     :created_at, :expires_at, :link_hash, :link_expires_at, :code_hash, :code_expires_at, :origin)
 ON CONFLICT (purpose, owner, medium, canonical, secret_hash) WHERE consumed_at IS NULL DO NOTHING;
 
 -- name: close_over(purpose, owner, medium, canonical, secret_hash, now, ahead)!
@@ -17,33 +18,47 @@ WHERE purpose = :purpose AND owner = :owner AND medium = :medium AND canonical =
 
 -- name: open_session(purpose, owner, medium, canonical, secret_hash)^
 -- The open session of a purpose, owner, address and secret.
-SELECT * FROM validation_sessions
+SELECT
+    sid, purpose, owner, medium, canonical, address, secret_hash, send_attempt, wrong_attempts, next_link,
+    created_at, expires_at, validated_at, consumed_at
+FROM validation_sessions
 WHERE purpose = :purpose AND owner = :owner AND medium = :medium AND canonical = :canonical
     AND secret_hash = :secret_hash AND consumed_at IS NULL;
 
 -- name: by_sid(sid)^
 -- One session.
-SELECT * FROM validation_sessions WHERE sid = :sid;
+SELECT
+    sid, purpose, owner, medium, canonical, address, secret_hash, send_attempt, wrong_attempts, next_link,
+    created_at, expires_at, validated_at, consumed_at
+FROM validation_sessions WHERE sid = :sid;
 
 -- name: by_link(link_hash)^
 -- The session of a mailed link.
-SELECT * FROM validation_sessions WHERE sid = (SELECT sid FROM validation_tokens WHERE link_hash = :link_hash);
+SELECT
+    sid, purpose, owner, medium, canonical, address, secret_hash, send_attempt, wrong_attempts, next_link,
+    created_at, expires_at, validated_at, consumed_at
+FROM validation_sessions
+WHERE link_hash = :link_hash OR sid = (SELECT sid FROM validation_tokens WHERE link_hash = :link_hash);
 
 -- name: raise_send_attempt(sid, send_attempt)!
 -- Raise `send_attempt`; touches no row if it is as high already.
 UPDATE validation_sessions SET send_attempt = :send_attempt WHERE sid = :sid AND send_attempt < :send_attempt;
 
 -- name: insert_token(sid, send_attempt, link_hash, link_expires_at, code_hash, code_expires_at, origin)!
--- Insert the link and code hashes of a message, and the origin of the request for it.
+-- Insert the link and code hashes of a later message, and the origin of the request for it.
 INSERT INTO validation_tokens (sid, send_attempt, link_hash, link_expires_at, code_hash, code_expires_at, origin)
 VALUES (:sid, :send_attempt, :link_hash, :link_expires_at, :code_hash, :code_expires_at, :origin);
 
 -- name: origin_of_link(link_hash)$
 -- The origin of the request for a link's message.
-SELECT origin FROM validation_tokens WHERE link_hash = :link_hash;
+SELECT origin FROM validation_sessions WHERE link_hash = :link_hash
+UNION ALL SELECT origin FROM validation_tokens WHERE link_hash = :link_hash;
 
 -- name: tokens(sid)
 -- The link and code hashes of a session's messages.
+SELECT link_hash, link_expires_at, code_hash, code_expires_at FROM validation_sessions
+WHERE sid = :sid AND link_hash IS NOT NULL
+UNION ALL
 SELECT link_hash, link_expires_at, code_hash, code_expires_at FROM validation_tokens WHERE sid = :sid;
 
 -- name: spend_attempt(sid, attempts)!
@@ -115,7 +130,10 @@ UPDATE remote_sessions SET user_id = '', medium = '', canonical = '' WHERE user_
 
 -- name: of_owner(owner)
 -- The validation sessions of an account, newest first.
-SELECT * FROM validation_sessions WHERE owner = :owner AND owner <> '' ORDER BY created_at DESC, sid;
+SELECT
+    sid, purpose, owner, medium, canonical, address, secret_hash, send_attempt, wrong_attempts, next_link,
+    created_at, expires_at, validated_at, consumed_at
+FROM validation_sessions WHERE owner = :owner AND owner <> '' ORDER BY created_at DESC, sid;
 
 -- name: remote_of_user(user_id)
 -- The addresses that an account proved by sessions of other identity servers, newest first.
