@@ -23,7 +23,8 @@ class Database(Section, frozen=True):
     password_file: SecretFile = ""
     """File with the PostgreSQL password; empty = no password."""
     pool_size: Annotated[int, Meta(ge=1, le=200)] = 8
-    """Maximum number of PostgreSQL connections for writes in each server process; reads use up to 4 more."""
+    """Maximum number of PostgreSQL connections for writes in each server process; reads use up to 4 more, and writes that
+    share a commit 1 more."""
 
 
 def url_of(database: Database, data_dir: str) -> str:

@@ -60,7 +60,9 @@ class Postgresql(Database):
             wait_seconds=wait_seconds,
             options="-c default_transaction_read_only=on",
         )
-        self._together = Together(lambda fn: self._in_unit(self._writers, fn, _BEGIN), self._known, self._committed)
+        # At most one group at a time. Always on one connection, so that one process of PostgreSQL has all it needs in its caches.
+        self._group = Pool(url, 1, password=password, wait_seconds=wait_seconds, options="")
+        self._together = Together(lambda fn: self._in_unit(self._group, fn, _BEGIN), self._known, self._committed)
         self._shared_reads = SharedReads(lambda fn: self._in_unit(self._readers, fn, None), self._known)
         self._check_durability(url)
 
@@ -110,8 +112,8 @@ class Postgresql(Database):
         if self._under_way:
             self._all_done = self._all_done or asyncio.get_running_loop().create_future()
             await asyncio.shield(self._all_done)
-        self._writers.close()
-        self._readers.close()
+        for pool in (self._group, self._writers, self._readers):
+            pool.close()
 
     def _with_tx(self, fn: Callable[[Tx], T]) -> Callable[[Connection], T]:
         return lambda connection: call(fn, PostgresqlTx(connection, self._known))
