@@ -54,6 +54,10 @@ class Watched(Tx):
         self._names.append(query.name)
         return self._inside.run_many(query, parameters, each)
 
+    def run_each(self, query: Any, each: Any, /, **shared: Any) -> set[str]:
+        self._names.append(query.name)
+        return self._inside.run_each(query, each, **shared)
+
     def array(self, numbers: Any) -> Any:
         return self._inside.array(numbers)
 

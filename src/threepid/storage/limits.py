@@ -1,4 +1,4 @@
-"""Limits that all processes share: a row for each limit, and one guarded statement that takes from several limits.
+"""Limits that all processes share: a row for each limit, and a guarded statement that takes from it.
 
 They use the generic cell rate algorithm: https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm.
 """
@@ -66,10 +66,6 @@ class Page(Struct, frozen=True):
     """How many of them are full again."""
 
 
-class _Taken(Struct, frozen=True):
-    key: str
-
-
 class _Texts(Struct, frozen=True):
     sent: int
     confirmed: int
@@ -77,10 +73,8 @@ class _Texts(Struct, frozen=True):
 
 def take_each(tx: Tx, wanted: Iterable[Wanted], *, now: int) -> set[str]:
     """Take one unit of each that has one; returns their keys."""
-    # Sorted, so that two transactions lock rows in the same order and do not deadlock.
-    rows = sorted((one.key, one.interval, one.latest(now), one.empty(now)) for one in wanted)
-    asked = msgspec.json.encode(rows).decode("ascii")
-    return {row.key for row in tx.rows(_sql.take, _Taken, wanted=asked, now=now, skew=SKEW)}
+    each = {one.key: {"interval": one.interval, "latest": one.latest(now), "empty": one.empty(now)} for one in wanted}
+    return tx.run_each(_sql.take, each, now=now, skew=SKEW)
 
 
 def take(tx: Tx, wanted: Sequence[Wanted], *, now: int) -> Empty | None:

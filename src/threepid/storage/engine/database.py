@@ -98,6 +98,15 @@ class Tx(ABC):
         """
 
     @abstractmethod
+    def run_each(self, query: Query, each: Mapping[str, Mapping[str, Any]], /, **shared: Any) -> set[str]:
+        """Run a change for each `key` of `each`, with that key's parameters and the `shared` ones.
+
+        Each touches one row or none; returns the keys of those that touched one. PostgreSQL makes all in one round trip: its
+        query has the parameter `each`, a JSON object, in place of `key` and each key's own, and returns the `key` of each
+        row that it touched.
+        """
+
+    @abstractmethod
     def array(self, numbers: "array[int]") -> Any:
         """A parameter that holds many numbers (typecode `q`), for a query with different SQL for each engine."""
 

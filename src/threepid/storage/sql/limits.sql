@@ -1,40 +1,31 @@
--- name: take(wanted, now, skew)
--- Take a unit of each burst, which refills by one each interval, and return the keys that had one. `wanted` is JSON: key,
--- interval, the latest time at which a burst with a unit left is full again, and the time at which an empty burst is.
+-- name: take(key, now, skew, interval, latest, empty)!
+-- Take a unit of a burst, which refills by one each interval; touches no row if it has none. With a unit left, it is full again at
+-- `latest` or before, and an empty one at `empty`.
 -- No burst is full later than its size allows. If the clock was set back (by more than `skew`, since the clocks of two hosts
 -- differ), what was taken stays taken, counted from now, but one unit is left, because a rejected request writes nothing.
-INSERT INTO limits (key, full_at, taken_at)
-SELECT key, interval + MAX(:now, CASE
-    WHEN full_at IS NULL THEN :now
-    WHEN taken_at > :now + :skew THEN MIN(full_at - taken_at + :now, latest)
-    ELSE MIN(full_at, latest) END), :now
-FROM (
-    SELECT value ->> 0 AS key, value ->> 1 AS interval, value ->> 2 AS latest, value ->> 3 AS empty FROM json_each(:wanted)
-) AS wanted LEFT JOIN limits USING (key)
-WHERE full_at IS NULL OR full_at <= latest OR taken_at > :now + :skew OR full_at > :skew + empty
-ON CONFLICT (key) DO UPDATE SET full_at = excluded.full_at, taken_at = excluded.taken_at
-RETURNING key;
+INSERT INTO limits (key, full_at, taken_at) VALUES (:key, :now + :interval, :now)
+ON CONFLICT (key) DO UPDATE SET taken_at = excluded.taken_at, full_at = :interval + MAX(:now, CASE
+    WHEN taken_at > :now + :skew THEN MIN(full_at - taken_at + :now, :latest)
+    ELSE MIN(full_at, :latest) END)
+WHERE full_at <= :latest OR taken_at > :now + :skew OR full_at > :skew + :empty;
 
--- name: take_on_postgresql(wanted, now, skew)
--- The same with PostgreSQL's JSON functions. Other transactions may write between a read and a write, so all is decided where a
--- row is updated.
+-- name: take_on_postgresql(each, now, skew)
+-- The same for all bursts at once, in the order of their keys: one that waited for a row would else hold what another one needs.
 INSERT INTO limits (key, full_at, taken_at)
-SELECT value ->> 0, CAST(:now AS BIGINT) + CAST(value ->> 1 AS BIGINT), CAST(:now AS BIGINT)
-FROM jsonb_array_elements(CAST(:wanted AS JSONB))
-ON CONFLICT (key) DO UPDATE SET taken_at = excluded.taken_at, full_at = (
-    SELECT excluded.full_at - excluded.taken_at + GREATEST(excluded.taken_at, CASE
-        WHEN limits.taken_at > excluded.taken_at + CAST(:skew AS BIGINT)
-            THEN LEAST(limits.full_at - limits.taken_at + excluded.taken_at, CAST(value ->> 2 AS BIGINT))
-        ELSE LEAST(limits.full_at, CAST(value ->> 2 AS BIGINT)) END)
-    FROM jsonb_array_elements(CAST(:wanted AS JSONB)) WHERE value ->> 0 = excluded.key
+SELECT key, CAST(:now AS BIGINT) + CAST(value ->> 'interval' AS BIGINT), CAST(:now AS BIGINT)
+FROM jsonb_each(CAST(:each AS JSONB))
+ON CONFLICT (key) DO UPDATE SET taken_at = excluded.taken_at, full_at = excluded.full_at - excluded.taken_at + GREATEST(
+    excluded.taken_at,
+    CASE WHEN limits.taken_at > excluded.taken_at + CAST(:skew AS BIGINT)
+        THEN LEAST(
+            limits.full_at - limits.taken_at + excluded.taken_at,
+            CAST(CAST(:each AS JSONB) -> excluded.key ->> 'latest' AS BIGINT)
+        )
+        ELSE LEAST(limits.full_at, CAST(CAST(:each AS JSONB) -> excluded.key ->> 'latest' AS BIGINT)) END
 )
-WHERE limits.full_at <= (
-    SELECT CAST(value ->> 2 AS BIGINT) FROM jsonb_array_elements(CAST(:wanted AS JSONB)) WHERE value ->> 0 = excluded.key
-)
+WHERE limits.full_at <= CAST(CAST(:each AS JSONB) -> excluded.key ->> 'latest' AS BIGINT)
     OR limits.taken_at > excluded.taken_at + CAST(:skew AS BIGINT)
-    OR limits.full_at > CAST(:skew AS BIGINT) + (
-        SELECT CAST(value ->> 3 AS BIGINT) FROM jsonb_array_elements(CAST(:wanted AS JSONB)) WHERE value ->> 0 = excluded.key
-    )
+    OR limits.full_at > CAST(:skew AS BIGINT) + CAST(CAST(:each AS JSONB) -> excluded.key ->> 'empty' AS BIGINT)
 RETURNING key;
 
 -- name: spend(key, now, interval, empty, all_but_empty)!

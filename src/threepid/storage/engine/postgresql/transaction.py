@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
+import msgspec
 import psycopg
 from greenlet import getcurrent
 from msgspec import Struct
@@ -39,6 +40,10 @@ _TIMEOUTS: Final = (
 def as_storage_error(error: psycopg.Error) -> StorageError:
     """The driver's error without its text, which may quote values."""
     return (Busy if isinstance(error, _TIMEOUTS) else StorageError)(type(error).__name__)
+
+
+class _Touched(Struct, frozen=True):
+    key: str
 
 
 class Statements(Protocol):
@@ -109,6 +114,11 @@ class PostgresqlTx(Tx):
             raise _violation(query, error) from None
         refuse_count(query, count, each, len(parameters))
         return count
+
+    def run_each(self, query: Query, each: Mapping[str, Mapping[str, Any]], /, **shared: Any) -> set[str]:
+        """Run the statement once for all keys."""
+        asked = msgspec.json.encode(each).decode("ascii")
+        return {row.key for row in self.rows(query, _Touched, each=asked, **shared)}
 
     def array(self, numbers: "array[int]") -> Any:
         """A parameter for `unnest(:numbers)`."""

@@ -8,6 +8,7 @@ import apsw
 from msgspec import Struct
 
 from threepid.storage.engine.database import (
+    AT_MOST_ONE,
     ONE,
     Mapper,
     StorageError,
@@ -90,6 +91,10 @@ class SqliteTx(Tx):
         count = self.connection.total_changes() - before
         refuse_count(query, count, each, len(parameters))
         return count
+
+    def run_each(self, query: Query, each: Mapping[str, Mapping[str, Any]], /, **shared: Any) -> set[str]:
+        """Run the statement once for each key."""
+        return {key for key, own in each.items() if self.run(query, AT_MOST_ONE, key=key, **own, **shared)}
 
     def array(self, numbers: "array[int]") -> Any:
         """A parameter for `carray(:numbers)`. https://sqlite.org/carray.html."""
