@@ -103,11 +103,12 @@ def test_a_number_of_a_country_where_no_texts_go_is_rejected_as_a_destination(wo
     assert refusal(answer) == (400, "M_DESTINATION_REJECTED")
 
 
+@pytest.mark.parametrize("country", ["", None], ids=["as apps for iOS send it", "as Element Web sends it"])
 @pytest.mark.parametrize("number", ["+44 7400 123456", "447400123456"])
-def test_an_empty_country_goes_with_an_international_number_as_apps_for_ios_send_it(
-    world: World, token: str, number: str
+def test_an_empty_country_goes_with_an_international_number(
+    world: World, token: str, number: str, country: str | None
 ) -> None:
-    fields = {**PHONE, "country": "", "phone_number": number}
+    fields = {**PHONE, "country": country, "phone_number": number}
     sid = world.post(f"{V2}/validate/msisdn/requestToken", fields, token=token).json()["sid"]
     session = {"sid": sid, "client_secret": "secret"}
     world.post(f"{V2}/validate/msisdn/submitToken", {**session, "token": world.text().code}, token=token)
@@ -117,7 +118,8 @@ def test_an_empty_country_goes_with_an_international_number_as_apps_for_ios_send
 
 def test_a_national_number_needs_its_country(world: World, token: str) -> None:
     path = f"{V2}/validate/msisdn/requestToken"
-    assert refusal(world.post(path, {**PHONE, "country": ""}, token=token)) == (400, "M_INVALID_ADDRESS")
+    for country in ("", None):
+        assert refusal(world.post(path, {**PHONE, "country": country}, token=token)) == (400, "M_INVALID_ADDRESS")
     for country in ("G", "GBR", " ", "4"):
         assert refusal(world.post(path, {**PHONE, "country": country}, token=token)) == (400, "M_INVALID_PARAM")
 

@@ -43,6 +43,20 @@ def test_the_number_is_listed_in_its_canonical_form(world: World, alice: str) ->
     assert (contact["medium"], contact["address"]) == ("msisdn", "447400123456")
 
 
+@pytest.mark.parametrize("hidden", [True, False])
+def test_the_client_learns_the_number_that_gets_the_text(database_url: str, tmp_path: Path, *, hidden: bool) -> None:
+    """Element shows it beside the field for the code, and lists it among the numbers as soon as it is added."""
+    with World(database_url, tmp_path, sms={"countries": ["GB"]}, accounts__hide_existence=hidden) as world:
+        token = world.register()
+        creds = validated(world, "account/3pid", token)
+        assert world.post(f"{C}/account/3pid/add", {**creds, "auth": STAGE}, token=token).json() == {}
+        body = {"client_secret": "s", "send_attempt": 2, "country": "GB", "phone_number": "07400 654321"}
+        for path, number in (("register", body), ("account/3pid", body), ("account/password", {**body, **NUMBER})):
+            answer = world.post(f"{C}/{path}/msisdn/requestToken", number).json()
+            assert set(answer) == {"sid", "msisdn", "submit_url"}
+            assert answer["msisdn"] == ("447400123456" if path == "account/password" else "447400654321")
+
+
 IDENTIFIERS: list[dict[str, Any]] = [
     {"identifier": {"type": "m.id.phone", "country": "GB", "phone": "07400 123456"}},
     {"identifier": {"type": "m.id.phone", "country": "gb", "phone": "07400 123456"}},

@@ -135,6 +135,37 @@ def test_both_addresses_become_contacts(strict: World) -> None:
     assert strict.contacts(done.json()["access_token"]) == ["alice@example.com", "447400123456"]
 
 
+def test_a_page_that_the_mail_leads_to_finishes_a_registration_without_its_body(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Element is such a page. It knows the two sessions from its URL, and sends a name for the device of its own."""
+    with World(database_url, tmp_path, accounts__required_contacts=["email"]) as world:
+        first = {**BODY, "initial_device_display_name": "Element on the desktop"}
+        session = world.post(PATH, first).json()["session"]
+        mail = {"client_secret": "m", "email": "alice@example.com", "send_attempt": 1}
+        sid = world.post(f"{PATH}/email/requestToken", mail).json()["sid"]
+        world.post(world.mail().link)
+        here = {"initial_device_display_name": "Element on the phone"}
+        asked = world.post(PATH, {**here, "auth": {"session": session}})
+        assert (asked.status_code, asked.json()["session"]) == (401, session)
+        auth = {"type": "m.login.email.identity", "session": session}
+        auth["threepid_creds"] = {"sid": sid, "client_secret": "m"}
+        done = world.post(PATH, {**here, "auth": auth}).json()
+        assert done["user_id"] == f"@{BODY['username']}:example.org"
+        assert world.contacts(done["access_token"]) == ["alice@example.com"]
+        # Where the registration was begun, the person is logged in as well; the session alone logs nobody in.
+        assert world.post(PATH, {**first, "auth": auth}).json()["device_id"] == done["device_id"]
+        assert set(world.post(PATH, {**here, "auth": auth}).json()) == {"user_id", "home_server"}
+
+
+@pytest.mark.parametrize("more", [{"username": "mallory"}, {"device_id": "PHONE"}, {"inhibit_login": True}])
+def test_a_body_that_says_anything_else_is_another_request(world: World, more: dict[str, Any]) -> None:
+    session = world.post(PATH, BODY).json()["session"]
+    auth = {"type": "m.login.dummy", "session": session}
+    changed = world.post(PATH, {"initial_device_display_name": "Phone", **more, "auth": auth})
+    assert (changed.status_code, changed.json()["errcode"]) == (403, "M_FORBIDDEN")
+
+
 def test_reserved_names_are_for_operators_only(database_url: str, tmp_path: Path) -> None:
     with World(database_url, tmp_path, accounts__reserved_usernames=["_irc_*", "admin"]) as world:
         for name in ("_irc_alice", "admin"):

@@ -34,7 +34,7 @@ from threepid.spec.errors import MatrixError
 from threepid.spec.oauth.errors import in_oauth
 from threepid.spec.oauth.server import MANAGE
 from threepid.spec.strict_json import convert, parse_object, usable
-from threepid.spec.uia import Operation
+from threepid.spec.uia import Operation, leaves_body_out
 
 _log = structlog.get_logger()
 _encode: Final = msgspec.json.Encoder().encode
@@ -187,7 +187,7 @@ class _Operation:
         if endpoint.uia is not None and raw.get("auth", raw) is None:
             del raw["auth"]  # some clients send `"auth": null` in their first request
         recalled = None
-        if endpoint.uia is not None and raw.keys() == {"auth"}:
+        if endpoint.uia is not None and "auth" in raw and leaves_body_out(raw, endpoint.uia):
             raw, recalled = await self._recalled(raw, endpoint.uia)
         if endpoint.body_type not in (None, bytes):
             arguments["body"] = convert(raw, endpoint.body_type, lax=endpoint.accepts is Accepts.ANY)
@@ -276,7 +276,7 @@ class _Operation:
         return parse_object(body)
 
     async def _recalled(self, raw: dict[str, Any], operation: Operation) -> tuple[dict[str, Any], bytes | None]:
-        """The session's first body and its MAC, for clients that send only `auth` after the first request."""
+        """The session's first body and its MAC, for clients that leave it out after the first request."""
         auth = raw["auth"]
         session = auth.get("session") if isinstance(auth, dict) else None
         if not isinstance(session, str):

@@ -3,6 +3,7 @@
 https://spec.matrix.org/latest/client-server-api/#user-interactive-authentication-api
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, Final
 
@@ -32,6 +33,15 @@ class Operation(StrEnum):
     DELETE_DEVICE = "delete_device"
     DELETE_DEVICES = "delete_devices"
     GET_LOGIN_TOKEN = "get_login_token"  # noqa: S105 - the name of an operation
+
+
+def leaves_body_out(members: Iterable[str], operation: Operation) -> bool:
+    """Does a body with these members leave its content to the session's first body?
+
+    Element continues a registration on the page that the mail leads to, with its name for the device and nothing else.
+    """
+    more = set(members) - {"auth"}
+    return not more or (operation is Operation.REGISTER and more == {"initial_device_display_name"})
 
 
 class Identifier(Struct, frozen=True):

@@ -5,7 +5,15 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from threepid.api.call import MaybeUserCall, UserCall
-from threepid.api.client.tokens import REQUEST_ERRORS, EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
+from threepid.api.client.tokens import (
+    REQUEST_ERRORS,
+    EmailTokenRequest,
+    MsisdnTokenRequest,
+    Sid,
+    TextSent,
+    request_email_token,
+    request_msisdn_token,
+)
 from threepid.domain.validation.purposes import Purpose
 from threepid.spec import errors, threepid_creds
 from threepid.spec.endpoint import Auth, Beside, client, endpoint
@@ -178,7 +186,7 @@ async def unbind_threepid(call: UserCall, body: RemoveThreepid) -> Unbound:
 )
 async def request_add_email_token(call: MaybeUserCall, body: EmailTokenRequest) -> Sid:
     """Send a code and link to an email address, to add it to the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidemailrequesttoken."""
-    return await request_token(call, Purpose.ADD, body, owner=call.user_id)
+    return await request_email_token(call, Purpose.ADD, body, owner=call.user_id)
 
 
 @endpoint(
@@ -188,9 +196,9 @@ async def request_add_email_token(call: MaybeUserCall, body: EmailTokenRequest) 
     for_apps=False,
     errors=REQUEST_ERRORS,
 )
-async def request_add_msisdn_token(call: MaybeUserCall, body: MsisdnTokenRequest) -> Sid:
+async def request_add_msisdn_token(call: MaybeUserCall, body: MsisdnTokenRequest) -> TextSent:
     """Send a code to a phone number, to add it to the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3account3pidmsisdnrequesttoken."""
-    return await request_token(call, Purpose.ADD, body, owner=call.user_id)
+    return await request_msisdn_token(call, Purpose.ADD, body, owner=call.user_id)
 
 
 ENDPOINTS = (

@@ -5,7 +5,14 @@ from typing import Final
 from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import Call, MaybeUserCall
-from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
+from threepid.api.client.tokens import (
+    EmailTokenRequest,
+    MsisdnTokenRequest,
+    Sid,
+    TextSent,
+    request_email_token,
+    request_msisdn_token,
+)
 from threepid.domain.validation.purposes import Purpose
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
@@ -51,7 +58,7 @@ _REQUEST_ERRORS: Final = (
 )
 async def request_reset_email_token(call: Call, body: EmailTokenRequest) -> Sid:
     """Send a code and link to an email address to recover the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountpasswordemailrequesttoken."""
-    return await request_token(call, Purpose.RESET, body)
+    return await request_email_token(call, Purpose.RESET, body)
 
 
 @endpoint(
@@ -60,9 +67,9 @@ async def request_reset_email_token(call: Call, body: EmailTokenRequest) -> Sid:
     auth=Auth.NONE,
     errors=_REQUEST_ERRORS,
 )
-async def request_reset_msisdn_token(call: Call, body: MsisdnTokenRequest) -> Sid:
+async def request_reset_msisdn_token(call: Call, body: MsisdnTokenRequest) -> TextSent:
     """Send a code to a phone number to recover the account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountpasswordmsisdnrequesttoken."""
-    return await request_token(call, Purpose.RESET, body)
+    return await request_msisdn_token(call, Purpose.RESET, body)
 
 
 ENDPOINTS = (change_password, request_reset_email_token, request_reset_msisdn_token)

@@ -3,7 +3,15 @@
 from msgspec import UNSET, Struct, UnsetType
 
 from threepid.api.call import Call
-from threepid.api.client.tokens import REQUEST_ERRORS, EmailTokenRequest, MsisdnTokenRequest, Sid, request_token
+from threepid.api.client.tokens import (
+    REQUEST_ERRORS,
+    EmailTokenRequest,
+    MsisdnTokenRequest,
+    Sid,
+    TextSent,
+    request_email_token,
+    request_msisdn_token,
+)
 from threepid.domain.lifecycle.registration import NewAccount
 from threepid.domain.validation.purposes import Purpose
 from threepid.i18n import Text
@@ -121,7 +129,7 @@ async def available(call: Call, query: AvailableQuery) -> Available:
 async def request_register_email_token(call: Call, body: EmailTokenRequest) -> Sid:
     """Send a code and link to an email address for a new account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3registeremailrequesttoken."""
     call.homeserver.registration.check_open()
-    return await request_token(call, Purpose.REGISTER, body)
+    return await request_email_token(call, Purpose.REGISTER, body)
 
 
 @endpoint(
@@ -130,10 +138,10 @@ async def request_register_email_token(call: Call, body: EmailTokenRequest) -> S
     auth=Auth.NONE,
     errors=REQUEST_ERRORS,
 )
-async def request_register_msisdn_token(call: Call, body: MsisdnTokenRequest) -> Sid:
+async def request_register_msisdn_token(call: Call, body: MsisdnTokenRequest) -> TextSent:
     """Send a code to a phone number for a new account. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3registermsisdnrequesttoken."""
     call.homeserver.registration.check_open()
-    return await request_token(call, Purpose.REGISTER, body)
+    return await request_msisdn_token(call, Purpose.REGISTER, body)
 
 
 ENDPOINTS = (register, available, request_register_email_token, request_register_msisdn_token)

@@ -45,12 +45,12 @@ class EmailRequest(_Request, frozen=True, kw_only=True):
 class MsisdnRequest(_Request, frozen=True, kw_only=True):
     """A phone number to validate: as dialled in `country`, or international."""
 
-    country: Country
+    country: Country | None
     phone_number: PhoneNumber
 
     def parsed(self) -> Phone:
         """The phone number. Raises InvalidAddress or AmbiguousNumber."""
-        return parse_phone(self.phone_number, self.country.upper() or None)
+        return parse_phone(self.phone_number, (self.country or "").upper() or None)
 
 
 class EmailTokenRequest(EmailRequest, frozen=True, kw_only=True):
@@ -62,6 +62,7 @@ class EmailTokenRequest(EmailRequest, frozen=True, kw_only=True):
 class MsisdnTokenRequest(MsisdnRequest, frozen=True, kw_only=True):
     """A phone number to validate, and the number of the client's attempt."""
 
+    country: Country
     send_attempt: SendAttempt
 
 
@@ -69,6 +70,17 @@ class Sid(Struct, frozen=True, omit_defaults=True):
     """The validation session, and the URL to which the client submits the code."""
 
     sid: str
+    submit_url: str | UnsetType = UNSET
+
+
+class TextSent(Struct, frozen=True, omit_defaults=True):
+    """The validation session, the canonical phone number, and the URL to which the client submits the code.
+
+    No specification has `msisdn`, but Synapse and Sydent answer it, and clients on matrix-js-sdk show this number to the user.
+    """
+
+    sid: str
+    msisdn: str
     submit_url: str | UnsetType = UNSET
 
 
@@ -104,12 +116,19 @@ async def submit_token(call: Call, body: SubmitToken) -> Success:
     return Success(success=True)
 
 
-async def request_token(
-    call: Call, purpose: Purpose, body: EmailTokenRequest | MsisdnTokenRequest, *, owner: str = ""
-) -> Sid:
-    """Open a validation session of the homeserver for the address in `body`."""
+async def request_email_token(call: Call, purpose: Purpose, body: EmailTokenRequest, *, owner: str = "") -> Sid:
+    """Open a validation session of the homeserver for an email address."""
+    return Sid(await open_session(call, purpose, body, body.send_attempt, owner=owner), _submit_url(call))
+
+
+async def request_msisdn_token(call: Call, purpose: Purpose, body: MsisdnTokenRequest, *, owner: str = "") -> TextSent:
+    """Open a validation session of the homeserver for a phone number."""
     sid = await open_session(call, purpose, body, body.send_attempt, owner=owner)
-    return Sid(sid, f"{call.config.server.public_base_url.rstrip('/')}{SUBMIT_PATH}")
+    return TextSent(sid, body.parsed().canonical, _submit_url(call))
+
+
+def _submit_url(call: Call) -> str:
+    return f"{call.config.server.public_base_url.rstrip('/')}{SUBMIT_PATH}"
 
 
 async def open_session(

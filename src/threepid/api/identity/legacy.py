@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from threepid.api.call import Call, SignedCall
-from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, Success
+from threepid.api.client.tokens import EmailTokenRequest, MsisdnTokenRequest, Sid, Success, TextSent
 from threepid.api.identity.associations import UNBIND_ERRORS, SignedAssociation, Unbind, perform_unbind
 from threepid.api.identity.invitation import (
     INVITE_ERRORS,
@@ -56,13 +56,6 @@ class BulkFound(Struct, frozen=True):
     """Triples of medium, address (as requested) and user ID of each association found."""
 
     threepids: list[tuple[str, str, str]]
-
-
-class TextSent(Struct, frozen=True):
-    """The session, and the canonical phone number, which clients show if their homeserver passes this answer on."""
-
-    sid: str
-    msisdn: str
 
 
 class SubmitAnyToken(Struct, frozen=True):

@@ -25,7 +25,7 @@ class IdentityEmailTokenRequest(EmailRequest, frozen=True, kw_only=True):
 
 
 class IdentityMsisdnTokenRequest(MsisdnRequest, frozen=True, kw_only=True):
-    """A phone number to validate."""
+    """A phone number to validate. Element Web sends a null `country` with the international number of a contact to publish."""
 
     send_attempt: _Attempt
 

@@ -57,7 +57,8 @@ class Accounts(Section, frozen=True):
     """Usernames, or patterns such as `_irc_*`, that nobody may register; empty = none."""
     terms: tuple[TermsDocument, ...] = ()
     """Documents that a new account must accept, each as
-    `{ id = "privacy", version = "1.0", languages = { en = { name, url } } }`; empty = none."""
+    `{ id = "privacy_policy", version = "1.0", languages = { en = { name, url } } }`; empty = none.
+    Some apps, such as Cinny, show only a document with this `id`; if there is none, nobody can register with them."""
     captcha: Captcha | None = None
     """Captcha at registration. Absent = no captcha."""
     access_token_minutes: Annotated[int, Meta(ge=1, le=525_600)] = 60
