@@ -46,6 +46,16 @@ def test_the_address_with_the_code_only_fills_it_in(world: World) -> None:
     assert device.error(begun["device_code"]) == "authorization_pending"
 
 
+@pytest.mark.parametrize("mark", ["", "\u200b", "\u2068", "\u3000", "\uff0d"])
+def test_a_code_may_be_typed_in_letters_of_full_width(world: World, mark: str) -> None:
+    world.register()
+    begun = Television(world).begin()
+    letters = [chr(ord(one) - ord("A") + ord("\uff21")) for one in begun["user_code"] if one != "-"]
+    browser = at_link(world)
+    browser.press("Continue", code=mark.join(letters))
+    assert "Allow" in browser.page.buttons, browser.page.problem
+
+
 def test_a_device_that_is_not_allowed_learns_it(world: World) -> None:
     world.register()
     device = Television(world)

@@ -26,7 +26,7 @@ from threepid.spec.errors import (
 from threepid.web import countries
 from threepid.web.page import Access, Form, page
 from threepid.web.render import json_answer
-from threepid.web.typed import typed_address
+from threepid.web.typed import typed_address, typed_code
 from threepid.web.visit import SignedIn
 
 CONTACTS: Final = "/account/contacts"
@@ -105,7 +105,7 @@ async def verify(visit: SignedIn, form: VerifyForm) -> Answer:
         if form.action == "look":
             added = await contacts.finish(visit.browser, ref)
         else:
-            added = await contacts.enter_code(visit.browser, ref, "".join(form.code.split()))
+            added = await contacts.enter_code(visit.browser, ref, typed_code(form.code))
     except ThreepidAuthFailed as error:
         not_yet = Text("We have not seen that yet. Open the link in the mail and press the button on the page.")
         return await _ask_code(visit, ThreepidAuthFailed(not_yet) if form.action == "look" else error)

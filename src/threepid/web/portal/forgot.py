@@ -33,7 +33,7 @@ from threepid.spec.errors import (
 )
 from threepid.web.page import Access, Form, page
 from threepid.web.portal.password import NewPasswordForm
-from threepid.web.typed import typed_address
+from threepid.web.typed import typed_address, typed_code
 from threepid.web.visit import AFTER, Visit, signed_in_cookies
 
 RESET: Final = "threepid-reset"
@@ -101,7 +101,7 @@ async def take_code(visit: Visit, form: CodeForm) -> Answer:
         return _gone(visit)
     try:
         await visit.services.validation.submit_token(
-            proof.sid, proof.client_secret, "".join(form.code.split()), purpose=Purpose.WEB_RESET
+            proof.sid, proof.client_secret, typed_code(form.code), purpose=Purpose.WEB_RESET
         )
     except (SessionExpired, TokenIncorrect) as error:
         return _ask_code(visit, await _sent(visit) or session, error, at_code=True)
