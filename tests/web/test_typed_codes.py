@@ -1,6 +1,6 @@
 """Codes as telephones type and paste them: in digits of other scripts, with marks that nobody sees."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -17,7 +17,7 @@ def in_script(zero: str) -> Callable[[str], str]:
     return lambda code: "".join(chr(ord(zero) + int(digit)) for digit in code)
 
 
-WRITTEN = {
+WRITTEN: Mapping[str, Callable[[str], str]] = {
     "Arabic-Indic": in_script("\u0660"),
     "Persian": in_script("\u06f0"),
     "Devanagari": in_script("\u0966"),
