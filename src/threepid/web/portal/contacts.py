@@ -1,5 +1,6 @@
 """The contacts of an account: add, verify, remove, and let people find the account by them."""
 
+import contextlib
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -138,9 +139,10 @@ async def show_remove(visit: SignedIn) -> Answer:
 
 @page("POST", "/account/contacts/remove", access=Access.CONFIRMED)
 async def remove(visit: SignedIn) -> Answer:
-    """Remove a contact."""
+    """Remove a contact. Doing it again is not an error."""
     contacts = visit.homeserver.portal_contacts
-    await contacts.remove(visit.browser, await contacts.get(visit.user_id, visit.query.get("contact", "")))
+    with contextlib.suppress(NotFound):
+        await contacts.remove(visit.browser, await contacts.get(visit.user_id, visit.query.get("contact", "")))
     return visit.redirect(f"{CONTACTS}?removed=1")
 
 

@@ -96,11 +96,10 @@ async def _ask_to_confirm(visit: SignedIn, error: MatrixError | None = None) -> 
     )
 
 
-@page("POST", "/account/sign-out", access=Access.ANYONE)
-async def sign_out(visit: Visit) -> Answer:
-    """Sign the browser out. Doing it again is not an error."""
-    if visit.session is not None:
-        await visit.homeserver.web_sessions.end(visit.session.user_id, visit.session.session_id, visit.origin)
+@page("POST", "/account/sign-out")
+async def sign_out(visit: SignedIn) -> Answer:
+    """Sign the browser out. A browser that is signed out already gets the same page, without this."""
+    await visit.homeserver.web_sessions.end(visit.user_id, visit.session.session_id, visit.origin)
     back = f"&next={quote(visit.next, safe='')}" if "next" in visit.query else ""
     return visit.redirect(f"{SIGN_IN}?signed_out=1{back}", set_cookies=signed_out_cookies())
 
