@@ -3,11 +3,9 @@
 from typing import Final
 from urllib.parse import quote
 
-from phonenumbers import SUPPORTED_REGIONS
-
 from threepid.http.exchange import Answer
-from threepid.i18n import negotiation
 from threepid.spec.errors import Forbidden, LimitExceeded, MatrixError, UserLocked
+from threepid.web import countries
 from threepid.web.dispatch import CONFIRM, SIGN_IN
 from threepid.web.page import Access, Form, page
 from threepid.web.portal import confirm_by_code
@@ -48,7 +46,7 @@ async def sign_in(visit: Visit, form: SignInForm) -> Answer:
     """Sign the browser in and show the page that it was sent here from."""
     homeserver = visit.homeserver
     try:
-        country = negotiation.country(visit.languages, SUPPORTED_REGIONS)
+        country = countries.at_home(visit.languages, visit.config.sms)
         named = await homeserver.accounts.find_typed(form.name, country=country)
         token = await homeserver.logins.sign_in(named, form.password, client=visit.client, user_agent=visit.user_agent)
     except (Forbidden, LimitExceeded, UserLocked) as error:
