@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from browser.portal import Portal
 from browser.served import PASSWORD, Site
@@ -132,3 +132,57 @@ def test_the_page_goes_on_when_the_link_is_opened_elsewhere(window: Window, site
     expect(portal.page.locator("h1")).to_have_text("Enter the code")
     assert site.http.post(site.link("elsewhere@example.com").removeprefix(site.base)).status_code == 200
     expect(portal.page.get_by_text("Your email address was added.")).to_be_visible(timeout=15_000)
+
+
+def test_a_button_that_is_tapped_twice_sends_its_form_once(window: Window, site: Site) -> None:
+    """On a slow connection, people tap again. The browser would drop the answer to the first form, with the cookie of the sign-in."""
+    portal = Portal(window, site)
+    portal.open("/account/register")
+    portal.type("Username", "twice")
+    portal.type("Password", PASSWORD)
+    portal.press("Continue")
+    sent: list[Route] = []
+    portal.page.route("**/account/register/finish", lambda route: sent.append(route))  # noqa: PLW0108 - Playwright takes no builtin
+    place = portal.page.get_by_role("button", name="Create the account without a contact").bounding_box()
+    assert place
+    for _ in range(3):
+        portal.page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+        portal.page.wait_for_timeout(300)
+    assert len(sent) == 1
+    sent[0].continue_()
+    portal.see("Your account")
+
+
+def test_a_button_can_be_tapped_again_when_no_answer_came(window: Window, site: Site) -> None:
+    site.register("again")
+    portal = Portal(window, site)
+    portal.open("/account/sign-in")
+    portal.type("Username, email address or phone number", "again")
+    portal.type("Password", PASSWORD)
+    sent: list[Route] = []
+    portal.page.route("**/account/sign-in", lambda route: sent.append(route))  # noqa: PLW0108 - Playwright takes no builtin
+    portal.page.keyboard.press("Enter")
+    portal.page.wait_for_timeout(5500)
+    portal.page.keyboard.press("Enter")
+    portal.page.wait_for_timeout(500)
+    assert len(sent) == 2
+    sent[1].continue_()
+    portal.see("Your account")
+
+
+@pytest.mark.parametrize("window", ["de", "ru"], indirect=True)
+def test_nothing_overflows_where_letters_are_twice_as_large(window: Window, site: Site) -> None:
+    """https://www.w3.org/TR/WCAG22/#resize-text, on the telephones that enlarge the text alone."""
+    name = f"large-{window.language}"
+    site.register(name)
+    portal = Portal(window, site)
+    portal.page.set_viewport_size({"width": 320, "height": 640})
+    portal.open("/account/contacts")
+    portal.type("Username, email address or phone number", name)
+    portal.type("Password", PASSWORD)
+    portal.press("Sign in")
+    for path in ("/account/contacts", "/account/sessions", "/account/notices", "/account/password", "/account/close"):
+        portal.open(path)
+        portal.page.evaluate("document.documentElement.style.fontSize = '212.5%'")
+        expect(portal.page.get_by_role("navigation").get_by_role("link")).to_be_in_viewport()
+        assert portal.page.evaluate("document.documentElement.scrollWidth") <= 320, path

@@ -39,6 +39,14 @@ def whoami(site: Site, token: str) -> dict[str, str]:
     return found
 
 
+PASTED = (
+    "\u202a+44 7400 654321\u202c",  # as telephones copy numbers of their contacts
+    "+44\u00a07400\u2011654321",
+    "+\u0664\u0664\u0667\u0664\u0660\u0660\u0666\u0665\u0664\u0663\u0662\u0661",
+    "\uff0b\uff14\uff14 7400654321",
+)
+
+
 def register_with(site: Site, username: str, medium: str, **address: str) -> str:
     """An account that has proven an address; its user ID."""
     body = {"username": username, "password": PASSWORD}
@@ -92,7 +100,7 @@ def test_people_are_known_by_name_and_address(window: Window, site: Site, accoun
     assert handed(page)["user_id"] == account
 
 
-@pytest.mark.parametrize("user", ["+447400654321", "+44 (0)7400 65-43-21"])
+@pytest.mark.parametrize("user", ["+447400654321", "+44 (0)7400 65-43-21", *PASTED])
 def test_people_are_known_by_phone_number(window: Window, site: Site, caller: str, user: str) -> None:
     page = open_login(window, site)
     page.evaluate(SPECIFICATION)

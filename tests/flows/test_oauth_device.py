@@ -46,6 +46,33 @@ def test_the_address_with_the_code_only_fills_it_in(world: World) -> None:
     assert device.error(begun["device_code"]) == "authorization_pending"
 
 
+@pytest.mark.parametrize("mark", ["", "\u200b", "\u2068", "\u3000", "\uff0d"])
+def test_a_code_may_be_typed_in_letters_of_full_width(world: World, mark: str) -> None:
+    world.register()
+    begun = Television(world).begin()
+    letters = [chr(ord(one) - ord("A") + ord("\uff21")) for one in begun["user_code"] if one != "-"]
+    browser = at_link(world)
+    browser.press("Continue", code=mark.join(letters))
+    assert "Allow" in browser.page.buttons, browser.page.problem
+
+
+@pytest.mark.parametrize(
+    ("button", "heading"), [("Allow", "Your device is connected"), ("Don't allow", "Nothing was allowed")]
+)
+def test_the_page_after_the_decision_can_be_reloaded(world: World, button: str, heading: str) -> None:
+    """A telephone drops the page while its person looks at the device, and loads it again."""
+    world.register()
+    begun = Television(world).begin()
+    browser = at_link(world)
+    browser.press("Continue", code=begun["user_code"])
+    browser.press(button)
+    assert browser.trail[-1].startswith("GET ")
+    browser.open(browser.path)
+    assert browser.page.heading == heading
+    browser.speak("de")
+    assert browser.page.heading in ("Dein Gerät ist verbunden", "Es wurde nichts erlaubt")
+
+
 def test_a_device_that_is_not_allowed_learns_it(world: World) -> None:
     world.register()
     device = Television(world)

@@ -62,7 +62,7 @@ def test_a_phone_number_is_added_as_it_is_dialled_at_home(database_url: str, tmp
         browser.press("Send me a code", country="GB", address="07400 123456")
         assert "We sent an SMS to" in browser.page.text
         assert "I pressed the button" not in browser.page.buttons
-        assert browser.page.scripts == []
+        assert browser.page.scripts == ["/static/once.js"]
         browser.press("Continue", code=world.text().code)
         assert browser.path == "/account/contacts?added=msisdn"
         assert world.contacts(token) == ["447400123456"]

@@ -1,4 +1,4 @@
-"""The countries with phone numbers, for the selection on a page."""
+"""The countries with phone numbers: for the selection on a page, and for numbers where no page asks."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -6,6 +6,8 @@ from collections.abc import Iterable
 import phonenumbers
 from msgspec import Struct
 
+from threepid.config.sections.delivery import Sms
+from threepid.i18n import negotiation
 from threepid.i18n.catalogues import locale
 
 
@@ -26,6 +28,21 @@ def choices(codes: Iterable[str], language: str) -> list[Country]:
         if code in phonenumbers.SUPPORTED_REGIONS
     ]
     return sorted(found, key=lambda country: _sorting(country.name))
+
+
+def at_home(languages: Iterable[str], sms: Sms | None) -> str | None:
+    """The country in which a person dials a number, where no page asks for it: one that is texted, if any is likely.
+
+    Most contacts are of such a country. Browsers name no country with many languages, or that of another language: `de, en-US`.
+    """
+    texted = sms.countries if sms else ()
+    only = texted[0] if len(texted) == 1 else None
+    wishes = tuple(languages)
+    return (
+        negotiation.likely_country(wishes, texted)
+        or only
+        or negotiation.country(wishes, phonenumbers.SUPPORTED_REGIONS)
+    )
 
 
 def _sorting(name: str) -> str:

@@ -129,8 +129,10 @@ class _PortalDoor(Door):
         session = await self._session(request, token) if token else None
         visit = await self._visit(request, variables, pages, token, session)
         if page.access is not Access.ANYONE and session is None:
+            # Who sends a form believes to be signed in.
+            told = "&signed_out=1" if page.method == "POST" else ""
             return visit.redirect(
-                with_next(SIGN_IN, self._here(request)), set_cookies=signed_out_cookies() if token else ()
+                with_next(SIGN_IN, self._here(request)) + told, set_cookies=signed_out_cookies() if token else ()
             )
         arguments: dict[str, Any] = {"visit": visit}
         if page.method == "POST":

@@ -1,5 +1,6 @@
-"""Addresses as people type them into forms."""
+"""Addresses and codes as people type them into forms."""
 
+import unicodedata
 from typing import Final
 
 from threepid.domain.addresses import Address, AmbiguousNumber, Email, InvalidAddress, Phone, parse_address
@@ -23,3 +24,18 @@ def typed_address(medium: str, text: str, country: str | None = None) -> Address
         raise InvalidParam(error.text) from None
     except InvalidAddress:
         raise InvalidParam(_WRONG.get(medium)) from None
+
+
+def typed_code(text: str) -> str:
+    """The code in a field, in ASCII digits, without the blanks and invisible characters that are pasted along.
+
+    Keyboards of many languages type digits of their own script, and mail programs put marks of the direction around a code.
+    """
+    return "".join(map(_in_ascii, text))
+
+
+def _in_ascii(character: str) -> str:
+    category = unicodedata.category(character)
+    if category == "Nd":
+        return str(unicodedata.digit(character))
+    return "" if character.isspace() or category == "Cf" else character

@@ -20,7 +20,7 @@ from threepid.storage import accounts
 from threepid.storage.accounts import Account, AccountSummary
 from threepid.storage.engine.database import Tx
 
-_LOOKS_LIKE_PHONE: Final = re.compile(r"\+?[\d\s().\u2010-\u2015/-]{5,40}")
+_LOOKS_LIKE_PHONE: Final = re.compile(r"[+\uff0b]?[\d\s().\u2010-\u2015/-]{5,40}")
 
 
 class Named(Struct, frozen=True):

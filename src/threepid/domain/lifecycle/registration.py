@@ -34,6 +34,7 @@ from threepid.storage.threepids import Threepid
 T = TypeVar("T")
 
 _MAX_USER_ID: Final = 255
+FINISHED: Final = Text("This registration is finished. Sign in with your password.")
 _REPEATS: Final = 5
 """Number of times that a client that lost the response to its registration may repeat the request."""
 
@@ -266,4 +267,4 @@ class Registration:
 
 
 def _finished() -> Forbidden:
-    return Forbidden(Text("This registration is finished. Sign in with your password."), cause="finished")
+    return Forbidden(FINISHED, cause="finished")

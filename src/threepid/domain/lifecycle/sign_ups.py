@@ -75,6 +75,10 @@ class SignUps:
         view = await self._uia.view(session) if session else None
         return view if view is not None and view.is_registration and view.account else None
 
+    async def account_of(self, session: str) -> str | None:
+        """The account that a registration has created; None if it is not finished. The session ID alone signs nobody in."""
+        return await self._uia.result_of(_TASK, AuthData(session=session)) if session else None
+
     async def finish(self, session: str, visitor: Visitor) -> SignUp:
         """Create the account if all stages are complete. The dummy stage is completed by this.
 

@@ -4,6 +4,7 @@ https://spec.matrix.org/latest/client-server-api/#device-authorization-grant
 https://www.rfc-editor.org/rfc/rfc8628
 """
 
+import unicodedata
 from typing import Final
 
 from msgspec import Struct
@@ -231,5 +232,8 @@ def _undecided(tx: Tx, device_hash: bytes, before: oauth.DeviceGrant, found: oau
 
 
 def _letters(typed: str) -> str:
-    """A typed code without blanks and dashes, in capitals."""
-    return "".join(letter for letter in typed[:64].upper() if letter not in " -\t\u2010\u2011\u2012\u2013")
+    """A typed code without blanks, dashes and invisible characters, in capitals. Letters of full width count as plain ones."""
+    plain = unicodedata.normalize("NFKC", typed[:64]).upper()
+    return "".join(
+        letter for letter in plain if not letter.isspace() and unicodedata.category(letter) not in ("Cf", "Pd")
+    )

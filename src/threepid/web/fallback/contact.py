@@ -27,7 +27,7 @@ from threepid.spec.types import ClientSecret
 from threepid.spec.uia import AuthData, Operation
 from threepid.web import countries
 from threepid.web.fallback.visit import Visit
-from threepid.web.typed import typed_address
+from threepid.web.typed import typed_address, typed_code
 
 _MAX_ATTEMPT_DIGITS: Final = 6
 
@@ -105,7 +105,7 @@ class ContactStage:
 
     async def _take_code(self, visit: Visit, sent: Sent, code: str) -> Answer | None:
         try:
-            await self._validation.submit_token(sent.sid, sent.client_secret, "".join(code.split()))
+            await self._validation.submit_token(sent.sid, sent.client_secret, typed_code(code))
         except NoValidSession:
             return self._ask_address(
                 visit, {"address": sent.address}, SessionExpired(Text("This took too long. Please start again."))

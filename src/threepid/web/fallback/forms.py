@@ -125,7 +125,7 @@ def _captcha_kind(captcha: Captcha) -> FormKind:
     origins = " ".join(dict.fromkeys([f"{script.scheme}://{script.netloc}", *captcha.frame_hosts]))
     values = {"widget_class": captcha.widget_class, "site_key": captcha.site_key, "script_url": captcha.script_url}
     allow = {
-        "script-src": origins,
+        "script-src": f"'self' {origins}",
         "frame-src": origins,
         "connect-src": origins,
         "style-src": f"'self' {origins}",

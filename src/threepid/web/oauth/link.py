@@ -34,7 +34,9 @@ class DecisionForm(Form, frozen=True):
 
 @page("GET", LINK)
 async def show_link(visit: SignedIn) -> Answer:
-    """Ask for the code. The one in the address is only filled in: opening an address decides nothing."""
+    """Ask for the code, or say what was decided. A code in the address is only filled in: opening an address decides nothing."""
+    if "decided" in visit.query:
+        return visit.show("oauth/linked.html", allowed=visit.query["decided"] == "allowed")
     return _ask_code(visit, visit.query.get("code", "")[:_LONGEST])
 
 
@@ -64,7 +66,8 @@ async def decide(visit: SignedIn, form: DecisionForm) -> Answer:
         )
     except (Forbidden, LimitExceeded) as error:
         return _ask_code(visit, form.code[:_LONGEST], error)
-    return visit.show("oauth/linked.html", allowed=allowed)
+    # Phones drop a page that their person leaves for the device, and load it again: that must not send the code again.
+    return visit.redirect(f"{LINK}?decided={'allowed' if allowed else 'denied'}")
 
 
 def _confirm(waiting: Waiting) -> str:

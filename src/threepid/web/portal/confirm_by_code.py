@@ -20,6 +20,7 @@ from threepid.spec.errors import (
 )
 from threepid.web.dispatch import CONFIRM
 from threepid.web.page import Form, page
+from threepid.web.typed import typed_code
 from threepid.web.visit import SignedIn, signed_in_cookies
 
 _CONTACT: Final = f"{CONFIRM}/contact"
@@ -80,7 +81,7 @@ async def show_code(visit: SignedIn) -> Answer:
 async def confirm_by_code(visit: SignedIn, form: CodeForm) -> Answer:
     """Confirm the session, and show the page that it was sent here from."""
     confirming, sent = visit.homeserver.confirming, visit.query.get("sent", "")
-    code = "".join(form.code.split())
+    code = typed_code(form.code)
     try:
         token = await confirming.confirm(visit.browser, visit.token, sent, code)
     except (SessionExpired, TokenIncorrect) as error:

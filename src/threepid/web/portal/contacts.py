@@ -1,5 +1,6 @@
 """The contacts of an account: add, verify, remove, and let people find the account by them."""
 
+import contextlib
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -26,7 +27,7 @@ from threepid.spec.errors import (
 from threepid.web import countries
 from threepid.web.page import Access, Form, page
 from threepid.web.render import json_answer
-from threepid.web.typed import typed_address
+from threepid.web.typed import typed_address, typed_code
 from threepid.web.visit import SignedIn
 
 CONTACTS: Final = "/account/contacts"
@@ -105,7 +106,7 @@ async def verify(visit: SignedIn, form: VerifyForm) -> Answer:
         if form.action == "look":
             added = await contacts.finish(visit.browser, ref)
         else:
-            added = await contacts.enter_code(visit.browser, ref, "".join(form.code.split()))
+            added = await contacts.enter_code(visit.browser, ref, typed_code(form.code))
     except ThreepidAuthFailed as error:
         not_yet = Text("We have not seen that yet. Open the link in the mail and press the button on the page.")
         return await _ask_code(visit, ThreepidAuthFailed(not_yet) if form.action == "look" else error)
@@ -138,9 +139,10 @@ async def show_remove(visit: SignedIn) -> Answer:
 
 @page("POST", "/account/contacts/remove", access=Access.CONFIRMED)
 async def remove(visit: SignedIn) -> Answer:
-    """Remove a contact."""
+    """Remove a contact. Doing it again is not an error."""
     contacts = visit.homeserver.portal_contacts
-    await contacts.remove(visit.browser, await contacts.get(visit.user_id, visit.query.get("contact", "")))
+    with contextlib.suppress(NotFound):
+        await contacts.remove(visit.browser, await contacts.get(visit.user_id, visit.query.get("contact", "")))
     return visit.redirect(f"{CONTACTS}?removed=1")
 
 

@@ -7,8 +7,6 @@ somewhere else never lets the page that asked for it go on: a stranger may have 
 from typing import Final
 from urllib.parse import quote
 
-from phonenumbers import SUPPORTED_REGIONS
-
 from threepid.clock import MINUTE, SECOND
 from threepid.domain.addresses import Address, Email, Phone
 from threepid.domain.lifecycle.recovery import ResetCode, ResetLink
@@ -17,7 +15,7 @@ from threepid.domain.validation.purposes import Purpose
 from threepid.domain.validation.sessions import Session
 from threepid.http.cookies import Cookie
 from threepid.http.exchange import Answer
-from threepid.i18n import Text, negotiation
+from threepid.i18n import Text
 from threepid.spec.errors import (
     Forbidden,
     InvalidParam,
@@ -31,9 +29,10 @@ from threepid.spec.errors import (
     TokenIncorrect,
     WeakPassword,
 )
+from threepid.web import countries
 from threepid.web.page import Access, Form, page
 from threepid.web.portal.password import NewPasswordForm
-from threepid.web.typed import typed_address
+from threepid.web.typed import typed_address, typed_code
 from threepid.web.visit import AFTER, Visit, signed_in_cookies
 
 RESET: Final = "threepid-reset"
@@ -101,7 +100,7 @@ async def take_code(visit: Visit, form: CodeForm) -> Answer:
         return _gone(visit)
     try:
         await visit.services.validation.submit_token(
-            proof.sid, proof.client_secret, "".join(form.code.split()), purpose=Purpose.WEB_RESET
+            proof.sid, proof.client_secret, typed_code(form.code), purpose=Purpose.WEB_RESET
         )
     except (SessionExpired, TokenIncorrect) as error:
         return _ask_code(visit, await _sent(visit) or session, error, at_code=True)
@@ -175,7 +174,7 @@ def _parse(visit: Visit, text: str) -> Address:
     if len(media) > 1 and "@" not in text and not any(map(str.isdigit, text)):
         raise InvalidParam(Text("Please enter an email address or a phone number."))
     medium = Email.medium if Phone.medium not in media or "@" in text else Phone.medium
-    return typed_address(medium, text, negotiation.country(visit.languages, SUPPORTED_REGIONS))
+    return typed_address(medium, text, countries.at_home(visit.languages, visit.config.sms))
 
 
 def _ask_address(visit: Visit, address: str = "", error: MatrixError | None = None) -> Answer:

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Final
 
 from threepid.domain.authentication.stages import MEDIA
+from threepid.domain.lifecycle.registration import FINISHED
 from threepid.domain.lifecycle.sign_ups import SignUp, Visitor, following
 from threepid.http.cookies import Cookie
 from threepid.http.exchange import Answer
@@ -104,14 +105,14 @@ async def show_next(visit: Visit) -> Answer:
     """Lead to the page of the next stage, or ask which of several comes next."""
     view = await visit.homeserver.sign_ups.view(visit.cookie(SESSION))
     if view is None:
-        return visit.redirect(f"{REGISTER}{visit.after_query}")
+        return await _finished(visit) or visit.redirect(f"{REGISTER}{visit.after_query}")
     stages = following(view)
     steps = [step for step, stage in _STEPS.items() if stage in stages]
     if len(stages) > 1:
         return visit.show("portal/register_choice.html", account=view.account, steps=steps)
     if steps:
         return visit.redirect(f"{REGISTER}/{steps[0]}")
-    return visit.show("portal/register_finish.html", account=view.account, problem=None)
+    return visit.show("portal/register_finish.html", account=view.account, problem=None, name="")
 
 
 @page("POST", f"{REGISTER}/finish", access=Access.ANYONE)
@@ -194,11 +195,22 @@ async def _finish(visit: Visit) -> Answer:
     except (*_OF_NAME, *_OF_PASSWORD) as error:
         return _ask(visit, error=error)
     except (Forbidden, NotFound, ThreepidInUse) as error:
-        return visit.show("portal/register_finish.html", status=error.status, account=None, problem=error.text)
+        return await _finished(visit) or _not_created(visit, error)
     except LimitExceeded as error:
-        account = view.account if view else None
-        return visit.show("portal/register_finish.html", status=error.status, account=account, problem=error.text)
+        return _not_created(visit, error, view.account if view else None)
     return await _signed_in(visit, done, visit.after)
+
+
+async def _finished(visit: Visit) -> Answer | None:
+    """The page for a person whose account is there, but who does not know: the form was sent twice. None if it is not there."""
+    user_id = await visit.homeserver.sign_ups.account_of(visit.cookie(SESSION))
+    return None if user_id is None else _not_created(visit, Forbidden(FINISHED), name=user_id)
+
+
+def _not_created(visit: Visit, error: MatrixError, account: str | None = None, *, name: str = "") -> Answer:
+    return visit.show(
+        "portal/register_finish.html", status=error.status, account=account, problem=error.text, name=name
+    )
 
 
 async def _signed_in(visit: Visit, done: SignUp, after: str) -> Answer:

@@ -3,11 +3,9 @@
 from typing import Final
 from urllib.parse import quote
 
-from phonenumbers import SUPPORTED_REGIONS
-
 from threepid.http.exchange import Answer
-from threepid.i18n import negotiation
 from threepid.spec.errors import Forbidden, LimitExceeded, MatrixError, UserLocked
+from threepid.web import countries
 from threepid.web.dispatch import CONFIRM, SIGN_IN
 from threepid.web.page import Access, Form, page
 from threepid.web.portal import confirm_by_code
@@ -48,7 +46,7 @@ async def sign_in(visit: Visit, form: SignInForm) -> Answer:
     """Sign the browser in and show the page that it was sent here from."""
     homeserver = visit.homeserver
     try:
-        country = negotiation.country(visit.languages, SUPPORTED_REGIONS)
+        country = countries.at_home(visit.languages, visit.config.sms)
         named = await homeserver.accounts.find_typed(form.name, country=country)
         token = await homeserver.logins.sign_in(named, form.password, client=visit.client, user_agent=visit.user_agent)
     except (Forbidden, LimitExceeded, UserLocked) as error:
@@ -96,11 +94,10 @@ async def _ask_to_confirm(visit: SignedIn, error: MatrixError | None = None) -> 
     )
 
 
-@page("POST", "/account/sign-out", access=Access.ANYONE)
-async def sign_out(visit: Visit) -> Answer:
-    """Sign the browser out. Doing it again is not an error."""
-    if visit.session is not None:
-        await visit.homeserver.web_sessions.end(visit.session.user_id, visit.session.session_id, visit.origin)
+@page("POST", "/account/sign-out")
+async def sign_out(visit: SignedIn) -> Answer:
+    """Sign the browser out. A browser that is signed out already gets the same page, without this."""
+    await visit.homeserver.web_sessions.end(visit.user_id, visit.session.session_id, visit.origin)
     back = f"&next={quote(visit.next, safe='')}" if "next" in visit.query else ""
     return visit.redirect(f"{SIGN_IN}?signed_out=1{back}", set_cookies=signed_out_cookies())
 

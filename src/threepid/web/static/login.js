@@ -12,8 +12,14 @@ window.matrixLogin = window.matrixLogin || {};
   const problem = document.getElementById("problem");
   const done = document.getElementById("done");
 
+  // What people paste along with a name or number and do not see: blanks, and marks of the direction.
+  function trimmed(text) {
+    return text.replace(/^[\s\p{Cf}]+|[\s\p{Cf}]+$/gu, "");
+  }
+
+  // The server reads digits, blanks and dashes of all scripts.
   function identifier(text) {
-    if (/^\+[0-9 ()./-]+$/.test(text)) {
+    if (/^[+\uff0b][\p{Nd}\p{Zs}\p{Pd}()./]+$/u.test(text)) {
       return { type: "m.id.thirdparty", medium: "msisdn", address: text };
     }
     if (text.indexOf("@") > 0) {
@@ -87,7 +93,7 @@ window.matrixLogin = window.matrixLogin || {};
     const { ok, body } = await post("/login", {
       ...wishes(),
       type: "m.login.password",
-      identifier: identifier(form.elements.user.value.trim()),
+      identifier: identifier(trimmed(form.elements.user.value)),
       password: form.elements.password.value,
     });
     if (!ok) {
