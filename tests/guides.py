@@ -10,6 +10,8 @@ from typing import Final
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "guides"
 _OF_THE_SYSTEM: Final = re.compile(r"(?<![\w/.])/(?=opt/|etc/|var/|usr/local/|usr/lib/(?:sysusers|tmpfiles)\.d/)")
+AS_THE_SERVER: Final = "runuser -u threepid -- "
+"""How root runs a command as the server's user."""
 ONLY_ON_A_MACHINE: Final = {
     "apt-get", "systemd-sysusers", "systemd-tmpfiles", "ln", "systemctl", "nginx", "curl", "runuser", "chown",
 }  # fmt: skip
@@ -28,8 +30,8 @@ def blocks(name: str, info: str) -> str:
 
 
 def moved(text: str, root: Path) -> str:
-    """`text` with the folders of the system below `root`."""
-    return _OF_THE_SYSTEM.sub(f"{root}/", text)
+    """`text` with the folders of the system below `root`, where everything belongs to whoever runs the tests."""
+    return _OF_THE_SYSTEM.sub(f"{root}/", text.replace(AS_THE_SERVER, ""))
 
 
 def clean_environment(root: Path, *programs: Path) -> dict[str, str]:

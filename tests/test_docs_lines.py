@@ -61,7 +61,9 @@ def lines(text: str) -> Iterator[str]:
     for _, info, body in FENCED.findall(text):
         if info.partition(" ")[0] in ("sh", "console", ""):
             for line in textwrap.dedent(body).replace("\\\n", " ").splitlines():
-                if found := re.search(r"(?:^|(?<=[ =$]))(?:[\w./]*/bin/)?threepid ((?!unix |argv=)[a-z-].*)", line):
+                if found := re.search(
+                    r"(?:^|(?<=[ =$]))(?:[\w./]*/bin/)?threepid ((?!unix |argv=|--property=)[a-z-].*)", line
+                ):
                     yield found[1].removeprefix("-- threepid ")
 
 

@@ -358,6 +358,16 @@ def contacts(http: httpx.Client, token: str) -> list[str]:
     return [one["address"] for one in answer.json()["threepids"]]
 
 
+def test_root_runs_what_reads_keys_as_the_servers_user() -> None:
+    """Keys of another user are rejected, and what root creates would not belong to the server."""
+    of_root = {"first-server.md": "(?:first|bare)", "backup-and-restore.md": "check", "upgrades.md": "upgrade"}
+    for name, info in of_root.items():
+        lines = "\n".join(re.findall(rf"^ *```sh {info}\n(.*?)^ *```$", guides.guide(name), re.MULTILINE | re.DOTALL))
+        ours = re.findall(r"^ *((?:runuser .*)?threepid (?!init|--version).*)$", lines, re.MULTILINE)
+        assert ours, name
+        assert [line for line in ours if not line.startswith(guides.AS_THE_SERVER)] == [], name
+
+
 def test_only_lines_that_need_a_whole_machine_are_left_out() -> None:
     assert guides.left_out("first-server.md") <= guides.ONLY_ON_A_MACHINE
     assert "```sh\n" not in guides.guide("first-server.md")

@@ -91,7 +91,9 @@ def test_somebody_elses_file_is_no_key_of_ours(tmp_path: Path) -> None:
     os.chown(path, 12_345, -1)
     with pytest.raises(KeyFileError) as refusal:
         load_keyring(tmp_path)
-    assert str(refusal.value) == f"{path} belongs to another user."
+    assert str(refusal.value) == (
+        f"{path} belongs to another user (number 12345): run this as the server's user, or chown it."
+    )
 
 
 # -- where they are not

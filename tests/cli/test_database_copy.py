@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,12 +15,13 @@ from postgres import PostgresServer
 from rig import ServerProcess, register
 
 
-def copy(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def copy(config: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "threepid", "database", "copy", "--config", str(config), *arguments],
         capture_output=True,
         text=True,
         timeout=60,
+        cwd=cwd,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
     )
 
@@ -58,6 +60,28 @@ def test_a_server_moves_to_postgresql_and_back(tmp_path: Path, postgres_server: 
     with third.start().client() as http:
         assert http.get("/_matrix/client/v3/account/whoami", headers=bearer).status_code == 200
     third.stop()
+
+
+def test_the_settings_that_it_prints_lead_to_the_new_database(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    """Also from a folder that is not that of the configuration, to which paths in there are relative."""
+    server = ServerProcess(tmp_path / "server")
+    server.start()
+    server.stop()
+    here = tmp_path / "here"
+    here.mkdir(mode=0o700)
+    (here / "database.password").write_text("secret\n")
+    (here / "database.password").chmod(0o600)
+    url = postgres_server.create_database(f"copy_{uuid4().hex}")
+    for arguments, printed in (
+        (("--to", "sqlite:new.db"), {"url": f"sqlite:{here}/new.db"}),
+        (
+            ("--to", url, "--to-password-file", "database.password"),
+            {"url": url, "password_file": f"{here}/database.password"},
+        ),
+    ):
+        done = copy(server.config, *arguments, cwd=here)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert tomllib.loads(done.stdout.partition("start the server:\n")[2]) == printed
 
 
 @pytest.mark.parametrize(

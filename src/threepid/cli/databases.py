@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -72,6 +73,17 @@ def copy(
             out.print(f"{rows:>9}  {table}", markup=False)
     out.print(
         f"{sum(copied.values()):>9}  rows in all, the same on both sides\n\n"
-        "Write the new URL into [database] of the configuration, and start the server.",
+        "Write this into [database] of the configuration, and start the server:\n",
         markup=False,
     )
+    for setting in _settings_for(to, to_password_file):
+        out.print(setting, markup=False, soft_wrap=True)
+
+
+def _settings_for(url: str, password_file: Path | None) -> Iterator[str]:
+    """The lines of `[database]` for a URL. A path in the configuration is relative to its folder, and here to another one."""
+    kind, colon, path = url.partition(":")
+    whole = f"{kind}{colon}{Path(path).absolute()}" if kind == "sqlite" else url
+    yield f"url = {json.dumps(whole, ensure_ascii=False)}"
+    if password_file is not None:
+        yield f"password_file = {json.dumps(str(password_file.absolute()), ensure_ascii=False)}"

@@ -26,7 +26,8 @@ def synapse(
     config_files: Annotated[
         list[Path] | None,
         typer.Option(
-            "--config", help="Synapse's homeserver.yaml. Repeat the option for further files, as Synapse was started."
+            "--config",
+            help="Synapse's homeserver.yaml. Repeat the option for further files and folders, as Synapse was started.",
         ),
     ] = None,
     database: Annotated[

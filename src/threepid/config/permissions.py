@@ -11,6 +11,8 @@ SECRET_FOLDERS: Final = ("/run/secrets", "/var/run/secrets")
 _READ_BY_GROUP: Final = 0o040
 _READ_BY_ALL: Final = 0o004
 _OTHERS: Final = 0o077
+_ANOTHER_USER: Final = "run this as the server's user, or chown it"
+"""What to do about files of another user: mostly they are the server's, and it is root who runs a command."""
 
 
 def credential(name: str) -> Path | None:
@@ -86,7 +88,7 @@ def why_changeable(path: Path) -> str | None:
         status = None
     if status is not None and not is_read_only(path):
         if status.st_uid not in _trusted_users():
-            return f"{path} belongs to another user (number {status.st_uid}), who can change it: chown it"
+            return f"{path} belongs to another user (number {status.st_uid}), who can change it: {_ANOTHER_USER}"
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             return f"others can write {path}: chmod go-w {path}"
     for folder in _folders_above(path):
@@ -95,7 +97,7 @@ def why_changeable(path: Path) -> str | None:
         if folder_status.st_uid not in _trusted_users() and not is_read_only(folder):
             return (
                 f"the folder {folder} belongs to another user (number {folder_status.st_uid}), who can replace {path}: "
-                "chown it"
+                f"{_ANOTHER_USER}"
             )
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX and not is_read_only(folder):
             return f"others can write the folder {folder} and so replace {path}: chmod o-w {folder}"

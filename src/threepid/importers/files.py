@@ -21,7 +21,7 @@ def read_data(file: Path) -> bytes:
     return data
 
 
-def read_yaml(file: Path, what: str, *, option: str = "--config") -> dict[str, Any]:
+def read_yaml(file: Path, what: str, *, option: str = "--config", may_be_empty: bool = False) -> dict[str, Any]:
     """The settings in a file; `what` it should be, and the `option` that names it, for the error. Raises SourceError."""
     import yaml  # noqa: PLC0415 - few commands need it
 
@@ -34,6 +34,8 @@ def read_yaml(file: Path, what: str, *, option: str = "--config") -> dict[str, A
         raise SourceError(
             f"{file}{place}: this is not YAML. `{option}` names {what}, and `-c` the file of threepid."
         ) from None
+    if tree is None and may_be_empty:
+        return {}
     if not isinstance(tree, dict):
         raise SourceError(f"{file} has no settings. `{option}` names {what}.")
     return tree

@@ -3,7 +3,8 @@
 import re
 from typing import Any, Final
 
-_MOST_TIME: Final = 2**53
+LAST_TIME: Final = 253_402_300_799_999
+"""The end of the year 9999 in milliseconds: no calendar of ours shows a later time."""
 _NO_TEXT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _DETAIL: Final = 100
 """Maximum number of characters of a value in a finding."""
@@ -15,9 +16,14 @@ SHORTEST_TOKEN: Final = 16
 
 def time_of(value: Any, unit: int = 1) -> int | None:
     """A time in milliseconds, or None if it is none."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value * unit < _MOST_TIME:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value * unit <= LAST_TIME:
         return None
     return value * unit
+
+
+def end_of(value: Any) -> int | None:
+    """The time at which something ends, which is `LAST_TIME` at most, or None if it is none."""
+    return time_of(min(value, LAST_TIME) if isinstance(value, int) else value)
 
 
 def shown(value: Any) -> str:

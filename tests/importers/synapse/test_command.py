@@ -44,6 +44,27 @@ def test_an_import_says_what_it_did_and_ends_with_0(directory: Path) -> None:
     assert "@alice:example.org" in listed.stdout
 
 
+def test_a_time_that_no_calendar_has_hides_no_account(directory: Path) -> None:
+    """Such as milliseconds, or microseconds, where Synapse has seconds and milliseconds."""
+    synapse = SynapseDatabase(f"sqlite:{directory}/other.db")
+    synapse.user("@bob:example.org", "password", creation_ts=1_700_000_000_000)
+    synapse.contact("@bob:example.org", "email", "bob@example.com", added_at=1_700_000_000_000_000)
+    synapse.device("@bob:example.org", "PHONE", last_seen=1_700_000_000_000_000)
+    synapse.token("@bob:example.org", "PHONE", "syt_token_of_bob_1", valid_until_ms=2**60)
+    synapse.close()
+    done = threepid(
+        *ARGUMENTS, "--database", "sqlite:other.db", "-c", "threepid.toml", "--report", "report.jsonl", cwd=directory
+    )
+    assert done.returncode == 3
+    findings = [json.loads(line)["detail"] for line in (directory / "report.jsonl").read_text().splitlines()]
+    assert findings == ["users.creation_ts", "user_threepids: email bob@example.com"]
+    for command in (("account", "list"), ("account", "show", "bob")):
+        shown = threepid(*command, "-c", "threepid.toml", cwd=directory)
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert "1970-01-01" in shown.stdout
+    assert "1  access tokens, of which 1 are new" in done.stdout
+
+
 def test_json_and_report_and_status_3(directory: Path) -> None:
     with sqlite3.connect(directory / "homeserver.db") as database:
         database.execute("INSERT INTO user_threepids VALUES ('@alice:example.org', 'email', 'no address', 1, 2)")

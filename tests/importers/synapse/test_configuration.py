@@ -54,6 +54,33 @@ def test_a_later_file_replaces_sections(tmp_path: Path) -> None:
     assert found.pepper == "two "
 
 
+def test_a_database_without_a_list_of_stores_has_all_of_them(tmp_path: Path) -> None:
+    found = settings(
+        tmp_path, "server_name: example.org\ndatabases:\n  master: {name: psycopg2, args: {dbname: synapse}}\n"
+    )
+    assert found.arguments == {"dbname": "synapse"}
+
+
+def test_a_folder_stands_for_its_yaml_files_in_their_order(tmp_path: Path) -> None:
+    """As Debian starts Synapse: with homeserver.yaml, and with the folder conf.d that has the server name."""
+    folder = tmp_path / "conf.d"
+    (folder / "sub.yaml").mkdir(parents=True)
+    for name, text in {
+        "server_name.yaml": "server_name: example.org\n",
+        "2.yaml": "password_config: {pepper: second}\n",
+        "1.yaml": "password_config: {pepper: first}\n",
+        "comments.yaml": "# nothing yet\n",
+        "z.yaml.dpkg-old": "password_config: {pepper: old}\n",
+    }.items():
+        (folder / name).write_text(text)
+    main = tmp_path / "homeserver.yaml"
+    main.write_text(SQLITE.replace("server_name: example.org\n", "password_config: {pepper: main}\n"))
+    found = read([main, folder])
+    assert (found.server_name, found.database, found.pepper) == (
+        "example.org", "sqlite:/var/lib/homeserver.db", "second",
+    )  # fmt: skip
+
+
 def test_passwords_that_do_not_sign_in_are_off(tmp_path: Path) -> None:
     for text, has in (
         ("{enabled: false}", False),

@@ -22,7 +22,8 @@ def doctor(
         list[Path] | None,
         typer.Option(
             _FILES,
-            help="Synapse's homeserver.yaml, to look for settings that it rejects or that disagree. May be repeated.",
+            help="Synapse's homeserver.yaml, to look for settings that it rejects or that disagree. "
+            "May be repeated, also with a folder.",
         ),
     ] = None,
     seconds: Annotated[int, typer.Option(min=1, max=120, help="Time limit of each request, in seconds.")] = 10,

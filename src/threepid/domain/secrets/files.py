@@ -16,7 +16,9 @@ def read_private(path: Path) -> str:
         if stat.S_IMODE(status.st_mode) & 0o077:
             raise KeyFileError(f"{path} is readable by others: run `chmod 600 {path}`.")
         if status.st_uid not in (os.geteuid(), 0):
-            raise KeyFileError(f"{path} belongs to another user.")
+            raise KeyFileError(
+                f"{path} belongs to another user (number {status.st_uid}): run this as the server's user, or chown it."
+            )
         return path.read_text(encoding="ascii")
     except OSError as error:
         raise KeyFileError(f"{path} cannot be read: {error.strerror}.") from None

@@ -11,7 +11,7 @@ from threepid.config import TermsDocument
 from threepid.domain.addresses import InvalidAddress, canonical_form
 from threepid.importers.identity.records import Acceptance, Binding, Invitation, InvitationKey, Token, Unbinding
 from threepid.importers.records import Finding, Kind
-from threepid.importers.values import SHORTEST_TOKEN, TOKEN, shown, time_of
+from threepid.importers.values import SHORTEST_TOKEN, TOKEN, end_of, shown, time_of
 from threepid.spec.server_name import is_server_name
 
 _ROOM_ID: Final = re.compile(r"![^\x00-\x20\x7f\ud800-\udfff]{1,254}")
@@ -47,7 +47,7 @@ class Checks:
         canonical = self._canonical(medium, address, mxid)
         if canonical is None or not self._is_user(mxid):
             return None
-        bound_at, not_before, not_after = map(time_of, times)
+        bound_at, not_before, not_after = time_of(times[0]), time_of(times[1]), end_of(times[2])
         if bound_at is None or not_before is None or not_after is None:
             self.note(Kind.DAMAGED, mxid, f"times of {shown(medium)} {shown(address)}")
             return None

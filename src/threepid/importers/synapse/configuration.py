@@ -12,6 +12,7 @@ from msgspec import Struct
 from threepid.importers.files import read_yaml, section
 from threepid.importers.source import SourceError
 
+_WHAT: Final = "Synapse's homeserver.yaml"
 _OF_THE_POOL: Final = "cp_"
 """What the names of arguments begin with that are Synapse's own, and not libpq's."""
 
@@ -36,7 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 def read(files: Iterable[Path], *, database: str | None = None) -> Settings:
     """The settings of configuration files, of which later ones replace sections of earlier ones, as Synapse does.
 
-    `database` is a URL in place of the configured database. Raises SourceError.
+    Of a folder, these are its files `*.yaml`. `database` is a URL in place of the configured database. Raises SourceError.
     """
     tree = load(files)
     if section(tree, "matrix_authentication_service").get("enabled") or section(
@@ -48,7 +49,10 @@ def read(files: Iterable[Path], *, database: str | None = None) -> Settings:
         )
     name = tree.get("server_name")
     if not isinstance(name, str) or not name:
-        raise SourceError("The configuration has no server_name. Is it Synapse's?")
+        raise SourceError(
+            "The configuration has no server_name. Is it Synapse's? Debian's has it in the folder `conf.d`: name all files and "
+            "folders with which Synapse is started."
+        )
     passwords = section(tree, "password_config")
     pepper = passwords.get("pepper", "")
     if not isinstance(pepper, str):
@@ -70,26 +74,32 @@ def read(files: Iterable[Path], *, database: str | None = None) -> Settings:
 def load(files: Iterable[Path], *, option: str = "--config") -> dict[str, Any]:
     """All settings of configuration files that `option` names, with those of later ones in place of earlier ones.
 
-    Raises SourceError.
+    Of a folder, these are its files `*.yaml` in order, of which some may be empty. Raises SourceError.
     """
     tree: dict[str, Any] = {}
     for file in files:
-        tree |= read_yaml(file, "Synapse's homeserver.yaml", option=option)
+        if file.is_dir():
+            for part in _files_in(file):
+                tree |= read_yaml(part, _WHAT, option=option, may_be_empty=True)
+        else:
+            tree |= read_yaml(file, _WHAT, option=option)
     return tree
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """The files of a folder such as Debian's `conf.d` that Synapse reads. Raises SourceError."""
+    try:
+        found = [one for one in folder.iterdir() if one.name.endswith(".yaml") and one.is_file()]
+    except OSError as error:
+        raise SourceError(f"{folder} cannot be read: {error.strerror}.") from None
+    return sorted(found)
 
 
 def _database(tree: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     chosen = section(tree, "database")
     if isinstance(tree.get("databases"), dict):
         # Tables may be in several databases; those of users are in the one that has the store `main`.
-        chosen = next(
-            (
-                one
-                for one in tree["databases"].values()
-                if isinstance(one, dict) and "main" in one.get("data_stores", ())
-            ),
-            {},
-        )
+        chosen = next((one for one in tree["databases"].values() if isinstance(one, dict) and _has_users(one)), {})
     arguments = section(chosen, "args")
     if chosen.get("name") == "sqlite3" and isinstance(arguments.get("database"), str):
         return f"sqlite:{arguments['database']}", {}
@@ -101,3 +111,9 @@ def _database(tree: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
         }
         return "postgresql:", given
     raise SourceError("The configuration names no database that can be read. Name one with `--database`.")
+
+
+def _has_users(database: Mapping[str, Any]) -> bool:
+    """Is the store `main` in the database? One without `data_stores` has all stores."""
+    stores = database.get("data_stores")
+    return stores is None or (isinstance(stores, list) and "main" in stores)

@@ -10,7 +10,7 @@ from threepid.importers import records
 from threepid.importers.records import Finding, Kind
 from threepid.importers.synapse import reader
 from threepid.importers.synapse.reader import Rows
-from threepid.importers.values import SHORTEST_TOKEN, TOKEN, shown, text, time_of
+from threepid.importers.values import SHORTEST_TOKEN, TOKEN, end_of, shown, text, time_of
 
 _LONGEST_NAME: Final = 256
 _LONGEST_USER_AGENT: Final = 256
@@ -84,7 +84,7 @@ class Sessions:
 
     def _valid(self, token: reader.RefreshToken) -> tuple[bytes, int | None] | None:
         """The hash of a refresh token and when it expires, or None if it cannot be carried."""
-        ends = [time_of(at) for at in (token.expiry_ts, token.ultimate_session_expiry_ts) if at is not None]
+        ends = [end_of(at) for at in (token.expiry_ts, token.ultimate_session_expiry_ts) if at is not None]
         expires_at = min((end for end in ends if end is not None), default=None)
         if None in ends:
             self._note(Kind.DAMAGED, "refresh_tokens")
@@ -99,7 +99,7 @@ class Sessions:
         if token.puppets_user_id is not None:
             self._note(Kind.PUPPET_TOKEN, f"for {shown(token.puppets_user_id)}")
             return
-        expires_at = None if token.valid_until_ms is None else time_of(token.valid_until_ms)
+        expires_at = None if token.valid_until_ms is None else end_of(token.valid_until_ms)
         if token.valid_until_ms is not None and expires_at is None:
             self._note(Kind.DAMAGED, "access_tokens")
             return
