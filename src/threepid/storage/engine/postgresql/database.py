@@ -62,7 +62,9 @@ class Postgresql(Database):
         )
         # At most one group at a time. Always on one connection, so that one process of PostgreSQL has all it needs in its caches.
         self._group = Pool(url, 1, password=password, wait_seconds=wait_seconds, options="")
-        self._together = Together(lambda fn: self._in_unit(self._group, fn, _BEGIN), self._known, self._committed)
+        self._together = Together(
+            lambda fn: self._in_unit(self._group, fn, _BEGIN), self._known, self._committed, wait_seconds
+        )
         self._shared_reads = SharedReads(lambda fn: self._in_unit(self._readers, fn, None), self._known)
         self._check_durability(url)
 

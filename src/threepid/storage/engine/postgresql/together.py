@@ -12,6 +12,8 @@ who makes units fail (by reaching a limit) often does so again.
 
 The lock is an advisory one: other processes' groups wait for it before they hold anything. Otherwise two groups, each with the
 rows of many units, could deadlock. https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+
+No unit begins after its time. Otherwise those behind a lock that somebody holds would wait for it one after the other.
 """
 
 import asyncio
@@ -38,15 +40,18 @@ GUARDED: Final = 20
 """Number of groups that run one by one after a unit failed."""
 _LOCK: Final = Statement("SELECT pg_advisory_xact_lock(16158)")
 _NOTHING: Final = Statement("SELECT 1")
+_TOO_LATE: Final = "PostgreSQL did not come to this write in time"
 
 
 class _Unit(Asked):
     """One unit of work."""
 
-    __slots__ = ("request_id",)
+    __slots__ = ("request_id", "until")
 
-    def __init__(self, fn: Callable[[Tx], Any], future: "asyncio.Future[Any]") -> None:
+    def __init__(self, fn: Callable[[Tx], Any], future: "asyncio.Future[Any]", until: float) -> None:
         super().__init__(fn, future)
+        self.until = until
+        """The time of the event loop after which the unit is refused instead of begun."""
         self.request_id = request_id.get()
 
     def begin(self, connection: Connection, known: Known) -> Greenlet:
@@ -87,12 +92,19 @@ class Together:
         commit: Callable[[Callable[[Connection], None]], Awaitable[None]],
         known: Known,
         committed: Callable[[int], None],
+        wait_seconds: float,
     ) -> None:
-        """`commit` runs a function in a transaction; `committed` gets the number of units that it did."""
+        """`commit` runs a function in a transaction; `committed` gets the number of units that it did.
+
+        A unit is refused if it could not begin in twice `wait_seconds`: a write alone waits for a connection and then for a lock.
+        """
         self._commit = commit
         self._known = known
         self._committed = committed
+        self._wait_seconds = 2 * wait_seconds
         self._waiting: deque[_Unit] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        """One timer for all waiting units, set for the first, which has waited longest."""
         self._running: asyncio.Task[None] | None = None
         self._guarded = 0
         self._is_closed = False
@@ -103,7 +115,10 @@ class Together:
             raise Busy("the database is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Unit(fn, future))
+        until = loop.time() + self._wait_seconds
+        self._waiting.append(_Unit(fn, future, until))
+        if self._timer is None:
+            self._timer = loop.call_at(until, self._expire, loop)
         if self._running is None:
             self._running = loop.create_task(self._run())
         return await future
@@ -113,6 +128,16 @@ class Together:
         self._is_closed = True
         if self._running is not None:
             await asyncio.shield(self._running)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        while self._waiting:
+            if self._waiting[0].until > loop.time():
+                self._timer = loop.call_at(self._waiting[0].until, self._expire, loop)
+                break
+            self._waiting.popleft().answer(Busy(_TOO_LATE))
 
     async def _run(self) -> None:
         while self._waiting:
@@ -142,9 +167,13 @@ class Together:
             await self._commit(partial(self._one_by_one, units))
 
     def _one_by_one(self, units: Sequence[_Unit], connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
         connection.defer(_LOCK, {})
         for unit in units:
-            unit.perform(connection, self._known)
+            if loop.time() > unit.until:
+                unit.error = Busy(_TOO_LATE)
+            else:
+                unit.perform(connection, self._known)
 
     def _at_once(self, units: Sequence[_Unit], connection: Connection) -> None:
         connection.defer(_LOCK, {})
