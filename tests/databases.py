@@ -36,9 +36,9 @@ class Around(Database):
         finally:
             self._count()
 
-    async def write_together(self, fn: Callable[[Tx], T]) -> T:
+    async def write_together(self, fn: Callable[[Tx], T], *, alone: bool = False) -> T:
         try:
-            return await self.inside.write_together(fn)
+            return await self.inside.write_together(fn, alone=alone)
         finally:
             self._count()
 

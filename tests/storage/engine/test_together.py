@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,6 +15,7 @@ from threepid.storage.engine.connect import open_database
 from threepid.storage.engine.database import Busy, Database, InDoubt, StorageError, Tx, UniqueViolation
 from threepid.storage.engine.postgresql import Postgresql
 from threepid.storage.engine.queries import Query
+from world import World
 
 __all__ = ["postgresql_url"]
 
@@ -204,6 +206,56 @@ def test_two_servers_whose_groups_lock_the_same_rows_do_not_deadlock(postgresql_
 
     assert on(postgresql_url, work) == [21, 22]
     assert len(tries) == 4
+
+
+def test_a_unit_that_has_its_own_commit_does_not_deadlock_with_a_group(postgresql_url: str) -> None:
+    """The group has one row and waits for the other, which the unit has."""
+    tries: list[str] = []
+
+    def touch(name: str, *numbers: int, first: float = 0) -> Callable[[Tx], None]:
+        def step(tx: Tx) -> None:
+            tries.append(name)
+            nap(tx, first)
+            for number in numbers:
+                tx.run(TOUCH, user=f"@u{number:04}:x")
+                nap(tx, 0.2)
+
+        return step
+
+    async def work(database: Database) -> list[int]:
+        await database.write(account(1))
+        await database.write(account(2))
+        await asyncio.gather(
+            database.write_together(touch("alone", 1, 2), alone=True),
+            database.write_together(touch("group", 2)),
+            database.write_together(touch("group", 1, first=0.1)),
+        )
+        return [found.created_at for found in await database.read(lambda tx: accounts.after(tx, "", 10))]
+
+    assert on(postgresql_url, work) == [21, 22]
+    assert tries == ["alone", "group", "group"]
+
+
+def test_an_invitation_waits_for_its_turn_among_the_groups(postgresql_url: str, tmp_path: Path) -> None:
+    room = {
+        "medium": "email",
+        "address": "bob@example.net",
+        "room_id": "!a:example.org",
+        "sender": "@alice:example.org",
+    }
+    with World(postgresql_url, tmp_path) as world:
+        identity = world.identity_token(world.register())
+
+        async def invite() -> None:
+            with psycopg.connect(postgresql_url) as group:
+                group.execute(b"SELECT pg_advisory_xact_lock(16158)")
+                path = "/_matrix/identity/v2/store-invite"
+                asked = asyncio.create_task(world.acall("POST", path, room, token=identity))
+                await asyncio.sleep(0.3)
+                assert not asked.done()
+            assert (await asked).status_code == 200
+
+        world.run(invite())
 
 
 def test_a_group_whose_connection_is_lost_is_done_once_on_another(postgresql_url: str) -> None:

@@ -96,12 +96,12 @@ class Postgresql(Database):
         self._committed(1)
         return result
 
-    async def write_together(self, fn: Callable[[Tx], T]) -> T:
+    async def write_together(self, fn: Callable[[Tx], T], *, alone: bool = False) -> T:
         """Run `fn` behind the other units that change a row in common with it, in a commit that they share."""
         if units.current() is not None:
             raise RuntimeError(_NESTED)
         with timed(self.write_times, "database write"):
-            return await self._together.write(fn)
+            return await self._together.write(fn, alone=alone)
 
     async def write_aside(self, fn: Callable[[Tx], T]) -> T:
         """Like `write`: every write has a connection of its own."""

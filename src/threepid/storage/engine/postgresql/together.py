@@ -46,10 +46,14 @@ _TOO_LATE: Final = "PostgreSQL did not come to this write in time"
 class _Unit(Asked):
     """One unit of work."""
 
-    __slots__ = ("request_id", "until")
+    __slots__ = ("alone", "request_id", "until")
 
-    def __init__(self, fn: Callable[[Tx], Any], future: "asyncio.Future[Any]", until: float) -> None:
+    def __init__(
+        self, fn: Callable[[Tx], Any], future: "asyncio.Future[Any]", until: float, *, alone: bool = False
+    ) -> None:
         super().__init__(fn, future)
+        self.alone = alone
+        """Is it to have a commit of its own?"""
         self.until = until
         """The time of the event loop after which the unit is refused instead of begun."""
         self.request_id = request_id.get()
@@ -109,14 +113,14 @@ class Together:
         self._guarded = 0
         self._is_closed = False
 
-    async def write(self, fn: Callable[[Tx], T]) -> T:
-        """Run `fn` in one of the next commits, and return its result when that is durable."""
+    async def write(self, fn: Callable[[Tx], T], *, alone: bool) -> T:
+        """Run `fn` in one of the next commits, or in one of its own, and return its result when that is durable."""
         if self._is_closed:
             raise Busy("the database is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         until = loop.time() + self._wait_seconds
-        self._waiting.append(_Unit(fn, future, until))
+        self._waiting.append(_Unit(fn, future, until, alone=alone))
         if self._timer is None:
             self._timer = loop.call_at(until, self._expire, loop)
         if self._running is None:
@@ -141,7 +145,9 @@ class Together:
 
     async def _run(self) -> None:
         while self._waiting:
-            units = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
+            units = [self._waiting.popleft()]
+            while self._waiting and len(units) < MOST and not (units[0].alone or self._waiting[0].alone):
+                units.append(self._waiting.popleft())
             failed: StorageError | None = None
             try:
                 await self._commit_all(units)
