@@ -36,6 +36,12 @@ class Around(Database):
         finally:
             self._count()
 
+    async def write_together(self, fn: Callable[[Tx], T], *, alone: bool = False) -> T:
+        try:
+            return await self.inside.write_together(fn, alone=alone)
+        finally:
+            self._count()
+
     async def write_aside(self, fn: Callable[[Tx], T]) -> T:
         at_end = self.at_end_of_long_writes
 

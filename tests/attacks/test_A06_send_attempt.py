@@ -1,5 +1,7 @@
 """A06: a message goes out only for a send_attempt that is higher than any before."""
 
+from functools import partial
+
 import pytest
 
 from world import World
@@ -24,6 +26,25 @@ def test_equal_attempts_at_the_same_time_send_one_mail(world: World) -> None:
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["sid"] for answer in answers}) == 1
     assert len(world.mails()) == 1
+
+
+def test_rising_attempts_at_the_same_time_are_one_session_whose_every_mail_is_right(world: World) -> None:
+    """On PostgreSQL, they share a transaction."""
+    identity = world.identity_token(world.register())
+    bodies = [body(attempt) for attempt in (1, 3, 2, *range(4, 21), 20)]
+    answers = world.together(*(partial(world.acall, "POST", PATH, one, token=identity) for one in bodies))
+    assert {answer.status_code for answer in answers} == {200}
+    (sid,) = {answer.json()["sid"] for answer in answers}
+    mails = world.mails()
+    assert 1 <= len(mails) <= 20
+    assert len({mail.link for mail in mails}) == len(mails)
+    assert world.request_token(identity, attempt=20) == sid  # the highest one was counted
+    assert len(world.mails()) == len(mails)
+    assert {world.get(mail.link).status_code for mail in mails} == {200}
+    for mail in mails:
+        proof = {"sid": sid, "client_secret": "secret", "token": mail.code}
+        answer = world.post("/_matrix/identity/v2/validate/email/submitToken", proof, token=identity)
+        assert answer.json() == {"success": True}
 
 
 def test_attempt_zero_sends_the_first_mail(world: World) -> None:

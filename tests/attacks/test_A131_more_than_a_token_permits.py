@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -22,6 +23,7 @@ OF_NONE = ("/admin/new-account", "/admin/account/reactivate")
 OF_AN_ACCOUNT = tuple(
     page for page in PAGES if page.scope is Scope.ACCOUNTS_WRITE and page.method == "POST" and page.path not in OF_NONE
 )
+ASKS = next(page for page in PAGES if page.path == "/admin/account/deactivate" and page.method == "GET")
 BOB = "bob@example.net"
 FORMS = {
     "/admin/account/add-contact": {"address": "evil@example.com"},
@@ -145,6 +147,21 @@ def test_the_forms_of_messages_do_not_say_whose_an_address_is(world: World, type
     form = {"user": typed, "form_token": token, "medium": "email", "address": BOB}
     browser.submit(form, "/admin/suppressions")
     assert browser.trail == ["POST /admin/suppressions", "GET /admin/suppressions?done=mailed"]
+
+
+@pytest.mark.parametrize("page", [*OF_AN_ACCOUNT, ASKS], ids=repr)
+def test_who_may_only_change_accounts_does_not_learn_whose_an_address_is(world: World, page: Declared) -> None:
+    """The admin API names the account of an address with `accounts:read` only."""
+    browser = operator_browser(world, Scope.ACCOUNTS_WRITE)
+    token = browser.page.fields["form_token"]
+    for typed in ("alice@example.com", "nobody@example.com"):
+        browser.trail.clear()
+        if page.method == "GET":
+            browser.open(f"{page.path}?user={quote(typed)}")
+        else:
+            browser.submit({"form_token": token, **FORMS.get(page.path, {}), "user": typed}, page.path)
+        assert "@alice" not in browser.page.html
+        assert not any("%40alice" in step for step in browser.trail)
 
 
 def test_fields_that_a_form_does_not_have_change_nothing(world: World) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,6 +78,23 @@ def test_a_long_lock_ends_in_busy_while_reading_goes_on_and_the_loop_is_free(pat
         return reads
 
     assert asyncio.run(run()) > 20  # while the first of them waited
+
+
+def test_more_writes_than_a_commit_takes_wait_for_a_long_lock_no_longer_than_the_first(path: Path) -> None:
+    async def run() -> float:
+        database = Sqlite(path, wait_seconds=0.4)
+        await database.write(insert(0))
+        with locked(path):
+            began = time.monotonic()
+            writes = [database.write(insert(number)) for number in range(1, 1_200)]
+            results = await asyncio.gather(*writes, return_exceptions=True)
+            took = time.monotonic() - began
+        assert {type(result) for result in results} == {Busy}
+        assert await database.write(insert(1))
+        await database.close()
+        return took
+
+    assert asyncio.run(run()) < 1.5
 
 
 def test_the_api_answers_503_with_retry_after_and_recovers(database_url: str, tmp_path: Path, engine: str) -> None:

@@ -1,12 +1,17 @@
 """What only PostgreSQL does: conflicts, lost connections, limits."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from pausing import pause_until
 from threepid.storage import accounts
@@ -395,6 +400,72 @@ def test_options_of_the_url_hold_beside_ours(postgresql_url: str) -> None:
 
     url = f"{postgresql_url}&application_name=a%20b&options=-c%20work_mem%3D5MB"
     assert on(url, work) == ["a b", "5MB", "5s"]
+
+
+@asynccontextmanager
+async def over_tcp(url: str) -> AsyncIterator[str]:
+    """The URL of the same database behind a TCP port of this machine."""
+    known = conninfo_to_dict(url)
+    open_ones = list[asyncio.StreamWriter]()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        theirs = await asyncio.open_unix_connection(f"{known['host']}/.s.PGSQL.5432")
+        open_ones.extend((writer, theirs[1]))
+        await asyncio.gather(pass_on(reader, theirs[1]), pass_on(theirs[0], writer), return_exceptions=True)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    yield f"postgresql://{known['user']}@127.0.0.1:{port}/{known['dbname']}?sslmode=disable"
+    server.close()
+    for one in open_ones:
+        one.close()
+
+
+def timeouts_at(port: int) -> set[tuple[int, int, int]]:
+    """Of this process's connections to a port: after how long one is given up (in milliseconds), and when (in seconds) it is probed."""
+    found = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            if not str(descriptor.readlink()).startswith("socket:"):
+                continue
+            one = socket.socket(fileno=os.dup(int(descriptor.name)))
+            with closing(one):
+                if one.family is not socket.AF_INET or one.getpeername()[1] != port:
+                    continue
+                options = (socket.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)
+                alive = one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                unacked, idle, again = (one.getsockopt(socket.IPPROTO_TCP, option) for option in options)
+                found.add((unacked, alive * idle, alive * again))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("", (10_000, 10, 5)),
+        ("&tcp_user_timeout=3000&keepalives_idle=7", (3_000, 7, 5)),
+    ],
+)
+def test_a_connection_whose_other_end_has_vanished_is_given_up(
+    postgresql_url: str, more: str, expected: tuple[int, int, int]
+) -> None:
+    """Otherwise it hangs for a quarter of an hour, or for two hours if it waits for an answer. Groups have only one."""
+
+    async def run() -> None:
+        async with over_tcp(postgresql_url) as url:
+            database = await asyncio.to_thread(Postgresql, url + more, pool_size=2, password=None)
+            await database.write(account(1))
+            await database.write_together(account(2))
+            await database.read(lambda tx: accounts.get(tx, "@u0001:x"))
+            assert timeouts_at(urlsplit(url).port or 0) == {expected}
+            await database.close()
+
+    asyncio.run(run())
 
 
 def test_closing_while_units_wait_for_connections_serves_them_all(postgresql_url: str) -> None:

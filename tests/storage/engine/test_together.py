@@ -1,7 +1,9 @@
 """Units of work that share commits, because they change one row in common."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -11,7 +13,9 @@ from storage.engine.test_postgresql import cut_at_commit, nap, postgresql_url
 from threepid.storage import accounts
 from threepid.storage.engine.connect import open_database
 from threepid.storage.engine.database import Busy, Database, InDoubt, StorageError, Tx, UniqueViolation
+from threepid.storage.engine.postgresql import Postgresql
 from threepid.storage.engine.queries import Query
+from world import World
 
 __all__ = ["postgresql_url"]
 
@@ -204,6 +208,56 @@ def test_two_servers_whose_groups_lock_the_same_rows_do_not_deadlock(postgresql_
     assert len(tries) == 4
 
 
+def test_a_unit_that_has_its_own_commit_does_not_deadlock_with_a_group(postgresql_url: str) -> None:
+    """The group has one row and waits for the other, which the unit has."""
+    tries: list[str] = []
+
+    def touch(name: str, *numbers: int, first: float = 0) -> Callable[[Tx], None]:
+        def step(tx: Tx) -> None:
+            tries.append(name)
+            nap(tx, first)
+            for number in numbers:
+                tx.run(TOUCH, user=f"@u{number:04}:x")
+                nap(tx, 0.2)
+
+        return step
+
+    async def work(database: Database) -> list[int]:
+        await database.write(account(1))
+        await database.write(account(2))
+        await asyncio.gather(
+            database.write_together(touch("alone", 1, 2), alone=True),
+            database.write_together(touch("group", 2)),
+            database.write_together(touch("group", 1, first=0.1)),
+        )
+        return [found.created_at for found in await database.read(lambda tx: accounts.after(tx, "", 10))]
+
+    assert on(postgresql_url, work) == [21, 22]
+    assert tries == ["alone", "group", "group"]
+
+
+def test_an_invitation_waits_for_its_turn_among_the_groups(postgresql_url: str, tmp_path: Path) -> None:
+    room = {
+        "medium": "email",
+        "address": "bob@example.net",
+        "room_id": "!a:example.org",
+        "sender": "@alice:example.org",
+    }
+    with World(postgresql_url, tmp_path) as world:
+        identity = world.identity_token(world.register())
+
+        async def invite() -> None:
+            with psycopg.connect(postgresql_url) as group:
+                group.execute(b"SELECT pg_advisory_xact_lock(16158)")
+                path = "/_matrix/identity/v2/store-invite"
+                asked = asyncio.create_task(world.acall("POST", path, room, token=identity))
+                await asyncio.sleep(0.3)
+                assert not asked.done()
+            assert (await asked).status_code == 200
+
+        world.run(invite())
+
+
 def test_a_group_whose_connection_is_lost_is_done_once_on_another(postgresql_url: str) -> None:
     backend = query("SELECT pg_backend_pid() WHERE :user = ''")
     tries: list[int] = []
@@ -242,3 +296,63 @@ def test_a_commit_whose_answer_is_lost_is_in_doubt_for_all_and_not_repeated(post
 
     on(postgresql_url, work)
     assert tries == [1, 2]
+
+
+class Hurried(Postgresql):
+    """One that waits a fifth of a second for a connection, and for a lock."""
+
+    WAIT = 0.2
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, pool_size=8, password=None, wait_seconds=self.WAIT)
+
+
+def touch_alone(tx: Tx) -> None:
+    tx.run(TOUCH, user="@u0001:x")
+
+
+def test_all_units_behind_a_row_that_somebody_holds_end_in_busy_after_a_bounded_wait(postgresql_url: str) -> None:
+    """One by one, each of 150 units would wait for the lock anew."""
+
+    async def run() -> float:
+        database = Hurried(postgresql_url)
+        await database.write(account(1))
+        with psycopg.connect(postgresql_url) as holder:
+            holder.execute(b"SELECT 1 FROM accounts FOR UPDATE")
+            began = time.monotonic()
+            results = await asyncio.gather(
+                *(database.write_together(touch_alone) for _ in range(150)), return_exceptions=True
+            )
+            took = time.monotonic() - began
+        assert {type(result) for result in results} == {Busy}
+        await database.write_together(touch_alone)
+        await database.close()
+        return took
+
+    assert asyncio.run(run()) < 8 * Hurried.WAIT
+
+
+def test_units_behind_a_group_that_hangs_end_in_busy_after_a_bounded_wait(postgresql_url: str) -> None:
+    """As behind a commit for which a standby server, or a network that lost its other end, does not answer."""
+    asleep = query("SELECT CAST(pg_sleep(0.15) AS TEXT) WHERE :user = ''")
+
+    def slow(tx: Tx) -> None:
+        for _ in range(16):
+            tx.value(asleep, user="")
+
+    async def run() -> float:
+        database = Hurried(postgresql_url)
+        first = asyncio.create_task(database.write_together(slow))
+        await asyncio.sleep(0.01)
+        began = time.monotonic()
+        results = await asyncio.gather(*map(database.write_together, map(account, range(5))), return_exceptions=True)
+        took = time.monotonic() - began
+        assert {type(result) for result in results} == {Busy}
+        assert not first.done()
+        await first
+        assert await database.write_together(account(6))
+        assert await known(database) == [6]
+        await database.close()
+        return took
+
+    assert asyncio.run(run()) < 6 * Hurried.WAIT

@@ -177,7 +177,7 @@ class Invites:
 
         # An exception would roll the count of the invitation back, so the step returns the user ID.
         try:
-            mxid = await self._context.database.write(step)
+            mxid = await self._context.database.write_together(step, alone=True)
         except LimitExceeded as error:
             raise await charge_for_refusal(self._context, error, client=client, sender=caller or "") from None
         if mxid is not None:

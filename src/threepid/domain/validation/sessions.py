@@ -154,9 +154,8 @@ class Validation:
             return session.sid
 
         # Every message counts against one limit.
-        write = context.database.write_together if note is None else context.database.write
         try:
-            found = await write(step)
+            found = await context.database.write_together(step, alone=note is not None)
         except LimitExceeded as error:
             raise await charge_for_refusal(context, error, client=client) from None
         self._wake_delivery()

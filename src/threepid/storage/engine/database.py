@@ -213,12 +213,14 @@ class Database(ABC):
         SQLite runs `fn` on the event loop.
         """
 
-    async def write_together(self, fn: Callable[[Tx], T]) -> T:
+    async def write_together(self, fn: Callable[[Tx], T], *, alone: bool = False) -> T:
         """Like `write`, for short units that all change one row: they share commits, as all units do on SQLite.
 
         Otherwise each would wait until the one before it is on the disk. PostgreSQL runs several at once in one transaction.
         So `fn` must not rely on locks: each of its statements must be right whatever the other units do before and after it.
+        With `alone`, it may: it gets a commit of its own, in its turn. By `write`, it could deadlock with a group.
         """
+        del alone  # units of SQLite's run one after the other
         return await self.write(fn)
 
     @abstractmethod

@@ -11,7 +11,7 @@ from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, InvalidParam, MatrixError, NotFound, Unknown
 from threepid.spec.operator_scopes import Scope
 from threepid.web.console.people import LONGEST, show_search
-from threepid.web.console.visit import ACCOUNT, LIMITS, SUPPRESSIONS, Operating, account_path
+from threepid.web.console.visit import ACCOUNT, HOME, LIMITS, SUPPRESSIONS, Operating, account_path
 from threepid.web.page import Access, Form, page
 from threepid.web.portal.security import data_file
 
@@ -204,7 +204,8 @@ async def download_data(visit: Operating, form: UserForm) -> Answer:
 @page("GET", f"{ACCOUNT}/deactivate", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)
 async def show_deactivate(visit: Operating) -> Answer:
     """Ask whether to deactivate the account."""
-    return _ask(visit, await visit.homeserver.directory.find(visit.query.get("user", "")))
+    text = visit.query.get("user", "")
+    return _ask(visit, await visit.homeserver.directory.find(text), text)
 
 
 @page("POST", f"{ACCOUNT}/deactivate", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)
@@ -212,12 +213,12 @@ async def deactivate(visit: Operating, form: CloseForm) -> Answer:
     """Deactivate the account, if the operator says that this cannot be undone."""
     user_id = await visit.homeserver.directory.find(form.user)
     if form.understood != "yes":
-        return _ask(visit, user_id, InvalidParam(Text("Tick the box first: this cannot be undone.")))
+        return _ask(visit, user_id, form.user, InvalidParam(Text("Tick the box first: this cannot be undone.")))
     try:
         await visit.homeserver.support.deactivate(user_id, visit.operator, erase=form.erase == "yes")
     except MatrixError as error:
-        return _ask(visit, user_id, error)
-    return visit.redirect(account_path(user_id))
+        return _ask(visit, user_id, form.user, error)
+    return visit.redirect(_path(visit, user_id))
 
 
 @page("POST", f"{ACCOUNT}/reactivate", access=Access.OPERATOR, scope=Scope.ACCOUNTS_WRITE)
@@ -228,12 +229,12 @@ async def reactivate(visit: Operating, form: UserForm) -> Answer:
     return await _act(visit, user_id, act, "reactivated")
 
 
-def _ask(visit: Operating, user_id: str, error: MatrixError | None = None) -> Answer:
+def _ask(visit: Operating, user_id: str, typed: str, error: MatrixError | None = None) -> Answer:
     return visit.show(
         "console/deactivate.html",
         status=error.status if error else 200,
-        user_id=user_id,
-        back=account_path(user_id),
+        user_id=user_id if visit.may(Scope.ACCOUNTS_READ) else typed,
+        back=_path(visit, user_id),
         problem=error.text if error else None,
     )
 
@@ -249,14 +250,21 @@ def _is_from_account(visit: Operating, form: UserForm) -> bool:
 async def _act(
     visit: Operating, user_id: str, act: Awaitable[object], done: str = "saved", *, typed: str = ""
 ) -> Answer:
-    """Act, and show the account again: with what went wrong, if the operator may read it."""
+    """Act, and show the account again if the operator may read it: with what went wrong, too."""
     try:
         await act
     except MatrixError as error:
         if isinstance(error, Unknown) or not visit.may(Scope.ACCOUNTS_READ):
             raise
         return await _show(visit, user_id, error, typed=typed)
-    return visit.redirect(f"{account_path(user_id)}&{urlencode({'done': done})}")
+    return visit.redirect(_path(visit, user_id, done))
+
+
+def _path(visit: Operating, user_id: str, done: str = "") -> str:
+    """The page of the account. For who may not read it, the start page: they must not learn whose a typed address is."""
+    if not visit.may(Scope.ACCOUNTS_READ):
+        return HOME
+    return account_path(user_id) + (f"&{urlencode({'done': done})}" if done else "")
 
 
 async def _show(visit: Operating, user_id: str, error: MatrixError | None = None, *, typed: str = "") -> Answer:

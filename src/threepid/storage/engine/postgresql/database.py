@@ -62,7 +62,9 @@ class Postgresql(Database):
         )
         # At most one group at a time. Always on one connection, so that one process of PostgreSQL has all it needs in its caches.
         self._group = Pool(url, 1, password=password, wait_seconds=wait_seconds, options="")
-        self._together = Together(lambda fn: self._in_unit(self._group, fn, _BEGIN), self._known, self._committed)
+        self._together = Together(
+            lambda fn: self._in_unit(self._group, fn, _BEGIN), self._known, self._committed, wait_seconds
+        )
         self._shared_reads = SharedReads(lambda fn: self._in_unit(self._readers, fn, None), self._known)
         self._check_durability(url)
 
@@ -94,12 +96,12 @@ class Postgresql(Database):
         self._committed(1)
         return result
 
-    async def write_together(self, fn: Callable[[Tx], T]) -> T:
+    async def write_together(self, fn: Callable[[Tx], T], *, alone: bool = False) -> T:
         """Run `fn` behind the other units that change a row in common with it, in a commit that they share."""
         if units.current() is not None:
             raise RuntimeError(_NESTED)
         with timed(self.write_times, "database write"):
-            return await self._together.write(fn)
+            return await self._together.write(fn, alone=alone)
 
     async def write_aside(self, fn: Callable[[Tx], T]) -> T:
         """Like `write`: every write has a connection of its own."""

@@ -16,6 +16,11 @@ IDLE_SECONDS: Final = 600.0
 """How long a connection may be idle before it is closed."""
 RECONNECT_SECONDS: Final = 0.2
 """Pause between two attempts to connect."""
+_VANISHED: Final = {"tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2}
+"""A connection whose other end acknowledges nothing is lost after 10 seconds; one that only waits for an answer, after 20.
+
+The system's defaults are a quarter of an hour and two hours. https://www.postgresql.org/docs/current/libpq-connect.html
+"""
 
 
 class Pool:
@@ -134,10 +139,11 @@ class Pool:
 
     def parameters(self) -> dict[str, Any]:
         """The parameters of a connection besides the URL."""
-        of_url = conninfo_to_dict(self._url).get("options") or ""
+        of_url = conninfo_to_dict(self._url)
         return {
+            **{name: value for name, value in _VANISHED.items() if name not in of_url},
             "password": self._password,
             "autocommit": True,
             "connect_timeout": max(2, int(self._wait_seconds)),
-            "options": f"{of_url} {self._options}".strip(),
+            "options": f"{of_url.get('options') or ''} {self._options}".strip(),
         }

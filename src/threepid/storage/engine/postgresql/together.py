@@ -12,6 +12,8 @@ who makes units fail (by reaching a limit) often does so again.
 
 The lock is an advisory one: other processes' groups wait for it before they hold anything. Otherwise two groups, each with the
 rows of many units, could deadlock. https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+
+No unit begins after its time. Otherwise those behind a lock that somebody holds would wait for it one after the other.
 """
 
 import asyncio
@@ -38,15 +40,22 @@ GUARDED: Final = 20
 """Number of groups that run one by one after a unit failed."""
 _LOCK: Final = Statement("SELECT pg_advisory_xact_lock(16158)")
 _NOTHING: Final = Statement("SELECT 1")
+_TOO_LATE: Final = "PostgreSQL did not come to this write in time"
 
 
 class _Unit(Asked):
     """One unit of work."""
 
-    __slots__ = ("request_id",)
+    __slots__ = ("alone", "request_id", "until")
 
-    def __init__(self, fn: Callable[[Tx], Any], future: "asyncio.Future[Any]") -> None:
+    def __init__(
+        self, fn: Callable[[Tx], Any], future: "asyncio.Future[Any]", until: float, *, alone: bool = False
+    ) -> None:
         super().__init__(fn, future)
+        self.alone = alone
+        """Is it to have a commit of its own?"""
+        self.until = until
+        """The time of the event loop after which the unit is refused instead of begun."""
         self.request_id = request_id.get()
 
     def begin(self, connection: Connection, known: Known) -> Greenlet:
@@ -87,23 +96,33 @@ class Together:
         commit: Callable[[Callable[[Connection], None]], Awaitable[None]],
         known: Known,
         committed: Callable[[int], None],
+        wait_seconds: float,
     ) -> None:
-        """`commit` runs a function in a transaction; `committed` gets the number of units that it did."""
+        """`commit` runs a function in a transaction; `committed` gets the number of units that it did.
+
+        A unit is refused if it could not begin in twice `wait_seconds`: a write alone waits for a connection and then for a lock.
+        """
         self._commit = commit
         self._known = known
         self._committed = committed
+        self._wait_seconds = 2 * wait_seconds
         self._waiting: deque[_Unit] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        """One timer for all waiting units, set for the first, which has waited longest."""
         self._running: asyncio.Task[None] | None = None
         self._guarded = 0
         self._is_closed = False
 
-    async def write(self, fn: Callable[[Tx], T]) -> T:
-        """Run `fn` in one of the next commits, and return its result when that is durable."""
+    async def write(self, fn: Callable[[Tx], T], *, alone: bool) -> T:
+        """Run `fn` in one of the next commits, or in one of its own, and return its result when that is durable."""
         if self._is_closed:
             raise Busy("the database is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Unit(fn, future))
+        until = loop.time() + self._wait_seconds
+        self._waiting.append(_Unit(fn, future, until, alone=alone))
+        if self._timer is None:
+            self._timer = loop.call_at(until, self._expire, loop)
         if self._running is None:
             self._running = loop.create_task(self._run())
         return await future
@@ -113,10 +132,22 @@ class Together:
         self._is_closed = True
         if self._running is not None:
             await asyncio.shield(self._running)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        while self._waiting:
+            if self._waiting[0].until > loop.time():
+                self._timer = loop.call_at(self._waiting[0].until, self._expire, loop)
+                break
+            self._waiting.popleft().answer(Busy(_TOO_LATE))
 
     async def _run(self) -> None:
         while self._waiting:
-            units = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
+            units = [self._waiting.popleft()]
+            while self._waiting and len(units) < MOST and not (units[0].alone or self._waiting[0].alone):
+                units.append(self._waiting.popleft())
             failed: StorageError | None = None
             try:
                 await self._commit_all(units)
@@ -142,9 +173,13 @@ class Together:
             await self._commit(partial(self._one_by_one, units))
 
     def _one_by_one(self, units: Sequence[_Unit], connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
         connection.defer(_LOCK, {})
         for unit in units:
-            unit.perform(connection, self._known)
+            if loop.time() > unit.until:
+                unit.error = Busy(_TOO_LATE)
+            else:
+                unit.perform(connection, self._known)
 
     def _at_once(self, units: Sequence[_Unit], connection: Connection) -> None:
         connection.defer(_LOCK, {})

@@ -109,10 +109,14 @@ class _Unit:
 class _Commit:
     """The units of one commit and its progress."""
 
-    __slots__ = ("error", "guarded", "left", "loop", "units")
+    __slots__ = ("behind", "error", "guarded", "left", "loop", "units")
 
-    def __init__(self, units: Sequence[_Unit], loop: asyncio.AbstractEventLoop, *, guarded: bool) -> None:
+    def __init__(
+        self, units: Sequence[_Unit], loop: asyncio.AbstractEventLoop, *, guarded: bool, behind: int = 0
+    ) -> None:
         self.units = units
+        self.behind = behind
+        """Number of units that waited already when it began, and were too many for it."""
         self.loop = loop
         self.guarded = guarded
         self.left = deque(units)
@@ -179,7 +183,7 @@ class Writer:
         if not units[0].aside:
             while self._waiting and len(units) < BATCH and not self._waiting[0].aside:
                 units.append(self._waiting.popleft())
-        self._begin_again(_Commit(units, loop, guarded=self._guarded > 0))
+        self._begin_again(_Commit(units, loop, guarded=self._guarded > 0, behind=len(self._waiting)))
 
     def _begin_again(self, commit: _Commit) -> None:
         tx = self._tx
@@ -231,15 +235,19 @@ class Writer:
 
     def _answer(self, commit: _Commit) -> None:
         """ANSWERING: give each caller its result and begin the next commit."""
+        units = list(commit.units)
         if commit.error is not None:
             kind = InDoubt if isinstance(commit.error, InDoubt) else Busy
-            for unit in commit.units:
+            if isinstance(commit.error, apsw.BusyError):
+                # Those behind have waited for the same lock as long. One commit after the other, the last would wait for minutes.
+                units += [self._waiting.popleft() for _ in range(commit.behind)]
+            for unit in units:
                 # Replaces the unit's own error too: a change by another unit, now rolled back, may have caused it.
                 unit.error = kind(str(commit.error))
         else:
             self._guarded = max(0, self._guarded - 1)
-            self._committed(sum(unit.error is None for unit in commit.units))
-        for unit in commit.units:
+            self._committed(sum(unit.error is None for unit in units))
+        for unit in units:
             unit.answer()
         if self._waiting:
             self._begin(commit.loop)
