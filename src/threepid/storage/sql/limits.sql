@@ -55,6 +55,12 @@ FROM (SELECT key, full_at FROM limits WHERE key > :after ORDER BY key LIMIT :cou
 -- Delete the bursts of a page that are full again.
 DELETE FROM limits WHERE key > :after AND key <= :last AND full_at <= :now;
 
+-- name: delete_full_on_postgresql(after, last, now)!
+-- The same without those that a transaction is taking from: it may wait for one that this has deleted.
+DELETE FROM limits WHERE key IN (
+    SELECT key FROM limits WHERE key > :after AND key <= :last AND full_at <= :now FOR UPDATE SKIP LOCKED
+);
+
 -- name: give_back(key, interval)!
 -- Give one taken unit back; touches no row if the burst was deleted.
 UPDATE limits SET full_at = full_at - CAST(:interval AS BIGINT) WHERE key = :key;
