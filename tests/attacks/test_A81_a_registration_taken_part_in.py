@@ -70,8 +70,11 @@ def test_the_id_of_a_registration_logs_in_nobody(world: World, stranger: Browser
     again = Browser(world, "/account/register")
     again.cookies[REGISTRATION] = session
     again.submit({"form_token": again.page.fields["form_token"]}, "/account/register/finish")
-    assert again.page.status == 404
+    assert again.page.status == 403
+    assert "This registration is finished. Sign in with your password." in again.page.text
     assert SESSION not in again.cookies
+    again.open("/account/")
+    assert again.path.startswith("/account/sign-in")
 
 
 def test_the_session_after_a_registration_is_a_new_one(world: World, stranger: Browser) -> None:

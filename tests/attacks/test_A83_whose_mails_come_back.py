@@ -70,15 +70,25 @@ class Watching(Around):
         self.seen: list[list[str]] = []
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
+        step, names = self._watched(fn)
+        result = await self.inside.write(step)
+        self.seen.append(names)
+        return result
+
+    async def write_together(self, fn: Callable[[Tx], T], *, alone: bool = False) -> T:
+        step, names = self._watched(fn)
+        result = await self.inside.write_together(step, alone=alone)
+        self.seen.append(names)
+        return result
+
+    def _watched(self, fn: Callable[[Tx], T]) -> tuple[Callable[[Tx], T], list[str]]:
         names: list[str] = []
 
         def step(tx: Tx) -> T:
             names.clear()
             return fn(Watched(tx, names))
 
-        result = await self.inside.write(step)
-        self.seen.append(names)
-        return result
+        return step, names
 
 
 @pytest.mark.parametrize(
