@@ -92,8 +92,8 @@ def take_groups(tx: Tx, groups: Sequence[Sequence[Wanted]], *, now: int) -> list
     wanted = {one.key: one for group in groups for one in group}
     if not wanted:
         return [True] * len(groups)
-    # All at first, in one statement, which locks the rows in the order of `take_each`. Group by group, two transactions would
-    # lock what their groups have in common in different orders, and deadlock.
+    # All at first, which locks the rows in the order of their keys. Group by group, two transactions would lock what their groups
+    # have in common in different orders, and deadlock.
     spare = take_each(tx, wanted.values(), now=now)
     had, found = frozenset(spare), list[bool]()
     for group in groups:

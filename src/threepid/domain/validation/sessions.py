@@ -107,6 +107,7 @@ class Validation:
         link = context.entropy.token(count=24)
         of_new = self._tokens(sid, now + SESSION_LIFE, link, code, now)
         origin = origin or Origin()
+        asked_from = origin.to_text()
         has_link = not isinstance(address, Phone) and purpose is not Purpose.CONFIRM
 
         def step(tx: Tx) -> str:
@@ -122,35 +123,31 @@ class Validation:
                 send_attempt=send_attempt,
                 next_link=next_link,
                 tokens=of_new,
-                origin=origin.to_text(),
+                origin=asked_from,
                 now=now,
                 expires_at=now + SESSION_LIFE,
             )
             if session.wrong_attempts >= ATTEMPTS:
                 raise SessionExpired(Text("Too many wrong codes were entered. Please start a new validation session."))
-            tokens = of_new if is_new else None
-            if (
-                session.validated_at is None
-                and not is_new
-                and validations.raise_send_attempt(tx, session.sid, send_attempt)
-            ):
+            if is_new:
+                tokens = of_new
+            elif session.validated_at is None and validations.raise_send_attempt(tx, session.sid, send_attempt):
                 tokens = self._tokens(session.sid, session.expires_at, link, code, now)
-                validations.insert_tokens(tx, session.sid, send_attempt, tokens, origin=origin.to_text())
-            if tokens is not None:
-                language = speaking.chosen_or_fitting(context.config, chosen, languages)
-                asked = Asked(purpose, session, holder, owner, link, code, origin, closes)
-                job = messages.to_person(
-                    message_for(context, asked),
-                    Recipient(recipient_of(asked), language),
-                    channel=address.channel,
-                    expires_at=tokens.link_expires_at if has_link else tokens.code_expires_at,
-                    caller=client,
-                )
-                outbox.put(tx, context, job, now=now)
-                # Last: on PostgreSQL, what was inserted before goes out with this statement.
-                take_message(
-                    tx, context, address, client=client, user_id=owner, account=holder.user_id if holder else None
-                )
+                validations.insert_tokens(tx, session.sid, send_attempt, tokens, origin=asked_from)
+            else:
+                return session.sid
+            language = speaking.chosen_or_fitting(context.config, chosen, languages)
+            asked = Asked(purpose, session, holder, owner, link, code, origin, closes)
+            job = messages.to_person(
+                message_for(context, asked),
+                Recipient(recipient_of(asked), language),
+                channel=address.channel,
+                expires_at=tokens.link_expires_at if has_link else tokens.code_expires_at,
+                caller=client,
+            )
+            outbox.put(tx, context, job, now=now)
+            # Last: on PostgreSQL, what was inserted before goes out with this statement.
+            take_message(tx, context, address, client=client, user_id=owner, account=holder.user_id if holder else None)
             return session.sid
 
         # Every message counts against one limit.
