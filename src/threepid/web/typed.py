@@ -27,7 +27,7 @@ def typed_address(medium: str, text: str, country: str | None = None) -> Address
 
 
 def typed_code(text: str) -> str:
-    """The code in a field, in ASCII digits, without the blanks and invisible characters that are pasted along.
+    """The code or registration token in a field: in ASCII digits, without the blanks and invisible marks that are pasted along.
 
     Keyboards of many languages type digits of their own script, and mail programs put marks of the direction around a code.
     """

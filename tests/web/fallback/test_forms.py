@@ -91,6 +91,14 @@ def test_a_registration_token_is_taken_and_a_wrong_one_refused(guarded: World) -
     assert completed(guarded, session) == ["m.login.registration_token"]
 
 
+def test_a_registration_token_is_taken_with_the_invisible_marks_that_a_chat_adds(guarded: World) -> None:
+    token = guarded.run(guarded.homeserver.registration_tokens.create(note=unnoted))
+    session = begin(guarded)["session"]
+    visitor = Visitor.at_stage(guarded, "m.login.registration_token", session)
+    visitor.press("Continue", token=f"\u2068{token[:4]}\u200b{token[4:]}\u2069\ufeff")
+    assert completed(guarded, session) == ["m.login.registration_token"]
+
+
 def at_terms(world: World, **headers: str) -> Visitor:
     token = world.run(world.homeserver.registration_tokens.create(note=unnoted))
     session = begin(world)["session"]

@@ -15,6 +15,7 @@ from threepid.i18n import Text
 from threepid.spec.errors import InvalidParam, LimitExceeded, MatrixError, NotFound, Unrecognized
 from threepid.spec.uia import DUMMY, PASSWORD, RECAPTCHA, REGISTRATION_TOKEN, TERMS, AuthData
 from threepid.web.fallback.visit import Visit
+from threepid.web.typed import typed_code
 
 _CAPTCHA_ANSWERS: Final = ("g-recaptcha-response", "h-captcha-response", "cf-turnstile-response")
 """Form fields in which the widgets of the known providers put their answer."""
@@ -92,7 +93,7 @@ def _password(_visit: Visit, form: Form) -> AuthData:
 
 
 def _registration_token(_visit: Visit, form: Form) -> AuthData:
-    return AuthData(type=REGISTRATION_TOKEN, token=form.get("token", "").strip())
+    return AuthData(type=REGISTRATION_TOKEN, token=typed_code(form.get("token", "")))
 
 
 class Document(Struct, frozen=True):
