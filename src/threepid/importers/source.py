@@ -160,9 +160,9 @@ class PostgresqlSource(Source):
             self._connection.execute("SELECT 1")
         except psycopg.OperationalError as error:
             # Of several lines, the first says what is wrong. A password is in none of them, but a URL that cannot be parsed is.
-            raise SourceError(f"The other server's PostgreSQL cannot be reached: {_first_line(error)}") from None
+            raise SourceError(f"The source's PostgreSQL cannot be reached: {_first_line(error)}") from None
         except psycopg.Error as error:
-            raise SourceError(f"The other server's PostgreSQL cannot be used: {type(error).__name__}.") from None
+            raise SourceError(f"The source's PostgreSQL cannot be used: {type(error).__name__}.") from None
 
     def columns(self, table: str) -> frozenset[str]:
         """The columns of a table on the search path; none if there is no such table, or if that is a view."""
@@ -179,7 +179,7 @@ class PostgresqlSource(Source):
                 cursor.itersize = _FETCH
                 yield from cursor.execute(query.encode())
         except self._psycopg.Error as error:
-            raise SourceError(f"The other server's PostgreSQL failed: {type(error).__name__}.") from error
+            raise SourceError(f"The source's PostgreSQL failed: {type(error).__name__}.") from error
 
     def close(self) -> None:
         """End the snapshot."""

@@ -74,7 +74,7 @@ def test_a_postgresql_database_that_a_server_uses_is_left_alone(
 ) -> None:
     url = postgres_server.create_database(f"copy_{uuid4().hex}")
     copy_database(Place(filled_url), Place(url), Clock(), silent, entry_of)
-    with psycopg.connect(url), pytest.raises(SourceError, match="in use: its role has 1 other"):
+    with psycopg.connect(url), pytest.raises(SourceError, match=r"in use: other connections of its role: 1\."):
         copy_database(Place(url), Place(f"sqlite:{tmp_path / 'new.db'}"), Clock(), silent, entry_of)
 
 

@@ -91,6 +91,23 @@ def test_another_mail_is_sent_for_each_press_and_all_of_them_are_good(world: Wor
     assert visitor.press("Continue", code=first.code).heading == DONE
 
 
+@pytest.mark.parametrize("button", ["Send me a code", "Send another mail"])
+def test_a_page_that_is_reloaded_sends_no_other_mail(world: World, button: str) -> None:
+    """A browser sends the form again, and a second mail would make people type the code of the first into the page of the second."""
+    session = begin(world, body=NAMED)["session"]
+    visitor = Visitor.at_stage(world, EMAIL, session)
+    form = {**visitor.page.fields, "address": "bob@example.com"}
+    if button != "Send me a code":
+        visitor.send(form)
+        form = {**visitor.page.fields, "action": "again"}
+    visitor.send(form)
+    sent = len(world.mails())
+    assert visitor.send(form).status == 200
+    assert len(world.mails()) == sent
+    assert visitor.press("Continue", code=world.mail().code).heading == DONE
+    assert completed(world, session) == ["all"]
+
+
 def test_a_code_that_is_too_old_is_told_and_replaced(world: World) -> None:
     visitor, _ = at_email(world)
     old = world.mail()

@@ -136,7 +136,7 @@ def _refuse_use(reader: Source) -> None:
         ((others,),) = reader.rows(_OTHERS)
         if others:
             raise SourceError(
-                f"The database is in use: its role has {others} other connections. Stop every server that uses it first."
+                f"The database is in use: other connections of its role: {others}. Stop every server that uses it first."
             )
 
 

@@ -87,7 +87,8 @@ class ContactStage:
     async def _send(self, visit: Visit, form: Form, keep: Callable[[Sent, bool], Answer]) -> Answer:
         try:
             address = typed_address(self._medium, form.get("address", ""), form.get("country") or None)
-            sent = await self._request(visit, address)
+            # The first page carries the client secret, so that a reload sends no second message.
+            sent = await self._request(visit, address, _client_secret(form.get("client_secret", "")))
         except MatrixError as error:
             return self._ask_address(visit, form, error)
         return keep(sent, False)
@@ -154,6 +155,7 @@ class ContactStage:
             f"auth_{self._medium}.html",
             visit,
             error,
+            client_secret=self._entropy.token(),
             address=form.get("address", ""),
             countries=offered,
             country=form.get("country") or negotiation.likely_country(visit.pages.wishes, codes),

@@ -22,6 +22,10 @@ def connect(path: Path, *, wait_ms: int) -> apsw.Connection:
         _configure(connection)
     except apsw.BusyError as error:
         raise Busy(f"{path}: {error}") from error
+    except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
+        raise StorageError(
+            f"{path}: {error}. The user of threepid must be able to write to the file, its `-wal` and `-shm`, and its folder."
+        ) from error
     except apsw.Error as error:
         raise StorageError(f"{path}: {error}") from error
     return connection
