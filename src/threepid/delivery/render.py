@@ -112,15 +112,8 @@ class Renderer:
     def _compiled(self, template: str, language: str) -> jinja2.Template:
         return self._environment(language).get_template(template)
 
-    def _make_environment(self) -> jinja2.Environment:
-        environment = Environment(
-            loader=jinja2.FileSystemLoader(self._roots),
-            autoescape=jinja2.select_autoescape(["html"]),
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,  # only templates that were checked at the start are used, and no mail costs a stat()
-        )
+    def _make_environment(self) -> Environment:
+        environment = Environment(self._roots, jinja2.select_autoescape(["html"]))
         environment.filters["unlinked"] = unlinked
         environment.globals["operator_contact"] = self._contact
         return environment

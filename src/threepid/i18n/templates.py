@@ -4,14 +4,17 @@ A template is compiled once for each language, with the sentences of that langua
 """
 
 import re
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
+from pathlib import Path
+from types import CodeType
 from typing import Any, Final, cast
 
 import jinja2
 from babel.dates import format_date
 from jinja2 import nodes
+from jinja2.bccache import Bucket
 from jinja2.ext import InternationalizationExtension
 from markupsafe import Markup
 
@@ -30,18 +33,56 @@ class Environment(jinja2.Environment):
     Each rendering copies them, and a copy of the `ChainMap` that Jinja makes takes ten times as long.
     """
 
+    def __init__(self, folders: Sequence[Path], autoescape: bool | Callable[[str | None], bool]) -> None:
+        """Read each template once, from the first of `folders` that has it: only what was checked at the start is used."""
+        super().__init__(
+            loader=jinja2.FileSystemLoader(folders),
+            autoescape=autoescape,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         """The variables of a template."""
         return {**self.globals, **(d or {})}
 
 
-def by_language(make: Callable[[], jinja2.Environment]) -> Callable[[str], jinja2.Environment]:
+class _Compiled(jinja2.BytecodeCache):
+    """What was compiled for a language, by path and contents of the template.
+
+    Compiling a template takes a hundred times as long as rendering it, and a process may have several environments of a language:
+    those of pages and of mails in one folder, of the development mailbox, and of each server in a test.
+    """
+
+    def __init__(self) -> None:
+        self._code: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Give the bucket its code, if there is any."""
+        bucket.code = self._code.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep the code of the bucket."""
+        if bucket.code is not None:
+            self._code[bucket.key, bucket.checksum] = bucket.code
+
+
+@cache
+def _compiled(_language: str) -> _Compiled:
+    """What this process has compiled for a language."""
+    return _Compiled()
+
+
+def by_language(make: Callable[[], Environment]) -> Callable[[str], Environment]:
     """A function that returns the environment of a language, made once by `make`."""
 
     @cache
-    def speaking(language: str) -> jinja2.Environment:
+    def speaking(language: str) -> Environment:
         environment = make()
         translate(environment, language)
+        environment.bytecode_cache = _compiled(language)
         return environment
 
     return speaking

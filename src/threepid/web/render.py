@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import jinja2
 import msgspec
 from msgspec import Struct
 
@@ -62,15 +61,8 @@ class Templates:
         folders = [*brand_dir.pages, _OWN]
         switch = [(tag, own_name(tag)) for tag in self.languages]
 
-        def make() -> jinja2.Environment:
-            environment = Environment(
-                loader=jinja2.FileSystemLoader(folders),
-                autoescape=True,
-                undefined=jinja2.StrictUndefined,
-                trim_blocks=True,
-                lstrip_blocks=True,
-                auto_reload=False,
-            )
+        def make() -> Environment:
+            environment = Environment(folders, autoescape=True)
             environment.globals |= {
                 "brand": brand,
                 "languages": switch,
