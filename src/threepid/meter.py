@@ -53,4 +53,7 @@ class Meters:
 
     def named(self, name: str) -> Meter:
         """The operation with this name."""
-        return self.of.setdefault(name, Meter(name))
+        meter = self.of.get(name)
+        if meter is None:
+            meter = self.of[name] = Meter(name)
+        return meter

@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -58,14 +59,15 @@ class Migration(Struct, frozen=True):
         return _WORD.sub(lambda found: words.get(found[0], found[0]), self.text)
 
 
-def known_migrations() -> list[Migration]:
+@cache
+def known_migrations() -> tuple[Migration, ...]:
     """All migrations that this version knows, in order."""
     found = [
         Migration(int(match[1]), file.name.removesuffix(".sql"), file.read_text(encoding="utf-8"))
         for file in resources.files("threepid.storage").joinpath("migrations").iterdir()
         if (match := _NAME.fullmatch(file.name))
     ]
-    return sorted(found, key=lambda migration: migration.version)
+    return tuple(sorted(found, key=lambda migration: migration.version))
 
 
 def migrate(url: str, *, password: str | None, clock: Clock) -> list[str]:
