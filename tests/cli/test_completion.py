@@ -36,7 +36,7 @@ done
     environment = {name: value for name, value in os.environ.items() if not name.startswith("THREEPID")}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script, "bash", *lines],
-        cwd=folder, capture_output=True, text=True, timeout=60, env={**environment, "PATH": path},
+        cwd=folder, capture_output=True, text=True, timeout=300, env={**environment, "PATH": path},
     )  # fmt: skip
     assert done.stderr == ""
     installed, *offers = done.stdout.splitlines()
