@@ -39,6 +39,23 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_commands_that_need_no_server_import_none() -> None:
+    """A second for each press of Tab, and for each `--help`, is what the modules of the server take."""
+    server = [
+        "aiohttp",
+        "apsw",
+        "granian",
+        "jinja2",
+        "psycopg",
+        "threepid.api.endpoints",
+        "threepid.app",
+        "threepid.web.site",
+    ]
+    code = f"import sys, threepid.cli; print(*(name for name in {server} if name in sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []
+
+
 def test_accounts_are_made_listed_and_shown(directory: Path) -> None:
     made = threepid(
         "account", "create", "alice", "--password-file", "password", "--config", "threepid.toml", cwd=directory

@@ -10,7 +10,7 @@ from aiosql.utils import SQLLoadException, SQLParseException
 from threepid import storage
 from threepid.storage.engine import queries
 from threepid.storage.engine.connect import open_database
-from threepid.storage.engine.queries import Queries, Query
+from threepid.storage.engine.queries import Queries
 
 NOUNS = sorted(
     PurePath(file.name).stem
@@ -19,7 +19,6 @@ NOUNS = sorted(
 )
 
 
-@pytest.mark.parametrize("driver", ["apsw", "psycopg"])
 @pytest.mark.parametrize(
     ("text", "error", "what"),
     [
@@ -30,14 +29,14 @@ NOUNS = sorted(
         ("-- name: x()\n-- A.\nSELECT 1;\n-- name: x()\n-- B.\nSELECT 2;\n", SQLLoadException, "override.*: x"),
     ],
 )
-def test_a_careless_query_is_refused(text: str, error: type[Exception], what: str, driver: str) -> None:
+def test_a_careless_query_is_refused(text: str, error: type[Exception], what: str) -> None:
     with pytest.raises(error, match=what):
-        queries._statements("test", text, driver)
+        queries.parse("test", text)
 
 
 def test_a_percent_sign_means_itself_on_each_engine(database_url: str) -> None:
     text = "-- name: x(number)\n-- Says it.\nSELECT CAST(:number AS BIGINT) % 5 WHERE 'abc' LIKE 'a%';\n"
-    query = Query("x", queries._statements("t", text, "apsw")["x"], queries._statements("t", text, "psycopg")["x"])
+    query = queries.parse("t", text)["x"]
 
     async def run() -> object:
         database = open_database(database_url, pool_size=1, password=None)

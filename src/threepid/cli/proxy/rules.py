@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from threepid import config
-from threepid.api.endpoints import served
 from threepid.config import Config, Listen
 from threepid.spec.endpoint import Beside, Endpoint
 
@@ -65,6 +64,9 @@ class Plan(Struct, frozen=True):
 
 def plan(settings: Config) -> Plan:
     """The plan for a configuration. Raises ConfigError."""
+    # Imported here, because the endpoints import the whole server, and other commands start faster.
+    from threepid.api.endpoints import served  # noqa: PLC0415
+
     public = urlsplit(settings.server.public_base_url)
     address = config.listen_address(settings)
     homeserver = settings.homeserver
