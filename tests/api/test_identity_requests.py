@@ -137,3 +137,10 @@ def test_the_life_of_an_openid_token_may_be_a_number_with_a_point(world: World) 
     openid = world.post(path, {}, token=world.register()).json()
     answer = world.post(f"{V2}/account/register", {**openid, "expires_in": 3600.0})
     assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("key_id", ["", "x" * 300])
+def test_an_invalid_part_of_a_path_is_no_parameter_without_a_name(world: World, key_id: str) -> None:
+    answer = world.get(f"{V2}/pubkey/{key_id}")
+    assert answer.status_code == 400
+    assert answer.json() == {"errcode": "M_INVALID_PARAM", "error": "A parameter has an invalid value."}

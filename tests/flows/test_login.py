@@ -80,6 +80,17 @@ def test_whoever_is_not_known_is_told_what_a_wrong_password_is_told(world: World
     assert (answer.status_code, answer.content) == (wrong.status_code, wrong.content) == (403, answer.content)
 
 
+@pytest.mark.parametrize(
+    ("kind", "errcode"),
+    [("m.login.application_service", "M_APPSERVICE_LOGIN_UNSUPPORTED"), ("m.login.cas", "M_UNKNOWN")],
+)
+def test_other_login_types_are_refused_by_name(world: World, kind: str, errcode: str) -> None:
+    """Bridges that learn that they cannot log in make devices of their users by `PUT /devices/{deviceId}`."""
+    body = {"type": kind, "identifier": {"type": "m.id.user", "user": "alice"}}
+    answer = world.post(f"{C}/login", body, token="a bridge's")
+    assert (answer.status_code, answer.json()["errcode"]) == (400, errcode)
+
+
 def test_what_is_off_does_not_identify(database_url: str, tmp_path: Path) -> None:
     with World(database_url, tmp_path, accounts__login_with=["email"]) as world:
         alice = world.register()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from captcha_provider import RIGHT, SITE_KEY, CaptchaProvider
 from world import BASE, World, unnoted
 
 PATH = "/_matrix/client/v3/register"
@@ -103,6 +104,22 @@ def test_a_token_lets_in_and_counts(database_url: str, tmp_path: Path) -> None:
         assert world.post(PATH, {"auth": {"type": "m.login.dummy", "session": session}}).status_code == 200
         validity = f"/_matrix/client/v1/register/m.login.registration_token/validity?token={token}"
         assert world.get(validity).json() == {"valid": False}
+
+
+def test_a_captcha_that_is_missing_or_wrong_has_its_own_errcode(database_url: str, tmp_path: Path) -> None:
+    with (
+        CaptchaProvider(tmp_path) as provider,
+        World(database_url, tmp_path, accounts__captcha=provider.settings, outbound=provider.outbound) as world,
+    ):
+        begun = world.post(PATH, BODY).json()
+        assert begun["flows"][0]["stages"][0] == "m.login.recaptcha"
+        stage = {"type": "m.login.recaptcha", "session": begun["session"]}
+        for more, errcode in (({}, "M_CAPTCHA_NEEDED"), ({"response": "wrong"}, "M_CAPTCHA_INVALID")):
+            answer = world.post(PATH, {**BODY, "auth": {**stage, **more}})
+            assert (answer.status_code, answer.json()["errcode"]) == (401, errcode)
+            assert (answer.json()["session"], answer.json()["completed"]) == (begun["session"], [])
+        solved = world.post(PATH, {**BODY, "auth": {**stage, "response": f"{RIGHT}:{SITE_KEY}"}}).json()
+        assert (solved["completed"], "errcode" in solved) == (["m.login.recaptcha"], False)
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_nobody_logs_in_as_an_application_service(origin: OneOrigin, bridged: Br
     """Tokens are threepid's, which does not know the bridge: a bridge has its own token for everything."""
     body = {"type": "m.login.application_service", "identifier": {"type": "m.id.user", "user": bridged.localpart}}
     answer = origin.request("POST", f"{V3}/login", AS_TOKEN, json=body)
-    assert (answer.status_code, answer.json()["errcode"]) == (400, "M_UNKNOWN")
+    assert (answer.status_code, answer.json()["errcode"]) == (400, "M_APPSERVICE_LOGIN_UNSUPPORTED")
     flows = origin.request("GET", f"{V3}/login", None).json()["flows"]
     assert "m.login.application_service" not in [flow["type"] for flow in flows]
 

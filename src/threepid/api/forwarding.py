@@ -15,8 +15,8 @@ from threepid.http.parameters import parse_parameters
 from threepid.spec.endpoint import Endpoint, Forwards
 from threepid.spec.errors import MatrixError
 from threepid.spec.strict_json import parse_object
+from threepid.spec.uia import APPLICATION_SERVICE
 
-_APPLICATION_SERVICE: Final = "m.login.application_service"
 _HEADERS: Final = ("authorization", "content-type", "user-agent")
 
 
@@ -80,7 +80,7 @@ def forwarding(
 async def _is_foreign(homeserver: Homeserver, endpoint: Endpoint, request: Request, body: bytes) -> bool:
     try:
         if endpoint.forwards is Forwards.APPLICATION_SERVICE_BODY:
-            return bool(body) and parse_object(body).get("type") == _APPLICATION_SERVICE
+            return bool(body) and parse_object(body).get("type") == APPLICATION_SERVICE
         token = bearer_token(request, parse_parameters(request.query_string), in_query=True)
         return token is not None and await homeserver.devices.whose_token(token, while_locked=True) is None
     except MatrixError:  # no JSON object, or a token of ours that is over: the endpoint says so

@@ -66,6 +66,12 @@ class Forbidden(MatrixError):
     status = 403
 
 
+class CaptchaInvalid(Forbidden):
+    """The captcha was not solved."""
+
+    errcode = "M_CAPTCHA_INVALID"
+
+
 class GuestAccessForbidden(MatrixError):
     """This server does not offer guest accounts."""
 
@@ -141,6 +147,12 @@ class MissingParam(MatrixError):
     def named(cls, name: str) -> Self:
         """The error for the parameter `name`."""
         return cls(Text("'%(name)s' is missing.", name=name))
+
+
+class CaptchaNeeded(MissingParam):
+    """Solve the captcha first."""
+
+    errcode = "M_CAPTCHA_NEEDED"
 
 
 class MissingParams(MissingParam):
@@ -317,6 +329,12 @@ class UnknownLoginType(MatrixError):
     """Unknown login type."""
 
     errcode = "M_UNKNOWN"
+
+
+class AppserviceLoginUnsupported(UnknownLoginType):
+    """Unknown login type."""
+
+    errcode = "M_APPSERVICE_LOGIN_UNSUPPORTED"
 
 
 class UnknownToken(MatrixError):

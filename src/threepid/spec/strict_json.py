@@ -70,6 +70,8 @@ def convert(value: Any, type_: type[T], *, lax: bool = False) -> T:
 
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<name>[A-Za-z0-9_.-]{1,64})`")
 """A name that the answer may repeat."""
+_OUTSIDE: Final = re.compile(r"Expected `?(str|int|float|array|object)`? (matching|of length|<=|>=|<|>|with)")
+"""What msgspec says of a value outside its range or pattern. A part of a path, which is converted alone, has no place."""
 _PLACE: Final = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 
 
@@ -79,10 +81,8 @@ def _as_matrix_error(message: str) -> MatrixError:
     where = place["path"].removeprefix(".") if place else ""
     if missing := re.match(r"Object missing required field `(?P<name>[^`]+)`", what):
         return MissingParam.named(f"{where}.{missing['name']}" if where else missing["name"])
-    if re.match(r"Expected `?(str|int|float|array|object)`? (matching|of length|<=|>=|<|>|with)", what):
-        return InvalidParam(Text("'%(name)s' has an invalid value.", name=where))
-    if what.startswith("Invalid enum value"):
-        return InvalidParam(Text("'%(name)s' has an invalid value.", name=where))
+    if what.startswith("Invalid enum value") or _OUTSIDE.match(what):
+        return InvalidParam(Text("'%(name)s' has an invalid value.", name=where) if where else None)
     if unknown := _UNKNOWN.fullmatch(what):
         return BadJson(Text("There is no '%(name)s' here.", name=unknown["name"]))
     return BadJson(Text("'%(name)s' has the wrong type.", name=where) if where else None)

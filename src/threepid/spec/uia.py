@@ -18,6 +18,8 @@ MSISDN: Final = "m.login.msisdn"
 TERMS: Final = "m.login.terms"
 REGISTRATION_TOKEN: Final = "m.login.registration_token"  # noqa: S105 - the name of a stage
 RECAPTCHA: Final = "m.login.recaptcha"
+APPLICATION_SERVICE: Final = "m.login.application_service"
+"""No stage, but the type by which application services register and log in."""
 
 Stage = str
 Flow = tuple[Stage, ...]

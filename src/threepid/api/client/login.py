@@ -7,7 +7,7 @@ from threepid.domain.accounts.devices import Login
 from threepid.spec import errors
 from threepid.spec.endpoint import Auth, client, endpoint
 from threepid.spec.types import DeviceId, DisplayName, Password
-from threepid.spec.uia import PASSWORD, AuthData, Identifier, Operation
+from threepid.spec.uia import APPLICATION_SERVICE, PASSWORD, AuthData, Identifier, Operation
 
 LOGIN_TOKEN = "m.login.token"  # noqa: S105 - the name of a login type
 SSO = "m.login.sso"
@@ -80,7 +80,13 @@ async def get_login(call: Call) -> LoginFlows:
     "POST",
     client("/login", "r0", "v3", "unstable"),
     auth=Auth.NONE,
-    errors=(errors.Forbidden, errors.UnknownIdentifierType, errors.UnknownLoginType, errors.UserLocked),
+    errors=(
+        errors.AppserviceLoginUnsupported,
+        errors.Forbidden,
+        errors.UnknownIdentifierType,
+        errors.UnknownLoginType,
+        errors.UserLocked,
+    ),
 )
 async def post_login(call: Call, body: LoginRequest) -> LoggedIn:
     """Log in. https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3login."""
@@ -102,6 +108,8 @@ async def _login(call: Call, body: LoginRequest) -> Login:
         if body.token is UNSET:
             raise errors.MissingParam.named("token")
         return await logins.log_in_by_token(body.token, device)
+    if body.type == APPLICATION_SERVICE:
+        raise errors.AppserviceLoginUnsupported
     if body.type != PASSWORD:
         raise errors.UnknownLoginType
     if body.password is UNSET:

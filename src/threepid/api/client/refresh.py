@@ -42,14 +42,17 @@ async def refresh(call: Call, body: Refresh) -> Refreshed:
     "POST",
     client("/tokenrefresh", "r0", "v3", "unstable"),
     auth=Auth.NONE,
-    errors=(errors.UnknownToken, errors.UserLocked),
+    errors=(errors.Forbidden, errors.UserLocked),
 )
 async def token_refresh(call: Call, body: Refresh) -> Refreshed:
     """Exchange a refresh token, as clients of 2016 do. The access token is not looked at, so it may have expired.
 
     https://spec.matrix.org/historical/client_server/r0.1.0.html#post-matrix-client-r0-tokenrefresh
     """
-    login = await _refresh(call, body)
+    try:
+        login = await _refresh(call, body)
+    except errors.UnknownToken as error:
+        raise errors.Forbidden(error.text) from error
     return Refreshed(login.access_token, login.refresh_token or "")
 
 

@@ -24,6 +24,8 @@ from threepid.remote.guard import RemoteError
 from threepid.spec import threepid_creds
 from threepid.spec.errors import (
     BadJson,
+    CaptchaInvalid,
+    CaptchaNeeded,
     Forbidden,
     MatrixError,
     MissingParam,
@@ -255,7 +257,7 @@ class Stages:
     @staticmethod
     async def _check_captcha(captcha: Captcha, request: Request, auth: AuthData) -> None:
         if auth.response is UNSET:
-            raise MissingParam.named("response")
+            raise CaptchaNeeded
         try:
             right = await captcha.verify(auth.response, client=request.client)
         except RemoteError as error:
@@ -263,4 +265,4 @@ class Stages:
                 Text("We could not verify the captcha. Please try again."), cause=error.cause
             ) from error
         if not right:
-            raise Forbidden(Text("The captcha was not solved."))
+            raise CaptchaInvalid
