@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, partial
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
@@ -132,6 +132,13 @@ def checked_tls(ca_file: str) -> ssl.SSLContext:
     return context
 
 
+def tls_when_called(ca_file: str) -> Callable[[], ssl.SSLContext]:
+    """A function that returns this context. A file is read at once; the rest, a tenth of a second, when somebody is called."""
+    if ca_file:
+        checked_tls(ca_file)
+    return partial(checked_tls, ca_file)
+
+
 class Guard:
     """Calls other servers."""
 
@@ -146,7 +153,7 @@ class Guard:
         """Call by `settings`; `names` resolves the hosts."""
         self._allowed = tuple(ip_network(network) for network in settings.allow)
         self._insecure = settings.insecure_hosts
-        self._tls = checked_tls(settings.ca_file)
+        self._tls = tls_when_called(settings.ca_file)
         self._unchecked_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._unchecked_tls.check_hostname = False
         self._unchecked_tls.verify_mode = ssl.CERT_NONE
@@ -202,7 +209,7 @@ class Guard:
                 headers={**call.headers, "Host": call.host_header or literal},
                 data=call.body,
                 allow_redirects=False,
-                ssl=self._unchecked_tls if insecure else self._tls,
+                ssl=self._unchecked_tls if insecure else self._tls(),
                 server_hostname=call.tls_name,
             ) as response,
         ):

@@ -11,10 +11,11 @@ import argon2
 import bcrypt
 import nacl.exceptions
 import pytest
+from unpaddedbase64 import encode_base64
 
 from threepid.clock import Clock
 from threepid.config import ConfigError, Policy
-from threepid.domain.secrets.passwords import Passwords
+from threepid.domain.secrets.passwords import Hasher, Passwords
 from threepid.domain.secrets.vault import Vault, same
 from threepid.spec.errors import InvalidParam, WeakPassword
 from world import SeededEntropy
@@ -91,6 +92,26 @@ def test_a_password_is_verified_in_its_normal_form_and_every_character_counts(pa
 def test_nothing_is_right_where_there_is_no_usable_hash(passwords: Passwords, damaged: str | None) -> None:
     assert run(passwords.verify("anything", damaged)) is False
     assert run(passwords.verify("nobody has this password", damaged)) is False
+
+
+def test_the_hash_of_nobody_costs_what_a_hash_costs() -> None:
+    """One that cannot be read would be refused at once, and tell that there is no such account."""
+    hasher = Hasher()
+    assert hasher.is_current(hasher.nobody)
+    parameters = argon2.extract_parameters(hasher.nobody)
+    assert parameters == argon2.extract_parameters(hasher.hash("anything"))
+    digest = argon2.low_level.hash_secret_raw(
+        b"a password",
+        bytes(parameters.salt_len),
+        parameters.time_cost,
+        parameters.memory_cost,
+        parameters.parallelism,
+        parameters.hash_len,
+        parameters.type,
+    )
+    before, _, _ = hasher.nobody.rpartition("$")
+    assert hasher.matches("a password", f"{before}${encode_base64(digest)}")  # libsodium reads all but the digest
+    assert not hasher.matches("a password", hasher.nobody)
 
 
 @pytest.mark.parametrize(
