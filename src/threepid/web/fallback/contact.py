@@ -1,5 +1,6 @@
 """The stages that prove an address: one page asks for the address, the next for the code sent to it."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -50,6 +51,7 @@ class ContactStage:
         self._validation = services.validation
         self._uia = uia
         self._entropy = services.context.entropy
+        self._vault = services.context.vault
         self._sms = services.context.config.sms
         self._medium = medium
 
@@ -96,10 +98,7 @@ class ContactStage:
     async def _send_again(self, visit: Visit, sent: Sent, keep: Callable[[Sent, bool], Answer]) -> Answer:
         try:
             address = typed_address(self._medium, sent.address)
-            try:
-                sent = await self._request(visit, address, sent.client_secret, sent.attempt + 1)
-            except SessionExpired:  # or it had too many wrong codes: a new client secret opens a new session
-                sent = await self._request(visit, address)
+            sent = await self._request(visit, address, sent.client_secret, sent.attempt + 1)
         except MatrixError as error:
             return self._ask_code(visit, sent, error)
         return keep(sent, True)
@@ -133,8 +132,18 @@ class ContactStage:
             return self._ask_code(visit, sent, error)
         return None
 
-    async def _request(self, visit: Visit, address: Address, secret: str = "", attempt: int = 1) -> Sent:
-        secret = secret or self._entropy.token()
+    async def _request(self, visit: Visit, address: Address, secret: str, attempt: int = 1) -> Sent:
+        """Ask for a message in the session of a client secret, '' for a new one, or in the next one if that takes no more codes.
+
+        The next one's client secret follows from the first, so that a form that is sent again finds the same session.
+        """
+        secrets = [secret, self._vault.form_token(f"next client secret {secret}")] if secret else []
+        for one in secrets:
+            with contextlib.suppress(SessionExpired):
+                return await self._ask(visit, address, one, attempt if one == secret else 1)
+        return await self._ask(visit, address, self._entropy.token(), 1)
+
+    async def _ask(self, visit: Visit, address: Address, secret: str, attempt: int) -> Sent:
         sid = await self._validation.request_token(
             visit.view.purpose,
             address,
@@ -146,7 +155,9 @@ class ContactStage:
             languages=visit.pages.wishes,
             closes=visit.view.operation is Operation.DEACTIVATE,
         )
-        return Sent(self._medium, address.address, sid, secret, attempt)
+        # A form that is sent again does not know of later messages.
+        session = await self._validation.opened(visit.view.purpose, sid, secret)
+        return Sent(self._medium, address.address, sid, secret, session.send_attempt if session else attempt)
 
     def _ask_address(self, visit: Visit, form: Form, error: MatrixError | None = None) -> Answer:
         offered = countries.choices(self._sms.countries if self._sms else (), visit.pages.language)
