@@ -54,6 +54,21 @@ def test_the_link_of_the_mail_does_too(world: World) -> None:
     assert visitor.press("I pressed the button").heading == DONE
 
 
+@pytest.mark.parametrize("button", ["Send me a code", "Send another mail"])
+def test_who_asks_for_a_mail_after_the_link_was_confirmed_is_done(world: World, button: str) -> None:
+    """No mail is sent then, so the page must not say that one was."""
+    session = begin(world, body=NAMED)["session"]
+    visitor = Visitor.at_stage(world, EMAIL, session)
+    form = {**visitor.page.fields, "address": "bob@example.com"}
+    visitor.send(form)
+    if button != "Send me a code":
+        form = {**visitor.page.fields, "action": "again"}
+    assert world.post(world.mail().link).status_code == 200
+    assert visitor.send(form).heading == DONE
+    assert completed(world, session) == ["all"]
+    assert len(world.mails()) == 1
+
+
 def test_a_wrong_code_is_told_beside_the_field_and_may_be_put_right(world: World) -> None:
     visitor, session = at_email(world)
     wrong = visitor.press("Continue", code="12345x")

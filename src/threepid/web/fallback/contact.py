@@ -41,6 +41,8 @@ class Sent(Struct, frozen=True):
     sid: str
     client_secret: str
     attempt: int
+    is_validated: bool = False
+    """Was the address validated before? Then no message was sent."""
 
 
 class ContactStage:
@@ -86,22 +88,22 @@ class ContactStage:
             return await self._take_code(visit, sent, form.get("code", ""))
         return await self._look(visit, sent)
 
-    async def _send(self, visit: Visit, form: Form, keep: Callable[[Sent, bool], Answer]) -> Answer:
+    async def _send(self, visit: Visit, form: Form, keep: Callable[[Sent, bool], Answer]) -> Answer | None:
         try:
             address = typed_address(self._medium, form.get("address", ""), form.get("country") or None)
             # The first page carries the client secret, so that a reload sends no second message.
             sent = await self._request(visit, address, _client_secret(form.get("client_secret", "")))
         except MatrixError as error:
             return self._ask_address(visit, form, error)
-        return keep(sent, False)
+        return await self._complete(visit, sent) if sent.is_validated else keep(sent, False)
 
-    async def _send_again(self, visit: Visit, sent: Sent, keep: Callable[[Sent, bool], Answer]) -> Answer:
+    async def _send_again(self, visit: Visit, sent: Sent, keep: Callable[[Sent, bool], Answer]) -> Answer | None:
         try:
             address = typed_address(self._medium, sent.address)
             sent = await self._request(visit, address, sent.client_secret, sent.attempt + 1)
         except MatrixError as error:
             return self._ask_code(visit, sent, error)
-        return keep(sent, True)
+        return await self._complete(visit, sent) if sent.is_validated else keep(sent, True)
 
     async def _take_code(self, visit: Visit, sent: Sent, code: str) -> Answer | None:
         try:
@@ -157,7 +159,10 @@ class ContactStage:
         )
         # A form that is sent again does not know of later messages.
         session = await self._validation.opened(visit.view.purpose, sid, secret)
-        return Sent(self._medium, address.address, sid, secret, session.send_attempt if session else attempt)
+        if session is None:  # it was closed meanwhile
+            return Sent(self._medium, address.address, sid, secret, attempt)
+        validated = session.validated_at is not None
+        return Sent(self._medium, session.address, sid, secret, session.send_attempt, is_validated=validated)
 
     def _ask_address(self, visit: Visit, form: Form, error: MatrixError | None = None) -> Answer:
         offered = countries.choices(self._sms.countries if self._sms else (), visit.pages.language)
