@@ -175,6 +175,26 @@ def test_a_page_that_the_mail_leads_to_finishes_a_registration_without_its_body(
         assert set(world.post(PATH, {**here, "auth": auth}).json()) == {"user_id", "home_server"}
 
 
+@pytest.mark.parametrize("without_body", [0, 1, 2])
+def test_two_pages_may_finish_a_registration_at_once(database_url: str, tmp_path: Path, without_body: int) -> None:
+    """The page where it was begun asks again and again, also while the page that the mail leads to is answered."""
+    limit = {"burst": 1, "per_hour": 1}
+    with World(
+        database_url, tmp_path, accounts__required_contacts=["email"], limits={"registration_from_client": limit}
+    ) as world:
+        session = world.post(PATH, BODY).json()["session"]
+        mail = {"client_secret": "m", "email": "alice@example.com", "send_attempt": 1}
+        sid = world.post(f"{PATH}/email/requestToken", mail).json()["sid"]
+        world.post(world.mail().link)
+        auth = {"type": "m.login.email.identity", "session": session}
+        auth["threepid_creds"] = {"sid": sid, "client_secret": "m"}
+        bodies = [{**({} if place < without_body else BODY), "auth": auth} for place in range(2)]
+        done = world.together(*(lambda body=body: world.acall("POST", PATH, body) for body in bodies))
+        assert [answer.status_code for answer in done] == [200, 200], [answer.text for answer in done]
+        assert {answer.json()["user_id"] for answer in done} == {"@alice:example.org"}
+        assert len({answer.json().get("device_id") for answer in done} - {None}) == 1
+
+
 @pytest.mark.parametrize("more", [{"username": "mallory"}, {"device_id": "PHONE"}, {"inhibit_login": True}])
 def test_a_body_that_says_anything_else_is_another_request(world: World, more: dict[str, Any]) -> None:
     session = world.post(PATH, BODY).json()["session"]

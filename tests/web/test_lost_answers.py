@@ -2,10 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlencode
+
+import httpx
+import pytest
 
 from web.portal_browser import Browser
-from world import PASSWORD, World
+from web.visitor import Page
+from world import BASE, PASSWORD, World
 
+CREATE = "Create the account without a contact"
 FINISHED = "This registration is finished. Sign in with your password."
 
 
@@ -42,8 +50,8 @@ def sign_in_from_there(browser: Browser) -> None:
 def test_who_creates_an_account_twice_is_told_that_it_is_there(world: World) -> None:
     browser = registering(world)
     with lost(browser):
-        browser.press("Create the account without a contact")
-    browser.press("Create the account without a contact")
+        browser.press(CREATE)
+    browser.press(CREATE)
     sign_in_from_there(browser)
 
 
@@ -58,11 +66,59 @@ def test_who_sends_the_last_code_twice_is_told_that_the_account_is_there(world: 
     sign_in_from_there(browser)
 
 
+class TwoForms:
+    """The same form, which creates an account, twice; one account from here uses the limit up."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.browser = registering(world)
+        form = self.browser.page.form_of[CREATE]
+        self._path, self._fields = self.browser.page.forms[form][0], urlencode(self.browser.page.values[form])
+        self._headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Cookie": "; ".join(f"{name}={value}" for name, value in self.browser.cookies.items()),
+            "Origin": BASE,
+        }
+
+    async def send(self) -> httpx.Response:
+        return await self.world.acall("POST", self._path, self._fields, headers=self._headers)
+
+
+@pytest.fixture
+def two(database_url: str, tmp_path: Path) -> Iterator[TwoForms]:
+    with World(database_url, tmp_path, limits={"registration_from_client": {"burst": 1, "per_hour": 1}}) as world:
+        yield TwoForms(world)
+
+
+@pytest.mark.parametrize("read", range(1, 10))
+def test_who_creates_an_account_while_the_first_form_is_answered_is_told_that_it_is_there(
+    two: TwoForms, read: int
+) -> None:
+    """Before each of the second form's reads: the name may be taken by then."""
+    database, reads = two.world.database, count(1)
+
+    async def answer_the_first() -> None:
+        if next(reads) == read:
+            database.before_reads = None
+            await two.send()
+
+    database.before_reads = answer_the_first
+    page = two.browser.press(CREATE)
+    assert two.browser.path == "/account/" or page.problem == FINISHED
+
+
+def test_who_creates_an_account_twice_at_once_is_told_that_it_is_there(two: TwoForms) -> None:
+    """Both may have been read when the first is answered, and it was the last that the limit allows."""
+    first, second = sorted(two.world.together(two.send, two.send), key=lambda answer: answer.status_code)
+    assert first.headers["location"] == "/account/"
+    assert Page(second).problem == FINISHED
+
+
 def test_a_finished_registration_signs_nobody_in(world: World) -> None:
     browser = registering(world)
     with lost(browser):
-        browser.press("Create the account without a contact")
-    browser.press("Create the account without a contact")
+        browser.press(CREATE)
+    browser.press(CREATE)
     browser.open("/account/")
     assert browser.path.startswith("/account/sign-in")
 

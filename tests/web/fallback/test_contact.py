@@ -54,6 +54,21 @@ def test_the_link_of_the_mail_does_too(world: World) -> None:
     assert visitor.press("I pressed the button").heading == DONE
 
 
+@pytest.mark.parametrize("button", ["Send me a code", "Send another mail"])
+def test_who_asks_for_a_mail_after_the_link_was_confirmed_is_done(world: World, button: str) -> None:
+    """No mail is sent then, so the page must not say that one was."""
+    session = begin(world, body=NAMED)["session"]
+    visitor = Visitor.at_stage(world, EMAIL, session)
+    form = {**visitor.page.fields, "address": "bob@example.com"}
+    visitor.send(form)
+    if button != "Send me a code":
+        form = {**visitor.page.fields, "action": "again"}
+    assert world.post(world.mail().link).status_code == 200
+    assert visitor.send(form).heading == DONE
+    assert completed(world, session) == ["all"]
+    assert len(world.mails()) == 1
+
+
 def test_a_wrong_code_is_told_beside_the_field_and_may_be_put_right(world: World) -> None:
     visitor, session = at_email(world)
     wrong = visitor.press("Continue", code="12345x")
@@ -106,6 +121,44 @@ def test_a_page_that_is_reloaded_sends_no_other_mail(world: World, button: str) 
     assert len(world.mails()) == sent
     assert visitor.press("Continue", code=world.mail().code).heading == DONE
     assert completed(world, session) == ["all"]
+
+
+@pytest.mark.parametrize("button", ["Send me a code", "Send another mail"])
+def test_a_page_that_is_reloaded_after_too_many_wrong_codes_sends_one_mail(world: World, button: str) -> None:
+    session = begin(world, body=NAMED)["session"]
+    visitor = Visitor.at_stage(world, EMAIL, session)
+    form = {**visitor.page.fields, "address": "bob@example.com"}
+    visitor.send(form)
+    if button != "Send me a code":
+        form = {**visitor.page.fields, "action": "again"}
+    for _ in range(6):
+        visitor.press("Continue", code="12345x")
+    for _ in range(2):
+        world.clock.advance(1)
+        assert visitor.send(form).problem == ""
+        assert len(world.mails()) == 2
+    for _ in range(6):
+        visitor.press("Continue", code="12345x")
+    world.clock.advance(1)
+    assert visitor.send(form).problem == ""
+    assert len(world.mails()) == 3
+    assert visitor.press("Continue", code=world.mail().code).heading == DONE
+    assert completed(world, session) == ["all"]
+
+
+def test_another_mail_is_sent_after_the_first_form_was_sent_again(world: World) -> None:
+    """The first page is shown from the browser's memory: it does not know how many mails its session has sent."""
+    visitor = Visitor.at_stage(world, EMAIL, begin(world, body=NAMED)["session"])
+    form = {**visitor.page.fields, "address": "bob@example.com"}
+    visitor.send(form)
+    for _ in range(2):
+        visitor.press("Send another mail")
+    visitor.send(form)
+    assert len(world.mails()) == 3
+    world.clock.advance(1)
+    visitor.press("Send another mail")
+    assert len(world.mails()) == 4
+    assert visitor.press("Continue", code=world.mail().code).heading == DONE
 
 
 def test_a_code_that_is_too_old_is_told_and_replaced(world: World) -> None:

@@ -27,6 +27,7 @@ from threepid.domain.secrets.passwords import Passwords
 from threepid.i18n import Text
 from threepid.spec.errors import Exclusive, Forbidden, InvalidUsername, MissingParam, ThreepidInUse, UserInUse
 from threepid.spec.types import valid_localpart
+from threepid.spec.uia import AuthenticationRequiredError
 from threepid.storage import accounts, devices, preferences, terms, threepids, uia
 from threepid.storage.engine.database import Tx
 from threepid.storage.threepids import Threepid
@@ -114,6 +115,15 @@ class Registration:
         in again. Raises Forbidden, InvalidUsername, UserInUse, Exclusive, WeakPassword, InvalidParam, MissingParam,
         ThreepidInUse, LimitExceeded, and AuthenticationRequiredError until the authentication is complete.
         """
+        try:
+            return await self._register(wish, authentication, client)
+        except (Forbidden, UserInUse, AuthenticationRequiredError):
+            # The page that a mail leads to, and the one where the registration was begun, may finish it at once.
+            if await authentication.result() is None:
+                raise
+        return await self._register(wish, authentication, client)
+
+    async def _register(self, wish: NewAccount, authentication: Authentication, client: str) -> Registered:
         self.check_open()
         finished = await authentication.result()
         username = self._generated_username() if wish.username is None else wish.username
@@ -204,9 +214,9 @@ class Registration:
         now = self._context.clock.now()
 
         def step(tx: Tx) -> T:
+            grant.consume(tx, result=user_id)
             if client:
                 take_registration(tx, self._context, client=client)
-            grant.consume(tx, result=user_id)
             if not accounts.insert(tx, user_id=user_id, password_hash=password_hash, created_at=now):
                 raise UserInUse
             audit.note(tx, self._context, audit.Event.REGISTERED, user_id, grant.origin, by=grant.by)

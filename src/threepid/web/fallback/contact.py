@@ -1,5 +1,6 @@
 """The stages that prove an address: one page asks for the address, the next for the code sent to it."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -40,6 +41,8 @@ class Sent(Struct, frozen=True):
     sid: str
     client_secret: str
     attempt: int
+    is_validated: bool = False
+    """Was the address validated before? Then no message was sent."""
 
 
 class ContactStage:
@@ -50,6 +53,7 @@ class ContactStage:
         self._validation = services.validation
         self._uia = uia
         self._entropy = services.context.entropy
+        self._vault = services.context.vault
         self._sms = services.context.config.sms
         self._medium = medium
 
@@ -84,25 +88,22 @@ class ContactStage:
             return await self._take_code(visit, sent, form.get("code", ""))
         return await self._look(visit, sent)
 
-    async def _send(self, visit: Visit, form: Form, keep: Callable[[Sent, bool], Answer]) -> Answer:
+    async def _send(self, visit: Visit, form: Form, keep: Callable[[Sent, bool], Answer]) -> Answer | None:
         try:
             address = typed_address(self._medium, form.get("address", ""), form.get("country") or None)
             # The first page carries the client secret, so that a reload sends no second message.
             sent = await self._request(visit, address, _client_secret(form.get("client_secret", "")))
         except MatrixError as error:
             return self._ask_address(visit, form, error)
-        return keep(sent, False)
+        return await self._complete(visit, sent) if sent.is_validated else keep(sent, False)
 
-    async def _send_again(self, visit: Visit, sent: Sent, keep: Callable[[Sent, bool], Answer]) -> Answer:
+    async def _send_again(self, visit: Visit, sent: Sent, keep: Callable[[Sent, bool], Answer]) -> Answer | None:
         try:
             address = typed_address(self._medium, sent.address)
-            try:
-                sent = await self._request(visit, address, sent.client_secret, sent.attempt + 1)
-            except SessionExpired:  # or it had too many wrong codes: a new client secret opens a new session
-                sent = await self._request(visit, address)
+            sent = await self._request(visit, address, sent.client_secret, sent.attempt + 1)
         except MatrixError as error:
             return self._ask_code(visit, sent, error)
-        return keep(sent, True)
+        return await self._complete(visit, sent) if sent.is_validated else keep(sent, True)
 
     async def _take_code(self, visit: Visit, sent: Sent, code: str) -> Answer | None:
         try:
@@ -133,8 +134,18 @@ class ContactStage:
             return self._ask_code(visit, sent, error)
         return None
 
-    async def _request(self, visit: Visit, address: Address, secret: str = "", attempt: int = 1) -> Sent:
-        secret = secret or self._entropy.token()
+    async def _request(self, visit: Visit, address: Address, secret: str, attempt: int = 1) -> Sent:
+        """Ask for a message in the session of a client secret, '' for a new one, or in the next one if that takes no more codes.
+
+        The next one's client secret follows from the first, so that a form that is sent again finds the same session.
+        """
+        secrets = [secret, self._vault.form_token(f"next client secret {secret}")] if secret else []
+        for one in secrets:
+            with contextlib.suppress(SessionExpired):
+                return await self._ask(visit, address, one, attempt if one == secret else 1)
+        return await self._ask(visit, address, self._entropy.token(), 1)
+
+    async def _ask(self, visit: Visit, address: Address, secret: str, attempt: int) -> Sent:
         sid = await self._validation.request_token(
             visit.view.purpose,
             address,
@@ -146,7 +157,12 @@ class ContactStage:
             languages=visit.pages.wishes,
             closes=visit.view.operation is Operation.DEACTIVATE,
         )
-        return Sent(self._medium, address.address, sid, secret, attempt)
+        # A form that is sent again does not know of later messages.
+        session = await self._validation.opened(visit.view.purpose, sid, secret)
+        if session is None:  # it was closed meanwhile
+            return Sent(self._medium, address.address, sid, secret, attempt)
+        validated = session.validated_at is not None
+        return Sent(self._medium, session.address, sid, secret, session.send_attempt, is_validated=validated)
 
     def _ask_address(self, visit: Visit, form: Form, error: MatrixError | None = None) -> Answer:
         offered = countries.choices(self._sms.countries if self._sms else (), visit.pages.language)

@@ -193,7 +193,7 @@ async def _finish(visit: Visit) -> Answer:
     except AuthenticationRequiredError:
         return visit.redirect(_NEXT)
     except (*_OF_NAME, *_OF_PASSWORD) as error:
-        return _ask(visit, error=error)
+        return await _finished(visit) or _ask(visit, error=error)
     except (Forbidden, NotFound, ThreepidInUse) as error:
         return await _finished(visit) or _not_created(visit, error)
     except LimitExceeded as error:
