@@ -129,7 +129,9 @@ def _refusal(status: int) -> str:
             "and restart both."
         )
     if status == HTTPStatus.NOT_FOUND:
-        return f"Synapse does not answer this: add {_DELEGATES} with `enabled: true` to its configuration, and restart it."
+        return (
+            f"Synapse does not answer this: add {_DELEGATES} with `enabled: true` to its configuration, and restart it."
+        )
     return f"Synapse answers with status {status}: look into its log."
 
 
