@@ -53,6 +53,20 @@ def test_a_new_contact_is_told_to_the_others(world: World) -> None:
     assert "Two@example.com" not in told[0].text
 
 
+@pytest.mark.parametrize("recovers", [True, False])
+def test_only_a_contact_that_can_recover_the_account_is_told_as_one(
+    database_url: str, tmp_path: Path, *, recovers: bool
+) -> None:
+    with World(database_url, tmp_path, accounts__recover_with=["email"] if recovers else []) as world:
+        with_two(world)
+        told = next(mail for mail in world.mails() if "***" in mail.text)
+        assert "T***@example.com was added to the Matrix account @alice:example.org." in " ".join(told.text.split())
+        assert ("can set a new password for this account" in told.text) == recovers
+        html = told.message.get_body(("html",)).get_content()  # type: ignore[union-attr]
+        assert ("can set a new password for this account" in html) == recovers
+        assert "T***@example.com</span>" in html
+
+
 def test_a_contact_that_is_proven_again_is_no_news(world: World) -> None:
     alice = with_two(world)
     before = len(world.mails())

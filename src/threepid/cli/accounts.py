@@ -152,7 +152,10 @@ def deactivate(
     config_file: ConfigFile = None,
     *,
     erase: Annotated[
-        bool, typer.Option("--erase", help="Also delete the profile, and hide messages if possible.")
+        bool,
+        typer.Option(
+            "--erase", help="Also delete what is kept about the owner, and hide messages in rooms if possible."
+        ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:

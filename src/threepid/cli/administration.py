@@ -14,7 +14,7 @@ from threepid.cli.tables import AsJson, print_json, print_list
 
 limits = typer.Typer(help="Fill used-up limits again.", no_args_is_help=True)
 audit = typer.Typer(help="Read the audit log.", no_args_is_help=True)
-tokens = typer.Typer(help="Manage operator tokens, which open the admin API.", no_args_is_help=True)
+tokens = typer.Typer(help="Manage operator tokens, which open the console and the admin API.", no_args_is_help=True)
 
 
 @limits.command("clear")
@@ -68,7 +68,7 @@ def export(
     event: Annotated[
         str,
         typer.Option(
-            help="Only what is called so in the log, such as locked.",
+            help="Only entries about this event, such as locked.",
             autocompletion=completion.offer(completion.events),
         ),
     ] = "",

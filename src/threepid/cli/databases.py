@@ -34,8 +34,8 @@ def copy(
 ) -> None:
     """Copy the database of the configuration into an empty one, on SQLite or PostgreSQL, and compare both.
 
-    Stop the server first. The copy is one transaction: one that is broken off has copied nothing, and can be repeated. Nothing is
-    written to the old database. Afterwards, write the new URL into the configuration.
+    Stop the server first. The copy is one transaction: an interrupted copy has copied nothing, and can be repeated. The
+    command writes nothing to the old database. Afterwards, write the new URL into the configuration.
     """
     from threepid import config  # noqa: PLC0415 - see serving.py
     from threepid.clock import Clock, Entropy  # noqa: PLC0415 - see serving.py

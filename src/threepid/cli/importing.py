@@ -91,7 +91,7 @@ def _print(result: Any, report: Path | None, kinds: Any, *, noun: str, as_json: 
     for part, count in result.carried.items():
         out.print(f"{count:>9}  {part.replace('_', ' ')}, of which {result.inserted[part]} are new", markup=False)
     out.print(f"{result.replaced:>9}  {noun} changed since the last import", markup=False)
-    for lost, title in ((True, "Look at these:"), (False, "Not carried, as it must be:")):
+    for lost, title in ((True, "Look at these:"), (False, "Left behind on purpose:")):
         found = [(kinds[name], count) for name, count in result.findings.items() if kinds[name].lost is lost]
         if found:
             out.print(f"\n{title}")

@@ -50,8 +50,8 @@ def synapse(
     """Import users with their passwords, contacts, devices and sessions from Synapse, which keeps running meanwhile.
 
     Run it again after Synapse was stopped: that brings only what changed. A run that was killed continues in the same way.
-    Nothing is written to Synapse's database. Exit status: 0 if everything was carried that can be, 3 if the report has
-    something to look at, 2 for wrong arguments, 1 after another error.
+    The import writes nothing to Synapse's database. Exit status: 0 if everything was carried that can be, 3 if the report
+    has something to look at, 2 for wrong arguments, 1 after another error.
     """
     from threepid.cli.server import Server, homeserver_of, with_server  # noqa: PLC0415 - see serving.py
     from threepid.importers.result import Result  # noqa: PLC0415 - see serving.py
@@ -129,8 +129,8 @@ def sydent(
 ) -> None:
     """Import associations, pepper, tokens, invitations, accepted terms and the signing key from a Sydent that was stopped.
 
-    A run that was killed is continued by the same command. Nothing is written to Sydent's database. Exit status: 0 if everything
-    was carried that can be, 3 if the report has something to look at, 2 for wrong arguments, 1 after another error.
+    The same command continues a run that was killed. It writes nothing to Sydent's database. Exit status: 0 if everything was
+    carried that can be, 3 if the report has something to look at, 2 for wrong arguments, 1 after another error.
     """
     from threepid.importers.sydent import configuration  # noqa: PLC0415 - see serving.py
     from threepid.importers.sydent.origin import Sydent  # noqa: PLC0415 - see serving.py
@@ -173,7 +173,7 @@ def ma1sd(
 ) -> None:
     """Import tokens, invitations with their keys, accepted terms and the signing keys from a ma1sd or mxisd that was stopped.
 
-    A run that was killed is continued by the same command. Nothing is written to its database. Exit status: 0 if everything was
+    The same command continues a run that was killed. It writes nothing to ma1sd's database. Exit status: 0 if everything was
     carried that can be, 3 if the report has something to look at, 2 for wrong arguments, 1 after another error.
     """
     from threepid.importers.ma1sd import configuration  # noqa: PLC0415 - see serving.py

@@ -8,7 +8,7 @@ from threepid.cli.common import ConfigFile, format_time, out
 from threepid.cli.operators import address_of, operate
 from threepid.cli.tables import AsJson, print_json, print_list
 
-app = typer.Typer(help="List and cancel invitations to addresses that are not bound yet.", no_args_is_help=True)
+app = typer.Typer(help="List and cancel invitations to email addresses and phone numbers.", no_args_is_help=True)
 
 _PAGE: Final = 500
 

@@ -59,7 +59,7 @@ def rotate(config_file: ConfigFile = None) -> None:
     """Create a new signing key, retire the current key, and print all keys. Restart the server afterwards.
 
     Invitations that were sent before can then no longer be accepted by binding the address; the links in their mails still work.
-    After a rotation that was killed, complete it instead. The audit log notes it first, so the database must be there.
+    After a rotation that was killed, complete it instead. The audit log notes the command first, so it needs the database.
     """
     from threepid.domain.audit import Event  # noqa: PLC0415 - see serving.py
 
@@ -88,7 +88,7 @@ def import_keys(
 ) -> None:
     """Import the keys of another server, and print all keys. The first imported key signs from now on; all others are retired.
 
-    Restart the server afterwards. The audit log notes it first, so the database must be there.
+    Restart the server afterwards. The audit log notes the command first, so it needs the database.
     """
     from threepid.domain.audit import Event  # noqa: PLC0415 - see serving.py
 

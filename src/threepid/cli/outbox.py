@@ -116,7 +116,7 @@ def drop(
         str,
         typer.Option(
             "--message",
-            help="Drop the jobs with this message instead, or those of --to.",
+            help="Drop the jobs with this message instead; with --to, only those among its jobs.",
             autocompletion=completion.offer(completion.messages),
         ),
     ] = "",

@@ -128,6 +128,8 @@ class ContactAdded(Message, frozen=True, kw_only=True):
 
     That is enough for its owner to recognise it, and the notice may reach a mailbox or phone that has a new owner.
     """
+    recovers: int = 1
+    """1 if the contact can set a new password for the account."""
 
 
 class ContactRemoved(Message, frozen=True, kw_only=True):

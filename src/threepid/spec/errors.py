@@ -156,7 +156,10 @@ class CaptchaNeeded(MissingParam):
 
 
 class MissingParams(MissingParam):
-    """A required parameter is missing: as the Identity Service API calls it."""
+    """A required parameter is missing.
+
+    This is the Identity Service API's errcode for it.
+    """
 
     errcode = "M_MISSING_PARAMS"
 

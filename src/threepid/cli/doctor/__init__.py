@@ -22,14 +22,14 @@ def doctor(
         list[Path] | None,
         typer.Option(
             _FILES,
-            help="Synapse's homeserver.yaml, to look for settings that it rejects or that disagree. "
+            help="Synapse's homeserver.yaml, to look for settings that Synapse rejects or that disagree. "
             "May be repeated, also with a folder.",
         ),
     ] = None,
     seconds: Annotated[int, typer.Option(min=1, max=120, help="Time limit of each request, in seconds.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Ask the running server through its public URL, and what is beside it, whether all is in place, and what to change.
+    """Check the running server through its public URL, and everything around it, and print what to change.
 
     Changes nothing and sends no message. Exit status: 0 if nothing fails, 1 if something does.
     """

@@ -20,7 +20,7 @@ def _print(config_file: ConfigFile, render: Callable[[Plan], str]) -> None:
 
 @app.command("nginx")
 def for_nginx(config_file: ConfigFile = None) -> None:
-    """Print a configuration for nginx, to include into its block `http`."""
+    """Print a configuration for nginx, to include in its block `http`."""
     _print(config_file, nginx.render)
 
 

@@ -101,4 +101,6 @@ def sms_problems(sms: Sms, *, public: bool) -> Iterator[Problem]:
         yield from gateway_problems(f"[sms] via[{index}]", via, public=public)
     for country in sms.countries:
         if sms.via and not route(sms.via, country):
-            yield Problem("[sms] countries", f"no gateway takes {country}")
+            yield Problem(
+                "[sms] countries", f"no gateway serves {country}: add it to the countries of a gateway in via"
+            )

@@ -28,7 +28,7 @@ def problems(homeserver: Homeserver, *, has_accounts: bool, has_oauth: bool) -> 
     if not has_accounts:
         yield Problem("[homeserver]", "needs [accounts]: the homeserver gets its users from there")
     if not has_oauth:
-        yield Problem("[oauth] enabled", "is false, and the homeserver of [homeserver] asks by it whose a token is")
+        yield Problem("[oauth] enabled", "is false, but the homeserver checks tokens by it: set it to true")
     if not homeserver.secret_file:
         yield Problem("[homeserver] secret_file", "names no file")
     try:

@@ -68,11 +68,18 @@ class Notices:
         """Send the notices that `settings.notices` lists."""
         self._context = context
         self._told = settings.notices
+        self._recover_with = settings.recover_with
 
     def contact_added(self, tx: Tx, user_id: str, contact: Threepid) -> None:
         """Notify the other contacts of a new contact."""
         brand, shown = self._context.brand, mask(contact.address)
-        message = messages.ContactAdded(brand=brand, user_id=user_id, medium=contact.medium, contact=shown)
+        message = messages.ContactAdded(
+            brand=brand,
+            user_id=user_id,
+            medium=contact.medium,
+            contact=shown,
+            recovers=int(contact.medium in self._recover_with),
+        )
         self._tell(tx, user_id, "contact_added", message, but=contact)
 
     def contact_removed(self, tx: Tx, user_id: str, contact: Threepid) -> None:

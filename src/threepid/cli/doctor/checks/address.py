@@ -139,7 +139,7 @@ async def _compare_clocks(scene: Scene, url: str, machine: str) -> Verdict:
     if "date" not in found.headers:
         return OK
     if found.date is None:
-        return warning(f"{url} sends the date {quoted(found.headers['date'])}, which is none.")
+        return warning(f"{url} sends the date {quoted(found.headers['date'])}, which is not a date.")
     # The answer was dated between the question and now.
     apart = max(asked_at - found.date - SECOND, found.date - scene.clock.now(), 0)
     if apart <= _NOTED:

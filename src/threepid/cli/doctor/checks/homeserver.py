@@ -94,7 +94,7 @@ async def openid_tokens_are_known(scene: Scene) -> Verdict:
         return OK
     if found.status == HTTPStatus.NOT_FOUND:
         return failure(
-            "It does not listen for it, so nobody can use the identity server: add `federation` to the resources of the "
+            "Synapse does not answer that, so nobody can use the identity server: add `federation` to the resources of the "
             "listener at homeserver.url in Synapse's configuration, and restart Synapse."
         )
     return failure(f"Synapse answers with status {found.status}: look into its log.")
@@ -129,7 +129,9 @@ def _refusal(status: int) -> str:
             "and restart both."
         )
     if status == HTTPStatus.NOT_FOUND:
-        return f"Synapse does not listen for it: add {_DELEGATES} with `enabled: true` to its configuration, and restart it."
+        return (
+            f"Synapse does not answer this: add {_DELEGATES} with `enabled: true` to its configuration, and restart it."
+        )
     return f"Synapse answers with status {status}: look into its log."
 
 
@@ -184,7 +186,7 @@ async def metadata_is_fresh(scene: Scene) -> Verdict:
     kept = await scene.get(f"{scene.homeserver}{METADATA}")
     now = await scene.get(f"{scene.base}/.well-known/openid-configuration")
     if now.is_ours and now.status == HTTPStatus.OK and kept.json != now.json:
-        return warning("It has changed since Synapse has fetched it: restart Synapse and its workers.")
+        return warning("It has changed since Synapse fetched it: restart Synapse and its workers.")
     return OK
 
 
