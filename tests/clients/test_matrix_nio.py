@@ -322,12 +322,12 @@ async def test_it_syncs_until_it_is_logged_out(crowd: People) -> None:
     first = await other.sync()
     assert isinstance(first, nio.SyncResponse), first
     assert first.rooms.join == {}
-    waiting = asyncio.create_task(other.sync(timeout=20_000))
+    waiting = asyncio.create_task(other.sync(timeout=30_000))
     await asyncio.sleep(0.2)
     assert not waiting.done()
     auth = by_password(client.user_id)
     assert isinstance(await client.delete_devices([other.device_id], auth), nio.DeleteDevicesResponse)
-    ended = await asyncio.wait_for(waiting, 10)
+    ended = await asyncio.wait_for(waiting, 20)
     assert isinstance(ended, nio.SyncError)
     assert ended.status_code == "M_UNKNOWN_TOKEN"
 

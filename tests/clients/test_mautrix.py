@@ -328,11 +328,11 @@ async def test_it_syncs_until_it_is_logged_out(crowd: People) -> None:
     other.add_event_handler(InternalEventType.SYNC_SUCCESSFUL, on_sync)
     other.add_event_handler(InternalEventType.SYNC_STOPPED, on_stop)
     task = other.start(Filter(room=RoomFilter(timeline=RoomEventFilter(limit=1))))
-    await asyncio.wait_for(synced.wait(), 10)
+    await asyncio.wait_for(synced.wait(), 60)
     await asyncio.sleep(0.2)
     assert not task.done()
     await client.logout_all()
-    await asyncio.wait_for(stopped.wait(), 10)
+    await asyncio.wait_for(stopped.wait(), 20)
     assert isinstance(reasons[0], MUnknownToken)
 
 

@@ -189,4 +189,4 @@ def test_every_metric_that_is_named_exists_at_a_running_server(tmp_path: Path) -
                 text = httpx.get(f"http://127.0.0.1:{server.metrics_port}/metrics").text
                 return wanted - set(re.findall(r"^([a-z_]+)(?:\{.*\})? ", text, re.MULTILINE))
 
-            wait_for(lambda: not missing(), seconds=15, what=f"all metrics: {missing()} are missing, which")
+            wait_for(lambda: not missing(), seconds=60, what=f"all metrics: {missing()} are missing, which")

@@ -37,7 +37,7 @@ class Invited:
 
     def was_told_once(self) -> None:
         """There was one call, it made one invitation, and nothing waits any more."""
-        wait_for(lambda: not waiting(self.servers), 10, what="the end of the job")
+        wait_for(lambda: not waiting(self.servers), 30, what="the end of the job")
         assert self.servers.second.times_told() == self.told_before + 1
         assert len(self.alice.person.member(self.room_id, self.bob.person.user_id)) == 1
 
