@@ -11,6 +11,7 @@ import pytest
 
 from beside import USERINFO
 from fake_synapse import FakeSynapse, User, fake_synapse
+from operators import root
 from threepid.clock import HOUR, MINUTE
 from threepid.delivery.jobs.provisioning import provisioning_jobs
 from threepid.delivery.worker import Worker
@@ -356,3 +357,14 @@ def test_two_processes_run_one_job_of_an_account_at_a_time(world: World, synapse
     world.clock.advance(MINUTE)
     deliver(world)
     assert (most, waiting(world)) == (1, [])
+
+
+def test_what_an_operator_ends_with_a_new_password_is_told_at_once(world: World) -> None:
+    """As what its owner ends: tokens at the homeserver die within a moment, not when the delivery looks again."""
+    world.register()
+    deliver(world)
+    woken = world.server.worker._woken
+    woken.clear()
+    support = world.homeserver.support
+    world.run(support.set_password("@alice:example.org", "another long password", root(world), log_out_devices=True))
+    assert woken.is_set()
