@@ -152,7 +152,12 @@ def deactivate(
     config_file: ConfigFile = None,
     *,
     erase: Annotated[
-        bool, typer.Option("--erase", help="Also delete the profile, and hide messages if possible.")
+        bool,
+        typer.Option(
+            "--erase",
+            help="Also delete the profile, preferences, accepted terms, finished messages and entries of the audit log, and "
+            "have a homeserver beside this server hide what the account wrote.",
+        ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
