@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -157,6 +158,15 @@ all = "off"
             with contextlib.suppress(OSError):
                 if re.search(rf"^PPid:\t{self.process.pid}$", status.read_text(), re.MULTILINE):
                     found.append(int(status.parent.name))
+        return found
+
+    def sockets(self) -> int:
+        """How many sockets the supervisor's children have open."""
+        found = 0
+        for process in self.workers():
+            for file in Path(f"/proc/{process}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    found += stat.S_ISSOCK(file.stat().st_mode)
         return found
 
     def client(self, **more: Any) -> httpx.Client:

@@ -67,7 +67,7 @@ def test_every_line_of_the_walk_runs(tmp_path: Path) -> None:
         assert 'href="/mailbox/"' in front.stdout
     finally:
         server.terminate()
-        assert server.wait(20) == 0
+        assert server.wait(60) == 0
 
 
 def test_every_line_of_a_real_server_runs_where_the_readme_leaves_people(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_every_line_of_a_real_server_runs_where_the_readme_leaves_people(tmp_pat
         )
     finally:
         server.terminate()
-        assert server.wait(20) == 0
+        assert server.wait(60) == 0
 
 
 def test_every_command_of_the_readme_is_called_where_make_puts_it() -> None:

@@ -197,11 +197,14 @@ def test_a_server_that_is_told_to_stop_answers_who_waits_and_stops(tmp_path: Pat
     async def run() -> tuple[list[httpx.Response], int]:
         with server.client() as http:
             headers = {"Authorization": f"Bearer {register(http, 'alice')}"}
-        async with httpx.AsyncClient(base_url=server.base, timeout=30, headers=headers) as client:
+        before = server.sockets()
+        async with httpx.AsyncClient(base_url=server.base, timeout=60, headers=headers) as client:
             tasks = [asyncio.create_task(client.get(f"{PATH}?since=empty&timeout=30000")) for _ in range(10)]
+            while server.sockets() < before + 10:
+                await asyncio.sleep(0.05)
             await asyncio.sleep(1.5)
             assert not any(task.done() for task in tasks)
-            async with asyncio.timeout(15):  # half of what they would wait
+            async with asyncio.timeout(25):  # less than what they would wait
                 status = await asyncio.to_thread(server.stop)
                 return list(await asyncio.gather(*tasks)), status
 

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import socket
 import ssl
-import stat
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -36,16 +35,6 @@ def running(directory: Path, *prefix: str, **more: Any) -> Iterator[ServerProces
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
     with running(tmp_path / "server") as made:
         yield made
-
-
-def sockets(server: ServerProcess) -> int:
-    """How many sockets the server's processes have open."""
-    found = 0
-    for process in server.workers():
-        for file in Path(f"/proc/{process}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                found += stat.S_ISSOCK(file.stat().st_mode)
-    return found
 
 
 def connect(server: ServerProcess, *, buffer: int | None = None) -> socket.socket:
@@ -104,13 +93,13 @@ def ask(server: ServerProcess, token: str, enough: threading.Event) -> int:
 def test_slow_clients_are_cut_off_and_nobody_else_notices(server: ServerProcess) -> None:
     with server.client() as client:
         token = register(client, "alice")
-    before = sockets(server)
+    before = server.sockets()
     enough = threading.Event()
     with ThreadPoolExecutor(1) as others, SlowClients(server):
         answered = others.submit(ask, server, token, enough)
         try:
-            wait_for(lambda: sockets(server) >= before + 3 * EACH, what="the attack")
-            wait_for(lambda: sockets(server) <= before + 1, GONE_AFTER, what="the end of every slow connection")
+            wait_for(lambda: server.sockets() >= before + 3 * EACH, what="the attack")
+            wait_for(lambda: server.sockets() <= before + 1, GONE_AFTER, what="the end of every slow connection")
         finally:
             enough.set()
         # For the seconds that the attack lasted. Whoever had to wait for its end would have got a few answers.
@@ -153,10 +142,10 @@ def test_connections_with_tls_end_as_soon(tls_server: tuple[ServerProcess, ssl.S
 
 def test_connections_leave_files_for_everything_else(tmp_path: Path) -> None:
     with running(tmp_path / "server", "prlimit", "--nofile=256:256") as server:
-        before = sockets(server)
+        before = server.sockets()
         crowd = [connect(server) for _ in range(400)]
-        wait_for(lambda: sockets(server) >= before + 100, what="the crowd")
-        assert sockets(server) <= before + 128
+        wait_for(lambda: server.sockets() >= before + 100, what="the crowd")
+        assert server.sockets() <= before + 128
         for process in server.workers():
             assert len(list(Path(f"/proc/{process}/fd").iterdir())) < 200
         for connection in crowd:

@@ -97,11 +97,11 @@ def test_the_message_may_expire_meanwhile(database_url: str) -> None:
     async def run() -> None:
         slow = Slow(b"bob@")
         async with Relay(accept=slow.accept) as relay, PostOffice(database_url, relay.transport()) as office:
-            order_id = await office.order(life=1500)
+            order_id = await office.order(life=2500)
             sending = asyncio.create_task(office.worker.run_once())
             await until(lambda: slow.asked)
-            await asyncio.sleep(1.6)
-            office.clock.advance(1550)
+            await asyncio.sleep(2.6)
+            office.clock.advance(2550)
             await office.order("carol@example.com")
             dropping = asyncio.create_task(office.worker.run_once())  # what has expired, but not this
             await until(lambda: office.worker.sent == 1)
@@ -118,9 +118,9 @@ def test_a_message_that_expired_meanwhile_goes_to_no_other_relay(database_url: s
         async with (
             Relay({"END": HANG}) as hanging,
             Relay() as next_one,
-            PostOffice(database_url, hanging.transport(answer_timeout=1.8), next_one.transport()) as office,
+            PostOffice(database_url, hanging.transport(answer_timeout=3.0), next_one.transport()) as office,
         ):
-            order_id = await office.order(life=1500)
+            order_id = await office.order(life=2500)
             await office.worker.run_once()
             assert "DATA" in hanging.verbs
             assert "DATA" not in next_one.verbs
@@ -279,7 +279,7 @@ def test_a_real_server_makes_one_copy_for_a_relay_that_answers_after_its_timeout
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        assert ready.wait(10)
+        assert ready.wait(60)
         via = f'{{ transport = "smtp", host = "127.0.0.1", port = {ports[0]}, tls = "plain", timeout = 3.0 }}'
         with whole(ServerProcess(tmp_path / "server", via=via)) as server, server.client() as http:
             identity = identity_token(http, register(http, "alice"))

@@ -221,7 +221,7 @@ def test_waiting_for_a_row_that_somebody_holds_ends_in_busy(postgresql_url: str)
             other.rollback()
         assert await database.write(lambda tx: tx.run(TOUCH, user="@u0001:x")) == 1
 
-    on(postgresql_url, work, wait_seconds=0.3)
+    on(postgresql_url, work, wait_seconds=1)
 
 
 @pytest.mark.parametrize("text", ["nul\0", "half a character \ud800"])
