@@ -152,7 +152,7 @@ async def test_it_registers_and_knows_who_it_is(crowd: People) -> None:
 
 
 @told
-async def test_it_registers_with_an_e_mail_address(crowd: People) -> None:
+async def test_it_registers_with_an_email_address(crowd: People) -> None:
     client, address = crowd.client(), fresh_email()
     body = {"username": fresh_name(), "password": PASSWORD}
     first = await asked_to_authenticate(client.api, f"{CLIENT}/register", body)
@@ -194,7 +194,7 @@ async def test_a_device_that_logs_in_again_is_the_same(crowd: People) -> None:
 
 
 @told
-async def test_an_e_mail_address_comes_and_goes(crowd: People) -> None:
+async def test_an_email_address_comes_and_goes(crowd: People) -> None:
     client, address = await crowd.somebody(), fresh_email()
     await crowd.add_email(client, address)
     assert await contacts(client) == [("email", address)]
