@@ -131,7 +131,7 @@ def answers(path: Path) -> bool:
 
 def end(process: "subprocess.Popen[str]") -> None:
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=180)
     assert process.returncode == 0
 
 
@@ -141,7 +141,7 @@ def test_the_socket_file_of_a_killed_server_is_replaced_and_has_the_configured_m
     wait_for(lambda: answers(path), what="an answer")
     assert path.stat().st_mode & 0o777 == 0o660
     first.kill()
-    first.communicate(timeout=60)
+    first.communicate(timeout=180)
     assert path.is_socket()
     second = start_on(path, tmp_path, THREEPID__SERVER__LISTEN_MODE='"0666"')
     wait_for(lambda: answers(path), what="an answer of the second server")
@@ -163,7 +163,7 @@ def test_a_socket_that_somebody_listens_on_is_left_alone(tmp_path: Path) -> None
     (tmp_path / "link").symlink_to(path)
     with listening(path):
         refused = start_on(path, tmp_path)
-        _, text = refused.communicate(timeout=60)
+        _, text = refused.communicate(timeout=180)
         assert refused.returncode == 1
         assert text == f"Cannot listen on unix:{path}: another server listens there.\n"
         for name in (path, tmp_path / "link", *[path] * 3):  # its queue is full by then

@@ -50,7 +50,7 @@ def waiting(servers: Servers) -> list[dict[str, Any]]:
 def operate(servers: Servers, *command: str) -> str:
     """What a command of the operator prints."""
     whole = [sys.executable, "-m", "threepid", *command, "--config", str(servers.identity.config)]
-    return subprocess.run(whole, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(whole, capture_output=True, text=True, timeout=180, check=True).stdout
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def log_in(servers: Pair, name: str, device_id: str) -> str:
 
 def resync(servers: Pair) -> str:
     command = [sys.executable, "-m", "threepid", "homeserver", "resync", "--config", str(servers.threepid.config)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

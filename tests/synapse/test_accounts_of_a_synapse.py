@@ -59,7 +59,7 @@ def person(servers: Pair) -> Person:
 def operate(servers: Pair, *command: str) -> subprocess.CompletedProcess[str]:
     """A command of the operator."""
     whole = [sys.executable, "-m", "threepid", *command, "--config", str(servers.threepid.config)]
-    return subprocess.run(whole, capture_output=True, text=True, timeout=60)
+    return subprocess.run(whole, capture_output=True, text=True, timeout=180)
 
 
 def is_dead(servers: Pair, token: str) -> Callable[[], bool]:

@@ -52,7 +52,7 @@ def world(origin: OneOrigin) -> Iterator[World]:
 def operate(origin: OneOrigin, *command: str) -> None:
     """A command of the operator."""
     whole = [sys.executable, "-m", "threepid", *command, "--config", str(origin.threepid.config)]
-    done = subprocess.run(whole, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(whole, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
 
 

@@ -64,7 +64,7 @@ class Held:
     """Work that takes every thread until somebody lets it go."""
 
     def __init__(self, turns: Turns) -> None:
-        self._begun = threading.Barrier(turns.width + 1, timeout=60)
+        self._begun = threading.Barrier(turns.width + 1, timeout=180)
         self.go_on = threading.Event()
         self._tasks = [asyncio.create_task(turns.do(self._work)) for _ in range(turns.width)]
 

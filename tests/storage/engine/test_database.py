@@ -192,7 +192,7 @@ def test_a_unit_that_raises_stop_iteration_leaves_nobody_waiting(database_url: s
 
     async def work(database: Database) -> None:
         calls = (database.write(careless), database.read_aside(careless), database.read(careless))
-        results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), timeout=60)
+        results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), timeout=180)
         assert [type(result) for result in results] == [RuntimeError, RuntimeError, RuntimeError]
         assert await database.write(account(1))
 

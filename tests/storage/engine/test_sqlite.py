@@ -466,7 +466,7 @@ def test_what_a_unit_found_in_a_commit_that_failed_is_not_told(path: Path) -> No
 
 
 def test_two_long_reads_go_on_at_once_and_a_third_waits(path: Path) -> None:
-    together = threading.Barrier(2, timeout=60)
+    together = threading.Barrier(2, timeout=180)
     ended = threading.Event()
 
     def meet(tx: Tx) -> int:
