@@ -167,7 +167,7 @@ def test_a_write_that_has_not_begun_when_the_event_loop_stands_still_holds_up_no
 
 def test_what_another_process_has_locked_is_waited_for_beside_the_event_loop(path: Path) -> None:
     async def run() -> list[bool]:
-        database = Sqlite(path)
+        database = Sqlite(path, wait_seconds=60)
         assert await database.write(account("before"))  # there is a connection, which could block the loop
         elsewhere = connect(path, wait_ms=2000)
         elsewhere.execute("BEGIN IMMEDIATE")
