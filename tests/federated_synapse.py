@@ -154,7 +154,7 @@ class Person:
             assert answer.status_code in (200, 403), answer.text
             return answer.status_code == 200
 
-        wait_for(joined, 20, what="the room")
+        wait_for(joined, 60, what="the room")
 
     def say(self, room_id: str, text: str) -> None:
         body = {"msgtype": "m.text", "body": text}
@@ -167,7 +167,7 @@ class Person:
             found = self.do("GET", f"rooms/{room_id}/messages?dir=b&limit=30")["chunk"]
             return text in [event["content"].get("body") for event in found]
 
-        wait_for(there, 15, what=f"{text!r}")
+        wait_for(there, 60, what=f"{text!r}")
 
     def member(self, room_id: str, user_id: str) -> list[dict[str, Any]]:
         """The events about a member in the order in which they were sent."""

@@ -19,7 +19,7 @@ def refuses_its_own_secret(config: Path, keys: Path) -> None:
                 [sys.executable, "-m", "threepid", *command, "--config", str(config)],
                 capture_output=True,
                 text=True,
-                timeout=50,
+                timeout=180,
                 stdin=subprocess.DEVNULL,
             )
             assert (done.returncode, done.stdout) == (1, ""), done

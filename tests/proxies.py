@@ -77,7 +77,7 @@ def run_proxy(program: str, settings: config.Config, directory: Path) -> Iterato
         yield send
     finally:
         process.kill()
-        process.wait(20)
+        process.wait(60)
 
 
 @contextlib.contextmanager
@@ -109,7 +109,7 @@ def in_front(program: str, settings: config.Config, directory: Path) -> Iterator
         yield base
     finally:
         process.kill()
-        process.wait(20)
+        process.wait(60)
 
 
 def _with_certificate(text: str, directory: Path) -> str:

@@ -118,7 +118,7 @@ class RealSydent:
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGTERM)
-            self.process.wait(20)
+            self.process.wait(60)
 
     # -- what clients and homeservers do; `http` is a client of either server
 

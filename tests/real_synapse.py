@@ -133,7 +133,7 @@ class RealSynapse:
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)  # nothing in it is of use, and it takes its time to stop
-            self.process.wait(20)
+            self.process.wait(60)
 
     # -- what clients ask
 

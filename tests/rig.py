@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -27,7 +28,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(condition: Any, seconds: float = 30.0, what: str = "it") -> Any:
+def wait_for(condition: Any, seconds: float = 60.0, what: str = "it") -> Any:
     """The first true value of `condition()`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -120,7 +121,7 @@ all = "off"
         assert self.process is not None
         assert self.process.poll() is None, (self.directory / "log").read_text()
         with contextlib.suppress(httpx.TransportError):
-            answer = httpx.get(f"{self.base}/_matrix/client/versions", verify=False, timeout=2)
+            answer = httpx.get(f"{self.base}/_matrix/client/versions", verify=False, timeout=10)
             return answer.status_code in (200, 404)  # an identity server alone does not serve it
         return False
 
@@ -131,7 +132,7 @@ all = "off"
             os.killpg(self.process.pid, signal.SIGTERM)
         else:
             self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(20)
+        status = self.process.wait(60)
         RUNNING.discard(self)
         self.log.close()
         return status
@@ -145,7 +146,7 @@ all = "off"
         assert self.process is not None
         with contextlib.suppress(ProcessLookupError):  # it ended by itself
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(20)
+        self.process.wait(60)
         RUNNING.discard(self)
         self.log.close()
 
@@ -159,8 +160,17 @@ all = "off"
                     found.append(int(status.parent.name))
         return found
 
+    def sockets(self) -> int:
+        """How many sockets the supervisor's children have open."""
+        found = 0
+        for process in self.workers():
+            for file in Path(f"/proc/{process}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    found += stat.S_ISSOCK(file.stat().st_mode)
+        return found
+
     def client(self, **more: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.base, timeout=20, **more)
+        return httpx.Client(base_url=self.base, timeout=60, **more)
 
 
 @contextlib.contextmanager

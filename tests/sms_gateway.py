@@ -61,6 +61,10 @@ class Gateway:
         await asyncio.gather(*self._talks, return_exceptions=True)
         await self._server.wait_closed()
 
+    def talks(self) -> int:
+        """How many connections are open."""
+        return len(self._talks)
+
     def transport(self, **changes: Any) -> HttpTransport:
         """What reaches this gateway."""
         scheme = "http" if self._tls is None else "https"

@@ -25,7 +25,7 @@ def threepid(*arguments: str, cwd: Path, **environment: str) -> subprocess.Compl
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **environment},
     )
 
@@ -509,7 +509,7 @@ def test_suppressed_addresses_are_listed_shown_and_removed(directory: Path) -> N
             input=mail,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

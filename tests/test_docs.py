@@ -52,7 +52,7 @@ def test_every_line_of_the_walk_runs(tmp_path: Path) -> None:
         walk = blocks(README, "sh walk")
         assert len(walk) >= 7
         script = "\n".join(walk).replace("localhost:8008", f"localhost:{port}")
-        done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=180)
         assert done.returncode == 0, done.stderr
         assert (
             '{"success":true}{}{"threepids":[{"medium":"email","address":"alice@example.com","validated_at":'
@@ -67,7 +67,7 @@ def test_every_line_of_the_walk_runs(tmp_path: Path) -> None:
         assert 'href="/mailbox/"' in front.stdout
     finally:
         server.terminate()
-        assert server.wait(20) == 0
+        assert server.wait(60) == 0
 
 
 def test_every_line_of_a_real_server_runs_where_the_readme_leaves_people(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_every_line_of_a_real_server_runs_where_the_readme_leaves_people(tmp_pat
 
     def run(command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+            ["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=180
         )
 
     assert run(commands[0]).returncode == 0
@@ -114,7 +114,7 @@ def test_every_line_of_a_real_server_runs_where_the_readme_leaves_people(tmp_pat
         )
     finally:
         server.terminate()
-        assert server.wait(20) == 0
+        assert server.wait(60) == 0
 
 
 def test_every_command_of_the_readme_is_called_where_make_puts_it() -> None:

@@ -84,7 +84,7 @@ class Machine:
     def stop(self) -> None:
         assert self.server is not None
         self.server.terminate()
-        assert self.server.wait(20) == 0, self.log()
+        assert self.server.wait(60) == 0, self.log()
 
     def log(self) -> str:
         return (self.root / "log").read_text()
@@ -115,7 +115,7 @@ class Machine:
                 yield http
         finally:
             proxy.terminate()
-            proxy.wait(20)
+            proxy.wait(60)
 
     def nginx(self) -> contextlib.AbstractContextManager[httpx.Client]:
         """The guide's configuration."""
@@ -168,7 +168,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
             yield made
             if made.server is not None and made.server.poll() is None:
                 made.server.kill()
-                made.server.wait(20)
+                made.server.wait(60)
     finally:
         postgres.stop()
 
@@ -330,7 +330,7 @@ def destroy_and_restore(machine: Machine) -> None:
     """Lose database, keys, configuration and unit, and put everything back."""
     assert machine.server is not None
     machine.server.kill()
-    machine.server.wait(20)
+    machine.server.wait(60)
     machine.postgres.drop_database("threepid")
     machine.postgres.execute("DROP ROLE threepid")
     for folder in ("var/lib/threepid", "etc/threepid"):

@@ -13,7 +13,7 @@ from test_cli import threepid
 def init(tmp_path: Path, *arguments: str, answers: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "threepid", "init", "etc", "--data-dir", "data", *arguments],
-        cwd=tmp_path, input=answers, capture_output=True, text=True, timeout=60,
+        cwd=tmp_path, input=answers, capture_output=True, text=True, timeout=180,
     )  # fmt: skip
 
 

@@ -108,7 +108,7 @@ def test_an_installed_server_starts_and_has_its_pages_styles_and_languages(insta
             assert http.get("/_threepid/health/ready").status_code == 200
     finally:
         server.terminate()
-        assert server.wait(20) == 0
+        assert server.wait(60) == 0
 
 
 def _answers(http: httpx.Client) -> bool:

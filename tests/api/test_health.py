@@ -108,7 +108,7 @@ def test_a_database_that_hangs_is_not_ready_soon_and_is_asked_once(world: World)
 
     database = Around(world.database)
     database.before_reads = hang
-    ready = Health(msgspec.structs.replace(world.server.context, database=database), read_seconds=0.2)
+    ready = Health(msgspec.structs.replace(world.server.context, database=database), read_seconds=0.5)
 
     async def check() -> bool:
         try:

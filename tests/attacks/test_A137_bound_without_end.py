@@ -96,7 +96,7 @@ def waiting_for(other: FakeIdentityServer, requests: int) -> None:
     assert callable(answer)
 
     def bind(asked: Asked) -> Any:
-        all_there.wait(20)
+        all_there.wait(60)
         return answer(asked)
 
     other.replies[f"{V2}/3pid/bind"] = bind

@@ -7,6 +7,8 @@ import json
 import socket
 import ssl
 import struct
+import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -213,9 +215,9 @@ async def all_at_once(world: World, names: dict[str, str], ask: Any, token: str 
 
     tasks = {fault: asyncio.create_task(one(name)) for fault, name in names.items()}
     await asyncio.sleep(0)
-    for _ in range(20):
+    for number in range(20):
         assert (await world.acall("GET", f"{IS}/account", token="none")).status_code == 401
-    assert not any(tasks[fault].done() for fault in SLOW if fault in tasks)
+        assert number > 3 or not any(tasks[fault].done() for fault in SLOW if fault in tasks)
     return {fault: await task for fault, task in tasks.items()}
 
 
@@ -364,11 +366,40 @@ def memory(server: ServerProcess) -> int:
     return total
 
 
+ASKS: Final = """
+import sys, time, urllib.request
+while True:
+    with urllib.request.urlopen(sys.argv[1], timeout=60) as answer:
+        assert answer.status == 200
+    print("answered", flush=True)
+    time.sleep(0.05)
+"""
+
+
+@contextlib.contextmanager
+def another_caller(server: ServerProcess) -> Iterator[Callable[[], int]]:
+    """How often somebody was answered who asks from another process: this one is busy with being hostile."""
+    url = f"http://127.0.0.1:{server.port}/_matrix/client/versions"
+    said = server.directory / "answered"
+    with said.open("w") as out:
+        asking = subprocess.Popen([sys.executable, "-c", ASKS, url], stdout=out)
+
+        def answered() -> int:
+            assert asking.poll() is None
+            return said.read_text().count("answered")
+
+        try:
+            yield answered
+        finally:
+            asking.kill()
+            asking.wait(60)
+
+
 def test_memory_stays_flat_under_all_of_it(tmp_path: Path, authority: Authority) -> None:
     tables = f'[outbound]\nallow = ["127.0.0.0/8"]\nca_file = "{authority.file}"\n'
     server = ServerProcess(tmp_path / "server", tables=tables).start()
 
-    async def run(names: list[str], token: str) -> tuple[int, int]:
+    async def run(names: list[str], token: str) -> int:
         limits = httpx.Limits(max_connections=400)
         async with httpx.AsyncClient(base_url=server.base, timeout=60, limits=limits) as http:
 
@@ -383,14 +414,12 @@ def test_memory_stays_flat_under_all_of_it(tmp_path: Path, authority: Authority)
                 for name in names
                 for of in (as_homeserver, as_signer, as_identity_server)
             ]
-            most = answered = 0
+            most = 0
             while not all(task.done() for task in tasks):
-                assert (await http.get("/_matrix/client/versions")).status_code == 200
-                answered += 1
                 most = max(most, memory(server))
                 await asyncio.sleep(0.05)
             await asyncio.gather(*tasks)
-            return most, answered
+            return most
 
     try:
         with server.client() as http:
@@ -401,10 +430,10 @@ def test_memory_stays_flat_under_all_of_it(tmp_path: Path, authority: Authority)
             before = memory(server)
             peaks = []
             for _ in range(3):
-                most, answered = asyncio.run(run(names, token))
-                peaks.append(most)
-                # The worst of them hold their own callers for seconds each. If they held this one, there would be a few answers.
-                assert answered > 10
+                with another_caller(server) as answered:
+                    peaks.append(asyncio.run(run(names, token)))
+                    # The worst of them hold their own callers for seconds each. If they held this one, it would get a few answers.
+                    assert answered() > 20
     finally:
         assert server.stop() == 0
     print(f"memory: {before / 1e6:.0f} MB before, {[round(peak / 1e6) for peak in peaks]} at most")

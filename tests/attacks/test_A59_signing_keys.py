@@ -31,7 +31,7 @@ def threepid(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
     )
 
@@ -184,7 +184,7 @@ def test_a_server_process_serves_the_retired_key_after_its_restart(tmp_path: Pat
         [sys.executable, "-m", "threepid", "keys", "rotate", "--config", str(server.config)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert rotated.stderr == (
         "Restart the server to use the new keys.\n"

@@ -7,13 +7,16 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from browser.served import OPEN, Site, guarded_tables
 from browser.window import Window, new_context
 from captcha_provider import CaptchaProvider
 from rig import ServerProcess
 from threepid.i18n.catalogues import DEFAULT_LANGUAGE
+
+# A page is looked at until it shows what it should, however busy the machine is.
+expect.set_options(timeout=30_000)
 
 
 # For a module only: while it lives, Playwright's event loop runs in this thread, and the World of other tests has its own.

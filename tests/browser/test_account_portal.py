@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Route, expect
 from browser.portal import Portal
 from browser.served import PASSWORD, Site
 from browser.window import Window, new_context
+from rig import wait_for
 
 NEW = "another battery staple"
 
@@ -134,6 +135,12 @@ def test_the_page_goes_on_when_the_link_is_opened_elsewhere(window: Window, site
     expect(portal.page.get_by_text("Your email address was added.")).to_be_visible(timeout=15_000)
 
 
+def heard(portal: Portal, sent: list[Route]) -> list[Route]:
+    """The requests that Playwright has heard of: it listens only while it is called."""
+    portal.page.wait_for_timeout(50)
+    return sent
+
+
 def test_a_button_that_is_tapped_twice_sends_its_form_once(window: Window, site: Site) -> None:
     """On a slow connection, people tap again. The browser would drop the answer to the first form, with the cookie of the sign-in."""
     portal = Portal(window, site)
@@ -148,6 +155,7 @@ def test_a_button_that_is_tapped_twice_sends_its_form_once(window: Window, site:
     for _ in range(3):
         portal.page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
         portal.page.wait_for_timeout(300)
+    wait_for(lambda: heard(portal, sent), what="the request")
     assert len(sent) == 1
     sent[0].continue_()
     portal.see("Your account")
@@ -162,9 +170,11 @@ def test_a_button_can_be_tapped_again_when_no_answer_came(window: Window, site: 
     sent: list[Route] = []
     portal.page.route("**/account/sign-in", lambda route: sent.append(route))  # noqa: PLW0108 - Playwright takes no builtin
     portal.page.keyboard.press("Enter")
+    wait_for(lambda: heard(portal, sent), what="the request")
     portal.page.wait_for_timeout(5500)
+    assert len(sent) == 1
     portal.page.keyboard.press("Enter")
-    portal.page.wait_for_timeout(500)
+    wait_for(lambda: heard(portal, sent)[1:], what="a second request")
     assert len(sent) == 2
     sent[1].continue_()
     portal.see("Your account")

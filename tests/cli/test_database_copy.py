@@ -20,7 +20,7 @@ def copy(config: Path, *arguments: str, cwd: Path | None = None) -> subprocess.C
         [sys.executable, "-m", "threepid", "database", "copy", "--config", str(config), *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         cwd=cwd,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
     )

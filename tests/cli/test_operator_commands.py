@@ -31,7 +31,7 @@ def threepid(directory: Path, *arguments: str, **changed: str) -> subprocess.Com
         cwd=directory,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         env=environment,
     )
 
@@ -242,7 +242,7 @@ def test_a_password_without_a_terminal_comes_from_a_file(directory: Path) -> Non
             cwd=directory,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -268,7 +268,7 @@ def test_wrong_arguments_are_said_before_a_password_is_asked_for(directory: Path
             cwd=directory,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             env={**os.environ, "THREEPID_CONFIG": "threepid.toml"},

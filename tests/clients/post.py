@@ -14,7 +14,7 @@ import httpx
 
 from rig import Sink, sink
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 _CODE = r"\b(\d{6})\b"
 
 

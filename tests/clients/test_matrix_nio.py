@@ -154,7 +154,7 @@ async def test_it_registers_and_knows_who_it_is(crowd: People) -> None:
 
 
 @told
-async def test_it_registers_with_an_e_mail_address(crowd: People) -> None:
+async def test_it_registers_with_an_email_address(crowd: People) -> None:
     address, name, client = fresh_email(), fresh_name(), crowd.client()
     first = await client.register_interactive(name, PASSWORD, {"initial_device_display_name": "x"})
     assert isinstance(first, nio.responses.RegisterInteractiveResponse), first
@@ -199,7 +199,7 @@ async def test_it_logs_in_by_name_e_mail_and_phone(crowd: People) -> None:
 
 
 @told
-async def test_an_e_mail_address_comes_and_goes(crowd: People) -> None:
+async def test_an_email_address_comes_and_goes(crowd: People) -> None:
     client, address = await crowd.somebody(), fresh_email()
     await crowd.add_email(client, address)
     assert await contacts(client) == [("email", address)]
@@ -231,7 +231,7 @@ async def identity_client(crowd: People, client: Any) -> Any:
 
 
 @told
-async def test_an_e_mail_address_is_bound_and_unbound(crowd: People) -> None:
+async def test_an_email_address_is_bound_and_unbound(crowd: People) -> None:
     client, address = await crowd.somebody(), fresh_email()
     identity = await identity_client(crowd, client)
     asked = {"client_secret": SECRET, "email": address, "send_attempt": 1}
@@ -322,12 +322,12 @@ async def test_it_syncs_until_it_is_logged_out(crowd: People) -> None:
     first = await other.sync()
     assert isinstance(first, nio.SyncResponse), first
     assert first.rooms.join == {}
-    waiting = asyncio.create_task(other.sync(timeout=20_000))
+    waiting = asyncio.create_task(other.sync(timeout=30_000))
     await asyncio.sleep(0.2)
     assert not waiting.done()
     auth = by_password(client.user_id)
     assert isinstance(await client.delete_devices([other.device_id], auth), nio.DeleteDevicesResponse)
-    ended = await asyncio.wait_for(waiting, 10)
+    ended = await asyncio.wait_for(waiting, 20)
     assert isinstance(ended, nio.SyncError)
     assert ended.status_code == "M_UNKNOWN_TOKEN"
 

@@ -21,7 +21,7 @@ def bundle(directory: Path) -> bytes:
     node_program(FOLDER)
     target = directory / "app.js"
     command = [str(FOLDER / "node_modules" / ".bin" / "esbuild"), "app.mjs", "--bundle", "--format=iife"]
-    subprocess.run([*command, "--log-level=error", f"--outfile={target}"], cwd=FOLDER, check=True, timeout=60)
+    subprocess.run([*command, "--log-level=error", f"--outfile={target}"], cwd=FOLDER, check=True, timeout=180)
     return target.read_bytes()
 
 

@@ -278,13 +278,11 @@ def test_a_refusal_and_a_gateway_that_is_down_are_tried_again_together(database_
 def test_an_endless_answer_is_not_listened_to(database_url: str) -> None:
     async def run() -> None:
         async with Gateway(ENDLESS) as gateway, texting(database_url, gateway.transport()) as office:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(30):
                 assert await tried(office) is None
-            await asyncio.sleep(0.2)
-            assert gateway.said < 20_000_000  # what fits into the buffers between us; then the connection was closed
-            said = gateway.said
-            await asyncio.sleep(0.2)
-            assert gateway.said == said
+                while gateway.talks():  # the gateway ends when its connection does
+                    await asyncio.sleep(0.01)
+            assert gateway.said < 20_000_000  # what fits into the buffers between us
 
     asyncio.run(run())
 
@@ -337,7 +335,7 @@ def test_a_log_knows_neither_secret_nor_code_nor_number_nor_path(
                 url=f"http://{gateway.name}/canary-path/{{secret}}",
                 headers={"Authorization": "{secret}"},
                 secret_file=secret_file(tmp_path, "canary-secret"),
-                timeout=0.3,
+                timeout=1.0 if answer == "hang" else 5.0,
             )
             async with texting(database_url, way) as office:
                 return await tried(office)

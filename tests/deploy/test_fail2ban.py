@@ -26,7 +26,7 @@ def log_of(file: Path, *events: str) -> Path:
         "import structlog; from threepid.telemetry import configure_logging; configure_logging(json=True); "
         "log = structlog.get_logger()\n" + "\n".join(f"log.info({event})" for event in events)
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=180, check=True)
     file.write_text(done.stderr)
     return file
 
@@ -34,7 +34,7 @@ def log_of(file: Path, *events: str) -> Path:
 def banned(log: Path) -> list[str]:
     """Whom fail2ban counts a failure of, in the order of the lines."""
     done = subprocess.run(
-        ["fail2ban-regex", "--out", "ip", str(log), str(FILTER)], capture_output=True, text=True, timeout=60
+        ["fail2ban-regex", "--out", "ip", str(log), str(FILTER)], capture_output=True, text=True, timeout=180
     )
     assert (done.returncode, done.stderr) == (0, ""), done
     return done.stdout.split()
@@ -77,7 +77,7 @@ def test_fail2ban_takes_the_jail(tmp_path: Path) -> None:
         ["fail2ban-client", "-c", str(place), "-d"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         env={**os.environ, "LC_ALL": "C.UTF-8"},
     )
     assert done.returncode == 0, done.stderr

@@ -26,7 +26,7 @@ class Ledger:
 
 
 def work(base: str, name: str, identity: str, ledger: Ledger, stop: threading.Event) -> None:
-    with httpx.Client(base_url=base, timeout=5) as http:
+    with httpx.Client(base_url=base, timeout=60) as http:
         number = 0
         while not stop.is_set():
             number += 1
@@ -72,7 +72,7 @@ def test_acknowledged_writes_survive_kill_9(place: ServerProcess, engine: str, d
         for worker in workers:
             worker.start()
         # However busy the machine is, some of each cycle's writes are acknowledged before the end.
-        enough, deadline = len(ledger.accounts) + 4, time.monotonic() + 20
+        enough, deadline = len(ledger.accounts) + 4, time.monotonic() + 60
         while len(ledger.accounts) < enough and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(chance.random() * 0.5)

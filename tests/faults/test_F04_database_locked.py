@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +14,9 @@ import pytest
 from threepid.clock import Clock
 from threepid.storage import accounts
 from threepid.storage.engine.connect import sqlite_path
-from threepid.storage.engine.database import Busy, Tx
+from threepid.storage.engine.database import Busy, Database, Tx
 from threepid.storage.engine.migrate import migrate
+from threepid.storage.engine.postgresql import Postgresql
 from threepid.storage.engine.queries import Query
 from threepid.storage.engine.sqlite import Sqlite
 from world import World
@@ -45,7 +45,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_short_lock_is_waited_for(path: Path) -> None:
     async def run() -> bool:
-        database = Sqlite(path, wait_seconds=2)
+        database = Sqlite(path, wait_seconds=30)
         with locked(path):
             write = asyncio.create_task(database.write(insert(1)))
             await asyncio.sleep(0.1)
@@ -59,7 +59,7 @@ def test_a_short_lock_is_waited_for(path: Path) -> None:
 
 def test_a_long_lock_ends_in_busy_while_reading_goes_on_and_the_loop_is_free(path: Path) -> None:
     async def run() -> int:
-        database = Sqlite(path, wait_seconds=0.4)
+        database = Sqlite(path, wait_seconds=1)
         await database.write(insert(0))
         reads = 0
         with locked(path):
@@ -77,24 +77,24 @@ def test_a_long_lock_ends_in_busy_while_reading_goes_on_and_the_loop_is_free(pat
         await database.close()
         return reads
 
-    assert asyncio.run(run()) > 20  # while the first of them waited
+    # While the first of them waited. If reads waited for it too, or it held the event loop, there would be one or two.
+    assert asyncio.run(run()) > 5
 
 
 def test_more_writes_than_a_commit_takes_wait_for_a_long_lock_no_longer_than_the_first(path: Path) -> None:
-    async def run() -> float:
+    async def run() -> None:
         database = Sqlite(path, wait_seconds=0.4)
         await database.write(insert(0))
         with locked(path):
-            began = time.monotonic()
-            writes = [database.write(insert(number)) for number in range(1, 1_200)]
-            results = await asyncio.gather(*writes, return_exceptions=True)
-            took = time.monotonic() - began
+            writes = [asyncio.create_task(database.write(insert(number))) for number in range(1, 1_200)]
+            await asyncio.wait(writes, return_when=asyncio.FIRST_COMPLETED)
+        # The lock is free from here on: whoever went on waiting for it would get it.
+        results = await asyncio.gather(*writes, return_exceptions=True)
         assert {type(result) for result in results} == {Busy}
         assert await database.write(insert(1))
         await database.close()
-        return took
 
-    assert asyncio.run(run()) < 1.5
+    asyncio.run(run())
 
 
 def test_the_api_answers_503_with_retry_after_and_recovers(database_url: str, tmp_path: Path, engine: str) -> None:
@@ -127,7 +127,7 @@ def test_reading_goes_on_while_more_writes_wait_than_there_are_connections(
     database_url: str, tmp_path: Path, engine: str
 ) -> None:
     """Every token is checked by a read: whoami must answer at once, whatever the writes wait for."""
-    with World(database_url, tmp_path) as world:
+    with World(database_url, tmp_path, database=patient(database_url, engine)) as world:
         token = world.register()
 
         async def ask() -> None:
@@ -144,6 +144,13 @@ def test_reading_goes_on_while_more_writes_wait_than_there_are_connections(
 
         with hold_open(database_url, engine) as holder:
             world.run(ask())
+
+
+def patient(database_url: str, engine: str) -> Database:
+    """The writes wait until the test lets them go on, however long that takes."""
+    if engine == "sqlite":
+        return Sqlite(sqlite_path(database_url), wait_seconds=120)
+    return Postgresql(database_url, pool_size=8, password=None, wait_seconds=120)
 
 
 class Holder:

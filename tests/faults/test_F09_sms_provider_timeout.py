@@ -46,7 +46,7 @@ def test_a_gateway_that_took_the_request_and_did_not_say_no_is_asked_once(
         async with Gateway(answer) as first, Gateway() as second:
             url = first.transport().url + settings.get("path", "")
             changes = {name: value for name, value in settings.items() if name != "path"}
-            way = first.transport(**changes, url=url, timeout=0.3)
+            way = first.transport(**changes, url=url, **({"timeout": 1.0} if answer in (HANG, DRIP) else {}))
             async with texting(database_url, way, second.transport()) as office:
                 order_id = await office.order(GERMAN, channel="sms", life=HOUR)
                 await office.worker.run_once()
@@ -80,7 +80,7 @@ def test_a_gateway_that_could_not_be_reached_is_asked_again(database_url: str) -
 def test_a_message_that_ends_while_a_gateway_thinks_is_given_up_as_a_doubt(database_url: str) -> None:
     async def run() -> None:
         async with Gateway(HANG) as gateway, texting(database_url, gateway.transport(timeout=60.0)) as office:
-            order_id = await office.order(GERMAN, channel="sms", life=300)
+            order_id = await office.order(GERMAN, channel="sms", life=1500)
             await office.worker.run_once()
             row = await office.row(order_id)
             assert row.last_error == f"{gateway.name}: broken off: {DOUBT}"
@@ -96,7 +96,7 @@ def test_a_server_that_stops_while_a_gateway_thinks_gives_the_text_up_as_a_doubt
             worker = Worker(office.database, office.clock, office.job_types, stop_seconds=0.05)
             stop = asyncio.Event()
             running = asyncio.create_task(worker.run(stop))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while not gateway.asked:
                     await asyncio.sleep(0.005)
                 stop.set()

@@ -28,7 +28,7 @@ def threepid(config: Path, *arguments: str, **environment: str) -> subprocess.Co
         [sys.executable, "-m", "threepid", *arguments, "--config", str(config)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         stdin=subprocess.DEVNULL,
         env={**os.environ, "NO_COLOR": "1", **environment},
     )

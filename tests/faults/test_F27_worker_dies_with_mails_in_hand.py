@@ -112,7 +112,7 @@ def test_without_a_folder_or_locks_the_rest_works(tmp_path: Path, database_url: 
         ):
             order_id = await office.order()
             office.worker.wake()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while (await office.row(order_id)).sent_at is None:
                     await asyncio.sleep(0.02)
 
@@ -244,11 +244,11 @@ def test_a_database_that_cannot_note_a_sent_mail_for_long_makes_no_copy(database
             worker = Worker(databases[0], office.clock, office.job_types, note_again_seconds=(0.01, 0.02, 0.03))
             order_id = await office.order()
             async with Background(worker):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     while databases[0].refused < 10:  # more often than pauses are written
                         await asyncio.sleep(0.01)
                 databases[0].refusals = 0
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     while (await office.row(order_id)).sent_at is None:
                         await asyncio.sleep(0.05)
             assert len(relay.received) == 1
@@ -297,7 +297,7 @@ class Held:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -341,7 +341,8 @@ def test_a_killed_worker_s_mails_come_within_seconds(tmp_path: Path, how: str) -
             else:
                 for worker in server.workers():
                     os.kill(worker, signal.SIGKILL)
-            wait_for(lambda: len(relay.relay.received) == 3, seconds=20, what="the mails")  # a start takes a while
+            # Somebody who only knew them by their silence would wait longer.
+            wait_for(lambda: len(relay.relay.received) == 3, LOOKS * LOOK_SECONDS - 5, what="the mails")
             time.sleep(1)
         copies = Counter(str(mail.message["Message-ID"]) for mail in relay.relay.received)
         assert sorted(copies.values()) == [1, 1, 1]

@@ -94,7 +94,7 @@ def test_the_pipe_asks_the_mail_server_to_try_again(tmp_path: Path, broken: str)
         cwd=tmp_path,
         input=notification("bounces@example.org"),
         capture_output=True,
-        timeout=60,
+        timeout=180,
         env={**os.environ, "NO_COLOR": "1"},
     )
     assert done.returncode == 75, done.stderr

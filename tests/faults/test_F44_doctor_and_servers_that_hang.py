@@ -19,7 +19,7 @@ from threepid.cli.doctor.scene import NoAnswer
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Examined]:
     with examined(tmp_path) as made:
-        made.seconds = 0.5
+        made.seconds = 1.5
         yield made
 
 
@@ -53,8 +53,8 @@ def test_F44_an_answer_that_never_ends_is_cut_off(place: Examined) -> None:
         thread = threading.Thread(target=drip, daemon=True)
         thread.start()
         try:
-            with pytest.raises(NoAnswer, match=r"more than 0\.5 seconds"):
+            with pytest.raises(NoAnswer, match=r"more than 1\.5 seconds"):
                 asyncio.run(place.scene().ask("GET", f"http://127.0.0.1:{listener.getsockname()[1]}/"))
         finally:
             over.set()
-            thread.join(5)
+            thread.join(60)

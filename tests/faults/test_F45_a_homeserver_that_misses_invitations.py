@@ -37,7 +37,7 @@ class Invited:
 
     def was_told_once(self) -> None:
         """There was one call, it made one invitation, and nothing waits any more."""
-        wait_for(lambda: not waiting(self.servers), 10, what="the end of the job")
+        wait_for(lambda: not waiting(self.servers), 30, what="the end of the job")
         assert self.servers.second.times_told() == self.told_before + 1
         assert len(self.alice.person.member(self.room_id, self.bob.person.user_id)) == 1
 
@@ -50,7 +50,7 @@ def waiting(servers: Servers) -> list[dict[str, Any]]:
 def operate(servers: Servers, *command: str) -> str:
     """What a command of the operator prints."""
     whole = [sys.executable, "-m", "threepid", *command, "--config", str(servers.identity.config)]
-    return subprocess.run(whole, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(whole, capture_output=True, text=True, timeout=180, check=True).stdout
 
 
 @pytest.fixture

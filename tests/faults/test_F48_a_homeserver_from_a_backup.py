@@ -32,7 +32,7 @@ def log_in(servers: Pair, name: str, device_id: str) -> str:
 
 def resync(servers: Pair) -> str:
     command = [sys.executable, "-m", "threepid", "homeserver", "resync", "--config", str(servers.threepid.config)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -51,7 +51,7 @@ def test_F48_every_token_works_again_after_one_command(tmp_path: Path) -> None:
             auth = {"type": "m.login.password", "user": "closing", "password": PASSWORD}
             headers = {"Authorization": f"Bearer {closing}"}
             assert http.post(f"{V3}/account/deactivate", json={"auth": auth}, headers=headers).status_code == 200
-        wait_for(lambda: (synapse.query_user("closing") or {})["is_deactivated"], 10, what="the deactivation")
+        wait_for(lambda: (synapse.query_user("closing") or {})["is_deactivated"], 30, what="the deactivation")
 
         synapse.stop()
         for name in ("homeserver.db-wal", "homeserver.db-shm"):

@@ -122,4 +122,4 @@ def test_a_server_that_waits_for_its_database_can_be_stopped(tmp_path: Path) -> 
     began = server.begin()
     wait_for(lambda: "Warning: [database] url" in (tmp_path / "server" / "log").read_text())
     began.send_signal(signal.SIGTERM)
-    assert began.wait(10) in {-signal.SIGTERM, 143}
+    assert began.wait(60) in {-signal.SIGTERM, 143}

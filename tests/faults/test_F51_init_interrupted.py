@@ -20,7 +20,7 @@ def interrupted(tmp_path: Path, signal: str, when: int) -> int:
     inject = f"inject=link,linkat:signal={signal}:when={when}"
     done = subprocess.run(
         ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=link,linkat", "-e", inject, *command],
-        cwd=tmp_path, capture_output=True, timeout=60,
+        cwd=tmp_path, capture_output=True, timeout=180,
     )  # fmt: skip
     return done.returncode
 

@@ -51,7 +51,7 @@ def kill(total):
 
 copy_database(Place({filled_url!r}), Place({empty_url!r}), Clock(), kill, None)
 """
-    ended = subprocess.run([sys.executable, "-c", script], env=os.environ, timeout=50, check=False)
+    ended = subprocess.run([sys.executable, "-c", script], env=os.environ, timeout=180, check=False)
     assert ended.returncode == -signal.SIGKILL
 
     assert not any(contents(empty_url).values())

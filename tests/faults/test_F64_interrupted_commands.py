@@ -63,7 +63,7 @@ def interrupted(folder: Path, signal: str, when: int, command: tuple[str, ...]) 
     return subprocess.run(
         ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", inject,
          sys.executable, "-m", "threepid", *command],
-        cwd=folder, capture_output=True, text=True, timeout=60, env={**os.environ, **ENVIRONMENT, "NO_COLOR": "1"},
+        cwd=folder, capture_output=True, text=True, timeout=180, env={**os.environ, **ENVIRONMENT, "NO_COLOR": "1"},
     )  # fmt: skip
 
 

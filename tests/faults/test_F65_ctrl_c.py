@@ -38,7 +38,7 @@ def interrupted(folder: Path, calls: str, when: int, *command: str, path: str = 
     return subprocess.run(
         ["strace", "-f", "-qq", "-o", "/dev/null", *(("-P", path) if path else ()), "-e", f"trace={calls}",
          "-e", f"inject={calls}:signal=INT:when={when}", sys.executable, "-m", "threepid", *command],
-        cwd=folder, capture_output=True, text=True, timeout=60, env={**os.environ, **ENVIRONMENT},
+        cwd=folder, capture_output=True, text=True, timeout=180, env={**os.environ, **ENVIRONMENT},
     )  # fmt: skip
 
 

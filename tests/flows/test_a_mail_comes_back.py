@@ -49,14 +49,14 @@ def test_reports_come_in_by_every_way(tmp_path: Path) -> None:
                 [sys.executable, "-m", "threepid", "bounce", "-c", server.config],
                 input=notification(senders["p2@example.com"]),
                 capture_output=True,
-                timeout=60,
+                timeout=180,
             )
             assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
             wait_for(lambda: not list((tmp_path / "mails" / "new").iterdir()), what="the maildir's emptying")
             found = subprocess.run(
                 [sys.executable, "-m", "threepid", "suppressions", "list", "--json", "-c", server.config],
                 capture_output=True,
-                timeout=60,
+                timeout=180,
             )
             assert [(one["address"], one["kind"]) for one in json.loads(found.stdout)] == [
                 ("p0@example.com", "bounce"),

@@ -544,7 +544,7 @@ def test_operators_list_and_cancel(home: World, tmp_path: Path) -> None:
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
         whole = [sys.executable, "-m", "threepid", "invites", *arguments]
-        return subprocess.run(whole, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment)
+        return subprocess.run(whole, capture_output=True, text=True, timeout=180, cwd=tmp_path, env=environment)
 
     listing = command("list", "-c", str(config))
     assert listing.returncode == 0, listing.stderr

@@ -83,7 +83,7 @@ def test_a_second_server_on_the_same_sqlite_is_refused(tmp_path: Path) -> None:
         [sys.executable, "-m", "threepid", "serve", "--config", str(server.config)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=180,
         env={**os.environ, "THREEPID__SERVER__LISTEN": f"127.0.0.1:{free_port()}"},
     )
     assert other.returncode == 1
@@ -98,7 +98,7 @@ def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=180,
         env={**os.environ, "THREEPID__SERVER__LISTEN": f"127.0.0.1:{server.port}"},
     )
     assert other.returncode == 1
@@ -143,7 +143,7 @@ def test_it_listens_on_a_unix_socket(tmp_path: Path) -> None:
         wait_for(lambda: answers(path), what="an answer over the socket")
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def test_plain_requests_over_a_real_socket(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def peer(tmp_path: Path) -> Peer:
 
 def ask(peer: Peer, talk: Talk | bytes, guard: Guard | None = None, host: str = "localhost") -> object:
     async def run() -> object:
-        used = guard or peer.guard(total_seconds=1.0)
+        used = guard or peer.guard(total_seconds=1.0 if callable(talk) else 20.0)
         async with peer.answering(talk) as port:
             return (await used.call(Call(host=host, port=port, path="/x"))).json()
 
@@ -135,7 +135,7 @@ def test_nonsense_is_one_clean_error(peer: Peer, talk: Talk | bytes) -> None:
 
 def test_waiting_for_a_place_counts_as_time(peer: Peer) -> None:
     async def run() -> None:
-        guard = peer.guard(total_seconds=1.0)
+        guard = peer.guard(total_seconds=2.0)
 
         async def one(port: int) -> None:
             with pytest.raises(RemoteError):
@@ -150,7 +150,7 @@ def test_waiting_for_a_place_counts_as_time(peer: Peer) -> None:
 
 def test_hosts_do_not_wait_for_each_other_and_nothing_is_kept_of_them(peer: Peer) -> None:
     async def run() -> None:
-        guard = peer.guard(total_seconds=5.0)
+        guard = peer.guard(total_seconds=10.0)
         async with peer.answering(silent) as hanging, peer.answering(json(b"{}")) as well:
             tasks = [asyncio.create_task(guard.call(Call(host="localhost", port=hanging, path="/"))) for _ in range(20)]
             while peer.connections < CALLS_PER_HOST:
@@ -177,23 +177,30 @@ def sockets() -> int:
 @pytest.mark.parametrize("end", ["too large", "too slow", "cancelled", "answered"])
 def test_nothing_of_a_connection_outlives_the_call(peer: Peer, end: str) -> None:
     answers = {"too large": b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 60_000, "answered": json(b"{}")}
-    over = threading.Event()
+    told, over = threading.Event(), threading.Event()
 
     def deaf(listener: socket.socket) -> None:
         """Answers, and from then on neither reads nor says farewell."""
         with peer.tls.wrap_socket(listener.accept()[0], server_side=True) as connection:
             connection.recv(10_000)
             connection.sendall(answers.get(end, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"))
-            over.wait(20)
+            told.set()
+            over.wait(60)
 
     async def run(port: int) -> int:
-        guard = peer.guard(total_seconds=30 if end == "cancelled" else 1.0)
+        guard = peer.guard(total_seconds=2.0 if end == "too slow" else 60)
         before = sockets()
         task = asyncio.create_task(guard.call(Call(host="localhost", port=port, path="/")))
-        await asyncio.wait([task], timeout=0.5 if end == "cancelled" else None)
+        if end == "cancelled":
+            await asyncio.to_thread(told.wait, 60)
+            await asyncio.sleep(0.1)  # the call waits for the rest of the answer
+        else:
+            await asyncio.wait([task])
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(30):
+            while sockets() - before > 1:
+                await asyncio.sleep(0.01)
         return sockets() - before
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -274,7 +281,7 @@ def identity_answer(peer: Peer, *answers: bytes, token: str | None = "token") ->
 
     async def run() -> object:
         async with peer.answering(talk) as port:
-            client = IdentityClient(peer.guard(total_seconds=1.0))
+            client = IdentityClient(peer.guard(total_seconds=20.0))
             return await client.validated_threepid(f"localhost:{port}", "sid", "secret", token)
 
     return asyncio.run(run())
@@ -329,7 +336,7 @@ def test_an_answer_with_wrong_types_is_a_failure(peer: Peer, body: bytes) -> Non
 
 def userinfo(peer: Peer, answer: bytes) -> str:
     async def run() -> str:
-        guard = peer.guard(total_seconds=1.0)
+        guard = peer.guard(total_seconds=20.0)
         federation = Federation(guard, Discovery(guard, Told(["127.0.0.1"]), Clock(), Entropy()))
         async with peer.answering(answer) as port:
             return await federation.openid_userinfo(f"localhost:{port}", "token")

@@ -72,7 +72,7 @@ def test_mautrix_lives_from_login_to_logout(origin: OneOrigin) -> None:
 
 
 def _dies(origin: OneOrigin, token: str) -> bool:
-    return bool(wait_for(lambda: origin.is_dead(token), 5, what="the end of the token"))
+    return bool(wait_for(lambda: origin.is_dead(token), 20, what="the end of the token"))
 
 
 @pytest.fixture(scope="module")

@@ -124,5 +124,7 @@ def test_synapse_unbinds_by_its_own_key_and_for_accounts_that_close(neighbours: 
     assert eve.person.do("POST", "account/3pid/unbind", body) == {"id_server_unbind_result": "success"}
     assert frank.found("email", "eve@example.net") is None
     command = [sys.executable, "-m", "threepid", "account", "deactivate", "--yes", "eve"]
-    subprocess.run([*command, "--config", str(neighbours.threepid.config)], check=True, capture_output=True, timeout=60)
+    subprocess.run(
+        [*command, "--config", str(neighbours.threepid.config)], check=True, capture_output=True, timeout=180
+    )
     wait_for(lambda: frank.found("email", "eve2@example.net") is None, 30, what="the unbinding")

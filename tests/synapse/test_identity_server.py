@@ -159,7 +159,7 @@ def test_a_synapse_that_delegates_email_does_not_start(federated: Servers, tmp_p
     text = (federated.first.directory / "homeserver.yaml").read_text()
     config.write_text(text.replace("  msisdn: ", f"  email: {federated.identity.public}\n  msisdn: "))
     command = [str(PYTHON), "-m", "synapse.app.homeserver", "-c", str(config)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode != 0
     assert "account_threepid_delegates.email" in done.stderr
 

@@ -115,7 +115,7 @@ def test_people_live_at_one_address(origin: OneOrigin, chromium: Browser, app: s
     create_account(portal, ALICE)
     add_contact(portal, "alice@example.com")
     add_phone(portal)
-    told = wait_for(lambda: origin.synapse.query_user(ALICE), 10, what="the account at Synapse")
+    told = wait_for(lambda: origin.synapse.query_user(ALICE), 30, what="the account at Synapse")
     assert not told["is_deactivated"]
 
     element, token = sign_in_to_the_app(portal, app, origin)
@@ -138,7 +138,7 @@ def test_people_live_at_one_address(origin: OneOrigin, chromium: Browser, app: s
 
     assert not origin.is_dead(old.token)
     sign_out(portal, "OLDAPP")
-    wait_for(lambda: origin.is_dead(old.token), 5, what="the end of the old app")
+    wait_for(lambda: origin.is_dead(old.token), 20, what="the end of the old app")
     assert not origin.is_dead(token)
 
     mine = Person(origin, f"@{ALICE}:{origin.name}", token)
@@ -146,11 +146,11 @@ def test_people_live_at_one_address(origin: OneOrigin, chromium: Browser, app: s
 
     phone = origin.log_in(ALICE, "PHONE")
     element.do("logout")
-    wait_for(lambda: origin.is_dead(token), 5, what="the end of the app")
+    wait_for(lambda: origin.is_dead(token), 20, what="the end of the app")
     assert not origin.is_dead(phone.token)
 
     close_account(portal)
-    wait_for(lambda: origin.is_dead(phone.token), 5, what="the end of the account")
+    wait_for(lambda: origin.is_dead(phone.token), 20, what="the end of the account")
     assert (origin.synapse.query_user(ALICE) or {})["is_deactivated"]
     refused = origin.request("POST", "/_matrix/client/v3/login", None, json=_password(ALICE))
     assert (refused.status_code, refused.json()["errcode"]) == (403, "M_FORBIDDEN")

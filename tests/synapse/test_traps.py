@@ -52,7 +52,7 @@ def world(origin: OneOrigin) -> Iterator[World]:
 def operate(origin: OneOrigin, *command: str) -> None:
     """A command of the operator."""
     whole = [sys.executable, "-m", "threepid", *command, "--config", str(origin.threepid.config)]
-    done = subprocess.run(whole, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(whole, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
 
 
@@ -123,7 +123,7 @@ def test_keys_of_other_devices_survive_every_change(origin: OneOrigin, person: P
     operate(origin, "account", "lock", name)
     operate(origin, "account", "unlock", name)
     assert laptop.ask("POST", "logout", {}).status_code == 200
-    wait_for(lambda: devices_with_keys(person) == ["FIRST", "TABLET"], 10, what="the end of one device")
+    wait_for(lambda: devices_with_keys(person) == ["FIRST", "TABLET"], 30, what="the end of one device")
 
 
 def test_a_device_that_signs_in_again_keeps_the_name_that_a_client_gave_it(origin: OneOrigin, name: str) -> None:
@@ -144,11 +144,11 @@ def test_a_device_id_that_synapse_could_not_serve_is_refused(origin: OneOrigin, 
 
 def test_an_address_in_any_spelling_is_told_once(origin: OneOrigin, person: Person, name: str) -> None:
     add_email(origin, person, f"{name.capitalize()}@Example.COM")
-    wait_for(lambda: emails_at_synapse(origin, person), 10, what="the address at Synapse")
+    wait_for(lambda: emails_at_synapse(origin, person), 30, what="the address at Synapse")
     first = emails_at_synapse(origin, person)
     assert [*first] == [f"{name}@example.com"]
     add_email(origin, person, f"{name}.second@example.com")
-    wait_for(lambda: len(emails_at_synapse(origin, person)) == 2, 10, what="the second address")
+    wait_for(lambda: len(emails_at_synapse(origin, person)) == 2, 30, what="the second address")
     assert emails_at_synapse(origin, person).items() >= first.items(), "nothing was removed and added again"
 
 
@@ -156,7 +156,7 @@ def test_nothing_is_told_of_a_deactivated_account(origin: OneOrigin, person: Per
     """Synapse would make devices of it."""
     auth = origin.password_auth(person)
     assert person.ask("POST", "account/deactivate", {"auth": auth}).status_code == 200
-    wait_for(lambda: (origin.synapse.query_user(name) or {})["is_deactivated"], 10, what="the deactivation")
+    wait_for(lambda: (origin.synapse.query_user(name) or {})["is_deactivated"], 30, what="the deactivation")
     assert origin.synapse.mas("upsert_device", localpart=name, device_id="LATE").status_code == 201
     refused = origin.request("POST", f"{V3}/login", None, json={**auth, "device_id": "LATER"})
     assert (refused.status_code, refused.json()["errcode"]) == (403, "M_FORBIDDEN")

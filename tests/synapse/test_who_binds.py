@@ -52,7 +52,7 @@ def doctor(origin: OneOrigin) -> State:
 
 def run(origin: OneOrigin, *arguments: str) -> None:
     command = [sys.executable, "-m", "threepid", *arguments, "--config", str(origin.threepid.config)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=180)
 
 
 def test_threepid_binds_and_unbinds_with_the_key_of_synapse(origin: OneOrigin, other: IdentityServer) -> None:

@@ -159,7 +159,6 @@ class _Operation:
         fresh = {"Cache-Control": f"public, max-age={endpoint.fresh_seconds}"} if endpoint.fresh_seconds else {}
         self._headers = (_OAUTH_HEADERS if self._is_oauth else _HEADERS).replacing(fresh)
         self._takes_body = endpoint.method != "GET"
-        self._needs_query = endpoint.query_type is not None or endpoint.accepts is Accepts.ANY
 
     async def handle(self, request: Request, variables: Mapping[str, str]) -> Answer:
         """The answer to `request`; turns every exception into an error answer."""

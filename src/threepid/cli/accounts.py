@@ -154,7 +154,9 @@ def deactivate(
     erase: Annotated[
         bool,
         typer.Option(
-            "--erase", help="Also delete what is kept about the owner, and hide messages in rooms if possible."
+            "--erase",
+            help="Also delete the profile, preferences, accepted terms, finished messages and entries of the audit log, and "
+            "have a homeserver beside this server hide what the account wrote.",
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

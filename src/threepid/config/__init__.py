@@ -1,4 +1,4 @@
-"""The configuration: TOML and the environment, read into frozen Structs. Nothing else reads either of them."""
+"""The configuration: TOML and the environment, read into frozen Structs. Nothing else reads settings from them."""
 
 from threepid.config.checks import check, warnings
 from threepid.config.derived import (

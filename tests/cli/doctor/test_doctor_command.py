@@ -26,7 +26,7 @@ def threepid(server: ServerProcess, *arguments: str, **environment: str) -> subp
         [sys.executable, "-m", "threepid", "doctor", "--config", str(server.config), *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **environment},
     )
 

@@ -16,7 +16,7 @@ let film = 100;
 
 /** A name that nobody has yet. */
 export const fresh = () => `js${++number}`;
-/** An e-mail address that nobody has yet. */
+/** An email address that nobody has yet. */
 export const freshEmail = () => `${fresh()}@example.com`;
 /** An American phone number for films that nobody has yet: as people write it, and as accounts keep it. */
 export function freshPhone() {
@@ -91,7 +91,7 @@ export function withPassword(person, request, password = PASSWORD) {
                 password,
             });
         },
-        requestEmailToken: () => assert.fail("nobody has an e-mail address here"),
+        requestEmailToken: () => assert.fail("nobody has an email address here"),
     });
     return auth.attemptAuth();
 }
@@ -102,7 +102,7 @@ export function contactAuth(type, sid, secret) {
     return { type, threepid_creds: creds, threepidCreds: creds };
 }
 
-/** A proven e-mail address of this account's; the address. */
+/** A proven email address of this account's; the address. */
 export async function addEmail(person, email = freshEmail()) {
     const secret = person.client.generateClientSecret();
     const { sid } = await person.client.requestAdd3pidEmailToken(email, secret, 1);

@@ -87,7 +87,7 @@ steps["register with the old call"] = async () => {
     assert.ok(answer.access_token);
 };
 
-steps["register with an e-mail address"] = async () => {
+steps["register with an email address"] = async () => {
     const emailAddress = freshEmail();
     const { auth, login } = register({ emailAddress }, {});
     // While the person reads the mail, the app looks again and again whether the link was opened.
@@ -181,7 +181,7 @@ steps["log in by name"] = async () => {
     await refused(loginBy({ type: "m.id.user", user: person.name }, "wrong password"), "M_FORBIDDEN", 403);
 };
 
-steps["log in by e-mail"] = async () => {
+steps["log in by email"] = async () => {
     const person = await somebody();
     const address = await addEmail(person);
     const identifier = { type: "m.id.thirdparty", medium: "email", address };
@@ -230,7 +230,7 @@ steps["refresh a token that has expired"] = async () => {
 
 // -- Contacts
 
-steps["add and delete an e-mail address"] = async () => {
+steps["add and delete an email address"] = async () => {
     const person = await somebody();
     const address = await addEmail(person);
     assert.deepEqual(await contacts(person), [`email ${address}`]);
@@ -280,7 +280,7 @@ async function found(person, token, pairs) {
     return Object.fromEntries(answers.map(({ address, mxid }) => [address, mxid]));
 }
 
-steps["bind, look up and unbind an e-mail address"] = async () => {
+steps["bind, look up and unbind an email address"] = async () => {
     const person = await somebody();
     const email = await addEmail(person);
     const token = await identityToken(person);
@@ -346,7 +346,7 @@ steps["change the password"] = async () => {
     await refused(other.whoami(), "M_UNKNOWN_TOKEN", 401);
 };
 
-steps["reset a forgotten password by e-mail"] = async () => {
+steps["reset a forgotten password by email"] = async () => {
     const person = await somebody();
     const email = await addEmail(person);
     const nobody = client();

@@ -53,7 +53,8 @@ def test_a_relay_that_fails_before_the_mail_rests_and_costs_no_mail_time(
     database_url: str, script: dict[str, str]
 ) -> None:
     async def run() -> None:
-        async with two(database_url, script, timeout=0.2) as (first, second, office):
+        hurried = {"timeout": 0.5} if HANG in script.values() else {}
+        async with two(database_url, script, **hurried) as (first, second, office):
             await send(office, FAILURES + 4)
             assert len(second.received) == office.worker.sent == FAILURES + 4  # each in its first attempt
             assert first.talked == FAILURES
@@ -129,7 +130,7 @@ def test_after_its_pause_a_relay_gets_one_mail_as_a_trial(database_url: str) -> 
                 await office.order(f"ann{number}@example.com", life=HOUR)
             before = office.worker.sent
             sending = asyncio.create_task(office.worker.run_once())
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while office.worker.sent < before + 3:
                     await asyncio.sleep(0.005)
             assert first.verbs == ["EHLO"]  # one of the four tries it, while the others go on

@@ -1,5 +1,8 @@
 """What a homeserver beside us learns, when, and what happens while it is away. The homeserver is a fake with a real one's traps."""
 
+import asyncio
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,11 +11,12 @@ import pytest
 
 from beside import USERINFO
 from fake_synapse import FakeSynapse, User, fake_synapse
+from operators import root
 from threepid.clock import HOUR, MINUTE
 from threepid.delivery.jobs.provisioning import provisioning_jobs
 from threepid.delivery.worker import Worker
 from threepid.domain.accounts.provisioning_jobs import Name
-from threepid.storage import outbox
+from threepid.storage import devices, outbox
 from world import PASSWORD, World
 
 V3 = "/_matrix/client/v3"
@@ -295,21 +299,26 @@ def test_a_list_that_is_under_way_makes_a_login_wait(world: World, synapse: Fake
     world.post(f"{V3}/logout", token=second)
     del synapse.calls[:]
 
+    committed = threading.Event()
+
     def slowly(called: Any) -> None:
         # Within this call a login is committed; its device is not in the list.
-        import time
-
-        time.sleep(0.7)
+        assert committed.wait(60)
+        time.sleep(0.3)  # for as long, the login could have called, too
 
     synapse.replies["sync_devices"] = slowly
 
     async def late_login() -> None:
-        import asyncio
-
-        await asyncio.sleep(0.2)
+        while "sync_devices" not in synapse.names():
+            await asyncio.sleep(0.01)
         body = {"type": "m.login.password", "user": "alice", "password": PASSWORD, "device_id": "TABLET"}
-        answer = await world.acall("POST", f"{V3}/login", body)
-        assert answer.status_code == 200
+        login = asyncio.create_task(world.acall("POST", f"{V3}/login", body))
+        while "TABLET" not in await world.server.context.database.read(
+            lambda tx: devices.ids(tx, "@alice:example.org")
+        ):
+            await asyncio.sleep(0.01)
+        committed.set()
+        assert (await login).status_code == 200
 
     async def work() -> None:
         await world.server.worker.run_once()
@@ -328,11 +337,9 @@ def test_two_processes_run_one_job_of_an_account_at_a_time(world: World, synapse
 
     def count(called: Any) -> None:
         nonlocal under_way, most
-        import time
-
         under_way += 1
         most = max(most, under_way)
-        time.sleep(0.3)
+        time.sleep(0.3)  # the other one could begin meanwhile
         under_way -= 1
 
     synapse.replies["sync_devices"] = synapse.replies["provision_user"] = count
@@ -350,3 +357,14 @@ def test_two_processes_run_one_job_of_an_account_at_a_time(world: World, synapse
     world.clock.advance(MINUTE)
     deliver(world)
     assert (most, waiting(world)) == (1, [])
+
+
+def test_what_an_operator_ends_with_a_new_password_is_told_at_once(world: World) -> None:
+    """As what its owner ends: tokens at the homeserver die within a moment, not when the delivery looks again."""
+    world.register()
+    deliver(world)
+    woken = world.server.worker._woken
+    woken.clear()
+    support = world.homeserver.support
+    world.run(support.set_password("@alice:example.org", "another long password", root(world), log_out_devices=True))
+    assert woken.is_set()

@@ -99,7 +99,7 @@ def test_an_account_that_is_closed_during_a_sign_in_keeps_no_device_there(both: 
     world, made = both.world, threading.Event()
 
     def slowly(_: Called) -> None:
-        made.wait(20)
+        made.wait(60)
 
     both.synapse.replies["upsert_device"] = slowly
 

@@ -182,7 +182,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 def test_hostile_texts_are_read_soon_and_never_raise(name: str) -> None:
     report = reports.parse(HOSTILE[name])
     assert report is None or report.kind is Kind.BOUNCE

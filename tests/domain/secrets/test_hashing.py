@@ -30,6 +30,13 @@ class JumpingClock(Clock):
         return super().monotonic() + self.jumped
 
 
+class StandingClock(Clock):
+    """For which all work is quick and nobody waits long, however slow the machine is."""
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
 @pytest.fixture
 def clock() -> JumpingClock:
     return JumpingClock()
@@ -42,21 +49,28 @@ def turns(clock: Clock) -> Iterator[Turns]:
     made.close()
 
 
+@pytest.fixture
+def quick_turns() -> Iterator[Turns]:
+    made = Turns(StandingClock(), "test", 0.0)
+    yield made
+    made.close()
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(asyncio.wait_for(work, 30))
+    return asyncio.run(asyncio.wait_for(work, 120))
 
 
 class Held:
     """Work that takes every thread until somebody lets it go."""
 
     def __init__(self, turns: Turns) -> None:
-        self._begun = threading.Barrier(turns.width + 1, timeout=10)
+        self._begun = threading.Barrier(turns.width + 1, timeout=180)
         self.go_on = threading.Event()
         self._tasks = [asyncio.create_task(turns.do(self._work)) for _ in range(turns.width)]
 
     def _work(self) -> None:
         self._begun.wait()
-        self.go_on.wait(10)
+        self.go_on.wait(60)
 
     async def begun(self) -> None:
         await asyncio.to_thread(self._begun.wait)
@@ -148,7 +162,7 @@ def test_closing_leaves_nobody_waiting(turns: Turns) -> None:
         waiting = [asyncio.create_task(turns.do(int)) for _ in range(12)]
         await asyncio.sleep(0)
         turns.close()
-        ended: list[object] = list(await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5))
+        ended: list[object] = list(await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 60))
         held.go_on.set()
         return ended
 
@@ -173,7 +187,7 @@ class CountingTurns(Turns):
     """Knows how many answers were handed back together."""
 
     def __init__(self) -> None:
-        super().__init__(Clock(), "test", 0.001)
+        super().__init__(StandingClock(), "test", 0.001)
         self.handed: list[int] = []
 
     def _hand_back(self) -> None:
@@ -203,7 +217,7 @@ def test_of_slow_work_each_answer_is_handed_back_at_once(turns: Turns) -> None:
 
     async def work() -> None:
         first = asyncio.create_task(turns.do(int))
-        others = [asyncio.create_task(turns.do(go_on.wait, 20)) for _ in range(3 * turns.width)]
+        others = [asyncio.create_task(turns.do(go_on.wait, 60)) for _ in range(3 * turns.width)]
         assert await first == 0
         assert not any(task.done() for task in others)
         go_on.set()
@@ -213,7 +227,8 @@ def test_of_slow_work_each_answer_is_handed_back_at_once(turns: Turns) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_no_place_is_lost_whatever_callers_do(turns: Turns, seed: int) -> None:
+def test_no_place_is_lost_whatever_callers_do(quick_turns: Turns, seed: int) -> None:
+    turns = quick_turns
     chance = random.Random(seed)
 
     def failing() -> None:

@@ -150,7 +150,7 @@ def test_a_call_that_was_not_answered_may_have_been_done(fake: FakeSynapse) -> N
     for reply in (DROP, HANG):
         fake.replies["provision_user"] = reply
         with pytest.raises(RemoteError) as raised:
-            run(client(fake.port, total_seconds=0.5).provision_user("alice"))
+            run(client(fake.port, total_seconds=1.0).provision_user("alice"))
         assert not isinstance(raised.value, Failed | Unreachable)
 
 

@@ -21,4 +21,4 @@ def test_housekeeping_does_not_wait_for_a_limit_that_somebody_takes_from(postgre
         assert (left.last, left.full_again) == ("b", 1)
         assert await database.write(lambda tx: limits.delete_full(tx, "", "c", 10_000)) == 1
 
-    on(postgresql_url, work, wait_seconds=0.5)
+    on(postgresql_url, work)

@@ -136,17 +136,20 @@ def test_a_commit_whose_answer_is_lost_is_in_doubt_and_not_repeated(postgresql_u
 
 def test_waiting_for_a_connection_ends_in_busy(postgresql_url: str) -> None:
     async def run() -> None:
-        database = Postgresql(postgresql_url, pool_size=1, password=None, wait_seconds=0.3)
+        database = Postgresql(postgresql_url, pool_size=1, password=None, wait_seconds=0.5)
 
         def slow(tx: Tx) -> None:
             account(1)(tx)
-            for _ in range(5):
+            begun.set()
+            for _ in range(8):
                 nap(tx, 0.2)
 
+        begun = asyncio.Event()
         first = asyncio.create_task(database.write(slow))
-        await asyncio.sleep(0.2)
+        await begun.wait()
         with pytest.raises(Busy):
             await database.write(account(2))
+        assert not first.done()
         await first
         await database.close()
 
@@ -218,7 +221,7 @@ def test_waiting_for_a_row_that_somebody_holds_ends_in_busy(postgresql_url: str)
             other.rollback()
         assert await database.write(lambda tx: tx.run(TOUCH, user="@u0001:x")) == 1
 
-    on(postgresql_url, work, wait_seconds=0.3)
+    on(postgresql_url, work, wait_seconds=1)
 
 
 @pytest.mark.parametrize("text", ["nul\0", "half a character \ud800"])

@@ -1,7 +1,6 @@
 """Units of work that share commits, because they change one row in common."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from threepid.storage import accounts
 from threepid.storage.engine.connect import open_database
 from threepid.storage.engine.database import Busy, Database, InDoubt, StorageError, Tx, UniqueViolation
 from threepid.storage.engine.postgresql import Postgresql
+from threepid.storage.engine.postgresql.together import MOST
 from threepid.storage.engine.queries import Query
 from world import World
 
@@ -299,9 +299,9 @@ def test_a_commit_whose_answer_is_lost_is_in_doubt_for_all_and_not_repeated(post
 
 
 class Hurried(Postgresql):
-    """One that waits a fifth of a second for a connection, and for a lock."""
+    """One that waits half a second for a connection, and for a lock."""
 
-    WAIT = 0.2
+    WAIT = 0.5
 
     def __init__(self, url: str) -> None:
         super().__init__(url, pool_size=8, password=None, wait_seconds=self.WAIT)
@@ -313,46 +313,51 @@ def touch_alone(tx: Tx) -> None:
 
 def test_all_units_behind_a_row_that_somebody_holds_end_in_busy_after_a_bounded_wait(postgresql_url: str) -> None:
     """One by one, each of 150 units would wait for the lock anew."""
+    begun = 0
 
-    async def run() -> float:
+    def touch(tx: Tx) -> None:
+        nonlocal begun
+        begun += 1
+        touch_alone(tx)
+
+    async def run() -> None:
         database = Hurried(postgresql_url)
         await database.write(account(1))
         with psycopg.connect(postgresql_url) as holder:
             holder.execute(b"SELECT 1 FROM accounts FOR UPDATE")
-            began = time.monotonic()
             results = await asyncio.gather(
-                *(database.write_together(touch_alone) for _ in range(150)), return_exceptions=True
+                *(database.write_together(touch) for _ in range(150)), return_exceptions=True
             )
-            took = time.monotonic() - began
         assert {type(result) for result in results} == {Busy}
         await database.write_together(touch_alone)
         await database.close()
-        return took
 
-    assert asyncio.run(run()) < 8 * Hurried.WAIT
+    asyncio.run(run())
+    assert begun < MOST + 8  # those of the first group wait together, and then a few of them alone
 
 
 def test_units_behind_a_group_that_hangs_end_in_busy_after_a_bounded_wait(postgresql_url: str) -> None:
     """As behind a commit for which a standby server, or a network that lost its other end, does not answer."""
     asleep = query("SELECT CAST(pg_sleep(0.15) AS TEXT) WHERE :user = ''")
+    naps = 0
 
     def slow(tx: Tx) -> None:
-        for _ in range(16):
+        nonlocal naps
+        for _ in range(20):
             tx.value(asleep, user="")
+            naps += 1
 
-    async def run() -> float:
+    async def run() -> None:
         database = Hurried(postgresql_url)
         first = asyncio.create_task(database.write_together(slow))
         await asyncio.sleep(0.01)
-        began = time.monotonic()
         results = await asyncio.gather(*map(database.write_together, map(account, range(5))), return_exceptions=True)
-        took = time.monotonic() - began
         assert {type(result) for result in results} == {Busy}
         assert not first.done()
+        assert naps * 0.15 < 3 * Hurried.WAIT
         await first
         assert await database.write_together(account(6))
         assert await known(database) == [6]
         await database.close()
-        return took
 
-    assert asyncio.run(run()) < 6 * Hurried.WAIT
+    asyncio.run(run())

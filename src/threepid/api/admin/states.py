@@ -35,7 +35,7 @@ class Acted(Struct, frozen=True):
 
 
 class Deactivation(Body, frozen=True):
-    """Whether to delete also the profile and the entries about the account, and to hide messages if possible."""
+    """Whether to delete profile, preferences, accepted terms, finished messages and audit log, and hide what it wrote."""
 
     erase: bool = False
 

@@ -1,4 +1,4 @@
-"""Password changes, authenticated by the old password or by a contact of the account.
+"""Password changes, authenticated by the old password or by a contact of the account, or made by an operator.
 
 https://spec.matrix.org/latest/client-server-api/#post_matrixclientv3accountpassword
 """
@@ -132,6 +132,7 @@ class Recovery:
             self._set(tx, user_id, password_hash, grant.origin, log_out_devices=log_out_devices, by=grant.by)
 
         await self._context.database.write_aside(step)
+        self._provisioning.hurry()
 
     @property
     def media(self) -> tuple[str, ...]:

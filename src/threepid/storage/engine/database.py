@@ -189,7 +189,7 @@ class Database(ABC):
         self.writes = 0
         """Number of committed units of work."""
         self.commits = 0
-        """Number of commits. On SQLite a commit may carry several units."""
+        """Number of commits: one may carry several units."""
         self.read_times = Durations()
         """How long reads took, with their waiting."""
         self.write_times = Durations()

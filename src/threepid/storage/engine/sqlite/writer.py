@@ -6,7 +6,7 @@ waits for fsync. It also waits for locks of other processes and runs long units 
 | state | runs on | action | next state |
 |---|---|---|---|
 | IDLE | - | no unit waits | BEGINNING at the first `write` |
-| BEGINNING | event loop | takes units, `BEGIN IMMEDIATE` | PERFORMING; LOCKING if the lock is taken or the unit is long |
+| BEGINNING | event loop | takes units, `BEGIN IMMEDIATE` | PERFORMING; LOCKING for a closed file, a taken lock or a long unit |
 | LOCKING | thread | opens the file, waits for the lock, runs a long unit | PERFORMING; COMMITTING after a long unit |
 | PERFORMING | event loop | runs units in turns of 2 ms | COMMITTING; BEGINNING, with savepoints, if a unit must be undone |
 | COMMITTING | thread | `COMMIT` | ANSWERING |
