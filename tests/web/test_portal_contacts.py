@@ -53,6 +53,26 @@ def test_an_address_is_added_by_the_mailed_link(world: World, browser: Browser, 
     assert world.contacts(token) == [ADDRESS]
 
 
+@pytest.mark.parametrize("signs_in", [True, False])
+@pytest.mark.parametrize("recovers", [True, False])
+def test_pages_promise_of_a_contact_what_the_configuration_lets_it_do(
+    database_url: str, tmp_path: Path, signs_in: bool, recovers: bool
+) -> None:
+    login_with, recover_with = ["user", "email"] if signs_in else ["user"], ["email"] if recovers else []
+    with World(database_url, tmp_path, accounts__login_with=login_with, accounts__recover_with=recover_with) as world:
+        world.register()
+        browser = Browser(world, "/account/")
+        browser.sign_in()
+        assert ("Add one, so that you can get back" in browser.page.text) == recovers
+        browser.open("/account/contacts")
+        add(browser)
+        browser.press("Continue", code=world.mail().code)
+        assert ("You can sign in with these" in browser.page.text) == (signs_in and recovers)
+        browser.follow("Remove")
+        assert ("You can't sign in with it any more" in browser.page.text) == signs_in
+        assert ("you can't get back into your account" in browser.page.text) == recovers
+
+
 def test_a_phone_number_is_added_as_it_is_dialled_at_home(database_url: str, tmp_path: Path) -> None:
     with World(database_url, tmp_path, sms__countries=["DE", "GB"]) as world:
         token = world.register()

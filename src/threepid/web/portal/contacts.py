@@ -59,10 +59,13 @@ class DiscoveryForm(Form, frozen=True):
 @page("GET", CONTACTS)
 async def show_contacts(visit: SignedIn) -> Answer:
     """List the contacts."""
+    settings, media = visit.homeserver.settings, _media(visit)
     return visit.show(
         "portal/contacts.html",
         contacts=await visit.homeserver.portal_contacts.list_of(visit.user_id),
-        media=_media(visit),
+        media=media,
+        sign_in=set(media) & set(settings.login_with),
+        recover=set(media) & set(settings.recover_with),
         may_change=visit.config.policy.changes_allowed,
         has_identity_server=visit.services.identity is not None,
     )
@@ -130,10 +133,14 @@ async def show_verified(visit: SignedIn) -> Answer:
 async def show_remove(visit: SignedIn) -> Answer:
     """Say what removing a contact means."""
     policy.check_changes(visit.config)
-    contacts = visit.homeserver.portal_contacts
+    contacts, settings = visit.homeserver.portal_contacts, visit.homeserver.settings
     contact = await contacts.get(visit.user_id, visit.query.get("contact", ""))
+    is_last = len(await contacts.list_of(visit.user_id)) == 1
     return visit.show(
-        "portal/contact_remove.html", contact=contact, is_last=len(await contacts.list_of(visit.user_id)) == 1
+        "portal/contact_remove.html",
+        contact=contact,
+        signs_in=contact.medium in settings.login_with,
+        recovers=is_last and contact.medium in settings.recover_with,
     )
 
 

@@ -20,7 +20,11 @@ async def show_home(visit: SignedIn) -> Answer:
     if place.path != HOME:
         device_id = visit.query.get("device_id", "") if place.has_device else ""
         return visit.redirect(f"{place.path}?{urlencode({'device': device_id})}" if device_id else place.path)
-    return visit.show("portal/home.html", contacts=await visit.homeserver.portal_contacts.list_of(visit.user_id))
+    return visit.show(
+        "portal/home.html",
+        contacts=await visit.homeserver.portal_contacts.list_of(visit.user_id),
+        recover=visit.homeserver.settings.recover_with,
+    )
 
 
 PAGES: Final = (show_home,)
