@@ -139,10 +139,10 @@ class ContactStage:
 
         The next one's client secret follows from the first, so that a form that is sent again finds the same session.
         """
-        secrets = [secret, sha256(secret.encode()).hexdigest()] if secret else []
-        for one in secrets:
+        known = ((secret, attempt), (sha256(secret.encode()).hexdigest(), 1)) if secret else ()
+        for client_secret, number in known:
             with contextlib.suppress(SessionExpired):
-                return await self._ask(visit, address, one, attempt if one == secret else 1)
+                return await self._ask(visit, address, client_secret, number)
         return await self._ask(visit, address, self._entropy.token(), 1)
 
     async def _ask(self, visit: Visit, address: Address, secret: str, attempt: int) -> Sent:
