@@ -56,6 +56,27 @@ def test_commands_that_need_no_server_import_none() -> None:
     assert ran.stdout.split() == []
 
 
+def test_a_database_that_may_not_be_written_is_named_with_what_it_needs(directory: Path) -> None:
+    """As after a command of root: also root writes only where the mode allows it, once it has lost the right to pass over modes."""
+    assert threepid("account", "list", "--config", "threepid.toml", cwd=directory).returncode == 0
+    database = Path("data", "threepid.db")
+    (directory / database).chmod(0o400)
+    mortal = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+    command = ["account", "create", "bob", "--password-file", "password", "--config", "threepid.toml"]
+    done = subprocess.run(
+        [*mortal, sys.executable, "-m", "threepid", *command],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"{database}: attempt to write a readonly database. The user who runs threepid must be able to write to the file, "
+        "to its `-wal` and `-shm`, and to the folder.\n"
+    )
+
+
 def test_accounts_are_made_listed_and_shown(directory: Path) -> None:
     made = threepid(
         "account", "create", "alice", "--password-file", "password", "--config", "threepid.toml", cwd=directory

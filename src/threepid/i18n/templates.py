@@ -52,8 +52,8 @@ class Environment(jinja2.Environment):
 class _Compiled(jinja2.BytecodeCache):
     """What was compiled for a language, by path and contents of the template.
 
-    Compiling a template takes a hundred times as long as rendering it, and a process may have several environments of a language:
-    those of pages and of mails in one folder, of the development mailbox, and of each server in a test.
+    Compiling a template takes a hundred times as long as rendering it, and a process may have several environments with the same
+    templates: those of the delivery and of the development mailbox, and those of each server in a test.
     """
 
     def __init__(self) -> None:

@@ -10,7 +10,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from fnmatch import fnmatchcase
-from functools import cache, partial
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from threepid.config import Outbound
 from threepid.remote.names import Names
 from threepid.remote.networks import is_public
 from threepid.remote.patience import PATIENCE
+from threepid.remote.tls import checked_tls
 from threepid.spec.errors import MatrixError
 from threepid.spec.server_name import parse_server_name
 from threepid.spec.strict_json import parse_object
@@ -123,22 +123,6 @@ class Slots:
                 del self._slots[name]
 
 
-@cache
-def checked_tls(ca_file: str) -> ssl.SSLContext:
-    """A TLS context with the system's certificate authorities, which are slow to load, and those of a file."""
-    context = ssl.create_default_context()
-    if ca_file:
-        context.load_verify_locations(ca_file)
-    return context
-
-
-def tls_when_called(ca_file: str) -> Callable[[], ssl.SSLContext]:
-    """A function that returns this context. A file is read at once; the rest, a tenth of a second, when somebody is called."""
-    if ca_file:
-        checked_tls(ca_file)
-    return partial(checked_tls, ca_file)
-
-
 class Guard:
     """Calls other servers."""
 
@@ -153,7 +137,7 @@ class Guard:
         """Call by `settings`; `names` resolves the hosts."""
         self._allowed = tuple(ip_network(network) for network in settings.allow)
         self._insecure = settings.insecure_hosts
-        self._tls = tls_when_called(settings.ca_file)
+        self._tls = checked_tls(settings.ca_file)
         self._unchecked_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._unchecked_tls.check_hostname = False
         self._unchecked_tls.verify_mode = ssl.CERT_NONE

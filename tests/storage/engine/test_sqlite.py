@@ -79,7 +79,9 @@ def test_a_commit_that_cannot_be_written_is_in_doubt_and_the_next_goes_over_a_ne
 
 
 def test_a_file_that_cannot_be_opened_is_named_with_what_it_needs(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"missing/x\.db: .* must be able to write to the file, .* and its folder\."):
+    with pytest.raises(
+        StorageError, match=r"missing/x\.db: .* must be able to write to the file, .* and to the folder\."
+    ):
         connect(tmp_path / "missing" / "x.db", wait_ms=10)
 
 

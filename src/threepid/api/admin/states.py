@@ -35,7 +35,7 @@ class Acted(Struct, frozen=True):
 
 
 class Deactivation(Body, frozen=True):
-    """Whether to delete profile, preferences, accepted terms, finished messages and audit log, and hide what it wrote."""
+    """Whether to also delete profile, preferences, terms, finished messages and security log, and hide room messages."""
 
     erase: bool = False
 

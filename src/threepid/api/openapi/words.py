@@ -62,7 +62,7 @@ FIELDS: Final = {
     "email_address": "An email address.",
     "enabled": "Whether it can be done.",
     "entries": "The entries, oldest first.",
-    "erase": "Whether to delete profile, preferences, accepted terms, finished messages and audit log, and hide what it wrote.",
+    "erase": "Whether to also delete profile, preferences, terms, finished messages and security log, and hide room messages.",
     "event": "What happened.",
     "events": "Events: always empty.",
     "expired_ts": "Until when the key signed, in milliseconds since 1970.",

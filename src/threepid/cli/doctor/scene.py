@@ -16,7 +16,7 @@ from threepid import __version__
 from threepid.clock import Clock, Entropy
 from threepid.config import Config
 from threepid.http.exchange import ANSWERED_BY
-from threepid.remote.guard import checked_tls
+from threepid.remote.tls import checked_tls
 from threepid.spec.errors import MatrixError
 from threepid.spec.strict_json import parse_object
 
@@ -137,7 +137,7 @@ class Scene:
 
     def _tls(self) -> ssl.SSLContext:
         try:
-            return checked_tls(self.settings.outbound.ca_file)
+            return checked_tls(self.settings.outbound.ca_file)()
         except OSError:
             raise NoAnswer("outbound.ca_file cannot be read") from None
 

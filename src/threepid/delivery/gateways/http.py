@@ -4,6 +4,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -34,10 +35,14 @@ class HttpGateway:
         self._settings = settings
         self._secret = read_secret(Path(settings.secret_file)) if settings.secret_file else Secret()
         self._kind = body_format(settings) if settings.body else None
-        self._tls = ssl.create_default_context()
         in_header = any("{secret}" in value for value in settings.headers.values())
         if in_header and not _HEADER_VALUE.fullmatch(self._secret.reveal()):
             raise ConfigError(f"{settings.secret_file}: is not one line of plain ASCII, and cannot stand in a header")
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Made for the first SMS: to load the system's certificate authorities takes a tenth of a second."""
+        return ssl.create_default_context()
 
     async def send(self, to: str, text: str) -> None:
         """Send over a new connection within `timeout` seconds; the answer is read as far as the settings judge it.

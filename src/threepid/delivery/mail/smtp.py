@@ -5,7 +5,6 @@ https://www.rfc-editor.org/rfc/rfc5321, https://www.rfc-editor.org/rfc/rfc3207
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -34,6 +33,7 @@ from threepid.delivery.mail.connect import connect
 from threepid.delivery.mail.kept import Kept, Line
 from threepid.delivery.mail.tokens import Tokens
 from threepid.delivery.outcome import Cause
+from threepid.remote.tls import checked_tls
 from threepid.storage.outbox import ClaimedJob
 
 _DOUBT: Final = 2 * MINUTE
@@ -59,9 +59,7 @@ class SmtpRelay:
         self._password = read_secret(Path(settings.password_file)) if settings.password_file else None
         self._tokens = Tokens(settings.token_command) if settings.token_command else None
         self._kept = Kept(settings.mails_per_connection, good_bye)
-        self._tls = ssl.create_default_context()
-        if settings.ca_file:
-            self._tls.load_verify_locations(settings.ca_file)
+        self._tls = checked_tls(settings.ca_file)
 
     async def send(self, job: ClaimedJob, content: bytes) -> None:
         """Deliver over a connection that was kept, or over a new one. Raises DeliveryError.
@@ -154,7 +152,7 @@ class SmtpRelay:
             timeout=None,  # one limit for everything, in `send`: limits for each command could add up without end
             use_tls=settings.tls == "tls",
             start_tls=False,
-            tls_context=self._tls,
+            tls_context=self._tls(),
         )
         await client.connect()
         if settings.tls == "starttls":

@@ -19,7 +19,8 @@ from yarl import URL
 
 from threepid import __version__
 from threepid.config import Secret
-from threepid.remote.guard import RemoteAnswer, RemoteError, RemoteRefused, Unreachable, tls_when_called
+from threepid.remote.guard import RemoteAnswer, RemoteError, RemoteRefused, Unreachable
+from threepid.remote.tls import checked_tls
 from threepid.spec.errors import MatrixError, UserInUse
 from threepid.spec.strict_json import parse_object
 
@@ -64,7 +65,7 @@ class Synapse:
         """Call the Synapse at `url`; `ca_file` has further certificate authorities."""
         self._url = url.rstrip("/")
         self._secret = secret
-        self._tls = tls_when_called(ca_file)
+        self._tls = checked_tls(ca_file)
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
         self._total_seconds = total_seconds
 

@@ -83,7 +83,7 @@ def _statements(noun: str, text: str) -> dict[str, str]:
 
 
 def _for_psycopg(statement: str) -> str:
-    """The same with `%(name)s`. Parsing the file once more for it would take an eighth of a second of each start in all."""
+    """The same with `%(name)s`. To parse all files once more for it would take an eighth of a second of each start."""
     adapter: Any = cast("Any", PyFormatAdapter)()
     converted: str = adapter.process_sql("", None, statement.replace("%", "%%"))
     return converted

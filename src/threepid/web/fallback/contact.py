@@ -142,10 +142,10 @@ class ContactStage:
         known = ((secret, attempt), (sha256(secret.encode()).hexdigest(), 1)) if secret else ()
         for client_secret, number in known:
             with contextlib.suppress(SessionExpired):
-                return await self._ask(visit, address, client_secret, number)
-        return await self._ask(visit, address, self._entropy.token(), 1)
+                return await self._open(visit, address, client_secret, number)
+        return await self._open(visit, address, self._entropy.token(), 1)
 
-    async def _ask(self, visit: Visit, address: Address, secret: str, attempt: int) -> Sent:
+    async def _open(self, visit: Visit, address: Address, secret: str, attempt: int) -> Sent:
         sid = await self._validation.request_token(
             visit.view.purpose,
             address,

@@ -64,8 +64,7 @@ async def show_contacts(visit: SignedIn) -> Answer:
         "portal/contacts.html",
         contacts=await visit.homeserver.portal_contacts.list_of(visit.user_id),
         media=media,
-        sign_in=set(media) & set(settings.login_with),
-        recover=set(media) & set(settings.recover_with),
+        sign_in_and_recover=set(media) & set(settings.login_with) & set(settings.recover_with),
         may_change=visit.config.policy.changes_allowed,
         has_identity_server=visit.services.identity is not None,
     )

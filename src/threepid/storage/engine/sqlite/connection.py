@@ -21,14 +21,20 @@ def connect(path: Path, *, wait_ms: int) -> apsw.Connection:
         connection.set_busy_timeout(wait_ms)
         _configure(connection)
     except apsw.BusyError as error:
-        raise Busy(f"{path}: {error}") from error
-    except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
-        raise StorageError(
-            f"{path}: {error}. The user of threepid must be able to write to the file, its `-wal` and `-shm`, and its folder."
-        ) from error
+        raise Busy(explained(path, error)) from error
     except apsw.Error as error:
-        raise StorageError(f"{path}: {error}") from error
+        raise StorageError(explained(path, error)) from error
     return connection
+
+
+def explained(path: Path, error: Exception) -> str:
+    """The text of an error at `path`: for one of SQLite's with the path, and with what SQLite needs if it may not write."""
+    if isinstance(error, apsw.CantOpenError | apsw.ReadOnlyError):
+        needs = (
+            "The user who runs threepid must be able to write to the file, to its `-wal` and `-shm`, and to the folder."
+        )
+        return f"{path}: {error}. {needs}"
+    return f"{path}: {error}" if isinstance(error, apsw.Error) else str(error)
 
 
 def _configure(connection: apsw.Connection) -> None:

@@ -11,7 +11,7 @@ import apsw
 
 from threepid.clock import ticks
 from threepid.storage.engine.database import Busy, Database, StorageError, Tx, call, timed
-from threepid.storage.engine.sqlite.connection import connect
+from threepid.storage.engine.sqlite.connection import connect, explained
 from threepid.storage.engine.sqlite.transaction import SqliteTx
 from threepid.storage.engine.sqlite.writer import Writer
 from threepid.tracing import is_on, span
@@ -57,7 +57,7 @@ class Sqlite(Database):
         except apsw.BusyError:
             return await self._in_reader_thread(fn)
         except apsw.Error as error:
-            raise StorageError(str(error)) from error
+            raise StorageError(explained(self._path, error)) from error
         finally:
             self.read_times.note(ticks() - started)
 
@@ -116,8 +116,8 @@ class Sqlite(Database):
             finally:
                 reader.connection.execute("COMMIT")
         except apsw.BusyError as error:
-            raise Busy(str(error)) from error
+            raise Busy(explained(self._path, error)) from error
         except apsw.Error as error:
-            raise StorageError(str(error)) from error
+            raise StorageError(explained(self._path, error)) from error
         finally:
             self._readers.put(reader)

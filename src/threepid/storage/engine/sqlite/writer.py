@@ -35,7 +35,7 @@ from typing import Any, Final
 import apsw
 
 from threepid.storage.engine.database import Busy, InDoubt, StorageError, Tx, call
-from threepid.storage.engine.sqlite.connection import connect
+from threepid.storage.engine.sqlite.connection import connect, explained
 from threepid.storage.engine.sqlite.transaction import SqliteTx
 from threepid.tracing import request_id
 
@@ -82,7 +82,7 @@ class _Unit:
         tx.request_id = self.request_id
         try:
             self.result = call(self.fn, tx)
-        except (apsw.FullError, apsw.IOError):
+        except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError):
             raise
         except apsw.Error as error:
             self.error = StorageError(str(error))
@@ -243,7 +243,7 @@ class Writer:
                 units += [self._waiting.popleft() for _ in range(commit.behind)]
             for unit in units:
                 # Replaces the unit's own error too: a change by another unit, now rolled back, may have caused it.
-                unit.error = kind(str(commit.error))
+                unit.error = kind(explained(self._path, commit.error))
         else:
             self._guarded = max(0, self._guarded - 1)
             self._committed(sum(unit.error is None for unit in units))
