@@ -287,7 +287,7 @@ def test_other_sessions_prove_nothing(world: World) -> None:
     assert by_session(world, unvalidated) == (400, "M_SESSION_NOT_VALIDATED")
     assert by_session(world, "unknown") == (404, "M_NO_VALID_SESSION")
     other = proven(world, "carol", "carol@example.com")
-    assert by_session(world, other) == (400, "M_INVALID_PARAM")
+    assert by_session(world, other) == FORBIDDEN
     body = {**BODY, "sid": other}
     assert send(world, None, body) == (400, "M_MISSING_PARAMS")
     assert send(world, header(own(world), content=body), body) == (400, "M_MISSING_PARAMS")

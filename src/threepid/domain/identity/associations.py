@@ -140,12 +140,12 @@ class Associations:
     async def unbind_proven(self, mxid: str, medium: str, address: str, sid: str, client_secret: str) -> None:
         """Unbind an address from `mxid` by a validated session of the address, of any owner. Repeating it is no error.
 
-        Raises InvalidParam, NoValidSession, SessionExpired and SessionNotValidated.
+        Raises Forbidden, InvalidParam, NoValidSession, SessionExpired and SessionNotValidated.
         """
         canonical = _canonical(medium, address)
         session = await self._validation.validated(sid, client_secret)
         if (session.medium, session.canonical) != (medium, canonical):
-            raise InvalidParam(Text("The validation session is for another address."))
+            raise Forbidden(Text("The validation session is for another address."))
 
         def step(tx: Tx) -> None:
             checked = self._validation.check(tx, sid, client_secret, Consumer.BIND, session.owner)
