@@ -43,6 +43,31 @@ def test_the_sid_is_added_to_a_listed_place() -> None:
     assert target(WEB, "element://open", "1") == "element://open?sid=1"
 
 
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        # Element reads `#/register?…` alone, and starts over without the sid there.
+        ("https://good.example/#/register?client_secret=a&hs_url=b", "#/register?client_secret=a&hs_url=b&sid=s%26id"),
+        ("https://good.example/?lang=fr#/register?client_secret=a", "?lang=fr#/register?client_secret=a&sid=s%26id"),
+        ("https://good.example/#/register?", "#/register?sid=s%26id"),
+        ("https://good.example/#/register", "#/register?sid=s%26id"),
+        ("https://good.example/#!/register", "#!/register?sid=s%26id"),
+        ("element://open#/register?a=b", "#/register?a=b&sid=s%26id"),
+    ],
+)
+def test_an_app_that_routes_by_the_fragment_finds_the_sid_there(link: str, expected: str) -> None:
+    """Synapse and Sydent append the sid to the whole text, so such apps look for it behind the `#`."""
+    sent_on = target(WEB, link, "s&id")
+    assert sent_on is not None
+    assert sent_on.startswith(link[: link.index("#")])
+    assert sent_on.endswith(expected)
+
+
+def test_parameters_of_a_listed_place_stay_as_they_are() -> None:
+    link = "https://good.example/?flag&name=a%20b&list=1;2&empty="
+    assert target(WEB, link, "1") == f"{link}&sid=1"
+
+
 def test_after_the_button_the_person_is_sent_on_or_shown_where(database_url: str, tmp_path: object) -> None:
     from pathlib import Path
 
