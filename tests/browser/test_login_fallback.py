@@ -13,6 +13,18 @@ from threepid.i18n import Duration
 
 SPECIFICATION = "window.onLogin = (login) => { window.handed = login; };"
 SINCE_2015 = "window.matrixLogin.onLogin = (login) => { window.handed = login; };"
+IN_A_FRAME = """
+window.refused = [];
+document.addEventListener("securitypolicyviolation", (event) => window.refused.push(event.violatedDirective));
+window.matrixLogin.onLogin = (login) => {
+  const frame = document.createElement("iframe");
+  frame.setAttribute("src", "js:" + JSON.stringify({ action: "onLogin", credentials: login }));
+  document.documentElement.appendChild(frame);
+  frame.remove();
+  setTimeout(() => { window.handed = login; }, 200);
+};
+"""
+"""What apps put into the page that embed it: the address of a frame, of a scheme that only they know, tells them the login."""
 
 
 def open_login(window: Window, site: Site, query: str = "") -> Page:
@@ -90,6 +102,15 @@ def test_the_login_is_handed_to_the_app(window: Window, site: Site, account: str
     login = handed(page)
     assert login["user_id"] == account
     assert whoami(site, login["access_token"])["device_id"] == login["device_id"]
+
+
+def test_an_app_is_told_by_the_address_of_a_frame(window: Window, site: Site, account: str) -> None:
+    """As Element for Android and iOS do: the page's policy must not stop the frame before the app sees its address."""
+    page = open_login(window, site)
+    page.evaluate(IN_A_FRAME)
+    log_in(page, "login")
+    assert handed(page)["user_id"] == account
+    assert page.evaluate("window.refused") == []
 
 
 @pytest.mark.parametrize("user", ["login", "{account}", " login ", "login@example.com", "LOGIN@example.com"])

@@ -14,6 +14,7 @@ def test_the_script_sends_the_login_and_the_form_never_does(world: World) -> Non
     policy = dict(part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; "))
     assert policy["connect-src"] == policy["script-src"] == "'self'"
     assert policy["frame-ancestors"] == "'none'"
+    assert policy["frame-src"] == "js:"
     assert policy["form-action"] == f"{BASE}/language"
     assert "needs JavaScript" in page.text
     assert world.post(PATH, "user=alice&password=x").status_code == 405

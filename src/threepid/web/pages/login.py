@@ -22,7 +22,9 @@ def routes(config: Config) -> list[PageRoute]:
     # lets the browser send the page's other form, the switch of the language.
     base = urlsplit(config.server.public_base_url)
     switch = f"{base.scheme}://{base.netloc}/language"
-    allow = {"connect-src": "'self'", "form-action": switch}
+    # Apps that embed the page, such as Element for Android and iOS, let it tell them the login by the address of a frame, which
+    # they catch. Browsers know no such scheme.
+    allow = {"connect-src": "'self'", "form-action": switch, "frame-src": "js:"}
 
     async def show(pages: Pages, _request: Request, _variables: Mapping[str, str]) -> Answer:
         """Show the form; its script reads the query and sends the login."""
