@@ -70,6 +70,7 @@ def test_the_plan_is_what_the_endpoints_declare(tmp_path: Path, binds: str) -> N
         ("POST", "/_matrix/client/v3/login", True),
         ("OPTIONS", "/_matrix/client/v3/login", True),
         ("GET", "/_matrix/client/v3/login/sso/redirect", True),
+        ("GET", "/_matrix/client/r0/login/sso/redirect/", True),
         ("GET", "/_matrix/client/v3/login/sso/redirect/x", True),
         ("POST", "/_matrix/client/v1/login/get_token", True),
         ("POST", "/_matrix/client/r0/register", True),

@@ -64,6 +64,17 @@ def test_every_version_leads_to_the_same_page(world: World, family: str) -> None
     assert answer.headers["location"] == f"{BASE}/account/sso?redirectUrl={quote(APP, safe='')}"
 
 
+@pytest.mark.parametrize("family", ["r0", "v3", "unstable"])
+def test_a_slash_behind_the_path_changes_nothing(world: World, family: str) -> None:
+    """Element for iOS sent one until 2023, and a redirect URL whose `?` it did not escape."""
+    query = "redirectUrl=element://connect?transaction_id%3Dm1554409636.1"
+    answer = world.get(f"/_matrix/client/{family}/login/sso/redirect/?{query}")
+    assert answer.status_code == 302
+    url = quote("element://connect?transaction_id=m1554409636.1", safe="")
+    assert answer.headers["location"] == f"{BASE}/account/sso?redirectUrl={url}"
+    assert world.get(f"/_matrix/client/{family}/login/sso/redirect/idp?{query}").status_code == 404
+
+
 def test_an_app_signs_in(world: World) -> None:
     world.register()
     browser = opened(world)

@@ -20,6 +20,13 @@ def test_the_script_sends_the_login_and_the_form_never_does(world: World) -> Non
     assert world.post(PATH, "user=alice&password=x").status_code == 405
 
 
+def test_the_path_may_lack_its_last_slash(world: World) -> None:
+    """Then the page is the same, and so is what its script reads of the query."""
+    query = "?device_id=ABC"
+    whole, cut = Page(world.get(f"{PATH}{query}")), Page(world.get(f"{PATH.rstrip('/')}{query}"))
+    assert (cut.status, cut.heading, cut.scripts) == (200, whole.heading, whole.scripts)
+
+
 def test_the_fields_are_what_password_managers_look_for(world: World) -> None:
     fields = Page(world.get(PATH)).attributes
     assert fields["user"]["autocomplete"] == "username"

@@ -29,7 +29,10 @@ class SsoQuery(Struct, frozen=True):
     """The draft of `action`."""
 
 
-@endpoint("GET", client(_PATH, *_FAMILIES), auth=Auth.NONE, status=HTTPStatus.FOUND)
+# Element for iOS requested the path with a trailing slash until August 2023.
+@endpoint(
+    "GET", (*client(_PATH, *_FAMILIES), *client(f"{_PATH}/", *_FAMILIES)), auth=Auth.NONE, status=HTTPStatus.FOUND
+)
 async def redirect_to_sso(call: Call, query: SsoQuery) -> Answer:
     """Send a browser to the page that signs an app in. https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3loginssoredirect."""
     # The page checks the address, because the person reads what the page answers.

@@ -18,7 +18,7 @@ _VERSIONS: Final = "/_matrix/client/(?:r0|v3|unstable)"
 _PAGES: Final = (
     # The homeserver sends people on from its own two stages.
     (("GET", "POST"), rf"{_VERSIONS}/auth/(?!m\.oauth/|org\.matrix\.cross_signing_reset/)[^/]+/fallback/web"),
-    (("GET",), rf"{_VERSIONS}/login/sso/redirect(?:/[^/]+)?"),
+    (("GET",), rf"{_VERSIONS}/login/sso/redirect(?:/[^/]*)?"),
     (("GET", "POST"), r"/_matrix/static/client/login/?"),
 )
 """Pages below `/_matrix/client/`: their methods, and regular expressions of their paths."""

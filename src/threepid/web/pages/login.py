@@ -12,12 +12,14 @@ from threepid.domain.accounts import devices, login
 from threepid.http.exchange import Answer, Request
 from threepid.web.render import PageRoute, Pages
 
+_PATHS: Final = ("/_matrix/static/client/login/", "/_matrix/static/client/login")
+"""The specification's path, and the path as some clients have it."""
 _SAID: Final = (login.WRONG, devices.FULL)
 """The answers of the API that the page says in its own language: the API answers in English."""
 
 
 def routes(config: Config) -> list[PageRoute]:
-    """The route of the page."""
+    """The routes of the page."""
     # Only the script may send the login: without it, the browser would send the password to a page that ignores it. The policy
     # lets the browser send the page's other form, the switch of the language.
     base = urlsplit(config.server.public_base_url)
@@ -31,4 +33,4 @@ def routes(config: Config) -> list[PageRoute]:
         sentences = {str(text): text.in_language(pages.language) for text in _SAID}
         return pages.page("login.html", allow=allow, sentences=sentences)
 
-    return [PageRoute("/_matrix/static/client/login/", {"GET": show})]
+    return [PageRoute(path, {"GET": show}) for path in _PATHS]
