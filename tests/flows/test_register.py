@@ -114,7 +114,7 @@ def test_the_address_that_authenticated_becomes_a_contact(world: World) -> None:
     auth = {"type": "m.login.email.identity", "session": session, "threepid_creds": creds}
     early = world.post(PATH, {**body, "auth": auth})
     assert early.status_code == 401
-    assert early.json()["errcode"] == "M_THREEPID_AUTH_FAILED"
+    assert early.json()["errcode"] == "M_UNAUTHORIZED"
     assert early.json()["session"] == session
     assert world.post(world.mail().link).status_code == 200
     # The old spelling, and a list of one, are taken too.

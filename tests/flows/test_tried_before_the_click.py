@@ -34,7 +34,7 @@ def test_the_session_alone_is_enough_after_the_click(world: World, first: str, r
     if first == "with a session":
         auth["session"] = world.post(f"{C}/register", BODY).json()["session"]
     early = register(world, auth)
-    assert (early.status_code, early.json()["errcode"]) == (401, "M_THREEPID_AUTH_FAILED")
+    assert (early.status_code, early.json()["errcode"]) == (401, "M_UNAUTHORIZED")
     session = early.json()["session"]
     for _ in range(3):  # it is no failed attempt to ask
         asked = register(world, {"session": session}, repeated)
@@ -45,6 +45,25 @@ def test_the_session_alone_is_enough_after_the_click(world: World, first: str, r
     made = register(world, {"session": session}, repeated)
     assert made.status_code == 200, made.text
     assert world.contacts(made.json()["access_token"]) == [ADDRESS]
+
+
+def test_apps_wait_for_the_click_by_the_errcode(world: World) -> None:
+    """Element for Android and iOS wait while they get `M_UNAUTHORIZED`, as Synapse says, and give up at anything else."""
+    token = world.register()
+    world.add(token, world.validated(world.identity_token(token)))
+    world.clock.advance(1)
+    reset = opened(world, "account/password", address="alice@example.com")
+    add = opened(world, "account/3pid", secret="add")
+
+    def told(path: str, body: dict[str, Any], creds: dict[str, str]) -> tuple[int, str]:
+        answer = world.post(f"{C}{path}", {**body, "auth": {"type": EMAIL, "threepid_creds": creds}})
+        return answer.status_code, answer.json()["errcode"]
+
+    assert told("/register", BODY, opened(world)) == (401, "M_UNAUTHORIZED")
+    assert told("/account/password", {"new_password": "another good one"}, reset) == (401, "M_UNAUTHORIZED")
+    # What nobody can confirm any more is not waited for.
+    for lost in ({**reset, "sid": "unknown"}, {**reset, "client_secret": "wrong"}, add):
+        assert told("/account/password", {"new_password": "x" * 9}, lost) == (401, "M_THREEPID_AUTH_FAILED")
 
 
 def test_a_click_alone_completes_nobodys_session(world: World) -> None:

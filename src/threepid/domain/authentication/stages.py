@@ -31,6 +31,7 @@ from threepid.spec.errors import (
     MissingParam,
     SessionNotValidated,
     ThreepidAuthFailed,
+    Unauthorized,
     Unrecognized,
     UpstreamFailed,
 )
@@ -151,7 +152,13 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 class TooEarlyError(ThreepidAuthFailed):
-    """The credentials name one of our validation sessions, but it is not validated yet."""
+    """The credentials name one of our validation sessions, but it is not validated yet.
+
+    Its errcode is that of Synapse: Element for Android and iOS wait for the click or the code while they get this one, and
+    Element Web shows every other one as a problem.
+    """
+
+    errcode = Unauthorized.errcode
 
     def __init__(self, creds: dict[str, str]) -> None:
         """`creds` can be tried again later."""
