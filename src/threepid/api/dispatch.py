@@ -93,7 +93,7 @@ class Dispatcher:
         homeserver = self._services.homeserver
         if homeserver is None or homeserver.provisioning.synapse is None or operation.endpoint.forwards is None:
             return operation.handle
-        return forwarding(homeserver, operation.endpoint, operation.handle, headers=_HEADERS, fail=error_answer)
+        return forwarding(homeserver, operation.endpoint, operation.handle, headers=_HEADERS, fail=operation.failure)
 
 
 def preflight() -> Answer:
@@ -165,9 +165,11 @@ class _Operation:
         try:
             return await self._answer(request, variables)
         except Exception as error:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
-            return self._refuse(
-                as_error(error, self._services.context.entropy, where=self.endpoint.name), request.client
-            )
+            return self.failure(error, request.client)
+
+    def failure(self, error: Exception, client: str) -> Answer:
+        """The answer to a caller at the IP address `client` for an exception that is being handled."""
+        return self._refuse(as_error(error, self._services.context.entropy, where=self.endpoint.name), client)
 
     async def _answer(self, request: Request, variables: Mapping[str, str]) -> Answer:
         endpoint = self.endpoint
