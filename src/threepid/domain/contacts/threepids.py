@@ -32,7 +32,7 @@ from threepid.spec.errors import (
 )
 from threepid.spec.threepid_creds import ServedThreepidCreds, ThreepidCreds
 from threepid.spec.uia import PASSWORD
-from threepid.storage import threepids, validations
+from threepid.storage import accounts, threepids, validations
 from threepid.storage.engine.database import Tx
 from threepid.storage.threepids import Threepid
 from threepid.storage.validations import Session
@@ -163,6 +163,7 @@ class Threepids:
             return False
 
         def step(tx: Tx) -> Plan:
+            accounts.lock(tx, user_id)  # before the contact, as whoever adds one does, so that the two do not deadlock
             if grant is not None:
                 grant.consume(tx)
             removed = threepids.get(tx, medium, canonical)
