@@ -1,4 +1,4 @@
-"""Everything that changes an account locks it first: who locks a contact or a validation session before could deadlock.
+"""Everything that changes an account locks it first: who locks a contact, a device or a validation session before could deadlock.
 
 PostgreSQL alone locks rows. It ends a deadlock after a second, in which all who wait for the account wait.
 """
@@ -16,12 +16,15 @@ from world import World
 __all__ = ["postgresql_url"]
 
 DELETE = "/_matrix/client/v3/account/3pid/delete"
+LOG_OUT = "/_matrix/client/v3/logout/all"
 ADDRESS = {"medium": "email", "address": "alice@example.com"}
 HOLD = "SELECT 1 FROM accounts WHERE user_id = '@alice:example.org' FOR NO KEY UPDATE"
 OTHERS_THAT_WAIT = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 FREE = (
     "SELECT 1 FROM validation_sessions FOR NO KEY UPDATE NOWAIT",
     "SELECT 1 FROM threepids FOR NO KEY UPDATE NOWAIT",
+    "SELECT 1 FROM devices FOR NO KEY UPDATE NOWAIT",
+    "SELECT 1 FROM oauth_codes FOR NO KEY UPDATE NOWAIT",
 )
 
 
@@ -40,8 +43,8 @@ async def waits_with_nothing_held(world: World, url: str, path: str, body: Any, 
     return (await asked).status_code
 
 
-@pytest.mark.parametrize("act", ["a new password", "a deactivation", "the removal of a contact"])
-def test_an_account_is_locked_before_its_contacts(postgresql_url: str, tmp_path: Any, act: str) -> None:
+@pytest.mark.parametrize("act", ["a new password", "a deactivation", "the removal of a contact", "a logout everywhere"])
+def test_an_account_is_locked_before_what_belongs_to_it(postgresql_url: str, tmp_path: Any, act: str) -> None:
     with World(postgresql_url, tmp_path, accounts__deactivate_without_token=True, accounts__notices=[]) as world:
         token = world.register()
         world.add(token, world.validated(world.identity_token(token)))
@@ -51,5 +54,6 @@ def test_an_account_is_locked_before_its_contacts(postgresql_url: str, tmp_path:
             "a new password": (CHANGE, {"new_password": NEW, "auth": proof}, None),
             "a deactivation": (DEACTIVATE, {"auth": proof}, None),
             "the removal of a contact": (DELETE, ADDRESS, token),
+            "a logout everywhere": (LOG_OUT, {}, token),
         }[act]
         assert world.run(waits_with_nothing_held(world, postgresql_url, path, body, sent)) == 200
