@@ -33,7 +33,7 @@ from threepid.spec.endpoint import Accepts, Auth, Endpoint, Path
 from threepid.spec.errors import MatrixError
 from threepid.spec.oauth.errors import in_oauth
 from threepid.spec.oauth.server import MANAGE
-from threepid.spec.strict_json import convert, parse_object, usable
+from threepid.spec.strict_json import convert, parse_object
 from threepid.spec.uia import Operation, leaves_body_out
 
 _log = structlog.get_logger()
@@ -175,8 +175,6 @@ class _Operation:
         endpoint = self.endpoint
         arguments: dict[str, Any] = {}
         for name, value in variables.items():
-            if not usable(value):
-                raise errors.Unrecognized
             arguments[name] = convert(value, endpoint.variable_types[name])
         query = parse_parameters(request.query_string) if request.query_string else {}
         client = request.client
