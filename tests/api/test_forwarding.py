@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fake_synapse import SECRET, FakeSynapse, fake_synapse
+from threepid.storage.engine.database import Busy
 from world import PASSWORD, World
 
 V3 = "/_matrix/client/v3"
@@ -72,3 +73,17 @@ def test_without_a_homeserver_nothing_is_forwarded(world: World) -> None:
     body = {"type": "m.login.application_service", "username": "irc_bob"}
     assert world.post(f"{V3}/register", body).status_code == 401
     assert world.call("DELETE", f"{V3}/devices/X", {}, token="unknown").json()["errcode"] == "M_UNKNOWN_TOKEN"
+
+
+async def away() -> None:
+    raise Busy("the database is away")
+
+
+def test_while_the_database_is_away_the_caller_is_asked_to_try_again(beside: World, synapse: FakeSynapse) -> None:
+    token = beside.register()
+    beside.database.before_reads = away
+    answer = beside.call("DELETE", f"{V3}/devices/NONE", {}, token=token)
+    beside.database.before_reads = None
+    assert (answer.status_code, answer.json()["errcode"]) == (503, "M_UNKNOWN")
+    assert "retry-after" in answer.headers
+    assert not [called for called in synapse.calls if called.name.startswith("/_matrix/")]

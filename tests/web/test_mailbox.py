@@ -87,6 +87,13 @@ def test_a_malformed_search_is_a_page(world: World) -> None:
     assert world.get("/mailbox/?q=a&q=b").status_code == 400
 
 
+@pytest.mark.parametrize("path", ["/mailbox/%00", "/mailbox/%00/raw", "/mailbox/x%00/html"])
+def test_a_mail_whose_name_no_database_takes_is_not_there(world: World, path: str) -> None:
+    answer = world.get(path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+
+
 def test_an_sms_of_the_console_stands_beside_the_mails(database_url: str, tmp_path: Path) -> None:
     with World(database_url, tmp_path, **LOCAL, **CONSOLE) as world:
         ask(world, "alice@example.com")

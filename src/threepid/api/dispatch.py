@@ -33,7 +33,7 @@ from threepid.spec.endpoint import Accepts, Auth, Endpoint, Path
 from threepid.spec.errors import MatrixError
 from threepid.spec.oauth.errors import in_oauth
 from threepid.spec.oauth.server import MANAGE
-from threepid.spec.strict_json import convert, parse_object, usable
+from threepid.spec.strict_json import convert, parse_object
 from threepid.spec.uia import Operation, leaves_body_out
 
 _log = structlog.get_logger()
@@ -93,7 +93,7 @@ class Dispatcher:
         homeserver = self._services.homeserver
         if homeserver is None or homeserver.provisioning.synapse is None or operation.endpoint.forwards is None:
             return operation.handle
-        return forwarding(homeserver, operation.endpoint, operation.handle, headers=_HEADERS, fail=error_answer)
+        return forwarding(homeserver, operation.endpoint, operation.handle, headers=_HEADERS, fail=operation.failure)
 
 
 def preflight() -> Answer:
@@ -165,16 +165,16 @@ class _Operation:
         try:
             return await self._answer(request, variables)
         except Exception as error:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
-            return self._refuse(
-                as_error(error, self._services.context.entropy, where=self.endpoint.name), request.client
-            )
+            return self.failure(error, request.client)
+
+    def failure(self, error: Exception, client: str) -> Answer:
+        """The answer to a caller at the IP address `client` for an exception that is being handled."""
+        return self._refuse(as_error(error, self._services.context.entropy, where=self.endpoint.name), client)
 
     async def _answer(self, request: Request, variables: Mapping[str, str]) -> Answer:
         endpoint = self.endpoint
         arguments: dict[str, Any] = {}
         for name, value in variables.items():
-            if not usable(value):
-                raise errors.Unrecognized
             arguments[name] = convert(value, endpoint.variable_types[name])
         query = parse_parameters(request.query_string) if request.query_string else {}
         client = request.client

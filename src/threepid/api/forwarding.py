@@ -55,11 +55,11 @@ def forwarding(
     handle: Handle,
     *,
     headers: Headers,
-    fail: Callable[[MatrixError], Answer],
+    fail: Callable[[Exception, str], Answer],
 ) -> Handle:
     """`handle`, but for what the homeserver must answer.
 
-    `headers` are those of every answer of the API, and `fail` makes the answer of an error.
+    `headers` are those of every answer of the API, and `fail` makes the answer of an error to the caller at an IP address.
     """
 
     async def answer(request: Request, variables: Mapping[str, str]) -> Answer:
@@ -70,8 +70,8 @@ def forwarding(
             sent = {name: value for name in _HEADERS if (value := request.header(name)) is not None}
             sent["x-forwarded-for"] = request.client
             found = await homeserver.provisioning.forward(request.method, request.target, sent, body)
-        except MatrixError as error:
-            return fail(error)
+        except Exception as error:  # noqa: BLE001 - as for every other endpoint: nothing of it may reach the caller
+            return fail(error, request.client)
         return Answer(found.status, found.body, found.headers.get("content-type", "application/json"), headers)
 
     return answer

@@ -16,6 +16,7 @@ from falcon.routing import CompiledRouter
 from threepid.http.exchange import Answer, Handle, Request, Route
 from threepid.http.watch import PREFLIGHT
 from threepid.meter import Meter, Meters
+from threepid.spec.strict_json import usable
 
 _ENCODED_SLASH: Final = re.compile(rb"%2f", re.IGNORECASE)
 _SLASH_MARK: Final = "\N{WORD JOINER}%2F"
@@ -40,6 +41,9 @@ def finder(routes: Iterable[Route], meters: Meters) -> Callable[[str], tuple["Re
         if found is None:
             return None
         variables = {name: value.replace(_SLASH_MARK, "/") for name, value in found[2].items()}
+        # Nothing has a name with a NUL, and PostgreSQL takes none: such a path does not exist, on either database.
+        if not all(map(usable, variables.values())):
+            return None
         return resources[cast("str", found[3])], variables
 
     return find

@@ -1,13 +1,18 @@
 """The admin API: an operator finds a person, sees what is wrong, and helps."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from operators import ADMIN, get, operator_token, post, world_of_operators
+from pausing import pause_until
 from threepid.domain import audit
+from threepid.storage import accounts, threepids
+from threepid.storage.engine.database import Tx
 from world import PASSWORD, World
 
 C = "/_matrix/client/v3"
@@ -140,6 +145,31 @@ def test_contacts_are_added_verified_and_removed(world: World, token: str) -> No
         audit.Event.CONTACT_VERIFIED,
         audit.Event.CONTACT_ADDED,
     ]
+
+
+def test_a_contact_that_its_owner_removes_meanwhile_is_not_confirmed(world: World, token: str) -> None:
+    """The removal is in a transaction that has not ended when the request begins. Confirmed, the contact would be back."""
+
+    async def run() -> httpx.Response:
+        loop = asyncio.get_running_loop()
+        begun = asyncio.Event()
+
+        def remove(tx: Tx) -> None:
+            accounts.lock(tx, ALICE)
+            assert threepids.delete(tx, ALICE, "email", "alice@example.com")
+            loop.call_soon_threadsafe(begun.set)
+            pause_until(tx, lambda: False, 0.5)  # the request waits for the end of this transaction
+
+        removing = asyncio.create_task(world.database.write(remove))
+        await begun.wait()
+        contact = {"medium": "email", "address": "alice@example.com"}
+        answer = await world.acall("POST", f"{ADMIN}/accounts/alice/contacts/verify", contact, token=token)
+        await removing
+        return answer
+
+    answer = world.run(run())
+    assert (answer.status_code, answer.json()["errcode"]) == (404, "M_NOT_FOUND")
+    assert get(world, "/accounts/alice", token).json()["contacts"] == []
 
 
 def test_devices_are_logged_out(world: World, token: str) -> None:

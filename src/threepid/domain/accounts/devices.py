@@ -25,7 +25,7 @@ from threepid.domain.origin import Origin, of_caller
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, UnknownToken, UserLocked
 from threepid.spec.oauth.scopes import Scope, parse_scope
-from threepid.storage import associations, device_tokens, devices, side_tokens, uia, web_sessions
+from threepid.storage import accounts, associations, device_tokens, devices, side_tokens, uia, web_sessions
 from threepid.storage.device_tokens import Requester, SealedPair, Tokens
 from threepid.storage.devices import Device as KnownDevice
 from threepid.storage.engine.database import Tx
@@ -246,6 +246,9 @@ class Devices:
         """Log out all devices and browsers of the account, and delete its identity server tokens and authentication sessions."""
 
         def step(tx: Tx) -> None:
+            accounts.lock(
+                tx, user_id
+            )  # before its devices and browsers, as in all transactions, so that they do not deadlock
             devices.delete_all(tx, user_id)
             web_sessions.delete_of_user(tx, user_id)
             associations.delete_tokens(tx, user_id)

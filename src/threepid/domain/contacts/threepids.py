@@ -25,6 +25,7 @@ from threepid.remote.identity import IdentityClient, SessionRefused, ValidatedTh
 from threepid.spec.errors import (
     Forbidden,
     MatrixError,
+    NotFound,
     ServerNotTrusted,
     ThreepidAuthFailed,
     ThreepidInUse,
@@ -32,7 +33,7 @@ from threepid.spec.errors import (
 )
 from threepid.spec.threepid_creds import ServedThreepidCreds, ThreepidCreds
 from threepid.spec.uia import PASSWORD
-from threepid.storage import threepids, validations
+from threepid.storage import accounts, threepids, validations
 from threepid.storage.engine.database import Tx
 from threepid.storage.threepids import Threepid
 from threepid.storage.validations import Session
@@ -127,6 +128,13 @@ class Threepids:
         An address that the account has already counts as validated again, and so can recover the account where the configuration
         sets a maximum age. Raises ThreepidDenied, ThreepidInUse and Forbidden.
         """
+        return await self._own_for(user_id, address, grant)
+
+    async def verify_for(self, user_id: str, address: Address, grant: Grant) -> Threepid:
+        """Note that a contact is validated again, as `add_for` does. Also raises NotFound if the account has no such contact."""
+        return await self._own_for(user_id, address, grant, is_contact=True)
+
+    async def _own_for(self, user_id: str, address: Address, grant: Grant, *, is_contact: bool = False) -> Threepid:
         policy.check_address(self._context.config, address)
         now = self._context.clock.now()
         contact = Threepid(address.medium, address.canonical, address.address, now, now)
@@ -136,6 +144,8 @@ class Threepids:
             grant.consume(tx)
             if threepids.owner(tx, address.medium, address.canonical) == user_id:
                 self._note(tx, audit.Event.CONTACT_VERIFIED, user_id, contact, grant.origin, by=grant.by)
+            elif is_contact:
+                raise NotFound
             self._own(tx, user_id, contact, grant.origin, by=grant.by)
             return contact
 
@@ -163,6 +173,7 @@ class Threepids:
             return False
 
         def step(tx: Tx) -> Plan:
+            accounts.lock(tx, user_id)  # before the contact, as whoever adds one does, so that the two do not deadlock
             if grant is not None:
                 grant.consume(tx)
             removed = threepids.get(tx, medium, canonical)

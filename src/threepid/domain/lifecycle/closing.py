@@ -82,6 +82,9 @@ class Closing:
         now = self._context.clock.now()
 
         def step(tx: Tx) -> Plan:
+            accounts.lock(
+                tx, user_id
+            )  # before the validation session, as in all transactions, so that they do not deadlock
             grant.consume(tx)
             if grant.by.kind is not audit.CallerKind.OPERATOR:
                 refuse_locked(tx, user_id)

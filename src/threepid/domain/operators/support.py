@@ -114,7 +114,10 @@ class Support:
     async def verify_contact(self, user_id: str, address: Address, operator: Operator) -> None:
         """Record that a contact is still the owner's. Raises NotFound, ThreepidDenied and Forbidden."""
         await self._require_contact(user_id, address)
-        await self._threepids.add_for(user_id, address, operator.grant(user_id))
+        try:
+            await self._threepids.verify_for(user_id, address, operator.grant(user_id))
+        except NotFound:  # it was removed meanwhile
+            raise NotFound(_NO_CONTACT) from None
 
     async def remove_contact(self, user_id: str, address: Address, operator: Operator) -> bool:
         """Remove a contact and unbind its address: see `Threepids.remove`. Raises NotFound, Forbidden and LimitExceeded."""
