@@ -246,9 +246,8 @@ class Devices:
         """Log out all devices and browsers of the account, and delete its identity server tokens and authentication sessions."""
 
         def step(tx: Tx) -> None:
-            accounts.lock(
-                tx, user_id
-            )  # before its devices and browsers, as in all transactions, so that they do not deadlock
+            # The account before its devices and browsers, as in all transactions, so that they do not deadlock.
+            accounts.lock(tx, user_id)
             devices.delete_all(tx, user_id)
             web_sessions.delete_of_user(tx, user_id)
             associations.delete_tokens(tx, user_id)

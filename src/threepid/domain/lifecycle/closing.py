@@ -82,9 +82,8 @@ class Closing:
         now = self._context.clock.now()
 
         def step(tx: Tx) -> Plan:
-            accounts.lock(
-                tx, user_id
-            )  # before the validation session, as in all transactions, so that they do not deadlock
+            # The account before the validation session, as in all transactions, so that they do not deadlock.
+            accounts.lock(tx, user_id)
             grant.consume(tx)
             if grant.by.kind is not audit.CallerKind.OPERATOR:
                 refuse_locked(tx, user_id)

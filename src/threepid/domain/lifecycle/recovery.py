@@ -91,9 +91,8 @@ class Recovery:
         password_hash = await self._passwords.hash(password, username=user_id, account=user_id)
 
         def step(tx: Tx) -> None:
-            require_active(
-                tx, user_id
-            )  # before the validation session, as in all transactions, so that they do not deadlock
+            # The account before the validation session, as in all transactions, so that they do not deadlock.
+            require_active(tx, user_id)
             grant.consume(tx)
             but = authentication.device_id
             self._set(tx, user_id, password_hash, grant.origin, log_out_devices=log_out_devices, but_device=but)
