@@ -35,16 +35,16 @@ class Confirming:
         found = await self._context.database.read(lambda tx: threepids.of_user(tx, user_id))
         return [contact for contact in found if contact.medium in media]
 
-    async def request(self, browser: Browser, medium: str, canonical: str) -> str:
+    async def request(self, browser: Browser, medium: str, canonical: str, nonce: str) -> str:
         """Send a code to a contact of the account, and return the name of what was sent. The name is no secret.
 
+        The session of `nonce` sends one code only.
         Raises Forbidden if the account cannot be recovered by it, and as `Validation.request_token`.
         """
         contacts = await self.contacts(browser.user_id)
         contact = next((one for one in contacts if (one.medium, one.canonical) == (medium, canonical)), None)
         if contact is None:
             raise Forbidden(Text("Your account has no such contact any more."))
-        nonce = self._context.entropy.id(self._context.clock.now())
         sid = await self._validation.request_token(
             Purpose.CONFIRM,
             addresses.parse_address(contact.medium, contact.address),

@@ -1,6 +1,7 @@
 """The contacts of an account: add, verify, remove, and let people find the account by them."""
 
 import contextlib
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -8,7 +9,7 @@ import msgspec
 
 from threepid.clock import MINUTE
 from threepid.domain import policy
-from threepid.domain.addresses import Email, Phone
+from threepid.domain.addresses import Address, Email, Phone
 from threepid.domain.contacts.portal import Ref
 from threepid.domain.validation.lifetimes import CODE_LIFE
 from threepid.http.exchange import Answer
@@ -24,7 +25,7 @@ from threepid.spec.errors import (
     TermsNotSigned,
     ThreepidAuthFailed,
 )
-from threepid.web import countries
+from threepid.web import countries, once
 from threepid.web.page import Access, Form, page
 from threepid.web.render import json_answer
 from threepid.web.typed import typed_address, typed_code
@@ -35,18 +36,20 @@ _VERIFY: Final = "/account/contacts/verify"
 
 
 class AddForm(Form, frozen=True):
-    """The address of a new contact. A phone number may be typed as it is dialled in `country`."""
+    """The address of a new contact. A phone number may be typed as it is dialled in `country`. `key` is that of the form."""
 
     medium: str = Email.medium
     address: str = ""
     country: str = ""
+    key: str = ""
 
 
 class VerifyForm(Form, frozen=True):
-    """What a person does to verify an address: type the code, ask for another message, or say that the link was opened."""
+    """What a person does to verify an address: type the code, ask for message `attempt`, or say that the link was opened."""
 
     action: str = "code"
     code: str = ""
+    attempt: str = ""
 
 
 class DiscoveryForm(Form, frozen=True):
@@ -83,7 +86,7 @@ async def add(visit: SignedIn, form: AddForm) -> Answer:
     """Send a code to the address, and ask for the code."""
     try:
         address = typed_address(form.medium, form.address, form.country or None)
-        ref = await visit.homeserver.portal_contacts.request(visit.browser, address)
+        ref = await _send(visit, address, once.read_key(form.key), 1)
     except MatrixError as error:
         return _ask_address(visit, form, error)
     return visit.redirect(_verify_path(ref))
@@ -103,7 +106,8 @@ async def verify(visit: SignedIn, form: VerifyForm) -> Answer:
         if form.action == "again":
             pending = await contacts.pending(visit.browser, ref)
             address = typed_address(pending.medium, pending.address)
-            ref = await contacts.request(visit.browser, address, None if pending.is_over else ref.nonce)
+            attempt = once.read_attempt(form.attempt, pending.send_attempt + 1)
+            ref = await _send(visit, address, ref.nonce, attempt)
             return visit.redirect(f"{_verify_path(ref)}&again=1")
         if form.action == "look":
             added = await contacts.finish(visit.browser, ref)
@@ -176,6 +180,11 @@ async def set_discovery(visit: SignedIn, form: DiscoveryForm) -> Answer:
     return visit.redirect(f"{CONTACTS}?bound=1")
 
 
+async def _send(visit: SignedIn, address: Address, nonce: str, attempt: int) -> Ref:
+    send = partial(visit.homeserver.portal_contacts.request, visit.browser, address)
+    return await once.request(visit.services.context.entropy, send, nonce, attempt)
+
+
 def _ref(visit: SignedIn) -> Ref:
     """The validation session that the address of the page names."""
     return Ref(visit.query.get("sid", ""), visit.query.get("n", ""))
@@ -201,6 +210,7 @@ def _ask_address(visit: SignedIn, form: AddForm, error: MatrixError | None = Non
         visit,
         "portal/contact_add.html",
         error,
+        key=visit.services.context.entropy.token(),
         form=form,
         countries=offered,
         country=form.country or negotiation.likely_country(visit.languages, [country.code for country in offered]),
