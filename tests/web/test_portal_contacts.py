@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -214,6 +215,59 @@ def test_the_last_contact_is_removed_with_a_warning(world: World, browser: Brows
     assert world.contacts(token) == []
 
 
+ONLY_WAY = "Your other contacts can't get you back into your account if you forget your password."
+
+
+def add_phone(world: World, browser: Browser, number: str = "+44 7400 123456") -> None:
+    browser.follow("Add a phone number")
+    browser.press("Send me a code", address=number)
+    browser.press("Continue", code=world.text_with_code().code)
+
+
+def removal(browser: Browser, address: str) -> str:
+    """The text of the page that asks whether the contact shall be removed."""
+    browser.open("/account/contacts")
+    row = next(row for row in browser.page.html.split("<li>") if address in row)
+    query = row.partition('href="/account/contacts/remove?')[2].partition('"')[0]
+    browser.open(f"/account/contacts/remove?{query}")
+    return browser.page.text
+
+
+def test_the_only_contact_that_recovers_is_removed_with_a_warning(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, sms__countries=["GB"], accounts__recover_with=["email"]) as world:
+        world.register()
+        browser = Browser(world, "/account/contacts")
+        browser.sign_in()
+        add(browser)
+        browser.press("Continue", code=world.mail_with_code().code)
+        add_phone(world, browser)
+        assert ONLY_WAY in removal(browser, ADDRESS)
+        text = removal(browser, "+447400123456")
+        assert "you forget your password" not in text
+        browser.open("/account/contacts")
+        world.clock.advance(MINUTE)
+        add(browser, "other@example.com")
+        browser.press("Continue", code=world.mail_with_code().code)
+        assert ONLY_WAY not in removal(browser, ADDRESS)
+
+
+def test_a_contact_that_was_verified_long_ago_is_no_other_way_back(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, policy__reset_contact_max_age_days=30) as world:
+        world.register()
+        browser = Browser(world, "/account/contacts")
+        browser.sign_in()
+        for address in (ADDRESS, "other@example.com"):
+            add(browser, address)
+            browser.press("Continue", code=world.mail_with_code().code)
+            world.clock.advance(MINUTE)
+        assert ONLY_WAY not in removal(browser, ADDRESS)
+        world.clock.advance(30 * DAY - MINUTE - 1)
+        browser = Browser(world, "/account/contacts")
+        browser.sign_in()
+        assert ONLY_WAY not in removal(browser, ADDRESS)
+        assert ONLY_WAY in removal(browser, "other@example.com")
+
+
 def test_people_are_found_only_while_they_want_it(world: World, browser: Browser, token: str) -> None:
     add(browser)
     browser.press("Continue", code=world.mail().code)
@@ -275,6 +329,16 @@ def test_where_changes_are_off_nothing_offers_them(database_url: str, tmp_path: 
         browser.submit({"form_token": token, "medium": "email", "address": ADDRESS}, "/account/contacts/add")
         assert browser.page.status == 403
         assert world.mails() == []
+
+
+@pytest.mark.parametrize("changes", [{"policy__changes_allowed": False}, {"email": None}])
+def test_nobody_is_told_to_add_a_contact_who_cannot(database_url: str, tmp_path: Path, changes: dict[str, Any]) -> None:
+    with World(database_url, tmp_path, **changes) as world:
+        world.register()
+        browser = Browser(world)
+        browser.sign_in()
+        assert browser.page.heading == "Your account"
+        assert "Add one" not in browser.page.text
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.contacts.portal import Browser
 from threepid.domain.context import Context
 from threepid.domain.validation.purposes import Consumer, Purpose
-from threepid.domain.validation.resets import refuse_stale
+from threepid.domain.validation.resets import is_stale, refuse_stale
 from threepid.domain.validation.sessions import Validation
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, NoValidSession
@@ -34,6 +34,11 @@ class Confirming:
         media = flows.recovery_media(self._context.config)
         found = await self._context.database.read(lambda tx: threepids.of_user(tx, user_id))
         return [contact for contact in found if contact.medium in media]
+
+    async def is_only_way(self, user_id: str, medium: str, canonical: str) -> bool:
+        """Can this contact recover the account, and no other one of it?"""
+        able = [one for one in await self.contacts(user_id) if not is_stale(self._context, one)]
+        return [(one.medium, one.canonical) for one in able] == [(medium, canonical)]
 
     async def request(self, browser: Browser, medium: str, canonical: str, nonce: str) -> str:
         """Send a code to a contact of the account, and return the name of what was sent. The name is no secret.

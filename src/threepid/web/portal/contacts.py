@@ -144,6 +144,7 @@ async def show_remove(visit: SignedIn) -> Answer:
         contact=contact,
         signs_in=contact.medium in settings.login_with,
         recovers=is_last and contact.medium in settings.recover_with,
+        is_only_way=await visit.homeserver.confirming.is_only_way(visit.user_id, contact.medium, contact.canonical),
     )
 
 
