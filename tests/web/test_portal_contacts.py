@@ -12,6 +12,7 @@ from web.portal_browser import Browser
 from world import PASSWORD, World
 
 ADDRESS = "alice@example.com"
+KEPT = "__Host-threepid-kept"
 
 
 @pytest.fixture
@@ -313,6 +314,96 @@ def test_a_change_needs_a_fresh_proof(world: World, browser: Browser) -> None:
     assert browser.page.heading == "Confirm that it is you"
     browser.press("Continue", password="correct horse battery")
     assert browser.page.heading == "Add an email address"
+
+
+@pytest.mark.parametrize("by_code", [False, True])
+def test_a_typed_address_comes_back_after_a_fresh_proof(database_url: str, tmp_path: Path, by_code: bool) -> None:
+    with World(database_url, tmp_path, sms__countries=["DE", "GB"]) as world:
+        world.register()
+        browser = Browser(world, "/account/contacts")
+        browser.sign_in()
+        add(browser)
+        browser.press("Continue", code=world.mail_with_code().code)
+        browser.follow("Add a phone number")
+        world.clock.advance(11 * MINUTE)
+        browser.press("Send me a code", country="GB", address="07400 123456")
+        assert world.texts() == []
+        if by_code:
+            browser.follow("I can't remember it")
+            browser.press(ADDRESS)
+            browser.press("Continue", code=world.mail_with_code().code)
+        else:
+            browser.press("Continue", password="not the password")
+            browser.press("Continue", password=PASSWORD)
+        assert browser.page.heading == "Add a phone number"
+        assert (browser.page.fields["country"], browser.page.fields["address"]) == ("GB", "07400 123456")
+        browser.press("Send me a code")
+        assert world.text_with_code().recipient == "+447400123456"
+        browser.open("/account/contacts/add?medium=msisdn")
+        assert browser.page.fields["address"] == ""
+
+
+def test_a_typed_code_comes_back_after_a_fresh_proof(world: World, browser: Browser, token: str) -> None:
+    world.clock.advance(9 * MINUTE)
+    add(browser)
+    world.clock.advance(2 * MINUTE)
+    code = world.mail().code
+    browser.press("Continue", code=code)
+    browser.press("Continue", password=PASSWORD)
+    assert browser.page.fields["code"] == code
+    browser.press("Continue")
+    assert world.contacts(token) == [ADDRESS]
+
+
+def too_late(world: World, browser: Browser, address: str = ADDRESS) -> None:
+    """Send the form of a new address more than ten minutes after the last proof."""
+    browser.follow("Add an email address")
+    world.clock.advance(11 * MINUTE)
+    browser.press("Send me a code", address=address)
+    assert browser.page.heading == "Confirm that it is you"
+
+
+def test_a_typed_address_comes_back_to_its_account_alone(world: World, browser: Browser) -> None:
+    too_late(world, browser)
+    assert "Max-Age=600" in browser.attributes[KEPT]
+    world.register("bob")
+    browser.press("Sign out")
+    browser.sign_in("bob")
+    browser.open("/account/contacts/add?medium=email")
+    assert ADDRESS not in browser.page.html
+
+
+def test_a_typed_address_comes_back_to_its_form_alone(database_url: str, tmp_path: Path) -> None:
+    with World(database_url, tmp_path, sms__countries=["DE"]) as world:
+        world.register()
+        browser = Browser(world, "/account/contacts")
+        browser.sign_in()
+        too_late(world, browser)
+        kept = browser.cookies[KEPT]
+        browser.press("Continue", password=PASSWORD)
+        assert browser.page.fields["address"] == ADDRESS
+        browser.cookies[KEPT] = kept
+        browser.open("/account/contacts/add?medium=msisdn")
+        assert browser.page.fields["address"] == ""
+
+
+def test_an_address_that_fits_no_cookie_does_not_come_back(world: World, browser: Browser) -> None:
+    too_late(world, browser, "x" * 3000)
+    assert KEPT not in browser.cookies
+
+
+def test_a_changed_cookie_brings_nothing_back(world: World, browser: Browser) -> None:
+    too_late(world, browser)
+    browser.cookies[KEPT] += "AA"
+    browser.press("Continue", password=PASSWORD)
+    assert browser.page.fields["address"] == ""
+
+
+@pytest.mark.parametrize("value", ["", ".", "x", "x.y", "x.e30", "x." + "A" * 3000])
+def test_a_cookie_with_anything_else_does_not_matter(world: World, browser: Browser, value: str) -> None:
+    browser.cookies[KEPT] = value
+    browser.follow("Add an email address")
+    assert browser.page.fields["address"] == ""
 
 
 def test_where_changes_are_off_nothing_offers_them(database_url: str, tmp_path: str) -> None:

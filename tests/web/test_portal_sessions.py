@@ -15,7 +15,7 @@ from threepid.domain.origin import Origin
 from threepid.spec.errors import Forbidden
 from threepid.storage.engine.database import Tx
 from web.portal_browser import Browser
-from world import PASSWORD, World
+from world import BASE, PASSWORD, World
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 ALICE = "@alice:example.org"
@@ -112,6 +112,23 @@ def test_a_device_gets_another_name_or_none(world: World, browser: Browser, toke
         assert "The new name is saved." in browser.page.text
         shown = world.get(f"/_matrix/client/v3/devices/{device}", token=token).json()
         assert shown["display_name"] == name.strip()
+
+
+def test_a_typed_name_comes_back_after_a_fresh_proof(world: World, browser: Browser, token: str) -> None:
+    log_in(world)
+    device = world.get("/_matrix/client/v3/account/whoami", token=token).json()["device_id"]
+    browser.open("/account/sessions")
+    form = {"form_token": browser.page.fields["form_token"], "id": device, "name": "Tablet in the kitchen"}
+    world.clock.advance(11 * MINUTE)
+    browser.submit(form, "/account/sessions/rename", Referer=f"{BASE}/account/sessions")
+    browser.press("Continue", password=PASSWORD)
+    assert (browser.path, browser.page.problem) == ("/account/sessions", "")
+    (open_form,) = (values for values in browser.page.values if values.get("name") == "Tablet in the kitchen")
+    assert open_form["id"] == device
+    assert browser.page.html.count("<details open>") == 1
+    browser.submit(open_form, "/account/sessions/rename")
+    shown = world.get(f"/_matrix/client/v3/devices/{device}", token=token).json()
+    assert shown["display_name"] == "Tablet in the kitchen"
 
 
 @pytest.mark.parametrize("name", ["x" * 257, "a\x07b"])

@@ -38,6 +38,8 @@ _VERIFY: Final = "/account/contacts/verify"
 class AddForm(Form, frozen=True):
     """The address of a new contact. A phone number may be typed as it is dialled in `country`. `key` is that of the form."""
 
+    kept = ("medium", "address", "country")
+
     medium: str = Email.medium
     address: str = ""
     country: str = ""
@@ -46,6 +48,8 @@ class AddForm(Form, frozen=True):
 
 class VerifyForm(Form, frozen=True):
     """What a person does to verify an address: type the code, ask for message `attempt`, or say that the link was opened."""
+
+    kept = ("code",)
 
     action: str = "code"
     code: str = ""
@@ -77,8 +81,9 @@ async def show_contacts(visit: SignedIn) -> Answer:
 async def show_add(visit: SignedIn) -> Answer:
     """Ask for the address of a new contact."""
     policy.check_changes(visit.config)
-    medium = visit.query.get("medium", Email.medium)
-    return _ask_address(visit, AddForm(medium=medium))
+    form = AddForm(medium=visit.query.get("medium", Email.medium))
+    kept = visit.kept(AddForm)
+    return _ask_address(visit, kept if kept is not None and kept.medium == form.medium else form)
 
 
 @page("POST", "/account/contacts/add", access=Access.CONFIRMED)
@@ -95,7 +100,8 @@ async def add(visit: SignedIn, form: AddForm) -> Answer:
 @page("GET", _VERIFY, access=Access.CONFIRMED)
 async def show_verify(visit: SignedIn) -> Answer:
     """Ask for the code, or say that the link in the mail does as well."""
-    return await _ask_code(visit)
+    kept = visit.kept(VerifyForm)
+    return await _ask_code(visit, code=kept.code if kept else "")
 
 
 @page("POST", _VERIFY, access=Access.CONFIRMED)
@@ -218,7 +224,7 @@ def _ask_address(visit: SignedIn, form: AddForm, error: MatrixError | None = Non
     )
 
 
-async def _ask_code(visit: SignedIn, error: MatrixError | None = None) -> Answer:
+async def _ask_code(visit: SignedIn, error: MatrixError | None = None, *, code: str = "") -> Answer:
     pending = await visit.homeserver.portal_contacts.pending(visit.browser, _ref(visit))
     is_email = pending.medium == Email.medium
     return _page(
@@ -227,6 +233,7 @@ async def _ask_code(visit: SignedIn, error: MatrixError | None = None) -> Answer
         error,
         pending=pending,
         is_email=is_email,
+        typed=code,
         over=pending.is_over or isinstance(error, SessionExpired),
         code_minutes=CODE_LIFE // MINUTE,
         allow={"connect-src": "'self'"} if is_email else None,
@@ -253,6 +260,7 @@ def _page(visit: SignedIn, template: str, error: MatrixError | None, **values: A
         status=error.status if error else 200,
         problem=error.text if error else None,
         limited=isinstance(error, LimitExceeded),
+        set_cookies=visit.shown,
         **values,
     )
     return (
