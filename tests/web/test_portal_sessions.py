@@ -344,6 +344,24 @@ def test_a_download_takes_a_fresh_proof(world: World, browser: Browser) -> None:
     assert "The data of the account was downloaded" not in browser.page.strong
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_who_wants_to_erase_need_not_tick_it_again(world: World, browser: Browser, late: bool) -> None:
+    """Who forgets the other box, or the last proof is too old, would close the account and keep the data, for good."""
+    ticked = 'name="erase" value="yes" checked'
+    browser.open("/account/close")
+    assert ticked not in browser.page.html
+    if late:
+        world.clock.advance(11 * MINUTE)
+        browser.press("Close my account for good", check=("understood", "erase"))
+        browser.press("Continue", password=PASSWORD)
+        assert browser.page.heading == "Close your account"
+    else:
+        browser.press("Close my account for good", check=("erase",))
+        assert browser.page.problem == "Tick the box first: this cannot be undone."
+    assert ticked in browser.page.html
+    assert 'name="understood" value="yes" checked' not in browser.page.html
+
+
 def test_a_closed_account_is_gone_everywhere(world: World, browser: Browser, token: str) -> None:
     browser.open("/account/close")
     browser.press("Close my account for good")
