@@ -379,6 +379,19 @@ def test_the_page_on_which_an_account_is_closed_sends_a_mail_that_says_so(world:
     assert "or closes the account for good" in words(world.mail().text)
 
 
+def test_the_page_behind_that_mail_says_so_too(world: World) -> None:
+    token = owner(world)
+    session = begin(world, "/account/deactivate", {}, access_token=token)["session"]
+    visitor = Visitor.at_stage(world, EMAIL, session)
+    visitor.press("Send me a code", address=ADDRESS)
+    page = Visitor(world, world.mail().link)
+    assert "set a new password for, or close, the" in page.page.text
+    assert "chooses the new password, or closes the account for good" in page.page.text
+    assert page.press("Yes, set a new password or close the account").status == 200
+    assert visitor.press("I pressed the button").heading == DONE
+    assert close(world, {"session": session}, token=token).status_code == 200
+
+
 @pytest.mark.parametrize("version", ["api/v1", "v2"])
 def test_the_get_of_the_identity_server_confirms_no_reset(database_url: str, tmp_path: Path, version: str) -> None:
     with World(database_url, tmp_path, identity__v1__validate=True) as world:

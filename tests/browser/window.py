@@ -45,7 +45,7 @@ DANGLING = """
 
 MIRRORED = r"""
 () => {
-  const names = /@[a-z0-9._=\/+-]+:[a-z0-9.:-]+|[\w.*+-]+@[a-z0-9.-]+|\+\d{2,}|\d+\.\d+\.\d+\.\d+|localhost:\d+/gi;
+  const names = /@[a-z0-9._=\/+-]+:[a-z0-9.:-]*[a-z0-9]|[\w.*+-]+@[a-z0-9.-]*[a-z0-9]|\+\d{2,}|\d+\.\d+\.\d+\.\d+(?:\/\d+)?|[0-9a-f]{1,4}:[0-9a-f]*:[0-9a-f:]*(?:\/\d+)?|localhost:\d+/gi;
   const found = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const at = (node, index) => {

@@ -8,6 +8,7 @@ from threepid.delivery.segments import fits_one, segments
 from threepid.domain import messages
 from threepid.domain.messages import EXAMPLES, ConfirmAddress, Message, ResetPassword
 from threepid.i18n import catalogues
+from threepid.i18n.marks import LEFT_TO_RIGHT
 
 RENDERER = Renderer(contact="help@example.org")
 INVISIBLE = "\u00a0\u202f\u200c"
@@ -38,7 +39,15 @@ def test_a_mail_is_in_its_language_and_direction(example: Message, language: str
     english = RENDERER.mail(order(example, "en"))
     assert (mail.subject == english.subject) == (language == "en")
     assert (mail.text == english.text) == (language == "en")
-    assert {one for one in mail.text if not one.isprintable()} <= {"\n", *INVISIBLE}
+    marks = {LEFT_TO_RIGHT} if catalogues.direction(language) == "rtl" else set()
+    assert {one for one in mail.text if not one.isprintable()} <= {"\n", *INVISIBLE, *marks}
+    assert {one for one in mail.subject if not one.isprintable()} <= {*INVISIBLE, *marks}
+
+
+def test_a_subject_keeps_the_spelling_of_its_language() -> None:
+    """Persian divides the parts of a word by a character that has no width, not by a space."""
+    unbound = next(example for example in EXAMPLES if isinstance(example, messages.Unbound))
+    assert "نمی\u200cشود" in RENDERER.mail(order(unbound, "fa")).subject
 
 
 def test_a_date_is_written_as_the_language_writes_it() -> None:

@@ -124,6 +124,15 @@ def test_a_contact_of_somebody_else_is_not_confirmed(world: World, desk: Browser
 # -- accounts as a whole
 
 
+def test_an_operator_who_wants_to_erase_need_not_tick_it_again(world: World, desk: Browser) -> None:
+    ticked = 'name="erase" value="yes" checked'
+    desk.open("/admin/account/deactivate?user=alice")
+    assert ticked not in desk.page.html
+    desk.press("Close the account", check=("erase",))
+    assert desk.page.problem == "Tick the box first: this cannot be undone."
+    assert ticked in desk.page.html
+
+
 def test_a_closed_account_is_opened_again_and_its_owner_chooses_a_password(world: World, desk: Browser) -> None:
     desk.open("/admin/account/deactivate?user=alice")
     desk.press("Close the account", check=("understood",))

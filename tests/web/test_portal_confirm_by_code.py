@@ -51,6 +51,18 @@ def alice(world: World) -> str:
     return with_contact(world)
 
 
+def test_a_form_that_is_sent_twice_sends_one_mail_with_the_right_code(world: World, alice: str) -> None:
+    browser = later(world)
+    browser.follow("I can't remember it")
+    before, form, path = len(world.mails()), browser.page.values[-1], browser.path
+    for _ in range(2):
+        browser.submit(form, path)
+        world.clock.advance(1)
+    assert len(world.mails()) == before + 1
+    browser.press("Continue", code=world.mail().code)
+    assert browser.path == "/account/password"
+
+
 def ask(browser: Browser) -> Browser:
     browser.follow("I can't remember it")
     browser.press("alice@example.com")

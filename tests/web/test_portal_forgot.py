@@ -143,6 +143,64 @@ def test_a_wrong_code_may_be_corrected_five_times(world: World, alice: str) -> N
     assert browser.path == "/account/forgot"
 
 
+def sent_twice(world: World, browser: Browser, form: dict[str, str], path: str) -> int:
+    """Send a form twice, as a browser without scripts does at a second tap; the number of mails that it sent."""
+    before = len(world.mails())
+    for _ in range(2):
+        browser.submit(form, path)
+        world.clock.advance(1)
+    return len(world.mails()) - before
+
+
+def test_a_form_that_is_sent_twice_sends_one_mail_with_the_right_code(world: World, alice: str) -> None:
+    browser = Browser(world, "/account/forgot")
+    form = {**browser.page.fields, "address": "alice@example.com"}
+    assert sent_twice(world, browser, form, "/account/forgot") == 1
+    browser.press("Continue", code=world.mail().code)
+    assert browser.path == "/account/forgot/password"
+    browser.submit(form, "/account/forgot")
+    assert browser.path == "/account/forgot/password"
+
+
+def test_a_button_for_another_mail_that_is_pressed_twice_sends_one(world: World, alice: str) -> None:
+    browser = asking(world)
+    for _ in range(2):
+        assert sent_twice(world, browser, browser.page.values[1], "/account/forgot/again") == 1
+        assert "We sent another mail to" in browser.page.text
+    browser.press("Continue", code=world.mail().code)
+    assert browser.path == "/account/forgot/password"
+
+
+def test_a_form_that_comes_again_after_too_many_wrong_codes_sends_one_mail(world: World, alice: str) -> None:
+    browser = Browser(world, "/account/forgot")
+    form = {**browser.page.fields, "address": "alice@example.com"}
+    browser.submit(form, "/account/forgot")
+    for _ in range(5):
+        browser.press("Continue", code="12345x")
+    assert sent_twice(world, browser, form, "/account/forgot") == 1
+    browser.press("Continue", code=world.mail().code)
+    assert browser.path == "/account/forgot/password"
+
+
+def test_one_form_may_be_sent_with_two_addresses(world: World, alice: str) -> None:
+    """A person sees the mistake, goes back, and corrects it in the form that the browser remembers."""
+    browser = Browser(world, "/account/forgot")
+    form = browser.page.fields
+    for address in ("alise@example.com", "alice@example.com"):
+        browser.submit({**form, "address": address}, "/account/forgot")
+        assert f"We sent a mail to {address}" in browser.page.text
+    browser.press("Continue", code=world.mail().code)
+    assert browser.path == "/account/forgot/password"
+
+
+@pytest.mark.parametrize("key", ["", "no secret!", "x" * 256])
+def test_a_form_without_a_key_sends_a_mail_as_before(world: World, alice: str, key: str) -> None:
+    browser = Browser(world, "/account/forgot")
+    browser.submit({**browser.page.fields, "key": key, "address": "alice@example.com"}, "/account/forgot")
+    browser.press("Continue", code=world.mail().code)
+    assert browser.path == "/account/forgot/password"
+
+
 def test_five_wrong_codes_close_the_link_as_well(world: World, alice: str) -> None:
     browser = asking(world)
     mail = world.mail()

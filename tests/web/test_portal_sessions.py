@@ -15,7 +15,7 @@ from threepid.domain.origin import Origin
 from threepid.spec.errors import Forbidden
 from threepid.storage.engine.database import Tx
 from web.portal_browser import Browser
-from world import PASSWORD, World
+from world import BASE, PASSWORD, World
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 ALICE = "@alice:example.org"
@@ -112,6 +112,23 @@ def test_a_device_gets_another_name_or_none(world: World, browser: Browser, toke
         assert "The new name is saved." in browser.page.text
         shown = world.get(f"/_matrix/client/v3/devices/{device}", token=token).json()
         assert shown["display_name"] == name.strip()
+
+
+def test_a_typed_name_comes_back_after_a_fresh_proof(world: World, browser: Browser, token: str) -> None:
+    log_in(world)
+    device = world.get("/_matrix/client/v3/account/whoami", token=token).json()["device_id"]
+    browser.open("/account/sessions")
+    form = {"form_token": browser.page.fields["form_token"], "id": device, "name": "Tablet in the kitchen"}
+    world.clock.advance(11 * MINUTE)
+    browser.submit(form, "/account/sessions/rename", Referer=f"{BASE}/account/sessions")
+    browser.press("Continue", password=PASSWORD)
+    assert (browser.path, browser.page.problem) == ("/account/sessions", "")
+    (open_form,) = (values for values in browser.page.values if values.get("name") == "Tablet in the kitchen")
+    assert open_form["id"] == device
+    assert browser.page.html.count("<details open>") == 1
+    browser.submit(open_form, "/account/sessions/rename")
+    shown = world.get(f"/_matrix/client/v3/devices/{device}", token=token).json()
+    assert shown["display_name"] == "Tablet in the kitchen"
 
 
 @pytest.mark.parametrize("name", ["x" * 257, "a\x07b"])
@@ -325,6 +342,24 @@ def test_a_download_takes_a_fresh_proof(world: World, browser: Browser) -> None:
     assert browser.page.heading == "Confirm that it is you"
     browser.open("/account/security")
     assert "The data of the account was downloaded" not in browser.page.strong
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_who_wants_to_erase_need_not_tick_it_again(world: World, browser: Browser, late: bool) -> None:
+    """Who forgets the other box, or the last proof is too old, would close the account and keep the data, for good."""
+    ticked = 'name="erase" value="yes" checked'
+    browser.open("/account/close")
+    assert ticked not in browser.page.html
+    if late:
+        world.clock.advance(11 * MINUTE)
+        browser.press("Close my account for good", check=("understood", "erase"))
+        browser.press("Continue", password=PASSWORD)
+        assert browser.page.heading == "Close your account"
+    else:
+        browser.press("Close my account for good", check=("erase",))
+        assert browser.page.problem == "Tick the box first: this cannot be undone."
+    assert ticked in browser.page.html
+    assert 'name="understood" value="yes" checked' not in browser.page.html
 
 
 def test_a_closed_account_is_gone_everywhere(world: World, browser: Browser, token: str) -> None:

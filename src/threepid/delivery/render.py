@@ -22,6 +22,7 @@ from threepid.domain import messages
 from threepid.domain.names import unlinked
 from threepid.domain.origin import Origin, from_text
 from threepid.i18n.catalogues import DEFAULT_LANGUAGE, languages
+from threepid.i18n.marks import marked
 from threepid.i18n.templates import Environment, by_language
 from threepid.storage.outbox import ClaimedJob
 
@@ -95,13 +96,16 @@ class Renderer:
     def _mail(self, folder: str, language: str, values: dict[str, Any]) -> Rendered:
         subject, text, html = (self._part(f"{folder}/{part}", language, values) for part in MAIL)
         stop_link = str(values.get(_STOP_LINK, ""))
-        return Rendered(_one_line(subject), _filled(text), self._inliner.inline(html), stop_link)
+        # The values are clean already, and the sentences of some languages need invisible characters.
+        subject = marked(" ".join(subject.split()), language)
+        return Rendered(subject, _filled(marked(text, language)), self._inliner.inline(html), stop_link)
 
     def _text(self, folder: str, language: str, values: dict[str, Any]) -> str:
         """The longest form of the text that fits into one SMS; else the shortest."""
         text = ""
         for brief in _FORMS:
             text = _squeezed(self._part(f"{folder}/{TEXT[0]}", language, {**values, "brief": brief}))
+            text = marked(text, language)
             if fits_one(text):
                 break
         return text

@@ -16,13 +16,15 @@ from threepid.http.failures import as_error
 from threepid.http.parameters import parse_parameters
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, LimitExceeded
-from threepid.web.page import Access, Page
+from threepid.web.kept import keep
+from threepid.web.page import Access, Form, Page
 from threepid.web.render import Pages, Templates, is_secure
 from threepid.web.visit import SESSION, VISITOR, SignedIn, Visit, language_cookie, local_path, signed_out_cookies
 
 SIGN_IN: Final = "/account/sign-in"
 CONFIRM: Final = "/account/confirm"
 FORM_TOKEN: Final = "form_token"  # noqa: S105 - the name of a field
+_NO_FORM: Final = Form()
 _OUTDATED: Final = Text(
     "This form is out of date, or your browser blocks cookies. Go back, reload the page and try again."
 )
@@ -144,7 +146,8 @@ class _PortalDoor(Door):
             and session is not None
             and not visit.homeserver.web_sessions.is_confirmed(session)
         ):
-            return visit.redirect(with_next(CONFIRM, self._here(request)))
+            typed = keep(self._services.context.vault, session.session_id, arguments.get("form", _NO_FORM))
+            return visit.redirect(with_next(CONFIRM, self._here(request)), set_cookies=typed)
         return await page.handler(**arguments)
 
     @staticmethod

@@ -8,7 +8,7 @@ import inspect
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from enum import Enum
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from msgspec import Struct
 
@@ -33,6 +33,9 @@ class Access(Enum):
 
 class Form(Struct, frozen=True):
     """The base of all forms."""
+
+    kept: ClassVar[tuple[str, ...]] = ()
+    """Names of the fields that come back if the form came too long after the last proof: no passwords."""
 
     def __repr__(self) -> str:
         """Leave out the contents, because a password must not get into a log."""

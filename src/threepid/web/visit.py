@@ -20,6 +20,7 @@ from threepid.http import cookies
 from threepid.http.cookies import Cookie
 from threepid.http.exchange import Answer
 from threepid.spec.oauth.server import MANAGE
+from threepid.web.kept import KEPT, F, kept
 from threepid.web.page import Access
 from threepid.web.render import LANGUAGE, Pages, is_secure, redirect, with_cookies
 
@@ -154,6 +155,15 @@ class SignedIn(Visit, frozen=True, kw_only=True):
     def user_id(self) -> str:
         """The account's user ID."""
         return self.session.user_id
+
+    def kept(self, form_type: type[F]) -> F | None:
+        """What the person typed into this form before the last proof; show it with the cookies `shown`."""
+        return kept(self.services.context.vault, self.session.session_id, self.cookie(KEPT), form_type)
+
+    @property
+    def shown(self) -> tuple[Cookie, ...]:
+        """The cookies of a page that shows what was kept: it comes back once."""
+        return (Cookie(KEPT, "", 0),) if self.cookie(KEPT) else ()
 
     @property
     def browser(self) -> Browser:

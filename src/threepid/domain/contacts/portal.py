@@ -55,6 +55,8 @@ class Pending(Struct, frozen=True):
     sid: str
     medium: str
     address: str
+    send_attempt: int
+    """The number of the latest message."""
     is_validated: bool
     is_over: bool
     """Is a new message needed, because of the session's age or too many wrong codes?"""
@@ -111,25 +113,21 @@ class PortalContacts:
             raise NotFound(Text("Your account has no such contact any more."))
         return found
 
-    async def request(self, browser: Browser, address: Address, nonce: str | None = None) -> Ref:
-        """Send a code to an address that shall become a contact. Raises as `request_token` does.
+    async def request(self, browser: Browser, address: Address, nonce: str, attempt: int) -> Ref:
+        """Send a code to an address that shall become a contact, if `attempt` is new in the session of `nonce`.
 
-        A new session is opened, or that with `nonce` gets another code.
-
-        Raises InvalidParam if the account has the address already.
+        Raises as `request_token` does, and InvalidParam if the account has the address already.
         """
         owner = await self._context.database.read(lambda tx: threepids.owner(tx, address.medium, address.canonical))
         if owner == browser.user_id:
             raise InvalidParam(Text("Your account has this contact already."))
-        now = self._context.clock.now()
-        nonce = nonce or self._context.entropy.id(now)
         sid = await self._validation.request_token(
             Purpose.ADD,
             address,
             owner=browser.user_id,
             client=browser.client,
             client_secret=self._secret(browser, address.medium, address.canonical, nonce),
-            send_attempt=now,  # higher than before: the person asks for another message
+            send_attempt=attempt,
             origin=browser.origin,
             languages=browser.languages,
         )
@@ -143,6 +141,7 @@ class PortalContacts:
             session.sid,
             session.medium,
             session.address,
+            session.send_attempt,
             session.validated_at is not None,
             validations.is_over(session, now) or (session.validated_at is None and session.wrong_attempts >= ATTEMPTS),
         )

@@ -10,7 +10,7 @@ from threepid.domain.authentication.web_sessions import WebSessions
 from threepid.domain.contacts.portal import Browser
 from threepid.domain.context import Context
 from threepid.domain.validation.purposes import Consumer, Purpose
-from threepid.domain.validation.resets import refuse_stale
+from threepid.domain.validation.resets import is_stale, refuse_stale
 from threepid.domain.validation.sessions import Validation
 from threepid.i18n import Text
 from threepid.spec.errors import Forbidden, NoValidSession
@@ -35,16 +35,21 @@ class Confirming:
         found = await self._context.database.read(lambda tx: threepids.of_user(tx, user_id))
         return [contact for contact in found if contact.medium in media]
 
-    async def request(self, browser: Browser, medium: str, canonical: str) -> str:
+    async def is_only_way(self, user_id: str, medium: str, canonical: str) -> bool:
+        """Can this contact recover the account, and no other one of it?"""
+        able = [one for one in await self.contacts(user_id) if not is_stale(self._context, one)]
+        return [(one.medium, one.canonical) for one in able] == [(medium, canonical)]
+
+    async def request(self, browser: Browser, medium: str, canonical: str, nonce: str) -> str:
         """Send a code to a contact of the account, and return the name of what was sent. The name is no secret.
 
+        The session of `nonce` sends one code only.
         Raises Forbidden if the account cannot be recovered by it, and as `Validation.request_token`.
         """
         contacts = await self.contacts(browser.user_id)
         contact = next((one for one in contacts if (one.medium, one.canonical) == (medium, canonical)), None)
         if contact is None:
             raise Forbidden(Text("Your account has no such contact any more."))
-        nonce = self._context.entropy.id(self._context.clock.now())
         sid = await self._validation.request_token(
             Purpose.CONFIRM,
             addresses.parse_address(contact.medium, contact.address),

@@ -1,6 +1,7 @@
 """The message that a request for a token causes: the code and link for the owner of an address, or why there are none."""
 
 from functools import lru_cache
+from typing import Final
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -13,6 +14,9 @@ from threepid.domain.validation.lifetimes import CODE_LIFE, LINK_LIFE
 from threepid.domain.validation.purposes import RESETS, Purpose
 from threepid.storage.threepids import Holder
 from threepid.storage.validations import Session
+
+CLOSES: Final = "closes=1"
+"""The query of a mailed link by which the page behind it says, as the mail does, that the link can close the account."""
 
 
 class Asked(Struct, frozen=True):
@@ -95,6 +99,8 @@ def _with_code(context: Context, asked: Asked) -> messages.Message:
         return messages.RegisterAddress(**common)  # type: ignore[arg-type]
     if purpose is Purpose.RESET and holder is not None:
         can_close = asked.closes or policy.closes_without_token(context.config)
+        if can_close:
+            common["link"] = f"{common['link']}?{CLOSES}"
         return messages.ResetPassword(**common, user_id=holder.user_id, can_close=int(can_close))  # type: ignore[arg-type]
     if purpose is Purpose.WEB_RESET and holder is not None:
         common["link"] = f"{base}/reset/{asked.link}"

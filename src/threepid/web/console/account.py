@@ -212,12 +212,14 @@ async def show_deactivate(visit: Operating) -> Answer:
 async def deactivate(visit: Operating, form: CloseForm) -> Answer:
     """Deactivate the account, if the operator says that this cannot be undone."""
     user_id = await visit.homeserver.directory.find(form.user)
+    erase = form.erase == "yes"
     if form.understood != "yes":
-        return _ask(visit, user_id, form.user, InvalidParam(Text("Tick the box first: this cannot be undone.")))
+        problem = InvalidParam(Text("Tick the box first: this cannot be undone."))
+        return _ask(visit, user_id, form.user, problem, erase=erase)
     try:
-        await visit.homeserver.support.deactivate(user_id, visit.operator, erase=form.erase == "yes")
+        await visit.homeserver.support.deactivate(user_id, visit.operator, erase=erase)
     except MatrixError as error:
-        return _ask(visit, user_id, form.user, error)
+        return _ask(visit, user_id, form.user, error, erase=erase)
     return visit.redirect(_path(visit, user_id))
 
 
@@ -229,13 +231,16 @@ async def reactivate(visit: Operating, form: UserForm) -> Answer:
     return await _act(visit, user_id, act, "reactivated")
 
 
-def _ask(visit: Operating, user_id: str, typed: str, error: MatrixError | None = None) -> Answer:
+def _ask(
+    visit: Operating, user_id: str, typed: str, error: MatrixError | None = None, *, erase: bool = False
+) -> Answer:
     return visit.show(
         "console/deactivate.html",
         status=error.status if error else 200,
         user_id=user_id if visit.may(Scope.ACCOUNTS_READ) else typed,
         back=_path(visit, user_id),
         problem=error.text if error else None,
+        erase=erase,
     )
 
 

@@ -1,11 +1,9 @@
 """The stages that prove an address: one page asks for the address, the next for the code sent to it."""
 
-import contextlib
 from collections.abc import Callable
-from hashlib import sha256
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from threepid.clock import MINUTE
@@ -25,13 +23,10 @@ from threepid.spec.errors import (
     ThreepidAuthFailed,
     Unrecognized,
 )
-from threepid.spec.types import ClientSecret
 from threepid.spec.uia import AuthData, Operation
-from threepid.web import countries
+from threepid.web import countries, once
 from threepid.web.fallback.visit import Visit
 from threepid.web.typed import typed_address, typed_code
-
-_MAX_ATTEMPT_DIGITS: Final = 6
 
 
 class Sent(Struct, frozen=True):
@@ -92,7 +87,7 @@ class ContactStage:
         try:
             address = typed_address(self._medium, form.get("address", ""), form.get("country") or None)
             # The first page carries the client secret, so that a reload sends no second message.
-            sent = await self._request(visit, address, _client_secret(form.get("client_secret", "")))
+            sent = await self._request(visit, address, once.read_key(form.get("client_secret", "")))
         except MatrixError as error:
             return self._ask_address(visit, form, error)
         return await self._complete(visit, sent) if sent.is_validated else keep(sent, False)
@@ -135,15 +130,8 @@ class ContactStage:
         return None
 
     async def _request(self, visit: Visit, address: Address, secret: str, attempt: int = 1) -> Sent:
-        """Ask for a message in the session of a client secret, '' for a new one, or in the next one if that takes no more codes.
-
-        The next one's client secret follows from the first, so that a form that is sent again finds the same session.
-        """
-        known = ((secret, attempt), (sha256(secret.encode()).hexdigest(), 1)) if secret else ()
-        for client_secret, number in known:
-            with contextlib.suppress(SessionExpired):
-                return await self._open(visit, address, client_secret, number)
-        return await self._open(visit, address, self._entropy.token(), 1)
+        """Ask for a message in the session of a client secret, '' for a new one."""
+        return await once.request(self._entropy, partial(self._open, visit, address), secret, attempt)
 
     async def _open(self, visit: Visit, address: Address, secret: str, attempt: int) -> Sent:
         sid = await self._validation.request_token(
@@ -211,20 +199,10 @@ class ContactStage:
 
 
 def _read_sent(medium: str, form: Form) -> Sent:
-    attempt = form.get("attempt", "")
-    plain = attempt.isascii() and attempt.isdigit() and len(attempt) <= _MAX_ATTEMPT_DIGITS
     return Sent(
         medium,
         form.get("sent_to", ""),
         form.get("sid", ""),
-        _client_secret(form.get("client_secret", "")),
-        int(attempt) if plain else 1,
+        once.read_key(form.get("client_secret", "")),
+        once.read_attempt(form.get("attempt", ""), 1),
     )
-
-
-def _client_secret(text: str) -> str:
-    """The client secret that a form gives: it becomes a part of a cookie. '' if `text` cannot be one."""
-    try:
-        return msgspec.convert(text, ClientSecret)
-    except msgspec.ValidationError:
-        return ""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from threepid.domain.policy import closes_without_token
 from threepid.domain.services import Services
 from threepid.domain.validation.links import Confirmation, LinkView
+from threepid.domain.validation.proofs import CLOSES
 from threepid.domain.validation.purposes import Purpose
 from threepid.http import forms
 from threepid.http.exchange import Answer, Request
@@ -28,7 +29,7 @@ class _Confirm:
         self._config = services.context.config
         self._web = self._config.web
 
-    async def show(self, pages: Pages, _request: Request, variables: Mapping[str, str]) -> Answer:
+    async def show(self, pages: Pages, request: Request, variables: Mapping[str, str]) -> Answer:
         """Show what the link confirms. HEAD requests and mail scanners get here, too."""
         view = await self._services.validation.links.view(variables["link"])
         if view.session is not None and view.session.purpose == Purpose.WEB_RESET:
@@ -42,7 +43,7 @@ class _Confirm:
             "confirm.html",
             allow=self._sent_on(view.session.next_link, view.session.sid),
             view=view,
-            can_close=closes_without_token(self._config),
+            can_close=CLOSES in request.query_string.split("&") or closes_without_token(self._config),
         )
 
     async def confirm(self, pages: Pages, request: Request, variables: Mapping[str, str]) -> Answer:

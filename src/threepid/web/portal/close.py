@@ -12,6 +12,8 @@ from threepid.web.visit import HOME, SignedIn, Visit, signed_out_cookies
 class CloseForm(Form, frozen=True):
     """What the person confirms."""
 
+    kept = ("erase",)
+
     understood: str = ""
     erase: str = ""
 
@@ -19,7 +21,9 @@ class CloseForm(Form, frozen=True):
 @page("GET", CLOSE, access=Access.CONFIRMED)
 async def show_close(visit: SignedIn) -> Answer:
     """Say what is lost."""
-    return visit.show("portal/close.html", problem=None)
+    kept = visit.kept(CloseForm)
+    erase = kept is not None and bool(kept.erase)
+    return visit.show("portal/close.html", set_cookies=visit.shown, problem=None, erase=erase)
 
 
 @page("POST", CLOSE, access=Access.CONFIRMED)
@@ -27,7 +31,7 @@ async def close(visit: SignedIn, form: CloseForm) -> Answer:
     """Close the account."""
     if not form.understood:
         problem = Text("Tick the box first: this cannot be undone.")
-        return visit.show("portal/close.html", status=400, problem=problem)
+        return visit.show("portal/close.html", status=400, problem=problem, erase=bool(form.erase))
     await visit.homeserver.closing.close(visit.user_id, visit.grant, id_server=None, erase=bool(form.erase))
     return visit.redirect("/account/closed", set_cookies=signed_out_cookies())
 

@@ -18,6 +18,7 @@ from threepid.spec.errors import (
     ThreepidMediumNotSupported,
     TokenIncorrect,
 )
+from threepid.web import once
 from threepid.web.dispatch import CONFIRM
 from threepid.web.page import Form, page
 from threepid.web.typed import typed_code
@@ -29,10 +30,11 @@ _TOO_LATE: Final = Text("This code has expired. Please ask for a new one.")
 
 
 class ContactForm(Form, frozen=True):
-    """The contact that gets the code."""
+    """The contact that gets the code, and the key of the form."""
 
     medium: str = ""
     address: str = ""
+    key: str = ""
 
 
 class CodeForm(Form, frozen=True):
@@ -63,8 +65,12 @@ async def show_contacts(visit: SignedIn) -> Answer:
 @page("POST", _CONTACT)
 async def send_code(visit: SignedIn, form: ContactForm) -> Answer:
     """Send a code to the contact."""
+
+    async def send(nonce: str, _attempt: int) -> str:
+        return await visit.homeserver.confirming.request(visit.browser, form.medium, form.address, nonce)
+
     try:
-        sent = await visit.homeserver.confirming.request(visit.browser, form.medium, form.address)
+        sent = await once.request(visit.services.context.entropy, send, once.read_key(form.key))
     except (Forbidden, LimitExceeded, SessionExpired, ThreepidDenied, ThreepidMediumNotSupported) as error:
         return await _ask_contact(visit, error)
     return visit.redirect(_leading_on(visit, f"{_CODE}?sent={quote(sent, safe='')}&"))
@@ -102,6 +108,7 @@ async def _ask_contact(visit: SignedIn, error: MatrixError | None = None) -> Ans
         status=error.status if error else 200,
         contacts=await visit.homeserver.confirming.contacts(visit.user_id),
         has_password=await has_password(visit),
+        key=visit.services.context.entropy.token(),
         by_password=_leading_on(visit, f"{CONFIRM}?"),
         problem=error.text if error else None,
     )

@@ -1,6 +1,7 @@
 """The contacts of an account: add, verify, remove, and let people find the account by them."""
 
 import contextlib
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -8,7 +9,7 @@ import msgspec
 
 from threepid.clock import MINUTE
 from threepid.domain import policy
-from threepid.domain.addresses import Email, Phone
+from threepid.domain.addresses import Address, Email, Phone
 from threepid.domain.contacts.portal import Ref
 from threepid.domain.validation.lifetimes import CODE_LIFE
 from threepid.http.exchange import Answer
@@ -24,7 +25,7 @@ from threepid.spec.errors import (
     TermsNotSigned,
     ThreepidAuthFailed,
 )
-from threepid.web import countries
+from threepid.web import countries, once
 from threepid.web.page import Access, Form, page
 from threepid.web.render import json_answer
 from threepid.web.typed import typed_address, typed_code
@@ -35,18 +36,24 @@ _VERIFY: Final = "/account/contacts/verify"
 
 
 class AddForm(Form, frozen=True):
-    """The address of a new contact. A phone number may be typed as it is dialled in `country`."""
+    """The address of a new contact. A phone number may be typed as it is dialled in `country`. `key` is that of the form."""
+
+    kept = ("medium", "address", "country")
 
     medium: str = Email.medium
     address: str = ""
     country: str = ""
+    key: str = ""
 
 
 class VerifyForm(Form, frozen=True):
-    """What a person does to verify an address: type the code, ask for another message, or say that the link was opened."""
+    """What a person does to verify an address: type the code, ask for message `attempt`, or say that the link was opened."""
+
+    kept = ("code",)
 
     action: str = "code"
     code: str = ""
+    attempt: str = ""
 
 
 class DiscoveryForm(Form, frozen=True):
@@ -74,8 +81,9 @@ async def show_contacts(visit: SignedIn) -> Answer:
 async def show_add(visit: SignedIn) -> Answer:
     """Ask for the address of a new contact."""
     policy.check_changes(visit.config)
-    medium = visit.query.get("medium", Email.medium)
-    return _ask_address(visit, AddForm(medium=medium))
+    form = AddForm(medium=visit.query.get("medium", Email.medium))
+    kept = visit.kept(AddForm)
+    return _ask_address(visit, kept if kept is not None and kept.medium == form.medium else form)
 
 
 @page("POST", "/account/contacts/add", access=Access.CONFIRMED)
@@ -83,7 +91,7 @@ async def add(visit: SignedIn, form: AddForm) -> Answer:
     """Send a code to the address, and ask for the code."""
     try:
         address = typed_address(form.medium, form.address, form.country or None)
-        ref = await visit.homeserver.portal_contacts.request(visit.browser, address)
+        ref = await _send(visit, address, once.read_key(form.key), 1)
     except MatrixError as error:
         return _ask_address(visit, form, error)
     return visit.redirect(_verify_path(ref))
@@ -92,7 +100,8 @@ async def add(visit: SignedIn, form: AddForm) -> Answer:
 @page("GET", _VERIFY, access=Access.CONFIRMED)
 async def show_verify(visit: SignedIn) -> Answer:
     """Ask for the code, or say that the link in the mail does as well."""
-    return await _ask_code(visit)
+    kept = visit.kept(VerifyForm)
+    return await _ask_code(visit, code=kept.code if kept else "")
 
 
 @page("POST", _VERIFY, access=Access.CONFIRMED)
@@ -103,7 +112,8 @@ async def verify(visit: SignedIn, form: VerifyForm) -> Answer:
         if form.action == "again":
             pending = await contacts.pending(visit.browser, ref)
             address = typed_address(pending.medium, pending.address)
-            ref = await contacts.request(visit.browser, address, None if pending.is_over else ref.nonce)
+            attempt = once.read_attempt(form.attempt, pending.send_attempt + 1)
+            ref = await _send(visit, address, ref.nonce, attempt)
             return visit.redirect(f"{_verify_path(ref)}&again=1")
         if form.action == "look":
             added = await contacts.finish(visit.browser, ref)
@@ -140,6 +150,7 @@ async def show_remove(visit: SignedIn) -> Answer:
         contact=contact,
         signs_in=contact.medium in settings.login_with,
         recovers=is_last and contact.medium in settings.recover_with,
+        is_only_way=await visit.homeserver.confirming.is_only_way(visit.user_id, contact.medium, contact.canonical),
     )
 
 
@@ -176,6 +187,11 @@ async def set_discovery(visit: SignedIn, form: DiscoveryForm) -> Answer:
     return visit.redirect(f"{CONTACTS}?bound=1")
 
 
+async def _send(visit: SignedIn, address: Address, nonce: str, attempt: int) -> Ref:
+    send = partial(visit.homeserver.portal_contacts.request, visit.browser, address)
+    return await once.request(visit.services.context.entropy, send, nonce, attempt)
+
+
 def _ref(visit: SignedIn) -> Ref:
     """The validation session that the address of the page names."""
     return Ref(visit.query.get("sid", ""), visit.query.get("n", ""))
@@ -201,13 +217,14 @@ def _ask_address(visit: SignedIn, form: AddForm, error: MatrixError | None = Non
         visit,
         "portal/contact_add.html",
         error,
+        key=visit.services.context.entropy.token(),
         form=form,
         countries=offered,
         country=form.country or negotiation.likely_country(visit.languages, [country.code for country in offered]),
     )
 
 
-async def _ask_code(visit: SignedIn, error: MatrixError | None = None) -> Answer:
+async def _ask_code(visit: SignedIn, error: MatrixError | None = None, *, code: str = "") -> Answer:
     pending = await visit.homeserver.portal_contacts.pending(visit.browser, _ref(visit))
     is_email = pending.medium == Email.medium
     return _page(
@@ -216,6 +233,7 @@ async def _ask_code(visit: SignedIn, error: MatrixError | None = None) -> Answer
         error,
         pending=pending,
         is_email=is_email,
+        typed=code,
         over=pending.is_over or isinstance(error, SessionExpired),
         code_minutes=CODE_LIFE // MINUTE,
         allow={"connect-src": "'self'"} if is_email else None,
@@ -242,6 +260,7 @@ def _page(visit: SignedIn, template: str, error: MatrixError | None, **values: A
         status=error.status if error else 200,
         problem=error.text if error else None,
         limited=isinstance(error, LimitExceeded),
+        set_cookies=visit.shown,
         **values,
     )
     return (

@@ -29,7 +29,7 @@ from threepid.spec.errors import (
     TokenIncorrect,
     WeakPassword,
 )
-from threepid.web import countries
+from threepid.web import countries, once
 from threepid.web.page import Access, Form, page
 from threepid.web.portal.password import NewPasswordForm
 from threepid.web.typed import typed_address, typed_code
@@ -47,15 +47,22 @@ _TOO_LATE: Final = Text("This code or link has expired or was used.")
 
 
 class AddressForm(Form, frozen=True):
-    """A contact of the account."""
+    """A contact of the account, and the key of the form."""
 
     address: str = ""
+    key: str = ""
 
 
 class CodeForm(Form, frozen=True):
     """The code from the message."""
 
     code: str = ""
+
+
+class AgainForm(Form, frozen=True):
+    """The number of the message that is asked for."""
+
+    attempt: str = ""
 
 
 def reset_path(link: str) -> str:
@@ -72,12 +79,16 @@ async def show_forgot(visit: Visit) -> Answer:
 @page("POST", FORGOT, access=Access.ANYONE)
 async def forgot(visit: Visit, form: AddressForm) -> Answer:
     """Send a code, whether an account has the address or not: the browser does not learn it."""
-    secret = visit.services.context.entropy.token()
     try:
-        sid = await _send(visit, _parse(visit, form.address), secret, 1)
+        address = _parse(visit, form.address)
+
+        async def send(secret: str, attempt: int) -> str:
+            return f"{await _send(visit, address, secret, attempt)}.{secret}"
+
+        sent = await once.request(visit.services.context.entropy, send, once.read_key(form.key))
     except _NOT_SENT as error:
         return _ask_address(visit, form.address, error)
-    asked = Cookie(RESET, f"{sid}.{secret}", SESSION_LIFE // SECOND)
+    asked = Cookie(RESET, sent, SESSION_LIFE // SECOND)
     return visit.redirect(_CODE, set_cookies=(asked, Cookie(AFTER, visit.next)))
 
 
@@ -110,14 +121,14 @@ async def take_code(visit: Visit, form: CodeForm) -> Answer:
 
 
 @page("POST", f"{FORGOT}/again", access=Access.ANYONE)
-async def send_again(visit: Visit) -> Answer:
+async def send_again(visit: Visit, form: AgainForm) -> Answer:
     """Send another message for the same session. The wrong codes so far still count."""
     proof, session = _proof(visit), await _sent(visit)
     if session is None:
         return _gone(visit)
     try:
         address = typed_address(session.medium, session.address)
-        await _send(visit, address, proof.client_secret, session.send_attempt + 1)
+        await _send(visit, address, proof.client_secret, once.read_attempt(form.attempt, session.send_attempt + 1))
     except (*_NOT_SENT, SessionExpired) as error:
         return _ask_code(visit, session, error)
     return visit.redirect(f"{_CODE}?again=1")
@@ -182,6 +193,7 @@ def _ask_address(visit: Visit, address: str = "", error: MatrixError | None = No
         "portal/forgot.html",
         status=error.status if error else 200,
         media=visit.homeserver.recovery.media,
+        key=visit.services.context.entropy.token(),
         address=address,
         problem=error.text if error else None,
     )

@@ -23,7 +23,7 @@ async def show_home(visit: SignedIn) -> Answer:
     return visit.show(
         "portal/home.html",
         contacts=await visit.homeserver.portal_contacts.list_of(visit.user_id),
-        recover=visit.homeserver.settings.recover_with,
+        may_add=visit.config.policy.changes_allowed and bool(visit.homeserver.recovery.media),
     )
 
 

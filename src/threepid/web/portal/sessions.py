@@ -46,6 +46,8 @@ class EndForm(Form, frozen=True):
 class RenameForm(Form, frozen=True):
     """The new display name of a device."""
 
+    kept = ("id", "name")
+
     id: str = ""
     name: str = ""
 
@@ -53,7 +55,7 @@ class RenameForm(Form, frozen=True):
 @page("GET", SESSIONS)
 async def show_sessions(visit: SignedIn) -> Answer:
     """List devices and browsers, the one that was seen last first."""
-    return await _list(visit)
+    return await _list(visit, renamed=visit.kept(RenameForm))
 
 
 @page("POST", SESSIONS, access=Access.CONFIRMED)
@@ -75,24 +77,25 @@ async def rename(visit: SignedIn, form: RenameForm) -> Answer:
     try:
         name = msgspec.convert(form.name.strip(), DisplayName)
     except msgspec.ValidationError:
-        return await _list(visit, renamed=form)
+        problem = Text("This name is too long, or has characters that apps can't show. Choose another one.")
+        return await _list(visit, renamed=form, problem=problem)
     await visit.homeserver.devices.rename(visit.user_id, form.id, name or None, grant=visit.grant)
     return visit.redirect(f"{SESSIONS}?renamed=1")
 
 
-async def _list(visit: SignedIn, *, renamed: RenameForm | None = None) -> Answer:
-    """A page of the list; the one with the device whose new name, in `renamed`, was not accepted."""
-    rows, problem = await _rows(visit), None
+async def _list(visit: SignedIn, *, renamed: RenameForm | None = None, problem: Text | None = None) -> Answer:
+    """A page of the list; the one with the device of `renamed`, whose new name was not accepted or not saved yet."""
+    rows = await _rows(visit)
     wanted = visit.query.get("device", "")
     if only := [row for row in rows if row.kind == "device" and row.id == wanted]:
         rows = only
     start = int(found[0]) if (found := _START.fullmatch(visit.query.get("from", ""))) else 0
     if renamed is not None:
         start = next((number for number, row in enumerate(rows) if row.id == renamed.id), 0)
-        problem = Text("This name is too long, or has characters that apps can't show. Choose another one.")
     return visit.show(
         "portal/sessions.html",
-        status=200 if renamed is None else 400,
+        status=200 if problem is None else 400,
+        set_cookies=visit.shown if renamed is not None else (),
         rows=rows[start : start + _ON_A_PAGE],
         count=len(rows),
         only=bool(only),
