@@ -35,6 +35,8 @@ FORMS: list[dict[str, Any]] = [
     {"identifier": {"type": "m.id.user", "user": "@alice:example.org"}},
     {"identifier": {"type": "m.id.thirdparty", "medium": "email", "address": "ALICE@example.com"}},
     {"identifier": {"type": "m.id.user", "user": "Alice"}},
+    # As copied from a mail in Arabic, or typed with a keyboard that adds a blank.
+    {"identifier": {"type": "m.id.user", "user": "\N{LEFT-TO-RIGHT MARK}@alice:example.org "}},
     {"user": "alice"},
     {"user": "@alice:example.org"},
     {"user": "@ALICE:example.org"},

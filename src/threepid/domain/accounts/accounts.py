@@ -92,6 +92,8 @@ class Accounts:
     async def _by_name(self, user: str | object, ways: Container[str]) -> Named:
         if not isinstance(user, str):
             return Named(None, "")
+        # User IDs are copied from mails, which have a mark of the direction before them in some languages.
+        user = trim(user)
         localpart, colon, server_name = user.removeprefix("@").partition(":")
         if not user.startswith("@"):
             localpart, colon, server_name = user, ":", self._context.server_name
