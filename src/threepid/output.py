@@ -7,7 +7,8 @@ import io
 import logging
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
 
@@ -78,6 +79,65 @@ class Unfailing(io.TextIOBase):
 
     def close(self) -> None:
         """Do nothing: the stream belongs to the process."""
+
+
+class Printed(io.TextIOWrapper):
+    """The standard output of a command. It remembers that it could not be written, since Python drops what was too long."""
+
+    lost: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """Write the text. Raises OSError."""
+        with self._remembering():
+            return super().write(text)
+
+    def flush(self) -> None:
+        """Write what waits. Raises OSError."""
+        with self._remembering():
+            super().flush()
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.lost = error
+            raise
+
+
+def open_output() -> None:
+    """Prepare the standard output of a command.
+
+    Closed standard output and standard error get the null device, so that no other file gets their numbers.
+    """
+    _hold_descriptors()
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process lives
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process lives
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        before = sys.stdout
+        encoding, by_line = before.encoding, before.line_buffering
+        # A locale of an older encoding has not all letters.
+        sys.stdout = Printed(before.detach(), encoding, "backslashreplace", line_buffering=by_line)
+
+
+def is_of_output(error: Exception) -> bool:
+    """Is this the error of a command whose standard output cannot be written?"""
+    return isinstance(sys.stdout, Printed) and sys.stdout.lost is error
+
+
+def finish_output() -> OSError | None:
+    """Write what waits for standard output. Returns the error if some of the output was lost."""
+    with suppress(OSError):
+        sys.stdout.flush()
+    if not isinstance(sys.stdout, Printed) or (lost := sys.stdout.lost) is None:
+        return None
+    # Python would try again at the end of the program.
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+    return lost
 
 
 def secure_output() -> None:

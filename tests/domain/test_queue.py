@@ -53,6 +53,24 @@ def test_all_that_wait_are_tried_at_once(world: World, job: str) -> None:
     assert len(world.mails()) == 1
 
 
+def test_very_many_jobs_are_listed_in_one_read(world: World, job: str) -> None:
+    """Each read sorts all jobs that wait: page by page, a list of a hundred thousand would sort them two hundred times."""
+    now = world.clock.now()
+
+    def fill(tx: Tx) -> None:
+        for number in range(1_200):
+            outbox.insert(
+                tx, job_id=f"job{number:04}", channel="email", recipient=f"u{number}@example.com", language="", template="x",
+                params="", created_at=now + 1 + number // 7, due_at=now + MINUTE, expires_at=now + 30 * MINUTE,
+            )  # fmt: skip
+
+    world.run(world.database.write(fill))
+    before = world.database.inside.reads
+    found = world.run(world.server.services.queue.jobs(failed=False))
+    assert world.database.inside.reads == before + 1
+    assert [one.id for one in found] == [job, *(f"job{number:04}" for number in range(1_200))]
+
+
 def test_a_dropped_job_is_never_sent_and_its_contents_are_gone(world: World, job: str) -> None:
     queue = world.server.services.queue
     world.run(queue.drop(job, note=unnoted))

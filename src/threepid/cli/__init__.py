@@ -1,7 +1,8 @@
 """The command line: one module for each group of commands."""
 
+import errno
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -28,6 +29,7 @@ from threepid.cli import (
     suppressions,
 )
 from threepid.cli.common import complain, err, out, printable, sentence, status_of
+from threepid.output import finish_output, is_of_output, open_output
 from threepid.spec.errors import MatrixError
 
 app = typer.Typer(
@@ -60,6 +62,28 @@ app.add_typer(proxy.app, name="proxy")
 
 def main() -> None:
     """Run the command line. Exit status: 2 for wrong arguments, 1 for everything else that fails."""
+    open_output()
+    try:
+        _run()
+    except SystemExit as end:
+        if lost := finish_output():
+            _end_without_output(lost, end.code)
+        raise
+    except OSError:
+        if lost := finish_output():
+            _end_without_output(lost, None)
+        raise
+
+
+def _end_without_output(lost: OSError, status: object) -> NoReturn:
+    """End a command whose output is not complete. If nobody reads it, that is nothing to say."""
+    if lost.errno != errno.EPIPE:
+        err.print(f"Standard output cannot be written: {lost.strerror}.", markup=False)
+    sys.exit(status if isinstance(status, int) and status else 1)
+
+
+def _run() -> None:
+    """Run the command line, and end with its exit status."""
     completion.prepare()
     try:
         # Commands return nothing: what comes is the exit status of one that ended before its end.
@@ -72,7 +96,7 @@ def main() -> None:
         err.print("Aborted.")
         sys.exit(1)
     except Exception as error:
-        if (message := sentence(error)) is None:
+        if is_of_output(error) or (message := sentence(error)) is None:
             raise
         complain(message)
         sys.exit(status_of(error) if isinstance(error, MatrixError) else 1)

@@ -1,5 +1,6 @@
 """Functions that all commands share: read the configuration, and end with an error message."""
 
+import errno
 import getpass
 import os
 import signal
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, Final, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -19,6 +20,9 @@ from threepid.config import Config, ConfigError, Problem, UnreadableConfig
 from threepid.spec.errors import LimitExceeded, MatrixError
 
 T = TypeVar("T")
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a write, which do not name the file: no space, no more for this user, no larger file."""
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -110,6 +114,8 @@ def sentence(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.filename:
         return f"{os.fsdecode(error.filename)}: {error.strerror}."
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return f"A file cannot be written: {error.strerror}."
     return None
 
 

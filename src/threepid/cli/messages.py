@@ -56,9 +56,9 @@ def preview(
             continue
         folder.mkdir(parents=True, exist_ok=True)
         place = folder / f"{shown.name}.{shown.language}"
-        place.with_name(f"{place.name}.txt").write_text(f"Subject: {shown.subject}\n\n{shown.text}")
-        place.with_name(f"{place.name}.html").write_text(shown.html)
-        place.with_name(f"{place.name}.sms").write_text(f"{shown.sms}\n")
+        place.with_name(f"{place.name}.txt").write_text(f"Subject: {shown.subject}\n\n{shown.text}", "utf-8")
+        place.with_name(f"{place.name}.html").write_text(shown.html, "utf-8")
+        place.with_name(f"{place.name}.sms").write_text(f"{shown.sms}\n", "utf-8")
     if folder is not None:
         out.print(f"wrote the messages into {folder}", markup=False)
 

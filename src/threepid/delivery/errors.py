@@ -1,8 +1,22 @@
 """Errors of deliveries. Each says whether and when to try again."""
 
+import socket
+import ssl
 from collections.abc import Sequence
 
 from threepid.delivery.outcome import Cause, Failure
+
+
+def reason(error: Exception) -> str:
+    """The name of an error of a connection: with what OpenSSL or the resolver says, without a URL or address."""
+    name = type(error).__name__
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{name}: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return f"{name}: {error.reason.lower().replace('_', ' ')}"
+    if isinstance(error, socket.gaierror) and error.strerror:
+        return f"{name}: {error.strerror}"
+    return name
 
 
 class DeliveryError(Exception):

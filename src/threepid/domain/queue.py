@@ -16,6 +16,7 @@ from threepid.storage.outbox import Causes, Listed
 __all__ = ["Causes", "Listed", "Overview", "Queue", "State", "state"]
 
 _PAGE: Final = 500
+_ALL: Final = 2**62
 _MOST_CAUSES: Final = 20
 _UNKNOWN: Final = Text("The outbox has no such job.")
 _ERASED: Final = Text("This job has failed for good, and its contents are erased. It must be asked for again.")
@@ -79,12 +80,10 @@ class Queue:
 
     async def jobs(self, *, failed: bool) -> list[Listed]:
         """All unfinished jobs, or with `failed` those that have failed, oldest first."""
-        found: list[Listed] = []
-        while True:
-            page = await self._page(found[-1] if found else None, failed=failed)
-            found += page
-            if len(page) < _PAGE:
-                return found
+        # In one read, because each sorts all that wait.
+        return await self._context.database.read_aside(
+            lambda tx: outbox.listed(tx, failed=failed, after=None, count=_ALL)
+        )
 
     async def waiting(self, *, recipient: str = "", message: str = "") -> list[Listed]:
         """The unfinished jobs for `recipient`, in any case, and of the kind `message`; '' = any."""
@@ -93,11 +92,6 @@ class Queue:
             for job in await self.jobs(failed=False)
             if recipient.casefold() in {"", job.recipient.casefold()} and message in {"", job.template}
         ]
-
-    async def _page(self, after: Listed | None, *, failed: bool) -> list[Listed]:
-        return await self._context.database.read_aside(
-            lambda tx: outbox.listed(tx, failed=failed, after=after, count=_PAGE)
-        )
 
     async def overview(self) -> Overview:
         """The number of unfinished jobs, the age of the oldest, and the most frequent causes of waiting and of failures."""

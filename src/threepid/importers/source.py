@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 import apsw
 
+from threepid.storage.engine.reach import cause
+
 Row = tuple[Any, ...]
 WAIT_MS: Final = 10_000
 """Maximum time in milliseconds to wait for a lock on a SQLite file."""
@@ -162,7 +164,7 @@ class PostgresqlSource(Source):
             # Of several lines, the first says what is wrong. A password is in none of them, but a URL that cannot be parsed is.
             raise SourceError(f"The source's PostgreSQL cannot be reached: {_first_line(error)}") from None
         except psycopg.Error as error:
-            raise SourceError(f"The source's PostgreSQL cannot be used: {type(error).__name__}.") from None
+            raise SourceError(f"The source's PostgreSQL cannot be used: {cause(error)}.") from None
 
     def columns(self, table: str) -> frozenset[str]:
         """The columns of a table on the search path; none if there is no such table, or if that is a view."""
@@ -179,7 +181,7 @@ class PostgresqlSource(Source):
                 cursor.itersize = _FETCH
                 yield from cursor.execute(query.encode())
         except self._psycopg.Error as error:
-            raise SourceError(f"The source's PostgreSQL failed: {type(error).__name__}.") from error
+            raise SourceError(f"The source's PostgreSQL failed: {cause(error)}.") from error
 
     def close(self) -> None:
         """End the snapshot."""

@@ -1,5 +1,7 @@
 """Signing keys live in files that only the server can read; the newest signs, old ones stay known."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -284,6 +286,25 @@ def test_where_no_key_can_be_written_none_is_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(KeyFileError, match="cannot be created"):
         ensure_keyring(tmp_path / "file" / "keys", SeededEntropy("a"))
+
+
+def test_a_key_that_a_full_disk_cut_off_is_named_and_nothing_remains(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    program = f"""
+import resource
+from pathlib import Path
+from threepid.clock import Entropy
+from threepid.domain.secrets.files import KeyFileError
+from threepid.domain.secrets.keys import ensure_keyring
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+try:
+    ensure_keyring(Path({str(keys)!r}), Entropy())
+except KeyFileError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == f"{keys / 'ed25519_0.key'} cannot be written: File too large.\n"
+    assert [*keys.iterdir()] == []
 
 
 SEED = "A" * 43

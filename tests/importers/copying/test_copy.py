@@ -14,7 +14,7 @@ from postgres import PostgresServer
 from threepid.clock import Clock
 from threepid.importers.copying.run import Contents, Place, copy_database
 from threepid.importers.copying.tables import all_tables
-from threepid.importers.source import Row, SourceError
+from threepid.importers.source import NoSuchSource, Row, SourceError
 from threepid.storage.engine.database import StorageError
 from threepid.storage.engine.lock import InUse, only_server
 from whole_database import but_for_copies, contents, entry_of, silent
@@ -96,6 +96,12 @@ def test_a_source_that_does_not_exist_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="does not exist"):
         copy_database(Place(f"sqlite:{missing}"), Place(f"sqlite:{tmp_path / 'new.db'}"), Clock(), silent, entry_of)
     assert not missing.exists()
+
+
+def test_a_mistyped_folder_of_the_new_database_is_not_made(filled_url: str, tmp_path: Path) -> None:
+    with pytest.raises(NoSuchSource, match="mistyped/deeper"):
+        copy_database(Place(filled_url), Place(f"sqlite:{tmp_path}/mistyped/deeper/new.db"), Clock(), silent, entry_of)
+    assert not (tmp_path / "mistyped").exists()
 
 
 def test_the_same_database_twice_is_refused(filled_url: str) -> None:

@@ -1,6 +1,8 @@
 """What only SQLite does: one writer, one commit for all that waits."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -83,6 +85,23 @@ def test_a_file_that_cannot_be_opened_is_named_with_what_it_needs(tmp_path: Path
         StorageError, match=r"missing/x\.db: .* must be able to write to the file, .* and to the folder\."
     ):
         connect(tmp_path / "missing" / "x.db", wait_ms=10)
+
+
+def test_a_full_disk_is_named_as_what_it_may_be(path: Path) -> None:
+    """SQLite says "disk I/O error" if the file beside the database that it maps into memory cannot grow."""
+    program = f"""
+import resource
+from pathlib import Path
+from threepid.storage.engine.database import StorageError
+from threepid.storage.engine.sqlite import connect
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+try:
+    connect(Path({str(path)!r}), wait_ms=10)
+except StorageError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == f"{path}: disk I/O error. The disk may be full or damaged: see `df` and the kernel's log.\n"
 
 
 def test_a_database_that_is_held_whole_is_busy(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import yarl
 from threepid import __version__
 from threepid.config import ConfigError, HttpTransport, Secret, read_secret
 from threepid.config.sections.gateways import PLACEHOLDER, body_format, gateway_name
-from threepid.delivery.errors import DeliveryError
+from threepid.delivery.errors import DeliveryError, reason
 from threepid.delivery.gateways.gateway import InDoubt
 from threepid.delivery.gateways.verdict import MOST_READ, judge_body, judge_status, reads_body
 from threepid.delivery.outcome import Cause
@@ -158,13 +158,11 @@ _ESCAPES: Final[Mapping[str, Callable[[str], str]]] = {"json": _in_json, "form":
 
 
 def _name(error: Exception) -> str:
-    """The name of the error without its text, which repeats the URL; for a rejected certificate, also the reason."""
+    """The reason of the error without its text, which repeats the URL."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        inner = error.certificate_error
-        if isinstance(inner, ssl.SSLCertVerificationError):
-            return f"{type(inner).__name__}: {inner.verify_message}"
+        return reason(error.certificate_error)
     if isinstance(error, aiohttp.ClientConnectorError):
-        return type(error.os_error).__name__
+        return reason(error.os_error)
     return type(error).__name__
 
 

@@ -11,7 +11,7 @@ from typing import Final, NoReturn, cast
 import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
 
-from threepid.delivery.errors import DeliveryError
+from threepid.delivery.errors import DeliveryError, reason
 from threepid.delivery.outcome import Cause
 
 _REFUSALS: Final = range(400, 600)
@@ -125,13 +125,11 @@ def codes(response: _Answer) -> str:
 
 
 def name_of(error: Exception) -> str:
-    """The name of the error; for a missing extension, the library's sentence; for a rejected certificate, also the reason."""
+    """The reason of the error; for a missing extension, the library's sentence."""
     if type(error) is aiosmtplib.SMTPException:
-        return error.message  # always the library's own sentence, never the relay's text
-    cause = error.__cause__ or error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"{type(cause).__name__}: {cause.verify_message}"
-    return type(cause).__name__
+        return error.message.rstrip(".")  # always the library's own sentence, never the relay's text
+    cause = error.__cause__
+    return reason(cause if isinstance(cause, Exception) else error)
 
 
 def cause_of(error: Exception) -> Cause:

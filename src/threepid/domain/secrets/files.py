@@ -36,7 +36,7 @@ def make_directory(directory: Path) -> None:
 
 
 def create(path: Path, text: str) -> bool:
-    """Create a file atomically; False, and no change, if it exists."""
+    """Create a file atomically; False, and no change, if it exists. Raises KeyFileError."""
     temporary = _write_aside(path, text)
     try:
         os.link(temporary, path)
@@ -60,10 +60,14 @@ def _write_aside(path: Path, text: str) -> Path:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     except OSError as error:
         raise KeyFileError(f"{path} cannot be written: {error.strerror}.") from None
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        temporary.unlink()
+        raise KeyFileError(f"{path} cannot be written: {error.strerror}.") from None
     return temporary
 
 

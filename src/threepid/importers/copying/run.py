@@ -63,6 +63,11 @@ def copy_database(source: Place, target: Place, clock: Clock, progress: Progress
         raise NoSuchSource("Both URLs are the same. Name the new database with `--to`.")
     if source.url.startswith("sqlite:") and not sqlite_path(source.url).exists():
         raise SourceError(f"{sqlite_path(source.url)} does not exist, so there is nothing to copy.")
+    # A server makes the folder of its database; one that nobody made for a copy is mistyped.
+    if target.url.startswith("sqlite:") and not (folder := sqlite_path(target.url).absolute().parent).is_dir():
+        raise NoSuchSource(
+            f"There is no folder {folder} for the database of `--to`. Correct the path, or create the folder."
+        )
     arguments = {} if source.password is None else {"password": source.password}
     with only_server(source.url), open_source(source.url, arguments) as reader:
         _refuse_other_version(reader)

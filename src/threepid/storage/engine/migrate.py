@@ -13,7 +13,7 @@ from msgspec import Struct
 from threepid.clock import Clock
 from threepid.storage.engine.connect import sqlite_path
 from threepid.storage.engine.database import Busy, SchemaError, StorageError
-from threepid.storage.engine.reach import in_one_line
+from threepid.storage.engine.reach import cause, in_one_line
 from threepid.storage.engine.sqlite import connect
 
 _WAIT_MS: Final = 60_000
@@ -140,8 +140,7 @@ def _migrate_postgresql(url: str, password: str | None, clock: Clock) -> list[st
     except psycopg.OperationalError as error:
         raise Busy(f"PostgreSQL is unavailable: {in_one_line(error)}") from error
     except psycopg.Error as error:
-        # The driver's message quotes a URL that it cannot parse, and the URL may contain a password.
-        raise StorageError(f"The schema could not be migrated: {type(error).__name__}") from error
+        raise StorageError(f"The schema could not be migrated: {cause(error)}") from error
     return applied
 
 

@@ -83,9 +83,21 @@ def _of_postgresql(url: str, password: str | None, seconds: int) -> str | None:
     except psycopg.OperationalError as error:
         return f"PostgreSQL cannot be used: {in_one_line(error)}"
     except psycopg.Error as error:
-        # The driver's message quotes a URL that it cannot parse, and the URL may contain a password.
-        return f"PostgreSQL cannot be used: {type(error).__name__}"
+        return f"PostgreSQL cannot be used: {cause(error)}"
     return None
+
+
+def cause(error: Any) -> str:
+    """Why PostgreSQL or its driver rejects something (a psycopg.Error), without what may be secret.
+
+    The driver quotes a URL that it cannot read, which may have a password, and PostgreSQL quotes values of rows. About names of
+    tables and rights (https://www.postgresql.org/docs/current/errcodes-appendix.html, class 42) it quotes the names.
+    """
+    if error.sqlstate is None and type(error).__name__ == "ProgrammingError":
+        return "libpq cannot read the URL: check its options and percent signs"
+    if (error.sqlstate or "").startswith("42") and error.diag.message_primary:
+        return str(error.diag.message_primary)
+    return type(error).__name__
 
 
 def in_one_line(error: Exception) -> str:

@@ -28,12 +28,14 @@ def connect(path: Path, *, wait_ms: int) -> apsw.Connection:
 
 
 def explained(path: Path, error: Exception) -> str:
-    """The text of an error at `path`: for one of SQLite's with the path, and with what SQLite needs if it may not write."""
+    """The text of an error at `path`: for one of SQLite's with the path, and with what to look at."""
     if isinstance(error, apsw.CantOpenError | apsw.ReadOnlyError):
         needs = (
             "The user who runs threepid must be able to write to the file, to its `-wal` and `-shm`, and to the folder."
         )
         return f"{path}: {error}. {needs}"
+    if isinstance(error, apsw.IOError):
+        return f"{path}: {error}. The disk may be full or damaged: see `df` and the kernel's log."
     return f"{path}: {error}" if isinstance(error, apsw.Error) else str(error)
 
 
