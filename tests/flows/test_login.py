@@ -37,6 +37,7 @@ FORMS: list[dict[str, Any]] = [
     {"identifier": {"type": "m.id.user", "user": "Alice"}},
     # As copied from a mail in Arabic, or typed with a keyboard that adds a blank.
     {"identifier": {"type": "m.id.user", "user": "\N{LEFT-TO-RIGHT MARK}@alice:example.org "}},
+    {"identifier": {"type": "m.id.user", "user": "@alice"}},
     {"user": "alice"},
     {"user": "@alice:example.org"},
     {"user": "@ALICE:example.org"},

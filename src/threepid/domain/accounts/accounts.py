@@ -95,8 +95,8 @@ class Accounts:
         # User IDs are copied from mails, which have a mark of the direction before them in some languages.
         user = trim(user)
         localpart, colon, server_name = user.removeprefix("@").partition(":")
-        if not user.startswith("@"):
-            localpart, colon, server_name = user, ":", self._context.server_name
+        if not colon or not user.startswith("@"):
+            localpart, colon, server_name = user.removeprefix("@"), ":", self._context.server_name
         usual = f"@{in_small_letters(localpart)}{colon}{server_name}"
         if "user" not in ways:
             return Named(None, usual)
